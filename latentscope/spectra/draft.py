@@ -1,0 +1,215 @@
+"""From what a reader found to a Spectrum: Angstrom, ascending, errors to ivar, notes of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentscope.errors import SpectrumError
+from latentscope.spectra.fitsfile import Header
+from latentscope.spectra.headers import (
+    Keywords,
+    describe,
+    frame_of,
+    medium_of,
+    velocities,
+)
+from latentscope.spectra.spectrum import Frame, Medium, Spectrum
+
+UNITS = {
+    "angstrom": 1.0, "angstroms": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
+    "0.1 nm": 1.0, "10**-10 m": 1.0, "10**(-10)m": 1.0,
+    "nm": 10.0, "nanometer": 10.0, "nanometers": 10.0, "nanometre": 10.0, "nanometres": 10.0,
+    "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4, "micrometer": 1e4,
+    "micrometers": 1e4, "micrometre": 1e4, "micrometres": 1e4,
+    "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "meters": 1e10, "metre": 1e10,
+}  # fmt: skip
+"""Angstrom per unit, by the unit's name in lower case."""
+
+
+@dataclass
+class Draft:
+    """What a reader took from a source, as it stands there."""
+
+    format: str
+    where: str
+    wavelength: NDArray[Any]
+    flux: NDArray[Any]
+    unit: str = ""
+    flux_unit: str = ""
+    error: NDArray[Any] | None = None
+    ivar: NDArray[Any] | None = None
+    mask: NDArray[np.bool_] | None = None
+    medium: Medium | None = None
+    frame: Frame | None = None
+    rv: float | None = None
+    headers: Sequence[Header] = ()
+    assumed: list[str] = field(default_factory=list)
+
+
+def finish(draft: Draft, file: str | None) -> Spectrum:
+    """Make the Spectrum of a draft.
+
+    Raises
+    ------
+    SpectrumError
+        If a unit is unknown, the arrays do not fit, wavelengths go up and down, or no flux is
+        finite. The message starts with the place in the file.
+    """
+    wavelength = _angstrom(draft)
+    flux = _checked_flux(draft, len(wavelength))
+    ivar = _inverse_variance(draft)
+    mask = draft.mask
+    wavelength, keep = _ascending(draft, wavelength)
+    if keep is not None:
+        flux = flux[keep]
+        ivar = None if ivar is None else ivar[keep]
+        mask = None if mask is None else mask[keep]
+    if not _any_finite(flux):
+        raise SpectrumError(f"{draft.where}: no flux value is finite; there is no spectrum in it")
+    keywords = Keywords(draft.headers)
+    rv, berv, rv_keyword = velocities(keywords)
+    assumed = list(draft.assumed)
+    medium = draft.medium or medium_of(keywords, wavelength, assumed)
+    frame = draft.frame or frame_of(keywords, assumed)
+    meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
+    meta |= {"file": file} if file else {}
+    meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}
+    if draft.rv is None and rv is not None:
+        meta["rv_keyword"] = rv_keyword
+    return Spectrum(
+        wavelength,
+        flux,
+        medium=medium,
+        frame=frame,
+        ivar=ivar,
+        mask=mask,
+        rv=rv if draft.rv is None else draft.rv,
+        berv=berv,
+        meta=meta,
+    )
+
+
+def angstrom_per(unit: str) -> float | None:
+    """Angstrom in one `unit`, None if it is not a length that is known."""
+    return UNITS.get(unit.strip().lower())
+
+
+def _angstrom(draft: Draft) -> NDArray[np.float64]:
+    wavelength = np.asarray(draft.wavelength)
+    if wavelength.ndim != 1 or wavelength.dtype.kind not in "fiu":
+        raise SpectrumError(
+            f"{draft.where}: wavelength is {wavelength.dtype} of shape {wavelength.shape}; "
+            "wanted numbers of shape (n,)"
+        )
+    wavelength = wavelength.astype(np.float64, copy=False)
+    factor = angstrom_per(draft.unit)
+    if factor is None and draft.unit.strip():
+        raise SpectrumError(
+            f"{draft.where}: the wavelength unit {draft.unit!r} is unknown; wanted Angstrom, nm, "
+            "micron or m"
+        )
+    if factor is None:
+        factor = _guess_unit(draft, wavelength)
+    return wavelength if factor == 1.0 else wavelength * factor
+
+
+def _guess_unit(draft: Draft, wavelength: NDArray[np.float64]) -> float:
+    real = wavelength[np.isfinite(wavelength) & (wavelength > 0)]
+    middle = float(np.median(real)) if len(real) else 0.0
+    for longest, name in ((50.0, "micron"), (1500.0, "nm"), (1e6, "Angstrom")):
+        if 0.05 < middle < longest:
+            draft.assumed.append(
+                f"wavelength unit: {name}, by the size of the numbers (middle {middle:.6g})"
+            )
+            return UNITS[name.lower()]
+    raise SpectrumError(
+        f"{draft.where}: the wavelengths have no unit and their middle is {middle:.6g}, which "
+        "is neither Angstrom, nm nor micron of a stellar spectrum; are these wavelengths?"
+    )
+
+
+def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
+    flux = np.asarray(draft.flux)
+    if flux.shape != (count,) or flux.dtype.kind not in "fiu":
+        raise SpectrumError(
+            f"{draft.where}: flux is {flux.dtype} of shape {flux.shape} where wavelength has "
+            f"shape ({count},); wanted one number per wavelength"
+        )
+    if flux.dtype in (np.float32, np.float64) and flux.dtype.isnative:
+        return flux
+    return flux.astype(np.float32 if flux.dtype.itemsize <= 2 else np.float64)
+
+
+def _inverse_variance(draft: Draft) -> NDArray[Any] | None:
+    """1/error^2; 0 where the error is zero, negative or not finite; None if it is so everywhere."""
+    if draft.ivar is not None:
+        return np.where(np.isfinite(draft.ivar) & (draft.ivar > 0), draft.ivar, 0)
+    if draft.error is None:
+        return None
+    error = np.asarray(draft.error)
+    with np.errstate(all="ignore"):
+        ivar: NDArray[Any] = np.square(error)
+        np.divide(1, ivar, out=ivar)
+        ivar[~(error > 0) | ~np.isfinite(ivar)] = 0
+    if not ivar.any():
+        draft.assumed.append("errors: none, since the file's error column holds no usable value")
+        return None
+    return ivar
+
+
+def _ascending(
+    draft: Draft, wavelength: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], slice | None]:
+    """Strictly ascending wavelengths and the slice that made them so (None: untouched)."""
+    if len(wavelength) > 1 and wavelength[0] > 0 and _ascends(wavelength):
+        return wavelength, None
+    first, last = _filled_range(wavelength)
+    if last - first < 2:
+        raise SpectrumError(
+            f"{draft.where}: {max(last - first, 0)} of {len(wavelength)} wavelengths are usable; "
+            "wanted at least 2 positive ones"
+        )
+    inner = wavelength[first:last]
+    keep = slice(first, last)
+    if inner[0] > inner[-1]:
+        keep = slice(last - 1, first - 1 if first else None, -1)
+        draft.assumed.append("order: the wavelengths descend in the file and were reversed")
+    dropped = len(wavelength) - (last - first)
+    if dropped:
+        draft.assumed.append(
+            f"pixels: {dropped} at the ends have no wavelength of their own and were dropped"
+        )
+    ordered = wavelength[keep]
+    if not _ascends(ordered):
+        at = int(np.argmin(ordered[1:] > ordered[:-1]))
+        raise SpectrumError(
+            f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
+            "Angstrom where they should ascend; merge overlapping orders or drop repeats first"
+        )
+    return ordered, keep
+
+
+def _ascends(wavelength: NDArray[np.float64]) -> bool:
+    return bool(np.all(wavelength[1:] > wavelength[:-1]))
+
+
+def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
+    """Bounds of the part between padded ends: zeros, NaN, or one value again and again."""
+    usable = np.flatnonzero(np.isfinite(wavelength) & (wavelength > 0))
+    if not len(usable):
+        return 0, 0
+    first, last = int(usable[0]), int(usable[-1]) + 1
+    moving = np.flatnonzero(np.diff(wavelength[first:last]) != 0)
+    if not len(moving):
+        return first, first + 1
+    return first + int(moving[0]), first + int(moving[-1]) + 2
+
+
+def _any_finite(flux: NDArray[Any]) -> bool:
+    middle = len(flux) // 2
+    return bool(np.isfinite(flux[middle]) or np.isfinite(flux).any())

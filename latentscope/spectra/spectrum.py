@@ -1,0 +1,84 @@
+"""The one form in which a spectrum travels: arrays, medium, frame and what its header said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentscope.errors import SpectrumError
+
+Medium = Literal["air", "vacuum"]
+Frame = Literal["topocentric", "barycentric", "rest"]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One spectrum: wavelength in Angstrom (ascending), flux in any linear unit.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float64, shape (n,)
+        Pixel centres in Angstrom, strictly ascending.
+    flux : ndarray of float32 or float64, shape (n,)
+        Flux as the file holds it; NaN where there is none.
+    medium : {"air", "vacuum"}
+        What the wavelengths were measured in.
+    frame : {"topocentric", "barycentric", "rest"}
+        Whose velocity the wavelengths are corrected to.
+    ivar : ndarray of shape (n,), optional
+        Inverse variance of the flux.
+    mask : ndarray of bool, shape (n,), optional
+        True marks a pixel to ignore.
+    rv : float, optional
+        Radial velocity of the star in km/s, receding positive, where the header tells.
+    berv : float, optional
+        Barycentric correction of the observer in km/s, where the header tells.
+    meta : dict
+        `file`, `format`, `object`, `star`, `archive_id`, `snr`, `airmass`, ... where known;
+        `assumed` lists in words what the file did not say.
+
+    Raises
+    ------
+    SpectrumError
+        If the arrays differ in length, wavelengths do not ascend, or a choice is unknown.
+    """
+
+    wavelength: NDArray[np.float64]
+    flux: NDArray[np.floating[Any]]
+    medium: Medium = "air"
+    frame: Frame = "barycentric"
+    ivar: NDArray[np.floating[Any]] | None = None
+    mask: NDArray[np.bool_] | None = None
+    rv: float | None = None
+    berv: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name = self.meta.get("file", "the spectrum")
+        shape = np.shape(self.wavelength)
+        if len(shape) != 1 or shape[0] < 2:
+            raise SpectrumError(f"{name}: wavelength has shape {shape}; wanted (n,) with n >= 2")
+        for what in ("flux", "ivar", "mask"):
+            array = getattr(self, what)
+            if array is not None and np.shape(array) != shape:
+                raise SpectrumError(
+                    f"{name}: {what} has shape {np.shape(array)}, wavelength {shape}; "
+                    "wanted one value per wavelength"
+                )
+        if not np.all(self.wavelength[1:] > self.wavelength[:-1]):
+            raise SpectrumError(
+                f"{name}: wavelengths do not ascend strictly; sort them and drop repeats"
+            )
+        _check_choice(name, "medium", self.medium, get_args(Medium))
+        _check_choice(name, "frame", self.frame, get_args(Frame))
+
+    def __len__(self) -> int:
+        return len(self.wavelength)
+
+
+def _check_choice(name: str, what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SpectrumError(f"{name}: {what} is {value!r}; wanted one of {', '.join(known)}")

@@ -1,0 +1,87 @@
+"""What a spectrum is, in a few numbers: the content of ``latentscope inspect``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentscope.errors import SpectrumError
+from latentscope.spectra.prepare import PrepareConfig, prepare
+from latentscope.spectra.spectrum import Spectrum
+
+Sampling = Literal["linear", "log", "irregular"]
+
+_FROM_META = ("object", "star", "archive_id", "instrument", "date_obs", "airmass", "snr")
+
+
+def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[str, Any]:
+    """Summarise a spectrum in plain JSON values, in the order in which they are to be shown.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        What `read_spectrum` returned.
+    config : PrepareConfig, optional
+        The preparation of a model, for `coverage`.
+
+    Returns
+    -------
+    dict
+        `file`, `format`, `medium`, `frame`; `first`, `last` and `step` (the median one) in
+        Angstrom, `sampling` ("linear", "log" or "irregular"), `pixels`; `finite`, the fraction of
+        pixels with a finite flux that is not masked; `flux_median` in `flux_unit`; `coverage`,
+        the fraction of the model's grid that is filled (None without `config`, 0 where the
+        preparation fails, and then `coverage_error` says why); `rv`, `rv_keyword` and `berv` in
+        km/s, receding positive; `object`, `star`, `archive_id`, `instrument`, `date_obs`,
+        `airmass`, `snr`; `assumed`, a list of what the file did not say. Unknown values are None.
+    """
+    meta = spectrum.meta
+    usable = np.isfinite(spectrum.flux)
+    if spectrum.mask is not None:
+        usable &= ~spectrum.mask
+    sampling, step = _sampling(spectrum.wavelength)
+    coverage, trouble = _coverage(spectrum, config)
+    return {
+        "file": meta.get("file"),
+        "format": meta.get("format"),
+        "medium": spectrum.medium,
+        "frame": spectrum.frame,
+        "first": float(spectrum.wavelength[0]),
+        "last": float(spectrum.wavelength[-1]),
+        "step": step,
+        "sampling": sampling,
+        "pixels": len(spectrum),
+        "finite": float(usable.mean()),
+        "flux_median": float(np.median(spectrum.flux[usable])) if usable.any() else None,
+        "flux_unit": meta.get("flux_unit"),
+        "coverage": coverage,
+        "coverage_error": trouble,
+        "rv": spectrum.rv,
+        "rv_keyword": meta.get("rv_keyword"),
+        "berv": spectrum.berv,
+        **{key: meta.get(key) for key in _FROM_META},
+        "assumed": list(meta.get("assumed", [])),
+    }
+
+
+def _sampling(wavelength: NDArray[np.float64]) -> tuple[Sampling, float]:
+    """Tell how the pixels are spaced, and their median step in Angstrom."""
+    steps = np.diff(wavelength)
+    step = float(np.median(steps))
+    if np.ptp(steps) < 1e-4 * step:
+        return "linear", step
+    logarithmic = np.diff(np.log(wavelength))
+    if np.ptp(logarithmic) < 1e-4 * float(np.median(logarithmic)):
+        return "log", step
+    return "irregular", step
+
+
+def _coverage(spectrum: Spectrum, config: PrepareConfig | None) -> tuple[float | None, str | None]:
+    if config is None:
+        return None, None
+    try:
+        return float(prepare(spectrum, config).coverage), None
+    except SpectrumError as error:
+        return 0.0, str(error)
