@@ -1,0 +1,1 @@
+"""Simulated archive of stellar spectra with known truth."""
