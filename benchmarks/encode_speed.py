@@ -1,0 +1,203 @@
+"""Encode end to end against the straightforward loop over files, measured in one run.
+
+The loop is what one writes first: per file, astropy opens it, numpy prepares it, and the network,
+written with Conv1d, runs on that one spectrum, with as many torch threads as torch takes and with
+one (faster where something else runs besides). All have the same random weights and must give the
+same latents; ratios are to the faster of the two loops. Run:
+
+    python benchmarks/encode_speed.py --files 32 --repeats 3 --json encode_speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy.io import fits
+from torch import nn
+
+from latentscope.model.encode import encode
+from latentscope.model.published import published_prepare
+from latentscope.model.vae import SpectrumVAE, VAEConfig
+from latentscope.spectra.prepare import Grid, PrepareConfig
+
+PUBLISHED = VAEConfig(
+    length=327_680,
+    channels=(16, 16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 256, 512, 512),
+    kernels=(7, 5, 5, *[3] * 12),
+    strides=(*[2] * 14, 1),
+    latents=128,
+)
+COMPACT = VAEConfig(
+    length=20_480,
+    channels=(16, 32, 32, 64, 64, 128),
+    kernels=(9, 9, 5, 5, 3, 3),
+    strides=(4, 4, 2, 2, 2, 2),
+    latents=16,
+    extra=320,
+    output="mean",
+)
+COMPACT_GRID = Grid(
+    "log", 3785.0, float(np.log(6910 / 3785) / 20_479), 20_480, gaps=((5303.64, 5338.04),)
+)
+LOOPS = ("loop: astropy, Conv1d, batch 1", "the same, 1 torch thread")
+
+
+def write_files(folder: Path, n: int, seed: int = 0) -> list[Path]:
+    """Phase-3 products of the size of real HARPS ones: 313,114 pixels, 5 MB."""
+    rng = np.random.default_rng(seed)
+    wavelength = 3781.19 + 0.01 * np.arange(313_114)
+    files = []
+    for i in range(n):
+        flux = 900 * (1 + 0.3 * np.sin(wavelength / 200 + i)) + rng.normal(0, 30, wavelength.size)
+        flux[(wavelength > 5303.9) & (wavelength < 5336.9)] = 0
+        columns = [
+            fits.Column("WAVE", "313114D", unit="Angstrom", array=wavelength[None]),
+            fits.Column("FLUX", "313114E", array=flux[None].astype("f4")),
+            fits.Column("ERR", "313114E", array=np.full((1, wavelength.size), 30, "f4")),
+        ]
+        primary = fits.PrimaryHDU()
+        primary.header["OBJECT"] = f"star {i}"
+        primary.header["SNR"] = 30.0
+        primary.header["SPECSYS"] = "BARYCENT"
+        files.append(folder / f"ADP.2020-01-01T00:00:00.{i:03d}.fits")
+        fits.HDUList([primary, fits.BinTableHDU.from_columns(columns)]).writeto(files[-1])
+    return files
+
+
+def open_with_astropy(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    with fits.open(file) as hdulist:
+        data = hdulist[1].data
+        return data["WAVE"][0].astype(np.float64), data["FLUX"][0].astype(np.float32)
+
+
+def published_row(wavelength: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """Trim, pad, mask, divide by the median over all pixels: see reference in the docs."""
+    inside = (wavelength >= 3785 - 1e-5) & (wavelength <= 6910 + 1e-5)
+    row = np.pad(flux[inside], (7_589, 7_590))
+    mask = np.ones(row.size, dtype=np.float32)
+    mask[:7_589] = mask[159_453:162_894] = mask[320_090:] = 0
+    return row / np.median(row * mask)
+
+
+def compact_row(wavelength: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """Rebin by the interpolated integral, divide by a running mean of 65 pixels, 320 nodes."""
+    edges = np.append(wavelength - 0.005, wavelength[-1] + 0.005)
+    integral = np.append(0.0, np.cumsum(flux.astype(np.float64) * 0.01))
+    borders = COMPACT_GRID.edges
+    x = np.diff(np.interp(borders, edges, integral)) / np.diff(borders)
+    valid = ~COMPACT_GRID.gap_mask
+    x = np.where(valid, x / np.median(x[valid]), 0)
+    window = np.ones(65)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        c = np.convolve(x, window, "same") / np.convolve(valid.astype(float), window, "same")
+    hole = ~(c > 0)
+    c[hole] = np.interp(np.flatnonzero(hole), np.flatnonzero(~hole), c[~hole])
+    g = np.where(valid, np.clip(x / c - 1, -1, 1.5), 0)
+    at = (np.arange(320) + 0.5) * 64 - 0.5
+    return np.concatenate([g, np.interp(at, np.arange(c.size), np.log(c))]).astype(np.float32)
+
+
+class Conv1dEncoder(nn.Module):
+    """The encoder as one writes it first, with the weights of a `SpectrumVAE`."""
+
+    def __init__(self, model: SpectrumVAE) -> None:
+        super().__init__()
+        self.config, layers = model.config, []
+        for ours in model.encoder:
+            out, into, _, k = ours.weight.shape
+            layer = nn.Conv1d(into, out, k, stride=ours.stride[1], padding=(k - 1) // 2)
+            layer.weight.data = ours.weight.data[:, :, 0].contiguous()
+            layer.bias.data = ours.bias.data
+            layers += [layer, nn.LeakyReLU(0.1)]
+        self.layers, self.mean = nn.Sequential(*layers), model.mean
+
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        """Latents (n, d) of rows (n, row_size)."""
+        length = self.config.length
+        features = self.layers(row[:, None, :length]).flatten(1)
+        return self.mean(torch.cat([features, row[:, length:]], dim=1))
+
+
+def loop(files: list[Path], row_of: Callable, network: Conv1dEncoder, threads: int) -> np.ndarray:
+    torch.set_num_threads(threads)
+    latents = []
+    for file in files:
+        row = torch.from_numpy(row_of(*open_with_astropy(file)))
+        with torch.no_grad():
+            latents.append(network(row[None])[0].numpy())
+    return np.array(latents)
+
+
+def measure(
+    files: list[Path], config: VAEConfig, prepare: PrepareConfig, row_of: Callable, repeats: int
+) -> dict:
+    torch.manual_seed(0)
+    model = SpectrumVAE(config, prepare).eval()
+    network = Conv1dEncoder(model).eval()
+    threads = torch.get_num_threads()
+    ways = {
+        LOOPS[0]: lambda: loop(files, row_of, network, threads),
+        LOOPS[1]: lambda: loop(files, row_of, network, 1),
+        "encode": lambda: encode(files, model, recon_error=False).values,
+        "encode with recon_error": lambda: encode(files, model).values,
+    }
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
+    results = {name: way() for name, way in ways.items()}  # compiles, fills the file cache
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start, used = time.perf_counter(), time.process_time()
+            way()
+            wall[name].append((time.perf_counter() - start) / len(files) * 1e3)
+            cpu[name].append((time.process_time() - used) / len(files) * 1e3)
+    first, *others = results.values()
+    worst = max(float(np.abs(other - first).max() / np.abs(first).max()) for other in others)
+    return {"ms_per_spectrum": wall, "cpu_ms_per_spectrum": cpu, "worst_difference": worst}
+
+
+def report(name: str, result: dict) -> None:
+    base = min((result["ms_per_spectrum"][way] for way in LOOPS), key=statistics.median)
+    print(f"\n{name}; latents agree to {result['worst_difference']:.1e}")
+    print(f"{'':32}{'min ms':>9}{'median ms':>11}{'CPU ms':>9}{'ratio: minima':>15}{'medians':>9}")
+    for way, seconds in result["ms_per_spectrum"].items():
+        middle = statistics.median(seconds)
+        ratios = min(base) / min(seconds), statistics.median(base) / middle
+        cpu = min(result["cpu_ms_per_spectrum"][way])
+        line = f"{way:32}{min(seconds):9.1f}{middle:11.1f}{cpu:9.1f}"
+        print(f"{line}{ratios[0]:14.2f}x{ratios[1]:8.2f}x")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    options = parser.parse_args()
+    cases = {
+        "published": (PUBLISHED, published_prepare("median-padded"), published_row),
+        "compact": (COMPACT, PrepareConfig(COMPACT_GRID, normalization="continuum"), compact_row),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_files(Path(folder), options.files)
+        results = {name: measure(files, *case, options.repeats) for name, case in cases.items()}
+    for name, result in results.items():
+        report(name, result)
+    if options.json:
+        machine = {"cpu": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
+        versions = {"torch": torch.__version__, "numpy": np.__version__}
+        text = json.dumps({"machine": machine, "versions": versions} | results, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The network and its weights: the only folder that imports torch."""

@@ -1,0 +1,154 @@
+"""Spectra read and prepared in chunks, each with its record; a broken one costs itself alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentscope.errors import LatentscopeError
+from latentscope.model.sources import source_file, source_id
+from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
+from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.spectrum import Spectrum
+
+COLUMNS = (
+    "file",
+    "id",
+    "object",
+    "star",
+    "archive_id",
+    "status",
+    "error",
+    "coverage",
+    "snr",
+    "recon_error",
+    "median",
+    "rv",
+    "berv",
+    "airmass",
+    "assumed",
+)
+"""Columns of the sidecar table, in order."""
+
+_NUMBERS = ("coverage", "snr", "recon_error", "median", "rv", "berv", "airmass")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Prepared rows of some sources, and a record for each source.
+
+    Parameters
+    ----------
+    records : list of dict
+        One per source, with the keys of `COLUMNS`.
+    where : list of int
+        Which of the records the rows belong to.
+    rows : ndarray of float32, shape (len(where), row_size)
+    valid : ndarray of bool, shape (len(where), row_size)
+    """
+
+    records: list[dict[str, Any]]
+    where: list[int] = field(repr=False)
+    rows: NDArray[np.float32] = field(repr=False)
+    valid: NDArray[np.bool_] = field(repr=False)
+
+
+def read_chunk(sources: list[Any], first: int, config: PrepareConfig, min_coverage: float) -> Chunk:
+    """Read and prepare some sources.
+
+    Parameters
+    ----------
+    sources : list
+        What `expand_sources` gives.
+    first : int
+        Index of the first of them among all.
+    config : PrepareConfig
+    min_coverage : float
+        Spectra that fill less of the grid than this fail.
+
+    Returns
+    -------
+    Chunk
+        Sources that failed or are degenerate have a record with status and reason, and no row.
+    """
+    records, where, rows, valid = [], [], [], []
+    for index, source in enumerate(sources):
+        record, prepared = _read_one(source, first + index, config, min_coverage)
+        records.append(record)
+        if prepared is not None:
+            where.append(index)
+            rows.append(prepared.row)
+            valid.append(prepared.valid)
+    empty = (0, config.row_size)
+    return Chunk(
+        records,
+        where,
+        np.stack(rows) if rows else np.empty(empty, dtype=np.float32),
+        np.stack(valid) if valid else np.empty(empty, dtype=np.bool_),
+    )
+
+
+def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
+    """Mark a record as failed (or degenerate), with the reason on one line."""
+    record["status"] = status
+    record["error"] = " ".join(reason.split())
+
+
+def _read_one(
+    source: Any, index: int, config: PrepareConfig, min_coverage: float
+) -> tuple[dict[str, Any], Prepared | None]:
+    record = _blank(source, index)
+    try:
+        spectrum = read_spectrum(source)
+        _describe(record, spectrum)
+        prepared = prepare(spectrum, config)
+    except LatentscopeError as error:
+        fail(record, str(error))
+        return record, None
+    except Exception as error:  # one file in an archive may break a reader in any way
+        fail(record, f"{source_file(source) or 'spectrum'}: {type(error).__name__}: {error}")
+        return record, None
+    record["coverage"] = prepared.coverage
+    record["median"] = prepared.scale
+    if prepared.coverage < min_coverage:
+        fail(
+            record,
+            f"covers {prepared.coverage:.3f} of the model's grid, less than {min_coverage:g}; "
+            "a lower --min-coverage lets it through",
+        )
+        return record, None
+    if prepared.degenerate:
+        limit = config.min_median or 0.0
+        fail(
+            record,
+            f"its median flux is not above {limit:g} in the file's unit, or its mean is not "
+            "positive: nothing to normalise by",
+            status="degenerate",
+        )
+        return record, None
+    return record, prepared
+
+
+def _blank(source: Any, index: int) -> dict[str, Any]:
+    record: dict[str, Any] = dict.fromkeys(COLUMNS, "") | dict.fromkeys(_NUMBERS, float("nan"))
+    return record | {"file": source_file(source), "id": source_id(source, index), "status": "ok"}
+
+
+def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
+    meta = spectrum.meta
+    for name in ("object", "star", "archive_id"):
+        record[name] = str(meta.get(name) or "")
+    for name in ("snr", "airmass"):
+        record[name] = _number(meta.get(name))
+    record["rv"], record["berv"] = _number(spectrum.rv), _number(spectrum.berv)
+    record["assumed"] = "; ".join(meta.get("assumed") or ())
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,246 @@
+"""The spectrum autoencoder: strided convolutions to a few latents and mirrored ones back.
+
+The published network (Sedaghat et al. 2021, MNRAS 501, 6026, section 3) and the compact ones that
+latentscope trains are two settings of one `VAEConfig`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from latentscope.errors import ModelError
+from latentscope.model.architecture import VAEConfig
+
+if TYPE_CHECKING:
+    from latentscope.spectra.prepare import PrepareConfig
+
+LOGVAR_RANGE = (-20.0, 10.0)
+"""Log variances are held to this range before z is drawn: deviations from 4.5e-5 to 148."""
+
+SHIFT_MARGIN = 256
+"""Empty pixels beside the decoded lines, so that a shift brings in continuum at the edges (g = 0)
+and not the lines of the other end; shifts larger than this wrap around."""
+
+
+def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
+    """Shift each row toward higher index (longer wavelength) by its own number of pixels.
+
+    Band-limited interpolation by the shift theorem: F(k) -> F(k) exp(-2 pi i k s). The row is
+    continued by `SHIFT_MARGIN` zeros, which are what enters at its edges.
+
+    Parameters
+    ----------
+    lines : Tensor of shape (n, length)
+    pixels : Tensor of shape (n,)
+        Shifts s in pixels, fractions allowed; positive is toward longer wavelength.
+
+    Returns
+    -------
+    Tensor of shape (n, length)
+    """
+    length = lines.shape[1]
+    size = length + SHIFT_MARGIN
+    frequency = torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
+    angle = -2 * torch.pi * pixels[:, None] * frequency
+    phase = torch.complex(torch.cos(angle), torch.sin(angle))
+    shifted: Tensor = torch.fft.irfft(torch.fft.rfft(lines, n=size) * phase, n=size)
+    return shifted[:, :length]
+
+
+class SpectrumVAE(nn.Module):
+    """Autoencoder of prepared spectra.
+
+    The convolutions run as Conv2d with kernel (1, k) in channels_last memory, which CPUs do
+    several times faster than Conv1d with the same result; rows stay two-dimensional outside.
+
+    With `config.doppler`, latent 0 is taken out of the decoder (it enters the linear map and the
+    perceptron as zero) and shifts the decoded lines, learned mean included, by
+    `doppler_scale * z[:, 0]` pixels, positive toward longer wavelength. It is a shift by
+    construction, and nothing else.
+
+    Parameters
+    ----------
+    config : VAEConfig
+        The architecture.
+    prepare : PrepareConfig, optional
+        How a spectrum becomes this model's row; it travels with the weights.
+    info : dict, optional
+        The rest of the model's config.json: name, description, beta, mad_threshold, paper, ...
+
+    Raises
+    ------
+    ModelError
+        If `prepare` makes rows of another size than `config` takes.
+    """
+
+    extra_mean: Tensor
+
+    def __init__(
+        self,
+        config: VAEConfig,
+        prepare: PrepareConfig | None = None,
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if prepare is not None and prepare.row_size != config.row_size:
+            raise ModelError(
+                f"the preparation makes rows of {prepare.row_size} values, the architecture takes "
+                f"{config.row_size}; one of the two belongs to another model"
+            )
+        self.config, self.prepare, self.info = config, prepare, dict(info or {})
+        self.encoder = _encoder(config)
+        self.mean = nn.Linear(config.flat + config.extra, config.latents)
+        if config.variational:
+            self.logvar = nn.Linear(config.flat + config.extra, config.latents)
+        self.expand = nn.Linear(config.latents, config.flat)
+        self.decoder = _decoder(config)
+        if config.output == "conv":
+            self.final = nn.Conv2d(1, 1, (1, 3), padding=(0, 1))
+        else:
+            self.line_mean = nn.Parameter(torch.zeros(config.length))
+        if config.doppler:
+            self.doppler_scale = nn.Parameter(torch.tensor(float(config.doppler_init)))
+        if config.extra:
+            self.register_buffer("extra_mean", torch.zeros(config.extra))
+            self.extra_decoder = nn.Sequential(
+                nn.Linear(config.latents, config.extra_hidden),
+                nn.LeakyReLU(config.negative_slope),
+                nn.Linear(config.extra_hidden, config.extra),
+            )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return mean and log variance of q(z|x).
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, row_size)
+            Prepared spectra.
+
+        Returns
+        -------
+        mean : Tensor of shape (n, latents)
+        logvar : Tensor of shape (n, latents), or None for a deterministic model
+            Natural logarithm of the variance, as the network gives it (not clamped).
+
+        Raises
+        ------
+        ModelError
+            If the rows have another size.
+        """
+        config = self.config
+        _check_shape("rows", rows, config.row_size)
+        hidden = rows[:, None, None, : config.length]  # (n, 1, 1, length)
+        for layer in self.encoder:
+            hidden = functional.leaky_relu(layer(hidden), config.negative_slope, inplace=True)
+        features = hidden.flatten(1)  # (n, flat)
+        if config.extra:
+            features = torch.cat([features, rows[:, config.length :] - self.extra_mean], dim=1)
+        return self.mean(features), self.logvar(features) if config.variational else None
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the rows that latents stand for.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, latents)
+
+        Returns
+        -------
+        Tensor of shape (n, row_size)
+
+        Raises
+        ------
+        ModelError
+            If there are more or fewer latents than the model has.
+        """
+        config = self.config
+        _check_shape("latents", z, config.latents)
+        content = torch.cat([torch.zeros_like(z[:, :1]), z[:, 1:]], dim=1) if config.doppler else z
+        lines = self._decode_lines(content)
+        if config.doppler:
+            lines = shift_lines(lines, self.doppler_scale * z[:, 0])
+        if not config.extra:
+            return lines
+        return torch.cat([lines, self.extra_decoder(content) + self.extra_mean], dim=1)
+
+    def _decode_lines(self, content: Tensor) -> Tensor:
+        config = self.config
+        hidden: Tensor = self.expand(content).view(-1, config.channels[-1], 1, config.width)
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        last = len(self.decoder) - 1
+        for i, layer in enumerate(self.decoder):
+            hidden = layer(hidden)
+            if i < last or config.output == "conv":
+                hidden = functional.leaky_relu(hidden, config.negative_slope, inplace=True)
+        if config.output == "conv":
+            return _three_taps(hidden.flatten(1), self.final)
+        return hidden.flatten(1) + self.line_mean
+
+    def reconstruct(self, rows: Tensor) -> Tensor:
+        """Return rows of shape (n, row_size) decoded from the mean latents of `rows`."""
+        return self.decode(self.encode(rows)[0])
+
+    def forward(
+        self, rows: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Encode, draw z (in training mode of a variational model; else the mean), decode.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, row_size)
+        generator : torch.Generator, optional
+            Source of the draw; by default torch's global one.
+
+        Returns
+        -------
+        rows : Tensor of shape (n, row_size)
+            The reconstruction.
+        mean : Tensor of shape (n, latents)
+        logvar : Tensor of shape (n, latents) or None
+            Clamped to `LOGVAR_RANGE`.
+        """
+        mean, logvar = self.encode(rows)
+        if logvar is None:
+            return self.decode(mean), mean, None
+        logvar = logvar.clamp(*LOGVAR_RANGE)
+        if not self.training:
+            return self.decode(mean), mean, logvar
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return self.decode(mean + noise * torch.exp(0.5 * logvar)), mean, logvar
+
+
+def _three_taps(rows: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Apply a 1-1 convolution of kernel 3 to rows (n, length): 20 times faster written out."""
+    left, middle, right = layer.weight.view(3)
+    padded = functional.pad(rows, (1, 1))
+    mixed: Tensor = left * padded[:, :-2] + middle * rows + right * padded[:, 2:]
+    return mixed if layer.bias is None else mixed + layer.bias
+
+
+def _encoder(config: VAEConfig) -> nn.ModuleList:
+    sources = (1, *config.channels[:-1])
+    return nn.ModuleList(
+        nn.Conv2d(source, target, (1, k), (1, s), (0, (k - 1) // 2))
+        for source, target, k, s in zip(
+            sources, config.channels, config.kernels, config.strides, strict=True
+        )
+    )
+
+
+def _decoder(config: VAEConfig) -> nn.ModuleList:
+    targets = (1, *config.channels[:-1])
+    layers = []
+    for source, target, s in zip(config.channels, targets, config.strides, strict=True):
+        kernel, padding = (3, 1) if s == 1 else (2 * s, s // 2)
+        layers.append(nn.ConvTranspose2d(source, target, (1, kernel), (1, s), (0, padding)))
+    return nn.ModuleList(reversed(layers))
+
+
+def _check_shape(what: str, array: Tensor, wanted: int) -> None:
+    if array.ndim != 2 or array.shape[1] != wanted:
+        raise ModelError(f"{what} have shape {tuple(array.shape)}; this model takes (n, {wanted})")

@@ -1,0 +1,181 @@
+"""load_model: from a name, a path, a URL or a Hugging Face id to a model with its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from latentscope.errors import ModelError
+from latentscope.model.convert import load_checkpoint
+from latentscope.model.download import check_url, fetch, url_filename
+from latentscope.model.registry import (
+    DEFAULT_MODEL,
+    PUBLISHED,
+    PublishedModel,
+    available_models,
+    bundled_models,
+    cache_folder,
+    cache_root,
+    known_names,
+    near_misses,
+)
+from latentscope.model.settings import CONFIG_FILE
+from latentscope.model.state_dict import WEIGHTS_FILE, weights_sha256
+from latentscope.model.storage import load_files, load_folder, save_model
+from latentscope.model.vae import SpectrumVAE
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "available_models",
+    "load_model",
+    "save_model",
+    "weights_sha256",
+]
+
+CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
+FILE_SUFFIXES = (*CHECKPOINT_SUFFIXES, ".safetensors", ".json")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+
+PathLike = str | os.PathLike[str]
+
+
+def load_model(
+    source: PathLike = DEFAULT_MODEL,
+    *,
+    cache_dir: PathLike | None = None,
+    device: str | torch.device = "cpu",
+) -> SpectrumVAE:
+    """Return a model with its weights, in eval mode.
+
+    Parameters
+    ----------
+    source : str or path
+        Tried in this order:
+
+        1. a name: a bundled model, or `astro-machines` or `stellar-karaoke`, which are downloaded
+           on first use;
+        2. `https://...`: a published-format checkpoint (.pth.tar, .pth, .pt), or a folder with
+           config.json and model.safetensors (the address of the folder or of one of the two);
+        3. a folder with config.json and model.safetensors, or a checkpoint file; write `./name`
+           for a folder that has the name of a known model;
+        4. a Hugging Face id `org/name`, or `org/name@revision`.
+    cache_dir : path, optional
+        Folder for downloads; by default LATENTSCOPE_CACHE or ~/.cache/latentscope, and Hugging
+        Face's own cache for its models.
+    device : str or torch.device
+        Where the model runs.
+
+    Returns
+    -------
+    SpectrumVAE
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, it cannot be downloaded or verified, or its weights do not fit.
+
+    Warns
+    -----
+    LatentscopeWarning
+        When a hash is recorded at the first download of a file that has no published one, and
+        when the preparation of a checkpoint has to be assumed.
+    """
+    text = os.fspath(source)
+    if text in bundled_models():
+        model = load_folder(bundled_models()[text])
+    elif text in PUBLISHED:
+        model = _load_published(PUBLISHED[text], cache_dir)
+    elif "://" in text:
+        model = _load_url(text, cache_dir)
+    elif Path(text).expanduser().exists():
+        model = _load_path(Path(text).expanduser())
+    elif (hub := _hub_id(text)) is not None:
+        model = _load_hub(*hub, cache_dir)
+    else:
+        raise ModelError(
+            f"{text!r} is no model: no such name{near_misses(text, known_names())} and no such "
+            f"file. Known names: {', '.join(known_names())}. Else give a folder, a .pth.tar file, "
+            "an https:// address or a Hugging Face id (org/name)"
+        )
+    return _moved(model, device)
+
+
+def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> SpectrumVAE:
+    path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
+    return load_checkpoint(path, normalization=entry.normalization)
+
+
+def _load_path(path: Path) -> SpectrumVAE:
+    if path.is_dir():
+        return load_folder(path)
+    if path.name in (CONFIG_FILE, WEIGHTS_FILE):
+        return load_folder(path.parent)
+    if path.suffix == ".safetensors":
+        raise ModelError(
+            f"{path}: weights alone; wanted the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    return load_checkpoint(path)
+
+
+def _load_url(url: str, cache_dir: PathLike | None) -> SpectrumVAE:
+    check_url(url)
+    name = url_filename(url)
+    base = url.removesuffix(name) if name in (CONFIG_FILE, WEIGHTS_FILE) else url
+    folder = cache_root(cache_dir) / "urls" / hashlib.sha256(base.encode()).hexdigest()[:16]
+    if name.endswith(CHECKPOINT_SUFFIXES):
+        return _load_path(fetch(url, folder))
+    base = base.rstrip("/")
+    return load_files(
+        fetch(f"{base}/{CONFIG_FILE}", folder), fetch(f"{base}/{WEIGHTS_FILE}", folder)
+    )
+
+
+def _hub_id(text: str) -> tuple[str, str | None] | None:
+    matched = HUB_ID.fullmatch(text)
+    if matched is None or text.startswith((".", "~")) or text.endswith(FILE_SUFFIXES):
+        return None
+    return matched[1], matched[2]
+
+
+def _load_hub(repository: str, revision: str | None, cache_dir: PathLike | None) -> SpectrumVAE:
+    config = _hub_file(repository, CONFIG_FILE, revision, cache_dir)
+    # snapshots/<commit>/config.json: both files from one commit
+    weights = _hub_file(repository, WEIGHTS_FILE, config.parent.name, cache_dir)
+    return load_files(config, weights)
+
+
+def _hub_file(
+    repository: str, filename: str, revision: str | None, cache_dir: PathLike | None
+) -> Path:
+    # half a second to import, and few models come from there
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    try:
+        path = hf_hub_download(
+            repository,
+            filename,
+            revision=revision,
+            cache_dir=None if cache_dir is None else cache_root(cache_dir) / "huggingface",
+            endpoint=os.environ.get("HF_ENDPOINT"),
+            library_name="latentscope",
+        )
+    except (HfHubHTTPError, EntryNotFoundError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{repository}: no such path here, and {filename} cannot be had from Hugging Face"
+            f"{'' if revision is None else f' at revision {revision}'}: {reason}"
+        ) from error
+    return Path(path)
+
+
+def _moved(model: SpectrumVAE, device: str | torch.device) -> SpectrumVAE:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {str(device)!r} cannot be used here: {reason}") from error
