@@ -1,0 +1,1 @@
+"""Training of spectrum autoencoders; imports latentscope, never the reverse."""

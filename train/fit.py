@@ -1,0 +1,186 @@
+"""One training run from a configuration to a model folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+
+from latentscope.atomic import atomic_path
+from latentscope.model.vae import SpectrumVAE
+from latentscope.model.weights import save_model
+from train.config import TrainConfig
+from train.data import SimulatedArchive
+from train.module import SpectrumModule
+
+_WATCHED = ("radvel", "Teff", "[M/H]", "logg", "vsini")
+
+
+class Watch(Callback):
+    """Every so many steps: loss terms, KL and MAD of each dimension on validation rows.
+
+    The labels are looked at here alone, for the log: rank correlation of each with its best
+    dimension. Nothing flows back into the training.
+    """
+
+    def __init__(self, every: int, path: Path) -> None:
+        self._every, self._path = every, path
+        self._start = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write a line when it is time to."""
+        step = trainer.global_step
+        if step % self._every and step != pl_module.config.steps:
+            return
+        rows, labels = trainer.datamodule.validation_rows, trainer.datamodule.validation_labels
+        row = {"step": step, "minutes": round((time.monotonic() - self._start) / 60, 2)}
+        row |= watched(pl_module, rows, labels)
+        exists = self._path.exists()
+        pd.DataFrame([row]).to_csv(self._path, mode="a", header=not exists, index=False)
+
+
+def watched(
+    module: SpectrumModule, rows: np.ndarray[Any, Any], labels: pd.DataFrame
+) -> dict[str, float]:
+    """Validation figures of a model: loss terms, explained line variance, dimensions, labels."""
+    module.model.eval()
+    parts: dict[str, list[np.ndarray[Any, Any]]] = {}
+    with torch.no_grad():
+        for start in range(0, len(rows), 50):
+            batch = torch.from_numpy(rows[start : start + 50].astype("f4")).to(module.device)
+            for key, value in module.terms(batch).items():
+                parts.setdefault(key, []).append(value.cpu().numpy())
+    module.model.train()
+    terms = {key: np.concatenate(value) for key, value in parts.items()}
+    mean, kl = terms["mean"], terms["kl"].mean(0)
+    deviation = np.median(np.abs(mean - np.median(mean, 0)), 0)
+    figures = {"lines": terms["lines"].mean(), "continuum": terms["continuum"].mean()}
+    figures |= {"kl": kl.sum(), "kl_dims": int((kl > 0.1).sum())}
+    figures["mad_dims"] = int((deviation > 0.02).sum())
+    for name in _WATCHED:
+        correlation = np.abs(pd.DataFrame(mean).corrwith(labels[name], method="spearman"))
+        best = int(correlation.argmax())
+        figures |= {f"{name}_dim": best, f"{name}_rank": correlation[best]}
+    if module.model.config.doppler:
+        figures["doppler_scale"] = module.model.doppler_scale.item()
+    return {key: round(float(value), 4) for key, value in figures.items()}
+
+
+def fit(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    linelist: str | None = None,
+    data_folder: Path | None = None,
+    watch_every: int = 1000,
+    progress: bool = False,
+) -> Path:
+    """Train a model and export it.
+
+    A run that was interrupted goes on from its last checkpoint in `folder`.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    folder : Path
+        Receives `last.ckpt`, `watch.csv`, `metrics.csv` and `model/`.
+    linelist : str, optional
+        Overrides the configuration's line list.
+    data_folder : Path, optional
+        Where the simulated rows are kept; `folder/data` by default.
+    watch_every : int
+        Steps between checkpoints and lines of `watch.csv`.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Path
+        The model folder, which `load_model` reads.
+    """
+    if linelist is not None:
+        config = replace(config, data=replace(config.data, linelist=linelist))
+    lightning.seed_everything(config.seed, verbose=False)
+    data = SimulatedArchive(
+        config.data, config.prepare, config.steps, config.seed, data_folder or folder / "data"
+    )
+    data.setup()
+    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
+    start_from_means(module.model, data)
+    checkpoint = ModelCheckpoint(
+        folder, save_last=True, save_top_k=0, every_n_train_steps=watch_every
+    )
+    callbacks: list[Callback] = [checkpoint, Watch(watch_every, folder / "watch.csv")]
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_steps=config.steps,
+        callbacks=callbacks + ([TQDMProgressBar()] if progress else []),
+        logger=CSVLogger(folder, name="", version="log"),
+        log_every_n_steps=min(100, config.steps),
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    last = folder / "last.ckpt"
+    started = time.monotonic()
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+    minutes = (time.monotonic() - started) / 60
+    return export(module, config, folder / "model", {"minutes": round(minutes, 1)})
+
+
+def start_from_means(model: SpectrumVAE, data: SimulatedArchive) -> None:
+    """Set the learned mean spectrum and the centre of the continuum to the archive's means."""
+    config = model.config
+    total, count = np.zeros(config.row_size), 0
+    for block in data.sample(500):
+        total += block.sum(0, dtype=np.float64)
+        count += len(block)
+    mean = torch.from_numpy((total / count).astype("f4"))
+    with torch.no_grad():
+        if config.extra:
+            model.extra_mean.copy_(mean[config.length :])
+        if config.output == "mean":
+            model.line_mean.copy_(mean[: config.length])
+
+
+def export(module: SpectrumModule, config: TrainConfig, folder: Path, run: dict[str, Any]) -> Path:
+    """Write the model folder: config.json, model.safetensors, and the training's provenance."""
+    model = module.model.eval()
+    last = config.stages[-1]
+    data = config.data
+    linelist = "built-in" if data.linelist is None else Path(data.linelist).name
+    model.info = {
+        "name": config.name,
+        "description": config.description,
+        "beta": last.beta.at(1.0),
+        "mad_threshold": 0.02,
+        "training": {
+            "archive": "simulated",
+            "spectra": data.spectra,
+            "archive_seed": data.seed,
+            "linelist": linelist,
+            "steps": config.steps,
+            "batch_size": data.batch_size,
+            "seed": config.seed,
+            "labels_used": False,
+        }
+        | run,
+    }
+    save_model(model, folder)
+    watch = folder.parent / "watch.csv"
+    if watch.exists():
+        with atomic_path(folder / "watch.csv") as temporary:
+            temporary.write_bytes(watch.read_bytes())
+    return folder
