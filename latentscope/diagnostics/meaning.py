@@ -1,0 +1,137 @@
+"""What each dimension knows, in plain words, from its mutual information with labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from latentscope.diagnostics.activity import MADResult
+from latentscope.diagnostics.mi_result import MIResult
+
+LABEL_WORDS = {
+    "radvel": "radial velocity",
+    "Teff": "effective temperature",
+    "logg": "surface gravity",
+    "[M/H]": "metallicity",
+    "vsini": "rotation",
+    "berv": "barycentric correction",
+    "snr": "signal-to-noise ratio",
+}
+"""What common labels are called in a sentence; other labels go by their own names."""
+
+_STRONG = 0.5
+_MONOTONE = 0.3
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The label that a dimension knows most about.
+
+    Attributes
+    ----------
+    dim : int
+        The dimension.
+    mad : float
+        Its median absolute deviation.
+    label : str or None
+        The label with the largest significant mutual information; None where there is none.
+    mi_nats : float
+        Mutual information with that label in nats; NaN without one.
+    correlation : float
+        Spearman's rank correlation with that label, -1 to 1; NaN without one, or if it holds
+        classes.
+    """
+
+    dim: int
+    mad: float
+    label: str | None = None
+    mi_nats: float = float("nan")
+    correlation: float = float("nan")
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        subject = f"Dimension {self.dim} (MAD {self.mad:.3g})"
+        if self.label is None:
+            return f"{subject} varies, but matches no label."
+        verb = "follows" if self.mi_nats >= _STRONG else "knows a little about"
+        words = LABEL_WORDS.get(self.label, self.label)
+        return f"{subject} {verb} {words}: {self.mi_nats:.2f} nats with {self.label}{self._course}."
+
+    @property
+    def _course(self) -> str:
+        if np.isnan(self.correlation):
+            return ""
+        how = "rising with it" if self.correlation > 0 else "falling as it rises"
+        if abs(self.correlation) < _MONOTONE:
+            how = "neither rising nor falling with it throughout"
+        return f", {how} (rank correlation {self.correlation:+.2f})"
+
+
+def dimension_meanings(
+    values: NDArray[np.floating],
+    labels: pd.DataFrame,
+    activity: MADResult,
+    information: MIResult,
+    *,
+    significance: float = 0.05,
+) -> list[Meaning]:
+    """Find for each informative dimension the label that it knows most about.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, d)
+        Latents; rows of NaN are left out.
+    labels : DataFrame of n rows
+        Labels, row by row.
+    activity : MADResult
+        Which dimensions are informative.
+    information : MIResult
+        Mutual information of (at least) these dimensions with the labels.
+    significance : float
+        Largest false discovery rate (q-value over the table) that counts.
+
+    Returns
+    -------
+    list of Meaning
+        The strongest relation first; dimensions without one last, the largest MAD first.
+    """
+    table = information.table[information.table["q_value"] <= significance]
+    meanings = [
+        _meaning(values[:, dim], labels, int(dim), float(activity.values[dim]), table)
+        for dim in activity.informative
+    ]
+    return sorted(meanings, key=lambda it: (it.label is None, -np.nan_to_num(it.mi_nats), -it.mad))
+
+
+def _meaning(
+    column: NDArray[np.floating],
+    labels: pd.DataFrame,
+    dim: int,
+    spread: float,
+    significant: pd.DataFrame,
+) -> Meaning:
+    rows = significant[(significant["dim"] == dim) & (significant["mi_nats"] > 0)]
+    if not len(rows):
+        return Meaning(dim, spread)
+    best = int(np.argmax(rows["mi_nats"].to_numpy()))
+    label, nats = str(rows["label"].iloc[best]), float(rows["mi_nats"].iloc[best])
+    return Meaning(dim, spread, label, nats, rank_correlation(column, labels[label]))
+
+
+def rank_correlation(x: NDArray[np.floating], label: pd.Series) -> float:
+    """Spearman's rank correlation over rows where both are finite, -1 to 1.
+
+    NaN where the label holds no numbers, or either side is constant.
+    """
+    if not pd.api.types.is_numeric_dtype(label):
+        return float("nan")
+    y = label.to_numpy(dtype=np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 2 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return float("nan")
+    return float(spearmanr(x[known], y[known]).statistic)

@@ -1,0 +1,254 @@
+"""Pictures of diagnostics: each function draws a result on axes and returns the axes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import spearmanr
+
+from latentscope.atomic import atomic_path
+from latentscope.diagnostics.activity import MADResult
+from latentscope.diagnostics.mi_result import MIResult
+
+P = ParamSpec("P")
+
+_SIGNIFICANT = 0.05
+_HEXBIN_ABOVE = 5000
+_MOST_DIMS = 16
+_INK, _QUIET, _STRONG, _OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+}
+
+
+def _styled(draw: Callable[P, Axes]) -> Callable[P, Axes]:
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:
+        with plt.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    return plt.subplots(figsize=size, dpi=150, layout="constrained")[1] if ax is None else ax
+
+
+def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
+    """Write the figure that holds `ax` as its suffix says (.png, .pdf, .svg), whole or not at all.
+
+    The figure is closed.
+    """
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    plt.close(figure)
+
+
+@_styled
+def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
+    """Draw the deviation of each dimension as stems, with the threshold; informative ones named.
+
+    Parameters
+    ----------
+    result : MADResult
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    """
+    ax = _axes(ax, (7.2, 3.0))
+    dims = np.arange(len(result.values))
+    informative = result.values > result.threshold
+    for which, colour, size in ((~informative, _QUIET, 2.5), (informative, _STRONG, 5)):
+        if which.any():
+            lines = ax.vlines(dims[which], 0, result.values[which], color=colour)
+            lines.set_linewidth(1.4 if colour == _STRONG else 0.8)
+            ax.plot(dims[which], result.values[which], "o", color=colour, markersize=size)
+    ax.axhline(result.threshold, color=_OVERLAY, linewidth=1, linestyle="--")
+    ax.annotate(
+        f"threshold {result.threshold:g}",
+        (1, result.threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        ha="left",
+        va="center",
+        color=_OVERLAY,
+        fontsize=8,
+    )
+    for dim in dims[informative]:
+        ax.annotate(
+            str(dim),
+            (dim, result.values[dim]),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=_STRONG,
+        )
+    ax.set_xlim(-0.02 * len(dims) - 0.5, 1.02 * len(dims) - 0.5)
+    ax.set_ylim(0, max(float(result.values.max()), 2 * result.threshold) * 1.18)
+    ax.set_xlabel("latent dimension")
+    ax.set_ylabel(f"{result.kind} absolute deviation")
+    ax.set_title(
+        f"{int(informative.sum())} of {len(dims)} dimensions informative, n = {result.n:,}"
+    )
+    return ax
+
+
+@_styled
+def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS) -> Axes:
+    """Draw mutual information, labels x dims, as a heatmap with nats in the cells.
+
+    Bold cells with a border are significant at a false discovery rate of 5 %.
+
+    Parameters
+    ----------
+    result : MIResult
+    ax : Axes, optional
+        Where to draw; by default a new figure that fits the matrix.
+    most : int
+        Of more dimensions than that, those are shown that have a significant pair, or, where these
+        are too many or none, the strongest, in their order.
+    """
+    matrix, q_values = result.matrix, result.pivot("q_value")
+    dims = _shown_dims(matrix, q_values, most)
+    shown = matrix[dims]
+    rows, columns = shown.shape
+    ax = _axes(ax, (max(4.2, 1.9 + 0.5 * columns), max(2.2, 1.3 + 0.34 * rows)))
+    values = shown.to_numpy(dtype=np.float64)
+    norm = PowerNorm(0.6, 0, max(float(np.nanmax(values)), 0.1))
+    image = ax.imshow(values, cmap="cividis", norm=norm, aspect="auto")
+    _write_cells(ax, values, q_values[dims].to_numpy(dtype=np.float64), norm)
+    ax.set_xticks(range(columns), [str(dim) for dim in dims])
+    ax.set_yticks(range(rows), [str(label) for label in shown.index])
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set_xlabel("latent dimension")
+    more = f", {columns} of {len(matrix.columns)} dimensions" if columns < matrix.shape[1] else ""
+    ax.set_title(f"Mutual information (nats){more}")
+    figure = ax.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
+    bar.outline.set_visible(False)
+    bar.set_label(f"nats (bold, framed: q < {_SIGNIFICANT:g})")
+    return ax
+
+
+def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list[int]:
+    if matrix.shape[1] <= most:
+        return [int(dim) for dim in matrix.columns]
+    best = matrix.max(axis=0).sort_values(ascending=False)
+    significant = q_values.min(axis=0)[best.index] < _SIGNIFICANT
+    chosen = best.index[significant] if significant.any() else best.index
+    return sorted(int(dim) for dim in chosen[:most])
+
+
+def _write_cells(
+    ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float64], norm: Normalize
+) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        significant = q_values[row, column] < _SIGNIFICANT
+        colour = "black" if norm(value) > 0.55 else "white"
+        if significant:
+            frame = Rectangle(
+                (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=colour, linewidth=0.8
+            )
+            ax.add_patch(frame)
+        ax.text(
+            column,
+            row,
+            f"{value:.2f}".replace("-0.00", "0.00"),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=colour,
+            alpha=1.0 if significant else 0.65,
+            fontweight="bold" if significant else "normal",
+        )
+
+
+@_styled
+def plot_dim_against_label(
+    latent: ArrayLike,
+    label: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    dim: int | None = None,
+    name: str = "label",
+    mi: float | None = None,
+    track: tuple[ArrayLike, ArrayLike] | None = None,
+    track_name: str = "track",
+) -> Axes:
+    """Draw one latent dimension against a label it was never shown.
+
+    Parameters
+    ----------
+    latent : array (n,)
+        Values of the dimension.
+    label : array (n,)
+        Numbers; rows with a NaN on either side are left out.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    dim : int, optional
+        Number of the dimension, for the axis.
+    name : str
+        Of the label, with its unit.
+    mi : float, optional
+        Mutual information in nats, for the title.
+    track : (array, array), optional
+        Label and latent values of other spectra, drawn on top, joined in their order.
+    track_name : str
+        What the legend calls them.
+    """
+    ax = _axes(ax, (4.6, 3.6))
+    z = np.asarray(latent, dtype=np.float64)
+    truth = np.asarray(label, dtype=np.float64)
+    known = np.isfinite(z) & np.isfinite(truth)
+    z, truth = z[known], truth[known]
+    if len(z) > _HEXBIN_ABOVE:
+        ax.hexbin(truth, z, gridsize=70, bins="log", mincnt=1, cmap="cividis", linewidths=0.1)
+    else:
+        size = float(np.clip(4000 / max(len(z), 1), 3, 18))
+        ax.scatter(truth, z, s=size, color=_STRONG, alpha=0.5, linewidths=0, rasterized=True)
+    if track is not None:
+        there, value = (np.asarray(part, dtype=np.float64) for part in track)
+        ax.plot(there, value, "-", color="white", linewidth=4, zorder=3)
+        ax.plot(
+            there, value, "o-", color=_OVERLAY, markersize=4, linewidth=1.8, zorder=4,
+            markeredgecolor="white", markeredgewidth=0.6, label=track_name,
+        )  # fmt: skip
+        ax.legend(loc="best", fontsize=8)
+    ax.set_xlabel(name)
+    ax.set_ylabel("latent dimension" + ("" if dim is None else f" {dim}"))
+    ax.set_title(_relation(truth, z, mi))
+    return ax
+
+
+def _relation(label: NDArray[np.float64], latent: NDArray[np.float64], mi: float | None) -> str:
+    parts = [] if mi is None else [f"MI {mi:.2f} nats"]
+    if len(label) > 2 and np.ptp(label) > 0 and np.ptp(latent) > 0:
+        parts.append(f"rank correlation {spearmanr(label, latent).statistic:+.3f}")
+    return ", ".join([*parts, f"n = {len(label):,}"])

@@ -1,0 +1,245 @@
+"""One file of numbers -> its 2-d arrays and its columns; which columns identify a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentscope.errors import TableError
+
+ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
+"""Columns that name a row, in the order in which they are tried for a join; `*_id` counts too."""
+
+STAR_COLUMNS = ("star", "object")
+"""Columns that name what was observed: the same value on many rows is nothing unusual."""
+
+_FILE_SUFFIXES = (".gz", ".bz2", ".fz", ".fits", ".fit", ".fts", ".csv", ".ecsv", ".txt", ".dat")
+_MISSING_TEXT = ("", "nan")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: 2-d arrays by name, and columns with one value a row."""
+
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    frame: pd.DataFrame | None = None
+
+
+def is_id_column(name: str) -> bool:
+    """Whether a column of that name identifies a row: `id`, `file`, `dp_id`, `gaia_id`, ..."""
+    name = name.lower()
+    return name in ID_COLUMNS or name.endswith("_id")
+
+
+def file_id(name: str) -> str:
+    """Return the id of a file: its name without folders and without the suffixes of its format.
+
+    `ADP.2014-09-16T11:04:49.123.fits.gz` gives `ADP.2014-09-16T11:04:49.123`.
+    """
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    while name.lower().endswith(_FILE_SUFFIXES):
+        name = name[: name.rindex(".")]
+    return name
+
+
+def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return a copy with text column names, a plain index, and empty or "nan" text as missing.
+
+    A named index becomes a column, so that tables indexed by id keep it.
+
+    Raises
+    ------
+    TableError
+        If two columns share a name, or a cell of a column holds an array.
+    """
+    named = any(name is not None for name in frame.index.names)
+    frame = frame.reset_index(drop=not named)
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    repeated = sorted(set(frame.columns[frame.columns.duplicated()]))
+    if repeated:
+        raise TableError(f"{source}: several columns are named {', '.join(repeated)}; rename them")
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = _without_empty_text(frame[name], name, source)
+    return frame
+
+
+def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
+        return column
+    values = [_plain_text(value) for value in column]
+    if any(isinstance(value, (list, tuple, dict, np.ndarray)) for value in values):
+        raise TableError(f"{source}: column {name} holds arrays; wanted one value a row")
+    return pd.Series(values, index=column.index, dtype=object).infer_objects()
+
+
+def _plain_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if isinstance(value, str):
+        value = value.strip()
+        return np.nan if value.lower() in _MISSING_TEXT else value
+    return np.nan if value is None or value is pd.NA else value
+
+
+def read_contents(path: Path) -> Contents:
+    """Read a file of latents or labels, recognised by its suffix.
+
+    Parameters
+    ----------
+    path : Path
+        .npy, .npz, .csv, .ecsv, .parquet, .h5, .hdf5, .fits or .fits.gz.
+
+    Raises
+    ------
+    TableError
+        If the file is absent, of an unknown kind, or cannot be read as what its name says.
+    """
+    if not path.is_file():
+        raise TableError(f"{path}: no such file")
+    reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
+    if reader is None:
+        raise TableError(f"{path}: unknown kind of table; wanted one of {', '.join(_READERS)}")
+    try:
+        contents = reader(path)
+    except TableError:
+        raise
+    except ImportError as error:
+        raise TableError(f"{path}: needs the package {error.name}; pip install it") from error
+    except Exception as error:
+        raise TableError(f"{path}: cannot be read as {path.suffix}: {error}") from error
+    if contents.frame is None:
+        return contents
+    return Contents(contents.arrays, tidy(contents.frame, str(path)))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive.
+
+    A nameless first column that only counts the rows, as pandas writes its index, is left out.
+    """
+    header = pd.read_csv(path, nrows=0)
+    text = {name: str for name in header.columns if is_id_column(str(name).strip())}
+    text |= {name: str for name in header.columns if str(name).strip().lower() in STAR_COLUMNS}
+    frame = pd.read_csv(path, dtype=text, low_memory=False, skipinitialspace=True)
+    first = str(frame.columns[0])
+    if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
+        return frame.drop(columns=first)
+    return frame
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    TableError
+        If the file is not JSON, or holds something other than an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TableError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise TableError(f"{path}: holds a {type(value).__name__}; wanted a JSON object")
+    return value
+
+
+def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
+    matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
+    columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise TableError(f"its columns differ in length ({sizes}); wanted one value a row")
+    return Contents(matrices, pd.DataFrame(columns) if columns else None)
+
+
+def native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array in this machine's byte order, which pandas and numba want."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _read_npy(path: Path) -> Contents:
+    array = native(np.load(path, allow_pickle=False))
+    if array.dtype.names:
+        return _from_arrays({name: array[name] for name in array.dtype.names})
+    return Contents({path.stem: array})
+
+
+def _read_npz(path: Path) -> Contents:
+    with np.load(path, allow_pickle=False) as archive:
+        return _from_arrays({name: archive[name] for name in archive.files})
+
+
+def _read_csv(path: Path) -> Contents:
+    return Contents(frame=read_csv(path))
+
+
+def _read_parquet(path: Path) -> Contents:
+    return Contents(frame=pd.read_parquet(path))
+
+
+def _read_hdf5(path: Path) -> Contents:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        arrays = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    if not arrays:
+        raise TableError(f"{path}: has no dataset at its top level")
+    return _from_arrays({name: np.asarray(array) for name, array in arrays.items()})
+
+
+def _from_astropy(table: Any) -> Contents:
+    matrices = {name: np.asarray(table[name]) for name in table.colnames if table[name].ndim >= 2}
+    flat = [name for name in table.colnames if name not in matrices]
+    return Contents(matrices, table[flat].to_pandas() if flat else None)
+
+
+def _read_ecsv(path: Path) -> Contents:
+    from astropy.table import Table
+
+    return _from_astropy(Table.read(path, format="ascii.ecsv"))
+
+
+def _read_fits(path: Path) -> Contents:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(path) as hdus:
+        for number, hdu in enumerate(hdus):
+            if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+                table = Table.read(
+                    hdus,
+                    hdu=number,
+                    format="fits",
+                    unit_parse_strict="silent",
+                    character_as_bytes=False,
+                )
+                return _from_astropy(table)
+            if hdu.data is not None and hdu.data.ndim == 2:
+                return Contents({hdu.name: native(np.array(hdu.data))})
+    raise TableError(f"{path}: has neither a table nor a 2-d image")
+
+
+_READERS: dict[str, Callable[[Path], Contents]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".ecsv": _read_ecsv,
+    ".csv": _read_csv,
+    ".csv.gz": _read_csv,
+    ".parquet": _read_parquet,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".fits": _read_fits,
+    ".fits.gz": _read_fits,
+}

@@ -1,0 +1,307 @@
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
+from latentscope.tables import file_id
+
+
+@pytest.fixture
+def values():
+    values = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+    values[2] = np.nan
+    return values
+
+
+def sidecar(n=4):
+    return pd.DataFrame(
+        {
+            "file": [f"a/ADP.{i}.fits" for i in range(n)],
+            "id": [f"ADP.{i}" for i in range(n)],
+            "object": ["HD1", "HD1", None, "HD2"][:n],
+            "status": ["ok"] * n,
+        }
+    )
+
+
+def test_written_and_read_back_whole(tmp_path, values):
+    written = Latents(values, sidecar(), np.log(values + 1), {"model": "m", "n": np.int64(4)})
+    write_latents(written, tmp_path / "out" / "x.npy")
+    read = read_latents(tmp_path / "out" / "x.npy")
+    np.testing.assert_array_equal(read.values, values)
+    np.testing.assert_array_equal(read.logvar, written.logvar)
+    assert read.values.dtype == np.float32
+    assert read.provenance == {"model": "m", "n": 4}
+    assert list(read.ids) == ["ADP.0", "ADP.1", "ADP.2", "ADP.3"]
+    assert list(read.groups[[0, 1, 3]]) == ["HD1", "HD1", "HD2"]
+    assert pd.isna(read.groups[2])
+    assert list(read.ok) == [True, True, False, True]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "x.csv",
+        "x.json",
+        "x.logvar.npy",
+        "x.npy",
+    ]
+
+
+def test_siblings_of_an_earlier_run_are_not_inherited(tmp_path, values):
+    write_latents(Latents(values, sidecar(), values), tmp_path / "x.npy")
+    write_latents(Latents(values[:2]), tmp_path / "x.npy")
+    read = read_latents(tmp_path / "x.npy")
+    assert read.table is None
+    assert read.logvar is None
+    assert len(read) == 2
+
+
+def test_latents_act_as_an_array(values):
+    latents = Latents(values)
+    np.testing.assert_array_equal(np.asarray(latents), values)
+    assert np.asarray(latents, dtype=np.float64).dtype == np.float64
+    assert len(latents) == 4
+    assert latents.dims == 3
+    assert read_latents(latents) is latents
+
+
+def test_star_is_filled_from_object(values):
+    table = sidecar().assign(star=["Gl581", None, None, None])
+    groups = Latents(values, table).groups
+    assert list(groups[[0, 1, 3]]) == ["Gl581", "HD1", "HD2"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz", "h5", "fits", "ecsv"])
+def test_every_kind_of_file_brings_values_and_ids(tmp_path, values, kind):
+    path = tmp_path / f"z.{kind}"
+    frame = pd.DataFrame(values.astype(np.float64), columns=["z0", "z1", "z2"])
+    frame.insert(0, "id", ["a", "b", "c", "d"])
+    frame["snr"] = 3.0
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "npz":
+        np.savez(path, latents=values, id=np.array(list("abcd")))
+    elif kind == "h5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["latents"] = values
+            file["id"] = [b"a", b"b", b"c", b"d"]
+    else:
+        from astropy.table import Table
+
+        Table.from_pandas(frame).write(path, format="ascii.ecsv" if kind == "ecsv" else "fits")
+    read = read_latents(path)
+    np.testing.assert_allclose(read.values, values, rtol=1e-7)
+    assert list(read.ids) == ["a", "b", "c", "d"]
+
+
+def test_fits_image_and_vector_column(tmp_path, values):
+    from astropy.io import fits
+    from astropy.table import Table
+
+    fits.PrimaryHDU(values).writeto(tmp_path / "image.fits")
+    np.testing.assert_array_equal(read_latents(tmp_path / "image.fits").values, values)
+    table = Table({"latents": values, "id": ["a", "b", "c", "d"]})
+    table.write(tmp_path / "table.fits")
+    read = read_latents(tmp_path / "table.fits")
+    np.testing.assert_array_equal(read.values, values)
+    assert list(read.ids) == ["a", "b", "c", "d"]
+
+
+def test_dataframe_without_named_dims_takes_the_numeric_columns():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "snr": [3.0, 4.0], "object": ["x", "y"], "b": [0, 1]})
+    latents = read_latents(frame)
+    np.testing.assert_array_equal(latents.values, [[1, 0], [2, 1]])
+    assert list(latents.table.columns) == ["snr", "object"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (np.zeros(5), "shape"),
+        (np.zeros((2, 3, 4)), "shape"),
+        (np.zeros((4, 0)), "shape"),
+        (np.array([["a", "b"]]), "numbers"),
+        (pd.DataFrame({"id": ["a"], "object": ["b"]}), "no column of latents"),
+    ],
+)
+def test_what_is_not_a_table_of_latents_is_refused(bad, words):
+    with pytest.raises(TableError, match=words):
+        read_latents(bad)
+
+
+def test_files_that_cannot_be_read_name_themselves(tmp_path):
+    with pytest.raises(TableError, match="no such file"):
+        read_latents(tmp_path / "none.npy")
+    (tmp_path / "x.docx").write_text("x")
+    with pytest.raises(TableError, match=r"x\.docx.*\.npy"):
+        read_latents(tmp_path / "x.docx")
+    (tmp_path / "x.npy").write_text("x")
+    with pytest.raises(TableError, match=r"x\.npy"):
+        read_latents(tmp_path / "x.npy")
+    np.savez(tmp_path / "two.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
+    with pytest.raises(TableError, match=r"two\.npz.*several arrays"):
+        read_latents(tmp_path / "two.npz")
+    with pytest.raises(TableError, match=r"\.npy"):
+        write_latents(Latents(np.zeros((2, 2))), tmp_path / "x.csv")
+
+
+def test_sidecar_of_another_length_is_an_error(tmp_path, values):
+    write_latents(Latents(values, sidecar()), tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", values[:3])
+    with pytest.raises(TableError, match=r"x\.npy.*3 rows.*4 rows"):
+        read_latents(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", values)
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(TableError, match=r"x\.json"):
+        read_latents(tmp_path / "x.npy")
+
+
+def test_a_failed_write_leaves_the_older_file(tmp_path, values):
+    write_latents(Latents(values, provenance={"a": 1}), tmp_path / "x.npy")
+    with pytest.raises(TypeError):
+        write_latents(Latents(values[:1], provenance={"a": object()}), tmp_path / "x.npy")
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
+    assert len(read_latents(tmp_path / "x.npy")) == 4
+
+
+def test_empty_text_is_missing_never_a_class(tmp_path):
+    (tmp_path / "l.csv").write_text("id,kind,teff\n1,G,5000\n2,,\n3,  ,4000\n4,nan,NaN\n")
+    labels = read_labels(tmp_path / "l.csv")
+    assert list(labels["kind"].dropna()) == ["G"]
+    assert labels["teff"].isna().sum() == 2
+    frame = read_labels(pd.DataFrame({"kind": pd.Categorical(["a", "", "b", None])}))
+    assert list(frame["kind"].dropna()) == ["a", "b"]
+
+
+def test_masked_cells_are_missing(tmp_path):
+    from astropy.table import MaskedColumn, Table
+
+    table = Table({"n": MaskedColumn([1, 2, 3], mask=[False, True, False]), "s": ["a", "", "c"]})
+    table.write(tmp_path / "l.fits")
+    table.write(tmp_path / "l.ecsv")
+    for kind in ("fits", "ecsv"):
+        labels = read_labels(tmp_path / f"l.{kind}")
+        assert list(labels["n"].isna()) == [False, True, False]
+        assert list(labels["s"].isna()) == [False, True, False]
+
+
+def test_labels_from_arrays_and_structured_arrays(tmp_path):
+    assert list(read_labels(np.arange(3)).columns) == ["label_0"]
+    assert read_labels(np.zeros((3, 2))).shape == (3, 2)
+    np.save(tmp_path / "l.npy", np.array([(1.5, 2)], dtype=[("teff", "f8"), ("n", "i4")]))
+    assert list(read_labels(tmp_path / "l.npy").columns) == ["teff", "n"]
+    with pytest.raises(TableError, match="0 rows"):
+        read_labels(np.zeros((0, 2)))
+    with pytest.raises(TableError, match="wanted"):
+        read_labels(np.zeros((3, 2, 2)))
+    with pytest.raises(TableError, match="arrays"):
+        read_labels(pd.DataFrame({"a": [[1, 2], [3, 4]]}))
+    twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
+    with pytest.raises(TableError, match="several columns are named a"):
+        read_labels(twice)
+
+
+def test_labels_follow_their_ids(values):
+    labels = pd.DataFrame({"id": ["ADP.3", "ADP.0", "ADP.2", "ADP.1"], "teff": [3.0, 0, 2, 1]})
+    _, joined = align(Latents(values, sidecar()), read_labels(labels))
+    assert list(joined["teff"]) == [0, 1, 2, 3]
+
+
+@given(order=st.permutations(range(6)), kept=st.integers(1, 6))
+def test_joining_undoes_any_order(order, kept):
+    table = pd.DataFrame({"id": [f"s{i}" for i in range(6)]})
+    labels = pd.DataFrame({"id": [f"s{i}" for i in order], "v": np.array(order, float)})[:kept]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LatentscopeWarning)
+        _, joined = align(Latents(np.zeros((6, 1)), table), read_labels(labels))
+    expected = [i if i in order[:kept] else np.nan for i in range(6)]
+    np.testing.assert_array_equal(joined["v"], expected)
+
+
+def test_integer_ids_and_long_ids_keep_their_digits(tmp_path):
+    long = 4295806720_123456789
+    (tmp_path / "l.csv").write_text(f"source_id,v\n{long},1\n{long + 1},2\n007,3\n,4\n")
+    table = pd.DataFrame({"source_id": np.array([long + 1, long])})
+    _, joined = align(Latents(np.zeros((2, 1)), table), read_labels(tmp_path / "l.csv"))
+    assert list(joined["v"]) == [2, 1]
+    whole = pd.DataFrame({"id": [2.0, 1.0], "v": [20, 10]})
+    table = pd.DataFrame({"id": ["1", "2"]})
+    _, joined = align(Latents(np.zeros((2, 1)), table), read_labels(whole))
+    assert list(joined["v"]) == [10, 20]
+
+
+def test_archive_ids_and_file_names_match_across_columns():
+    table = pd.DataFrame(
+        {
+            "file": ["in/ADP.2014-09-16T11:04:49.123.fits.gz", "in/b.fits"],
+            "id": ["renamed", "b"],
+            "archive_id": ["ADP.2014-09-16T11:04:49.123", "ADP.2015"],
+        }
+    )
+    latents = Latents(np.zeros((2, 1)), table)
+    labels = pd.DataFrame({"dp_id": ["ADP.2015", "ADP.2014-09-16T11:04:49.123"], "v": [2, 1]})
+    assert list(align(latents, read_labels(labels))[1]["v"]) == [1, 2]
+    labels = pd.DataFrame({"file": ["b.fits", "ADP.2014-09-16T11:04:49.123.fits"], "v": [2, 1]})
+    assert list(align(latents, read_labels(labels))[1]["v"]) == [1, 2]
+    assert file_id("a\\b/ADP.1.5.FITS.gz") == "ADP.1.5"
+
+
+def test_rows_without_a_label_are_counted(values):
+    labels = read_labels(pd.DataFrame({"id": ["ADP.3", "ADP.0"], "teff": [3.0, 0]}))
+    with pytest.warns(LatentscopeWarning, match="2 of 4 rows .* have no label"):
+        _, joined = align(Latents(values, sidecar()), labels)
+    np.testing.assert_array_equal(joined["teff"], [0, np.nan, np.nan, 3])
+
+
+def test_repeated_ids_among_labels_are_named(values, tmp_path):
+    (tmp_path / "l.csv").write_text("id,v\nADP.0,1\nADP.1,2\nADP.1,3\nADP.2,1\n")
+    with pytest.raises(TableError, match=r"l\.csv: column id repeats ADP\.1; wanted"):
+        align(Latents(values, sidecar()), read_labels(tmp_path / "l.csv"))
+
+
+def test_repeated_rows_of_latents_share_their_label(values):
+    table = pd.DataFrame({"id": ["a", "a", "b", "b"]})
+    labels = read_labels(pd.DataFrame({"id": ["b", "a"], "v": [2, 1]}))
+    assert list(align(Latents(values, table), labels)[1]["v"]) == [1, 1, 2, 2]
+
+
+def test_one_row_a_star_joins_on_object(values):
+    labels = read_labels(pd.DataFrame({"object": ["HD2", "HD1"], "teff": [2, 1]}))
+    with pytest.warns(LatentscopeWarning, match="1 of 4"):
+        _, joined = align(Latents(values, sidecar()), labels, join="object")
+    np.testing.assert_array_equal(joined["teff"], [1, 1, np.nan, 2])
+    with pytest.raises(TableError, match="no column 'star'"):
+        align(Latents(values, sidecar()), labels, join="star")
+    with pytest.raises(TableError, match="no sidecar table"):
+        align(Latents(values), labels, join="object")
+
+
+def test_row_order_wants_equal_lengths(values):
+    labels = read_labels(pd.DataFrame({"teff": [1.0, 2, 3, 4]}))
+    assert list(align(Latents(values), labels)[1]["teff"]) == [1, 2, 3, 4]
+    with pytest.raises(TableError, match="4 rows and labels has 3, with no id column"):
+        align(Latents(values), labels[:3])
+
+
+def test_ids_with_nothing_in_common(values):
+    labels = read_labels(pd.DataFrame({"id": list("abcd"), "v": [1, 2, 3, 4]}))
+    with pytest.warns(LatentscopeWarning, match="row by row"):
+        _, joined = align(Latents(values, sidecar()), labels)
+    assert list(joined["v"]) == [1, 2, 3, 4]
+    with pytest.raises(TableError, match="no id in common"):
+        align(Latents(values, sidecar()), labels[:3])
+    with pytest.raises(TableError, match="no id in common"):
+        align(Latents(values, sidecar()), labels, join="id")
+
+
+def test_published_latents_read(shared_data):
+    latents = read_latents(shared_data / "ive_latents.npy")
+    labels = read_labels(shared_data / "ive_labels.csv")
+    assert latents.values.shape == (4332, 3)
+    assert align(latents, labels)[1].shape == (4332, 13)
