@@ -1,4 +1,4 @@
-"""The errors a user can meet; each is a ValueError that says what came, what was wanted, what to do."""
+"""The errors a user can meet; each says what came, what was wanted and what to do."""
 
 
 class LatentscopeError(ValueError):

@@ -30,7 +30,7 @@ class Schedule:
     start, end : float
         Values; `end` defaults to `start`.
     hold, until : float
-        Fractions of the stage.
+        Fractions of the stage; with `until` above 1 the stage ends on the way.
     curve : {"linear", "geometric"}
         Geometric changes by equal factors.
     power : float
@@ -47,10 +47,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.curve not in get_args(Curve):
             raise ModelError(f"curve is {self.curve!r}; wanted one of {', '.join(get_args(Curve))}")
-        if not 0 <= self.hold <= self.until <= 1:
-            raise ModelError(
-                f"hold {self.hold}, until {self.until}: wanted 0 <= hold <= until <= 1"
-            )
+        if not 0 <= self.hold <= self.until:
+            raise ModelError(f"hold {self.hold}, until {self.until}; wanted 0 <= hold <= until")
 
     def at(self, fraction: float) -> float:
         """Value at a fraction (0 to 1) of the stage."""

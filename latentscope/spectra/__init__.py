@@ -1,1 +1,1 @@
-"""Spectra: read them from files, shift and convert them, prepare them for a model, simulate them."""
+"""Spectra: read them from files, shift and convert them, prepare them for a model."""
