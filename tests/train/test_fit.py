@@ -13,7 +13,6 @@ from train.fit import fit
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*exists and is not empty"),
 ]

@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from latentscope.model.vae import SpectrumVAE
 from train.config import read_config
-from train.data import Batches
+from train.data import Batches, Remaining
 from train.module import SpectrumModule, blurred, kl_per_dim
 
 
@@ -26,10 +26,10 @@ def test_kl_agrees_with_torch_distributions():
 def test_batches_after_an_interruption_are_those_of_the_whole_run():
     rows = np.arange(30, dtype=np.float16)[:, None]
     whole = Batches(rows, 4, 20, seed=1)
-    rest = Batches(rows, 4, 20, seed=1, start=9)
-    assert len(whole) == 20
-    assert len(rest) == 11
-    assert all(torch.equal(whole[9 + i], rest[i]) for i in range(11))
+    assert len(whole) == len(Remaining(9, 20)) == 20
+    again = Batches(rows, 4, 20, seed=1)
+    assert list(Remaining(9, 20)) == list(range(9, 20))
+    assert all(torch.equal(whole[i], again[i]) for i in Remaining(9, 20))
     first_pass = torch.cat([whole[i] for i in range(7)]).flatten()
     assert len(set(first_pass.tolist())) == 28  # nothing twice within a pass
 

@@ -1,0 +1,68 @@
+"""Commands about models: models, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentscope.cli.application import UsageError, command, one_of
+from latentscope.cli.options import Json
+from latentscope.cli.output import Output
+
+
+@command("latentscope models", "latentscope models --json")
+def models(as_json: Json = False) -> None:
+    """List the models that have a name.
+
+    Bundled ones, and published ones, which are downloaded on first use.
+    """
+    from latentscope.model.registry import available_models
+
+    out = Output(as_json)
+    known = available_models()
+    out.table(
+        ("name", "where", "latents", "grid", "description"),
+        [
+            (item["name"], item["where"], item["latents"], item["grid"], item["description"])
+            for item in known
+        ],
+    )
+    out.result(known)
+
+
+@command("latentscope convert model_128d_e182_i1500000.pth.tar folder/")
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="IN", help="Published .pth.tar checkpoint.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the converted model.")],
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            "--normalization",
+            help="What the spectra were divided by in training: median-padded (astro-machines) or "
+            "median-valid (stellar-karaoke). Default: known by the published file's name.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a published checkpoint into a model folder.
+
+    The folder holds config.json, which says how to prepare spectra, and model.safetensors.
+    """
+    from latentscope.model.convert import convert_checkpoint
+    from latentscope.model.published import PublishedNormalization
+    from latentscope.model.weights import load_model, save_model
+
+    if not checkpoint.is_file():
+        raise UsageError(f"{checkpoint}: no such file; wanted a .pth.tar checkpoint")
+    out = Output(as_json)
+    if normalization is None:
+        save_model(load_model(checkpoint), folder)
+    else:
+        chosen = one_of("--normalization", normalization, PublishedNormalization)
+        convert_checkpoint(checkpoint, folder, normalization=chosen)
+    out.say(f"wrote {folder / 'config.json'} and {folder / 'model.safetensors'}")
+    out.result({"checkpoint": checkpoint, "folder": folder})

@@ -1,0 +1,217 @@
+"""Commands that begin with spectra: encode, inspect, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentscope.cli.application import NOTHING_DONE, SOME_FAILED, UsageError, command, one_of
+from latentscope.cli.options import Json, Model, Seed, Workers
+from latentscope.cli.output import Output, progress
+from latentscope.errors import LatentscopeError
+
+if TYPE_CHECKING:
+    from latentscope.latents import Latents
+
+_UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
+    ("rv", "berv"), "km/s"
+)
+
+
+@command(
+    "latentscope encode spectra/*.fits",
+    "latentscope encode spectra/ more.fits @list.txt -m astro-machines -o latents.npy",
+    "find . -name '*_s1d_A.fits' | latentscope encode - -m folder/ --logvar",
+    after_interrupt="; finished blocks are kept, the same command goes on from there",
+)
+def encode(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES...",
+            help="Files, folders, quoted globs, @list.txt (a name a line), - for a list on stdin.",
+        ),
+    ],
+    model: Model = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Latents; .csv and .json are written beside it.")
+    ] = Path("latents.npy"),
+    logvar: Annotated[
+        bool, typer.Option("--logvar", help="Write the log variances too, as .logvar.npy.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU if there is one.")
+    ] = "cpu",
+    batch_size: Annotated[
+        str, typer.Option("--batch-size", help="Spectra at a time, or auto.")
+    ] = "auto",
+    workers: Workers = None,
+    min_coverage: Annotated[
+        float,
+        typer.Option(
+            "--min-coverage",
+            min=0.0,
+            max=1.0,
+            help="A spectrum that fills less of the model's grid than this fails.",
+        ),
+    ] = 0.5,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Begin anew; do not use blocks of a broken-off run.")
+    ] = False,
+    no_recon_error: Annotated[
+        bool,
+        typer.Option("--no-recon-error", help="Leave the recon_error column empty; faster."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn spectra into latents: one row a file, in the order given.
+
+    A file that fails keeps its place as a row of NaN, with the reason in the .csv; the exit code
+    is then 3.
+    """
+    from latentscope.model.encode import encode as encode_spectra
+    from latentscope.model.weights import DEFAULT_MODEL, load_model
+
+    out = Output(as_json)
+    size = _batch_size(batch_size)
+    network = load_model(model or DEFAULT_MODEL)
+    with progress("encode") as advance:
+        latents = encode_spectra(
+            files,
+            network,
+            output=output,
+            batch_size=size,
+            device=device,
+            workers=workers,
+            min_coverage=min_coverage,
+            logvar=logvar,
+            recon_error=not no_recon_error,
+            resume=not no_resume,
+            progress=advance,
+        )
+    _report(out, latents, output)
+
+
+def _report(out: Output, latents: Latents, output: Path) -> None:
+    assert latents.table is not None
+    failed = latents.table[~latents.ok]
+    named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
+    done = len(latents) - len(named)
+    model = latents.provenance["model"]
+    out.failures(named)
+    out.say(
+        f"encoded {done} of {len(latents)} spectra into {latents.dims} dimensions with {model}: "
+        f"{output}"
+    )
+    out.result(
+        {
+            "output": output,
+            "model": model,
+            "spectra": len(latents),
+            "encoded": done,
+            "dims": latents.dims,
+            "failed": [{"file": name, "error": reason} for name, reason in named],
+        }
+    )
+    _leave_if_failed(done, len(latents))
+
+
+def _batch_size(text: str) -> Any:
+    if text == "auto":
+        return text
+    if not text.isdigit() or int(text) == 0:
+        raise UsageError(f"--batch-size is {text!r}; wanted auto or a whole number of at least 1")
+    return int(text)
+
+
+def _leave_if_failed(done: int, asked: int) -> None:
+    if done < asked:
+        raise typer.Exit(SOME_FAILED if done else NOTHING_DONE)
+
+
+@command(
+    "latentscope inspect spectrum.fits",
+    "latentscope inspect spectra/*.fits -m astro-machines --json",
+)
+def inspect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of spectra.")],
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a file of a spectrum holds.
+
+    Format, medium, frame, range, step, coverage of a model's grid, SNR, and what the file does
+    not say and was assumed.
+    """
+    from latentscope.model.weights import DEFAULT_MODEL, load_model
+    from latentscope.spectra.readers import read_spectrum
+    from latentscope.spectra.summary import summarize
+
+    out = Output(as_json)
+    config = load_model(model or DEFAULT_MODEL).prepare
+    summaries: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
+    for file in files:
+        try:
+            summary = {"file": str(file), **summarize(read_spectrum(file), config)}
+        except (LatentscopeError, OSError) as error:
+            failed.append((str(file), str(error)))
+            continue
+        summaries.append(summary)
+        _describe(out, summary)
+    out.failures(failed)
+    out.result({"spectra": summaries, "failed": [{"file": f, "error": e} for f, e in failed]})
+    _leave_if_failed(len(summaries), len(files))
+
+
+def _describe(out: Output, summary: dict[str, Any]) -> None:
+    for key, value in summary.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item not in (None, ""):
+                shown = f"{item:.8g}" if isinstance(item, float) else str(item)
+                out.say(f"{key:<15} {shown} {_UNITS.get(key, '')}".rstrip())
+    out.say()
+
+
+@command(
+    "latentscope simulate -n 1000 -o spectra/",
+    "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv --seed 1",
+)
+def simulate(
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many spectra.")] = 1000,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder; files of the same name are replaced.")
+    ] = Path("spectra"),
+    seed: Seed = 0,
+    layout: Annotated[
+        str,
+        typer.Option("--layout", help="adp: ESO phase-3 tables; s1d: small images, 1.25 MB each."),
+    ] = "adp",
+    linelist: Annotated[
+        Path | None,
+        typer.Option("--linelist", help="Line list: CSV, MOOG/linemake or VALD extract-stellar."),
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Write a simulated archive with known truth.
+
+    HARPS-like FITS files, and labels.csv.
+    """
+    from latentscope.simulation.simulate import Layout, write_archive
+
+    out = Output(as_json)
+    with progress("simulate", n) as advance:
+        labels = write_archive(
+            output,
+            n,
+            seed=seed,
+            layout=one_of("--layout", layout, Layout),
+            linelist=linelist,
+            workers=workers,
+            progress=advance,
+        )
+    out.say(f"wrote {n} spectra and {labels}")
+    out.result({"folder": output, "labels": labels, "spectra": n, "seed": seed, "layout": layout})

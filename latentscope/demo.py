@@ -1,0 +1,222 @@
+"""The whole way on a simulated archive: spectra, latents, MAD, MI, pictures, plain words."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from latentscope.atomic import atomic_path
+from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings
+from latentscope.diagnostics.mutual_information import MIResult, mi_matrix
+from latentscope.errors import LatentscopeError
+from latentscope.latents import Latents, align, read_labels
+from latentscope.model.encode import encode
+from latentscope.model.weights import DEFAULT_MODEL, load_model
+from latentscope.simulation.simulate import write_archive
+
+if TYPE_CHECKING:
+    from latentscope.model.vae import SpectrumVAE
+
+LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
+"""The labels that the demo measures, all of them numbers."""
+
+DRAWN = {"radvel": "radial velocity (km/s)", "Teff": "effective temperature (K)"}
+"""The labels whose best dimension is drawn against the truth."""
+
+Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None] | None]]
+"""Called with what begins and how many steps it has; gives what is told of each step."""
+
+_MARK = "demo.json"
+_SHUFFLES = 999
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What a demo wrote and found.
+
+    Attributes
+    ----------
+    folder, summary : Path
+        The folder, and the text file in it that says everything in words.
+    files : list of Path
+        Latents, tables and pictures, in the order of their making.
+    informative : list of int
+        Dimensions whose MAD exceeds the model's threshold.
+    meanings : list of Meaning
+        One for each informative dimension, the strongest relation first.
+    """
+
+    folder: Path
+    summary: Path
+    files: list[Path]
+    informative: list[int]
+    meanings: list[Meaning]
+
+
+def run_demo(
+    folder: str | os.PathLike[str] = "latentscope-demo",
+    *,
+    n: int = 200,
+    model: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    stage: Stage = lambda label, total: nullcontext(),
+) -> DemoResult:
+    """Simulate an archive, encode it, and find out what each latent dimension knows.
+
+    Parameters
+    ----------
+    folder : path
+        A new or empty folder, or that of an earlier demo, whose files are then replaced.
+    n : int
+        Number of simulated spectra, 1.25 MB each.
+    model : str, optional
+        As for `load_model`; the bundled default model if not given.
+    seed : int
+        Seed of the archive and of the statistics.
+    workers : int, optional
+        How many simulate and read in parallel.
+    stage : callable, optional
+        Called with (what begins, number of steps); returns a context manager that yields a
+        progress function or None.
+
+    Returns
+    -------
+    DemoResult
+
+    Raises
+    ------
+    LatentscopeError
+        If the folder holds something that no demo wrote, or a step fails.
+    """
+    folder = Path(folder)
+    network = load_model(model or DEFAULT_MODEL)
+    _claim(folder, n, seed)
+    with stage(f"simulating {n} HARPS spectra", n) as advance:
+        truth = write_archive(
+            folder / "spectra", n, seed=seed, layout="s1d", workers=workers, progress=advance
+        )
+    with stage("encoding them", n) as advance:
+        latents = encode(
+            _listed(truth),
+            network,
+            output=folder / "latents.npy",
+            workers=workers,
+            resume=False,
+            progress=None if advance is None else lambda done, total: advance(done),
+        )
+    with stage("measuring what the latents know", None):
+        latents, labels = align(latents, read_labels(truth))
+        found = _measure(latents, labels, network, seed)
+    with stage("drawing", None):
+        files = _write(folder, found)
+    return DemoResult(
+        folder,
+        _write_summary(folder, n, found, files),
+        files,
+        [int(dim) for dim in found.activity.informative],
+        found.meanings,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the diagnostics say."""
+
+    model: str
+    latents: Latents
+    labels: pd.DataFrame
+    activity: MADResult
+    information: MIResult
+    meanings: list[Meaning]
+
+
+def _claim(folder: Path, n: int, seed: int) -> None:
+    """Mark the folder as a demo's own, unless it holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise LatentscopeError(f"{folder}: is a file; wanted a folder for the demo")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).is_file():
+        raise LatentscopeError(
+            f"{folder}: holds files that no demo wrote; name another folder (-o)"
+        )
+    with atomic_path(folder / _MARK) as temporary:
+        mark = {"written_by": "latentscope demo", "n": n, "seed": seed}
+        temporary.write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+
+
+def _listed(truth: Path) -> list[Path]:
+    """Files of the archive in the order of its labels; other files in the folder do not count."""
+    return [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]]
+
+
+def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed: int) -> _Found:
+    activity = mad(latents, threshold=float(network.info.get("mad_threshold", THRESHOLD)))
+    information = mi_matrix(
+        latents,
+        labels,
+        dims=activity.informative if len(activity.informative) else "all",
+        columns=LABELS,
+        groups=labels["object"],
+        permutations=_SHUFFLES,
+        seed=seed,
+    )
+    meanings = dimension_meanings(latents.values, labels, activity, information)
+    name = str(network.info.get("name", "the model"))
+    return _Found(name, latents, labels, activity, information, meanings)
+
+
+def _write(folder: Path, found: _Found) -> list[Path]:
+    from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi, save_figure
+
+    tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}
+    for name, table in tables.items():
+        with atomic_path(folder / name) as temporary:
+            table.to_csv(temporary, index=False)
+    save_figure(plot_mad(found.activity), folder / "mad.png")
+    save_figure(plot_mi(found.information), folder / "mi.png")
+    best = {row["label"]: row for row in found.information.best.to_dict("records")}
+    for label, name in DRAWN.items():
+        dim = int(best[label]["dim"])
+        axes = plot_dim_against_label(
+            found.latents.values[:, dim],
+            found.labels[label],
+            dim=dim,
+            name=name,
+            mi=float(best[label]["mi_nats"]),
+        )
+        save_figure(axes, folder / f"{label}.png")
+    names = ["latents.npy", "latents.csv", "latents.json", *tables, "mad.png", "mi.png"]
+    return [folder / name for name in [*names, *(f"{label}.png" for label in DRAWN)]]
+
+
+def _write_summary(folder: Path, n: int, found: _Found, files: list[Path]) -> Path:
+    informative = len(found.activity.informative)
+    lines = [
+        f"{n} simulated HARPS spectra, encoded with {found.model} into {found.latents.dims} numbers"
+        " each.",
+        f"{informative} of these dimensions are informative: their median absolute deviation (MAD) "
+        f"exceeds {found.activity.threshold:g}.",
+        "",
+        *(meaning.sentence for meaning in found.meanings),
+        "",
+        "The strongest pairs (68 % errors; one spectrum of each star at a time):",
+        *(f"  {line}" for line in found.information.sentences(10)),
+        "",
+        "The network was trained without labels; the truth is in spectra/labels.csv.",
+        "Mutual information is in nats: 0 means nothing shared.",
+        "",
+        "Files:",
+        *(f"  {path.name}" for path in files),
+    ]
+    summary = folder / "summary.txt"
+    with atomic_path(summary) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return summary

@@ -1,0 +1,49 @@
+"""The demo, small: what it writes, what it says, and what it leaves alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+WRITTEN = {
+    "Teff.png", "demo.json", "latents.csv", "latents.json", "latents.npy", "mad.csv", "mad.png",
+    "mi.csv", "mi.png", "radvel.png", "spectra", "summary.txt",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_demo_with_the_bundled_model_names_a_velocity_and_a_temperature(process, tmp_path):
+    ended = process("demo", "-n", 120, "-o", tmp_path / "demo", timeout=300)
+    assert ended.code == 0, ended.err
+    assert "follows radial velocity" in ended.out
+    assert "follows effective temperature" in ended.out
+    folder = tmp_path / "demo"
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert np.load(folder / "latents.npy").shape == (120, 16)
+    summary = (folder / "summary.txt").read_text()
+    assert all(line in summary for line in ended.out.splitlines() if line.startswith("Dimension"))
+    best = pd.read_csv(folder / "mi.csv").groupby("label")["mi_nats"].max()
+    assert best["radvel"] > 1
+    assert best["Teff"] > 0.5
+
+
+def test_demo_runs_again_in_its_own_folder_and_with_any_model(command, tiny_model, tmp_path):
+    folder = tmp_path / "demo"
+    options = ("-n", 40, "-o", folder, "-m", tiny_model, "--workers", 1, "--json")
+    first = command("demo", *options)
+    assert first.code == 0
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert first.json["summary"] == str(folder / "summary.txt")
+    assert len(first.json["meanings"]) == len(first.json["informative"])
+    latents = np.load(folder / "latents.npy")
+    (folder / "notes.txt").write_text("mine")
+    assert command("demo", *options).json == first.json
+    assert (folder / "notes.txt").read_text() == "mine"
+    np.testing.assert_allclose(np.load(folder / "latents.npy"), latents, atol=1e-5)
+
+
+def test_demo_leaves_a_folder_of_other_files_alone(command, tiny_model, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    ended = command("demo", "-o", tmp_path, "-m", tiny_model)
+    assert ended.code == 1
+    assert "no demo wrote" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,107 @@
+"""mad and mi on latents whose meaning is known."""
+
+import json
+
+import pandas as pd
+import pytest
+
+LATENTS, LABELS = "latents.npy", "labels.csv"
+
+
+@pytest.fixture
+def here(measured, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in measured.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_mad_says_which_dimensions_are_informative(process, here):
+    ended = process("mad", here / LATENTS, "-o", here / "mad.csv", "--plot", here / "mad.png")
+    assert ended.code == 0
+    assert "3 of 4 dimensions are informative (MAD > 0.02): 0, 1, 2" in ended.out
+    assert "399 rows counted, 1 of NaN left out" in ended.out
+    table = pd.read_csv(here / "mad.csv")
+    assert list(table["informative"]) == [True, True, True, False]
+    assert json.loads((here / "mad.json").read_text())["threshold"] == 0.02
+    assert (here / "mad.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mad_as_json_is_alone_on_stdout(process, here):
+    ended = process("mad", here / LATENTS, "--json", "--threshold", "1e-5", "--kind", "mean")
+    assert ended.code == 0
+    assert ended.json["informative"] == [0, 1, 2, 3]
+    assert ended.json["kind"] == "mean"
+    assert len(ended.json["table"]) == 4
+    assert "informative" in ended.err
+
+
+def test_mi_finds_what_each_dimension_knows(process, here):
+    ended = process(
+        "mi", here / LATENTS, here / LABELS, "-o", here / "mi.csv", "--plot", here / "mi.svg"
+    )
+    assert ended.code == 0
+    table = pd.read_csv(here / "mi.csv").set_index(["label", "dim"])["mi_nats"].unstack()
+    assert table.idxmax(axis=1).to_dict() == {"radvel": 0, "Teff": 1}
+    assert table.loc["radvel", 0] > 2 > 0.2 > abs(table.loc["radvel", 2])
+    assert json.loads((here / "mi.json").read_text())["neighbors"] == 3
+    assert b"<svg" in (here / "mi.svg").read_bytes()
+    first = next(line for line in ended.out.splitlines() if line.startswith(("radvel", "Teff")))
+    assert first.split()[:2] == ["radvel", "0"]
+
+
+def test_mi_as_json_is_alone_on_stdout_and_takes_lists(process, here):
+    ended = process(
+        "mi", here / LATENTS, here / LABELS, "--json", "--dims", "1,2", "--labels", "Teff",
+        "--estimator", "ksg", "--neighbors", "5", "--clip-sigma", "0", "--seed", "4",
+    )  # fmt: skip
+    assert ended.code == 0
+    assert [(row["label"], row["dim"]) for row in ended.json["table"]] == [("Teff", 1), ("Teff", 2)]
+    assert {row["estimator"] for row in ended.json["table"]} == {"ksg"}
+
+
+def test_mi_of_informative_dimensions_only(command, here):
+    ended = command("mi", LATENTS, LABELS, "--dims", "informative", "--json")
+    assert {row["dim"] for row in ended.json["table"]} == {0, 1, 2}
+
+
+def test_rows_are_joined_by_id_and_repeats_need_groups(command, here):
+    table = pd.read_csv(here / "latents.csv")
+    table["star"] = [f"star-{i // 4}" for i in range(len(table))]
+    table.to_csv(here / "latents.csv", index=False)
+    alone = command("mi", LATENTS, LABELS, "--dims", "2")
+    assert alone.err.count("warning: ") == 1
+    assert "groups='star'" in alone.err
+    grouped = command("mi", LATENTS, LABELS, "--dims", "2", "--groups", "star", "--json")
+    assert "repeat" not in grouped.err
+    assert {row["n_groups"] for row in grouped.json["table"]} == {100}
+
+
+def test_join_on_a_column_of_stars(command, here):
+    labels = pd.read_csv(here / LABELS).rename(columns={"id": "star"})
+    labels.to_csv(here / "stars.csv", index=False)
+    ended = command("mi", LATENTS, "stars.csv", "--join", "star", "--dims", "0", "--json")
+    assert ended.code == 0
+    assert {row["label"]: row["mi_nats"] > 1 for row in ended.json["table"]} == {
+        "radvel": True,
+        "Teff": False,
+    }
+
+
+@pytest.mark.parametrize("name", ["latents.csv", "latents.npy", "labels.csv", "latents.json"])
+def test_inputs_are_never_written_over(command, here, name):
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    ended = command("mi", LATENTS, LABELS, "-o", name)
+    assert ended.code == 2
+    assert "would replace" in ended.err
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_a_closed_pipe_is_quiet(here):
+    import subprocess
+    import sys
+
+    shell = f"set -o pipefail; {sys.executable} -m latentscope mad {here / LATENTS} | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)  # 0 if all was written before the reader left

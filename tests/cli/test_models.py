@@ -1,0 +1,60 @@
+"""models and convert."""
+
+import json
+
+import pytest
+
+from latentscope.model.registry import DEFAULT_MODEL
+
+
+def test_models_lists_bundled_and_published_ones(process):
+    ended = process("models")
+    assert ended.code == 0
+    rows = {line.split()[0]: line for line in ended.out.splitlines()}
+    assert "bundled" in rows[DEFAULT_MODEL]
+    assert "bundled" in rows["harps-sim-plain"]
+    assert {"astro-machines", "stellar-karaoke"} <= set(rows)
+
+
+def test_models_as_json(command):
+    listed = {item["name"]: item for item in command("models", "--json").json}
+    assert listed[DEFAULT_MODEL]["where"] == "bundled"
+    assert "2021" in listed["astro-machines"]["paper"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    import torch
+
+    from latentscope.model.convert import PUBLISHED_KEYS
+    from latentscope.model.published import PUBLISHED_ARCHITECTURE
+    from latentscope.model.vae import SpectrumVAE
+
+    with torch.device("meta"):
+        ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
+    shapes = {theirs: ours[name].shape for theirs, name in PUBLISHED_KEYS.items()}
+    state = {
+        name: torch.zeros((*shape[:2], *shape[3:]) if len(shape) == 4 else shape)
+        for name, shape in shapes.items()
+    }
+    path = tmp_path / "model.pth.tar"
+    torch.save({"state_dict": state}, path)
+    return path
+
+
+@pytest.mark.parametrize("normalization", ["median-padded", "median-valid"])
+def test_convert_says_how_spectra_are_normalised(command, checkpoint, tmp_path, normalization):
+    folder = tmp_path / "converted"
+    ended = command("convert", checkpoint, folder, "--normalization", normalization, "--json")
+    assert ended.code == 0
+    assert ended.err.startswith("wrote ")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["prepare"]["normalization"] == normalization
+    assert (folder / "model.safetensors").stat().st_size > 28e6
+
+
+def test_convert_of_an_unknown_file_warns_what_it_assumes(command, checkpoint, tmp_path):
+    ended = command("convert", checkpoint, tmp_path / "converted")
+    assert ended.code == 0
+    assert "warning: " in ended.err
+    assert "median-padded" in ended.err

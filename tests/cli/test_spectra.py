@@ -1,0 +1,206 @@
+"""encode, inspect and simulate on simulated and on real files."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+
+GL581 = "HARPS.2010-09-18T23:42:36.178_s1d_A.fits"
+HD140283 = "hd140283.fits"
+
+
+def rewritten_as_adp(s1d, path):
+    """Write an S1D file's spectrum as an ESO phase-3 product: one table row of array cells."""
+    with fits.open(s1d) as hdus:
+        header, flux = hdus[0].header.copy(), np.asarray(hdus[0].data, dtype=np.float32)
+    first, step = header["CRVAL1"], header["CDELT1"]
+    wave = first + step * (np.arange(flux.size) + 1 - header.get("CRPIX1", 1))
+    columns = [
+        fits.Column("WAVE", f"{flux.size}D", unit="Angstrom", array=wave[None]),
+        fits.Column("FLUX", f"{flux.size}E", unit="adu", array=flux[None]),
+        fits.Column("ERR", f"{flux.size}E", unit="adu", array=np.full((1, flux.size), np.nan)),
+    ]
+    primary = fits.PrimaryHDU()
+    primary.header["OBJECT"] = header["OBJECT"]
+    primary.header["SPECSYS"] = "BARYCENT"
+    fits.HDUList([primary, fits.BinTableHDU.from_columns(columns)]).writeto(path)
+
+
+@pytest.fixture(scope="module")
+def published_checkpoint(tmp_path_factory):
+    """A checkpoint with the published names and shapes, and random weights."""
+    import torch
+
+    from latentscope.model.convert import PUBLISHED_KEYS
+    from latentscope.model.published import PUBLISHED_ARCHITECTURE
+    from latentscope.model.vae import SpectrumVAE
+
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
+    state = {
+        theirs: ours[name].squeeze(2) if ours[name].ndim == 4 else ours[name]
+        for theirs, name in PUBLISHED_KEYS.items()
+    }
+    path = tmp_path_factory.mktemp("checkpoint") / "model_128d_e182_i1500000.pth.tar"
+    torch.save({"epoch": 1, "state_dict": state}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def real_files(shared_data, tmp_path_factory):
+    """Gl581 as S1D, the same spectrum as ADP, and HD140283 by another instrument."""
+    adp = tmp_path_factory.mktemp("adp") / "ADP.2014-09-17T11:22:33.444.fits"
+    rewritten_as_adp(shared_data / GL581, adp)
+    return [shared_data / GL581, adp, shared_data / HD140283]
+
+
+@pytest.mark.parametrize(("model", "dims"), [("bundled", 16), ("published", 128)])
+def test_real_spectra_encode(process, real_files, published_checkpoint, tmp_path, model, dims):
+    output = tmp_path / "latents.npy"
+    chosen = ["-m", published_checkpoint] if model == "published" else []
+    ended = process("encode", *real_files, *chosen, "-o", output, "--json", "--logvar")
+    assert ended.code == 0, ended.err
+    assert ended.json["encoded"] == 3
+    latents, table = np.load(output), pd.read_csv(output.with_suffix(".csv"))
+    assert latents.shape == (3, dims)
+    assert latents.dtype == np.float32
+    assert np.isfinite(latents).all()
+    assert np.isfinite(np.load(tmp_path / "latents.logvar.npy")).all()
+    spread = np.abs(latents[2] - latents[0]).max()
+    np.testing.assert_allclose(latents[1], latents[0], atol=1e-3 * spread)
+    assert list(table["status"]) == ["ok"] * 3
+    assert list(table["object"]) == ["Gl581", "Gl581", "HD140283"]
+    assert table["coverage"].min() > 0.99
+    assert json.loads(output.with_suffix(".json").read_text())["ok"] == 3
+
+
+def test_inspect_of_a_real_file(process, shared_data):
+    ended = process("inspect", shared_data / GL581, "-m", "astro-machines-nosuch")
+    assert ended.code == 1
+    ended = process("inspect", shared_data / GL581, "--json")
+    assert ended.code == 0
+    (summary,) = ended.json["spectra"]
+    assert summary["object"] == "Gl581"
+    assert (summary["medium"], summary["frame"]) == ("air", "barycentric")
+    assert summary["first"] == pytest.approx(3781.19)
+    assert summary["coverage"] == pytest.approx(1.0)
+    assert summary["berv"] == pytest.approx(-23.544, abs=1e-3)
+
+
+def test_inspect_some_of_which_fail(command, archive, tiny_model, tmp_path):
+    files = sorted(archive.glob("*.fits"))
+    ended = command("inspect", files[0], tmp_path / "nosuch.fits", files[1], "-m", tiny_model)
+    assert ended.code == 3
+    assert ended.out.count("coverage        1") == 2
+    assert ended.out.count("3781.19 Angstrom") == 2
+    assert "failed: " in ended.err
+
+
+def test_a_broken_file_among_good_ones_is_a_row_of_nan(process, archive, tiny_model, tmp_path):
+    files = sorted(archive.glob("*.fits"))[:4]
+    broken = tmp_path / "HARPS.broken_s1d_A.fits"
+    broken.write_bytes(files[0].read_bytes()[:50_000])
+    sources = [*files[:2], broken, *files[2:]]
+    output = tmp_path / "out" / "latents.npy"
+    ended = process("encode", *sources, "-m", tiny_model, "-o", output)
+    assert ended.code == 3
+    assert f"failed: {broken}" in ended.err
+    assert "encoded 4 of 5" in ended.out
+    latents, table = np.load(output), pd.read_csv(output.with_suffix(".csv"))
+    assert list(np.isnan(latents).all(axis=1)) == [False, False, True, False, False]
+    assert list(table["file"]) == [str(path) for path in sources]
+    assert list(table["status"]) == ["ok", "ok", "failed", "ok", "ok"]
+    assert broken.name in table["error"][2]
+    assert table["error"].drop(2).isna().all()
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        "latents.csv",
+        "latents.json",
+        "latents.npy",
+    ]
+
+
+def test_files_may_be_named_in_many_ways(process, archive, tiny_model, tmp_path):
+    files = sorted(archive.glob("*.fits"))
+    (tmp_path / "list.txt").write_text(f"# two files\n{files[3]}\n\n{files[4]}\n")
+    output = tmp_path / "latents.npy"
+    ended = process(
+        "encode", archive, str(archive / "*T00:[02]*.fits"), f"@{tmp_path / 'list.txt'}", "-",
+        "-m", tiny_model, "-o", output, "--json", "--no-recon-error", "--batch-size", "3",
+        stdin=f"{files[5]}\n",
+    )  # fmt: skip
+    assert ended.code == 0
+    wanted = [*files, files[0], files[1], files[3], files[4], files[5]]
+    assert list(pd.read_csv(output.with_suffix(".csv"))["file"]) == [str(path) for path in wanted]
+    latents = np.load(output)
+    np.testing.assert_allclose(latents[len(files) :], latents[[0, 1, 3, 4, 5]], atol=1e-5)
+    assert pd.read_csv(output.with_suffix(".csv"))["recon_error"].isna().all()
+
+
+def test_coverage_limit(command, archive, tiny_model, tmp_path):
+    file = sorted(archive.glob("*.fits"))[0]
+    part = tmp_path / "part.csv"
+    with fits.open(file) as hdus:
+        flux = np.asarray(hdus[0].data[:100_000], dtype=float)
+    wavelength = 3781.19 + 0.01 * np.arange(flux.size)
+    pd.DataFrame({"wavelength": wavelength, "flux": flux}).to_csv(part, index=False)
+    output = tmp_path / "latents.npy"
+    few = command("encode", part, "-m", tiny_model, "-o", output)
+    assert few.code == 1
+    assert "--min-coverage" in few.err
+    assert np.isnan(np.load(output)).all()
+    enough = command("encode", part, "-m", tiny_model, "-o", output, "--min-coverage", "0.2")
+    assert enough.code == 0
+    assert np.isfinite(np.load(output)).all()
+
+
+def test_simulate_writes_files_and_labels(process, tmp_path):
+    options = ("-n", 2, "--seed", 3, "--workers", 1)
+    ended = process("simulate", *options, "-o", tmp_path / "a", "--json")
+    assert ended.code == 0
+    assert ended.json["spectra"] == 2
+    labels = pd.read_csv(tmp_path / "a" / "labels.csv")
+    assert list(labels.columns) == [
+        "id", "object", "radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr",
+        "spec_type",
+    ]  # fmt: skip
+    names = sorted(path.name for path in (tmp_path / "a").glob("*.fits"))
+    assert names == [f"{name}.fits" for name in labels["id"]]
+    assert all(name.startswith("ADP.") for name in names)
+    process("simulate", *options, "-o", tmp_path / "b", "--layout", "s1d")
+    size = next((tmp_path / "b").glob("*.fits")).stat().st_size
+    assert 1.25e6 < size < 1.27e6
+
+
+@pytest.mark.slow
+def test_a_thousand_files_one_of_them_broken(process, archive, tmp_path):
+    sources = sorted(archive.glob("*.fits"))
+    folder = tmp_path / "spectra"
+    folder.mkdir()
+    copies = [folder / f"ADP.{i:04d}.fits" for i in range(1000)]
+    which = np.random.default_rng(0).integers(len(sources), size=1000)
+    for copy, source in zip(copies, which, strict=True):
+        os.link(sources[source], copy)
+    copies[617].unlink()
+    copies[617].write_bytes(sources[0].read_bytes()[: 2880 * 50])
+    output = tmp_path / "latents.npy"
+    ended = process("encode", folder, "-o", output, "--json", timeout=300)
+    assert ended.code == 3
+    assert (ended.json["spectra"], ended.json["encoded"]) == (1000, 999)
+    assert [failure["file"] for failure in ended.json["failed"]] == [str(copies[617])]
+    latents, table = np.load(output), pd.read_csv(output.with_suffix(".csv"))
+    good = np.arange(1000) != 617
+    assert (np.isfinite(latents).all(axis=1) == good).all()
+    assert np.isnan(latents[617]).all()
+    assert (table["status"] == np.where(good, "ok", "failed")).all()
+    assert copies[617].name in table["error"][617]
+    # Rows did not shift: each is that of the spectrum it is a copy of.
+    for source in range(len(sources)):
+        rows = latents[good & (which == source)]
+        np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), atol=1e-4)
+    assert len(np.unique(latents[good].round(3), axis=0)) == len(sources)
+    shutil.rmtree(folder)

@@ -1,0 +1,107 @@
+"""`import latentscope` and `latentscope --help` stay light, and the lazy names are all there."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import latentscope
+from latentscope.errors import LatentscopeError
+
+HEAVY = ("torch", "matplotlib", "astropy", "numba", "sklearn", "scipy", "pandas", "numpy")
+LIST_HEAVY = (
+    f"import json, sys; print('LOADED' + json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+)
+
+
+def loaded_by(code: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{LIST_HEAVY}"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.rpartition("LOADED")[2])
+
+
+def help_of(*arguments: str) -> str:
+    return (
+        f"import sys; sys.argv = ['latentscope', *{list(arguments)!r}, '--help']\n"
+        "from latentscope.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+
+
+def test_import_loads_nothing_heavy():
+    assert loaded_by("import latentscope") == []
+
+
+@pytest.mark.parametrize("command", [(), ("encode",), ("mi",), ("demo",)], ids=" ".join)
+def test_help_loads_nothing_heavy(command):
+    assert loaded_by(help_of(*command)) == []
+
+
+def best_of(code: str, runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def test_help_takes_less_than_three_times_importing_typer_and_rich():
+    baseline = best_of("import typer, rich", 5)
+    assert best_of(help_of(), 5) < 3 * baseline
+
+
+def test_names_are_listed_and_found():
+    assert sorted(latentscope.__all__) == latentscope.__all__
+    for name in latentscope.__all__:
+        assert getattr(latentscope, name) is not None
+    assert set(dir(latentscope)) == set(latentscope.__all__)
+
+
+def test_names_that_type_checkers_see_are_those_that_are_imported():
+    import ast
+    from pathlib import Path
+
+    tree = ast.parse(Path(latentscope.__file__).read_text(encoding="utf-8"))
+    (guard,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {alias.name: node.module for node in guard.body for alias in node.names}
+    assert seen == {name: f"latentscope.{home}" for name, home in latentscope._HOME.items()}
+    errors = {name for name in latentscope.__all__ if name not in seen}
+    assert errors == {
+        "__version__",
+        "EstimatorError",
+        "LatentscopeError",
+        "LatentscopeWarning",
+        "ModelError",
+        "SpectrumError",
+        "TableError",
+    }
+
+
+def test_lazy_names_are_the_objects_of_their_modules():
+    from latentscope.spectra.spectrum import Spectrum
+
+    assert latentscope.Spectrum is Spectrum
+    assert issubclass(latentscope.TableError, LatentscopeError)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        latentscope.nothing  # noqa: B018
+
+
+def test_version_is_that_of_the_distribution():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("latentscope-spectra")
+    except PackageNotFoundError:
+        pytest.skip("latentscope-spectra is not installed, only imported")
+    assert latentscope.__version__ == installed
