@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from latentscope.atomic import atomic_path
 from latentscope.simulation.rows import simulated_rows
@@ -110,23 +110,33 @@ class Batches(Dataset[torch.Tensor]):
     Each pass over the rows has its own permutation, drawn from (seed, pass).
     """
 
-    def __init__(
-        self, rows: NDArray[np.float16], batch_size: int, steps: int, seed: int, start: int = 0
-    ) -> None:
-        self._rows, self._size, self._seed = rows, batch_size, seed
-        self._start, self._steps = start, steps
+    def __init__(self, rows: NDArray[np.float16], batch_size: int, steps: int, seed: int) -> None:
+        self._rows, self._size, self._steps, self._seed = rows, batch_size, steps, seed
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
-        return max(self._steps - self._start, 0)
+        return self._steps
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        a_pass, batch = divmod(self._start + index, len(self._rows) // self._size)
+        a_pass, batch = divmod(index, len(self._rows) // self._size)
         if self._order[0] != a_pass:
             rng = np.random.default_rng((self._seed, a_pass))
             self._order = a_pass, rng.permutation(len(self._rows))
         members = np.sort(self._order[1][batch * self._size : (batch + 1) * self._size])
         return torch.from_numpy(self._rows[members].astype(np.float32))
+
+
+class Remaining(Sampler[int]):
+    """Steps from `start` on; as long as the whole run, by which Lightning knows where it stands."""
+
+    def __init__(self, start: int, steps: int) -> None:
+        self._start, self._steps = start, steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._start, self._steps))
 
 
 class SimulatedArchive(lightning.LightningDataModule):
@@ -158,5 +168,5 @@ class SimulatedArchive(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[torch.Tensor]:
         """Batches that remain after the step the trainer stands at."""
         start = self.trainer.global_step if self.trainer else 0
-        batches = Batches(self.rows, self._config.batch_size, self._steps, self._seed, start)
-        return DataLoader(batches, batch_size=None, shuffle=False)
+        batches = Batches(self.rows, self._config.batch_size, self._steps, self._seed)
+        return DataLoader(batches, batch_size=None, sampler=Remaining(start, self._steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def fit(
         max_steps=config.steps,
         callbacks=callbacks + ([TQDMProgressBar()] if progress else []),
         logger=CSVLogger(folder, name="", version="log"),
-        log_every_n_steps=min(100, config.steps),
+        log_every_n_steps=min(100, max(1, config.steps // 10)),
         enable_progress_bar=progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -135,7 +136,12 @@ def fit(
     )
     last = folder / "last.ckpt"
     started = time.monotonic()
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+    with warnings.catch_warnings():
+        # Rows come from memory, so one process loads them; and the loader begins at the trainer's
+        # step, which Lightning cannot know.
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
     minutes = (time.monotonic() - started) / 60
     return export(module, config, folder / "model", {"minutes": round(minutes, 1)})
 
