@@ -143,25 +143,28 @@ def track_figures(
     }
 
 
-def draw(result: dict[str, Any], latents: np.ndarray, labels: pd.DataFrame, tracks: Any, path: str):
-    """Draw the RV and Teff dimensions against the truth, with the real stars' tracks."""
+def draw(result: dict[str, Any], latents: np.ndarray, labels: pd.DataFrame, track: Any, path: str):
+    """Draw the RV and Teff dimensions against the truth, with the track of a real star."""
     import matplotlib.pyplot as plt
 
     from latentscope.plots import plot_dim_against_label, save_figure
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for ax, name, unit in zip(axes, ("radvel", "Teff"), ("km/s", "K"), strict=True):
-        entry = result["labels"][name]
+    names = {"radvel": "radial velocity (km/s)", "Teff": "effective temperature (K)"}
+    for ax, (label, name) in zip(axes, names.items(), strict=True):
+        entry = result["labels"][label]
+        extra: dict[str, Any] = {}
+        if label == "radvel" and track is not None:
+            extra = {
+                "track": (track[2] + SHIFTS, track[1][:, entry["dim"]]),
+                "track_name": f"{track[0]}, a real star, Doppler-shifted",
+            }
         plot_dim_against_label(
-            latents[:, entry["dim"]], labels[name].to_numpy(), label=f"{name} ({unit})",
-            dim=entry["dim"], mi=entry["mi_nats"], ax=ax,
+            latents[:, entry["dim"]], labels[label], ax, dim=entry["dim"], name=name,
+            mi=entry["mi_nats"], **extra,
         )  # fmt: skip
-    rv_dim = result["labels"]["radvel"]["dim"]
-    for color, (name, track, rv) in zip(("#d55e00", "#009e73"), tracks, strict=False):
-        axes[0].plot(rv + SHIFTS, track[:, rv_dim], "o-", ms=3, lw=1, color=color,
-                     label=f"{name} (real), shifted")  # fmt: skip
-    axes[0].legend(loc="best", fontsize=8)
-    save_figure(figure, path)
+    save_figure(axes[0], path)
+    plt.close(figure)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         result["real"][name]["rv_known"] = float(known)
         tracks.append((name, track, float(known)))
     if args.picture:
-        draw(result, latents, labels, tracks, args.picture)
+        draw(result, latents, labels, tracks[0] if tracks else None, args.picture)
     return result
 
 

@@ -130,6 +130,9 @@ class TrainConfig:
     stages : tuple of Stage
     seed : int
         Of the initial weights, the order of the spectra and the draws of z.
+    close_below : float
+        Nats: when training ends, dimensions with less KL than this on the validation rows are
+        closed: their q(z|x) is the unit Gaussian and the decoder does not read them.
     """
 
     name: str
@@ -139,6 +142,7 @@ class TrainConfig:
     data: DataConfig
     stages: tuple[Stage, ...]
     seed: int = 0
+    close_below: float = 0.0
 
     @property
     def steps(self) -> int:

@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
-from latentscope.atomic import atomic_path
 from latentscope.model.vae import SpectrumVAE
 from latentscope.model.weights import save_model
 from train.config import TrainConfig
@@ -143,6 +142,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
     minutes = (time.monotonic() - started) / 60
+    module.close(module.dims_below(config.close_below))
     return export(module, config, folder / "model", {"minutes": round(minutes, 1)})
 
 
@@ -185,8 +185,4 @@ def export(module: SpectrumModule, config: TrainConfig, folder: Path, run: dict[
         | run,
     }
     save_model(model, folder)
-    watch = folder.parent / "watch.csv"
-    if watch.exists():
-        with atomic_path(folder / "watch.csv") as temporary:
-            temporary.write_bytes(watch.read_bytes())
     return folder

@@ -105,24 +105,22 @@ class SpectrumModule(lightning.LightningModule):
         """Revive dead dimensions when a stage that asks for it begins."""
         index, stage, fraction = self.config.stage_at(self.global_step)
         if stage.revive and fraction == 0.0 and self._stage != index:
-            self.revive(self.dead_dims())
+            self.revive(self.dims_below(DEAD))
         self._stage = index
 
-    def dead_dims(self) -> list[int]:
-        """Dimensions with a mean KL below `DEAD` on the validation rows."""
+    def dims_below(self, nats: float) -> list[int]:
+        """Dimensions with a mean KL below `nats` on the validation rows."""
         rows = torch.from_numpy(self.trainer.datamodule.validation_rows[:256].astype("f4"))  # type: ignore[attr-defined]
         self.model.eval()
         with torch.no_grad():
             kl = self.terms(rows.to(self.device))["kl"].mean(0)
         self.model.train()
-        return [int(dim) for dim in torch.nonzero(kl < DEAD)]
+        return [int(dim) for dim in torch.nonzero(kl < nats)]
 
     def revive(self, dims: list[int]) -> None:
         """Draw the encoder and decoder weights of some dimensions anew; forget Adam's moments."""
         generator = torch.Generator().manual_seed(self.config.seed + 1)
-        model = self.model
-        into = [model.mean, model.logvar] if model.config.variational else [model.mean]
-        out_of = [model.expand] + ([model.extra_decoder[0]] if model.config.extra else [])
+        into, out_of = self._layers_of_z()
         with torch.no_grad():
             for layer in into:
                 bound = layer.in_features**-0.5
@@ -135,6 +133,23 @@ class SpectrumModule(lightning.LightningModule):
                     layer.weight[:, dim].uniform_(-bound, bound, generator=generator)
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
+
+    def close(self, dims: list[int]) -> None:
+        """Set q(z|x) of some dimensions to the unit Gaussian and let the decoder ignore them."""
+        into, out_of = self._layers_of_z()
+        with torch.no_grad():
+            for layer in into:
+                layer.weight[dims] = 0.0
+                layer.bias[dims] = 0.0
+            for layer in out_of:
+                layer.weight[:, dims] = 0.0
+
+    def _layers_of_z(self) -> tuple[list[Any], list[Any]]:
+        """Linear layers that write the latents, and those that read them."""
+        model = self.model
+        into = [model.mean, model.logvar] if model.config.variational else [model.mean]
+        out_of = [model.expand] + ([model.extra_decoder[0]] if model.config.extra else [])
+        return into, out_of
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; its learning rate is set every step from the stage's schedule."""

@@ -64,6 +64,20 @@ def test_revival_touches_the_named_dimensions_alone(tiny):
     assert torch.equal(before["encoder.0.weight"], after["encoder.0.weight"])
 
 
+def test_closed_dimensions_are_the_prior_and_change_nothing(tiny):
+    config = read_config(tiny)
+    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
+    module.close([1])
+    module.model.eval()
+    rows = torch.randn(4, config.prepare.row_size)
+    mean, logvar = module.model.encode(rows)
+    assert torch.all(mean[:, 1] == 0)
+    assert torch.all(logvar[:, 1] == 0)
+    assert torch.all(mean[:, [0, 2]] != 0)
+    moved = mean + torch.tensor([0.0, 3.0, 0.0])
+    assert torch.equal(module.model.decode(moved), module.model.decode(mean))
+
+
 def test_a_model_without_preparation_is_refused(tiny):
     config = read_config(tiny)
     with pytest.raises(ValueError, match="preparation"):
