@@ -69,18 +69,13 @@ def _table(spectrum: Spectrum) -> Any:
     assert spectrum.ivar is not None
     with np.errstate(divide="ignore"):
         error = np.where(spectrum.ivar > 0, 1 / np.sqrt(spectrum.ivar), 0)
-    columns = (
-        ("WAVE", "D", "Angstrom", spectrum.wavelength),
-        ("FLUX", "E", "adu", spectrum.flux),
-        ("ERR", "E", "adu", error),
-    )
-    table = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(name=name, format=f"{len(spectrum)}{code}", unit=unit, array=values[None])
-            for name, code, unit, values in columns
-        ],
-        name="SPECTRUM",
-    )
+    n = len(spectrum)
+    # Big-endian as FITS wants it: astropy swaps the bytes of native columns one cell at a time.
+    row = np.empty(1, [("WAVE", ">f8", (n,)), ("FLUX", ">f4", (n,)), ("ERR", ">f4", (n,))])
+    row["WAVE"], row["FLUX"], row["ERR"] = spectrum.wavelength, spectrum.flux, error
+    table = fits.BinTableHDU(row.view(fits.FITS_rec), name="SPECTRUM")
+    for number, unit in enumerate(("Angstrom", "adu", "adu"), start=1):
+        table.header[f"TUNIT{number}"] = unit
     # The archive's way of saying that the wavelengths are in air.
     table.header["TUCD1"] = "em.wl;obs.atmos"
     return table

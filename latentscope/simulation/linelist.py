@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError
 from latentscope.simulation.atmosphere import SUN, layer, stage_fractions
 from latentscope.simulation.elements import ELEMENTS, SYMBOLS
+from latentscope.spectra.wavelength import vacuum_to_air
 
 SPECIES = np.dtype(
     [("Z", "i4"), ("ion", "i4"), ("ip1", "f8"), ("ip2", "f8")]
@@ -182,13 +183,23 @@ def _read_moog(text: str) -> list[tuple[float, int, int, float, float]]:
     return rows
 
 
+_PER_EV = 8065.544  # wavenumbers in 1/cm
+
+
 def _read_vald(text: str) -> list[tuple[float, int, int, float, float]]:
     pattern = re.compile(
         r"^\s*'([A-Z][a-z]?)\s+(\d)'\s*,\s*([\d.]+)\s*,\s*([-\d.]+)\s*,\s*([-\d.]+)\s*,\s*([-\d.]+)",
         re.MULTILINE,
     )
-    return [
+    rows = [
         (float(w), SYMBOLS[symbol], int(stage) - 1, float(excitation), float(loggf))
         for symbol, stage, w, excitation, _, loggf in pattern.findall(text)
         if symbol in SYMBOLS
     ]
+    # The columns' heading says in which of VALD's two units each is.
+    if "WL_vac(A)" in text and rows:
+        air = vacuum_to_air(np.array([row[0] for row in rows]))
+        rows = [(float(w), *row[1:]) for w, row in zip(air, rows, strict=True)]
+    if "Excit(cm-1)" in text:
+        rows = [(w, z, ion, level / _PER_EV, loggf) for w, z, ion, level, loggf in rows]
+    return rows

@@ -48,8 +48,9 @@ def star_of_each(n: int, seed: int, repeats: bool) -> NDArray[np.int64]:
     """Star id of each of `n` spectra; with `repeats`, 3 stars in 10 are observed 2-12 times."""
     if not repeats:
         return np.arange(n)
-    rng = _generator(seed, 0, 0)
-    counts = np.where(rng.random(n) < 0.3, np.minimum(1 + rng.geometric(0.4, n), 12), 1)
+    # Two streams, so that a longer archive begins with the stars of a shorter one.
+    repeated = _generator(seed, 0, 0).random(n) < 0.3
+    counts = np.where(repeated, np.minimum(1 + _generator(seed, 0, 1).geometric(0.4, n), 12), 1)
     return np.repeat(np.arange(n), counts)[:n]
 
 

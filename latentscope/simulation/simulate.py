@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -16,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.atomic import atomic_path
-from latentscope.errors import LatentscopeError
+from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.linelist import read_linelist
 from latentscope.simulation.population import Observation, observe, spectral_type, star_of_each
@@ -207,7 +208,8 @@ def write_archive(
     path = None if linelist is None else os.fspath(linelist)
     read_linelist(path)  # a bad list is an error here, not in a worker
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "labels.csv"
+    _make_room(folder, target, {file_name(index, layout) for index in range(n)})
     jobs = [
         (folder, start, min(start + 16, n), n, seed, layout, path, repeats)
         for start in range(0, n, 16)
@@ -217,10 +219,23 @@ def write_archive(
         rows.extend(part)
         if progress is not None:
             progress(len(rows))
-    target = folder / "labels.csv"
     with atomic_path(target) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     return target
+
+
+def _make_room(folder: Path, labels: Path, names: set[str]) -> None:
+    """Make the folder; old labels go first, so that they never lie beside new spectra."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels.unlink(missing_ok=True)
+    others = {path.name for path in folder.glob("*.fits")} - names
+    if others:
+        warnings.warn(
+            f"{folder} holds {len(others)} other FITS files, such as {min(others)}; labels.csv "
+            "will not know them",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
 
 
 def _run(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[list[dict[str, Any]]]:

@@ -29,6 +29,17 @@ def test_every_format_gives_the_same_lines(tmp_path, text, packed):
     assert lines.loggf.tolist() == [-1.22, -0.17]
 
 
+def test_vald_in_vacuum_and_wavenumbers_is_converted(tmp_path):
+    path = tmp_path / "vald"
+    text = VALD.replace("WL_air(A)", "WL_vac(A)").replace("Excit(eV)", "Excit(cm-1)")
+    text = text.replace("5018.4400,  2.8910", "5019.8388, 23317.49")
+    text = text.replace("5183.6040,  2.7170", "5185.0475, 21914.08")
+    path.write_text(text)
+    lines = read_linelist(path)
+    assert np.allclose(lines.wavelength, [5018.440, 5183.604], atol=2e-3)
+    assert np.allclose(lines.excitation, [2.891, 2.717], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
-from latentscope.errors import LatentscopeError
+from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.simulation.population import observe, spectral_type, star_of_each
 from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import simulate, write_archive
@@ -99,6 +99,24 @@ def test_rows_for_training_are_the_rows_of_the_files():
         per_pixel = np.sqrt(2) / (truth["snr"] * np.sqrt(12))  # noise of both, 12 pixels in one
         assert np.median(abs(difference)) < 2.5 * per_pixel
         assert np.allclose(row[20480:], direct[20480:], atol=0.05)
+
+
+def test_a_longer_archive_begins_with_the_shorter_one():
+    assert np.array_equal(star_of_each(20, 3, True), star_of_each(40, 3, True)[:20])
+
+
+def test_old_labels_never_lie_beside_new_spectra(tmp_path, monkeypatch):
+    write_archive(tmp_path, 3, seed=0, layout="s1d", workers=1)
+    with pytest.warns(LatentscopeWarning, match="1 other FITS files"):
+        write_archive(tmp_path, 2, seed=0, layout="s1d", workers=1)
+
+    def breaks(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentscope.simulation.simulate._write_block", breaks)
+    with pytest.raises(KeyboardInterrupt), pytest.warns(LatentscopeWarning):
+        write_archive(tmp_path, 2, seed=1, layout="s1d", workers=1)
+    assert not (tmp_path / "labels.csv").exists()
 
 
 @pytest.mark.parametrize(("n", "layout"), [(0, "s1d"), (2, "e2ds")])
