@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,10 @@ class Schedule:
             raise ModelError(f"curve is {self.curve!r}; wanted one of {', '.join(get_args(Curve))}")
         if not 0 <= self.hold <= self.until:
             raise ModelError(f"hold {self.hold}, until {self.until}; wanted 0 <= hold <= until")
+        if self.curve == "geometric" and not (self.start > 0 and (self.end or 1.0) > 0):
+            raise ModelError(
+                f"geometric from {self.start} to {self.end}; wanted two positive numbers"
+            )
 
     def at(self, fraction: float) -> float:
         """Value at a fraction (0 to 1) of the stage."""
@@ -149,6 +154,13 @@ class TrainConfig:
         """Optimiser steps of the whole run."""
         return sum(stage.steps for stage in self.stages)
 
+    @property
+    def recipe(self) -> str:
+        """Everything that decides what comes out, as JSON; not where files lie."""
+        values = dataclasses.asdict(self)
+        del values["data"]["linelist"], values["data"]["workers"]
+        return json.dumps(values, sort_keys=True)
+
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """Index and stage that a step belongs to, and how far into it (0 to 1)."""
         for index, stage in enumerate(self.stages):
@@ -175,6 +187,17 @@ def read_config(path: str | Path) -> TrainConfig:
         raise ModelError(f"{path}: cannot read the training configuration: {error}") from error
     if not isinstance(values, Mapping):
         raise ModelError(f"{path}: wanted a mapping with name, architecture, prepare, data, stages")
+    try:
+        return _train_config(values, path)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{path}: {error}; see docs/training.md for what each key takes"
+        ) from error
+
+
+def _train_config(values: Mapping[str, Any], path: str | Path) -> TrainConfig:
     stages = tuple(_stage(stage, path) for stage in values.get("stages", []))
     if not stages:
         raise ModelError(f"{path}: no stages; a training run needs at least one")
@@ -196,6 +219,8 @@ def _stage(values: Mapping[str, Any], path: str | Path) -> Stage:
     built = {
         key: _schedule(value, path) if key in schedules else value for key, value in values.items()
     }
+    if not isinstance(built.get("steps", 1), int) or built.get("steps", 1) < 1:
+        raise ModelError(f"{path}: steps is {built['steps']!r}; wanted a whole number, at least 1")
     return _build(Stage, built, path)
 
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from latentscope import simulation
 from latentscope.atomic import atomic_path
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import PrepareConfig
@@ -49,7 +50,7 @@ def simulated_archive(
     rows : memory-mapped ndarray of float16, shape (n, prepare.row_size)
     labels : DataFrame of n rows
     """
-    recipe = [prepare.to_dict(), n, seed, _digest(linelist)]
+    recipe = [prepare.to_dict(), n, seed, linelist_digest(linelist), _simulator_digest()]
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
     folder = folder / f"rows-{key}"
     path, table = folder / "rows.npy", folder / "labels.csv"
@@ -68,10 +69,18 @@ def simulated_archive(
     return np.load(path, mmap_mode="r"), pd.read_csv(table)
 
 
-def _digest(linelist: str | None) -> str:
+def linelist_digest(linelist: str | None) -> str:
+    """SHA-256 of a line list file; "built-in" for none."""
     return (
         "built-in" if linelist is None else hashlib.sha256(Path(linelist).read_bytes()).hexdigest()
     )
+
+
+def _simulator_digest() -> str:
+    """SHA-256 of the simulation's source, so that rows of an older simulator are not taken."""
+    folder = Path(simulation.__file__).parent
+    files = sorted([*folder.glob("*.py"), *folder.glob("*.csv")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _write_block(job: tuple[Any, ...]) -> tuple[Path, Path]:

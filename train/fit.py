@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger
 from latentscope.model.vae import SpectrumVAE
 from latentscope.model.weights import save_model
 from train.config import TrainConfig
-from train.data import SimulatedArchive
+from train.data import SimulatedArchive, linelist_digest
 from train.module import SpectrumModule
 
 _WATCHED = ("radvel", "Teff", "[M/H]", "logg", "vsini")
@@ -134,16 +134,14 @@ def fit(
         default_root_dir=folder,
     )
     last = folder / "last.ckpt"
-    started = time.monotonic()
     with warnings.catch_warnings():
         # Rows come from memory, so one process loads them; and the loader begins at the trainer's
         # step, which Lightning cannot know.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
-    minutes = (time.monotonic() - started) / 60
     module.close(module.dims_below(config.close_below))
-    return export(module, config, folder / "model", {"minutes": round(minutes, 1)})
+    return export(module, config, folder / "model")
 
 
 def start_from_means(model: SpectrumVAE, data: SimulatedArchive) -> None:
@@ -161,7 +159,7 @@ def start_from_means(model: SpectrumVAE, data: SimulatedArchive) -> None:
             model.line_mean.copy_(mean[: config.length])
 
 
-def export(module: SpectrumModule, config: TrainConfig, folder: Path, run: dict[str, Any]) -> Path:
+def export(module: SpectrumModule, config: TrainConfig, folder: Path) -> Path:
     """Write the model folder: config.json, model.safetensors, and the training's provenance."""
     model = module.model.eval()
     last = config.stages[-1]
@@ -177,12 +175,13 @@ def export(module: SpectrumModule, config: TrainConfig, folder: Path, run: dict[
             "spectra": data.spectra,
             "archive_seed": data.seed,
             "linelist": linelist,
+            "linelist_sha256": linelist_digest(data.linelist),
             "steps": config.steps,
             "batch_size": data.batch_size,
             "seed": config.seed,
             "labels_used": False,
-        }
-        | run,
+            "minutes": round(module.seconds / 60, 1),
+        },
     }
     save_model(model, folder)
     return folder

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
 
+from latentscope.errors import ModelError
 from latentscope.model.vae import SpectrumVAE
 from train.config import TrainConfig
 
@@ -55,6 +57,13 @@ class SpectrumModule(lightning.LightningModule):
             valid[: grid.length] = torch.from_numpy((~grid.gap_mask).astype("f4"))
         self.register_buffer("valid", valid, persistent=False)
         self._stage = 0
+        self._begun = time.monotonic()
+        self._seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, its interrupted parts included."""
+        return self._seconds_before + time.monotonic() - self._begun
 
     def terms(self, rows: Tensor, blur: float = 0.0, seed: int | None = None) -> dict[str, Tensor]:
         """Loss terms of a batch, shape (n,) each, and `kl` of shape (n, latents).
@@ -156,9 +165,22 @@ class SpectrumModule(lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the stage, so that a resumed run does not revive twice."""
+        """Remember the stage (a resumed run must not revive twice), the time and the recipe."""
         checkpoint["stage"] = self._stage
+        checkpoint["seconds"] = self.seconds
+        checkpoint["recipe"] = self.config.recipe
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the stage of the checkpoint."""
-        self._stage = checkpoint["stage"]
+        """Take up the checkpoint's stage and time.
+
+        Raises
+        ------
+        ModelError
+            If the checkpoint belongs to another configuration.
+        """
+        if checkpoint["recipe"] != self.config.recipe:
+            raise ModelError(
+                "the checkpoint in this folder belongs to another configuration; put that one "
+                "back, or train into another folder"
+            )
+        self._stage, self._seconds_before = checkpoint["stage"], checkpoint["seconds"]

@@ -47,6 +47,11 @@ def test_steps_belong_to_their_stage(tiny):
         ({"stages": [{"steps": 2, "beta": {"start": 1.0, "curve": "cubic"}}]}, "cubic"),
         ({"stages": [{"steps": 2, "beta": {"start": 1.0, "hold": 2.0}}]}, "hold"),
         ({"data": {"stars": 5}}, "stars"),
+        ({"data": None}, r"wrong\.yaml"),
+        ({"stages": None}, r"wrong\.yaml"),
+        ({"stages": [{"steps": "many", "beta": 1.0}]}, "steps"),
+        ({"stages": [{"steps": 3, "beta": "much"}]}, "much"),
+        ({"stages": [{"steps": 3, "beta": {"start": 0, "curve": "geometric"}}]}, "positive"),
         ({"optimizer": "sgd"}, "optimizer"),
     ],
 )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from latentscope.errors import ModelError
 from latentscope.model.weights import load_model
 from train.config import read_config
 from train.fit import fit
@@ -74,3 +75,10 @@ def test_a_missing_configuration_is_one_line(tmp_path):
     assert done.returncode == 1
     assert "nowhere.yaml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_changed_configuration_does_not_resume(tiny, tmp_path, data_folder):
+    fit(read_config(tiny), tmp_path / "run", data_folder=data_folder, watch_every=5)
+    tiny.write_text(tiny.read_text().replace("beta: 0.5", "beta: 0.6"))
+    with pytest.raises(ModelError, match="another configuration"):
+        fit(read_config(tiny), tmp_path / "run", data_folder=data_folder, watch_every=5)
