@@ -26,17 +26,10 @@ from astropy.io import fits
 from torch import nn
 
 from latentscope.model.encode import encode
-from latentscope.model.published import published_prepare
+from latentscope.model.published import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.model.vae import SpectrumVAE, VAEConfig
 from latentscope.spectra.prepare import Grid, PrepareConfig
 
-PUBLISHED = VAEConfig(
-    length=327_680,
-    channels=(16, 16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 256, 512, 512),
-    kernels=(7, 5, 5, *[3] * 12),
-    strides=(*[2] * 14, 1),
-    latents=128,
-)
 COMPACT = VAEConfig(
     length=20_480,
     channels=(16, 32, 32, 64, 64, 128),
@@ -184,7 +177,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
     cases = {
-        "published": (PUBLISHED, published_prepare("median-padded"), published_row),
+        "published": (PUBLISHED_ARCHITECTURE, published_prepare("median-padded"), published_row),
         "compact": (COMPACT, PrepareConfig(COMPACT_GRID, normalization="continuum"), compact_row),
     }
     with tempfile.TemporaryDirectory() as folder:

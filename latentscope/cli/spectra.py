@@ -14,6 +14,7 @@ from latentscope.errors import LatentscopeError
 
 if TYPE_CHECKING:
     from latentscope.latents import Latents
+    from latentscope.spectra.prepare import PrepareConfig
 
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     ("rv", "berv"), "km/s"
@@ -75,7 +76,10 @@ def encode(
     from latentscope.model.weights import DEFAULT_MODEL, load_model
 
     out = Output(as_json)
+    if output.suffix.lower() != ".npy":
+        raise UsageError(f"--output is {str(output)!r}; wanted a path that ends in .npy")
     size = _batch_size(batch_size)
+    earlier = output.exists()
     network = load_model(model or DEFAULT_MODEL)
     with progress("encode") as advance:
         latents = encode_spectra(
@@ -91,10 +95,10 @@ def encode(
             resume=not no_resume,
             progress=advance,
         )
-    _report(out, latents, output)
+    _report(out, latents, None if earlier and not latents.ok.any() else output)
 
 
-def _report(out: Output, latents: Latents, output: Path) -> None:
+def _report(out: Output, latents: Latents, output: Path | None) -> None:
     assert latents.table is not None
     failed = latents.table[~latents.ok]
     named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
@@ -102,8 +106,8 @@ def _report(out: Output, latents: Latents, output: Path) -> None:
     model = latents.provenance["model"]
     out.failures(named)
     out.say(
-        f"encoded {done} of {len(latents)} spectra into {latents.dims} dimensions with {model}: "
-        f"{output}"
+        f"encoded {done} of {len(latents)} spectra into {latents.dims} dimensions with {model}"
+        + ("" if output is None else f": {output}")
     )
     out.result(
         {
@@ -145,12 +149,11 @@ def inspect(
     Format, medium, frame, range, step, coverage of a model's grid, SNR, and what the file does
     not say and was assumed.
     """
-    from latentscope.model.weights import DEFAULT_MODEL, load_model
     from latentscope.spectra.readers import read_spectrum
     from latentscope.spectra.summary import summarize
 
     out = Output(as_json)
-    config = load_model(model or DEFAULT_MODEL).prepare
+    config = _preparation(model)
     summaries: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
     for file in files:
@@ -159,11 +162,26 @@ def inspect(
         except (LatentscopeError, OSError) as error:
             failed.append((str(file), str(error)))
             continue
+        except Exception as error:  # one file of many may break a reader in any way
+            failed.append((str(file), f"{type(error).__name__}: {error}"))
+            continue
         summaries.append(summary)
         _describe(out, summary)
     out.failures(failed)
     out.result({"spectra": summaries, "failed": [{"file": f, "error": e} for f, e in failed]})
     _leave_if_failed(len(summaries), len(files))
+
+
+def _preparation(model: str | None) -> PrepareConfig | None:
+    """Return how a model wants its spectra, without its weights where it is known without them."""
+    from latentscope.model.registry import DEFAULT_MODEL, known_settings
+
+    settings = known_settings(model or DEFAULT_MODEL)
+    if settings is not None:
+        return settings.prepare
+    from latentscope.model.weights import load_model
+
+    return load_model(str(model)).prepare
 
 
 def _describe(out: Output, summary: dict[str, Any]) -> None:

@@ -43,6 +43,20 @@ PUBLISHED_KEYS = {
 }
 
 
+class _Unread:
+    """Stands for a numpy scalar and its dtype, such as a best loss, that nobody asks for."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+_NUMPY_SCALARS: list[Any] = [
+    (_Unread, name)
+    for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+]
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint without running any code in it.
 
@@ -50,7 +64,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ----------
     path : path
         What `torch.save` wrote: a dict with `state_dict`, or a bare state dict. A prefix
-        `module.` (of data-parallel training) is taken off the names.
+        `module.` (of data-parallel training) is taken off the names. Numpy scalars beside the
+        state dict are passed over.
 
     Returns
     -------
@@ -65,15 +80,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path}: is no checkpoint, or holds objects besides tensors, which could run code "
             "when loaded and are refused; save its state_dict alone with torch.save"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as error:
+    except Exception as error:  # broken bytes make torch and pickle stumble in many ways
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ModelError(
-            f"{path}: is no whole checkpoint ({error}); copy or download it again"
+            f"{path}: is no whole checkpoint ({reason}); copy or download it again"
         ) from error
     return _state_dict(path, content)
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -101,12 +101,12 @@ def encode(
     SpectrumError
         If `sources` names nothing.
     TableError
-        If `output` does not end in .npy.
+        If `output` does not end in .npy, or would replace a .csv that is no sidecar of latents.
 
     Warns
     -----
     LatentscopeWarning
-        If ids repeat.
+        If ids repeat, or if nothing could be encoded and an `output` of an earlier run stays.
     """
     if model.prepare is None:
         raise ModelError(
@@ -123,12 +123,12 @@ def encode(
     store = _part_store(path, items, settings)
     if store is not None and not resume:
         store.discard()
-    parts = list(run.parts(items, store, progress or _silent))
-    latents = _assemble(parts, logvar)
+    parts = run.parts(items, store, progress or _silent)
+    latents = _assemble(parts, (len(items), model.config.latents), logvar)
     latents.provenance.update(_provenance(settings, latents, network))
     _warn_of_repeats(latents)
     if path is not None:
-        write_latents(latents, path)
+        _write(latents, path)
     if store is not None:
         store.discard()
     return latents
@@ -145,37 +145,29 @@ class _Run:
 
     def parts(
         self, items: list[Any], store: PartStore | None, progress: Progress
-    ) -> Iterator[Part]:
-        """Yield the part of each block of items in order."""
-        blocks = [(first, items[first : first + BLOCK]) for first in range(0, len(items), BLOCK)]
-        known = {first: store.load(block) if store else None for first, block in blocks}
-        missing = [(first, block) for first, block in blocks if known[first] is None]
+    ) -> Iterator[tuple[int, Part]]:
+        """Yield the index of each block's first item, and its part: stored parts come first."""
+        done, missing = 0, []
+        for first in range(0, len(items), BLOCK):
+            block = items[first : first + BLOCK]
+            part = store.load(block) if store else None
+            if part is None:
+                missing.append((first, block))
+                continue
+            done += len(block)
+            progress(done, len(items))
+            yield first, part
         with closing(self._results(self._chunks(missing))) as results:
-            for first, block in blocks:
-                part = known.pop(first)
-                if part is None:
-                    part = self._gathered(results, first, block, len(items), progress)
-                    if store is not None:
-                        store.save(block, part)
-                else:
-                    progress(first + len(block), len(items))
-                yield part
-
-    def _gathered(
-        self,
-        results: Iterator[Part],
-        first: int,
-        block: list[Any],
-        total: int,
-        progress: Progress,
-    ) -> Part:
-        gathered: list[Part] = []
-        done = 0
-        while done < len(block):
-            gathered.append(next(results))
-            done += len(gathered[-1].records)
-            progress(first + done, total)
-        return _joined(gathered)
+            for first, block in missing:
+                gathered: list[Part] = []
+                while sum(len(part.records) for part in gathered) < len(block):
+                    gathered.append(next(results))
+                    done += len(gathered[-1].records)
+                    progress(done, len(items))
+                part = _joined(gathered)
+                if store is not None:
+                    store.save(block, part)
+                yield first, part
 
     def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
         """Split blocks into what a worker takes at once, so that all of them have some."""
@@ -235,10 +227,32 @@ def _joined(parts: list[Part]) -> Part:
     )
 
 
-def _assemble(parts: list[Part], logvar: bool) -> Latents:
-    whole = _joined(parts)
-    table = pd.DataFrame.from_records(whole.records, columns=list(COLUMNS))
-    return Latents(whole.values, table, whole.logvar if logvar else None)
+def _assemble(parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool) -> Latents:
+    """Put each part where it belongs as it comes, so that only its numbers and table stay."""
+    values = np.full(shape, np.nan, "f4")
+    spread = np.full(shape, np.nan, "f4") if logvar else None
+    tables: dict[int, pd.DataFrame] = {}
+    for first, part in parts:
+        rows = slice(first, first + len(part.records))
+        values[rows] = part.values
+        if spread is not None:
+            spread[rows] = part.logvar
+        tables[first] = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
+    table = pd.concat([tables[first] for first in sorted(tables)], ignore_index=True)
+    return Latents(values, table, spread)
+
+
+def _write(latents: Latents, path: Path) -> None:
+    """Write latents, but never rows that are all NaN over those of an earlier run."""
+    if not latents.ok.any() and path.exists():
+        warnings.warn(
+            f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is left "
+            "as it is",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+        return
+    write_latents(latents, path)
 
 
 def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
@@ -247,7 +261,18 @@ def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
     path = Path(output)
     if path.suffix.lower() != ".npy":
         raise TableError(f"{path}: latents are written as .npy; wanted a path that ends in .npy")
+    table = path.with_suffix(".csv")
+    if table.exists() and not _is_sidecar(table):
+        raise TableError(
+            f"{path}: the table of these latents would replace {table}, which no encode wrote; "
+            "give the latents another name"
+        )
     return path
+
+
+def _is_sidecar(table: Path) -> bool:
+    with table.open(encoding="utf-8", errors="replace") as stream:
+        return "status" in stream.readline().strip().split(",")
 
 
 def _worker_count(workers: int | None) -> int:
@@ -299,8 +324,9 @@ def _provenance(settings: dict[str, Any], latents: Latents, network: Network) ->
 def _warn_of_repeats(latents: Latents) -> None:
     repeated = [name for name, times in Counter(latents.ids).items() if times > 1]
     if repeated:
+        count = "1 id stands" if len(repeated) == 1 else f"{len(repeated)} ids stand"
         warnings.warn(
-            f"{len(repeated)} ids stand for more than one row ({repeated[0]!r} first): files of "
+            f"{count} for more than one row ({repeated[0]!r} first): files of "
             "one name in several folders, or named twice; labels joined by id go to each of them",
             LatentscopeWarning,
             stacklevel=3,

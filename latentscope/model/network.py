@@ -45,7 +45,7 @@ class Network:
     ) -> None:
         self.device = _device(device)
         current = next(model.parameters()).device
-        self._model = model if current == self.device else _moved(model, self.device)
+        self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
         self._adapts = batch_size == "auto"
         self._recon_error = recon_error
         self._lock = threading.Lock()
@@ -159,9 +159,16 @@ def _device(name: str) -> torch.device:
         raise ModelError(f"device is {name!r}; wanted auto, cpu, cuda, cuda:1 or mps") from None
 
 
-def _moved(model: SpectrumVAE, device: torch.device) -> SpectrumVAE:
+def moved(model: SpectrumVAE, device: str | torch.device) -> SpectrumVAE:
+    """Move the model itself to a device.
+
+    Raises
+    ------
+    ModelError
+        If torch knows no such device, or it is not there.
+    """
     try:
-        return copy.deepcopy(model).to(device)
+        return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
             f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"

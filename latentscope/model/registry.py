@@ -143,6 +143,30 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
     return rows
 
 
+def known_settings(source: str | os.PathLike[str]) -> ModelSettings | None:
+    """Return what config.json says of a bundled or published model, or of one in a folder.
+
+    Without weights: nothing is downloaded, and torch is not loaded.
+
+    Returns
+    -------
+    ModelSettings or None
+        None for a checkpoint, an address or a Hugging Face id; `load_model` knows these.
+
+    Raises
+    ------
+    ModelError
+        If the config.json is missing or broken.
+    """
+    text = os.fspath(source)
+    if text in bundled_models():
+        return read_settings(bundled_models()[text] / CONFIG_FILE)
+    if text in PUBLISHED:
+        return PUBLISHED[text].settings
+    folder = Path(text).expanduser()
+    return read_settings(folder / CONFIG_FILE) if folder.is_dir() else None
+
+
 def _row(where: str, settings: ModelSettings) -> dict[str, Any]:
     return {
         "name": settings.info["name"],

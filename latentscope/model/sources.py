@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from latentscope.errors import SpectrumError
+from latentscope.spectra.objects import is_pair
+from latentscope.tables import file_id
 
 _FITS = (".fits", ".fit", ".fts")
 _PACKED = (".gz", ".fz")
-_OTHER = (".csv", ".ecsv", ".txt", ".dat", ".asc", ".ascii", ".tsv", ".npy")
 
 
 def expand_sources(sources: Any, stdin: TextIO | None = None) -> list[Any]:
@@ -27,7 +30,8 @@ def expand_sources(sources: Any, stdin: TextIO | None = None) -> list[Any]:
         ``-``, such a list on standard input. A file that exists is taken as itself, whatever
         characters are in its name. `Path` objects are files or folders, never patterns. A folder
         stands for the FITS files in it at any depth, in order of name, hidden ones left out.
-        Anything else (`Spectrum`, HDUList, ...) is handed on to `read_spectrum`.
+        Anything else (`Spectrum`, HDUList, open file, tuple (wavelength, flux), array, ...) is one
+        spectrum and handed on to `read_spectrum`.
     stdin : text stream, optional
         What ``-`` reads; by default standard input.
 
@@ -60,30 +64,39 @@ def source_id(source: Any, index: int) -> str:
     file = source_file(source)
     if not file:
         return f"spectrum-{index:06d}"
-    name = Path(file).name
-    for suffixes in (_PACKED, (*_FITS, *_OTHER)):
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() in suffixes and stem:
-            name = stem
-    return name
+    return file_id(file)
 
 
 def source_file(source: Any) -> str:
     """Name the file of a source as the user gave it; empty where there is none."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        return name if isinstance(name, str) else ""
     meta = getattr(source, "meta", None)
     return str(meta.get("file") or "") if isinstance(meta, dict) else ""
 
 
 def _is_one(sources: Any) -> bool:
-    """Whether this is one source; an HDUList and a specutils object are, though iterable."""
+    """Whether this is one source, though it may be iterable.
+
+    HDULists, open files, specutils objects, tuples (wavelength, flux) and arrays of numbers are.
+    """
     return (
-        isinstance(sources, str | bytes | os.PathLike)
+        isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike)
         or not isinstance(sources, Iterable)
-        or hasattr(sources, "writeto")
-        or hasattr(sources, "spectral_axis")
+        or any(hasattr(sources, name) for name in ("writeto", "read", "spectral_axis"))
+        or (isinstance(sources, np.ndarray) and sources.dtype.kind in "fiuV")
+        or (isinstance(sources, tuple) and is_pair(sources) and all(map(_is_column, sources)))
     )
+
+
+def _is_column(part: Any) -> bool:
+    """Whether this is an array of numbers or a list of them, not a source or a list of sources."""
+    if isinstance(part, list):
+        return bool(part) and isinstance(part[0], int | float)
+    return getattr(part, "ndim", None) == 1 and not hasattr(part, "spectral_axis")
 
 
 def _expand(source: Any, stdin: TextIO | None) -> list[Any]:

@@ -12,6 +12,7 @@ import torch
 from latentscope.errors import ModelError
 from latentscope.model.convert import load_checkpoint
 from latentscope.model.download import check_url, fetch, url_filename
+from latentscope.model.network import moved
 from latentscope.model.registry import (
     DEFAULT_MODEL,
     PUBLISHED,
@@ -101,7 +102,7 @@ def load_model(
             f"file. Known names: {', '.join(known_names())}. Else give a folder, a .pth.tar file, "
             "an https:// address or a Hugging Face id (org/name)"
         )
-    return _moved(model, device)
+    return moved(model, device)
 
 
 def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> SpectrumVAE:
@@ -171,11 +172,3 @@ def _hub_file(
             f"{'' if revision is None else f' at revision {revision}'}: {reason}"
         ) from error
     return Path(path)
-
-
-def _moved(model: SpectrumVAE, device: str | torch.device) -> SpectrumVAE:
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {str(device)!r} cannot be used here: {reason}") from error

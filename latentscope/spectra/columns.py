@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from latentscope.spectra.headers import Inferred
 from latentscope.spectra.spectrum import Medium
 
 WAVELENGTH = (
@@ -76,7 +77,7 @@ class Choice:
     ivar: int | None
     quality: int | None
     medium: Medium | None
-    note: str | None
+    inferred: Inferred | None
 
 
 def choose(labels: Sequence[Label]) -> Choice | None:
@@ -88,15 +89,14 @@ def choose(labels: Sequence[Label]) -> Choice | None:
     flux = _find(labels, FLUX, "fluxaxis.value", "phot.flux")
     if wavelength is None or flux is None or wavelength == flux:
         return None
-    medium, note = _medium(labels, wavelength)
     return Choice(
         wavelength=wavelength,
         flux=flux,
         error=_find_error(labels, flux),
         ivar=_by_name(labels, IVAR),
         quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
-        medium=medium,
-        note=note,
+        medium=_medium(labels, wavelength),
+        inferred=_inferred(labels[wavelength]),
     )
 
 
@@ -129,17 +129,22 @@ def _find_error(labels: Sequence[Label], flux: int) -> int | None:
     return found
 
 
-def _medium(labels: Sequence[Label], wavelength: int) -> tuple[Medium | None, str | None]:
+def _medium(labels: Sequence[Label], wavelength: int) -> Medium | None:
     """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbours."""
     label = labels[wavelength]
     if "air" in label.key.split("_"):
-        return "air", None
+        return "air"
     if {"vac", "vacuum"} & set(label.key.split("_")) or label.key == "loglam":
-        return "vacuum", None
+        return "vacuum"
     if "obs.atmos" in label.ucd.lower():
-        return "air", None
+        return "air"
     if any("air" in other.key.split("_") for other in labels):
-        return "vacuum", None
+        return "vacuum"
+    return None
+
+
+def _inferred(label: Label) -> Inferred | None:
+    """Vacuum by a bare em.wl (ESO SDP standard), which some writers put on air wavelengths too."""
     if label.ucd.lower().strip() == "em.wl":
-        return "vacuum", "medium: vacuum, since the UCD is em.wl without obs.atmos"
-    return None, None
+        return Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
+    return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError
 from latentscope.spectra.fitsfile import Header
 from latentscope.spectra.headers import (
+    Inferred,
     Keywords,
     describe,
     frame_of,
@@ -45,6 +46,7 @@ class Draft:
     ivar: NDArray[Any] | None = None
     mask: NDArray[np.bool_] | None = None
     medium: Medium | None = None
+    inferred: Inferred | None = None
     frame: Frame | None = None
     rv: float | None = None
     headers: Sequence[Header] = ()
@@ -74,7 +76,7 @@ def finish(draft: Draft, file: str | None) -> Spectrum:
     keywords = Keywords(draft.headers)
     rv, berv, rv_keyword = velocities(keywords)
     assumed = list(draft.assumed)
-    medium = draft.medium or medium_of(keywords, wavelength, assumed)
+    medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
     frame = draft.frame or frame_of(keywords, assumed)
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}

@@ -28,6 +28,7 @@ COLUMN_TYPES = {
     "A": "u1", "C": ">c8", "M": ">c16", "P": ">i4", "Q": ">i8",
 }  # fmt: skip
 _FORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
+_QUOTED = re.compile(r"'((?:[^']|'')*)'?")
 
 Value = str | int | float | bool | None
 
@@ -46,6 +47,8 @@ class Header:
     def from_block(cls, text: str) -> Header:
         """Index the cards of a header block (its length a multiple of 80)."""
         cards = [text[start : start + CARD] for start in range(0, len(text), CARD)]
+        if "CONTINUE  " in text:
+            cards = _continued(cards)
         return cls({card.partition("=")[0].rstrip(): card for card in reversed(cards)})
 
     def get(self, key: str, default: Value = None) -> Value:
@@ -206,22 +209,19 @@ def split_hdus(buffer: bytes) -> list[HDU]:
 def plain_fits(hdulist: Any) -> bytes:
     """Bytes of an astropy HDUList, tile-compressed images unpacked."""
     import io
-    import warnings
 
     from astropy.io import fits
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the header is judged by what is read from it
-        plain = fits.HDUList(
-            [
-                fits.ImageHDU(hdu.data, hdu.header) if isinstance(hdu, fits.CompImageHDU) else hdu
-                for hdu in hdulist
-            ]
-        )
-        if not isinstance(plain[0], fits.PrimaryHDU):
-            plain.insert(0, fits.PrimaryHDU())
-        stream = io.BytesIO()
-        plain.writeto(stream, output_verify="ignore")
+    plain = fits.HDUList(
+        [
+            fits.ImageHDU(hdu.data, hdu.header) if isinstance(hdu, fits.CompImageHDU) else hdu
+            for hdu in hdulist
+        ]
+    )
+    if not isinstance(plain[0], fits.PrimaryHDU):
+        plain.insert(0, fits.PrimaryHDU())
+    stream = io.BytesIO()
+    plain.writeto(stream, output_verify="ignore")
     return stream.getvalue()
 
 
@@ -265,8 +265,7 @@ def _parse(text: str) -> Value:
     """Parse what a card has behind its equals sign; None if that is nothing or broken."""
     text = text.strip()
     if text.startswith("'"):
-        quoted = re.match(r"'((?:[^']|'')*)'?", text)
-        return quoted[1].replace("''", "'").rstrip() if quoted else None
+        return _string(text)
     word = text.partition("/")[0].strip()
     if word in ("T", "F"):
         return word == "T"
@@ -276,6 +275,28 @@ def _parse(text: str) -> Value:
         except ValueError:
             continue
     return None
+
+
+def _continued(cards: list[str]) -> list[str]:
+    """Put each CONTINUE card behind the card that it continues, after a line feed."""
+    whole: list[str] = []
+    for card in cards:
+        if card.startswith("CONTINUE  ") and whole:
+            whole[-1] += "\n" + card
+        else:
+            whole.append(card)
+    return whole
+
+
+def _string(text: str) -> str:
+    """Join a quoted string and its CONTINUE cards; an & at the end asks for the next of them."""
+    first, *more = (_QUOTED.search(line) for line in text.split("\n"))
+    value = "" if first is None else first[1].replace("''", "'").rstrip()
+    for quoted in more:
+        if quoted is None or not value.endswith("&"):
+            break
+        value = value[:-1] + quoted[1].replace("''", "'").rstrip()
+    return value
 
 
 def _physical(

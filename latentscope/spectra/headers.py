@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,9 @@ CATALOGUE_RV = (
 )
 """Typed in by the observer; 0 is what the form holds when nobody did."""
 
+MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}
+"""First letters of what AIRORVAC, VACUUM and WAVEMED hold."""
+
 FRAMES: dict[str, tuple[Frame, str]] = {
     "TOPOCENT": ("topocentric", ""),
     "GEOCENTR": ("topocentric", "taken from geocentric, up to 0.5 km/s away"),
@@ -76,6 +80,14 @@ FRAMES: dict[str, tuple[Frame, str]] = {
 }
 _NAMELESS = {"", "UNKNOWN", "N/A", "NONE", "NULL", "NAN", "UNDEFINED", "-"}
 _ARCHIVE_NAME = re.compile(r"(?:r\.)?([A-Z][A-Z0-9]*\.\d{4}-\d\d-\d\dT\d\d[:_]\d\d[:_]\d\d\.\d{3})")
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A medium that the wavelength axis suggests, and why, if that is worth a note."""
+
+    medium: Medium
+    reason: str = ""
 
 
 class Keywords:
@@ -154,14 +166,22 @@ def drs_pipeline(keywords: Keywords) -> str | None:
     return None
 
 
-def medium_of(keywords: Keywords, wavelength: np.ndarray, assumed: list[str]) -> Medium:
-    """Tell the medium where the spectral axis itself did not say; add a note if it is a guess."""
-    for _, value in keywords.values(("AIRORVAC", "VACUUM", "WAVEMED")):
-        medium = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}.get(
-            str(value).strip().upper()[:3]
-        )
-        if medium is not None:
-            return "air" if medium == "air" else "vacuum"
+def medium_of(
+    keywords: Keywords,
+    wavelength: np.ndarray,
+    assumed: list[str],
+    inferred: Inferred | None = None,
+) -> Medium:
+    """Tell the medium where the column's name did not; add a note if it is a guess.
+
+    A keyword made for it counts first, then what was `inferred` from the axis, then customs.
+    """
+    stated = _stated_medium(keywords)
+    if stated is not None:
+        return stated
+    if inferred is not None:
+        assumed += [f"medium: {inferred.medium}, {inferred.reason}"] if inferred.reason else []
+        return inferred.medium
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
@@ -170,6 +190,15 @@ def medium_of(keywords: Keywords, wavelength: np.ndarray, assumed: list[str]) ->
         return "vacuum"
     assumed.append("medium: air, the custom for optical spectra; the file does not say")
     return "air"
+
+
+def _stated_medium(keywords: Keywords) -> Medium | None:
+    """What the first keyword that is made for the medium says, text or logical."""
+    for _, value in keywords.values(("AIRORVAC", "VACUUM", "WAVEMED")):
+        word = str(value).strip().upper()[:3]
+        if word in MEDIA:
+            return MEDIA[word]
+    return None
 
 
 def frame_of(keywords: Keywords, assumed: list[str]) -> Frame:

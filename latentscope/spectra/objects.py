@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError
 from latentscope.spectra.draft import Draft
 from latentscope.spectra.fitsfile import Header
-from latentscope.spectra.spectrum import Medium
+from latentscope.spectra.headers import Inferred
 
 
 def is_specutils(source: Any) -> bool:
@@ -70,7 +69,7 @@ def read_specutils(source: Any) -> Draft:
         flux_unit=flux_unit,
         ivar=_ivar(getattr(source, "uncertainty", None), flux.shape),
         mask=None if mask is None else np.array(np.broadcast_to(mask, flux.shape), dtype=bool),
-        medium=_medium(source, header),
+        inferred=_inferred(source, header),
         headers=(header,),
     )
 
@@ -88,15 +87,15 @@ def read_with_specutils(data: bytes, name: str) -> Draft:
             "specutils, which knows more formats, is not installed: "
             "pip install 'latentscope-spectra[specutils]'"
         )
-    from specutils import Spectrum
+    import specutils
 
+    kind = getattr(specutils, "Spectrum", None) or specutils.Spectrum1D  # its name before 2.0
     suffix = "".join(Path(name).suffixes[-1:]) or ".fits"
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # only the outcome counts; the draft is judged later
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"spectrum{suffix}"
         path.write_bytes(data)
         try:
-            found = Spectrum.read(path)
+            found = kind.read(path)
         except Exception as error:  # whatever a foreign reader stumbles upon
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise SpectrumError(f"specutils fails too ({reason[0][:120]})") from None
@@ -162,8 +161,8 @@ def _entry(mapping: Any, key: Any) -> Any:
         return None
 
 
-def _medium(source: Any, header: Header) -> Medium | None:
+def _inferred(source: Any, header: Header) -> Inferred | None:
     kinds = [header.text("CTYPE1")]
     kinds += [str(kind) for kind in getattr(getattr(getattr(source, "wcs", None), "wcs", None),
                                             "ctype", [])]  # fmt: skip
-    return "air" if any(kind.startswith("AWAV") for kind in kinds) else None
+    return Inferred("air") if any(kind.startswith("AWAV") for kind in kinds) else None

@@ -42,8 +42,8 @@ def _draft(hdus: Sequence[HDU], hdu: HDU, labels: Sequence[Label], choice: Choic
         ivar=_same_length(_optional(hdu, choice.ivar), values),
         mask=None if quality is None or quality.shape != values.shape else quality != 0,
         medium=choice.medium,
+        inferred=choice.inferred,
         headers=(hdu.header, hdus[0].header),
-        assumed=[choice.note] if choice.note else [],
     )
 
 

@@ -17,6 +17,7 @@ from latentscope.spectra.draft import Draft
 from latentscope.spectra.fitsfile import Header
 
 _COMMENT = ("#", "%", "!", "//")
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent's letter in 1.5D+03
 _TEXT_BYTES = bytes(range(32, 256)) + b"\t\r\n\f"
 
 
@@ -41,10 +42,13 @@ def read_text(data: bytes) -> Draft:
     if first is None:
         raise SpectrumError("text without a line of numbers; wanted columns wavelength and flux")
     comma = next((mark for mark in ",;\t" if mark in lines[first]), None)
+    body = "\n".join(lines[first:])
+    if _FORTRAN.search(lines[first]):
+        body = _FORTRAN.sub("e", body)
     names = _names(lines[:first], comma, len(_split(lines[first], comma)))
     try:
         table = pd.read_csv(
-            io.StringIO("\n".join(lines[first:])),
+            io.StringIO(body),
             sep=comma or r"\s+",
             header=None,
             comment="#",
@@ -95,7 +99,7 @@ def columns_draft(
 ) -> Draft:
     """Take a spectrum from columns: by name, else wavelength, flux and error in this order."""
     choice = choose(labels)
-    notes = [] if choice is None or choice.note is None else [choice.note]
+    notes = []
     if choice is not None:
         places = (choice.wavelength, choice.flux, choice.error, choice.ivar, choice.quality)
     elif len(columns) >= 2:
@@ -125,6 +129,7 @@ def columns_draft(
         ivar=_number_column(ivar),
         mask=None if quality is None or quality.dtype.kind not in "fiub" else quality != 0,
         medium=None if choice is None else choice.medium,
+        inferred=None if choice is None else choice.inferred,
         headers=() if header is None else (header,),
         assumed=notes,
     )
@@ -171,7 +176,7 @@ def _is_data(line: str) -> bool:
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        float(_FORTRAN.sub("e", word))
     except ValueError:
         return word == ""
     return True

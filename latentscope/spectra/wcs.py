@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError
 from latentscope.spectra.draft import Draft, angstrom_per
 from latentscope.spectra.fitsfile import HDU, Header
-from latentscope.spectra.headers import Keywords, drs_pipeline
-from latentscope.spectra.spectrum import Medium
+from latentscope.spectra.headers import Inferred, Keywords, drs_pipeline
 
 MOST_ROWS = 8
 """An image of more rows on one wavelength axis is no spectrum with companions."""
 
 _WAT_WIDTH = 68
+_LOG_UNIT = re.compile(r"(log10|log|lg|ln)\s*[(\[\s]\s*(.+?)\s*[)\]]?", re.IGNORECASE)
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Axis:
     base: float | None = None
     unit: str = ""
     stretch: float = 1.0
-    medium: Medium | None = None
+    inferred: Inferred | None = None
     notes: list[str] = field(default_factory=list)
 
     def wavelength(self, count: int) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ def _draft(hdus: Sequence[HDU], hdu: HDU, axis: Axis, rows: int) -> Draft:
         flux=hdu.image().reshape(-1, count)[0],
         unit=axis.unit,
         flux_unit=hdu.header.text("BUNIT"),
-        medium=axis.medium,
+        inferred=axis.inferred,
         headers=(hdu.header, hdus[0].header) if hdu.index else (hdu.header,),
         assumed=axis.notes,
     )
@@ -91,7 +91,7 @@ def _axis(header: Header) -> Axis | None:
     """Find the wavelength axis that the keywords describe; None if they describe none."""
     if header.get("COEFF0") is not None and header.get("COEFF1") is not None:
         start, step = _float(header, "COEFF0"), _float(header, "COEFF1")
-        return Axis(start, step, base=10.0, unit="Angstrom", medium="vacuum")
+        return Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
     if "multispec" in header.text("CTYPE1").lower() + header.text("WAT0_001").lower():
         return _multispec(header)
     step = _float(header, "CD1_1")
@@ -103,16 +103,19 @@ def _axis(header: Header) -> Axis | None:
     kind = header.text("CTYPE1").upper()
     _set_scale(axis, header, kind)
     if kind.startswith("AWAV"):
-        axis.medium = "air"
+        axis.inferred = Inferred("air")
     elif kind in ("WAVE", "WAVE-LOG") and drs_pipeline(Keywords((header,))) is None:
-        axis.medium = "vacuum"
-        axis.notes.append(f"medium: vacuum, which CTYPE1 = {kind} means in the FITS standard")
+        axis.inferred = Inferred("vacuum", f"which CTYPE1 = {kind} means in the FITS standard")
     return axis
 
 
 def _set_scale(axis: Axis, header: Header, kind: str) -> None:
     """Linear, log10 (IRAF), or the exponential of the FITS standard."""
-    if header.integer("DC-FLAG") == 1 or kind.startswith(("LOGLIN", "LOG-LIN", "LOG10")):
+    logarithm = _LOG_UNIT.fullmatch(axis.unit.strip())
+    if logarithm:
+        axis.base = float(np.e) if logarithm[1].lower() == "ln" else 10.0
+        axis.unit = logarithm[2]
+    elif header.integer("DC-FLAG") == 1 or kind.startswith(("LOGLIN", "LOG-LIN", "LOG10")):
         axis.base = 10.0
     elif kind.endswith("-LOG") and axis.start < 20.0 and angstrom_per(axis.unit) in (None, 1.0):
         axis.base, axis.unit = float(np.e), "Angstrom"

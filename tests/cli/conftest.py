@@ -114,7 +114,9 @@ def measured(tmp_path_factory) -> Path:
     latents[5] = np.nan
     np.save(folder / "latents.npy", latents.astype(np.float32))
     ids = [f"spectrum-{i}" for i in range(400)]
-    pd.DataFrame({"id": ids, "star": ids}).to_csv(folder / "latents.csv", index=False)
+    pd.DataFrame({"id": ids, "star": ids, "status": "ok"}).to_csv(
+        folder / "latents.csv", index=False
+    )
     labels = pd.DataFrame({"id": ids, "radvel": rv, "Teff": teff})
     labels.sample(frac=1, random_state=1).to_csv(folder / "labels.csv", index=False)
     return folder

@@ -105,3 +105,29 @@ def test_a_closed_pipe_is_quiet(here):
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.returncode in (0, 141)  # 0 if all was written before the reader left
+
+
+@pytest.mark.parametrize("arguments", [("mad", LATENTS), ("mi", LATENTS, LABELS)])
+def test_the_table_never_takes_the_place_of_its_provenance(command, here, arguments):
+    ended = command(*arguments, "-o", "out.json")
+    assert ended.code == 2
+    assert "out.csv" in ended.err
+    assert not (here / "out.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [("mi", LATENTS, LABELS), ("simulate", "-n", "1")])
+def test_a_seed_below_0_is_wrong_usage(command, here, arguments):
+    ended = command(*arguments, "--seed", "-1")
+    assert ended.code == 2
+    assert "--seed" in ended.err
+
+
+def test_sidecars_that_cannot_be_read_are_named(command, here):
+    (here / "latents.logvar.npy").write_text("x")
+    ended = command("mad", LATENTS)
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "latents.logvar.npy: cannot be read" in ended.err
+    (here / "latents.csv").write_text("")
+    ended = command("mad", LATENTS)
+    assert ended.code == 1
+    assert "latents.csv: cannot be read" in ended.err

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -99,6 +101,51 @@ def test_inspect_some_of_which_fail(command, archive, tiny_model, tmp_path):
     assert ended.out.count("coverage        1") == 2
     assert ended.out.count("3781.19 Angstrom") == 2
     assert "failed: " in ended.err
+
+
+@pytest.mark.parametrize("model", [None, "astro-machines", "folder"])
+def test_inspect_needs_no_weights(tiny_model, archive, model):
+    file = min(archive.glob("*.fits"))
+    chosen = [] if model is None else ["-m", str(tiny_model) if model == "folder" else model]
+    code = (
+        "import sys\n"
+        f"sys.argv = ['latentscope', 'inspect', {str(file)!r}, *{chosen!r}]\n"
+        "from latentscope.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "coverage " in done.stdout
+
+
+def test_inspect_goes_on_after_any_error(command, archive, tiny_model, monkeypatch):
+    import latentscope.spectra.readers as readers
+
+    files = sorted(archive.glob("*.fits"))[:3]
+    read_spectrum = readers.read_spectrum
+
+    def fragile(source):
+        if source == files[1]:
+            raise RecursionError("too deep")
+        return read_spectrum(source)
+
+    monkeypatch.setattr(readers, "read_spectrum", fragile)
+    ended = command("inspect", *files, "-m", tiny_model)
+    assert ended.code == 3
+    assert ended.out.count("coverage  ") == 2
+    assert f"failed: {files[1]}: RecursionError: too deep" in ended.err
+
+
+def test_earlier_latents_outlive_a_run_in_which_all_failed(command, archive, tiny_model, tmp_path):
+    output = tmp_path / "latents.npy"
+    assert command("encode", min(archive.glob("*.fits")), "-m", tiny_model, "-o", output).code == 0
+    before = output.read_bytes()
+    ended = command("encode", tmp_path / "absent.fits", "-m", tiny_model, "-o", output, "--json")
+    assert ended.code == 1
+    assert "left as it is" in ended.err
+    assert (ended.json["encoded"], ended.json["output"]) == (0, None)
+    assert output.read_bytes() == before
 
 
 def test_a_broken_file_among_good_ones_is_a_row_of_nan(process, archive, tiny_model, tmp_path):

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
 
 import numpy as np
 import pytest
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.model.convert import PUBLISHED_KEYS, convert_checkpoint, load_checkpoint
+from latentscope.model.convert import (
+    PUBLISHED_KEYS,
+    convert_checkpoint,
+    load_checkpoint,
+    read_checkpoint,
+)
 from latentscope.model.download import file_sha256
 from latentscope.model.published import published_prepare
 from latentscope.model.state_dict import weights_sha256
@@ -147,6 +154,50 @@ def test_files_that_hold_no_state_dict_say_what_they_hold(content, message, tmp_
         load_checkpoint(path, normalization="median-padded")
     assert "other.pth.tar" in str(caught.value)
     assert not (tmp_path / "opened-by-a-pickle").exists()
+
+
+def test_numpy_scalars_beside_the_weights_are_passed_over(published_network, model, tmp_path):
+    content = {
+        "state_dict": published_network.state_dict(),
+        "best_loss": np.float64(0.25),
+        "step": np.int32(4),
+    }
+    for zipped in (True, False):
+        path = tmp_path / f"scalars{zipped}.pth.tar"
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        if not zipped:  # as numpy 1 wrote it
+            content_of_2 = path.read_bytes()
+            path.write_bytes(content_of_2.replace(b"numpy._core.", b"numpy.core."))
+            assert path.read_bytes() != content_of_2
+        other = load_checkpoint(path, normalization="median-valid")
+        assert weights_sha256(other) == weights_sha256(model)
+
+
+def test_no_broken_byte_gets_past_with_another_error(tmp_path):
+    path = tmp_path / "small.pth"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at, value in zip(rng.integers(0, 250, 400), rng.integers(0, 256, 400), strict=True):
+        broken = bytearray(whole)
+        broken[at] = value
+        path.write_bytes(broken)
+        with contextlib.suppress(ModelError):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("unpack"), AssertionError(), AttributeError("x"), RecursionError("deep")]
+)
+def test_whatever_torch_stumbles_on_is_said_with_the_file(error, tmp_path, monkeypatch):
+    def stumble(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "load", stumble)
+    path = tmp_path / "odd.pth"
+    path.touch()
+    with pytest.raises(ModelError, match=rf"odd\.pth: is no whole.*{type(error).__name__}[:)]"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 1000, 20_000_000])

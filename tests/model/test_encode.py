@@ -183,6 +183,11 @@ def test_repeated_ids_are_said_once(archive, tmp_path):
     np.testing.assert_allclose(latents.values[0], latents.values[3], rtol=1e-6)
 
 
+def test_one_repeated_id_is_said_in_the_singular(archive):
+    with pytest.warns(LatentscopeWarning, match="^1 id stands for more than one row"):
+        encode([archive[0], archive[0]], tiny_model())
+
+
 def test_memory_running_out_halves_the_batch(archive, monkeypatch):
     model = tiny_model()
     expected = encode(archive, model).values
@@ -242,6 +247,38 @@ def test_spectra_need_no_files():
     assert list(latents.ids) == [f"spectrum-00000{i}" for i in range(3)]
     assert latents.ok.all()
     assert isinstance(latents.table, pd.DataFrame)
+
+
+def test_open_files_and_pairs_encode(archive):
+    model = tiny_model()
+    expected = encode(archive[0], model).values
+    with archive[0].open("rb") as stream:
+        latents = encode(stream, model)
+    assert list(latents.table["file"]) == [str(archive[0])]
+    spectrum = read_spectrum(archive[0])
+    pair = encode((spectrum.wavelength, spectrum.flux), model)
+    for found in (latents, pair):
+        np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+
+
+def test_rows_that_all_failed_do_not_replace_an_earlier_output(archive, tmp_path):
+    output, model = tmp_path / "latents.npy", tiny_model()
+    encode(archive[:2], model, output=output)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.warns(LatentscopeWarning, match=r"none of 1 spectra.*latents\.npy") as caught:
+        assert not encode(tmp_path / "absent.fits", model, output=output).ok.any()
+    assert caught[0].filename == __file__
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    encode(tmp_path / "absent.fits", model, output=tmp_path / "new.npy")
+    assert "no such file" in pd.read_csv(tmp_path / "new.csv")["error"][0]
+
+
+def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,Teff\na,5777\n")
+    with pytest.raises(TableError, match=r"would replace .*labels\.csv"):
+        encode(archive[:1], tiny_model(), output=tmp_path / "labels.npy")
+    assert labels.read_text() == "id,Teff\na,5777\n"
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,23 @@ def test_a_damaged_part_is_computed_again(archive, tmp_path, opened):
     assert latents.ok.all()
 
 
+def test_stored_parts_go_back_to_their_places(archive, tmp_path, opened):
+    output, seen = tmp_path / "latents.npy", []
+    interrupt(archive, tiny_model(), output, logvar=True, after=18)
+    os.utime(archive[1])
+    opened.clear()
+    latents = encode(
+        archive, tiny_model(), output=output, logvar=True, progress=lambda *now: seen.append(now)
+    )
+    assert sorted(opened) == [*archive[:4], *archive[16:]]
+    whole = encode(archive, tiny_model(), logvar=True)
+    np.testing.assert_allclose(latents.values, whole.values, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(latents.logvar, whole.logvar, rtol=1e-5, atol=1e-6)
+    assert list(latents.ids) == list(whole.ids)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1] == (18, 18)
+
+
 def test_failed_rows_survive_in_parts(archive, tmp_path):
     archive[1].write_bytes(b"SIMPLE  =")
     output = tmp_path / "latents.npy"

@@ -54,6 +54,29 @@ def test_objects_are_handed_on():
     assert expand_sources(b"SIMPLE") == [b"SIMPLE"]
 
 
+def test_open_files_pairs_and_arrays_are_one_source_each(tmp_path):
+    numbers = np.arange(1.0, 4.0)
+    path = tmp_path / "a.fits"
+    path.write_bytes(b"SIMPLE\nline")
+    with path.open("rb") as stream:
+        assert expand_sources(stream) == [stream]
+        assert source_id(stream, 0) == "a"
+    assert source_id(io.BytesIO(b""), 4) == "spectrum-000004"
+    for source in ((numbers, numbers), ([1, 2.0], [3, 4]), np.stack([numbers, numbers]), b"S"):
+        (one,) = expand_sources(source)
+        assert one is source
+
+
+def test_two_sources_are_not_taken_for_wavelength_and_flux():
+    numbers = np.arange(1.0, 4.0)
+    spectrum = Spectrum(numbers, numbers)
+    pair = (numbers, numbers)
+    for sources in ((spectrum, spectrum), (pair, pair), [numbers, numbers]):
+        assert len(expand_sources(sources)) == 2
+    assert expand_sources(("a.fits", "b.fits")) == [Path("a.fits"), Path("b.fits")]
+    assert expand_sources(np.array(["a.fits", "b.fits"])) == [Path("a.fits"), Path("b.fits")]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -79,6 +102,7 @@ def test_names_that_stand_for_nothing_say_so(tree, source, message):
         ("ADP.2014-09-16T11:05:37.617", "ADP.2014-09-16T11:05:37.617"),
         ("HARPS.2010_s1d_A.FITS.fz", "HARPS.2010_s1d_A"),
         ("star.v2.csv", "star.v2"),
+        ("star.fits.bz2", "star"),
         (".fits", ".fits"),
     ],
 )

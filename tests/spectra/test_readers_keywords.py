@@ -20,6 +20,38 @@ def test_medium_of_the_ucd(ucd, medium, notes):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "medium"),
+    [
+        ("AIRORVAC", "air", "air"),
+        ("AIRORVAC", "AIR", "air"),
+        ("VACUUM", False, "air"),
+        ("WAVEMED", "vacuum", "vacuum"),
+    ],
+)
+def test_a_stated_medium_counts_before_an_inferred_one(key, value, medium):
+    other = {"air": "WAVE", "vacuum": "AWAV"}[medium]
+    axis = {"CTYPE1": other, "CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom"}
+    sdss = {"COEFF0": 3.7, "COEFF1": 1e-4}
+    for data in (
+        layouts.image(range(400), **axis, **{key: value}),
+        layouts.image(range(400), **sdss, **{key: value}),
+        layouts.adp(ucd="em.wl", **{key: value}),
+    ):
+        spectrum = read_spectrum(data)
+        assert spectrum.medium == medium
+        assert not any("medium" in note for note in spectrum.meta["assumed"])
+
+
+@pytest.mark.parametrize(
+    "told", [{"names": ("WAVE_VAC", "FLUX", "ERR", "QUAL"), "ucd": ""}, {"ucd": "em.wl;obs.atmos"}]
+)
+def test_the_columns_own_word_counts_before_the_keyword(told):
+    medium = "air" if "atmos" in told["ucd"] else "vacuum"
+    against = {"air": "VAC", "vacuum": "AIR"}[medium]
+    assert read_spectrum(layouts.adp(**told, AIRORVAC=against)).medium == medium
+
+
+@pytest.mark.parametrize(
     ("specsys", "frame", "notes"),
     [
         ("TOPOCENT", "topocentric", 0),
@@ -95,3 +127,12 @@ def test_archive_ids(tmp_path):
     }.items():
         (tmp_path / name).write_bytes(layouts.adp())
         assert read_spectrum(tmp_path / name).meta.get("archive_id") == wanted
+
+
+def test_long_strings_go_on_in_continue_cards():
+    name = "a & b " + "0123456789" * 20 + " o'clock"
+    ends = "fifty & more &"
+    data = layouts.adp(OBJECT=name, TARGNAME=ends, INSTRUME="X")
+    assert b"CONTINUE" in data
+    meta = read_spectrum(data).meta
+    assert (meta["object"], meta["star"], meta["instrument"]) == (name, ends, "X")

@@ -1,15 +1,19 @@
 """Text, .npy, arrays, Quantities and specutils objects; flux = wavelength."""
 
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy import units
+from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.table import Table
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.readers import read_spectrum
+from tests.spectra import fits_layouts as layouts
 
 WAVELENGTH = 5000.0 + 0.25 * np.arange(40)
 
@@ -72,6 +76,13 @@ def test_missing_values_are_nan():
     text[4] = f"{WAVELENGTH[4]},nan"
     spectrum = read_spectrum("\n".join(text).encode())
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(spectrum.flux)), [3, 4])
+
+
+@pytest.mark.parametrize("mark", [" ", ","])
+def test_fortran_writes_d_for_the_exponent(mark):
+    text = lines(mark, WAVELENGTH / 1000, WAVELENGTH / 1000).replace(mark, f"D+03{mark}")
+    text = text.replace("\n", "d3\n") + "D3\n"
+    check(read_spectrum(f"wavelength{mark}flux\n{text}".encode()), rtol=1e-13)
 
 
 def test_integers_and_open_text_files():
@@ -185,3 +196,35 @@ def test_specutils_objects():
     two = specutils.Spectrum(spectral_axis=WAVELENGTH * units.AA, flux=np.ones((2, 40)) * units.Jy)
     with pytest.raises(SpectrumError, match="index the one"):
         read_spectrum(two)
+
+
+def test_reading_leaves_the_filters_of_warnings_alone(monkeypatch):
+    def changed(*args, **kwargs):
+        raise AssertionError("filters belong to the process, and readers run in threads")
+
+    wavelength = WAVELENGTH.astype("f4")
+    tiles = fits.CompImageHDU(wavelength, compression_type="GZIP_1", quantize_level=0)
+    layouts.put(tiles.header, {"CRVAL1": 5000.0, "CDELT1": 0.25, "CUNIT1": "Angstrom"})
+    packed = layouts.as_bytes(fits.PrimaryHDU(), tiles)
+    with fits.open(io.BytesIO(packed)) as hdulist:
+        monkeypatch.setattr("warnings.catch_warnings.__enter__", changed)
+        check(read_spectrum(hdulist))
+        check(read_spectrum(packed))
+
+
+@pytest.mark.parametrize("name", ["Spectrum", "Spectrum1D"])
+def test_unknown_layouts_go_to_specutils_of_either_generation(name, monkeypatch):
+    class Reader:
+        spectral_axis = WAVELENGTH * units.AA
+        flux = WAVELENGTH * units.Jy
+
+        @classmethod
+        def read(cls, path):
+            assert path.is_file()
+            return cls()
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    monkeypatch.setitem(sys.modules, "specutils", SimpleNamespace(**{name: Reader}))
+    spectrum = read_spectrum(layouts.image(WAVELENGTH))
+    check(spectrum)
+    assert "read by specutils" in spectrum.meta["assumed"]
