@@ -139,6 +139,8 @@ def _hub_id(text: str) -> tuple[str, str | None] | None:
     matched = HUB_ID.fullmatch(text)
     if matched is None or text.startswith((".", "~")) or text.endswith(FILE_SUFFIXES):
         return None
+    if Path(text).parent.is_dir():  # a mistyped path: no reason to ask the network
+        return None
     return matched[1], matched[2]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from latentscope.errors import LatentscopeWarning, ModelError
-from latentscope.model import registry
+from latentscope.model import registry, weights
 from latentscope.model.convert import load_checkpoint
 from latentscope.model.weights import (
     DEFAULT_MODEL,
@@ -200,3 +200,11 @@ def test_listing_models_loads_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_mistyped_folder_beside_others_never_asks_the_network(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "_load_hub", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(ModelError, match="models/mine"):
+        load_model("models/mine")
