@@ -62,6 +62,8 @@ def match_rows(
     ]
     if not any(pairing.matched for pairing in pairings):
         _check_row_order(pairings, labels, n, join, sources)
+        if not pairings and table is not None:
+            _warn_of_unused_ids(table, labels, sources)
         return None
     best = max(pairings, key=lambda pairing: (pairing.matched, not pairing.repeated))
     return _checked(best, n, sources)
@@ -74,9 +76,13 @@ def _candidates(
     right = [str(name) for name in labels.columns]
     if join is not None:
         return _forced(left, right, join, sources)
-    shared = [(name, name) for name in left if name in right and is_id_column(name)]
-    named = [(a, b) for a in ID_COLUMNS for b in ID_COLUMNS if a in left and b in right]
-    return shared + [pair for pair in named if pair not in shared]
+    same = [(a, b) for a in left for b in right if is_id_column(a) and a.lower() == b.lower()]
+    of_files = [[name for name in names if _names_files(name)] for names in (left, right)]
+    return same + [(a, b) for a in of_files[0] for b in of_files[1] if (a, b) not in same]
+
+
+def _names_files(column: str) -> bool:
+    return column.lower() in ID_COLUMNS
 
 
 def _forced(
@@ -86,10 +92,11 @@ def _forced(
         raise TableError(
             f"{sources[1]}: has no column {join!r} to join on; it has {', '.join(right)}"
         )
-    if join in left:
-        return [(join, join)]
-    kind = STAR_COLUMNS if join in STAR_COLUMNS else ID_COLUMNS
-    known = [name for name in left if name in kind]
+    same = [name for name in left if name.lower() == join.lower()]
+    if same:
+        return [(join if join in same else same[0], join)]
+    kind = STAR_COLUMNS if join.lower() in STAR_COLUMNS else ID_COLUMNS
+    known = [name for name in left if name.lower() in kind]
     if not known:
         raise TableError(
             f"{sources[0]}: has no column {join!r}, nor any of {', '.join(kind)}, to join "
@@ -99,7 +106,8 @@ def _forced(
 
 
 def _pairing(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Pairing:
-    wanted, keys = row_keys(table[left]), row_keys(labels[right])
+    files = _names_files(left) or _names_files(right)
+    wanted, keys = row_keys(table[left], files=files), row_keys(labels[right], files=files)
     known = keys.dropna()
     repeated = sorted(set(known[known.duplicated()]))
     lookup = known.drop_duplicates()
@@ -107,13 +115,12 @@ def _pairing(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -
     return _Pairing(left, right, rows.fillna(-1).astype(np.int64), repeated)
 
 
-def row_keys(column: pd.Series) -> pd.Series:
+def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
     """Return ids as text that compares equal for the same row, NaN where missing.
 
-    Whole numbers lose their point (7.0 is 7), and file names their folders and suffixes.
+    Whole numbers lose their point (7.0 is 7), and with `files` names lose folders and suffixes.
     """
-    column = column.reset_index(drop=True)
-    return column.map(_file_key if column.name in ID_COLUMNS else _key, na_action="ignore")
+    return column.reset_index(drop=True).map(_file_key if files else _key, na_action="ignore")
 
 
 def _key(value: object) -> str:
@@ -152,6 +159,26 @@ def _check_row_order(
             LatentscopeWarning,
             stacklevel=4,
         )
+
+
+def _warn_of_unused_ids(
+    table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]
+) -> None:
+    ids = [str(name) for name in table.columns if is_id_column(str(name))]
+    similar = [str(name) for name in labels.columns if _looks_like_ids(labels[name])]
+    if ids and similar:
+        warnings.warn(
+            f"{sources[1]} has no id column and is taken row by row, though {sources[0]} has ids "
+            f"({', '.join(ids)}) and {', '.join(similar)} names each row; to match them pass "
+            f"join={similar[0]!r} (--join {similar[0]}), or call that column id",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+
+
+def _looks_like_ids(column: pd.Series) -> bool:
+    known = column.dropna()
+    return len(known) > 1 and known.is_unique and all(isinstance(value, str) for value in known)
 
 
 def _checked(pairing: _Pairing, n: int, sources: tuple[str, str]) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from latentscope.tables import (
     STAR_COLUMNS,
     Contents,
     is_id_column,
+    numbered_columns,
     read_contents,
-    read_csv,
     read_json,
     tidy,
 )
 
-_LATENT_NAME = re.compile(r"(?:(?:z|dim|latent|mean|mu)[ _]?)?\d+", re.IGNORECASE)
 _MATRIX_NAMES = ("latents", "values", "mean", "z")
 _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", "coverage", "snr", "recon_error")
 
@@ -137,13 +136,19 @@ def read_latents(source: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[
     source : Latents, array (n, d), DataFrame or path
         A path is .npy, .npz, .csv, .ecsv, .parquet, .h5 or .fits. `x.npy` brings its siblings
         `x.csv` (sidecar table), `x.json` (provenance) and `x.logvar.npy`, where they exist. In a
-        table, columns named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents; if
-        none is, every numeric column is that neither identifies the row nor is a trust column.
+        table, columns named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents, in
+        order of their numbers; if none is, every numeric column is that neither identifies the row
+        nor is a trust column.
 
     Raises
     ------
     TableError
         If the source cannot be read, holds no latents, or its sidecar has another length.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If the columns named like dimensions are not numbered 0 ... d-1; it says which is which.
     """
     if isinstance(source, Latents):
         return source
@@ -178,7 +183,7 @@ def _matrix_name(contents: Contents, source: str) -> str:
 
 def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
     numeric = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
-    latent = [name for name in numeric if _LATENT_NAME.fullmatch(name)] or [
+    latent = numbered_columns(numeric, source) or [
         name for name in numeric if not is_id_column(name) and name not in _SIDECAR_COLUMNS
     ]
     if not latent:
@@ -197,12 +202,14 @@ def _siblings(path: Path) -> tuple[Path, Path, Path]:
 
 def _with_siblings(latents: Latents, path: Path) -> Latents:
     table, provenance, logvar = _siblings(path)
-    frame = tidy(read_csv(table), str(table)) if table.is_file() else latents.table
+    frame = read_contents(table).frame if table.is_file() else latents.table
     return replace(
         latents,
         table=frame,
         provenance=read_json(provenance) if provenance.is_file() else {},
-        logvar=np.load(logvar, allow_pickle=False) if logvar.is_file() else None,
+        logvar=_from_contents(read_contents(logvar), str(logvar)).values
+        if logvar.is_file()
+        else None,
     )
 
 
@@ -211,7 +218,8 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
 
     The siblings are `.csv` (the sidecar table), `.json` (provenance) and `.logvar.npy`. One that
     these latents do not have is removed if an earlier run left it, since it would be read as
-    theirs.
+    theirs. An older `path` is removed before the first sibling is replaced, and the new one comes
+    last: values are never found beside a table of other values, wherever a crash falls.
 
     Raises
     ------
@@ -222,21 +230,20 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     if path.suffix.lower() != ".npy":
         raise TableError(f"{path}: latents are written as .npy; wanted a path that ends in .npy")
     table, provenance, logvar = _siblings(path)
-    with atomic_path(provenance) as temporary:
-        text = json.dumps(latents.provenance, indent=2, default=_plain)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    if latents.table is None:
-        table.unlink(missing_ok=True)
-    else:
-        with atomic_path(table) as temporary:
-            latents.table.to_csv(temporary, index=False)
-    if latents.logvar is None:
-        logvar.unlink(missing_ok=True)
-    else:
-        with atomic_path(logvar) as temporary:
+    with ExitStack() as stack:
+        # Renamed in reverse order of this, once all are written.
+        values = stack.enter_context(atomic_path(path))
+        np.save(values, latents.values.astype(np.float32))
+        if latents.logvar is not None:
+            temporary = stack.enter_context(atomic_path(logvar))
             np.save(temporary, latents.logvar.astype(np.float32))
-    with atomic_path(path) as temporary:
-        np.save(temporary, latents.values.astype(np.float32))
+        if latents.table is not None:
+            latents.table.to_csv(stack.enter_context(atomic_path(table)), index=False)
+        text = json.dumps(latents.provenance, indent=2, default=_plain)
+        temporary = stack.enter_context(atomic_path(provenance))
+        temporary.write_text(text + "\n", encoding="utf-8")
+        for stale in (path, table, logvar):
+            stale.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

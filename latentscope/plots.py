@@ -180,7 +180,7 @@ def _write_cells(
         ax.text(
             column,
             row,
-            f"{value:.2f}".replace("-0.00", "0.00"),
+            "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00"),
             ha="center",
             va="center",
             fontsize=8,

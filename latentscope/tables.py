@@ -1,8 +1,10 @@
-"""One file of numbers -> its 2-d arrays and its columns; which columns identify a row."""
+"""One file of numbers -> its 2-d arrays and its columns; which columns are ids or dimensions."""
 
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.errors import TableError
+from latentscope.errors import LatentscopeWarning, TableError
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 """Columns that name a row, in the order in which they are tried for a join; `*_id` counts too."""
@@ -20,7 +22,11 @@ ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 STAR_COLUMNS = ("star", "object")
 """Columns that name what was observed: the same value on many rows is nothing unusual."""
 
-_FILE_SUFFIXES = (".gz", ".bz2", ".fz", ".fits", ".fit", ".fts", ".csv", ".ecsv", ".txt", ".dat")
+_PACKED = (".gz", ".bz2", ".fz")
+_FITS = (".fits", ".fit", ".fts")
+_FORMATS = (*_FITS, ".csv", ".ecsv", ".tsv", ".txt", ".dat", ".asc", ".ascii", ".npy")
+_LATENT_NAME = re.compile(r"(?:(?:z|dim|latent|mean|mu)[ _]?)?(\d+)", re.IGNORECASE)
+_SHOWN = 8
 _MISSING_TEXT = ("", "nan")
 
 
@@ -38,14 +44,39 @@ def is_id_column(name: str) -> bool:
     return name in ID_COLUMNS or name.endswith("_id")
 
 
+def numbered_columns(names: list[str], source: str) -> list[str]:
+    """Return the names that number dimensions (`0`, `z3`, `dim_12`), in order of their numbers.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If these are not 0, 1, ...; it says which dimension is which column.
+    """
+    numbers = {name: int(match[1]) for name in names if (match := _LATENT_NAME.fullmatch(name))}
+    latent = sorted(numbers, key=lambda name: numbers[name])
+    if [numbers[name] for name in latent] != list(range(len(latent))):
+        said = [f"dim {dim} is column {name}" for dim, name in enumerate(latent[:_SHOWN])]
+        warnings.warn(
+            f"{source}: its columns of latents are not numbered 0 ... {len(latent) - 1}; dims are "
+            f"their places in order of number: {', '.join(said)}"
+            + (", ..." if len(latent) > _SHOWN else ""),
+            LatentscopeWarning,
+            stacklevel=5,
+        )
+    return latent
+
+
 def file_id(name: str) -> str:
     """Return the id of a file: its name without folders and without the suffixes of its format.
 
-    `ADP.2014-09-16T11:04:49.123.fits.gz` gives `ADP.2014-09-16T11:04:49.123`.
+    One suffix of packing and one of a format are taken off and no others, since archive names hold
+    dots: `ADP.2014-09-16T11:04:49.123.fits.gz` gives `ADP.2014-09-16T11:04:49.123`.
     """
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    while name.lower().endswith(_FILE_SUFFIXES):
-        name = name[: name.rindex(".")]
+    for suffixes in (_PACKED, _FORMATS):
+        stem, dot, suffix = name.rpartition(".")
+        if stem and dot + suffix.lower() in suffixes:
+            name = stem
     return name
 
 
@@ -114,7 +145,11 @@ def read_contents(path: Path) -> Contents:
     except TableError:
         raise
     except ImportError as error:
-        raise TableError(f"{path}: needs the package {error.name}; pip install it") from error
+        # pandas does not name what it lacks in a way that a program can read.
+        package = error.name or "pyarrow"
+        raise TableError(
+            f"{path}: reading {path.suffix} needs the package {package}: pip install {package}"
+        ) from error
     except Exception as error:
         raise TableError(f"{path}: cannot be read as {path.suffix}: {error}") from error
     if contents.frame is None:

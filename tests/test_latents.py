@@ -1,4 +1,5 @@
 import json
+import os
 import warnings
 
 import numpy as np
@@ -305,3 +306,31 @@ def test_published_latents_read(shared_data):
     labels = read_labels(shared_data / "ive_labels.csv")
     assert latents.values.shape == (4332, 3)
     assert align(latents, labels)[1].shape == (4332, 13)
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2, 3])
+def test_a_crash_never_leaves_old_values_beside_a_new_table(tmp_path, values, monkeypatch, renames):
+    replace, renamed = os.replace, []
+
+    def crashing(source, target):
+        if len(renamed) == renames:
+            raise OSError("power cut")
+        renamed.append(target)
+        replace(source, target)
+
+    write_latents(Latents(values, sidecar(), values, {"run": 1}), tmp_path / "x.npy")
+    monkeypatch.setattr(os, "replace", crashing)
+    with pytest.raises(OSError, match="power cut"):
+        write_latents(Latents(values + 1, sidecar(), values), tmp_path / "x.npy")
+    assert len(renamed) == renames
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_siblings_that_cannot_be_read_are_errors_of_tables(tmp_path, values):
+    write_latents(Latents(values, sidecar(), values), tmp_path / "x.npy")
+    (tmp_path / "x.logvar.npy").write_bytes(b"broken")
+    with pytest.raises(TableError, match=r"x\.logvar\.npy: cannot be read"):
+        read_latents(tmp_path / "x.npy")
+    (tmp_path / "x.csv").write_text("")
+    with pytest.raises(TableError, match=r"x\.csv: cannot be read"):
+        read_latents(tmp_path / "x.npy")

@@ -113,3 +113,12 @@ def test_a_failed_write_leaves_the_older_figure(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         save_figure(plot_mad(mad(np.eye(4))), path)
     assert path.read_text() == "older"
+
+
+def test_pairs_that_were_not_measured_are_dashes():
+    table = pd.DataFrame(
+        {"label": ["a", "b"], "dim": [0, 0], "mi_nats": [1.0, np.nan], "q_value": [0.01, np.nan]}
+    )
+    ax = plot_mi(MIResult(table, {}))
+    assert [text.get_text() for text in ax.texts] == ["1.00", "-"]
+    plt.close(ax.get_figure())

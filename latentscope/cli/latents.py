@@ -177,6 +177,11 @@ def _check_outputs(output: Path | None, plot: Path | None, *inputs: Path) -> Non
         siblings = (path, path.with_suffix(".csv"), path.with_suffix(".json"))
         if written & {sibling.resolve() for sibling in siblings}:
             raise UsageError(f"-o {output} would replace {path} or a file that belongs to it")
+    if output.suffix.lower() == ".json":
+        raise UsageError(
+            f"-o is {output}, where the provenance goes; wanted a name such as "
+            f"{output.with_suffix('.csv')} for the table"
+        )
 
 
 def _write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

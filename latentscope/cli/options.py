@@ -17,7 +17,7 @@ Model = Annotated[
         "Face org/name. Default: the bundled harps-sim.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="How many work in parallel. Default: one a core."),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError
 from latentscope.latents import Latents, read_latents
 
@@ -104,9 +105,12 @@ def mad(
     table.insert(0, "dim", np.arange(read.dims))
     table.insert(2, "informative", deviation > threshold)
     provenance = {
-        "diagnostic": "mad",
+        **origin("mad"),
         "kind": kind,
         "threshold": threshold,
+        "dims": list(range(read.dims)),
+        "rows": len(read),
+        "rows_finite": len(values),
         "source": read.source,
         "latents": read.provenance,
     }

@@ -93,7 +93,7 @@ COPULA = Method("copula", _copula_terms, _ranks_shuffled)
 _KSG = Method("ksg", _ksg_terms, _ranks_shuffled)
 _ROSS = Method("ross", _ross_terms, _ross_shuffled)
 _ROSS_MIRRORED = Method("ross", _ross_terms, _ross_shuffled_mirrored)
-_PLUGIN = Method("plugin", _plugin_terms, _plugin_shuffled)
+PLUGIN = Method("plugin", _plugin_terms, _plugin_shuffled)
 
 
 def check_estimator(estimator: str) -> None:
@@ -141,5 +141,5 @@ def choose(x: Column, y: Column, estimator: Estimator) -> tuple[Method, str]:
     elif count == 1:
         method, why = (_ROSS_MIRRORED if x.discrete else _ROSS), "one discrete"
     else:
-        method, why = _PLUGIN, "both discrete"
+        method, why = PLUGIN, "both discrete"
     return method, "; ".join([why if estimator == "auto" else f"asked for ({why})", *notes])

@@ -54,6 +54,13 @@ class Groups:
         return rows[chosen]
 
 
+def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
+    """Which of n names are missing: NaN, None or empty text, shape (n,)."""
+    series = pd.Series(np.asarray(values, dtype=object))
+    missing: NDArray[np.bool_] = (series.isna() | (series.astype(str).str.strip() == "")).to_numpy()
+    return missing
+
+
 def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     """Make groups of a column of names.
 
@@ -72,8 +79,7 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     series = pd.Series(np.asarray(values, dtype=object))
     if len(series) != n:
         raise EstimatorError(f"groups has {len(series)} values for {n} rows; wanted one a row")
-    missing = series.isna() | (series.astype(str).str.strip() == "")
-    codes = np.asarray(pd.factorize(series.where(~missing, None))[0], dtype=np.int64)
+    codes = np.asarray(pd.factorize(series.where(~unnamed(series), None))[0], dtype=np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
     return Groups(codes, np.argsort(codes, kind="stable"))

@@ -15,20 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.columns import Column, Discrete, read_column
 from latentscope.diagnostics.estimators import Estimator, check_estimator
-from latentscope.diagnostics.groups import Groups, read_groups
+from latentscope.diagnostics.group_columns import groups_of
+from latentscope.diagnostics.groups import Groups
 from latentscope.diagnostics.label_columns import check_known, choose_labels, read_label
 from latentscope.diagnostics.mi_result import MIResult
 from latentscope.diagnostics.pairs import Settings, measure, warn_of_ties
+from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.significance import false_discovery_rate
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents, align, read_labels, read_latents
-from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
 Progress = Callable[[int, int], None]
-
-_WHAT_ROWS_SHOW = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)
-"""Columns in which a repeated value means rows that are not independent."""
 
 
 def mi_matrix(
@@ -72,9 +70,10 @@ def mi_matrix(
         Labels to take for classes, whatever they look like. By default text, booleans and numbers
         of 20 values or fewer.
     groups : array (n,) or str, optional
-        Which star each row shows, or the sidecar's or label table's column that says so. Rows of
-        a star are not independent: the value is then the median over draws of one random row a
-        star, the error bar includes their spread, and the null shuffles whole stars.
+        Which star each row shows, or the column that says so: the sidecar's, filled from the label
+        table's of that name, and `star` from `object`. Rows of a star are not independent: the
+        value is then the median over draws of one random row a star, the error bar includes their
+        spread, and the null shuffles whole stars.
     join : str, optional
         Column to join latents and labels on.
     draws : int
@@ -93,21 +92,22 @@ def mi_matrix(
     Raises
     ------
     EstimatorError
-        If values are infinite, a label asked for has too few rows, or the estimator does not take
-        a pair.
+        If values are infinite, a label asked for has too few rows or groups, the estimator does
+        not take a pair, or no row with latents has a name in `groups`.
     TableError
         If latents and labels cannot be read or matched.
 
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given, and if columns are constant.
+        If rows repeat a star and no groups are given, rows have no name in `groups`, columns are
+        constant, or pairs have too few rows or groups, which makes them NaN.
     """
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, draws, permutations, seed)
     read, frame = align(read_latents(latents), read_labels(labels), join)
     wanted = _dims(dims, read)
-    grouping = _groups(groups, read, frame)
+    grouping = groups_of(groups, read, frame)
     check_known(frame, discrete or ())
     names, notes = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
     task = _Task(read, frame, grouping, settings, clip_sigma, frozenset(discrete or ()))
@@ -115,14 +115,19 @@ def mi_matrix(
     label_columns, few = _with_rows(label_columns, task, strict=columns is not None)
     warn_of_ties(label_columns, estimator)
     task = replace(task, settings=replace(settings, pairs=len(label_columns) * len(wanted)))
-    table = _table(task, label_columns, wanted, progress)
+    table = _table(task, label_columns, wanted, progress, strict=columns is not None)
     _warn_of_constants(table)
+    _check_measured(table, settings.neighbors)
     said = [column.note for column in label_columns if column.note]
     provenance = {
-        "diagnostic": "mutual information",
+        **origin("mutual information"),
         **asdict(settings),
+        "dims": wanted,
+        "columns": [column.name for column in label_columns],
+        "discrete": list(discrete or ()),
         "clip_sigma": clip_sigma,
         "groups": groups if isinstance(groups, str) else groups is not None,
+        "join": join,
         "rows": len(read),
         "rows_finite": int(read.ok.sum()),
         "source": read.source,
@@ -195,46 +200,6 @@ def _named_dims(dims: str, latents: Latents) -> list[int]:
     return [int(dim) for dim in result.informative]
 
 
-def _groups(
-    groups: ArrayLike | pd.Series | str | None, latents: Latents, frame: pd.DataFrame
-) -> Groups | None:
-    if groups is None:
-        _warn_of_repeats(latents, frame)
-        return None
-    if not isinstance(groups, str):
-        return read_groups(groups, len(latents))
-    found = latents.column(groups)
-    if found is None and groups in frame:
-        found = frame[groups].to_numpy(dtype=object)
-    if found is None:
-        sidecar = [] if latents.table is None else list(latents.table.columns)
-        raise EstimatorError(
-            f"groups: no column {groups!r}; the latents' table has {', '.join(sidecar) or 'none'}, "
-            f"the labels have {', '.join(frame.columns)}"
-        )
-    return read_groups(found, len(latents))
-
-
-def _warn_of_repeats(latents: Latents, frame: pd.DataFrame) -> None:
-    for table in (latents.table, frame):
-        names = [] if table is None else [str(name) for name in table.columns]
-        for name in [name for name in _WHAT_ROWS_SHOW if name in names]:
-            assert table is not None
-            rows = read_groups(table[name], len(latents))
-            repeated = rows.repeated
-            if repeated:
-                warnings.warn(
-                    f"{repeated:,} of {len(latents):,} rows repeat a value of {name!r}, so rows "
-                    "are not independent: a label that is constant for a star then seems to share "
-                    "0.3 nats and more at 3 exposures a star, 1 and more at 10, with whatever "
-                    "tells stars apart, and p-values call it significant; pass "
-                    f"groups={name!r} (--groups {name})",
-                    LatentscopeWarning,
-                    stacklevel=4,
-                )
-                return
-
-
 def _with_rows(
     labels: list[Column], task: _Task, *, strict: bool
 ) -> tuple[list[Column], list[str]]:
@@ -256,13 +221,18 @@ def _with_rows(
 
 
 def _table(
-    task: _Task, labels: list[Column], dims: list[int], progress: Progress | None
+    task: _Task,
+    labels: list[Column],
+    dims: list[int],
+    progress: Progress | None,
+    *,
+    strict: bool,
 ) -> pd.DataFrame:
     rows = []
     for dim in dims:
         column = task.dim(dim)
         for place, label in enumerate(labels):
-            result = measure(column, label, task.groups, task.settings)
+            result = measure(column, label, task.groups, task.settings, strict=strict)
             rows.append({"label": label.name, "dim": dim, **asdict(result), "place": place})
             if progress is not None:
                 progress(len(rows), len(dims) * len(labels))
@@ -270,6 +240,20 @@ def _table(
     q_values = false_discovery_rate(table["p_value"].to_numpy(dtype=np.float64))
     table.insert(list(table.columns).index("p_value") + 1, "q_value", q_values)
     return table.drop(columns="place")
+
+
+def _check_measured(table: pd.DataFrame, neighbors: int) -> None:
+    few = table[table["mi_nats"].isna()]
+    if len(few) == len(table):
+        raise EstimatorError(f"no pair has more than neighbors={neighbors} groups with both")
+    if len(few):
+        names = ", ".join(dict.fromkeys(few["label"]))
+        warnings.warn(
+            f"{len(few)} of {len(table)} pairs are NaN, with too few rows or groups: those of "
+            f"{names}; the column reason says how many",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_constants(table: pd.DataFrame) -> None:

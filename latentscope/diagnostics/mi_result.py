@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -17,8 +18,9 @@ class MIResult:
     table : DataFrame
         One row a pair: `label, dim, mi_nats, std_nats, p_value, q_value, n, n_groups, estimator,
         reason`. `mi_nats` is signed. `std_nats` is the sampling error (68 %). `p_value` is that of
-        independence, `q_value` the false discovery rate over the table. `n_groups` is the number
-        of independent rows: groups where they were given, else n.
+        independence, `q_value` the false discovery rate over the table; both are NaN for a
+        constant column, whose value is 0. Of a pair with too few rows or groups all are NaN.
+        `n_groups` is the number of independent rows: groups where they were given, else n.
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
@@ -53,7 +55,8 @@ class MIResult:
     @property
     def best(self) -> pd.DataFrame:
         """The strongest dimension of each label: those rows of the table, strongest first."""
-        rows = self.table.groupby("label", sort=False)["mi_nats"].idxmax()
+        known = self.table[self.table["mi_nats"].notna()]
+        rows = known.groupby("label", sort=False)["mi_nats"].idxmax()
         return self.table.loc[rows].sort_values("mi_nats", ascending=False)
 
     def sentences(self, count: int = 10) -> list[str]:
@@ -66,7 +69,9 @@ class MIResult:
         count : int
             Lines at most.
         """
-        strongest = self.table.sort_values("mi_nats", ascending=False).head(count)
+        strongest = (
+            self.table.dropna(subset="mi_nats").sort_values("mi_nats", ascending=False).head(count)
+        )
         return [_sentence(row) for row in strongest.to_dict("records")]
 
 
@@ -79,7 +84,9 @@ def _sentence(row: dict[Any, Any]) -> str:
 
 
 def p_text(p_value: float) -> str:
-    """Return a p-value in words: "p < 0.001", "p < 0.01" or "p = 0.23"."""
+    """Return a p-value in words: "p < 0.001", "p < 0.01", "p = 0.23"; "no p-value" of NaN."""
+    if np.isnan(p_value):
+        return "no p-value"
     for limit in (0.001, 0.01):
         if p_value < limit:
             return f"p < {limit}"

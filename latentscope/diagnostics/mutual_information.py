@@ -62,7 +62,7 @@ def mutual_information(
     ------
     EstimatorError
         If the lengths differ, values are infinite, `neighbors` is not below the number of rows, or
-        the estimator does not take such variables.
+        the estimator does not take such variables, or y is to hold classes in several columns.
 
     Warns
     -----
@@ -104,6 +104,11 @@ def _joint(
     """Mutual information where x or y has several columns, which are taken together."""
     if estimator == "plugin":
         raise EstimatorError("plugin takes two columns of classes; wanted x and y of shape (n,)")
+    if y.ndim == 2 and discrete is True:
+        raise EstimatorError(
+            f"y has shape {y.shape} and is taken for classes; wanted one class a row, (n,): "
+            "number the combinations of its columns"
+        )
     first = _columns("x", x, False, seed, 0)
     second = _columns("y", y, discrete if y.ndim == 1 else False, seed, 1)
     keep = np.logical_and.reduce([column.valid for column in first + second])

@@ -48,15 +48,18 @@ class Settings:
     pairs: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("neighbors", "draws", "permutations"):
+        for name, least in (("neighbors", 1), ("draws", 1), ("permutations", 1), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise EstimatorError(f"{name} is {value!r}; wanted a whole number, 1 or more")
+            if not isinstance(value, int | np.integer) or value < least:
+                raise EstimatorError(f"{name} is {value!r}; wanted a whole number, {least} or more")
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """What is measured of one pair; `mi_nats` signed, `std_nats` its sampling error."""
+    """What is measured of one pair; `mi_nats` signed, `std_nats` its sampling error.
+
+    A constant column gives 0 without a p-value (NaN); too few rows or groups give NaN throughout.
+    """
 
     mi_nats: float
     std_nats: float
@@ -95,7 +98,10 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
     EstimatorError
         As `measure` does.
     """
-    pair = _pair(x, y, None, settings)
+    pair = _pair(x, y, settings)
+    few = _too_few(pair, len(pair.x), None, settings)
+    if few:
+        raise EstimatorError(few)
     warn_of_ties([x, y], settings.estimator)
     if pair.constant:
         warnings.warn(
@@ -119,8 +125,20 @@ def warn_of_ties(columns: Sequence[Column], estimator: str) -> None:
         )
 
 
-def measure(x: Column, y: Column, groups: Groups | None, settings: Settings) -> PairResult:
+def measure(
+    x: Column, y: Column, groups: Groups | None, settings: Settings, *, strict: bool = True
+) -> PairResult:
     """Measure one pair of columns on the rows that both have.
+
+    Parameters
+    ----------
+    x, y : Column
+        The pair.
+    groups : Groups or None
+        Which star each row shows.
+    settings : Settings
+    strict : bool
+        Whether too few rows or groups are an error; else they give NaN and a reason.
 
     Raises
     ------
@@ -128,13 +146,18 @@ def measure(x: Column, y: Column, groups: Groups | None, settings: Settings) -> 
         If these rows, or their groups, are not more than `neighbors`, or the estimator does not
         take such columns.
     """
-    pair = _pair(x, y, groups, settings)
+    pair = _pair(x, y, settings)
     n, keep = len(pair.x), pair.x.keep
     n_groups = n if groups is None else groups.count(keep)
     name = pair.method.name
+    few = _too_few(pair, n_groups, groups, settings)
+    if few and strict:
+        raise EstimatorError(few)
+    if few:
+        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, few)
     if pair.constant:
         why = f"constant: {' and '.join(pair.constant)}"
-        return PairResult(0.0, 0.0, 1.0, n, n_groups, name, why)
+        return PairResult(0.0, 0.0, np.nan, n, n_groups, name, why)
     if groups is None or n_groups == n:
         values = _of_rows(pair, settings)
     else:
@@ -142,18 +165,22 @@ def measure(x: Column, y: Column, groups: Groups | None, settings: Settings) -> 
     return PairResult(*values, n, n_groups, name, pair.reason)
 
 
-def _pair(x: Column, y: Column, groups: Groups | None, settings: Settings) -> _Pair:
+def _pair(x: Column, y: Column, settings: Settings) -> _Pair:
     method, reason = choose(x, y, settings.estimator)
     keep = x.valid & y.valid
     if method.name == "ross":
         keep = _without_single(x if x.discrete else y, keep)
-    count = int(keep.sum()) if groups is None else groups.count(keep)
-    if count <= settings.neighbors:
-        raise EstimatorError(
-            f"{x.name} and {y.name}: {count} {'rows' if groups is None else 'groups'} have both; "
-            f"wanted more than neighbors={settings.neighbors}"
-        )
     return _Pair(method, reason, x.part(keep), y.part(keep))
+
+
+def _too_few(pair: _Pair, count: int, groups: Groups | None, settings: Settings) -> str:
+    if count > settings.neighbors:
+        return ""
+    return (
+        f"{pair.x.column.name} and {pair.y.column.name}: {count} "
+        f"{'rows' if groups is None else 'groups'} have both; wanted more than "
+        f"neighbors={settings.neighbors}"
+    )
 
 
 def _without_single(classes: Column, keep: Rows) -> Rows:

@@ -6,6 +6,8 @@ the numbers of classes and of pairs that occur: (K_x + K_y - K_xy - 1) / (2 n) n
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,20 @@ def plugin_terms(x: Codes, y: Codes) -> NDArray[np.float64]:
     correction = (len(of_x) + len(of_y) - np.count_nonzero(together) - 1) / (2 * n)
     terms: NDArray[np.float64] = np.log(n * together[pair] / (of_x[x] * of_y[y])) + correction
     return terms
+
+
+def plugin_of_counts(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Corrected plug-in estimates, in nats, of m tables of counts, (m, classes, classes) -> (m,).
+
+    Every class occurs in every table.
+    """
+    of_x, of_y = (counts.sum(axis=axis, keepdims=True) for axis in (2, 1))
+    n = counts.sum(axis=(1, 2))
+    ratio = counts * n[:, None, None] / (of_x * of_y)
+    value = (counts * np.log(np.where(counts > 0, ratio, 1.0))).sum(axis=(1, 2)) / n
+    occurring = np.count_nonzero(counts, axis=(1, 2))
+    out: NDArray[np.float64] = value + (sum(counts.shape[1:]) - occurring - 1) / (2 * n)
+    return out
 
 
 def plugin_shuffled(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation
 
+import latentscope
 from latentscope.diagnostics.activity import mad
 from latentscope.errors import EstimatorError
 from latentscope.latents import Latents
@@ -79,3 +80,13 @@ def test_what_has_no_answer_is_refused():
         mad(np.array([[1.0, np.inf], [0, 0]]))
     with pytest.raises(EstimatorError, match="wanted one of median, mean"):
         mad(np.zeros((2, 3)), kind="mode")
+
+
+def test_provenance_says_what_was_measured_with_which_version():
+    values = np.random.default_rng(0).normal(size=(6, 2))
+    values[1] = np.nan
+    provenance = mad(values).provenance
+    assert provenance["latentscope"] == latentscope.__version__
+    assert provenance["time"].endswith("+00:00")
+    assert provenance["dims"] == [0, 1]
+    assert (provenance["rows"], provenance["rows_finite"]) == (6, 5)

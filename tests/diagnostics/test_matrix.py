@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import latentscope
 from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
 from latentscope.errors import EstimatorError, LatentscopeWarning, TableError
 from latentscope.latents import Latents, read_latents, write_latents
@@ -52,6 +53,12 @@ def test_the_table_is_tidy_and_complete(result):
     assert result.matrix.loc["radvel", 0] == row(result, "radvel", 0)["mi_nats"]
     assert result.provenance["neighbors"] == 3
     assert result.provenance["rows"] == 1500
+    assert result.provenance["latentscope"] == latentscope.__version__
+    assert result.provenance["time"].endswith("+00:00")
+    assert result.provenance["dims"] == [0, 1, 2, 3]
+    assert result.provenance["columns"] == ["radvel", "kind", "airmass"]
+    assert result.provenance["join"] is None
+    assert result.provenance["discrete"] == []
 
 
 def test_it_finds_what_is_there_and_nothing_else(result):
@@ -167,8 +174,15 @@ def test_constant_columns_give_zero_and_a_warning(known):
     with pytest.warns(LatentscopeWarning, match="constant, hence .*: dim 1"):
         table = mi_matrix(flat, labels[["radvel"]]).table
     assert list(table["mi_nats"])[1] == 0
-    assert list(table["p_value"])[1] == 1
+    assert list(table["p_value"].isna()) == [False, True]
+    assert table["q_value"][0] == table["p_value"][0]
+    assert "no p-value" in mi_matrix_sentences(flat, labels)
     assert table["reason"][1] == "constant: dim 1"
+
+
+def mi_matrix_sentences(latents, labels):
+    with pytest.warns(LatentscopeWarning, match="constant"):
+        return mi_matrix(latents, labels[["radvel"]]).sentences()[1]
 
 
 def test_infinite_values_are_named(known):

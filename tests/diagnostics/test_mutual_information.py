@@ -154,3 +154,15 @@ def test_a_constant_gives_nothing_and_says_so():
 def test_what_has_no_answer_is_refused(x, y, options, words):
     with pytest.raises(EstimatorError, match=words):
         mutual_information(x, y, **options)
+
+
+@pytest.mark.parametrize("options", [{"estimator": "ross"}, {"discrete": True}])
+def test_classes_in_several_columns_are_refused(options):
+    x, y = np.arange(40.0), np.arange(80).reshape(40, 2) % 3
+    with pytest.raises(EstimatorError, match=r"y has shape \(40, 2\).*classes"):
+        mutual_information(x, y, **options)
+
+
+def test_a_seed_below_0_is_refused():
+    with pytest.raises(EstimatorError, match="seed is -1; wanted a whole number, 0 or more"):
+        mutual_information(np.arange(9.0), np.arange(9.0), seed=-1)

@@ -3,9 +3,18 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from latentscope.diagnostics.columns import read_column
+from latentscope.diagnostics.estimators import PLUGIN, choose, margin
 from latentscope.diagnostics.groups import read_groups
 from latentscope.diagnostics.pairs import Settings, measure
-from latentscope.diagnostics.significance import false_discovery_rate
+from latentscope.diagnostics.plugin import plugin_of_counts, plugin_terms
+from latentscope.diagnostics.ross import ross_shuffled
+from latentscope.diagnostics.significance import (
+    Null,
+    false_discovery_rate,
+    group_p_value,
+    null_of,
+    shrunk,
+)
 from latentscope.errors import EstimatorError
 
 
@@ -137,3 +146,71 @@ def test_each_draw_takes_one_row_of_each_group():
     assert {tuple(sorted(groups.codes[row])) for row in drawn} == {(0, 1)}
     assert set(drawn.ravel()) == {0, 1, 2, 4, 5}
     assert groups.repeated == 3
+
+
+def test_p_values_of_classes_of_many_rows_have_no_coarse_floor():
+    rng = np.random.default_rng(20)
+    x = rng.normal(size=100_000)
+    assert measured(x, (x + rng.normal(size=100_000) > 0).astype(int)).p_value <= 1e-4
+    assert measured(x > 0, (x + rng.normal(size=100_000) > 0).astype(int)).p_value <= 1e-4
+
+
+def test_more_pairs_get_finer_p_values_of_classes():
+    y = np.repeat([0, 1], 100)
+    assert measured(np.arange(200.0) + 1000 * y, y, pairs=200).p_value == pytest.approx(1 / 20_001)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(5_000, 5_000), (40, 9_960), (5, 5, 5, 100, 4_000, 6_000), (200,) * 50]
+)
+def test_the_null_of_many_rows_in_classes_is_that_of_fewer_scaled(sizes):
+    n, draws = sum(sizes), 400
+    rng = np.random.default_rng(21)
+    classes = rng.permuted(np.tile(np.repeat(np.arange(len(sizes)), sizes), (draws, 1)), axis=1)
+    values = ross_shuffled(margin(n, 0), classes, 3)
+    columns = read_column("x", rng.random(n)), read_column("y", classes[0], discrete=True)
+    x, y = (column.part(column.valid) for column in columns)
+    null = null_of(choose(*columns, "auto")[0], x, y, 3)
+    p_values = np.array([null.p_value(value, n) for value in values])
+    # Three standard errors.
+    assert np.mean(p_values <= 0.1) == pytest.approx(0.1, abs=0.045)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.0435)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(10, 20), (100_000, 172_376), (50, 272_326), (3,) * 2_000, (1, 1, 9_000), (900,) * 300],
+)
+def test_fewer_rows_keep_shares_or_sizes(sizes):
+    fewer, factor = shrunk(sizes)
+    assert 0.9 * min(sum(sizes), 1024) <= sum(fewer) <= 1.1 * 1024
+    assert 2 <= len(fewer) <= len(sizes)
+    assert list(fewer) == sorted(fewer)
+    assert fewer[0] >= 1
+    assert factor <= 1.1
+    if sum(sizes) <= 1024:
+        assert (fewer, factor) == (sizes, 1.0)
+
+
+def test_a_table_of_counts_gives_the_estimate_of_its_rows():
+    rng = np.random.default_rng(22)
+    x, y = rng.integers(0, 4, 80), rng.integers(0, 3, 80)
+    counts = np.zeros((4, 3))
+    np.add.at(counts, (x, y), 1)
+    np.testing.assert_allclose(plugin_of_counts(counts[None]), plugin_terms(x, y).mean())
+
+
+def test_equal_estimates_count_as_equal_whatever_their_rounding():
+    null = Null(np.array([0.1, 0.3, 0.3, 0.5]), 0.0)
+    assert null.p_value(np.nextafter(0.3, 1), 1) == null.p_value(0.3, 1) == 4 / 5
+    x, y = np.repeat([0, 1], 4)[None], np.tile([0, 1, 1, 0], 2)[None]
+
+    def rounded(a, b, neighbors):
+        values = PLUGIN.shuffled(a, b, neighbors)
+        return values - 1e-15 * np.arange(len(values))  # a shuffle's sum, a little lower
+
+    p_value = group_p_value(
+        type(PLUGIN)("plugin", PLUGIN.terms, rounded), x, y, 3,
+        null=Null(np.full(99, 10.0), 0.0), permutations=50, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert p_value == 1.0
