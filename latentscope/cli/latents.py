@@ -195,7 +195,7 @@ def _write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[s
 
 
 def _strongest(table: pd.DataFrame) -> pd.DataFrame:
-    columns = ["label", "dim", "mi_nats", "std_nats", "p_value", "n"]
+    columns = ["label", "dim", "mi_nats", "std_nats", "p_value", "q_value", "n", "n_groups"]
     return table.sort_values("mi_nats", ascending=False)[columns].head(_STRONGEST)
 
 
