@@ -1,0 +1,1 @@
+"""Compiled searches for neighbours: exact, on one thread each, without the GIL."""
