@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from latentscope.diagnostics.columns import Column, Discrete, read_column
-from latentscope.errors import EstimatorError
+from latentscope.diagnostics.columns.column import Column, Discrete, read_column
+from latentscope.diagnostics.wording import shortened
+from latentscope.errors import ChoiceError, EstimatorError
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
 _NOT_LABELS = (*STAR_COLUMNS, "status", "error")
@@ -47,17 +48,22 @@ def choose_labels(
         return list(dict.fromkeys(columns)), []
     reasons = {name: _no_label(frame[name], groups) for name in frame.columns}
     names = [name for name, reason in reasons.items() if not reason]
-    notes = [f"{name}: left out, {reason}" for name, reason in reasons.items() if reason]
+    notes = [
+        f"left out, since it {reason}: "
+        f"{shortened(str(name) for name, why in reasons.items() if why == reason)}"
+        for reason in dict.fromkeys(reasons.values())
+        if reason
+    ]
     if not names:
         raise EstimatorError(f"the table has no label: {'; '.join(notes)}; name columns to take")
     return names, notes
 
 
 def check_known(frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise EstimatorError unless the table has all these columns."""
+    """Raise ChoiceError unless the table has all these columns."""
     unknown = [name for name in columns if name not in frame]
     if unknown:
-        raise EstimatorError(
+        raise ChoiceError(
             f"no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
         )
 
@@ -73,7 +79,7 @@ def _no_label(column: pd.Series, groups: str | None) -> str:
     known = column.dropna()
     classes = known.astype(str).nunique()
     if len(known) and classes > len(known) / 2 and isinstance(known.iloc[0], str):
-        return f"{classes:,} different texts in {len(known):,} rows"
+        return "has a different text in most rows"
     return ""
 
 

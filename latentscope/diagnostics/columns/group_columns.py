@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.groups import Groups, read_groups, unnamed
+from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS

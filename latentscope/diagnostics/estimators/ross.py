@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from latentscope.diagnostics.ksg import SortedColumn, closer_points, digamma_table
-from latentscope.diagnostics.neighbors import count_closer
+from latentscope.diagnostics.estimators.ksg import SortedColumn, closer_points, digamma_table
+from latentscope.diagnostics.kernels.neighbors import count_closer
+from latentscope.diagnostics.threads import may_spread, spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -62,7 +63,7 @@ def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Flo
     return distance, used
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
     """Local terms of ascending values with their class codes; a lone point says nothing: 0."""
     distance, used = _class_distances(x, codes, classes, k)
@@ -77,12 +78,10 @@ def _terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floa
     return out
 
 
-@njit(cache=True, parallel=True)
-def _shuffled(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
-    out = np.empty(len(codes))
-    for i in prange(len(codes)):
+@njit(cache=True, nogil=True)
+def _shuffled(x: Floats, codes: Codes, classes: int, k: int, table: Floats, out: Floats) -> None:
+    for i in range(len(codes)):
         out[i] = _terms(x, codes[i], classes, k, table).mean()
-    return out
 
 
 def ross_terms(x: SortedColumn, codes: Codes, neighbors: int) -> Floats:
@@ -110,8 +109,13 @@ def ross_shuffled(x: Floats, codes: Codes, neighbors: int) -> Floats:
     -------
     ndarray of float64, shape (m,)
     """
-    classes = int(codes.max()) + 1
-    values: Floats = _shuffled(x, codes, classes, neighbors, digamma_table(len(x)))
+    classes, table = int(codes.max()) + 1, digamma_table(len(x))
+    values = np.empty(len(codes))
+
+    def fill(first: int, end: int) -> None:
+        _shuffled(x, codes[first:end], classes, neighbors, table, values[first:end])
+
+    spread(fill, 0, len(codes), int(get_num_threads()) if may_spread() else 1)
     return values
 
 

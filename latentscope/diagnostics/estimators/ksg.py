@@ -8,21 +8,25 @@ in y, I = psi(k) + psi(n) - < psi(n_x + 1) + psi(n_y + 1) >.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numba import get_num_threads
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from latentscope.diagnostics.neighbors import (
+from latentscope.diagnostics.kernels.neighbors import (
     count_closer,
     pair_sums,
     pair_terms,
     pair_terms_alone,
 )
+from latentscope.diagnostics.kernels.sorting import ascending_order
+from latentscope.diagnostics.threads import may_spread
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +56,7 @@ class SortedColumn:
     def of(cls, values: Floats) -> SortedColumn:
         """Sort a column of finite values, shape (n,)."""
         values = np.ascontiguousarray(values, dtype=np.float64)
-        order = np.argsort(values, kind="stable")
+        order = ascending_order(read_only(values))
         return cls(values, order, values[order])
 
     def __len__(self) -> int:
@@ -66,7 +70,7 @@ class SortedColumn:
         kept = keep[self.order]
         return SortedColumn(self.values[keep], number[self.order[kept]], self.ascending[kept])
 
-    @property
+    @cached_property
     def ranks(self) -> NDArray[np.int64]:
         """Position of each row in ascending order, 0 ... n-1, shape (n,)."""
         ranks = np.empty(len(self), dtype=np.int64)
@@ -82,8 +86,20 @@ def digamma_table(n: int) -> Floats:
     return table
 
 
-def ksg_terms(x: SortedColumn, y: SortedColumn, neighbors: int) -> Floats:
-    """Return the n local terms whose mean is the KSG estimate, in nats, in no particular order.
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written: one type of arguments is one kernel to load."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+def _threads(points: int) -> int:
+    """Threads for so many points to search."""
+    return int(get_num_threads()) if points > _ALONE_BELOW and may_spread() else 1
+
+
+def ksg_terms(x: SortedColumn, y: SortedColumn, neighbors: int = 3) -> Floats:
+    """Return the n local terms whose mean is the KSG estimate, in nats, in the order of y.
 
     Parameters
     ----------
@@ -91,15 +107,52 @@ def ksg_terms(x: SortedColumn, y: SortedColumn, neighbors: int) -> Floats:
         Row i of one belongs to row i of the other.
     neighbors : int
         k, below n.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Term i belongs to row `y.order[i]`.
     """
-    table = digamma_table(len(x))
-    search = pair_terms if len(x) > _ALONE_BELOW else pair_terms_alone
-    sums = search(x.ascending, y.ascending, x.ranks[y.order], neighbors, table)
-    terms: Floats = table[neighbors] + table[len(x)] - sums
+    terms: Floats = ksg_terms_of(x, y, (neighbors,))[0]
     return terms
 
 
-def ksg_shuffled(x: Floats, y: Floats, pairings: NDArray[np.int64], neighbors: int) -> Floats:
+def ksg_terms_of(
+    x: SortedColumn, y: SortedColumn, neighbors: Sequence[int], *, threads: int | None = None
+) -> Floats:
+    """Return what `ksg_terms` does for several k, from one search.
+
+    Parameters
+    ----------
+    x, y : SortedColumn of n rows
+        Row i of one belongs to row i of the other.
+    neighbors : sequence of int
+        k, ascending, below n.
+    threads : int, optional
+        Threads for this pair, by default all where that pays and no other pairs are worked on;
+        the terms are the same, bit by bit, on any number.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(neighbors), n)
+    """
+    ks = np.array(neighbors, dtype=np.int64)
+    table = digamma_table(len(x))
+    threads = threads or _threads(len(x))
+    pair = (read_only(x.ascending), read_only(y.ascending), x.ranks[y.order], ks, table)
+    sums = pair_terms(*pair, threads) if threads > 1 else pair_terms_alone(*pair)
+    terms: Floats = table[ks, None] + table[len(x)] - sums
+    return terms
+
+
+def ksg_shuffled(
+    x: Floats,
+    y: Floats,
+    pairings: NDArray[np.int64],
+    neighbors: int = 3,
+    *,
+    threads: int | None = None,
+) -> Floats:
     """KSG estimates, in nats, of two columns under many pairings of their ranks.
 
     Parameters
@@ -110,14 +163,18 @@ def ksg_shuffled(x: Floats, y: Floats, pairings: NDArray[np.int64], neighbors: i
         `pairings[i, r]` is the rank in x of the row that has rank r in y.
     neighbors : int
         k, below n.
+    threads : int, optional
+        As in `ksg_terms_of`.
 
     Returns
     -------
     ndarray of float64, shape (m,)
     """
     n = len(x)
-    table = digamma_table(n)
-    sums = pair_sums(x, y, pairings, neighbors, table)
+    ks, table = np.array([neighbors], dtype=np.int64), digamma_table(n)
+    threads = threads or _threads(pairings.size)
+    pairings = np.ascontiguousarray(pairings, dtype=np.int64)
+    sums = pair_sums(read_only(x), read_only(y), pairings, ks, table, threads)
     values: Floats = table[neighbors] + table[n] - sums / n
     return values
 
@@ -167,7 +224,9 @@ def closer_points(points: Floats, distance: Floats) -> NDArray[np.int64]:
     if points.shape[1] == 1:
         column = SortedColumn.of(points[:, 0])
         counts = np.empty(len(column), dtype=np.int64)
-        counts[column.order] = count_closer(column.ascending, distance[column.order])
+        counts[column.order] = count_closer(
+            read_only(column.ascending), read_only(distance[column.order])
+        )
         return counts
     inside = np.nextafter(distance, 0)
     found = cKDTree(points).query_ball_point(points, inside, p=np.inf, return_length=True)

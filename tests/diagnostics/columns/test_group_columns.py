@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.group_columns import groups_of
+from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.mutual_information import mi_matrix
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents

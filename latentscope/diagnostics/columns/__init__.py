@@ -1,0 +1,1 @@
+"""Columns, groups and names: what the estimators are given."""
