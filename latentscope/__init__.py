@@ -22,7 +22,10 @@ from latentscope.errors import (
 
 if TYPE_CHECKING:
     from latentscope.diagnostics.activity import MADResult, mad
+    from latentscope.diagnostics.estimators.histogram import paper_indicator
+    from latentscope.diagnostics.mi_result import PairwiseResult
     from latentscope.diagnostics.mutual_information import MIResult, mi_matrix, mutual_information
+    from latentscope.diagnostics.pairwise import pairwise_mi
     from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
     from latentscope.model.architecture import VAEConfig
     from latentscope.model.convert import convert_checkpoint
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from latentscope.model.registry import available_models
     from latentscope.model.vae import SpectrumVAE
     from latentscope.model.weights import load_model, save_model
-    from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi
+    from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi, plot_pairwise
     from latentscope.simulation.simulate import simulate, write_archive
     from latentscope.spectra.prepare import Grid, PrepareConfig, prepare, restore
     from latentscope.spectra.readers import read_spectrum
@@ -42,6 +45,9 @@ __version__ = "0.1.0"
 _NAMES_OF_MODULE = {
     "diagnostics.activity": ("MADResult", "mad"),
     "diagnostics.mutual_information": ("MIResult", "mi_matrix", "mutual_information"),
+    "diagnostics.estimators.histogram": ("paper_indicator",),
+    "diagnostics.mi_result": ("PairwiseResult",),
+    "diagnostics.pairwise": ("pairwise_mi",),
     "latents": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
     "model.architecture": ("VAEConfig",),
     "model.convert": ("convert_checkpoint",),
@@ -49,7 +55,7 @@ _NAMES_OF_MODULE = {
     "model.vae": ("SpectrumVAE",),
     "model.registry": ("available_models",),
     "model.weights": ("load_model", "save_model"),
-    "plots": ("plot_dim_against_label", "plot_mad", "plot_mi"),
+    "plots": ("plot_dim_against_label", "plot_mad", "plot_mi", "plot_pairwise"),
     "spectra.prepare": ("Grid", "PrepareConfig", "prepare", "restore"),
     "spectra.readers": ("read_spectrum",),
     "simulation.simulate": ("simulate", "write_archive"),
@@ -67,6 +73,7 @@ __all__ = [
     "MADResult",
     "MIResult",
     "ModelError",
+    "PairwiseResult",
     "PrepareConfig",
     "Spectrum",
     "SpectrumError",
@@ -82,9 +89,12 @@ __all__ = [
     "mad",
     "mi_matrix",
     "mutual_information",
+    "pairwise_mi",
+    "paper_indicator",
     "plot_dim_against_label",
     "plot_mad",
     "plot_mi",
+    "plot_pairwise",
     "prepare",
     "read_labels",
     "read_latents",

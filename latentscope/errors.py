@@ -21,5 +21,9 @@ class EstimatorError(LatentscopeError):
     """A diagnostic was given arrays on which it has no answer."""
 
 
+class ChoiceError(EstimatorError):
+    """A dimension or a label was asked for that is not there."""
+
+
 class LatentscopeWarning(UserWarning):
     """A result is usable but doubtful; said once, never quietly mended."""

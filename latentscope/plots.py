@@ -19,11 +19,10 @@ from scipy.stats import spearmanr
 
 from latentscope.atomic import atomic_path
 from latentscope.diagnostics.activity import MADResult
-from latentscope.diagnostics.mi_result import MIResult
+from latentscope.diagnostics.mi_result import SIGNIFICANT, MIResult, PairwiseResult
 
 P = ParamSpec("P")
 
-_SIGNIFICANT = 0.05
 _HEXBIN_ABOVE = 5000
 _MOST_DIMS = 16
 _INK, _QUIET, _STRONG, _OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
@@ -129,48 +128,85 @@ def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS)
     ax : Axes, optional
         Where to draw; by default a new figure that fits the matrix.
     most : int
-        Of more dimensions than that, those are shown that have a significant pair, or, where these
-        are too many or none, the strongest, in their order.
+        Of more dimensions than that, the best of each label are shown, and of the others those
+        that have a significant pair, the strongest if these are too many, in their order.
     """
     matrix, q_values = result.matrix, result.pivot("q_value")
     dims = _shown_dims(matrix, q_values, most)
-    shown = matrix[dims]
+    ax = _heatmap(matrix[dims], q_values[dims], ax)
+    ax.set_xlabel("latent dimension")
+    ax.set_title(_heatmap_title("Mutual information", len(dims), matrix.shape[1]))
+    return ax
+
+
+@_styled
+def plot_pairwise(
+    result: PairwiseResult, ax: Axes | None = None, *, most: int = _MOST_DIMS
+) -> Axes:
+    """Draw mutual information of dimensions with one another as a heatmap with nats in the cells.
+
+    Bold cells with a border are significant at a false discovery rate of 5 %.
+
+    Parameters
+    ----------
+    result : PairwiseResult
+    ax : Axes, optional
+        Where to draw; by default a new figure that fits the matrix.
+    most : int
+        Of more dimensions than that, those are shown that share most with another.
+    """
+    matrix, q_values = result.matrix, result.pivot("q_value")
+    strongest = matrix.max(axis=0).sort_values(ascending=False, kind="stable").index[:most]
+    dims = sorted(int(dim) for dim in strongest)
+    ax = _heatmap(matrix.loc[dims, dims], q_values.loc[dims, dims], ax)
+    ax.set_xlabel("latent dimension")
+    ax.set_ylabel("latent dimension")
+    ax.set_title(_heatmap_title("Mutual information of dimensions", len(dims), len(matrix)))
+    return ax
+
+
+def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Axes:
     rows, columns = shown.shape
     ax = _axes(ax, (max(4.2, 1.9 + 0.5 * columns), max(2.2, 1.3 + 0.34 * rows)))
     values = shown.to_numpy(dtype=np.float64)
-    norm = PowerNorm(0.6, 0, max(float(np.nanmax(values)), 0.1))
+    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
+    norm = PowerNorm(0.6, 0, max(largest, 0.1))
+    # cividis reads the same to those who do not tell red from green.
     image = ax.imshow(values, cmap="cividis", norm=norm, aspect="auto")
-    _write_cells(ax, values, q_values[dims].to_numpy(dtype=np.float64), norm)
-    ax.set_xticks(range(columns), [str(dim) for dim in dims])
+    _write_cells(ax, values, q_values.to_numpy(dtype=np.float64), norm)
+    ax.set_xticks(range(columns), [str(dim) for dim in shown.columns])
     ax.set_yticks(range(rows), [str(label) for label in shown.index])
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_xlabel("latent dimension")
-    more = f", {columns} of {len(matrix.columns)} dimensions" if columns < matrix.shape[1] else ""
-    ax.set_title(f"Mutual information (nats){more}")
     figure = ax.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
     bar.outline.set_visible(False)
-    bar.set_label(f"nats (bold, framed: q < {_SIGNIFICANT:g})")
+    bar.set_label(f"nats (bold, framed: q < {SIGNIFICANT:g})")
     return ax
+
+
+def _heatmap_title(what: str, shown: int, dims: int) -> str:
+    return f"{what} (nats)" + (f", {shown} of {dims} dimensions" if shown < dims else "")
 
 
 def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list[int]:
     if matrix.shape[1] <= most:
         return [int(dim) for dim in matrix.columns]
     best = matrix.max(axis=0).sort_values(ascending=False)
-    significant = q_values.min(axis=0)[best.index] < _SIGNIFICANT
+    significant = q_values.min(axis=0)[best.index] < SIGNIFICANT
     chosen = best.index[significant] if significant.any() else best.index
-    return sorted(int(dim) for dim in chosen[:most])
+    of_labels = matrix.dropna(how="all").idxmax(axis=1)
+    first = [*dict.fromkeys([*of_labels, *chosen])][: max(most, of_labels.nunique())]
+    return sorted(int(dim) for dim in first)
 
 
 def _write_cells(
     ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float64], norm: Normalize
 ) -> None:
     for (row, column), value in np.ndenumerate(values):
-        significant = q_values[row, column] < _SIGNIFICANT
+        significant = q_values[row, column] < SIGNIFICANT
         colour = "black" if norm(value) > 0.55 else "white"
         if significant:
             frame = Rectangle(

@@ -8,8 +8,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from latentscope.diagnostics.activity import mad  # noqa: E402
-from latentscope.diagnostics.mi_result import MIResult  # noqa: E402
-from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi, save_figure  # noqa: E402
+from latentscope.diagnostics.mi_result import MIResult, PairwiseResult  # noqa: E402
+from latentscope.plots import (  # noqa: E402
+    plot_dim_against_label,
+    plot_mad,
+    plot_mi,
+    plot_pairwise,
+    save_figure,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +128,32 @@ def test_pairs_that_were_not_measured_are_dashes():
     ax = plot_mi(MIResult(table, {}))
     assert [text.get_text() for text in ax.texts] == ["1.00", "-"]
     plt.close(ax.get_figure())
+
+
+def test_the_best_dimension_of_each_label_is_always_shown():
+    strong = [("radvel", dim, 1 + 0.01 * dim) for dim in range(20, 40)]
+    ax = plot_mi(matrix_result(128, [*strong, ("Teff", 85, 0.3)]), most=5)
+    shown = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert shown == ["36", "37", "38", "39", "85"]
+    ax = plot_mi(matrix_result(128, [*strong, ("Teff", 85, 0.3)]), most=1)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["39", "85"]
+
+
+def pairwise_result(dims, strong):
+    pairs = [(i, j) for i in range(dims) for j in range(i + 1, dims)]
+    table = pd.DataFrame(pairs, columns=["dim_x", "dim_y"]).assign(mi_nats=0.001, q_value=0.5)
+    for x, y, value in strong:
+        here = (table["dim_x"] == x) & (table["dim_y"] == y)
+        table.loc[here, ["mi_nats", "q_value"]] = [value, 0.001]
+    return PairwiseResult(table, {})
+
+
+def test_dimensions_against_one_another():
+    ax = plot_pairwise(pairwise_result(3, [(0, 2, 0.83)]))
+    cells = {text.get_position(): text for text in ax.texts}
+    assert cells[2, 0].get_text() == cells[0, 2].get_text() == "0.83"
+    assert cells[1, 1].get_text() == "-"
+    assert len(ax.patches) == 2
+    ax = plot_pairwise(pairwise_result(40, [(7, 30, 0.8), (3, 9, 0.5)]), most=4)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["3", "7", "9", "30"]
+    assert ax.get_title(loc="left").endswith("(nats), 4 of 40 dimensions")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args
 import typer
 
 from latentscope import __version__
-from latentscope.errors import LatentscopeError, LatentscopeWarning
+from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning
 
 NOTHING_DONE = 1
 WRONG_USAGE = 2
@@ -120,7 +120,7 @@ def _guard(name: str, after_interrupt: str) -> Iterator[None]:
         raise typer.Exit(CLOSED_PIPE) from None
     except KeyboardInterrupt:
         _leave(INTERRUPTED, f"interrupted{after_interrupt or '; nothing half-written is left'}")
-    except UsageError as error:
+    except (UsageError, ChoiceError) as error:
         _leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry 'latentscope {name} --help'.")
     except OSError as error:
         _leave(NOTHING_DONE, f"error: {_of_the_system(error)}")

@@ -15,6 +15,8 @@ from latentscope.cli.output import Output, plain, progress, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from latentscope.diagnostics.mi_result import MIResult
+
 _STRONGEST = 15
 _PICTURES = (".png", ".pdf", ".svg")
 
@@ -94,7 +96,7 @@ def mi(
         str | None, typer.Option("--labels", help="Only these columns: a,b. Default: all.")
     ] = None,
     estimator: Annotated[
-        str, typer.Option("--estimator", help="auto, copula, ksg, ross or plugin.")
+        str, typer.Option("--estimator", help="auto, or the name of one, such as copula, ksg, gmm.")
     ] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
@@ -141,12 +143,10 @@ def mi(
         from latentscope.plots import plot_mi, save_figure
 
         save_figure(plot_mi(result), plot)
+    for line in _relations(result, written=output is not None):
+        out.say(line)
     for note in result.notes:
         out.say(note)
-    out.table(*_columns_and_rows(_strongest(result.table)))
-    pairs = len(result.table)
-    if pairs > _STRONGEST:
-        out.say(f"the strongest {_STRONGEST} of {pairs} pairs; -o writes all")
     out.result({"notes": result.notes, "table": result.table.to_dict("records")})
 
 
@@ -194,9 +194,16 @@ def _write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[s
     write_json(output.with_suffix(".json"), provenance)
 
 
-def _strongest(table: pd.DataFrame) -> pd.DataFrame:
-    columns = ["label", "dim", "mi_nats", "std_nats", "p_value", "q_value", "n", "n_groups"]
-    return table.sort_values("mi_nats", ascending=False)[columns].head(_STRONGEST)
+def _relations(result: MIResult, *, written: bool) -> list[str]:
+    """Put the strongest significant relations into words, and count them."""
+    from latentscope.diagnostics.mi_result import SIGNIFICANT
+
+    pairs, count = len(result.table), len(result.significant)
+    lines = result.sentences(_STRONGEST, significant=True)
+    first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""
+    table = "" if written else "; -o writes the table of all"
+    told = f"{count:,} of {pairs:,} pairs are significant (q < {SIGNIFICANT:g}){first}{table}"
+    return [*lines, told]
 
 
 def _columns_and_rows(table: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+
+from latentscope.errors import ChoiceError
+
+Normalization = Literal["maximum", "correlation", "entropy"]
+
+SIGNIFICANT = 0.05
+"""False discovery rate below which a pair is called significant."""
+
+_DECIMALS = (2, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +34,14 @@ class MIResult:
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
         What was done to the labels, in words: clipped, left out, taken for classes.
+    entropies : dict
+        Entropy of each label's classes in nats, NaN of a continuous label.
     """
 
     table: pd.DataFrame
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
+    entropies: dict[str, float] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -52,6 +64,36 @@ class MIResult:
             self.labels, self.dims
         ]
 
+    def normalized(self, kind: Normalization) -> pd.DataFrame:
+        """Return the matrix on another scale, labels x dims.
+
+        Parameters
+        ----------
+        kind : {"maximum", "correlation", "entropy"}
+            "maximum": divided by the largest value of the label over the dimensions, as the
+            indicator of Sedaghat et al. 2021, section 6.2; 1 marks the dimension that tells most,
+            whatever that is. NaN for a label of which no value is above 0. "correlation":
+            sqrt(1 - exp(-2 MI)), which is |r| of the Gaussian pair with this mutual information;
+            a value below 0 gives 0. "entropy": divided by the entropy of the label's classes, the
+            share of it that the dimension tells; NaN for a continuous label, and for one class.
+
+        Raises
+        ------
+        ChoiceError
+            If `kind` is another.
+        """
+        matrix = self.matrix
+        if kind == "maximum":
+            largest = matrix.max(axis=1)
+            return matrix.div(largest.where(largest > 0), axis=0)
+        if kind == "correlation":
+            share = -np.expm1(-2 * matrix.clip(lower=0).to_numpy(dtype=np.float64))
+            return pd.DataFrame(np.sqrt(share), index=matrix.index, columns=matrix.columns)
+        if kind == "entropy":
+            entropy = pd.Series(self.entropies, dtype=np.float64).reindex(matrix.index)
+            return matrix.div(entropy.where(entropy > 0), axis=0)
+        raise ChoiceError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Normalization))}")
+
     @property
     def best(self) -> pd.DataFrame:
         """The strongest dimension of each label: those rows of the table, strongest first."""
@@ -59,7 +101,12 @@ class MIResult:
         rows = known.groupby("label", sort=False)["mi_nats"].idxmax()
         return self.table.loc[rows].sort_values("mi_nats", ascending=False)
 
-    def sentences(self, count: int = 10) -> list[str]:
+    @property
+    def significant(self) -> pd.DataFrame:
+        """Rows of the table with q below 0.05, strongest first."""
+        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
+
+    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
         """Return the strongest pairs as lines a person can read.
 
         Such as "dim 3: radvel 4.10 +- 0.02 nats, p < 0.001, n = 4,090".
@@ -68,17 +115,99 @@ class MIResult:
         ----------
         count : int
             Lines at most.
+        significant : bool
+            Whether only pairs with q below 0.05 count.
         """
-        strongest = (
-            self.table.dropna(subset="mi_nats").sort_values("mi_nats", ascending=False).head(count)
-        )
-        return [_sentence(row) for row in strongest.to_dict("records")]
+        rows = self.significant if significant else _strongest(self.table)
+        return [
+            f"dim {row['dim']}: {row['label']} {_value_text(row)}"
+            for row in rows.head(count).to_dict("records")
+        ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the matrix as a heatmap (`latentscope.plot_mi`), on `ax` or a new figure."""
+        # The package finds its own pictures; diagnostics know of none.
+        from latentscope import plot_mi
+
+        return plot_mi(self, ax)
 
 
-def _sentence(row: dict[Any, Any]) -> str:
+@dataclass(frozen=True, eq=False)
+class PairwiseResult:
+    """Mutual information of latent dimensions with one another, in nats.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
+    provenance : dict
+        Settings, versions, and where the latents come from.
+    """
+
+    table: pd.DataFrame
+    provenance: dict[str, Any]
+
+    @property
+    def dims(self) -> list[int]:
+        """Latent dimensions, ascending."""
+        return sorted({int(dim) for dim in (*self.table["dim_x"], *self.table["dim_y"])})
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """Mutual information in nats, dims x dims, symmetric.
+
+        The diagonal is NaN: what a continuous column shares with itself has no upper limit.
+        """
+        return self.pivot("mi_nats")
+
+    def pivot(self, column: str) -> pd.DataFrame:
+        """Return a column of the table as dims x dims, symmetric, NaN on the diagonal."""
+        above = self.table.pivot(index="dim_x", columns="dim_y", values=column)
+        above = above.reindex(index=self.dims, columns=self.dims).astype(np.float64)
+        filled = above.fillna(above.T)
+        return filled.rename_axis(index="dim", columns="dim")
+
+    @property
+    def significant(self) -> pd.DataFrame:
+        """Rows of the table with q below 0.05, strongest first."""
+        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
+
+    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
+        """Return the strongest pairs as lines a person can read.
+
+        Such as "dims 3 and 7: 0.41 +- 0.02 nats, p < 0.001, n = 4,090".
+
+        Parameters
+        ----------
+        count : int
+            Lines at most.
+        significant : bool
+            Whether only pairs with q below 0.05 count.
+        """
+        rows = self.significant if significant else _strongest(self.table)
+        return [
+            f"dims {row['dim_x']} and {row['dim_y']}: {_value_text(row)}"
+            for row in rows.head(count).to_dict("records")
+        ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the matrix as a heatmap (`latentscope.plot_pairwise`), on `ax` or a new figure."""
+        from latentscope import plot_pairwise
+
+        return plot_pairwise(self, ax)
+
+
+def _strongest(table: pd.DataFrame) -> pd.DataFrame:
+    known = table.dropna(subset="mi_nats")
+    return known.sort_values("mi_nats", ascending=False, kind="stable")
+
+
+def _value_text(row: dict[Any, Any]) -> str:
     groups = f", {row['n_groups']:,} groups" if row["n_groups"] < row["n"] else ""
+    std = max(float(row["std_nats"]), 1e-9)
+    decimals = int(np.clip(np.ceil(-np.log10(std)), *_DECIMALS))
     return (
-        f"dim {row['dim']}: {row['label']} {row['mi_nats']:.2f} +- {row['std_nats']:.2f} nats, "
+        f"{row['mi_nats']:.{decimals}f} +- {row['std_nats']:.{decimals}f} nats, "
         f"{p_text(row['p_value'])}, n = {row['n']:,}{groups}"
     )
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.columns import Column, Discrete, read_column
-from latentscope.diagnostics.estimators import Estimator, check_estimator
-from latentscope.diagnostics.ksg import ksg
+from latentscope.diagnostics.columns.column import Column, Discrete, read_column
+from latentscope.diagnostics.estimators.choice import Estimator, check_estimator, kinds_of
+from latentscope.diagnostics.estimators.joint import check_takes_several, joint_information
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.diagnostics.mi_result import MIResult
 from latentscope.diagnostics.pairs import Settings, value_of
-from latentscope.diagnostics.ross import ross
 from latentscope.errors import EstimatorError
 
 __all__ = ["Estimator", "MIResult", "mi_matrix", "mutual_information"]
 
 Floats = NDArray[np.float64]
-
-_DISCRETE_OF: dict[str, tuple[Discrete, Discrete]] = {
-    "copula": (False, False),
-    "ksg": (False, False),
-    "ross": (False, True),
-    "plugin": (True, True),
-}
 
 
 def mutual_information(
@@ -43,13 +35,16 @@ def mutual_information(
         Samples, row by row. NaN (and None or empty text among classes) drops the row.
     discrete : bool or "auto"
         True says that y holds classes, False that it holds numbers, whatever it looks like. "auto"
-        takes text, booleans and numbers of few values (20 or fewer, 10 rows each) for classes.
+        takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
+        classes.
     neighbors : int
-        k of the nearest-neighbour estimators.
-    estimator : {"auto", "copula", "ksg", "ross", "plugin"}
-        "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties broken at random. "ksg":
-        the same of the values as they are. "ross": Ross 2014, y discrete. "plugin": both discrete,
-        Miller's correction. "auto" takes "copula", "ross" or "plugin" by what x and y are.
+        k of the nearest-neighbour estimators; "auto" takes more where rows are few.
+    estimator : str
+        "auto" takes "copula", "ross" or "plugin" by what x and y are, and extrapolates strong
+        relations to no neighbours. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
+        broken at random. "ksg": the same of the values as they are. "ross": Ross 2014, y discrete.
+        "plugin": both discrete, Miller's correction. "mixture": Gao et al. 2017. "histogram": 40
+        equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if installed.
     seed : int
         Of the order of ties and the jitter of ranks.
 
@@ -75,7 +70,8 @@ def mutual_information(
         raise EstimatorError(
             f"x has {len(arrays[0])} rows and y has {len(arrays[1])}; wanted one row each"
         )
-    of_x, of_y = _DISCRETE_OF.get(estimator, ("auto", discrete))
+    of_x, of_y = kinds_of(estimator)
+    of_y = discrete if of_y == "auto" else of_y
     if arrays[0].ndim == 2 or arrays[1].ndim == 2:
         return _joint(arrays[0], arrays[1], of_y, estimator, neighbors, seed)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
@@ -101,9 +97,7 @@ def _joint(
     neighbors: int,
     seed: int,
 ) -> float:
-    """Mutual information where x or y has several columns, which are taken together."""
-    if estimator == "plugin":
-        raise EstimatorError("plugin takes two columns of classes; wanted x and y of shape (n,)")
+    check_takes_several(estimator)
     if y.ndim == 2 and discrete is True:
         raise EstimatorError(
             f"y has shape {y.shape} and is taken for classes; wanted one class a row, (n,): "
@@ -111,19 +105,7 @@ def _joint(
         )
     first = _columns("x", x, False, seed, 0)
     second = _columns("y", y, discrete if y.ndim == 1 else False, seed, 1)
-    keep = np.logical_and.reduce([column.valid for column in first + second])
-    if int(keep.sum()) <= neighbors:
-        raise EstimatorError(
-            f"{int(keep.sum())} rows have both x and y; wanted more than neighbors={neighbors}"
-        )
-    raw = estimator == "ksg"
-    if second[0].discrete:
-        return ross(
-            _stacked(first, keep, raw=not any(c.tied for c in first)),
-            second[0].part(keep).codes,
-            neighbors,
-        )
-    return ksg(_stacked(first, keep, raw), _stacked(second, keep, raw), neighbors)
+    return joint_information(first, second, estimator, neighbors)
 
 
 def _columns(
@@ -134,8 +116,3 @@ def _columns(
         read_column(f"{name}[{i}]", part, discrete=discrete, stream=(seed, side, i))
         for i, part in enumerate(parts)
     ]
-
-
-def _stacked(columns: list[Column], keep: NDArray[np.bool_], raw: bool) -> Floats:
-    parts = [column.part(keep) for column in columns]
-    return np.column_stack([part.raw.values if raw else part.ranked.values for part in parts])

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns import TIED_SHARE, Column, Part
-from latentscope.diagnostics.estimators import Estimator, Method, choose
-from latentscope.diagnostics.groups import Groups
-from latentscope.diagnostics.ross import without_single
-from latentscope.diagnostics.significance import group_p_value, null_of
+from latentscope.diagnostics.columns.column import TIED_SHARE, Column, Part
+from latentscope.diagnostics.columns.groups import Groups
+from latentscope.diagnostics.estimators.choice import (
+    PLUGIN,
+    Estimator,
+    Items,
+    Method,
+    choose,
+    neighbors_for,
+    settled,
+)
+from latentscope.diagnostics.estimators.measured import Measured, measured
+from latentscope.diagnostics.estimators.ross import without_single
+from latentscope.diagnostics.significance.nulls import Null, margin_of, null_of
+from latentscope.diagnostics.significance.shuffles import Show, group_p_value, ranks_of
+from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]
@@ -75,6 +86,7 @@ class _Pair:
     """The rows that two columns share, and the estimator for them."""
 
     method: Method
+    neighbors: int
     reason: str
     x: Part
     y: Part
@@ -102,7 +114,8 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
     few = _too_few(pair, len(pair.x), None, settings)
     if few:
         raise EstimatorError(few)
-    warn_of_ties([x, y], settings.estimator)
+    tied = [column.name for column in (x, y) if column.tied > TIED_SHARE * column.valid.sum()]
+    warn_of_ties(tied, settings.estimator)
     if pair.constant:
         warnings.warn(
             f"{' and '.join(pair.constant)} constant: mutual information 0",
@@ -110,16 +123,15 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
             stacklevel=3,
         )
         return 0.0
-    return float(pair.method.terms(pair.x, pair.y, settings.neighbors).mean())
+    return _measured(pair, pair.x, pair.y, settings).value
 
 
-def warn_of_ties(columns: Sequence[Column], estimator: str) -> None:
-    """Warn where values are taken as they are, and more than a few of a column are tied."""
-    tied = [column.name for column in columns if column.tied > TIED_SHARE * column.valid.sum()]
-    if tied and estimator == "ksg":
+def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
+    """Warn where values are taken as they are, and columns have more than a few ties."""
+    if tied and estimator in ("ksg", "npeet"):
         warnings.warn(
-            f"many values of {', '.join(tied)} are tied, which biases ksg; copula breaks ties at "
-            "random",
+            f"many values of {shortened(tied)} are tied, which biases {estimator}; copula breaks "
+            "ties at random",
             LatentscopeWarning,
             stacklevel=4,
         )
@@ -159,18 +171,32 @@ def measure(
         why = f"constant: {' and '.join(pair.constant)}"
         return PairResult(0.0, 0.0, np.nan, n, n_groups, name, why)
     if groups is None or n_groups == n:
-        values = _of_rows(pair, settings)
+        values, how = _of_rows(pair, settings)
     else:
-        values = _of_groups(pair, groups, settings)
-    return PairResult(*values, n, n_groups, name, pair.reason)
+        values, how = _of_groups(pair, groups, settings)
+    return PairResult(*values, n, n_groups, name, f"{pair.reason}; {how}" if how else pair.reason)
 
 
 def _pair(x: Column, y: Column, settings: Settings) -> _Pair:
+    x, y = settled(x, y, settings.estimator)
     method, reason = choose(x, y, settings.estimator)
     keep = x.valid & y.valid
-    if method.name == "ross":
+    if x.discrete != y.discrete:
         keep = _without_single(x if x.discrete else y, keep)
-    return _Pair(method, reason, x.part(keep), y.part(keep))
+    pair = _Pair(method, settings.neighbors, reason, x.part(keep), y.part(keep))
+    return _with_neighbors(pair, pair.x, pair.y, settings)
+
+
+def _with_neighbors(pair: _Pair, x: Part, y: Part, settings: Settings) -> _Pair:
+    """Settle k for these rows of a pair, which "auto" leaves to their number."""
+    if settings.estimator != "auto" or pair.method is PLUGIN or not len(x):
+        return pair
+    return replace(pair, neighbors=neighbors_for(x, y, settings.neighbors))
+
+
+def _measured(pair: _Pair, x: Part, y: Part, settings: Settings) -> Measured:
+    least = settings.neighbors if settings.estimator == "auto" else None
+    return measured(pair.method, x, y, pair.neighbors, least=least, seed=settings.seed)
 
 
 def _too_few(pair: _Pair, count: int, groups: Groups | None, settings: Settings) -> str:
@@ -191,59 +217,68 @@ def _without_single(classes: Column, keep: Rows) -> Rows:
     return keep
 
 
-def _of_rows(pair: _Pair, settings: Settings) -> tuple[float, float, float]:
-    k = settings.neighbors
-    terms = pair.method.terms(pair.x, pair.y, k)
-    null = null_of(pair.method, pair.x, pair.y, k, settings.pairs)
-    value, n = float(terms.mean()), len(terms)
-    std = float(np.sqrt((terms.var() + null.excess) / n))
-    # The null is one of ranks: where the value is not, its ranks are judged in its place.
-    ranked = value if pair.method.name in ("copula", "plugin") else _by_ranks(pair, k)
-    return value, std, null.p_value(ranked, n)
+def _of_rows(pair: _Pair, settings: Settings) -> tuple[tuple[float, float, float], str]:
+    found, n = _measured(pair, pair.x, pair.y, settings), len(pair.x)
+    null = _null(pair, pair.x, pair.y, settings)
+    std = float(np.sqrt(found.variance + (0.0 if found.complete else null.excess / n)))
+    return (found.value, std, null.p_value(found.by_ranks, n)), _how(pair, [found], settings)
 
 
-def _by_ranks(pair: _Pair, neighbors: int) -> float:
-    return float(pair.method.shuffled(pair.x.items[None], pair.y.items[None], neighbors)[0])
+def _how(pair: _Pair, found: list[Measured], settings: Settings) -> str:
+    """Return what "auto" did of its own, in words."""
+    if settings.estimator != "auto" or pair.method is PLUGIN:
+        return ""
+    k = " ".join(f"{k}" for k in sorted({each.neighbors for each in found if each.neighbors}))
+    parts = [f"k = {k}"] if k else []
+    if any(each.extrapolated for each in found):
+        parts.append("extrapolated to no neighbours")
+    return ", ".join(parts)
 
 
-def _of_groups(pair: _Pair, groups: Groups, settings: Settings) -> tuple[float, float, float]:
-    k = settings.neighbors
+def _null(pair: _Pair, x: Part, y: Part, settings: Settings) -> Null:
+    return null_of(pair.method, margin_of(x), margin_of(y), pair.neighbors, settings.pairs)
+
+
+def _of_groups(
+    pair: _Pair, groups: Groups, settings: Settings
+) -> tuple[tuple[float, float, float], str]:
     rng = np.random.default_rng(settings.seed)
-    keep = pair.x.keep
-    drawn = [_drawn(pair, rows, len(keep), k) for rows in groups.draws(keep, settings.draws, rng)]
-    first = [part.column.part(drawn[0].mask) for part in (pair.x, pair.y)]
-    null = null_of(pair.method, first[0], first[1], k, settings.pairs)
+    draws = groups.draws(pair.x.keep, settings.draws, rng)
+    drawn = [_drawn(pair, rows) for rows in draws.rows]
+    x, y = drawn[0]
+    pair = _with_neighbors(pair, x, y, settings)
+    found = [_measured(pair, *parts, settings) for parts in drawn]
+    null = _null(pair, x, y, settings)
     p_value = group_p_value(
         pair.method,
-        np.array([draw.x for draw in drawn]),
-        np.array([draw.y for draw in drawn]),
-        k,
+        _shown(pair.x),
+        _shown(pair.y),
+        draws,
+        pair.neighbors,
         null=null,
         permutations=settings.permutations,
         rng=rng,
     )
-    values = [draw.value for draw in drawn]
-    within = np.mean([draw.variance for draw in drawn]) + null.excess / len(drawn[0].x)
-    return float(np.median(values)), float(np.sqrt(within + np.var(values))), p_value
+    values = [each.value for each in found]
+    excess = null.excess / len(x)
+    within = [each.variance + (0.0 if each.complete else excess) for each in found]
+    std = float(np.sqrt(np.mean(within) + np.var(values)))
+    return (float(np.median(values)), std, p_value), _how(pair, found, settings)
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """One row a group: its estimate, and its ranks or classes in the order of groups."""
-
-    value: float
-    variance: float
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
-    mask: Rows
-
-
-def _drawn(pair: _Pair, rows: NDArray[np.int64], n: int, neighbors: int) -> _Draw:
-    mask = np.zeros(n, dtype=bool)
+def _drawn(pair: _Pair, rows: NDArray[np.int64]) -> tuple[Part, Part]:
+    mask = np.zeros(len(pair.x.keep), dtype=bool)
     mask[rows] = True
-    x, y = (part.column.part(mask) for part in (pair.x, pair.y))
-    terms = pair.method.terms(x, y, neighbors)
-    # Parts keep the order of rows; a shuffle of groups wants theirs, the same in all draws.
-    by_group = np.argsort(np.argsort(rows))
-    variance = terms.var() / len(terms)
-    return _Draw(float(terms.mean()), float(variance), x.items[by_group], y.items[by_group], mask)
+    return Part(pair.x.column, mask), Part(pair.y.column, mask)
+
+
+def _shown(part: Part) -> Show:
+    """Return what gives the ranks or classes of some rows of a part."""
+    number = np.cumsum(part.keep) - 1
+    items, discrete = part.items, part.column.discrete
+
+    def show(rows: NDArray[np.int64]) -> Items:
+        found: Items = items[number[rows]]
+        return found if discrete else ranks_of(found)
+
+    return show

@@ -46,8 +46,14 @@ def test_mi_finds_what_each_dimension_knows(process, here):
     assert table.loc["radvel", 0] > 2 > 0.2 > abs(table.loc["radvel", 2])
     assert json.loads((here / "mi.json").read_text())["neighbors"] == 3
     assert b"<svg" in (here / "mi.svg").read_bytes()
-    first = next(line for line in ended.out.splitlines() if line.startswith(("radvel", "Teff")))
-    assert first.split()[:2] == ["radvel", "0"]
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("dim 0: radvel 2.")
+    assert lines[0].endswith("nats, p < 0.001, n = 399")
+    assert lines[1].startswith("dim 1: Teff ")
+    assert lines[2:] == [
+        "2 of 8 pairs are significant (q < 0.05)",
+        "left out, since it names rows or stars: id",
+    ]
 
 
 def test_mi_as_json_is_alone_on_stdout_and_takes_lists(process, here):

@@ -1,0 +1,1 @@
+"""What mutual information says of independent columns: null distributions, p and q values."""
