@@ -1,93 +1,135 @@
-"""Mutual information against known truth, and the peers: python benchmarks/mi_accuracy.py.
+"""Mutual information against known truth, and the peers: python -m benchmarks.mi_accuracy.
 
-Mean absolute error in nats over seeds. With --ive FOLDER also the distance from the published
-GMM-MI values of the interpretable-VAE latents (files ive_latents.npy, ive_labels.csv and
-ive_mi_reference.csv of dpiras/GMM-MI).
+Mean absolute error in nats over cases and seeds, for each kind of case of `benchmarks.mi_cases`. An
+exception, an infinite value or NaN is a failure: it is counted and left out of the mean. The kinds
+hold pairs of single columns; cases of several columns stand apart, as most peers take none.
+
+With --ive FOLDER also the distance from the published GMM-MI values of the interpretable-VAE
+latents (files ive_latents.npy, ive_labels.csv and ive_mi_reference.csv of dpiras/GMM-MI).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+import io
+import json
+import sys
+import warnings
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.integrate import quad
-from scipy.stats import norm
-from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
+from benchmarks.mi_cases import CASES, KINDS, LABEL, Case
+from benchmarks.mi_peers import NAMES, Estimate, peers
 from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.errors import EstimatorError
 
-Sample = tuple[np.ndarray, np.ndarray]
-
-
-def gaussian(rho: float) -> tuple[Callable[[np.random.Generator, int], Sample], float]:
-    def draw(rng: np.random.Generator, n: int) -> Sample:
-        x = rng.normal(size=n)
-        return x, rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n)
-
-    return draw, -0.5 * np.log(1 - rho**2)
+WIDE = "several columns"
+# These measure distances in y, which classes do not have.
+_OF_NUMBERS = ("copula", "ksg")
 
 
-def mapped(rho: float, of_x: Callable, of_y: Callable):
-    draw, truth = gaussian(rho)
-    return (lambda rng, n: tuple(f(c) for f, c in zip((of_x, of_y), draw(rng, n), strict=True))), (
-        truth
+def ours(estimator: str) -> Estimate:
+    """mutual_information with `estimator`; None where it does not take such variables."""
+
+    def estimate(x: np.ndarray, y: np.ndarray, discrete: bool) -> float | None:
+        if estimator == "auto":
+            return mutual_information(x, y, discrete=discrete or "auto")
+        if discrete and estimator in _OF_NUMBERS:
+            return None
+        try:
+            return mutual_information(x, y, discrete=discrete or "auto", estimator=estimator)
+        except EstimatorError:
+            return None
+
+    return estimate
+
+
+def measured(estimate: Estimate, case: Case, rows: int, seed: int) -> float | None:
+    """One value in nats: NaN for a failure, None where the estimator does not take the case."""
+    # A stream for each case, so that chance does not push all Gaussian cases the same way.
+    x, y = case.draw(np.random.default_rng([seed, zlib.crc32(case.name.encode())]), rows)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            value = estimate(x, y, case.kind == LABEL)
+    except Exception as error:
+        print(f"{case.name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return np.nan
+    return value if value is None or np.isfinite(value) else np.nan
+
+
+def all_measured(
+    cases: Iterable[Case], estimates: dict[str, Estimate], rows: int, seeds: int
+) -> pd.DataFrame:
+    """One row for each case, estimator and seed, with the value and its error in nats."""
+    found = []
+    for case in cases:
+        group = case.kind if case.columns == 2 else WIDE
+        for name, estimate in estimates.items():
+            for seed in range(seeds):
+                value = measured(estimate, case, rows, seed)
+                if value is None:
+                    break
+                found.append((case.name, group, case.truth, name, seed, value))
+        print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    columns = ["case", "group", "truth", "estimator", "seed", "value"]
+    table = pd.DataFrame(found, columns=columns)
+    return table.assign(error=(table["value"] - table["truth"]).abs())
+
+
+def by_case(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean |error| of each case, a column for each estimator."""
+    wide = table.pivot_table(
+        index=["group", "case", "truth"], columns="estimator", values="error", sort=False
     )
+    return wide.reindex(columns=table["estimator"].unique())
 
 
-def two_classes(distance: float):
-    def draw(rng: np.random.Generator, n: int) -> Sample:
-        y = rng.integers(0, 2, n)
-        return rng.normal(size=n) + distance * y, y
-
-    def density(x: float) -> float:
-        return 0.5 * (norm.pdf(x) + norm.pdf(x - distance))
-
-    entropy = quad(lambda x: -density(x) * np.log(density(x)), -9, 9 + distance)[0]
-    return draw, entropy - 0.5 * np.log(2 * np.pi * np.e)
-
-
-CASES = {
-    "independent": gaussian(0.0),
-    "Gaussian 0.3": gaussian(0.3),
-    "Gaussian 0.6": gaussian(0.6),
-    "Gaussian 0.9": gaussian(0.9),
-    "Gaussian 0.99": gaussian(0.99),
-    "heavy tails": mapped(0.7, np.sinh, lambda y: y**5),
-    "unscaled": mapped(0.7, lambda x: 1e-3 * x, lambda y: 5000 + 1000 * y),
-    "rounded to 0.1": mapped(0.7, lambda x: x.round(1), lambda y: y.round(1)),
-    "two classes, 1 sigma": two_classes(1.0),
-    "two classes, 3 sigma": two_classes(3.0),
-}
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean |error| over the cases of each kind, worst case and failures, a row an estimator."""
+    rows: list[dict[str, Any]] = []
+    for name, part in table.groupby("estimator", sort=False):
+        each = part.groupby(["group", "case"], sort=False)["error"].mean()
+        single = each[each.index.get_level_values("group") != WIDE]
+        means = each.groupby("group").mean()
+        row: dict[str, Any] = {"estimator": name, "pairs": single.mean()}
+        row |= {group: means.get(group, np.nan) for group in (*KINDS, WIDE)}
+        row["worst pair"] = _worst(single)
+        row["worst of several columns"] = _worst(each.drop(single.index))
+        row["failures"] = f"{int(part['value'].isna().sum())} of {len(part)}"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def scikit_learn(x: np.ndarray, y: np.ndarray) -> float:
-    kind = mutual_info_classif if y.dtype.kind == "i" else mutual_info_regression
-    return float(kind(x[:, None], y, n_neighbors=3, random_state=0)[0])
+def _worst(errors: pd.Series) -> str:
+    errors = errors.dropna()
+    if errors.empty:
+        return "-"
+    at = errors.idxmax()
+    return f"{errors[at]:.3f} {at[1]}"
 
 
-def plain_ksg(x: np.ndarray, y: np.ndarray) -> float:
-    return mutual_information(x, y, estimator="ross" if y.dtype.kind == "i" else "ksg")
+def markdown(table: pd.DataFrame) -> str:
+    """The table as markdown, errors with four digits, a dash where there is none."""
 
+    def told(cell: object) -> str:
+        if isinstance(cell, float):
+            return "-" if np.isnan(cell) else f"{cell:.4f}"
+        return str(cell)
 
-def known_truth(n: int, seeds: int) -> None:
-    import warnings
-
-    warnings.simplefilter("ignore")
-    estimators = {"auto": mutual_information, "values as are": plain_ksg, "sklearn": scikit_learn}
-    print(f"{'n = ' + format(n, ','):<22}{'truth':>8}" + "".join(f"{e:>15}" for e in estimators))
-    for name, (draw, truth) in CASES.items():
-        errors = []
-        for seed in range(seeds):
-            x, y = draw(np.random.default_rng(seed), n)
-            errors.append([abs(estimate(x, y) - truth) for estimate in estimators.values()])
-        told = "".join(f"{error:15.4f}" for error in np.mean(errors, axis=0))
-        print(f"{name:<22}{truth:8.4f}{told}")
+    lines = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy(dtype=object).tolist()]
+    return "\n".join("| " + " | ".join(told(cell) for cell in line) + " |" for line in lines)
 
 
 def published(folder: Path) -> None:
+    """Print how far the values of the interpretable-VAE latents lie from the published ones."""
     reference = pd.read_csv(folder / "ive_mi_reference.csv")
     for estimator in ("auto", "ksg"):
         result = mi_matrix(
@@ -101,13 +143,45 @@ def published(folder: Path) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def _names(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--kind", choices=[*KINDS, WIDE], help="only cases of this kind")
+    parser.add_argument("--only", default="", help="only cases with this text in their name")
+    parser.add_argument("--estimators", type=_names, default=("auto",), help="ours, or none")
+    parser.add_argument("--peers", type=_names, default=NAMES, help=f"of {', '.join(NAMES)}; none")
+    parser.add_argument("--cases", action="store_true", help="print the errors of each case")
+    parser.add_argument("--json", type=Path, help="write every value to this file")
     parser.add_argument("--ive", type=Path, help="folder with the IVE files")
-    options = parser.parse_args()
-    known_truth(options.rows, options.seeds)
+    return parser.parse_args(arguments)
+
+
+def _chosen(kind: str | None, text: str) -> list[Case]:
+    def fits(case: Case) -> bool:
+        return kind is None or kind == (case.kind if case.columns == 2 else WIDE)
+
+    return [case for case in CASES if text in case.name and fits(case)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark with options of the command line."""
+    options = _options(arguments)
+    estimates = {f"latentscope {name}": ours(name) for name in options.estimators}
+    estimates |= {peer.name: peer.estimate for peer in peers(options.peers).values()}
+    cases = _chosen(options.kind, options.only)
+    if cases and estimates:
+        table = all_measured(cases, estimates, options.rows, options.seeds)
+        if options.json is not None:
+            options.json.write_text(json.dumps(table.to_dict("records"), indent=1))
+        print(f"Mean |error| in nats, n = {options.rows:,}, {options.seeds} seeds\n")
+        print(markdown(summary(table)))
+        if options.cases:
+            print("\n" + markdown(by_case(table).reset_index()))
     if options.ive is not None:
         published(options.ive)
 
