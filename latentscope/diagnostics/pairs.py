@@ -27,6 +27,9 @@ from latentscope.diagnostics.significance.shuffles import Show, group_p_value, r
 from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
+_TESTED_DRAWS = 3
+"""Draws of one row a group that a shuffle is made of: more cost in proportion."""
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
@@ -180,7 +183,7 @@ def measure(
 def _pair(x: Column, y: Column, settings: Settings) -> _Pair:
     x, y = settled(x, y, settings.estimator)
     method, reason = choose(x, y, settings.estimator)
-    keep = x.valid & y.valid
+    keep = x.valid if y.complete else x.valid & y.valid
     if x.discrete != y.discrete:
         keep = _without_single(x if x.discrete else y, keep)
     pair = _Pair(method, settings.neighbors, reason, x.part(keep), y.part(keep))
@@ -253,7 +256,7 @@ def _of_groups(
         pair.method,
         _shown(pair.x),
         _shown(pair.y),
-        draws,
+        replace(draws, lots=draws.lots[:_TESTED_DRAWS]),
         pair.neighbors,
         null=null,
         permutations=settings.permutations,

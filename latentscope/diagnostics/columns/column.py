@@ -74,6 +74,11 @@ class Column:
         assert self.values is not None
         return ~np.isnan(self.values)
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every row has a value."""
+        return bool(self.valid.all())
+
     @property
     def classes(self) -> int:
         """Number of classes; 0 of a continuous column."""
@@ -94,7 +99,7 @@ class Column:
         Most pairs of a column share their rows, since what is missing is missing in one side.
         """
         latest, made = self._latest[0]
-        if not np.array_equal(keep, latest):
+        if keep is not latest and not np.array_equal(keep, latest):
             latest, made = keep, {}
             # Not the part itself: a part and its column would keep each other in memory.
             self._latest[0] = (latest, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentscope.diagnostics.columns.column import Part
 from latentscope.diagnostics.estimators.choice import (
@@ -74,8 +75,7 @@ def measured(
     own, error = (np.nan, np.nan) if method.own is None else method.own(x, y, neighbors, seed)
     if np.isfinite(error):
         return Measured(own, error**2, True, _by_ranks(x, y, neighbors), neighbors)
-    terms = method.terms(x, y, neighbors)
-    value, variance = float(terms.mean()), float(terms.var()) / len(terms)
+    value, variance = _mean(method.terms(x, y, neighbors))
     if least is not None and value > _STRONG:
         return _refined(method, x, y, least, Measured(value, variance, False, value, neighbors))
     ranked = value if method.by_ranks else _by_ranks(x, y, neighbors)
@@ -87,13 +87,20 @@ def _refined(method: Method, x: Part, y: Part, least: int, first: Measured) -> M
         return first
     if x.column.discrete or y.column.discrete:
         k = neighbors_of_strong(x, y, least)
-        terms = method.terms(x, y, k)
-        variance = float(terms.var()) / len(terms)
-        return replace(first, value=float(terms.mean()), variance=variance, neighbors=k)
+        value, variance = _mean(method.terms(x, y, k))
+        return replace(first, value=value, variance=variance, neighbors=k)
     if not _ROWS[0] <= len(x) <= _ROWS[1]:
         return first
     value, variance = extrapolated(ksg_terms_of(x.ranked, y.ranked, NEIGHBORS))
     return Measured(value, variance, True, first.by_ranks, 0)
+
+
+def _mean(terms: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of n terms, and its variance, in a fraction of the time of numpy's methods."""
+    n = len(terms)
+    mean = float(terms.sum()) / n
+    centred = terms - mean
+    return mean, float(centred @ centred) / n**2
 
 
 def _by_ranks(x: Part, y: Part, neighbors: int) -> float:
