@@ -96,8 +96,47 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class ArchiveConfig:
+    """A packed archive to learn from, and how it is split and balanced.
+
+    Parameters
+    ----------
+    path : str
+        Folder or fsspec URL that `python -m train pack` made, on the grid of `prepare`.
+    validation, test : float
+        Fractions of the stars that are held out; test stars are not looked at.
+    split_seed : int
+        Of the hash of a star's name that decides its split.
+    one_per_star : bool
+        Show one spectrum of each star an epoch, another one every epoch.
+    label : str, optional
+        Column of the table whose bins get equal shares of an epoch, or `weights`; spectra without
+        it are left out.
+    bins : int or list of float
+        Number of equal bins of a numeric label, or their borders; text is a class a value.
+    weights : dict, optional
+        Class (text) or number of the bin -> share of the epoch; 1 where one is not named.
+    window_mb : float
+        MB of rows that are in memory at once and mixed.
+    watch_rows : int
+        Validation spectra to watch the training with, one a star.
+    """
+
+    path: str
+    validation: float = 0.1
+    test: float = 0.0
+    split_seed: int = 0
+    one_per_star: bool = False
+    label: str | None = None
+    bins: int | list[float] = 10
+    weights: dict[Any, float] | None = None
+    window_mb: float = 256.0
+    watch_rows: int = 500
+
+
+@dataclass(frozen=True)
 class DataConfig:
-    """The simulated archive a network learns from.
+    """The archive a network learns from: a simulated one, or a packed one.
 
     Parameters
     ----------
@@ -111,6 +150,8 @@ class DataConfig:
         Spectra a step.
     workers : int, optional
         Processes that make the archive.
+    archive : ArchiveConfig, optional
+        A packed archive; of the other values only `batch_size` counts then.
     """
 
     spectra: int = 16000
@@ -119,6 +160,7 @@ class DataConfig:
     linelist: str | None = None
     batch_size: int = 8
     workers: int | None = None
+    archive: ArchiveConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +201,10 @@ class TrainConfig:
         """Everything that decides what comes out, as JSON; not where files lie."""
         values = dataclasses.asdict(self)
         del values["data"]["linelist"], values["data"]["workers"]
+        if self.data.archive is None:
+            del values["data"]["archive"]
+        else:
+            del values["data"]["archive"]["path"]
         return json.dumps(values, sort_keys=True)
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
@@ -207,10 +253,20 @@ def _train_config(values: Mapping[str, Any], path: str | Path) -> TrainConfig:
         | {
             "architecture": VAEConfig.from_dict(values.get("architecture", {})),
             "prepare": PrepareConfig.from_dict(values.get("prepare", {})),
-            "data": _build(DataConfig, values.get("data", {}), path),
+            "data": _data(values.get("data", {}), path),
             "stages": stages,
         },
         path,
+    )
+
+
+def _data(values: Mapping[str, Any], path: str | Path) -> DataConfig:
+    archive = values.get("archive")
+    if archive is None:
+        return _build(DataConfig, values, path)
+    archive = {"path": archive} if isinstance(archive, str) else archive
+    return _build(
+        DataConfig, dict(values) | {"archive": _build(ArchiveConfig, archive, path)}, path
     )
 
 

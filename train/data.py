@@ -25,6 +25,7 @@ from latentscope.spectra.prepare import PrepareConfig
 from train.config import DataConfig
 
 _BLOCK = 256
+_WATCHED = ["radvel", "Teff", "[M/H]", "logg", "vsini"]
 
 
 def simulated_archive(
@@ -165,14 +166,29 @@ class SimulatedArchive(lightning.LightningDataModule):
         self.rows, _ = simulated_archive(
             self._prepare, c.spectra, c.seed, c.linelist, self._folder, workers
         )
-        self.validation_rows, self.validation_labels = simulated_archive(
+        self.validation_rows, labels = simulated_archive(
             self._prepare, c.validation, c.seed + 1, c.linelist, self._folder, workers
         )
+        self.validation_labels = labels[_WATCHED]
+        self.validation_valid = None
 
-    def sample(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Yield training rows in blocks of `size`, for statistics over the archive."""
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the network learned from, for its config.json."""
+        c = self._config
+        return {
+            "archive": "simulated",
+            "spectra": c.spectra,
+            "archive_seed": c.seed,
+            "linelist": "built-in" if c.linelist is None else Path(c.linelist).name,
+            "linelist_sha256": linelist_digest(c.linelist),
+            "labels_used": False,
+        }
+
+    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
+        """Yield training rows in blocks of `size`, for statistics over the archive; no masks."""
         for start in range(0, len(self.rows), size):
-            yield self.rows[start : start + size].astype(np.float32)
+            yield self.rows[start : start + size].astype(np.float32), None
 
     def train_dataloader(self) -> DataLoader[torch.Tensor]:
         """Batches that remain after the step the trainer stands at."""

@@ -17,11 +17,12 @@ from lightning.pytorch.loggers import CSVLogger
 
 from latentscope.model.vae import SpectrumVAE
 from latentscope.model.weights import save_model
-from train.config import TrainConfig
-from train.data import SimulatedArchive, linelist_digest
+from train.config import ArchiveConfig, TrainConfig
+from train.data import SimulatedArchive
 from train.module import SpectrumModule
+from train.packed import PackedData
 
-_WATCHED = ("radvel", "Teff", "[M/H]", "logg", "vsini")
+Data = SimulatedArchive | PackedData
 
 
 class Watch(Callback):
@@ -42,23 +43,23 @@ class Watch(Callback):
         step = trainer.global_step
         if step % self._every and step != pl_module.config.steps:
             return
-        rows, labels = trainer.datamodule.validation_rows, trainer.datamodule.validation_labels
         row = {"step": step, "minutes": round((time.monotonic() - self._start) / 60, 2)}
-        row |= watched(pl_module, rows, labels)
+        row |= watched(pl_module, trainer.datamodule)
         exists = self._path.exists()
         pd.DataFrame([row]).to_csv(self._path, mode="a", header=not exists, index=False)
 
 
-def watched(
-    module: SpectrumModule, rows: np.ndarray[Any, Any], labels: pd.DataFrame
-) -> dict[str, float]:
+def watched(module: SpectrumModule, data: Data) -> dict[str, float]:
     """Validation figures of a model: loss terms, explained line variance, dimensions, labels."""
     module.model.eval()
     parts: dict[str, list[np.ndarray[Any, Any]]] = {}
+    rows, valid = data.validation_rows, data.validation_valid
     with torch.no_grad():
         for start in range(0, len(rows), 50):
-            batch = torch.from_numpy(rows[start : start + 50].astype("f4")).to(module.device)
-            for key, value in module.terms(batch).items():
+            some = slice(start, start + 50)
+            batch = torch.from_numpy(rows[some].astype("f4")).to(module.device)
+            mask = None if valid is None else torch.from_numpy(valid[some]).to(module.device)
+            for key, value in module.terms(batch, valid=mask).items():
                 parts.setdefault(key, []).append(value.cpu().numpy())
     module.model.train()
     terms = {key: np.concatenate(value) for key, value in parts.items()}
@@ -67,8 +68,8 @@ def watched(
     figures = {"lines": terms["lines"].mean(), "continuum": terms["continuum"].mean()}
     figures |= {"kl": kl.sum(), "kl_dims": int((kl > 0.1).sum())}
     figures["mad_dims"] = int((deviation > 0.02).sum())
-    for name in _WATCHED:
-        correlation = np.abs(pd.DataFrame(mean).corrwith(labels[name], method="spearman"))
+    for name, label in data.validation_labels.items():
+        correlation = np.abs(pd.DataFrame(mean).corrwith(label, method="spearman"))
         best = int(correlation.argmax())
         figures |= {f"{name}_dim": best, f"{name}_rank": correlation[best]}
     if module.model.config.doppler:
@@ -81,6 +82,7 @@ def fit(
     folder: Path,
     *,
     linelist: str | None = None,
+    archive: str | None = None,
     data_folder: Path | None = None,
     watch_every: int = 1000,
     progress: bool = False,
@@ -96,6 +98,8 @@ def fit(
         Receives `last.ckpt`, `watch.csv`, `metrics.csv` and `model/`.
     linelist : str, optional
         Overrides the configuration's line list.
+    archive : str, optional
+        Overrides where the configuration's packed archive lies, or names one where it has none.
     data_folder : Path, optional
         Where the simulated rows are kept; `folder/data` by default.
     watch_every : int
@@ -110,10 +114,11 @@ def fit(
     """
     if linelist is not None:
         config = replace(config, data=replace(config.data, linelist=linelist))
+    if archive is not None:
+        there = config.data.archive or ArchiveConfig(archive)
+        config = replace(config, data=replace(config.data, archive=replace(there, path=archive)))
     lightning.seed_everything(config.seed, verbose=False)
-    data = SimulatedArchive(
-        config.data, config.prepare, config.steps, config.seed, data_folder or folder / "data"
-    )
+    data = _data(config, data_folder or folder / "data")
     data.setup()
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
     start_from_means(module.model, data)
@@ -141,17 +146,24 @@ def fit(
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
     module.close(module.dims_below(config.close_below))
-    return export(module, config, folder / "model")
+    return export(module, config, data.provenance, folder / "model")
 
 
-def start_from_means(model: SpectrumVAE, data: SimulatedArchive) -> None:
+def _data(config: TrainConfig, folder: Path) -> Data:
+    if config.data.archive is None:
+        return SimulatedArchive(config.data, config.prepare, config.steps, config.seed, folder)
+    return PackedData(config.data, config.prepare, config.steps, config.seed)
+
+
+def start_from_means(model: SpectrumVAE, data: Data) -> None:
     """Set the learned mean spectrum and the centre of the continuum to the archive's means."""
     config = model.config
-    total, count = np.zeros(config.row_size), 0
-    for block in data.sample(500):
-        total += block.sum(0, dtype=np.float64)
-        count += len(block)
-    mean = torch.from_numpy((total / count).astype("f4"))
+    total, count = np.zeros(config.row_size), np.zeros(config.row_size)
+    for block, valid in data.sample(500):
+        kept = np.ones(block.shape, np.bool_) if valid is None else valid
+        total += block.sum(0, where=kept, dtype=np.float64)
+        count += kept.sum(0)
+    mean = torch.from_numpy((total / np.maximum(count, 1)).astype("f4"))
     with torch.no_grad():
         if config.extra:
             model.extra_mean.copy_(mean[config.length :])
@@ -159,27 +171,22 @@ def start_from_means(model: SpectrumVAE, data: SimulatedArchive) -> None:
             model.line_mean.copy_(mean[: config.length])
 
 
-def export(module: SpectrumModule, config: TrainConfig, folder: Path) -> Path:
+def export(
+    module: SpectrumModule, config: TrainConfig, provenance: dict[str, Any], folder: Path
+) -> Path:
     """Write the model folder: config.json, model.safetensors, and the training's provenance."""
     model = module.model.eval()
     last = config.stages[-1]
-    data = config.data
-    linelist = "built-in" if data.linelist is None else Path(data.linelist).name
     model.info = {
         "name": config.name,
         "description": config.description,
         "beta": last.beta.at(1.0),
         "mad_threshold": 0.02,
-        "training": {
-            "archive": "simulated",
-            "spectra": data.spectra,
-            "archive_seed": data.seed,
-            "linelist": linelist,
-            "linelist_sha256": linelist_digest(data.linelist),
+        "training": provenance
+        | {
             "steps": config.steps,
-            "batch_size": data.batch_size,
+            "batch_size": config.data.batch_size,
             "seed": config.seed,
-            "labels_used": False,
             "minutes": round(module.seconds / 60, 1),
         },
     }

@@ -65,16 +65,24 @@ class SpectrumModule(lightning.LightningModule):
         """Wall time of the run so far, its interrupted parts included."""
         return self._seconds_before + time.monotonic() - self._begun
 
-    def terms(self, rows: Tensor, blur: float = 0.0, seed: int | None = None) -> dict[str, Tensor]:
+    def terms(
+        self,
+        rows: Tensor,
+        blur: float = 0.0,
+        seed: int | None = None,
+        valid: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Loss terms of a batch, shape (n,) each, and `kl` of shape (n, latents).
 
-        `seed` seeds the draw of z in training mode.
+        `seed` seeds the draw of z in training mode. `valid`, of bool and the shape of `rows`, says
+        which pixels of each row count.
         """
         generator = None if seed is None else torch.Generator(rows.device).manual_seed(seed)
         decoded, mean, logvar = self.model(rows, generator)
         length = self.model.config.length
-        lines = blurred((decoded[:, :length] - rows[:, :length]) * self.valid, blur)
-        continuum = decoded[:, length:] - rows[:, length:]
+        residual = decoded - rows if valid is None else (decoded - rows) * valid
+        lines = blurred(residual[:, :length] * self.valid, blur)
+        continuum = residual[:, length:]
         kl = torch.zeros_like(mean) if logvar is None else kl_per_dim(mean, logvar)
         return {
             "lines": 0.5 * (lines**2).sum(1),
@@ -83,11 +91,16 @@ class SpectrumModule(lightning.LightningModule):
             "mean": mean,
         }
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """One step; every random draw follows from the run's seed and the step number."""
+    def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
+        """One step on rows, or rows and masks.
+
+        Every random draw follows from the run's seed and the step number.
+        """
+        rows, valid = (batch, None) if isinstance(batch, Tensor) else batch
         step = self.global_step
         _, stage, fraction = self.config.stage_at(step)
-        terms = self.terms(batch, stage.blur.at(fraction), self.config.seed * 10_000_019 + step)
+        seed = self.config.seed * 10_000_019 + step
+        terms = self.terms(rows.float(), stage.blur.at(fraction), seed, valid)
         loss = (
             terms["lines"]
             + stage.continuum_weight.at(fraction) * terms["continuum"]
@@ -110,7 +123,7 @@ class SpectrumModule(lightning.LightningModule):
         )
         return loss
 
-    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Revive dead dimensions when a stage that asks for it begins."""
         index, stage, fraction = self.config.stage_at(self.global_step)
         if stage.revive and fraction == 0.0 and self._stage != index:

@@ -1,5 +1,10 @@
+import numpy as np
 import pytest
 import yaml
+
+from latentscope.simulation.files import write_spectrum
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.spectrum import Spectrum
 
 TINY = {
     "name": "tiny",
@@ -33,3 +38,43 @@ def tiny(tmp_path):
 def data_folder(tmp_path_factory):
     """Where the rows of the tiny archive are kept between tests."""
     return tmp_path_factory.mktemp("rows")
+
+
+@pytest.fixture
+def prepare():
+    """The preparation of the tiny configuration."""
+    return PrepareConfig.from_dict(TINY["prepare"])
+
+
+@pytest.fixture
+def expose():
+    """Function (folder, star, first, n): `n` small exposures of a star, as S1D files."""
+
+    def write(folder, star, first=0, n=1, spike=None):
+        wavelength = 3780.0 + np.arange(3150.0)
+        files = []
+        for number in range(first, first + n):
+            rng = np.random.default_rng((number, len(star)))
+            flux = 500 * (1 + 0.3 * np.sin(wavelength / 150)) + rng.normal(0, 20, len(wavelength))
+            if spike is not None:
+                flux[1000] = spike
+            meta = {"object": star, "snr": 10.0 + number, "linelist": "none", "airmass": 1.2}
+            spectrum = Spectrum(wavelength, flux, medium="air", frame="barycentric",
+                                berv=0.5 * number, meta=meta)  # fmt: skip
+            files.append(folder / f"HARPS.{number:04d}_s1d_A.fits")
+            write_spectrum(spectrum, files[-1], "s1d")
+        return files
+
+    return write
+
+
+@pytest.fixture
+def night(tmp_path, expose):
+    """Folder of 21 exposures of the stars s0 (1), s1 (2) ... s5 (6)."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    first = 0
+    for star in range(6):
+        expose(folder, f"s{star}", first, star + 1)
+        first += star + 1
+    return folder

@@ -1,0 +1,173 @@
+"""Packing spectra, and reading packed archives back shuffled, measured in one run.
+
+Packing: S1D files as `latentscope simulate` writes them, on one core, against reading and preparing
+the same files without writing anything. Reading: the packed rows, repeated to `--rows`, as shuffled
+batches of float16 with their masks, against a memory-mapped .npy of the same rows, read as one
+would first: a permutation of all rows, a batch of them at a time. Both come from the page cache,
+so that the figures are what a processor can deliver, and both run in turn. Run:
+
+    python -m benchmarks.archive_speed --files 100 --rows 4000 --repeats 3 --json archive_speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from latentscope.model.registry import known_settings
+from latentscope.simulation.files import file_name, write_spectrum
+from latentscope.simulation.simulate import simulate
+from latentscope.spectra.prepare import PrepareConfig
+from train.archive import PackedArchive
+from train.balance import Draw
+from train.pack import pack
+from train.reading import read_files
+from train.shuffle import PackedBatches
+from train.store import ArchiveStore, Layout
+
+BATCH = 32
+
+
+def seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Shortest wall time of each way; they take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            taken[name].append(time.perf_counter() - start)
+    return {name: min(times) for name, times in taken.items()}
+
+
+def packing(files: list[Path], prepare: PrepareConfig, folder: Path, repeats: int) -> dict:
+    layouts = {
+        kind: Layout.sized(prepare.row_size, "float16", compression=kind)
+        for kind in ("zstd", "lz4")
+    }
+    archives = iter(folder / f"packed-{number}.zarr" for number in range(10_000))
+
+    def read_all() -> None:
+        for at in range(0, len(files), 16):
+            read_files(files[at : at + 16], prepare, 0.5, "float16")
+
+    ways: dict[str, Callable[[], object]] = {"read and prepare alone": read_all}
+    for kind, layout in layouts.items():
+        ways[f"pack, {kind}"] = lambda layout=layout: pack(
+            files, next(archives), prepare, layout=layout, workers=1
+        )
+    read_all()
+    return {name: len(files) / taken for name, taken in seconds(ways, repeats).items()}
+
+
+def repeated(source: PackedArchive, n: int, folder: Path, kind: str) -> PackedArchive:
+    """An archive of `n` rows, each row of `source` again and again in another chunk."""
+    layout = Layout.sized(source.row_size, "float16", compression=kind)
+    store = ArchiveStore.create(folder, source.settings, layout)
+    rows, bits = source.read(np.arange(len(source)))
+    valid = np.unpackbits(bits, axis=1, count=source.row_size).astype(bool)
+    record = source.table.iloc[0].to_dict()
+    for first in range(0, n, layout.shard):
+        some = np.arange(first, min(n, first + layout.shard))
+        records = [record | {"file": f"{i}", "row": row} for row, i in enumerate(some)]
+        at = some % len(rows)
+        store.add(rows[at], valid[at], records)
+    store.finish(store.table(), [], {})
+    return PackedArchive(folder, threads=1)
+
+
+def mapped(path: Path, n: int) -> Iterator[torch.Tensor]:
+    """Shuffled batches of a memory-mapped .npy, without masks."""
+    rows = np.load(path, mmap_mode="r")
+    order = np.random.default_rng(0).permutation(len(rows))
+    for first in range(0, n // BATCH * BATCH, BATCH):
+        yield torch.from_numpy(rows[np.sort(order[first : first + BATCH])])
+
+
+def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[dict, dict]:
+    archives = {
+        kind: repeated(source, n, folder / f"{kind}.zarr", kind) for kind in ("zstd", "lz4")
+    }
+    everything = archives["zstd"].read(np.arange(n))[0]
+    np.save(folder / "rows.npy", everything)
+    size = everything.nbytes
+    stored = {
+        kind: size / sum(f.stat().st_size for f in (folder / f"{kind}.zarr/rows").rglob("*"))
+        for kind in archives
+    }
+    draw = Draw(np.arange(n), 0)
+    ways: dict[str, Callable[[], object]] = {
+        "np.memmap, row by row": lambda: [0 for _ in mapped(folder / "rows.npy", n)]
+    }
+    for kind, archive in archives.items():
+        batches = PackedBatches(archive, draw, BATCH, n // BATCH, window_mb=64)
+        ways[f"packed, {kind}"] = lambda batches=batches: [0 for _ in batches]
+    for way in ways.values():
+        way()
+    done = n // BATCH * BATCH
+    return {name: done / taken for name, taken in seconds(ways, repeats).items()}, stored
+
+
+def measure(model: str, files: list[Path], rows: int, folder: Path, repeats: int) -> dict:
+    settings = known_settings(model)
+    assert settings is not None
+    assert settings.prepare is not None
+    folder.mkdir()
+    packed = packing(files, settings.prepare, folder, repeats)
+    source = PackedArchive(folder / "packed-0.zarr")
+    read, stored = reading(source, rows, folder, repeats)
+    return {"row_size": source.row_size, "pack": packed, "read": read, "compressed": stored}
+
+
+def report(model: str, result: dict) -> None:
+    row_mb = 2 * result["row_size"] / 1e6
+    print(f"\n{model}: rows of {result['row_size']} float16, {row_mb * 1e3:.0f} kB each")
+    for what in ("pack", "read"):
+        base = next(iter(result[what].values()))
+        for name, rate in result[what].items():
+            line = f"{name:26}{rate:10.1f} spectra/s{rate * row_mb:9.1f} MB/s of rows"
+            print(f"{line}{rate / base:8.2f}x")
+    for kind, ratio in result["compressed"].items():
+        print(f"{kind}: {ratio:.2f} times smaller than the rows")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=100)
+    parser.add_argument("--rows", type=int, default=4000, help="of 20,800 values; fewer if longer")
+    parser.add_argument("--models", default="harps-sim,astro-machines")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    results = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [folder / file_name(index, "s1d") for index in range(options.files)]
+        for (spectrum, _), file in zip(simulate(options.files), files, strict=True):
+            write_spectrum(spectrum, file, "s1d")
+        for model in options.models.split(","):
+            settings = known_settings(model)
+            assert settings is not None
+            assert settings.prepare is not None
+            rows = max(options.rows * 20_800 // settings.prepare.row_size, 2 * BATCH)
+            results[model] = measure(model, files, rows, folder / model, options.repeats)
+            report(model, results[model])
+    if options.json:
+        machine = {"cpu": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
+        versions = {"zarr": zarr.__version__, "torch": torch.__version__, "numpy": np.__version__}
+        text = json.dumps({"machine": machine, "versions": versions} | results, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
