@@ -161,6 +161,20 @@ def _check_row_order(
         )
 
 
+def warn_of_order(latents: pd.Index | None, labels: pd.Index, sources: tuple[str, str]) -> None:
+    """Warn where tables taken row by row have indexes of the same values in another order."""
+    if latents is None or len(latents) != len(labels) or latents.equals(labels):
+        return
+    if set(latents) == set(labels):
+        warnings.warn(
+            f"{sources[0]} and {sources[1]} are taken row by row, though their indexes have the "
+            "same values in another order; to match them make the index a column id of both, else "
+            "reset_index(drop=True)",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+
+
 def _warn_of_unused_ids(
     table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]
 ) -> None:

@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from latentscope.atomic import atomic_path
 from latentscope.errors import TableError
-from latentscope.joining import match_rows
+from latentscope.joining import match_rows, warn_of_order
 from latentscope.tables import (
     STAR_COLUMNS,
     Contents,
     is_id_column,
     numbered_columns,
+    numeric_matrix,
     read_contents,
     read_json,
     tidy,
@@ -46,6 +47,8 @@ class Latents:
         Where the values come from: model, weights, preparation, version, command.
     source : str
         What messages call these latents; the file's path where they were read from one.
+    index : Index of n values, optional
+        Of the DataFrame that they come from.
 
     Raises
     ------
@@ -58,16 +61,19 @@ class Latents:
     logvar: NDArray[np.floating[Any]] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     source: str = "latents"
+    index: pd.Index | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", _matrix(self.values, self.source))
+        object.__setattr__(self, "values", numeric_matrix(self.values, self.source))
         if self.table is not None and len(self.table) != len(self):
             raise TableError(
                 f"{self.source}: {len(self)} rows of latents, but {len(self.table)} rows in their "
                 "sidecar table; wanted one row each: encode again, or remove the sidecar"
             )
         if self.logvar is not None:
-            object.__setattr__(self, "logvar", _matrix(self.logvar, f"{self.source} (logvar)"))
+            object.__setattr__(
+                self, "logvar", numeric_matrix(self.logvar, f"{self.source} (logvar)")
+            )
             if self.logvar.shape != self.values.shape:
                 raise TableError(
                     f"{self.source}: logvar has shape {self.logvar.shape}, the latents "
@@ -114,20 +120,6 @@ class Latents:
         return self.table[name].to_numpy(dtype=object)
 
 
-def _matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
-    array = np.asarray(values)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise TableError(
-            f"{source}: has shape {array.shape}; wanted (n, d), one row a spectrum"
-            + (": reshape(-1, 1) makes one dimension of it" if array.ndim == 1 else "")
-        )
-    if array.dtype.kind in "iub":
-        return array.astype(np.float64)
-    if array.dtype.kind != "f":
-        raise TableError(f"{source}: holds {array.dtype}; wanted numbers")
-    return array
-
-
 def read_latents(source: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]) -> Latents:
     """Read latents from wherever they are.
 
@@ -153,7 +145,8 @@ def read_latents(source: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[
     if isinstance(source, Latents):
         return source
     if isinstance(source, pd.DataFrame):
-        return _from_contents(Contents(frame=tidy(source, "latents")), "latents")
+        found = _from_contents(Contents(frame=tidy(source, "latents")), "latents")
+        return replace(found, index=source.index)
     if not isinstance(source, str | os.PathLike):
         return Latents(np.asarray(source))
     path = Path(source)
@@ -269,7 +262,7 @@ def read_labels(source: ArrayLike | pd.DataFrame | str | os.PathLike[str]) -> pd
     Returns
     -------
     DataFrame
-        With `attrs["source"]`, what messages call it.
+        With `attrs["source"]`, what messages call it, and the index of a DataFrame.
 
     Raises
     ------
@@ -278,6 +271,8 @@ def read_labels(source: ArrayLike | pd.DataFrame | str | os.PathLike[str]) -> pd
     """
     if isinstance(source, pd.DataFrame):
         frame, name = tidy(source, "labels"), "labels"
+        # Without its name, which is a column now.
+        frame.index = source.index.set_names([None] * source.index.nlevels)
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         frame = _label_frame(read_contents(Path(source)), name)
@@ -331,8 +326,8 @@ def align(
     Warns
     -----
     LatentscopeWarning
-        If some rows have no label, or ids on both sides have nothing in common and the tables are
-        taken row by row.
+        If some rows have no label, or the tables are taken row by row though ids on both sides
+        have nothing in common, or though their indexes have the same values in another order.
 
     Raises
     ------
@@ -343,6 +338,7 @@ def align(
     source = str(labels.attrs.get("source", "labels"))
     rows = match_rows(latents.table, labels, len(latents), join, (latents.source, source))
     if rows is None:
+        warn_of_order(latents.index, labels.index, (latents.source, source))
         return latents, labels.reset_index(drop=True)
     joined = labels.reset_index(drop=True).reindex(rows.where(rows >= 0))
     joined = joined.reset_index(drop=True).infer_objects()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from latentscope.errors import LatentscopeWarning, TableError
 
@@ -83,7 +86,8 @@ def file_id(name: str) -> str:
 def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return a copy with text column names, a plain index, and empty or "nan" text as missing.
 
-    A named index becomes a column, so that tables indexed by id keep it.
+    A named index becomes a column, so that tables indexed by id keep it. Decimals become floats,
+    but for those that are ids, which may have more digits.
 
     Raises
     ------
@@ -110,6 +114,8 @@ def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
     values = [_plain_text(value) for value in column]
     if any(isinstance(value, (list, tuple, dict, np.ndarray)) for value in values):
         raise TableError(f"{source}: column {name} holds arrays; wanted one value a row")
+    if not is_id_column(name):
+        values = [float(value) if isinstance(value, Decimal) else value for value in values]
     return pd.Series(values, index=column.index, dtype=object).infer_objects()
 
 
@@ -120,6 +126,21 @@ def _plain_text(value: Any) -> Any:
         value = value.strip()
         return np.nan if value.lower() in _MISSING_TEXT else value
     return np.nan if value is None or value is pd.NA else value
+
+
+def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
+    """Return values as a float array (n, d); TableError says of `source` why they are not one."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise TableError(
+            f"{source}: has shape {array.shape}; wanted (n, d), one row a spectrum"
+            + (": reshape(-1, 1) makes one dimension of it" if array.ndim == 1 else "")
+        )
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise TableError(f"{source}: holds {array.dtype}; wanted numbers")
+    return array
 
 
 def read_contents(path: Path) -> Contents:
@@ -160,16 +181,50 @@ def read_contents(path: Path) -> Contents:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive.
 
-    A nameless first column that only counts the rows, as pandas writes its index, is left out.
+    A nameless first column that only counts the rows, as pandas writes its index, is left out, and
+    so is an empty field after the last column.
+
+    Raises
+    ------
+    TableError
+        If a row has more fields than the header, or columns are not separated by commas.
     """
-    header = pd.read_csv(path, nrows=0)
-    text = {name: str for name in header.columns if is_id_column(str(name).strip())}
-    text |= {name: str for name in header.columns if str(name).strip().lower() in STAR_COLUMNS}
-    frame = pd.read_csv(path, dtype=text, low_memory=False, skipinitialspace=True)
+    header = [str(name) for name in pd.read_csv(path, nrows=0, skipinitialspace=True).columns]
+    separator = next((mark for mark in ";\t" if mark in header[0]), None)
+    if len(header) == 1 and separator:
+        raise TableError(f"{path}: separated by {separator!r}? wanted commas")
+    _check_widths(path)
+    text = {
+        name: str
+        for name in header
+        if is_id_column(name.strip()) or name.strip().lower() in STAR_COLUMNS
+    }
+    # Without these two, pandas takes the first column of rows that end in a comma for an index.
+    frame = pd.read_csv(
+        path,
+        dtype=text,
+        low_memory=False,
+        skipinitialspace=True,
+        index_col=False,
+        usecols=range(len(header)),
+    )
     first = str(frame.columns[0])
     if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
         return frame.drop(columns=first)
     return frame
+
+
+def _check_widths(path: Path) -> None:
+    packed = path.name.lower().endswith(".gz")
+    with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        width = 0
+        for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+            width = width or (len(row) if any(field.strip() for field in row) else 0)
+            if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
+                raise TableError(
+                    f"{path}: row {number} has {len(row)} fields, the header {width}; wanted a "
+                    "name for each column, and quotes around text that holds a comma"
+                )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from latentscope.errors import LatentscopeWarning
-from latentscope.latents import Latents, align, read_labels
+from latentscope.latents import Latents, align, read_labels, read_latents
 
 IDS = ["f0", "f1", "f2"]
 
@@ -51,4 +51,30 @@ def test_row_order_beside_names_that_look_like_ids_is_told():
 )
 def test_nothing_is_said_without_ids_on_either_side(labels, sidecar, recwarn):
     joined(pd.DataFrame(labels | {"v": [0, 1, 2]}), sidecar=pd.DataFrame(sidecar))
+    assert not recwarn
+
+
+@pytest.mark.parametrize("name", [None, "spectrum"])
+def test_indexes_in_another_order_are_told(name):
+    latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(IDS, name=name))
+    labels = pd.DataFrame({"v": [2, 0, 1]}, index=pd.Index(["f2", "f0", "f1"], name=name))
+    with pytest.warns(LatentscopeWarning, match="indexes have the same values in another order"):
+        _, found = align(read_latents(latents), read_labels(labels))
+    assert list(found["v"]) == [2, 0, 1]
+    assert list(found.index) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("index", [IDS, ["a", "b", "c"], pd.CategoricalIndex(["f2", "a", "b"])])
+def test_indexes_in_the_same_order_or_of_other_rows_are_not_told(index, recwarn):
+    latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}, index=IDS))
+    align(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]}, index=index)))
+    align(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]})))
+    assert not recwarn
+
+
+def test_indexes_named_id_are_joined_on(recwarn):
+    latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(IDS, name="id"))
+    labels = read_labels(pd.DataFrame({"id": ["f2", "f0", "f1"], "v": [2, 0, 1]}).set_index("id"))
+    assert list(align(read_latents(latents), labels)[1]["v"]) == [0, 1, 2]
+    assert list(labels.sort_values("id")["v"]) == [0, 1, 2]
     assert not recwarn

@@ -1,13 +1,15 @@
 """Names of columns and files: what numbers a dimension, what an id is, what a reader lacks."""
 
+import gzip
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.latents import read_latents
+from latentscope.latents import read_labels, read_latents
 from latentscope.tables import file_id
 
 
@@ -54,3 +56,45 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(TableError, match="needs the package pyarrow: pip install pyarrow"):
         read_latents(tmp_path / "z.parquet")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["007,1,2,\n8,4,5,\n", "007,1,2,\n8,4,5\n", "007,1,2\n8,4,5,\n", '007, 1, "2", \n\n8,4,5\n'],
+)
+def test_a_comma_at_the_end_of_rows_shifts_nothing(tmp_path, rows):
+    (tmp_path / "l.csv").write_text("id,teff,logg\n" + rows)
+    frame = read_labels(tmp_path / "l.csv")
+    assert frame.to_dict("list") == {"id": ["007", "8"], "teff": [1, 4], "logg": [2, 5]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("1,2,3,4\n", "row 2 has 4 fields, the header 3"),
+        ("1,2,3,\n4,5,6,7\n", "row 3 has 4 fields, the header 3"),
+        ("1,2,3\n4,5,6,,\n", "row 3 has 5 fields, the header 3"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_more_fields_than_names_are_an_error(tmp_path, rows, said, packed):
+    path = tmp_path / ("l.csv.gz" if packed else "l.csv")
+    text = ("id,teff,logg\n" + rows).encode()
+    path.write_bytes(gzip.compress(text) if packed else text)
+    with pytest.raises(TableError, match=rf"l\.csv.*: {said}"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_other_separators_than_commas_are_told(tmp_path, mark):
+    (tmp_path / "l.csv").write_text(f"id{mark}teff\n1{mark}5500,5\n")
+    with pytest.raises(TableError, match=r"l\.csv: separated by '.*'\? wanted commas"):
+        read_labels(tmp_path / "l.csv")
+
+
+def test_decimals_are_numbers_but_in_ids():
+    values = [Decimal("1.5"), None, Decimal("2")]
+    frame = read_labels(pd.DataFrame({"v": values, "id": [Decimal(10**17 + i) for i in range(3)]}))
+    assert frame["v"].dtype == np.float64
+    np.testing.assert_array_equal(frame["v"], [1.5, np.nan, 2])
+    assert [str(name) for name in frame["id"]] == [str(10**17 + i) for i in range(3)]

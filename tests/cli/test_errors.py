@@ -58,7 +58,7 @@ FAILURES = [
     ((*MI, "labels.csv", "--labels", "mass"), 2, "no label mass"),
     ((*MI, "labels.csv", "--estimator", "magic"), 2, "wanted one of auto"),
     ((*MI, "labels.csv", "--neighbors", "4000"), 1, "neighbors"),
-    ((*MI, "labels.csv", "--groups", "planet"), 1, "planet"),
+    ((*MI, "labels.csv", "--groups", "planet"), 2, "planet"),
     ((*MI, "labels.csv", "--join", "planet"), 1, "planet"),
     (("encode", "nosuch*.fits", "-m", "MODEL"), 1, "nosuch*.fits: matches no file"),
     (("encode", "empty", "-m", "MODEL"), 1, "no FITS file"),

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 
@@ -36,8 +36,10 @@ def groups_of(
 
     Raises
     ------
+    ChoiceError
+        If there is no such column.
     EstimatorError
-        If there is no such column, or no row with latents has a name.
+        If no row with latents has a name.
 
     Warns
     -----
@@ -58,7 +60,7 @@ def _named(name: str, latents: Latents, frame: pd.DataFrame) -> NDArray[np.objec
     tables = [table for table in (latents.table, frame) if table is not None]
     if not any(name in table for table in tables):
         sidecar = [] if latents.table is None else list(latents.table.columns)
-        raise EstimatorError(
+        raise ChoiceError(
             f"groups: no column {name!r}; the latents' table has {', '.join(sidecar) or 'none'}, "
             f"the labels have {', '.join(frame.columns)}"
         )

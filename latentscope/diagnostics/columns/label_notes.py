@@ -21,7 +21,9 @@ class SeenLabel:
     name : str
     rows : int
         Rows with the label and finite latents.
-    tied, clipped : int
+    tied : int
+        How many of these rows share their value with another.
+    clipped : int
         Number of values.
     classes : int
         0 of a continuous label.
@@ -50,7 +52,16 @@ def seen(column: Column, ok: NDArray[np.bool_]) -> SeenLabel:
         share = np.bincount(column.codes[keep]) / max(rows, 1)
         share = share[share > 0]
         entropy = float(-(share * np.log(share)).sum())
-    return SeenLabel(column.name, rows, column.tied, column.clipped, column.classes, entropy)
+    tied = _tied(column, keep)
+    return SeenLabel(column.name, rows, tied, column.clipped, column.classes, entropy)
+
+
+def _tied(column: Column, keep: NDArray[np.bool_]) -> int:
+    if column.values is None or not column.tied:
+        return 0
+    ascending = column.values[column.order[keep[column.order]]]
+    same = np.concatenate(([False], ascending[1:] == ascending[:-1], [False]))
+    return int(np.count_nonzero(same[1:] | same[:-1])) if len(ascending) else 0
 
 
 def notes_of(labels: Sequence[SeenLabel], clip_sigma: float | None) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.mutual_information import mi_matrix
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents
 
 N = 300
@@ -50,6 +50,11 @@ def test_no_name_at_all_is_an_error(values):
         mi_matrix(Latents(values, sidecar), labels, groups="star")
     with pytest.raises(EstimatorError, match="array names none"):
         mi_matrix(values, labels[["v"]], groups=[None] * N)
+
+
+def test_a_column_that_is_not_there_is_a_wrong_choice(values):
+    with pytest.raises(ChoiceError, match=r"groups: no column 'nosuch'.*the labels have v"):
+        groups_of("nosuch", Latents(values), pd.DataFrame({"v": range(N)}))
 
 
 def test_rows_without_a_name_are_counted_but_for_failed_ones(values):
