@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -25,6 +26,9 @@ P = ParamSpec("P")
 
 _HEXBIN_ABOVE = 5000
 _MOST_DIMS = 16
+_LONGEST_NAME = 30
+# Names come from users: a dollar in one is a dollar, not the start of a formula.
+_LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 _INK, _QUIET, _STRONG, _OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -57,12 +61,13 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
     """Write the figure that holds `ax` as its suffix says (.png, .pdf, .svg), whole or not at all.
 
-    The figure is closed.
+    All that is drawn is inside the picture, even where it reaches beyond the figure. The figure is
+    closed.
     """
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
 
@@ -167,6 +172,7 @@ def plot_pairwise(
 
 def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Axes:
     rows, columns = shown.shape
+    own = ax is None
     ax = _axes(ax, (max(4.2, 1.9 + 0.5 * columns), max(2.2, 1.3 + 0.34 * rows)))
     values = shown.to_numpy(dtype=np.float64)
     largest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
@@ -175,8 +181,10 @@ def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Ax
     image = ax.imshow(values, cmap="cividis", norm=norm, aspect="auto")
     _write_cells(ax, values, q_values.to_numpy(dtype=np.float64), norm)
     ax.set_xticks(range(columns), [str(dim) for dim in shown.columns])
-    ax.set_yticks(range(rows), [str(label) for label in shown.index])
+    ax.set_yticks(range(rows), _short_names(map(str, shown.index)), **_LITERAL)
     ax.tick_params(length=0)
+    if own:
+        _make_room(ax, 1.3 + 0.5 * columns)
     for spine in ax.spines.values():
         spine.set_visible(False)
     figure = ax.get_figure()
@@ -185,6 +193,29 @@ def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Ax
     bar.outline.set_visible(False)
     bar.set_label(f"nats (bold, framed: q < {SIGNIFICANT:g})")
     return ax
+
+
+def _short_names(names: Iterable[str]) -> list[str]:
+    """Cut long names in the middle, but not those that would then look the same."""
+    names = list(names)
+    short = [_short_name(name) for name in names]
+    times = Counter(short)
+    return [cut if times[cut] == 1 else name for name, cut in zip(names, short, strict=True)]
+
+
+def _short_name(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        return name
+    head = _LONGEST_NAME // 2
+    return f"{name[:head]}\N{HORIZONTAL ELLIPSIS}{name[1 + head - _LONGEST_NAME :]}"
+
+
+def _make_room(ax: Axes, inches: float) -> None:
+    """Widen the figure to hold the names of the rows beside `inches` of everything else."""
+    figure = ax.get_figure()
+    assert isinstance(figure, Figure)
+    names = max((label.get_window_extent().width for label in ax.get_yticklabels()), default=0.0)
+    figure.set_figwidth(max(figure.get_figwidth(), inches + names / figure.dpi))
 
 
 def _heatmap_title(what: str, shown: int, dims: int) -> str:
@@ -276,8 +307,9 @@ def plot_dim_against_label(
             there, value, "o-", color=_OVERLAY, markersize=4, linewidth=1.8, zorder=4,
             markeredgecolor="white", markeredgewidth=0.6, label=track_name,
         )  # fmt: skip
-        ax.legend(loc="best", fontsize=8)
-    ax.set_xlabel(name)
+        for text in ax.legend(loc="best", fontsize=8).get_texts():
+            text.set(**_LITERAL)
+    ax.set_xlabel(name, **_LITERAL)
     ax.set_ylabel("latent dimension" + ("" if dim is None else f" {dim}"))
     ax.set_title(_relation(truth, z, mi))
     return ax

@@ -148,6 +148,80 @@ def pairwise_result(dims, strong):
     return PairwiseResult(table, {})
 
 
+LONG = "equivalent_width_of_the_sodium_doublet_after_telluric_correction_mA"
+ODD = ["a$_{b$", "$x$", r"cost \$ and $"]
+
+
+def named_result(names, dims=7):
+    rows = [(name, dim, 0.1, 0.5) for name in names for dim in range(dims)]
+    return MIResult(pd.DataFrame(rows, columns=["label", "dim", "mi_nats", "q_value"]), {})
+
+
+def names_of_rows(ax):
+    return [tick.get_text() for tick in ax.get_yticklabels()]
+
+
+def test_long_names_are_cut_in_the_middle_and_stay_apart():
+    (name,) = names_of_rows(plot_mi(named_result([LONG])))
+    assert name == "equivalent_widt…_correction_mA"
+    assert names_of_rows(plot_mi(named_result(["x" * 30]))) == ["x" * 30]
+    alike = sorted([LONG, LONG.replace("sodium", "calcium"), "W" * 31])
+    assert names_of_rows(plot_mi(named_result(alike))) == ["W" * 15 + "…" + "W" * 14, *alike[1:]]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot_mi(named_result([LONG, "Teff"])),
+        lambda: plot_mi(named_result([LONG, LONG.replace("sodium", "helium")])),
+        lambda: plot_mi(named_result(["W" * 80], dims=1)),
+        lambda: plot_pairwise(pairwise_result(7, [(0, 2, 0.83)])),
+    ],
+)
+def test_names_of_rows_are_inside_a_figure_that_has_room_for_cells(draw):
+    ax = draw()
+    figure = ax.get_figure()
+    figure.canvas.draw()
+    assert all(tick.get_window_extent().x0 >= 0 for tick in ax.get_yticklabels())
+    assert ax.get_window_extent().width / figure.dpi > 0.3 * ax.get_xlim()[1]
+
+
+def ink_at_the_edge(path):
+    picture = plt.imread(path)[:, :, :3]
+    edges = picture[0], picture[-1], picture[:, 0], picture[:, -1]
+    return any((edge < 1).any() for edge in edges)
+
+
+def test_what_reaches_beyond_the_figure_is_saved_too(tmp_path):
+    plain = plt.subplots(figsize=(3, 2))[1]
+    plot_mi(named_result([LONG, LONG.replace("sodium", "helium")]), plain)
+    save_figure(plain, tmp_path / "given.png")
+    assert not ink_at_the_edge(tmp_path / "given.png")
+    save_figure(
+        plot_dim_against_label(np.arange(9.0), np.arange(9.0), name=LONG * 2), tmp_path / "dim.png"
+    )
+    assert not ink_at_the_edge(tmp_path / "dim.png")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_are_never_formulas(tmp_path, name):
+    ax = plot_mi(named_result([name, name + LONG]))
+    assert names_of_rows(ax)[0] == name
+    assert not any(tick.get_parse_math() for tick in ax.get_yticklabels())
+    save_figure(ax, tmp_path / "mi.png")
+    track = (np.arange(3.0), np.arange(3.0))
+    ax = plot_dim_against_label(
+        np.arange(9.0), np.arange(9.0), name=name, track=track, track_name=name
+    )
+    (legend,) = ax.get_legend().get_texts()
+    assert ax.get_xlabel() == legend.get_text() == name
+    assert not ax.xaxis.label.get_parse_math()
+    assert not legend.get_parse_math()
+    save_figure(ax, tmp_path / "dim.svg")
+    assert (tmp_path / "mi.png").exists()
+    assert (tmp_path / "dim.svg").exists()
+
+
 def test_dimensions_against_one_another():
     ax = plot_pairwise(pairwise_result(3, [(0, 2, 0.83)]))
     cells = {text.get_position(): text for text in ax.texts}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _STRONGEST = 15
 _PICTURES = (".png", ".pdf", ".svg")
+# Written out, since the module that knows them is slow to import.
+_ESTIMATORS = "auto, copula, ksg, ross, plugin, mixture, histogram, gmm, npeet"
 
 Table = Annotated[
     Path | None,
@@ -95,9 +97,7 @@ def mi(
     only: Annotated[
         str | None, typer.Option("--labels", help="Only these columns: a,b. Default: all.")
     ] = None,
-    estimator: Annotated[
-        str, typer.Option("--estimator", help="auto, or the name of one, such as copula, ksg, gmm.")
-    ] = "auto",
+    estimator: Annotated[str, typer.Option("--estimator", help=f"One of {_ESTIMATORS}.")] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
     ] = 3,
@@ -139,15 +139,15 @@ def mi(
             progress=advance,
         )
     _write_table(output, result.table, result.provenance)
-    if plot is not None:
-        from latentscope.plots import plot_mi, save_figure
-
-        save_figure(plot_mi(result), plot)
     for line in _relations(result, written=output is not None):
         out.say(line)
     for note in result.notes:
         out.say(note)
     out.result({"notes": result.notes, "table": result.table.to_dict("records")})
+    if plot is not None:
+        from latentscope.plots import plot_mi, save_figure
+
+        save_figure(plot_mi(result), plot)
 
 
 def _dims(text: str) -> Any:

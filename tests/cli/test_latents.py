@@ -1,6 +1,7 @@
 """mad and mi on latents whose meaning is known."""
 
 import json
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -64,6 +65,42 @@ def test_mi_as_json_is_alone_on_stdout_and_takes_lists(process, here):
     assert ended.code == 0
     assert [(row["label"], row["dim"]) for row in ended.json["table"]] == [("Teff", 1), ("Teff", 2)]
     assert {row["estimator"] for row in ended.json["table"]} == {"ksg"}
+
+
+def test_names_that_look_like_formulas_are_drawn(command, here):
+    pytest.importorskip("matplotlib").use("Agg")
+    table = pd.read_csv(here / LABELS).rename(columns={"radvel": "a$_{b$"})
+    table.to_csv(here / "odd.csv", index=False)
+    ended = command("mi", LATENTS, "odd.csv", "--dims", "0", "--plot", "mi.png")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("dim 0: a$_{b$ 2.")
+    assert (here / "mi.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_picture_that_fails_costs_no_words(command, here, monkeypatch, as_json):
+    pytest.importorskip("matplotlib").use("Agg")
+
+    def broken(result):
+        raise OSError("no ink")
+
+    monkeypatch.setattr("latentscope.plots.plot_mi", broken)
+    flags = ["--json"] if as_json else []
+    ended = command("mi", LATENTS, LABELS, "--dims", "0", "--plot", "mi.png", *flags)
+    assert ended.code == 1
+    assert "no ink" in ended.err
+    words = ended.err if as_json else ended.out
+    assert "dim 0: radvel 2." in words
+    assert "pairs are significant" in words
+    assert not as_json or len(ended.json["table"]) == 2
+
+
+def test_help_names_every_estimator(command):
+    from latentscope.diagnostics.mutual_information import Estimator
+
+    assert ", ".join(get_args(Estimator)) in " ".join(
+        command("mi", "--help").out.replace("│", " ").split()
+    )
 
 
 def test_mi_of_informative_dimensions_only(command, here):
