@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.columns.column import Column
+from latentscope.diagnostics.columns.column import Column, is_text
 from latentscope.diagnostics.columns.dims import Dims, choose_dims, dim_reader
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.label_columns import check_known, choose_labels, read_label
@@ -114,6 +114,8 @@ def mi_matrix(
     grouping = groups_of(groups, read, frame)
     check_known(frame, discrete or ())
     names, notes = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
+    if columns is None and kinds_of(estimator)[1] is False:
+        names, notes = _of_numbers(frame, names, notes, estimator)
     source = _Labels(frame, names, settings, clip_sigma, frozenset(discrete or ()))
     found = source.seen(read.ok, kept=columns_kept(len(read)))
     found, few = _with_rows(found, settings.neighbors, strict=columns is not None)
@@ -191,6 +193,20 @@ class _Labels:
             clip_sigma=self.clip_sigma,
             seed=self.settings.seed,
         )
+
+
+def _of_numbers(
+    frame: pd.DataFrame, names: list[str], notes: list[str], estimator: str
+) -> tuple[list[str], list[str]]:
+    """Leave out labels of text, which an estimator asked for does not take."""
+    text = [name for name in names if is_text(frame[name])]
+    numbers = [name for name in names if name not in text]
+    if not numbers:
+        raise EstimatorError(
+            f"no label holds numbers, which {estimator} wants; another estimator, such as auto, "
+            "takes text too"
+        )
+    return numbers, [*notes, *(f"{name}: left out, text, not for {estimator}" for name in text)]
 
 
 def _with_rows(

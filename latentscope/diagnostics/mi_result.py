@@ -18,8 +18,40 @@ SIGNIFICANT = 0.05
 _DECIMALS = (2, 4)
 
 
+class _Sentences:
+    """What tables of pairs have in common."""
+
+    table: pd.DataFrame
+
+    @property
+    def significant(self) -> pd.DataFrame:
+        """Rows of the table with q below 0.05, strongest first."""
+        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
+
+    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
+        """Return the strongest pairs as lines a person can read.
+
+        Such as "dim 3: radvel 4.10 +- 0.02 nats, p < 0.001, n = 4,090", or "dims 3 and 7: ...".
+
+        Parameters
+        ----------
+        count : int
+            Lines at most.
+        significant : bool
+            Whether only pairs with q below 0.05 count.
+        """
+        rows = self.significant if significant else _strongest(self.table)
+        return [
+            f"{self._pair_text(row)} {_value_text(row)}"
+            for row in rows.head(count).to_dict("records")
+        ]
+
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False)
-class MIResult:
+class MIResult(_Sentences):
     """Mutual information of latent dimensions with labels, in nats.
 
     Parameters
@@ -101,28 +133,8 @@ class MIResult:
         rows = known.groupby("label", sort=False)["mi_nats"].idxmax()
         return self.table.loc[rows].sort_values("mi_nats", ascending=False)
 
-    @property
-    def significant(self) -> pd.DataFrame:
-        """Rows of the table with q below 0.05, strongest first."""
-        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
-
-    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
-        """Return the strongest pairs as lines a person can read.
-
-        Such as "dim 3: radvel 4.10 +- 0.02 nats, p < 0.001, n = 4,090".
-
-        Parameters
-        ----------
-        count : int
-            Lines at most.
-        significant : bool
-            Whether only pairs with q below 0.05 count.
-        """
-        rows = self.significant if significant else _strongest(self.table)
-        return [
-            f"dim {row['dim']}: {row['label']} {_value_text(row)}"
-            for row in rows.head(count).to_dict("records")
-        ]
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        return f"dim {row['dim']}: {row['label']}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the matrix as a heatmap (`latentscope.plot_mi`), on `ax` or a new figure."""
@@ -133,7 +145,7 @@ class MIResult:
 
 
 @dataclass(frozen=True, eq=False)
-class PairwiseResult:
+class PairwiseResult(_Sentences):
     """Mutual information of latent dimensions with one another, in nats.
 
     Parameters
@@ -167,28 +179,8 @@ class PairwiseResult:
         filled = above.fillna(above.T)
         return filled.rename_axis(index="dim", columns="dim")
 
-    @property
-    def significant(self) -> pd.DataFrame:
-        """Rows of the table with q below 0.05, strongest first."""
-        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
-
-    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
-        """Return the strongest pairs as lines a person can read.
-
-        Such as "dims 3 and 7: 0.41 +- 0.02 nats, p < 0.001, n = 4,090".
-
-        Parameters
-        ----------
-        count : int
-            Lines at most.
-        significant : bool
-            Whether only pairs with q below 0.05 count.
-        """
-        rows = self.significant if significant else _strongest(self.table)
-        return [
-            f"dims {row['dim_x']} and {row['dim_y']}: {_value_text(row)}"
-            for row in rows.head(count).to_dict("records")
-        ]
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        return f"dims {row['dim_x']} and {row['dim_y']}:"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the matrix as a heatmap (`latentscope.plot_pairwise`), on `ax` or a new figure."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns.column import TIED_SHARE, Column, Part
+from latentscope.diagnostics.columns.column import TIED_SHARE, Column, Part, own_rng
 from latentscope.diagnostics.columns.groups import Groups
 from latentscope.diagnostics.estimators.choice import (
     PLUGIN,
@@ -114,7 +114,7 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
         As `measure` does.
     """
     pair = _pair(x, y, settings)
-    few = _too_few(pair, len(pair.x), None, settings)
+    few = _too_few(pair, len(pair.x), None, settings) or _unrepeated(pair, len(pair.x), None)
     if few:
         raise EstimatorError(few)
     tied = [column.name for column in (x, y) if column.tied > TIED_SHARE * column.valid.sum()]
@@ -165,7 +165,7 @@ def measure(
     n, keep = len(pair.x), pair.x.keep
     n_groups = n if groups is None else groups.count(keep)
     name = pair.method.name
-    few = _too_few(pair, n_groups, groups, settings)
+    few = _too_few(pair, n_groups, groups, settings) or _unrepeated(pair, n_groups, groups)
     if few and strict:
         raise EstimatorError(few)
     if few:
@@ -173,10 +173,15 @@ def measure(
     if pair.constant:
         why = f"constant: {' and '.join(pair.constant)}"
         return PairResult(0.0, 0.0, np.nan, n, n_groups, name, why)
-    if groups is None or n_groups == n:
-        values, how = _of_rows(pair, settings)
-    else:
-        values, how = _of_groups(pair, groups, settings)
+    try:
+        if groups is None or n_groups == n:
+            values, how = _of_rows(pair, settings)
+        else:
+            values, how = _of_groups(pair, groups, settings)
+    except EstimatorError as error:
+        if strict:
+            raise EstimatorError(f"{x.name} and {y.name}: {error}") from error
+        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, str(error))
     return PairResult(*values, n, n_groups, name, f"{pair.reason}; {how}" if how else pair.reason)
 
 
@@ -205,11 +210,23 @@ def _measured(pair: _Pair, x: Part, y: Part, settings: Settings) -> Measured:
 def _too_few(pair: _Pair, count: int, groups: Groups | None, settings: Settings) -> str:
     if count > settings.neighbors:
         return ""
+    shared = pair.x.column.discrete != pair.y.column.discrete
     return (
         f"{pair.x.column.name} and {pair.y.column.name}: {count} "
-        f"{'rows' if groups is None else 'groups'} have both; wanted more than "
+        f"{'rows' if groups is None else 'groups'} have both"
+        f"{' and share their class with another' if shared else ''}; wanted more than "
         f"neighbors={settings.neighbors}"
     )
+
+
+def _unrepeated(pair: _Pair, count: int, groups: Groups | None) -> str:
+    """Say which column has a class for every row, or star, so that nothing repeats in any."""
+    for part in (pair.x, pair.y):
+        classes = int(part.codes.max(initial=-1)) + 1 if part.column.discrete else 0
+        if classes >= count:
+            each = "row" if groups is None else "group"
+            return f"{part.column.name} has a class for every {each}; wanted several in a class"
+    return ""
 
 
 def _without_single(classes: Column, keep: Rows) -> Rows:
@@ -245,7 +262,7 @@ def _null(pair: _Pair, x: Part, y: Part, settings: Settings) -> Null:
 def _of_groups(
     pair: _Pair, groups: Groups, settings: Settings
 ) -> tuple[tuple[float, float, float], str]:
-    rng = np.random.default_rng(settings.seed)
+    rng = own_rng(settings.seed, 2)
     draws = groups.draws(pair.x.keep, settings.draws, rng)
     drawn = [_drawn(pair, rows) for rows in draws.rows]
     x, y = drawn[0]

@@ -205,7 +205,7 @@ def test_estimators_can_be_forced(known):
         "copula"
     }
     with pytest.raises(EstimatorError, match=r"kind: holds .* not numbers.*--estimator auto"):
-        mi_matrix(latents, labels, estimator="ksg")
+        mi_matrix(latents, labels, columns=["kind"], estimator="ksg")
     number = labels.assign(kind=(labels["kind"] == "giant").astype(int))
     assert set(mi_matrix(latents, number, columns=["kind"], dims=[1]).table["estimator"]) == {
         "ross"

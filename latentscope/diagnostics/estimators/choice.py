@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns.column import Column, Discrete, Part
+from latentscope.diagnostics.columns.column import Column, Discrete, Part, own_rng
 from latentscope.diagnostics.estimators.histogram import histogram_terms
 from latentscope.diagnostics.estimators.ksg import ksg_shuffled, ksg_terms
 from latentscope.diagnostics.estimators.mixture import mixture_terms
@@ -78,7 +78,7 @@ class Method:
 @lru_cache(maxsize=8)
 def margin(n: int, side: int) -> Floats:
     """Return n ascending ranks, one uniform draw in each cell; side 0 and 1 are independent."""
-    rng = np.random.default_rng([n, side])
+    rng = own_rng(n, side, 4)
     ascending: Floats = (np.arange(n) + rng.random(n)) / n
     ascending.setflags(write=False)
     return ascending

@@ -25,6 +25,7 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from latentscope.diagnostics.columns.column import own_rng
 from latentscope.diagnostics.columns.samples import check_lengths, paired_rows, rows_of
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
@@ -158,7 +159,7 @@ def gmm(
     parts, split = _parts(x, y, discrete)
     if not parts:
         return GMMResult(0.0, 0.0, 1)
-    rng = np.random.default_rng(seed)
+    rng = own_rng(seed, 3)
     for name, rows in parts.items():
         _check_rows(name, len(rows), components, folds)
     counts = [

@@ -19,7 +19,8 @@ from latentscope.diagnostics.estimators.extrapolation import NEIGHBORS, extrapol
 from latentscope.diagnostics.estimators.ksg import ksg_terms_of
 
 _STRONG = 0.1
-_ROWS = (256, 20_000)
+_VERY_STRONG = 5.0
+_ROWS = (64, 20_000)
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def measured(
         k.
     least : int or None
         None takes the estimate as it is. Else a relation above 0.1 nats by ranks is refined: with
-        classes by fewer neighbours, `least` at least; between continuous columns, on 256 to 20,000
-        rows, it is extrapolated to none. With more rows the bias is far below what matters.
+        classes by fewer neighbours, `least` at least; between continuous columns of 64 rows or
+        more it is extrapolated to none. With more than 20,000 rows the bias is far below what
+        matters unless the relation exceeds 5 nats, and it stays as it is, as it does with a `least`
+        above 16.
     seed : int
         Of estimators that draw.
     """
@@ -76,7 +79,7 @@ def measured(
     if np.isfinite(error):
         return Measured(own, error**2, True, _by_ranks(x, y, neighbors), neighbors)
     value, variance = _mean(method.terms(x, y, neighbors))
-    if least is not None and value > _STRONG:
+    if least is not None and value > _STRONG and least <= NEIGHBORS[-1]:
         return _refined(method, x, y, least, Measured(value, variance, False, value, neighbors))
     ranked = value if method.by_ranks else _by_ranks(x, y, neighbors)
     return Measured(value if np.isnan(own) else own, variance, False, ranked, neighbors)
@@ -89,7 +92,7 @@ def _refined(method: Method, x: Part, y: Part, least: int, first: Measured) -> M
         k = neighbors_of_strong(x, y, least)
         value, variance = _mean(method.terms(x, y, k))
         return replace(first, value=value, variance=variance, neighbors=k)
-    if not _ROWS[0] <= len(x) <= _ROWS[1]:
+    if len(x) < _ROWS[0] or (len(x) > _ROWS[1] and first.value < _VERY_STRONG):
         return first
     value, variance = extrapolated(ksg_terms_of(x.ranked, y.ranked, NEIGHBORS))
     return Measured(value, variance, True, first.by_ranks, 0)

