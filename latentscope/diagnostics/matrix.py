@@ -137,7 +137,7 @@ def mi_matrix(
         ("label", "dim"),
         (names, wanted),
     )
-    check_measured(table, settings.neighbors, "label")
+    check_measured(table, "label")
     provenance = {
         **origin("mutual information"),
         **asdict(task.settings),

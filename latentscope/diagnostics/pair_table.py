@@ -166,7 +166,7 @@ def _tidy(
     return pd.DataFrame(cells)
 
 
-def check_measured(table: pd.DataFrame, neighbors: int, named_by: str) -> None:
+def check_measured(table: pd.DataFrame, named_by: str) -> None:
     """Warn of pairs that are NaN, and of those that are 0 since a column is constant.
 
     Raises
@@ -177,7 +177,7 @@ def check_measured(table: pd.DataFrame, neighbors: int, named_by: str) -> None:
     _warn_of_constants(table)
     few = table[table["mi_nats"].isna()]
     if len(few) == len(table):
-        raise EstimatorError(f"no pair has more than neighbors={neighbors} groups with both")
+        raise EstimatorError(f"no pair could be measured: {few['reason'].iloc[0]}")
     if len(few):
         warnings.warn(
             f"{len(few)} of {len(table)} pairs are NaN, with too few rows or groups: those of "

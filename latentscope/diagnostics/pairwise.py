@@ -92,7 +92,7 @@ def pairwise_mi(
         ("dim_x", "dim_y"),
         (wanted, wanted),
     )
-    check_measured(table, neighbors, "dim_x")
+    check_measured(table, "dim_x")
     provenance = {
         **origin("pairwise mutual information"),
         **asdict(task.settings),

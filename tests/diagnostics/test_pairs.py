@@ -30,7 +30,7 @@ def test_a_class_for_every_star_says_nothing_and_costs_nothing():
 
 def test_plugin_refuses_columns_whose_every_row_is_a_class():
     rng = np.random.default_rng(1)
-    with pytest.raises(EstimatorError, match=r"no pair|a class for every row"):
+    with pytest.raises(EstimatorError, match=r"no pair could be measured.*a class for every row"):
         mi_matrix(rng.normal(size=(400, 2)), rng.integers(0, 3, (400, 1)), estimator="plugin")
     with pytest.raises(EstimatorError, match="a class for every row"):
         mutual_information(rng.normal(size=50), rng.integers(0, 3, 50), estimator="plugin")
