@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -18,7 +19,7 @@ SIGNIFICANT = 0.05
 _DECIMALS = (2, 4)
 
 
-class _Sentences:
+class _Sentences(ABC):
     """What tables of pairs have in common."""
 
     table: pd.DataFrame
@@ -46,8 +47,9 @@ class _Sentences:
             for row in rows.head(count).to_dict("records")
         ]
 
+    @abstractmethod
     def _pair_text(self, row: dict[Any, Any]) -> str:
-        raise NotImplementedError
+        """Name the pair of a row."""
 
 
 @dataclass(frozen=True, eq=False)
