@@ -98,3 +98,15 @@ def test_speed_names_the_jobs_it_has(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         mi_speed.main(["--job", "archives"])
     assert "choose from archive, unique, pair, memory, startup" in capsys.readouterr().err
+
+
+def test_errors_and_false_positives_are_told(capsys, monkeypatch):
+    from benchmarks import mi_errors
+
+    options = ["--repeats", "2", "--pairs", "200", "--stars", "30"]
+    monkeypatch.setattr("sys.argv", ["mi_errors", *options])
+    mi_errors.main()
+    told = capsys.readouterr().out
+    assert "64 pairs of 30 stars" in told
+    assert told.count("of 200 pairs") == 4
+    assert told.count("inside") == 12
