@@ -28,12 +28,12 @@ from latentscope.model.registry import known_settings
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig
-from train.archive import PackedArchive
-from train.balance import Draw
-from train.pack import pack
-from train.reading import read_files
-from train.shuffle import PackedBatches
-from train.store import ArchiveStore, Layout
+from train.data.balance import Draw
+from train.data.shuffle import PackedBatches
+from train.packing.archive import PackedArchive
+from train.packing.pack import pack
+from train.packing.reading import read_files
+from train.packing.store import ArchiveStore, Layout
 
 BATCH = 32
 

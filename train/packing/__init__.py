@@ -1,0 +1,1 @@
+"""Any spectra into one archive on a model's grid, and back."""
