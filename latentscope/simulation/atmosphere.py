@@ -20,6 +20,7 @@ SUN = (5772.0, 4.44, 0.0)
 
 # Electron donors: number per hydrogen atom (Asplund et al. 2009), first ionisation potential in
 # eV, and the ratio 2 U1 / U0 of partition functions near 5000 K. Hydrogen first: it has no [M/H].
+# Then Mg, Si, Fe, Al, Ca, Na, K.
 _DONORS = np.array(
     [
         (1.0, 13.598, 1.0),
@@ -32,6 +33,7 @@ _DONORS = np.array(
         (1.07e-7, 4.341, 0.95),
     ]
 )
+_ALPHA_DONORS = np.array([False, True, True, False, False, True, False, False])
 _HELIUM = 0.085  # per hydrogen atom
 _GRAMS_PER_H = 1.4 * 1.6726e-24
 
@@ -84,15 +86,14 @@ def continuous_opacity(
 
 
 @numba.njit(cache=True)
-def _imbalance(log_pe: float, temperature: float, gravity: float, metals: float) -> Any:
+def _imbalance(log_pe: float, temperature: float, gravity: float, metals: Any) -> Any:
     """Electron pressure minus what ionisation provides; also gas pressure and neutral H."""
     pe = 10.0**log_pe
     electrons = 0.0
     neutral = 1.0
     for i in range(_DONORS.shape[0]):
         ions = saha(temperature, pe, _DONORS[i, 1], _DONORS[i, 2])
-        abundance = _DONORS[i, 0] if i == 0 else _DONORS[i, 0] * metals
-        electrons += abundance * ions / (1.0 + ions)
+        electrons += _DONORS[i, 0] * metals[i] * ions / (1.0 + ions)
         if i == 0:
             neutral = 1.0 / (1.0 + ions)
     kappa = continuous_opacity(temperature, pe, neutral, 6000.0) / _GRAMS_PER_H
@@ -101,7 +102,7 @@ def _imbalance(log_pe: float, temperature: float, gravity: float, metals: float)
 
 
 @numba.njit(cache=True)
-def _solve(temperature: float, gravity: float, metals: float) -> Any:
+def _solve(temperature: float, gravity: float, metals: Any) -> Any:
     low, high = -4.0, 6.0
     for _ in range(45):
         middle = 0.5 * (low + high)
@@ -113,7 +114,7 @@ def _solve(temperature: float, gravity: float, metals: float) -> Any:
     return 10.0**high, pressure, neutral
 
 
-def layer(teff: float, logg: float, metallicity: float) -> Layer:
+def layer(teff: float, logg: float, metallicity: float, alpha: float = 0.0) -> Layer:
     """Line-forming layer of a star: 0.93 Teff, hydrostatic and charge balance at optical depth 2/3.
 
     Parameters
@@ -124,9 +125,13 @@ def layer(teff: float, logg: float, metallicity: float) -> Layer:
         Log10 of the surface gravity in cm/s^2.
     metallicity : float
         [M/H] in dex.
+    alpha : float
+        [alpha/M] in dex, here of magnesium, silicon and calcium.
     """
     temperature = 0.93 * teff
-    electron, gas, neutral = _solve(temperature, 10.0**logg, 10.0**metallicity)
+    metals = 10.0 ** (metallicity + alpha * _ALPHA_DONORS)
+    metals[0] = 1.0
+    electron, gas, neutral = _solve(temperature, 10.0**logg, metals)
     return Layer(temperature, electron, gas, neutral)
 
 

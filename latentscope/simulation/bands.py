@@ -1,11 +1,14 @@
 """Molecular bands, Balmer lines and the absorption of the air: templates shared by all stars.
 
-Band heads and telluric regions lie where nature has them; the lines inside them are drawn from a
-fixed seed. They look right to a network at a resolution of 100,000 and are not line lists.
+Band heads and telluric regions lie where nature has them; the lines inside them are invented. They
+look right to a network at a resolution of 100,000 and are not line lists.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,9 @@ _TIO = (
     (5759, 0.5), (5810, 0.4), (5847, 0.7), (5862, 0.4), (6158, 1.0), (6187, 0.5), (6215, 0.4),
     (6268, 0.3), (6651, 0.7), (6681, 0.6), (6714, 0.5), (6747, 0.4), (6781, 0.4),
 )  # fmt: skip
+BAND_FADE = 80.0  # Angstrom
+FILLED = (0.15, 0.75)  # optical depth of a band: this much smooth, this much in lines
+_BETWEEN = 0.1
 # Wavelength in air (NIST); strength of the wings against H-alpha: oscillator strength times the
 # growth of the Stark width with the upper level.
 _BALMER = (
@@ -56,20 +62,80 @@ def _comb(
 def band_templates(
     wavelength: NDArray[np.float64], seed: int = 7
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Optical depth of the TiO bands and of the CH band at unit strength, shape (n,) each."""
+    """Lines of molecules at unit mean strength, and the optical depth of CH, shape (n,) each."""
     rng = np.random.default_rng(seed)
     span = (wavelength[0], wavelength[-1])
-    envelope = np.full(len(wavelength), 0.05)  # M dwarfs have molecular lines everywhere
-    for head, strength in _TIO:
-        distance = wavelength - head
-        envelope += np.where(distance > 0, strength * np.exp(-np.maximum(distance, 0) / 80.0), 0.0)
     count = int((span[1] - span[0]) * 7)
     lines = _comb(wavelength, rng.uniform(*span, count), rng.exponential(1.0, count), 0.035)
-    tio = (envelope * (0.15 + 0.75 * lines)).astype(np.float32)
     count = 400
     centres = 4315.0 - rng.exponential(18.0, count)
     ch = _comb(wavelength, centres, rng.exponential(0.5, count), 0.04)
-    return tio, ch
+    return lines, ch
+
+
+def titanium_oxide(
+    wavelength: NDArray[np.float64], lines: NDArray[np.float32], pattern: int = 0
+) -> NDArray[np.float32]:
+    """Optical depth of the TiO bands of a star at unit strength, shape (n,).
+
+    The heads stay where they are. Their levels, what lies between the bands and where the lines
+    fall follow from `pattern`, so that a network cannot learn invented lines by heart.
+
+    Parameters
+    ----------
+    wavelength : ndarray, shape (n,)
+        Angstrom in air, ascending in equal steps of the logarithm.
+    lines : ndarray, shape (n,)
+        Of `band_templates`.
+    pattern : int
+        Seed; 0 is the mean pattern.
+    """
+    heads, levels, between, roll = tio_pattern(pattern, len(lines))
+    return _bands(wavelength, lines, np.searchsorted(wavelength, heads), levels, between, roll)
+
+
+class Pattern(NamedTuple):
+    """TiO of one star.
+
+    Heads in Angstrom and their levels, shape (27,) each; the level between the bands; by how many
+    pixels the lines are rolled.
+    """
+
+    heads: NDArray[np.float64]
+    levels: NDArray[np.float64]
+    between: float
+    roll: int
+
+
+def tio_pattern(pattern: int, size: int) -> Pattern:
+    """Draw the TiO pattern of a star for lines of `size` pixels; 0 is the mean pattern."""
+    heads, levels = (np.array(column, np.float64) for column in zip(*_TIO, strict=True))
+    if not pattern:
+        return Pattern(heads, levels, _BETWEEN, 0)
+    rng = np.random.default_rng(pattern)
+    levels = levels * rng.lognormal(0.0, 0.3, len(levels))
+    return Pattern(heads, levels, _BETWEEN * rng.lognormal(0.0, 0.5), int(rng.integers(size)))
+
+
+@numba.njit(cache=True)
+def _bands(
+    wavelength: NDArray[np.float64],
+    lines: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    levels: NDArray[np.float64],
+    between: float,
+    roll: int,
+) -> NDArray[np.float32]:
+    """Bands that begin at `starts` and fade redwards, filled with the rolled lines."""
+    out = np.empty(len(lines), np.float32)
+    fade, head = 0.0, 0
+    for j in range(len(lines)):
+        fade *= np.exp((wavelength[j - 1] - wavelength[j]) / BAND_FADE) if j else 1.0
+        while head < len(starts) and starts[head] <= j:
+            fade += levels[head]
+            head += 1
+        out[j] = (between + fade) * (FILLED[0] + FILLED[1] * lines[j - roll])
+    return out
 
 
 def telluric_templates(

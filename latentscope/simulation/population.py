@@ -55,14 +55,17 @@ def star_of_each(n: int, seed: int, repeats: bool) -> NDArray[np.int64]:
 
 
 def draw_star(rng: np.random.Generator) -> Star:
-    """Draw a star from an archive-like mix: FGK dwarfs, M dwarfs, giants, hot and metal-poor stars.
+    """Draw a star from an archive-like mix: FGK dwarfs and subgiants, M dwarfs, giants, hot stars.
 
+    One star in four, M dwarfs apart, is metal-poor (to -3 dex) and rich in alpha elements.
     Radial velocities have a core of +-30 km/s and tails to +-120 km/s.
     """
     kind = rng.choice(["fgk", "m", "giant", "hot"], p=[0.62, 0.18, 0.10, 0.10])
-    metallicity = rng.normal(-0.1, 0.22)
-    if kind != "m" and rng.random() < 0.12:
-        metallicity = rng.uniform(-2.6, -0.6)
+    metallicity = rng.normal(-0.1, 0.25)
+    if kind != "m" and rng.random() < 0.25:
+        metallicity = rng.uniform(-3.0, -0.4)
+    metallicity = float(np.clip(metallicity, -3.0, 0.5))
+    alpha = float(np.clip(-0.4 * metallicity, -0.05, 0.35) + rng.normal(0.0, 0.06))
     teff, logg = _temperature_and_gravity(str(kind), rng)
     fast = teff > 6300
     vsini = min(rng.lognormal(2.6, 0.9), 120.0) if fast else 0.5 + abs(rng.normal(0.0, 3.0))
@@ -70,7 +73,8 @@ def draw_star(rng: np.random.Generator) -> Star:
     rv = rng.normal(0.0, spread)
     while abs(rv) > 120.0:
         rv = rng.normal(0.0, spread)
-    return Star(teff, logg, float(np.clip(metallicity, -2.7, 0.5)), float(vsini), float(rv))
+    pattern = int(rng.integers(1, 2**32))
+    return Star(teff, logg, metallicity, float(vsini), float(rv), alpha, pattern)
 
 
 def _temperature_and_gravity(kind: str, rng: np.random.Generator) -> tuple[float, float]:
@@ -83,6 +87,8 @@ def _temperature_and_gravity(kind: str, rng: np.random.Generator) -> tuple[float
     if kind == "hot":
         return rng.uniform(6800.0, 9500.0), float(rng.normal(4.1, 0.15))
     teff = float(np.clip(rng.normal(5500.0, 650.0), 4000.0, 6900.0))
+    if rng.random() < 0.2:
+        return teff, float(rng.uniform(3.3, 4.3))
     return teff, float(rng.normal(4.45 - max(teff - 5600, 0) * 2.5e-4, 0.1))
 
 

@@ -48,7 +48,6 @@ def simulated_rows(
     """
     synthesizer = synthesizer_of(linelist)
     wavelength = synthesizer.wavelength
-    width = wavelength * LOG_STEP / _PIXEL
     stars = star_of_each(n, seed, repeats)
     rows = np.empty((stop - start, config.row_size), np.float16)
     labels = []
@@ -58,7 +57,16 @@ def simulated_rows(
         flux /= np.median(flux)
         rng = np.random.default_rng((seed, 4, index))
         noise = rng.standard_normal(len(flux), dtype=np.float32)
-        flux += noise * np.sqrt(flux / width).astype(np.float32) / np.float32(observation.snr)
+        variance = noise_variance(flux, wavelength, observation.snr)
+        flux += noise * np.sqrt(variance).astype(np.float32)
         rows[index - start] = prepare(Spectrum(wavelength, flux), config).row
         labels.append(labels_of(observation))
     return rows, labels
+
+
+def noise_variance(
+    flux: NDArray[np.float32], wavelength: NDArray[np.float64], snr: float
+) -> NDArray[np.float64]:
+    """Photon noise on the synthesis grid, of a flux with median 1; shape (n,) in and out."""
+    width = wavelength * LOG_STEP / _PIXEL
+    return np.asarray(flux / (width * snr**2), dtype=np.float64)

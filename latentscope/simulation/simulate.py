@@ -71,8 +71,8 @@ def simulate(
     Spectrum
         With `flux` of shape (313114,), float32.
     dict
-        `id, object, radvel` (km/s), `Teff` (K), `logg, [M/H], vsini` (km/s), `berv` (km/s),
-        `airmass, snr, spec_type`.
+        `id, object, radvel` (km/s), `Teff` (K), `logg, [M/H], [alpha/M], vsini` (km/s), `berv`
+        (km/s), `airmass, snr, spec_type`.
     """
     stars = star_of_each(n, seed, repeats)
     synthesizer = synthesizer_of(linelist)
@@ -91,6 +91,7 @@ def labels_of(observation: Observation) -> dict[str, Any]:
         "Teff": round(star.teff, 1),
         "logg": round(star.logg, 3),
         "[M/H]": round(star.metallicity, 3),
+        "[alpha/M]": round(star.alpha, 3),
         "vsini": round(star.vsini, 2),
         "berv": round(night.berv, 4),
         "airmass": round(night.airmass, 3),

@@ -23,14 +23,23 @@ from latentscope.simulation.atmosphere import (
     layer,
     stage_fractions,
 )
-from latentscope.simulation.bands import balmer_lines, band_templates, telluric_templates
+from latentscope.simulation.bands import (
+    balmer_lines,
+    band_templates,
+    telluric_templates,
+    titanium_oxide,
+)
 from latentscope.simulation.broadening import convolve_symmetric, rotation_kernel
 from latentscope.simulation.linelist import LineList, read_linelist
 
 FIRST, LAST, PIXELS = 3770.0, 6925.0, 2**18
 LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
-_FLOOR = 0.08
+FLOOR = 0.08  # residual flux of a saturated core
+FAINT, REACH, CORE = 2e-3, 6000.0, 3.3  # lines: least optical depth; pixels; Doppler widths
+SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
+BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
+THIN = 1e-4  # optical depth of the air that is left out
 _FE_I_6173 = (6173.334, 2.221, -2.88, 2.2)  # wavelength, excitation, loggf, tau in the Sun
 
 
@@ -46,6 +55,11 @@ class Star:
         Projected rotation in km/s.
     rv : float
         Radial velocity in km/s, receding positive.
+    alpha : float
+        [alpha/M] in dex: oxygen, magnesium, silicon, sulfur, calcium, titanium over the rest.
+    pattern : int
+        Seed of what makes a star its own: abundances element by element (0.05 dex of scatter), and
+        the pattern of its molecular lines; 0: no scatter, the mean pattern.
     """
 
     teff: float
@@ -53,6 +67,8 @@ class Star:
     metallicity: float = 0.0
     vsini: float = 2.0
     rv: float = 0.0
+    alpha: float = 0.0
+    pattern: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ class Synthesizer:
             "Fe I", np.array([wavelength]), np.array([26], "i4"), np.array([0], "i4"),
             np.array([excitation]), np.array([loggf]),
         )  # fmt: skip
-        return tau / float(_relative_depths(lines, layer(*SUN), 0.0)[0][0])
+        return tau / float(_relative_depths(lines, layer(*SUN), np.zeros(1))[0][0])
 
     @cached_property
     def _balmer_calibration(self) -> float:
@@ -111,24 +127,31 @@ class Synthesizer:
         self, star: Star
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Central optical depth, Doppler width (km/s) and damping of each line, shape (n,) each."""
-        state = layer(star.teff, star.logg, star.metallicity)
-        depth, width = _relative_depths(self.lines, state, star.metallicity)
+        state = layer(star.teff, star.logg, star.metallicity, star.alpha)
+        offsets = abundance_offsets(star, self.lines.species["Z"])
+        depth, width = _relative_depths(self.lines, state, offsets)
         damping = 0.04 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3
         return depth * self._calibration, width, np.full(len(depth), min(damping, 0.5))
 
+    def balmer_strength(self, star: Star) -> float:
+        """Optical depth of H-alpha 1 Angstrom from its centre, up to the profile's shape."""
+        state = layer(star.teff, star.logg, star.metallicity, star.alpha)
+        return self._balmer_calibration * _balmer_strength(state)
+
     def lines_at(self, star: Star) -> NDArray[np.float32]:
         """Residual flux of the lines and bands of a star, unrotated, shape (262144,); 1 = none."""
-        state = layer(star.teff, star.logg, star.metallicity)
         tau = np.zeros(PIXELS, np.float32)
         depth, width, damping = self.optical_depths(star)
         shift = np.log(np.sqrt((1 + star.rv / SPEED_OF_LIGHT) / (1 - star.rv / SPEED_OF_LIGHT)))
         centre = (np.log(self.lines.wavelength / FIRST) + shift) / LOG_STEP
         add_lines(tau, centre, depth, width / PIXEL_VELOCITY, damping)
-        strength = self._balmer_calibration * _balmer_strength(state)
+        strength = self.balmer_strength(star)
         for position, factor in balmer_lines():
             add_balmer(tau, self.wavelength, position * np.exp(shift), strength * factor)
-        tio, ch = _band_strengths(star)
-        add_bands(tau, *self._bands, shift / LOG_STEP, tio, ch)
+        tio, ch = band_strengths(star)
+        lines, ch_bands = self._bands
+        tio_bands = titanium_oxide(self.wavelength, lines, star.pattern) if tio else lines
+        add_bands(tau, tio_bands, ch_bands, shift / LOG_STEP, tio, ch)
         return residual_flux(tau)
 
     def spectrum(self, star: Star, night: Night | None = None) -> NDArray[np.float32]:
@@ -145,13 +168,15 @@ class Synthesizer:
         oxygen, water = self._tellurics
         shift = night.berv / SPEED_OF_LIGHT / LOG_STEP
         absorb(flux, oxygen, water, shift, night.airmass, night.airmass * night.water)
-        return flux * interpolate_nodes(_photons(star.teff, _NODES), PIXELS)
+        return flux * interpolate_nodes(photons(star.teff, NODES), PIXELS)
 
 
-_NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))
+_ALPHA = (8, 12, 14, 16, 20, 22)
+_ELEMENTS = 93
+NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))
 
 
-def _photons(teff: float, wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
+def photons(teff: float, wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
     """Blackbody photon flux over that at 5500 Angstrom."""
 
     def planck(w: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -160,12 +185,23 @@ def _photons(teff: float, wavelength: NDArray[np.float64]) -> NDArray[np.float64
     return planck(wavelength) / planck(5500.0)
 
 
+def abundance_offsets(star: Star, z: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Abundance of each element over the Sun's in dex, shape (n,) like the atomic numbers `z`."""
+    scatter = np.zeros(_ELEMENTS)
+    if star.pattern:
+        scatter = np.random.default_rng((star.pattern, 1)).normal(0.0, 0.05, _ELEMENTS)
+    return star.metallicity + star.alpha * np.isin(z, _ALPHA) + scatter[z]
+
+
 def _relative_depths(
-    lines: LineList, state: Layer, metallicity: float
+    lines: LineList, state: Layer, offsets: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Central optical depth up to a constant factor, and Doppler width in km/s, shape (n,) each."""
+    """Central optical depth up to a constant factor, and Doppler width in km/s, shape (n,) each.
+
+    `offsets` are the abundances over the Sun's in dex, one a species.
+    """
     species, index = lines.species, lines.species_index
-    column = stage_fractions(state, species) * 10.0 ** (species["abundance"] - 12 + metallicity)
+    column = stage_fractions(state, species) * 10.0 ** (species["abundance"] - 12 + offsets)
     microturbulence = 1.2
     thermal = 0.0166 * state.temperature / species["mass"]  # 2 k T / m in km^2/s^2
     width = np.sqrt(thermal + microturbulence**2)[index]
@@ -185,7 +221,7 @@ def _balmer_strength(state: Layer) -> float:
     return float(hydrogen_second_level(state) / opacity * stark)
 
 
-def _band_strengths(star: Star) -> tuple[float, float]:
+def band_strengths(star: Star) -> tuple[float, float]:
     """Optical depth scale of the TiO and CH bands: TiO below 4000 K, CH around 5000 K."""
     titanium_oxide = 3.0 * 10.0 ** ((3300.0 - star.teff) / 450.0 + 1.2 * star.metallicity)
     ch = np.exp(-(((star.teff - 5000.0) / 900.0) ** 2)) * 10.0**star.metallicity
@@ -202,17 +238,17 @@ def add_lines(
 ) -> None:
     """Add Voigt-like profiles (Gaussian core plus damping wings) to `tau`, in pixels."""
     for i in range(len(centre)):
-        if depth[i] < 2e-3:
+        if depth[i] < FAINT:
             continue
-        wing = damping[i] * depth[i] / 1.7725
-        core = 3.3 * width[i]
-        reach = min(max(core, width[i] * np.sqrt(wing / 2e-3)), 6000.0)
+        wing = damping[i] * depth[i] / ROOT_PI
+        core = CORE * width[i]
+        reach = min(max(core, width[i] * np.sqrt(wing / FAINT)), REACH)
         low = max(int(np.ceil(centre[i] - reach)), 0)
         high = min(int(centre[i] + reach) + 1, len(tau))
         for j in range(low, high):
             u2 = ((j - centre[i]) / width[i]) ** 2
-            value = wing / (u2 + 2.0)
-            if u2 < 10.9:
+            value = wing / (u2 + SOFTENING)
+            if u2 < CORE * CORE:
                 value += depth[i] * np.exp(-u2)
             tau[j] += value
 
@@ -222,10 +258,10 @@ def add_balmer(
     tau: NDArray[np.float32], wavelength: NDArray[np.float64], centre: float, strength: float
 ) -> None:
     """Add one Balmer line with wings that fall as distance^-2.5 (Stark broadening)."""
-    low = np.searchsorted(wavelength, centre - 150.0)
-    high = np.searchsorted(wavelength, centre + 150.0)
+    low = np.searchsorted(wavelength, centre - BALMER_REACH)
+    high = np.searchsorted(wavelength, centre + BALMER_REACH)
     for j in range(low, high):
-        distance2 = (wavelength[j] - centre) ** 2 + 0.1225
+        distance2 = (wavelength[j] - centre) ** 2 + BALMER_CORE
         tau[j] += strength / (distance2 * np.sqrt(np.sqrt(distance2)))
 
 
@@ -252,7 +288,7 @@ def residual_flux(tau: NDArray[np.float32]) -> NDArray[np.float32]:
     """Flux over the continuum, from 1 down to the floor of a saturated core."""
     out = np.empty_like(tau)
     for j in range(len(tau)):
-        out[j] = _FLOOR + (1 - _FLOOR) / (1 + tau[j])
+        out[j] = FLOOR + (1 - FLOOR) / (1 + tau[j])
     return out
 
 
@@ -272,7 +308,7 @@ def absorb(
         k = j - whole
         depth = oxygen_strength * ((1 - part) * oxygen[k] + part * oxygen[k - 1])
         depth += water_strength * ((1 - part) * water[k] + part * water[k - 1])
-        if depth > 1e-4:
+        if depth > THIN:
             flux[j] *= np.exp(-depth)
 
 

@@ -11,8 +11,8 @@ from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import simulate, write_archive
 from latentscope.spectra.prepare import Grid, PrepareConfig, prepare
 
-COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr",
-           "spec_type"]  # fmt: skip
+COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv",
+           "airmass", "snr", "spec_type"]  # fmt: skip
 COMPACT = PrepareConfig(
     Grid("log", 3785.0, 2.9391358e-05, 20480, gaps=((5303.64, 5338.04),)), normalization="continuum"
 )
@@ -82,6 +82,15 @@ def test_the_population_is_the_stated_one():
     assert teff.min() >= 3000
     assert teff.max() <= 9500
     assert 0.1 < np.mean(teff < 4000) < 0.3
+    metallicity, alpha = (
+        np.array([getattr(s, n) for s in stars]) for n in ("metallicity", "alpha")
+    )
+    poor = metallicity < -0.9
+    assert metallicity.min() >= -3
+    assert 0.12 < poor.mean() < 0.22
+    assert alpha[poor].mean() > alpha[~poor].mean() + 0.2
+    assert abs(np.corrcoef(teff[teff > 4000], metallicity[teff > 4000])[0, 1]) < 0.1
+    assert len({s.pattern for s in stars}) == 2000
     assert spectral_type(5772, 4.44) == "G V"
     assert spectral_type(3300, 4.9) == "M V"
     assert spectral_type(4500, 2.0) == "K III"

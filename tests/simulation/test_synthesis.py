@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from latentscope.simulation.bands import band_templates, titanium_oxide
 from latentscope.simulation.broadening import convolve_symmetric, rotation_kernel
 from latentscope.simulation.linelist import LineList
 from latentscope.simulation.synthesis import (
@@ -9,6 +10,7 @@ from latentscope.simulation.synthesis import (
     Night,
     Star,
     Synthesizer,
+    abundance_offsets,
     interpolate_nodes,
     residual_flux,
 )
@@ -55,6 +57,41 @@ def test_lines_answer_to_temperature_and_abundance(synthesizer):
     assert width_at(synthesizer, Star(7500, 4.2)) < 0.5 * sun
     assert width_at(synthesizer, Star(5772, metallicity=-1.5)) < 0.3 * sun
     assert width_at(synthesizer, Star(5772, metallicity=0.3)) > sun
+
+
+def test_alpha_elements_vary_by_themselves(synthesizer):
+    magnesium, iron = Synthesizer(one_line(z=12)), synthesizer
+    rich, usual = Star(5000, alpha=0.4), Star(5000)
+    more = magnesium.optical_depths(rich)[0] / magnesium.optical_depths(usual)[0]
+    electrons = iron.optical_depths(rich)[0] / iron.optical_depths(usual)[0]
+    assert more / electrons == pytest.approx(10**0.4, rel=0.1)
+    assert 0.8 < electrons < 1  # magnesium gives electrons, and they the opacity of H-
+
+
+def test_the_scatter_of_abundances_is_the_stated_one():
+    z = np.arange(1, 80)
+    patterns = range(1, 401)
+    offsets = np.array(
+        [abundance_offsets(Star(5000, metallicity=-1, pattern=p), z) for p in patterns]
+    )
+    assert offsets.mean() == pytest.approx(-1, abs=0.005)
+    assert offsets.std() == pytest.approx(0.05, rel=0.03)
+    correlations = np.corrcoef(offsets.T) - np.eye(len(z))
+    assert abs(correlations).max() < 0.3
+    assert (abundance_offsets(Star(5000), z) == 0).all()
+
+
+def test_molecular_lines_differ_from_star_to_star_and_their_heads_do_not(synthesizer):
+    wavelength = synthesizer.wavelength
+    lines, _ = band_templates(wavelength)
+    mean, one, other = (titanium_oxide(wavelength, lines, p) for p in (0, 5, 6))
+    assert np.array_equal(one, titanium_oxide(wavelength, lines, 5))
+    quiet = (wavelength > 6220) & (wavelength < 6260)
+    detail = [t[quiet] / t[quiet].mean() for t in (mean, one, other)]
+    assert abs(np.corrcoef(detail) - np.eye(3)).max() < 0.1
+    for template in (mean, one, other):  # the strongest head, at 6158 Angstrom
+        before, after = (template[abs(wavelength - w) < 20].mean() for w in (6135, 6180))
+        assert after > 2 * before
 
 
 def test_weak_lines_are_linear_and_strong_ones_saturate():
