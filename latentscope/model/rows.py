@@ -13,6 +13,7 @@ from latentscope.model.sources import source_file, source_id
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.readers import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.variance import ivar_size, row_ivar
 
 COLUMNS = (
     "file",
@@ -48,15 +49,25 @@ class Chunk:
         Which of the records the rows belong to.
     rows : ndarray of float32, shape (len(where), row_size)
     valid : ndarray of bool, shape (len(where), row_size)
+    ivar : ndarray of float32, shape (len(where), ivar_size), optional
+        As `row_ivar` gives it, where it was asked for.
     """
 
     records: list[dict[str, Any]]
     where: list[int] = field(repr=False)
     rows: NDArray[np.float32] = field(repr=False)
     valid: NDArray[np.bool_] = field(repr=False)
+    ivar: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
-def read_chunk(sources: list[Any], first: int, config: PrepareConfig, min_coverage: float) -> Chunk:
+def read_chunk(
+    sources: list[Any],
+    first: int,
+    config: PrepareConfig,
+    min_coverage: float,
+    *,
+    ivar: bool = False,
+) -> Chunk:
     """Read and prepare some sources.
 
     Parameters
@@ -68,27 +79,34 @@ def read_chunk(sources: list[Any], first: int, config: PrepareConfig, min_covera
     config : PrepareConfig
     min_coverage : float
         Spectra that fill less of the grid than this fail.
+    ivar : bool
+        Give the rows' inverse variances too.
 
     Returns
     -------
     Chunk
         Sources that failed or are degenerate have a record with status and reason, and no row.
     """
-    records, where, rows, valid = [], [], [], []
+    records, where, rows, valid, variances = [], [], [], [], []
     for index, source in enumerate(sources):
-        record, prepared = _read_one(source, first + index, config, min_coverage)
+        record, prepared, known = _read_one(source, first + index, config, min_coverage, ivar)
         records.append(record)
         if prepared is not None:
             where.append(index)
             rows.append(prepared.row)
             valid.append(prepared.valid)
-    empty = (0, config.row_size)
+            variances.append(known)
     return Chunk(
         records,
         where,
-        np.stack(rows) if rows else np.empty(empty, dtype=np.float32),
-        np.stack(valid) if valid else np.empty(empty, dtype=np.bool_),
+        _stacked(rows, config.row_size, np.float32),
+        _stacked(valid, config.row_size, np.bool_),
+        _stacked(variances, ivar_size(config), np.float32) if ivar else None,
     )
+
+
+def _stacked(arrays: list[Any], width: int, dtype: type[Any]) -> NDArray[Any]:
+    return np.stack(arrays) if arrays else np.empty((0, width), dtype=dtype)
 
 
 def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
@@ -98,19 +116,20 @@ def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
 
 
 def _read_one(
-    source: Any, index: int, config: PrepareConfig, min_coverage: float
-) -> tuple[dict[str, Any], Prepared | None]:
+    source: Any, index: int, config: PrepareConfig, min_coverage: float, ivar: bool
+) -> tuple[dict[str, Any], Prepared | None, NDArray[np.float32] | None]:
     record = _blank(source, index)
     try:
         spectrum = read_spectrum(source)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config)
+        known = row_ivar(spectrum, prepared, config) if ivar else None
     except LatentscopeError as error:
         fail(record, str(error))
-        return record, None
+        return record, None, None
     except Exception as error:  # one file in an archive may break a reader in any way
         fail(record, f"{source_file(source) or 'spectrum'}: {type(error).__name__}: {error}")
-        return record, None
+        return record, None, None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
     if prepared.coverage < min_coverage:
@@ -119,7 +138,7 @@ def _read_one(
             f"covers {prepared.coverage:.3f} of the model's grid, less than {min_coverage:g}; "
             "a lower --min-coverage lets it through",
         )
-        return record, None
+        return record, None, None
     if prepared.degenerate:
         limit = config.min_median or 0.0
         fail(
@@ -128,8 +147,8 @@ def _read_one(
             "positive: nothing to normalise by",
             status="degenerate",
         )
-        return record, None
-    return record, prepared
+        return record, None, None
+    return record, prepared, known
 
 
 def _blank(source: Any, index: int) -> dict[str, Any]:

@@ -50,15 +50,26 @@ def contrast_and_nodes(
         Contrast g = x / c - 1, zero at invalid pixels; then log c.
     """
     row = np.zeros(len(flux) + nodes, dtype=np.float32)
-    continuum = running_mean(flux, valid, window)
-    continuum /= scale
-    _bridge(continuum)
-    np.maximum(continuum, FLOOR, out=continuum)
+    continuum = pseudo_continuum(flux, valid, scale, window)
     _contrast(flux, valid, scale, continuum, clip[0], clip[1], row)
-    left, weight = _centres(len(flux), nodes)
+    left, weight = node_centres(len(flux), nodes)
     log_left, log_right = np.log(continuum[left]), np.log(continuum[left + 1])
     row[len(flux) :] = log_left + weight * (log_right - log_left)
     return row
+
+
+def pseudo_continuum(
+    flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], scale: float, window: int
+) -> NDArray[np.float64]:
+    """Running mean of the flux over `scale`, shape (length,): what the contrast is relative to.
+
+    Arguments as in `contrast_and_nodes`. Linear across stretches where a whole window is invalid;
+    at least 0.001.
+    """
+    continuum = running_mean(flux, valid, window)
+    continuum /= scale
+    _bridge(continuum)
+    return np.maximum(continuum, FLOOR, out=continuum)
 
 
 def log_continuum(log_nodes: NDArray[np.floating[Any]], length: int) -> NDArray[np.floating[Any]]:
@@ -85,7 +96,7 @@ def log_continuum(log_nodes: NDArray[np.floating[Any]], length: int) -> NDArray[
 
 
 @lru_cache(maxsize=16)
-def _centres(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def node_centres(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Pixel left of each node and the weight of the one to its right, shape (nodes,) each."""
     at = (np.arange(nodes) + 0.5) * (length / nodes) - 0.5
     left = np.clip(np.floor(at).astype(np.intp), 0, length - 2)

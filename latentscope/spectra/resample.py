@@ -54,22 +54,42 @@ def resample(
     """
     spectrum = convert(spectrum, grid.medium, grid.frame)
     flux = native(spectrum.flux)
-    good = np.isfinite(flux)
-    if spectrum.mask is not None:
-        good &= ~np.asarray(spectrum.mask, dtype=np.bool_)
-    where = _common(spectrum.wavelength, grid) if how == "auto" else None
-    if where is not None:
-        return _exact(flux, good, grid, *where)
+    good = usable(spectrum)
+    way = way_of(spectrum, grid, how)
+    if not isinstance(way, str):
+        return _exact(flux, good, grid, *way)
     if not good.all():
         flux = np.where(good, flux, np.nan)
     wavelength, flux = split_holes(spectrum.wavelength, flux)
-    if how == "linear" or (how == "auto" and _coarser(spectrum.wavelength, grid)):
+    if way == "linear":
         density = np.interp(grid.wavelength, wavelength, flux, left=np.nan, right=np.nan)
         valid = np.isfinite(density)
     else:
         density, filled = rebin(pixel_edges(wavelength), flux, grid.edges)
         valid = filled >= 0.5
     return np.where(valid, density, 0.0), valid
+
+
+def usable(spectrum: Spectrum) -> NDArray[np.bool_]:
+    """True for pixels of a spectrum that are finite and not masked, shape (n,)."""
+    good: NDArray[np.bool_] = np.isfinite(spectrum.flux)
+    if spectrum.mask is not None:
+        good &= ~np.asarray(spectrum.mask, dtype=np.bool_)
+    return good
+
+
+def way_of(
+    spectrum: Spectrum, grid: Grid, how: Resample
+) -> tuple[slice, slice] | Literal["linear", "rebin"]:
+    """Return how a spectrum in the grid's medium and frame gets onto it.
+
+    Slices of the grid and of the spectrum that are the same pixels, or how to resample.
+    """
+    if how != "auto":
+        return how
+    return _common(spectrum.wavelength, grid) or (
+        "linear" if _coarser(spectrum.wavelength, grid) else "rebin"
+    )
 
 
 def _exact(
