@@ -30,6 +30,9 @@ class VAEConfig:
         Trailing values of the row (log continuum at nodes) that bypass the convolutions.
     extra_hidden : int
         Hidden width of the perceptron that decodes them.
+    hidden : int
+        Width of a perceptron of two layers between the latents and the decoder's linear map, by
+        which a pixel can follow a latent along a curve; 0: none.
     variational : bool
         False: a plain autoencoder, with no log variance.
     negative_slope : float
@@ -55,6 +58,7 @@ class VAEConfig:
     latents: int
     extra: int = 0
     extra_hidden: int = 64
+    hidden: int = 0
     variational: bool = True
     negative_slope: float = 0.1
     output: Output = "conv"
@@ -82,9 +86,10 @@ class VAEConfig:
             ),
             (bool(even), f"strides {self.strides}; wanted 1 or even ones"),
             (
-                min((self.latents, self.length, *self.channels), default=0) < 1 or self.extra < 0,
+                min((self.latents, self.length, *self.channels), default=0) < 1
+                or min(self.extra, self.hidden) < 0,
                 f"length {self.length}, channels {self.channels}, latents {self.latents}, extra "
-                f"{self.extra}; wanted positive numbers (extra may be 0)",
+                f"{self.extra}, hidden {self.hidden}; wanted positive numbers (these two: or 0)",
             ),
             (
                 not even and self.length % prod(self.strides) != 0,

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from latentscope.errors import ModelError
 from latentscope.model.architecture import VAEConfig
+from latentscope.model.shift import shift_lines
+from latentscope.model.strided import activated
 
 if TYPE_CHECKING:
     from latentscope.spectra.prepare import PrepareConfig
@@ -21,41 +23,13 @@ if TYPE_CHECKING:
 LOGVAR_RANGE = (-20.0, 10.0)
 """Log variances are held to this range before z is drawn: deviations from 4.5e-5 to 148."""
 
-SHIFT_MARGIN = 256
-"""Empty pixels beside the decoded lines, so that a shift brings in continuum at the edges (g = 0)
-and not the lines of the other end; shifts larger than this wrap around."""
-
-
-def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
-    """Shift each row toward higher index (longer wavelength) by its own number of pixels.
-
-    Band-limited interpolation by the shift theorem: F(k) -> F(k) exp(-2 pi i k s). The row is
-    continued by `SHIFT_MARGIN` zeros, which are what enters at its edges.
-
-    Parameters
-    ----------
-    lines : Tensor of shape (n, length)
-    pixels : Tensor of shape (n,)
-        Shifts s in pixels, fractions allowed; positive is toward longer wavelength.
-
-    Returns
-    -------
-    Tensor of shape (n, length)
-    """
-    length = lines.shape[1]
-    size = length + SHIFT_MARGIN
-    frequency = torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
-    angle = -2 * torch.pi * pixels[:, None] * frequency
-    phase = torch.complex(torch.cos(angle), torch.sin(angle))
-    shifted: Tensor = torch.fft.irfft(torch.fft.rfft(lines, n=size) * phase, n=size)
-    return shifted[:, :length]
-
 
 class SpectrumVAE(nn.Module):
     """Autoencoder of prepared spectra.
 
     The convolutions run as Conv2d with kernel (1, k) in channels_last memory, which CPUs do
-    several times faster than Conv1d with the same result; rows stay two-dimensional outside.
+    several times faster than Conv1d with the same result; rows stay two-dimensional outside. Under
+    autocast the convolutions alone run in its type; the rest keeps the type of the rows.
 
     With `config.doppler`, latent 0 is taken out of the decoder (it enters the linear map and the
     perceptron as zero) and shifts the decoded lines, learned mean included, by
@@ -96,7 +70,9 @@ class SpectrumVAE(nn.Module):
         self.mean = nn.Linear(config.flat + config.extra, config.latents)
         if config.variational:
             self.logvar = nn.Linear(config.flat + config.extra, config.latents)
-        self.expand = nn.Linear(config.latents, config.flat)
+        if config.hidden:
+            self.perceptron = _perceptron(config)
+        self.expand = nn.Linear(config.hidden or config.latents, config.flat)
         self.decoder = _decoder(config)
         if config.output == "conv":
             self.final = nn.Conv2d(1, 1, (1, 3), padding=(0, 1))
@@ -134,13 +110,11 @@ class SpectrumVAE(nn.Module):
         """
         config = self.config
         _check_shape("rows", rows, config.row_size)
-        hidden = rows[:, None, None, : config.length]  # (n, 1, 1, length)
-        for layer in self.encoder:
-            hidden = functional.leaky_relu(layer(hidden), config.negative_slope, inplace=True)
-        features = hidden.flatten(1)  # (n, flat)
-        if config.extra:
-            features = torch.cat([features, rows[:, config.length :] - self.extra_mean], dim=1)
-        return self.mean(features), self.logvar(features) if config.variational else None
+        features = self._down(rows[:, : config.length]).to(rows.dtype)
+        with _full_precision(rows):
+            if config.extra:
+                features = torch.cat([features, rows[:, config.length :] - self.extra_mean], dim=1)
+            return self.mean(features), self.logvar(features) if config.variational else None
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the rows that latents stand for.
@@ -160,26 +134,45 @@ class SpectrumVAE(nn.Module):
         """
         config = self.config
         _check_shape("latents", z, config.latents)
-        content = torch.cat([torch.zeros_like(z[:, :1]), z[:, 1:]], dim=1) if config.doppler else z
-        lines = self._decode_lines(content)
+        content = z
         if config.doppler:
-            lines = shift_lines(lines, self.doppler_scale * z[:, 0])
-        if not config.extra:
-            return lines
-        return torch.cat([lines, self.extra_decoder(content) + self.extra_mean], dim=1)
+            content = torch.cat([torch.zeros_like(z[:, :1]), z[:, 1:]], dim=1)
+        with _full_precision(z):
+            hidden = self.expand(self.perceptron(content) if config.hidden else content)
+        lines = self._up(hidden).to(z.dtype)
+        with _full_precision(z):
+            if config.output == "mean":
+                lines = lines + self.line_mean
+            if config.doppler:
+                lines = shift_lines(lines, self.doppler_scale * z[:, 0])
+            if not config.extra:
+                return lines
+            return torch.cat([lines, self.extra_decoder(content) + self.extra_mean], dim=1)
 
-    def _decode_lines(self, content: Tensor) -> Tensor:
+    def _down(self, rows: Tensor) -> Tensor:
+        """Rows (n, length) through the encoder's convolutions: (n, flat)."""
+        hidden = rows[:, None, None]  # (n, 1, 1, length)
+        for layer in self.encoder:
+            hidden = activated(layer, hidden, self.config.negative_slope)
+        return hidden.flatten(1)
+
+    def _up(self, hidden: Tensor) -> Tensor:
+        """Values (n, flat) through the decoder's convolutions: (n, length)."""
         config = self.config
-        hidden: Tensor = self.expand(content).view(-1, config.channels[-1], 1, config.width)
+        hidden = hidden.view(-1, config.channels[-1], 1, config.width)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
-        last = len(self.decoder) - 1
-        for i, layer in enumerate(self.decoder):
-            hidden = layer(hidden)
-            if i < last or config.output == "conv":
-                hidden = functional.leaky_relu(hidden, config.negative_slope, inplace=True)
-        if config.output == "conv":
-            return _three_taps(hidden.flatten(1), self.final)
-        return hidden.flatten(1) + self.line_mean
+        for layer in self.decoder[:-1]:
+            hidden = activated(layer, hidden, config.negative_slope)
+        if config.output == "mean":
+            return activated(self.decoder[-1], hidden, None).flatten(1)
+        hidden = activated(self.decoder[-1], hidden, config.negative_slope)
+        return _three_taps(hidden.flatten(1).to(self.final.weight.dtype), self.final)
+
+    @property
+    def readers(self) -> list[nn.Module]:
+        """The linear layers that read the latents (latent 0 of a Doppler layer apart)."""
+        first = self.perceptron[0] if self.config.hidden else self.expand
+        return [first, self.extra_decoder[0]] if self.config.extra else [first]
 
     def reconstruct(self, rows: Tensor) -> Tensor:
         """Return rows of shape (n, row_size) decoded from the mean latents of `rows`."""
@@ -214,12 +207,23 @@ class SpectrumVAE(nn.Module):
         return self.decode(mean + noise * torch.exp(0.5 * logvar)), mean, logvar
 
 
+def _full_precision(like: Tensor) -> torch.autocast:
+    """No autocast: latents, the shift and the learned mean need more digits than bfloat16 has."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def _three_taps(rows: Tensor, layer: nn.Conv2d) -> Tensor:
     """Apply a 1-1 convolution of kernel 3 to rows (n, length): 20 times faster written out."""
     left, middle, right = layer.weight.view(3)
     padded = functional.pad(rows, (1, 1))
     mixed: Tensor = left * padded[:, :-2] + middle * rows + right * padded[:, 2:]
     return mixed if layer.bias is None else mixed + layer.bias
+
+
+def _perceptron(config: VAEConfig) -> nn.Sequential:
+    slope, width = config.negative_slope, config.hidden
+    first, second = nn.Linear(config.latents, width), nn.Linear(width, width)
+    return nn.Sequential(first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope))
 
 
 def _encoder(config: VAEConfig) -> nn.ModuleList:

@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from latentscope.errors import ModelError
 from latentscope.model.published import PUBLISHED_ARCHITECTURE, published_prepare
-from latentscope.model.vae import LOGVAR_RANGE, SHIFT_MARGIN, SpectrumVAE, VAEConfig, shift_lines
+from latentscope.model.shift import shift_lines
+from latentscope.model.vae import LOGVAR_RANGE, SpectrumVAE, VAEConfig
+from tests.model.comb import comb
 
 COMPACT = VAEConfig(
     length=20480,
@@ -73,7 +75,11 @@ def conv1d_decode(model, z):
     """Decode a model of output "mean" with ConvTranspose1d."""
     config, state = model.config, model.state_dict(keep_vars=True)
     depth = len(config.strides)
-    x = (z @ state["expand.weight"].T + state["expand.bias"]).reshape(
+    content = z
+    for i in (0, 2) if config.hidden else ():
+        content = content @ state[f"perceptron.{i}.weight"].T + state[f"perceptron.{i}.bias"]
+        content = torch.where(content > 0, content, config.negative_slope * content)
+    x = (content @ state["expand.weight"].T + state["expand.bias"]).reshape(
         len(z), config.channels[-1], -1
     )
     for i, s in enumerate(reversed(config.strides)):
@@ -151,8 +157,10 @@ def test_channels_last_gives_what_conv1d_gives_for_the_compact_network():
     assert decoded.shape == rows.shape
 
 
-def test_gradients_are_those_of_the_conv1d_form():
-    model, rows = scaled(SMALL).double(), rows_for(SMALL).double()
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_gradients_are_those_of_the_conv1d_form(hidden):
+    config = dataclasses.replace(SMALL, hidden=hidden)
+    model, rows = scaled(config).double(), rows_for(config).double()
     parameters = dict(model.named_parameters())
     mean, logvar = model.encode(rows)
     found = torch.autograd.grad(
@@ -165,39 +173,6 @@ def test_gradients_are_those_of_the_conv1d_form():
     )
     for name, ours, theirs in zip(parameters, found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9, msg=name)
-
-
-def comb(pixels, shift):
-    """Unequal Gaussian absorption lines with known places, shifted by whatever is asked."""
-    centres, depths, widths = (400.3, 900.0, 1333.7), (0.5, 0.9, 0.2), (3.0, 4.5, 6.0)
-    return -sum(
-        d * torch.exp(-0.5 * ((pixels - c - shift) / w) ** 2)
-        for c, d, w in zip(centres, depths, widths, strict=True)
-    )
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.25, 7.0, -31.4, 100.5])
-def test_the_shift_moves_lines_to_longer_wavelength_by_the_pixels_asked_for(shift):
-    pixels = torch.arange(2048, dtype=torch.float64)
-    shifts = torch.tensor([shift, 0.0], dtype=torch.float64)
-    moved = shift_lines(torch.stack([comb(pixels, 0.0)] * 2), shifts)
-    torch.testing.assert_close(moved[0], comb(pixels, shift), rtol=0, atol=1e-9)
-    torch.testing.assert_close(moved[1], comb(pixels, 0.0), rtol=0, atol=1e-12)
-
-
-def test_a_shift_brings_in_continuum_at_the_edge_and_not_the_other_end():
-    pixels = torch.arange(512, dtype=torch.float64)
-    line = torch.exp(-0.5 * ((pixels - 500) / 3) ** 2)
-    moved = shift_lines(line[None], torch.tensor([60.0], dtype=torch.float64))[0]
-    assert SHIFT_MARGIN > 60
-    assert float(moved.abs().max()) < 1e-9
-
-
-def test_the_gradient_of_the_shift_is_right():
-    generator = torch.Generator().manual_seed(3)
-    lines = torch.randn(2, 40, generator=generator, dtype=torch.float64, requires_grad=True)
-    pixels = torch.tensor([0.7, -3.2], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(shift_lines, (lines, pixels), fast_mode=True)
 
 
 def test_latent_0_of_a_doppler_decoder_is_a_shift_and_nothing_else():
