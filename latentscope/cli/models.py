@@ -12,15 +12,28 @@ from latentscope.cli.options import Json
 from latentscope.cli.output import Output
 
 
-@command("latentscope models", "latentscope models --json")
-def models(as_json: Json = False) -> None:
-    """List the models that have a name.
+@command("latentscope models", "latentscope models --check org/name")
+def models(
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="MODEL",
+            help="Name, folder or Hugging Face id: does it compute the latents it came with?",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that have a name, or check one.
 
     Bundled ones, and published ones, which are downloaded on first use.
     """
+    out = Output(as_json)
+    if check is not None:
+        _check(check, out)
+        return
     from latentscope.model.registry import available_models
 
-    out = Output(as_json)
     known = available_models()
     out.table(
         ("name", "where", "latents", "grid", "description"),
@@ -30,6 +43,17 @@ def models(as_json: Json = False) -> None:
         ],
     )
     out.result(known)
+
+
+def _check(model: str, out: Output) -> None:
+    from latentscope.model.reference import TOLERANCE, check_model
+
+    difference = check_model(model)
+    out.say(
+        f"{model}: its reference spectra give the latents they should, to {difference:.1g} "
+        f"(allowed: {TOLERANCE:g})"
+    )
+    out.result({"model": model, "difference": difference, "tolerance": TOLERANCE})
 
 
 @command("latentscope convert model_128d_e182_i1500000.pth.tar folder/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from latentscope.errors import ModelError
 from latentscope.model.architecture import VAEConfig
@@ -23,8 +23,12 @@ OPTIONAL = (
     "dims",
     "source",
     "license",
+    "weights_dtype",
     "weights_sha256",
 )
+
+WeightsDtype = Literal["float32", "float16"]
+"""How weights lie in model.safetensors; the network computes in float32 either way."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class ModelSettings:
         None for a model of rows that did not come from spectra.
     info : dict
         `name` and the optional entries: `description`, `mad_threshold`, `beta`, `paper`,
-        `training`, `dims` (dimension -> text), `source`, `license`, `weights_sha256`.
+        `training`, `dims` (dimension -> text), `source`, `license`, `weights_dtype`
+        (one of `WeightsDtype`; float32 where it is not said), `weights_sha256`.
     """
 
     architecture: VAEConfig
@@ -51,7 +56,8 @@ class ModelSettings:
         Raises
         ------
         ModelError
-            If `info` has no name, or a key that config.json does not know.
+            If `info` has no name, a key that config.json does not know, or an unknown
+            `weights_dtype`.
         """
         values = {"format": FORMAT, **self.info}
         values["architecture"] = self.architecture.to_dict()
@@ -117,4 +123,9 @@ def _check_keys(what: str, values: dict[str, Any]) -> None:
     if unknown:
         raise ModelError(
             f"{what}: unknown {', '.join(unknown)}; known are {', '.join((*REQUIRED, *OPTIONAL))}"
+        )
+    dtype = values.get("weights_dtype", "float32")
+    if dtype not in get_args(WeightsDtype):
+        raise ModelError(
+            f"{what}: weights_dtype is {dtype!r}; wanted one of {', '.join(get_args(WeightsDtype))}"
         )

@@ -88,10 +88,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def serialize(model: nn.Module) -> bytes:
-    """Return the model's weights as the bytes of a safetensors file."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    """Return the model's weights as the bytes of a safetensors file.
+
+    In float16 where `model.info` says so by `weights_dtype`, rounded to the nearest; weights that
+    were read from such a file lose nothing.
+
+    Raises
+    ------
+    ModelError
+        If a weight is too large for float16.
+    """
+    dtype = stored_dtype(model)
+    weights = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    state = {k: v.to(dtype).contiguous() for k, v in weights.items()}
+    large = [k for k, v in state.items() if not torch.equal(v.isfinite(), weights[k].isfinite())]
+    if large:
+        raise ModelError(
+            f"{_listed('tensors exceed 65504, the largest number of float16', large)}; store these "
+            "weights as float32"
+        )
     data: bytes = safetensors.torch.save(state)
     return data
+
+
+def stored_dtype(model: nn.Module) -> torch.dtype:
+    """Return the type in which a model's weights are written, float32 unless its info says more."""
+    info = getattr(model, "info", {})
+    return torch.float16 if info.get("weights_dtype") == "float16" else torch.float32
 
 
 def weights_sha256(model: nn.Module | str | os.PathLike[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from latentscope.model.registry import (
 )
 from latentscope.model.settings import CONFIG_FILE
 from latentscope.model.state_dict import WEIGHTS_FILE, weights_sha256
-from latentscope.model.storage import load_files, load_folder, save_model
+from latentscope.model.storage import load_folder, save_model
 from latentscope.model.vae import SpectrumVAE
 
 __all__ = [
@@ -86,23 +87,55 @@ def load_model(
         when the preparation of a checkpoint has to be assumed.
     """
     text = os.fspath(source)
-    if text in bundled_models():
-        model = load_folder(bundled_models()[text])
-    elif text in PUBLISHED:
+    if text in PUBLISHED and text not in bundled_models():
         model = _load_published(PUBLISHED[text], cache_dir)
-    elif "://" in text:
-        model = _load_url(text, cache_dir)
-    elif Path(text).expanduser().exists():
-        model = _load_path(Path(text).expanduser())
-    elif (hub := _hub_id(text)) is not None:
-        model = _load_hub(*hub, cache_dir)
     else:
-        raise ModelError(
-            f"{text!r} is no model: no such name{near_misses(text, known_names())} and no such "
-            f"file. Known names: {', '.join(known_names())}. Else give a folder, a .pth.tar file, "
-            "an https:// address or a Hugging Face id (org/name)"
-        )
+        path = model_path(text, cache_dir=cache_dir)
+        model = load_folder(path) if path.is_dir() else load_checkpoint(path)
     return moved(model, device)
+
+
+def model_path(
+    source: PathLike,
+    *,
+    files: Sequence[str] = (CONFIG_FILE, WEIGHTS_FILE),
+    cache_dir: PathLike | None = None,
+) -> Path:
+    """Return where a model lies on this machine, downloaded if it has to be.
+
+    Parameters
+    ----------
+    source : str or path
+        As `load_model` takes it, but for the names of published checkpoints.
+    files : list of str
+        Files that are downloaded, config.json first, all of one revision.
+    cache_dir : path, optional
+        Folder for downloads.
+
+    Returns
+    -------
+    Path
+        A folder with the files, or a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or a file cannot be downloaded.
+    """
+    text = os.fspath(source)
+    if text in bundled_models():
+        return bundled_models()[text]
+    if "://" in text:
+        return _url_path(text, files, cache_dir)
+    if Path(text).expanduser().exists():
+        return _local_path(Path(text).expanduser())
+    if (hub := _hub_id(text)) is not None:
+        return _hub_folder(*hub, files, cache_dir)
+    raise ModelError(
+        f"{text!r} is no model: no such name{near_misses(text, known_names())} and no such "
+        f"file. Known names: {', '.join(known_names())}. Else give a folder, a .pth.tar file, "
+        "an https:// address or a Hugging Face id (org/name)"
+    )
 
 
 def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> SpectrumVAE:
@@ -110,29 +143,26 @@ def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> Spectr
     return load_checkpoint(path, normalization=entry.normalization)
 
 
-def _load_path(path: Path) -> SpectrumVAE:
-    if path.is_dir():
-        return load_folder(path)
+def _local_path(path: Path) -> Path:
     if path.name in (CONFIG_FILE, WEIGHTS_FILE):
-        return load_folder(path.parent)
+        return path.parent
     if path.suffix == ".safetensors":
         raise ModelError(
             f"{path}: weights alone; wanted the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
-    return load_checkpoint(path)
+    return path
 
 
-def _load_url(url: str, cache_dir: PathLike | None) -> SpectrumVAE:
+def _url_path(url: str, files: Sequence[str], cache_dir: PathLike | None) -> Path:
     check_url(url)
     name = url_filename(url)
     base = url.removesuffix(name) if name in (CONFIG_FILE, WEIGHTS_FILE) else url
     folder = cache_root(cache_dir) / "urls" / hashlib.sha256(base.encode()).hexdigest()[:16]
     if name.endswith(CHECKPOINT_SUFFIXES):
-        return _load_path(fetch(url, folder))
-    base = base.rstrip("/")
-    return load_files(
-        fetch(f"{base}/{CONFIG_FILE}", folder), fetch(f"{base}/{WEIGHTS_FILE}", folder)
-    )
+        return fetch(url, folder)
+    for file in files:
+        fetch(f"{base.rstrip('/')}/{file}", folder)
+    return folder
 
 
 def _hub_id(text: str) -> tuple[str, str | None] | None:
@@ -144,11 +174,15 @@ def _hub_id(text: str) -> tuple[str, str | None] | None:
     return matched[1], matched[2]
 
 
-def _load_hub(repository: str, revision: str | None, cache_dir: PathLike | None) -> SpectrumVAE:
-    config = _hub_file(repository, CONFIG_FILE, revision, cache_dir)
-    # snapshots/<commit>/config.json: both files from one commit
-    weights = _hub_file(repository, WEIGHTS_FILE, config.parent.name, cache_dir)
-    return load_files(config, weights)
+def _hub_folder(
+    repository: str, revision: str | None, files: Sequence[str], cache_dir: PathLike | None
+) -> Path:
+    first, *others = files
+    folder = _hub_file(repository, first, revision, cache_dir).parent
+    for file in others:
+        # snapshots/<commit>/config.json: all files from one commit
+        _hub_file(repository, file, folder.name, cache_dir)
+    return folder
 
 
 def _hub_file(

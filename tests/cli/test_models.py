@@ -58,3 +58,29 @@ def test_convert_of_an_unknown_file_warns_what_it_assumes(command, checkpoint, t
     assert ended.code == 0
     assert "warning: " in ended.err
     assert "median-padded" in ended.err
+
+
+@pytest.fixture
+def folder(tmp_path):
+    import torch
+
+    from latentscope.model.reference import write_reference
+    from latentscope.model.vae import SpectrumVAE, VAEConfig
+    from latentscope.model.weights import save_model
+
+    config = VAEConfig(length=64, channels=(2,), kernels=(3,), strides=(4,), latents=2)
+    model = SpectrumVAE(config, info={"name": "tiny"})
+    save_model(model, tmp_path / "tiny")
+    write_reference(model, torch.randn(3, 64).numpy(), tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_check_compares_a_model_with_its_reference(command, folder):
+    ended = command("models", "--check", folder, "--json")
+    assert ended.code == 0
+    assert ended.json["difference"] < 1e-6
+    assert "give the latents they should" in ended.err
+    (folder / "reference.safetensors").unlink()
+    ended = command("models", "--check", folder)
+    assert ended.code == 1
+    assert "nothing to compare with" in ended.err

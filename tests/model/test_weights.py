@@ -205,6 +205,6 @@ def test_listing_models_loads_no_torch():
 def test_a_mistyped_folder_beside_others_never_asks_the_network(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "_load_hub", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(weights, "_hub_folder", lambda *_: pytest.fail("asked the hub"))
     with pytest.raises(ModelError, match="models/mine"):
         load_model("models/mine")
