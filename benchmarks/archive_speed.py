@@ -1,10 +1,11 @@
 """Packing spectra, and reading packed archives back shuffled, measured in one run.
 
-Packing: S1D files as `latentscope simulate` writes them, on one core, against reading and preparing
-the same files without writing anything. Reading: the packed rows, repeated to `--rows`, as shuffled
-batches of float16 with their masks, against a memory-mapped .npy of the same rows, read as one
-would first: a permutation of all rows, a batch of them at a time. Both come from the page cache,
-so that the figures are what a processor can deliver, and both run in turn. Run:
+Packing: files as `latentscope simulate` writes them, on one core, against reading and preparing the
+same files without writing anything; ADP files have errors, so inverse variances are packed too.
+Reading: the packed rows, repeated to `--rows`, as shuffled batches of float16 with their masks,
+against a memory-mapped .npy of the same rows, read as one would first: a permutation of all rows, a
+batch of them at a time. Both come from the page cache, so that the figures are what a processor can
+deliver, and both run in turn. Run:
 
     python -m benchmarks.archive_speed --files 100 --rows 4000 --repeats 3 --json archive_speed.json
 """
@@ -28,6 +29,7 @@ from latentscope.model.registry import known_settings
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.variance import ivar_size
 from train.data.balance import Draw
 from train.data.shuffle import PackedBatches
 from train.packing.archive import PackedArchive
@@ -49,11 +51,15 @@ def seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, fl
     return {name: min(times) for name, times in taken.items()}
 
 
+def layout_of(prepare: PrepareConfig, kind: str, ivar: bool = False) -> Layout:
+    size = ivar_size(prepare) if ivar else 0
+    return Layout.sized(prepare.row_size, "float16", compression=kind, ivar_size=size)
+
+
 def packing(files: list[Path], prepare: PrepareConfig, folder: Path, repeats: int) -> dict:
-    layouts = {
-        kind: Layout.sized(prepare.row_size, "float16", compression=kind)
-        for kind in ("zstd", "lz4")
-    }
+    layouts = {kind: layout_of(prepare, kind) for kind in ("zstd", "lz4")}
+    if files[0].name.startswith("ADP"):
+        layouts |= {f"{kind}, ivar": layout_of(prepare, kind, ivar=True) for kind in layouts}
     archives = iter(folder / f"packed-{number}.zarr" for number in range(10_000))
 
     def read_all() -> None:
@@ -71,16 +77,17 @@ def packing(files: list[Path], prepare: PrepareConfig, folder: Path, repeats: in
 
 def repeated(source: PackedArchive, n: int, folder: Path, kind: str) -> PackedArchive:
     """An archive of `n` rows, each row of `source` again and again in another chunk."""
-    layout = Layout.sized(source.row_size, "float16", compression=kind)
+    layout = layout_of(source.prepare, kind, ivar=source.ivar_size > 0)
     store = ArchiveStore.create(folder, source.settings, layout)
     rows, bits = source.read(np.arange(len(source)))
     valid = np.unpackbits(bits, axis=1, count=source.row_size).astype(bool)
+    root = source.read_root_ivar(np.arange(len(source))) if source.ivar_size else None
     record = source.table.iloc[0].to_dict()
     for first in range(0, n, layout.shard):
         some = np.arange(first, min(n, first + layout.shard))
         records = [record | {"file": f"{i}", "row": row} for row, i in enumerate(some)]
         at = some % len(rows)
-        store.add(rows[at], valid[at], records)
+        store.add(rows[at], valid[at], records, None if root is None else root[at])
     store.finish(store.table(), [], {})
     return PackedArchive(folder, threads=1)
 
@@ -109,8 +116,10 @@ def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[
         "np.memmap, row by row": lambda: [0 for _ in mapped(folder / "rows.npy", n)]
     }
     for kind, archive in archives.items():
-        batches = PackedBatches(archive, draw, BATCH, n // BATCH, window_mb=64)
-        ways[f"packed, {kind}"] = lambda batches=batches: [0 for _ in batches]
+        for ivar in (False, True)[: 1 + (source.ivar_size > 0)]:
+            batches = PackedBatches(archive, draw, BATCH, n // BATCH, window_mb=64, ivar=ivar)
+            name = f"packed, {kind}{', ivar' * ivar}"
+            ways[name] = lambda batches=batches: [0 for _ in batches]
     for way in ways.values():
         way()
     done = n // BATCH * BATCH
@@ -123,7 +132,8 @@ def measure(model: str, files: list[Path], rows: int, folder: Path, repeats: int
     assert settings.prepare is not None
     folder.mkdir()
     packed = packing(files, settings.prepare, folder, repeats)
-    source = PackedArchive(folder / "packed-0.zarr")
+    archives = [PackedArchive(path) for path in sorted(folder.glob("packed-*.zarr"))]
+    source = max(archives, key=lambda archive: archive.ivar_size)
     read, stored = reading(source, rows, folder, repeats)
     return {"row_size": source.row_size, "pack": packed, "read": read, "compressed": stored}
 
@@ -145,6 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--rows", type=int, default=4000, help="of 20,800 values; fewer if longer")
     parser.add_argument("--models", default="harps-sim,astro-machines")
+    parser.add_argument("--layout", choices=("s1d", "adp"), default="s1d")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args(arguments)
@@ -152,9 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
     results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = [folder / file_name(index, "s1d") for index in range(options.files)]
+        files = [folder / file_name(index, options.layout) for index in range(options.files)]
         for (spectrum, _), file in zip(simulate(options.files), files, strict=True):
-            write_spectrum(spectrum, file, "s1d")
+            write_spectrum(spectrum, file, options.layout)
         for model in options.models.split(","):
             settings = known_settings(model)
             assert settings is not None

@@ -78,3 +78,20 @@ def night(tmp_path, expose):
         expose(folder, f"s{star}", first, star + 1)
         first += star + 1
     return folder
+
+
+@pytest.fixture
+def exposures(tmp_path):
+    """Seven spectra with errors, in the layout that has a column for them."""
+    folder = tmp_path / "exposures"
+    folder.mkdir()
+    wavelength = 3780.0 + np.arange(3150.0)
+    for number in range(7):
+        meta = {"object": f"s{number}", "snr": 50.0, "linelist": "none", "airmass": 1.2}
+        rng = np.random.default_rng(number)
+        sigma = 10.0 ** rng.uniform(-1, 1, len(wavelength))
+        flux = 500 * (1 + 0.3 * np.sin(wavelength / 150)) + sigma * rng.normal(size=len(wavelength))
+        ivar = np.where(rng.random(len(wavelength)) < 0.05, 0, sigma**-2)
+        spectrum = Spectrum(wavelength, flux, ivar=ivar, berv=0.0, meta=meta)
+        write_spectrum(spectrum, folder / f"ADP.{number}.fits", "adp")
+    return folder

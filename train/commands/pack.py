@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -61,6 +61,9 @@ def pack_command(
             help="A spectrum that fills less of the grid than this fails.",
         ),
     ] = 0.5,
+    ivar: Annotated[
+        bool, typer.Option("--ivar", help="Pack the inverse variance of each value too.")
+    ] = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +72,7 @@ def pack_command(
     A file that fails stands in the archive's table with the reason. The same command goes on after
     an interruption, and reads no file twice.
     """
+    from latentscope.spectra.variance import ivar_size
     from train.packing.pack import pack
     from train.packing.preparation import named_preparation
     from train.packing.store import Compression, Dtype, Layout
@@ -78,12 +82,19 @@ def pack_command(
         one_of("--dtype", dtype, Dtype)
         one_of("--compression", compression, Compression)
         name, prepare = named_preparation(model, grid)
+        size = ivar_size(prepare) if ivar else 0
+        layout = Layout.sized(
+            prepare.row_size,
+            cast(Dtype, dtype),
+            compression=cast(Compression, compression),
+            ivar_size=size,
+        )
         with progress("pack") as advance:
             report = pack(
                 files,
                 output,
                 prepare,
-                layout=Layout.sized(prepare.row_size, dtype, compression=compression),  # type: ignore[arg-type]
+                layout=layout,
                 model=name,
                 min_coverage=min_coverage,
                 labels=labels,

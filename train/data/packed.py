@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightning
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.balance import Draw, binned, split_by_star, statement
+from train.data.place import place_of
 from train.data.shuffle import PackedBatches
 from train.packing.archive import PackedArchive, unpacked
 from train.settings.data import ArchiveConfig, DataConfig
@@ -36,14 +37,24 @@ class PackedData(lightning.LightningDataModule):
         The model's; the archive's must be the same.
     steps, seed : int
         Of the run; the seed decides the order of the spectra.
+    ivar : bool
+        Hand out inverse variances, which the archive must have.
     """
 
-    def __init__(self, config: DataConfig, prepare: PrepareConfig, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        prepare: PrepareConfig,
+        steps: int,
+        seed: int,
+        *,
+        ivar: bool = False,
+    ) -> None:
         super().__init__()
         if config.archive is None:
             raise ModelError("this configuration names no packed archive; add data: archive: path")
         self._config, self._settings, self._prepare = config, config.archive, prepare
-        self._steps, self._seed = steps, seed
+        self._steps, self._seed, self._ivar = steps, seed, ivar
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archive, split it, and read the validation rows.
@@ -53,7 +64,8 @@ class PackedData(lightning.LightningDataModule):
         TableError
             If there is no archive, or nothing in it to train on.
         ModelError
-            If its rows were prepared otherwise than the model wants.
+            If its rows were prepared otherwise than the model wants, or it has no inverse variances
+            and the loss weighs by them.
         ChoiceError
             If no star is left for validation, or the label or its weights are not there.
         """
@@ -64,12 +76,18 @@ class PackedData(lightning.LightningDataModule):
                 f"{c.path}: its rows have another preparation than the configuration's; pack the "
                 "spectra with --grid and this configuration, or take over the archive's `prepare`"
             )
+        if self._ivar and not archive.ivar_size:
+            raise ModelError(
+                f"{c.path}: has no inverse variances, by which the loss weighs; pack the spectra "
+                "into a new archive with --ivar, or take another loss"
+            )
         self._stars = archive.stars
         self._splits = split_by_star(self._stars, c.validation, c.test, c.split_seed)
         self.draw = self._draw()
         watched = self._watched()
         self.validation_rows, bits = archive.read(watched)
         self.validation_valid = unpacked(bits, archive.row_size)
+        self.validation_ivar = self._inverse_variance(watched)
         self.validation_labels = _numeric(archive.table[archive.labels].iloc[watched])
 
     @property
@@ -90,6 +108,11 @@ class PackedData(lightning.LightningDataModule):
             "labels_used": "to balance epochs" if c.label else False,
         }
 
+    @property
+    def epoch_steps(self) -> float:
+        """Steps of an epoch, fractions included."""
+        return len(self.draw) / self._config.batch_size
+
     def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         """Yield rows and masks of some thousand training spectra in blocks of `size`."""
         members = self.draw.members
@@ -99,16 +122,26 @@ class PackedData(lightning.LightningDataModule):
             rows, bits = self.archive.read(some[start : start + size])
             yield rows.astype(np.float32), unpacked(bits, self.archive.row_size)
 
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Say which spectra of the archive these numbers of a batch are: id and file."""
+        some = self.archive.table.iloc[[int(number) for number in numbers]]
+        return [f"{name} ({file})" for name, file in zip(some["id"], some["file"], strict=True)]
+
     def train_dataloader(self) -> PackedBatches:
-        """Batches that remain after the step the trainer stands at, on the trainer's device."""
+        """Batches that remain after the trainer's step: this process's part, on its device."""
+        size = self._config.batch_size
+        place = place_of(self.trainer, size)
         return PackedBatches(
             self.archive,
             self.draw,
-            self._config.batch_size,
+            size,
             self._steps,
-            start=self.trainer.global_step if self.trainer else 0,
+            start=place.step,
             window_mb=self._settings.window_mb,
-            device=self.trainer.strategy.root_device if self.trainer else "cpu",
+            rank=place.rank,
+            world=place.world,
+            ivar=self._ivar,
+            device=place.device,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,6 +179,12 @@ class PackedData(lightning.LightningDataModule):
             weights = _bin_weights(values, c)
         stars = self._stars[members] if c.one_per_star else None
         return Draw(members, self._seed, stars, bins, weights)
+
+    def _inverse_variance(self, members: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        if not self._ivar:
+            return None
+        root = self.archive.read_root_ivar(members).astype(np.float32)
+        return np.square(root, out=root)
 
     def _watched(self) -> NDArray[np.int64]:
         """Validation spectra, one a star, the same ones for a split."""

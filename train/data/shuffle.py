@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from latentscope.errors import TableError
+from latentscope.errors import ChoiceError, TableError
 from train.data.balance import Draw
+from train.data.batch import Batch
 from train.packing.archive import PackedArchive, unpacked
+from train.packing.store import ROOT_IVAR
 
-Batch = tuple[Tensor, Tensor]
-_Loaded = tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]
+_Loaded = tuple[list[NDArray[Any]], NDArray[np.int64]]
+"""Arrays of a window (numbers, rows, bits of masks, 1 / sigma if asked for), and their order."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,19 @@ class PackedBatches(IterableDataset[Batch]):
         The first batch to hand out; those before are not read.
     window_mb : float
         Size of a window in MB (10^6 bytes). The larger, the better the shuffling.
+    rank, world : int
+        Hand out rows ``rank::world`` of each batch, which `world` divides.
+    ivar : bool
+        Hand out inverse variances, which the archive must have.
     device : torch device
         Where batches go, in the archive's dtype; masks travel as bits.
+
+    Raises
+    ------
+    TableError
+        If batches or windows are empty.
+    ChoiceError
+        If `world` processes cannot share a batch equally.
     """
 
     def __init__(
@@ -110,6 +123,9 @@ class PackedBatches(IterableDataset[Batch]):
         *,
         start: int = 0,
         window_mb: float = 256.0,
+        rank: int = 0,
+        world: int = 1,
+        ivar: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
@@ -117,10 +133,16 @@ class PackedBatches(IterableDataset[Batch]):
             raise TableError(
                 f"batch_size {batch_size}, window_mb {window_mb}; wanted positive numbers"
             )
+        if batch_size % world:
+            raise ChoiceError(
+                f"{batch_size} spectra a batch for {world} processes; wanted a multiple"
+            )
         self._archive, self._draw, self._size = archive, draw, batch_size
         self._steps, self._start, self._device = steps, start, torch.device(device)
+        self._rank, self._world, self._ivar = rank, world, ivar
         self._chunks = archive.chunks
         row = archive.row_size * archive.dtype.itemsize + -(-archive.row_size // 8)
+        row += archive.ivar_size * ROOT_IVAR.itemsize if ivar else 0
         self._window = max(1, int(window_mb * 1e6 / row))
 
     def __len__(self) -> int:
@@ -128,7 +150,7 @@ class PackedBatches(IterableDataset[Batch]):
         return self._steps
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield rows (batch, row_size) and masks (batch, row_size) of bool, True where valid."""
+        """Yield rows of the archive's dtype, their numbers in it and their masks."""
         if get_worker_info() is not None:
             raise TableError(
                 "every worker of a DataLoader would hand out every batch; wanted num_workers=0: "
@@ -136,59 +158,71 @@ class PackedBatches(IterableDataset[Batch]):
             )
         loaded = self._loaded()
         try:
-            rest: list[tuple[NDArray[Any], NDArray[np.uint8]]] = []
+            rest: list[_Loaded] = []
             for _ in range(self._start, self._steps):
-                rest, batch = self._filled(rest, loaded)
-                yield self._tensors(batch)
+                rest, parts = self._filled(rest, loaded)
+                yield self._batch([np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
         finally:
             loaded.close()
 
-    def _filled(self, rest: list[Any], loaded: Iterator[Any]) -> tuple[list[Any], list[Any]]:
+    def _filled(
+        self, rest: list[_Loaded], loaded: Iterator[_Loaded]
+    ) -> tuple[list[_Loaded], list[list[NDArray[Any]]]]:
         """Take a batch from what is left of earlier windows and, where that ends, from new ones."""
-        batch: list[Any] = []
-        missing = self._size
+        parts: list[list[NDArray[Any]]] = []
+        missing = self._size // self._world
         while missing:
-            rows, valid, order = rest.pop() if rest else next(loaded)
+            arrays, order = rest.pop() if rest else next(loaded)
             taken, left = order[:missing], order[missing:]
-            if len(taken):
-                batch.append((rows[taken], valid[taken]))
+            parts.append([array[taken] for array in arrays])
             missing -= len(taken)
             if len(left):
-                rest.append((rows, valid, left))
-        return rest, batch
+                rest.append((arrays, left))
+        return rest, parts
 
-    def _tensors(self, batch: list[Any]) -> Batch:
-        rows = torch.from_numpy(np.concatenate([part[0] for part in batch]))
-        packed = np.concatenate([part[1] for part in batch])
+    def _batch(self, arrays: list[NDArray[Any]]) -> Batch:
+        numbers, rows, bits, *root = map(self._moved, arrays)
         if self._device.type == "cpu":
-            return rows, torch.from_numpy(unpacked(packed, rows.shape[1]))
-        bits = torch.from_numpy(packed)
+            valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1]))
+        else:
+            valid = unpacked_bits(bits, rows.shape[1])
+        return Batch(rows, numbers, valid, root[0].float().square_() if root else None)
+
+    def _moved(self, array: NDArray[Any]) -> Tensor:
+        values = torch.from_numpy(array)
         if self._device.type == "cuda":
-            rows, bits = rows.pin_memory(), bits.pin_memory()
-        rows = rows.to(self._device, non_blocking=True)
-        return rows, unpacked_bits(bits.to(self._device, non_blocking=True), rows.shape[1])
+            values = values.pin_memory()
+        return values.to(self._device, non_blocking=True)
+
+    def _read(self, members: NDArray[np.int64]) -> list[NDArray[Any]]:
+        arrays = [members, *self._archive.read(members)]
+        return [*arrays, self._archive.read_root_ivar(members)] if self._ivar else arrays
 
     def _loaded(self) -> Generator[_Loaded, None, None]:
         """Yield windows as arrays, and the order of their rows; one is read ahead."""
         with ThreadPoolExecutor(1, "train-read") as pool:
-            ahead: Future[Any] | None = None
+            ahead: Future[list[NDArray[Any]]] | None = None
             order: NDArray[np.int64] = np.empty(0, np.int64)
             for window in self._windows():
-                following = pool.submit(self._archive.read, window.members)
+                following = pool.submit(self._read, window.members)
                 if ahead is not None:
-                    yield (*ahead.result(), order)
+                    yield ahead.result(), order
                 ahead, order = following, window.order
 
     def _windows(self) -> Iterator[Window]:
-        """Yield the windows of all epochs, from the one that holds the first row to hand out."""
-        length = len(self._draw)
-        number, skip = divmod(self._start * self._size, length)
+        """Yield this process's part of the windows, from the one with its first row on."""
+        length, first = len(self._draw), self._start * self._size
+        number, at = first // length, first // length * length
         while True:
             rng = np.random.default_rng((self._draw.seed, number, 1))
             for window in windows(self._draw.epoch(number), self._chunks, self._window, rng):
-                if skip < len(window.order):
-                    yield Window(window.members, window.order[skip:])
-                skip = max(0, skip - len(window.order))
+                skip = max(first - at, 0)
+                skip += (self._rank - at - skip) % self._world
+                own = window.order[skip :: self._world]
+                if len(own):
+                    used, order = np.unique(own, return_inverse=True)
+                    yield Window(window.members[used], order)
+                at += len(window.order)
             number += 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,8 +20,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from latentscope import simulation
 from latentscope.atomic import atomic_path
+from latentscope.errors import ChoiceError
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import PrepareConfig
+from train.data.batch import Batch
+from train.data.place import place_of
+from train.packing.alone import alone
 from train.settings.data import DataConfig
 
 _BLOCK = 256
@@ -51,23 +55,26 @@ def simulated_archive(
     rows : memory-mapped ndarray of float16, shape (n, prepare.row_size)
     labels : DataFrame of n rows
     """
-    recipe = [prepare.to_dict(), n, seed, linelist_digest(linelist), _simulator_digest()]
+    recipe = [prepare.to_dict(), n, seed, linelist_digest(linelist), simulator_digest()]
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
     folder = folder / f"rows-{key}"
     path, table = folder / "rows.npy", folder / "labels.csv"
-    if not table.exists():
-        jobs = [
-            (prepare, start, min(start + _BLOCK, n), n, seed, linelist, folder)
-            for start in range(0, n, _BLOCK)
-        ]
-        folder.mkdir(parents=True, exist_ok=True)
-        if workers == 1:
-            parts = [_write_block(job) for job in jobs]
-        else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                parts = list(pool.map(_write_block, jobs))
-        _join(parts, path, table, (n, prepare.row_size))
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, wait=True):  # of the processes of one run the first makes it
+        if not table.exists():
+            jobs = [
+                (prepare, start, min(start + _BLOCK, n), n, seed, linelist, folder)
+                for start in range(0, n, _BLOCK)
+            ]
+            _join(_written(jobs, workers), path, table, (n, prepare.row_size))
     return np.load(path, mmap_mode="r"), pd.read_csv(table)
+
+
+def _written(jobs: list[tuple[Any, ...]], workers: int) -> list[tuple[Path, Path]]:
+    if workers == 1:
+        return [_write_block(job) for job in jobs]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_write_block, jobs))
 
 
 def linelist_digest(linelist: str | None) -> str:
@@ -77,7 +84,7 @@ def linelist_digest(linelist: str | None) -> str:
     )
 
 
-def _simulator_digest() -> str:
+def simulator_digest() -> str:
     """SHA-256 of the simulation's source, so that rows of an older simulator are not taken."""
     folder = Path(simulation.__file__).parent
     files = sorted([*folder.glob("*.py"), *folder.glob("*.csv")])
@@ -114,26 +121,54 @@ def _join(parts: list[tuple[Path, Path]], path: Path, table: Path, shape: tuple[
             file.unlink()
 
 
-class Batches(Dataset[torch.Tensor]):
+class Batches(Dataset[Batch]):
     """Batch `i` of a training run, the same for a seed however often the run was interrupted.
 
-    Each pass over the rows has its own permutation, drawn from (seed, pass).
+    Each pass over the rows has its own permutation, drawn from (seed, pass). What a pass has left
+    beyond whole batches it leaves out.
+
+    Parameters
+    ----------
+    rows : ndarray of float16, shape (n, row_size)
+    batch_size, steps : int
+        Rows in a batch, n at most, and batches of the whole run.
+    seed : int
+    rank, world : int
+        Hand out rows ``rank::world`` of each batch.
+
+    Raises
+    ------
+    ChoiceError
+        If there are fewer rows than a batch holds.
     """
 
-    def __init__(self, rows: NDArray[np.float16], batch_size: int, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        rows: NDArray[np.float16],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not 0 < batch_size <= len(rows):
+            raise ChoiceError(f"batch_size is {batch_size}; wanted 1 to {len(rows)}, the spectra")
         self._rows, self._size, self._steps, self._seed = rows, batch_size, steps, seed
+        self._part = slice(rank, None, world)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> Batch:
         a_pass, batch = divmod(index, len(self._rows) // self._size)
         if self._order[0] != a_pass:
             rng = np.random.default_rng((self._seed, a_pass))
             self._order = a_pass, rng.permutation(len(self._rows))
         members = np.sort(self._order[1][batch * self._size : (batch + 1) * self._size])
-        return torch.from_numpy(self._rows[members].astype(np.float32))
+        members = members[self._part]
+        rows = torch.from_numpy(self._rows[members].astype(np.float32))
+        return Batch(rows, torch.from_numpy(members))
 
 
 class Remaining(Sampler[int]):
@@ -170,7 +205,7 @@ class SimulatedArchive(lightning.LightningDataModule):
             self._prepare, c.validation, c.seed + 1, c.linelist, self._folder, workers
         )
         self.validation_labels = labels[_WATCHED]
-        self.validation_valid = None
+        self.validation_valid = self.validation_ivar = None
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -185,13 +220,23 @@ class SimulatedArchive(lightning.LightningDataModule):
             "labels_used": False,
         }
 
+    @property
+    def epoch_steps(self) -> float:
+        """Steps of a pass over the training rows."""
+        return float(len(self.rows) // self._config.batch_size)
+
     def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
         """Yield training rows in blocks of `size`, for statistics over the archive; no masks."""
         for start in range(0, len(self.rows), size):
             yield self.rows[start : start + size].astype(np.float32), None
 
-    def train_dataloader(self) -> DataLoader[torch.Tensor]:
-        """Batches that remain after the step the trainer stands at."""
-        start = self.trainer.global_step if self.trainer else 0
-        batches = Batches(self.rows, self._config.batch_size, self._steps, self._seed)
-        return DataLoader(batches, batch_size=None, sampler=Remaining(start, self._steps))
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Say which stars of the archive these numbers of a batch are."""
+        return [f"star {int(number)} of seed {self._config.seed}" for number in numbers]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches that remain after the step the trainer stands at: this process's part of them."""
+        size = self._config.batch_size
+        place = place_of(self.trainer, size)
+        batches = Batches(self.rows, size, self._steps, self._seed, place.rank, place.world)
+        return DataLoader(batches, batch_size=None, sampler=Remaining(place.step, self._steps))

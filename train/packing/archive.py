@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.errors import TableError
 from train.packing.chunks import ChunkReader, take_rows
 from train.packing.reading import worker_count
-from train.packing.store import ArchiveStore
+from train.packing.store import ROOT_IVAR, ArchiveStore
 
 
 class PackedArchive:
@@ -57,7 +57,7 @@ class PackedArchive:
         self.labels = self._store.labels
         if self.table.empty:
             raise TableError(f"{self.source}: holds no row; pack spectra into it first")
-        self._readers = [ChunkReader(self._store.array(name)) for name in ("rows", "valid")]
+        self._readers = {name: ChunkReader(self._store.array(name)) for name in self._store.names}
         self._pool = ThreadPoolExecutor(worker_count(threads), "train-chunks")
         self._at: NDArray[np.int64] = self.table["row"].to_numpy(np.int64)
 
@@ -68,6 +68,11 @@ class PackedArchive:
     def row_size(self) -> int:
         """Values in a row."""
         return self._store.layout.row_size
+
+    @property
+    def ivar_size(self) -> int:
+        """Values of a row, from the first on, that have an inverse variance; 0: none was packed."""
+        return self._store.layout.ivar_size
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -116,8 +121,33 @@ class PackedArchive:
         wanted = self._at[np.asarray(members, dtype=np.int64)]
         rows = np.empty((len(wanted), self.row_size), self.dtype)
         valid = np.empty((len(wanted), -(-self.row_size // 8)), np.uint8)
-        take_rows(self._readers, [rows, valid], wanted, self._pool)
+        readers = [self._readers["rows"], self._readers["valid"]]
+        take_rows(readers, [rows, valid], wanted, self._pool)
         return rows, valid
+
+    def read_root_ivar(self, members: ArrayLike) -> NDArray[np.float16]:
+        """Read square roots of inverse variances, 1 / sigma in the units of the row, by number.
+
+        Parameters
+        ----------
+        members : array of int, shape (m,)
+
+        Returns
+        -------
+        ndarray of float16, shape (m, ivar_size)
+            0 where it is not known; of the first `ivar_size` values of each row.
+
+        Raises
+        ------
+        TableError
+            If the archive has none.
+        """
+        if not self.ivar_size:
+            raise TableError(f"{self.source}: has no inverse variances; pack it with --ivar")
+        wanted = self._at[np.asarray(members, dtype=np.int64)]
+        root = np.empty((len(wanted), self.ivar_size), ROOT_IVAR)
+        take_rows([self._readers["root_ivar"]], [root], wanted, self._pool)
+        return root
 
 
 def unpacked(valid: NDArray[np.uint8], row_size: int) -> NDArray[np.bool_]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,18 +15,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 import latentscope
-from latentscope.errors import TableError
+from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.joining import match_rows
 from latentscope.latents import read_labels
 from latentscope.model.sources import expand_sources
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
+from train.packing.alone import alone
 from train.packing.columns import COLUMNS
-from train.packing.reading import file_stamp, read_chunks, worker_count
-from train.packing.store import ArchiveStore, Layout, MissingArchiveError
+from train.packing.reading import Read, file_stamp, read_chunks, worker_count
+from train.packing.store import ROOT_IVAR, ArchiveStore, Layout, MissingArchiveError
 
 _FAILURES_A_SHARD = 4
 """A block ends early with so many times a shard's rows in files, when most of them fail."""
@@ -84,7 +85,8 @@ def pack(
     prepare : PrepareConfig
         The grid and normalisation of the rows.
     layout : Layout
-        Of a new archive; an existing one keeps its own, and must have the same `dtype`.
+        Of a new archive; an existing one keeps its own, and must have the same `dtype` and
+        `ivar_size`. Where that is positive, inverse variances are packed too.
     model : str
         Name of the model whose preparation this is, for the record.
     min_coverage : float
@@ -120,9 +122,10 @@ def pack(
         todo = [file for file in files if known.get(str(file)) != file_stamp(file)]
         blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress or _silent)
         with closing(read_chunks(todo, store, min_coverage, count)) as chunks:
-            for rows, valid, records in chunks:
-                blocks.take(rows, valid, records)
+            for read in chunks:
+                blocks.take(read)
         blocks.flush()
+        blocks.warn()
         table, names = _labelled(store, frame, join)
         store.finish(table, names, _run())
     return _report(store, table, files, {str(file) for file in todo})
@@ -144,7 +147,10 @@ def _store(
         made = {"latentscope": latentscope.__version__, "model": model, "made": _now()}
         return ArchiveStore.create(archive, settings | made, layout)
     differs = [key for key, value in settings.items() if store.settings.get(key) != value]
-    differs += ["dtype"] if store.layout.dtype != layout.dtype else []
+    kept = {"dtype": "dtype", "ivar_size": "ivar"}
+    differs += [
+        word for key, word in kept.items() if getattr(store.layout, key) != getattr(layout, key)
+    ]
     if differs:
         raise TableError(
             f"{archive}: was packed with another {' and '.join(differs)}; give the same again, or "
@@ -156,21 +162,15 @@ def _store(
 @contextmanager
 def _alone(store: ArchiveStore) -> Iterator[None]:
     """Hold a local archive's folder; two processes would write the same block."""
-    if store.folder is None or sys.platform == "win32":
+    with ExitStack() as held:
+        try:
+            if store.folder is not None:
+                held.enter_context(alone(store.folder, wait=False))
+        except BlockingIOError:
+            raise TableError(
+                f"{store.source}: another process packs into it; wait for it"
+            ) from None
         yield
-        return
-    import fcntl
-
-    held = os.open(store.folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise TableError(f"{store.source}: another process packs into it; wait for it") from None
-    try:
-        yield
-    finally:
-        os.close(held)
 
 
 def _known(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
@@ -187,31 +187,51 @@ class _Blocks:
         layout = store.layout
         self._rows = np.zeros((layout.shard, layout.row_size), layout.dtype)
         self._valid = np.zeros((layout.shard, layout.row_size), np.bool_)
-        self._filled = 0
+        self._root_ivar = np.zeros((layout.shard, layout.ivar_size), ROOT_IVAR)
+        self._filled, self._packed, self._without = 0, 0, 0
         self._records: list[dict[str, Any]] = []
 
-    def take(
-        self, rows: NDArray[Any], valid: NDArray[np.bool_], records: list[dict[str, Any]]
-    ) -> None:
+    def take(self, read: Read) -> None:
         """Add files' records and rows; write a block whenever a shard is full."""
-        for record in records:
+        for record in read.records:
             row = record["row"]
             if row >= 0:
-                self._rows[self._filled], self._valid[self._filled] = rows[row], valid[row]
-                record = record | {"row": self._filled}
-                self._filled += 1
+                self._keep(read, row)
+                record = record | {"row": self._filled - 1}
             self._records.append(record)
             shard = len(self._rows)
             if self._filled == shard or len(self._records) >= _FAILURES_A_SHARD * shard:
                 self.flush()
-        self._done += len(records)
+        self._done += len(read.records)
         self._progress(self._done, self._total)
+
+    def _keep(self, read: Read, row: int) -> None:
+        at = self._filled
+        self._rows[at], self._valid[at] = read.rows[row], read.valid[row]
+        if read.root_ivar is not None:
+            self._root_ivar[at] = read.root_ivar[row]
+            self._without += not read.root_ivar[row].any()
+        self._filled += 1
+        self._packed += 1
 
     def flush(self) -> None:
         """Write what was gathered as a block."""
         if self._records:
-            self._store.add(self._rows[: self._filled], self._valid[: self._filled], self._records)
+            filled = slice(self._filled)
+            self._store.add(
+                self._rows[filled], self._valid[filled], self._records, self._root_ivar[filled]
+            )
         self._filled, self._records = 0, []
+
+    def warn(self) -> None:
+        """Say how many spectra have no inverse variance where it was asked for."""
+        if self._without:
+            warnings.warn(
+                f"{self._store.source}: {self._without} of {self._packed} spectra have no errors; "
+                "their inverse variance is 0, so an inverse-variance loss would not see them",
+                LatentscopeWarning,
+                stacklevel=3,
+            )
 
 
 def _labelled(

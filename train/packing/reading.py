@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,30 @@ from numpy.typing import NDArray
 from latentscope.errors import TableError
 from latentscope.model.rows import fail, read_chunk
 from latentscope.spectra.prepare import PrepareConfig
-from train.packing.store import ArchiveStore
+from train.packing.store import ROOT_IVAR, ArchiveStore
 
 _TASK_FILES = 16
 _TASK_BYTES = 8e6
 """What a worker reads at once: at most so many files, or rows of so many bytes in float32."""
 
-Read = tuple[NDArray[Any], NDArray[np.bool_], list[dict[str, Any]]]
-"""Rows, masks and records of some files."""
+
+class Read(NamedTuple):
+    """What came of some files.
+
+    Attributes
+    ----------
+    rows : ndarray of the archive's dtype, shape (n, row_size)
+    valid : ndarray of bool, shape (n, row_size)
+    records : list of dict
+        One a file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a file without.
+    root_ivar : ndarray of float16, shape (n, ivar_size), or None
+        1 / sigma, 0 where it is not known, at most what float16 holds.
+    """
+
+    rows: NDArray[Any]
+    valid: NDArray[np.bool_]
+    records: list[dict[str, Any]]
+    root_ivar: NDArray[np.float16] | None = None
 
 
 def worker_count(workers: int | None) -> int:
@@ -57,13 +73,13 @@ def file_stamp(file: Path) -> tuple[int, int]:
 def read_chunks(
     files: list[Path], store: ArchiveStore, min_coverage: float, workers: int
 ) -> Generator[Read, None, None]:
-    """Yield rows, masks and records of some files at a time, in order of the files.
+    """Yield what came of some files at a time, in order of the files.
 
     Parameters
     ----------
     files : list of Path
     store : ArchiveStore
-        Whose preparation and dtype the rows get.
+        Whose preparation, dtype and inverse variances (if any) the rows get.
     min_coverage : float
         Spectra that fill less of the grid fail.
     workers : int
@@ -77,7 +93,7 @@ def read_chunks(
     size = max(1, min(_TASK_FILES, int(_TASK_BYTES / (4 * store.layout.row_size))))
     size = min(size, -(-len(files) // workers) or 1)
     tasks = [files[at : at + size] for at in range(0, len(files), size)]
-    how = store.prepare, min_coverage, store.layout.dtype
+    how = store.prepare, min_coverage, store.layout.dtype, store.layout.ivar_size > 0
     if workers == 1:
         for some in tasks:
             yield read_files(some, *how)
@@ -116,19 +132,15 @@ def _leave_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def read_files(files: list[Path], prepare: PrepareConfig, min_coverage: float, dtype: str) -> Read:
-    """Read and prepare some files.
+def read_files(
+    files: list[Path], prepare: PrepareConfig, min_coverage: float, dtype: str, ivar: bool = False
+) -> Read:
+    """Read and prepare some files, with inverse variances if asked for.
 
-    Returns
-    -------
-    rows : ndarray of `dtype`, shape (n, row_size)
-    valid : ndarray of bool, shape (n, row_size)
-    records : list of dict
-        One a file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a
-        file without one. A row that `dtype` cannot hold fails.
+    A row that `dtype` cannot hold fails.
     """
     stamps = [file_stamp(file) for file in files]
-    chunk = read_chunk(list(files), 0, prepare, min_coverage)
+    chunk = read_chunk(list(files), 0, prepare, min_coverage, ivar=ivar)
     limit = float(np.finfo(dtype).max)
     largest = np.abs(chunk.rows).max(axis=1, initial=0)
     kept = [at for at, value in enumerate(largest) if value <= limit]
@@ -147,4 +159,11 @@ def read_files(files: list[Path], prepare: PrepareConfig, min_coverage: float, d
         | dict(zip(("size", "mtime_ns"), stamps[index], strict=True))
         for index, record in enumerate(chunk.records)
     ]
-    return chunk.rows[kept].astype(dtype), chunk.valid[kept], records
+    root_ivar = None if chunk.ivar is None else _root(chunk.ivar[kept])
+    return Read(chunk.rows[kept].astype(dtype), chunk.valid[kept], records, root_ivar)
+
+
+def _root(ivar: NDArray[np.float32]) -> NDArray[np.float16]:
+    limit = np.float32(np.finfo(ROOT_IVAR).max)
+    root: NDArray[np.float16] = np.minimum(np.sqrt(ivar), limit).astype(ROOT_IVAR)
+    return root

@@ -2,6 +2,7 @@
 
     rows     (capacity, row_size)        prepared rows; chunks and shards of whole spectra
     valid    (capacity, row_size / 8)    bits of the masks, first pixel in the highest bit
+    root_ivar (capacity, ivar_size)      where asked for: 1 / sigma of the values that have one
     journal  (blocks,)                   one JSON text a block: the records of its files
     index/n  columns, one array each     the table as the last finished run left it
 
@@ -36,6 +37,9 @@ FORMAT = 1
 MARK = "latentscope_archive"
 _PARTIAL = ".partial"
 
+ROOT_IVAR = np.dtype(np.float16)
+"""Of 1 / sigma, which saturates at 65504: an ivar of 4.3e9 in the units of the row."""
+
 Dtype = Literal["float16", "float32"]
 Compression = Literal["zstd", "lz4"]
 
@@ -53,6 +57,8 @@ class Layout:
         Rows in a chunk (decompressed at once) and in a shard (one object of the store).
     compression : {"zstd", "lz4"}
         By Blosc, after its transposition of bits.
+    ivar_size : int
+        Values of a row, from the first on, that have an inverse variance; 0: none is kept.
     """
 
     row_size: int
@@ -60,6 +66,7 @@ class Layout:
     chunk: int
     shard: int
     compression: Compression = "zstd"
+    ivar_size: int = 0
 
     def __post_init__(self) -> None:
         for what, known in (("dtype", Dtype), ("compression", Compression)):
@@ -76,6 +83,7 @@ class Layout:
         chunk_mb: float = 1.0,
         shard_mb: float = 32.0,
         compression: Compression = "zstd",
+        ivar_size: int = 0,
     ) -> Layout:
         """Lay rows out in chunks and shards of about so many MB (10^6 bytes), at least a row."""
         if chunk_mb <= 0 or shard_mb <= 0:
@@ -83,7 +91,7 @@ class Layout:
         row = row_size * (2 if dtype == "float16" else 4)
         chunk = max(1, int(chunk_mb * 1e6 / row))
         shard = chunk * max(1, math.ceil(shard_mb * 1e6 / (row * chunk)))
-        return cls(row_size, dtype, chunk, shard, compression)
+        return cls(row_size, dtype, chunk, shard, compression, ivar_size)
 
 
 class MissingArchiveError(TableError):
@@ -195,8 +203,13 @@ class ArchiveStore:
     def _attributes(self) -> dict[str, Any]:
         return self.group.attrs.asdict()
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the arrays that have a row a spectrum."""
+        return ["rows", "valid", *(["root_ivar"] if self.layout.ivar_size else [])]
+
     def array(self, name: str) -> zarr.Array[Any]:
-        """Return `rows`, `valid` or `journal`; made at first use by whoever may write."""
+        """Return an array of `names`, or `journal`; made at first use by whoever may write."""
         if name in self.group:
             return _array(self.group, name)
         if self.group.read_only:
@@ -204,38 +217,55 @@ class ArchiveStore:
         if name == "journal":
             return self.group.create_array(name, shape=(0,), chunks=(1,), dtype=str, fill_value="")
         layout = self.layout
-        wide = layout.row_size if name == "rows" else -(-layout.row_size // 8)
+        wide, dtype = {
+            "rows": (layout.row_size, np.dtype(layout.dtype)),
+            "valid": (-(-layout.row_size // 8), np.dtype(np.uint8)),
+            "root_ivar": (layout.ivar_size, ROOT_IVAR),
+        }[name]
         return self.group.create_array(
             name,
             shape=(0, wide),
             chunks=(layout.chunk, wide),
             shards=(layout.shard, wide),
-            dtype=layout.dtype if name == "rows" else "uint8",
+            dtype=dtype,
             compressors=BloscCodec(
                 cname=layout.compression,
                 clevel=1,
-                shuffle="bitshuffle" if name == "rows" else "noshuffle",
-                typesize=np.dtype(layout.dtype).itemsize if name == "rows" else 1,
+                shuffle="noshuffle" if name == "valid" else "bitshuffle",
+                typesize=dtype.itemsize,
             ),
             fill_value=0,
         )
 
     def add(
-        self, rows: NDArray[Any], valid: NDArray[np.bool_], records: list[dict[str, Any]]
+        self,
+        rows: NDArray[Any],
+        valid: NDArray[np.bool_],
+        records: list[dict[str, Any]],
+        root_ivar: NDArray[np.float16] | None = None,
     ) -> None:
-        """Write a block: rows and masks (n, row_size), n at most a shard, and its files' records.
+        """Write a block of at most a shard of rows.
 
-        Records have the keys of `COLUMNS`; their `row` counts within the block (-1: none) and is
-        turned into the archive's.
+        Parameters
+        ----------
+        rows, valid : ndarray, shape (n, row_size)
+        records : list of dict
+            Of its files, with the keys of `COLUMNS`; their `row` counts within the block (-1: none)
+            and is turned into the archive's.
+        root_ivar : ndarray, shape (n, ivar_size)
+            Where the layout has it.
         """
         block, shard = self._blocks, self.layout.shard
         first = block * shard
-        for name, values in (("rows", rows), ("valid", np.packbits(valid, axis=1))):
-            array = self.array(name)
-            whole = np.zeros((shard, array.shape[1]), dtype=array.dtype)
-            whole[: len(values)] = values
-            array.resize((first + shard, array.shape[1]))
-            array[first : first + shard] = whole
+        arrays = [rows, np.packbits(valid, axis=1), root_ivar]
+        # Zeros are written too (spectra without errors), so that a shard that lacks is lost.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            for name, values in zip(self.names, arrays, strict=False):
+                array = self.array(name)
+                whole = np.zeros((shard, array.shape[1]), dtype=array.dtype)
+                whole[: len(rows)] = values
+                array.resize((first + shard, array.shape[1]))
+                array[first : first + shard] = whole
         named = [r | {"row": first + r["row"] if r["row"] >= 0 else -1} for r in records]
         journal = self.array("journal")
         journal.resize((block + 1,))
@@ -270,7 +300,7 @@ class ArchiveStore:
             {"index": name, "blocks": self._blocks, "labels": labels, "runs": runs}
         )
         end = int(table["row"].max()) + 1 if len(table) else 0
-        for array in (self.array("rows"), self.array("valid")):
+        for array in map(self.array, self.names):
             array.resize((end, array.shape[1]))
         if old:
             del self.group[old]

@@ -1,29 +1,12 @@
-import json
-import os
-
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
 from tests.train.conftest import TINY
-from tests.train.learning.test_fit import Killed, pytestmark, weights  # noqa: F401
 from train.data.packed import PackedData
-from train.learning.fit import fit
-from train.packing.pack import pack
-from train.packing.store import Layout
 from train.settings.data import ArchiveConfig
 from train.settings.reading import read_config
-
-
-@pytest.fixture
-def labelled(night, tmp_path, prepare):
-    labels = pd.DataFrame({"star": [f"s{s}" for s in range(6)], "Teff": 5000.0 + np.arange(6)})
-    labels["type"] = ["F", "F", "G", "G", "K", "K"]
-    layout = Layout(520, "float16", chunk=2, shard=4)
-    pack(night, tmp_path / "a.zarr", prepare, layout=layout, labels=labels, join="star", workers=1)
-    return tmp_path / "a.zarr"
 
 
 def config_of(tmp_path, **archive):
@@ -98,38 +81,6 @@ def test_the_configuration_is_read_strictly(tmp_path):
     assert "a.zarr" not in config.recipe
     path.write_text(yaml.safe_dump(TINY))
     assert '"archive"' not in read_config(path).recipe  # recipes of older runs stay as they were
-
-
-def test_a_run_on_a_packed_archive_goes_on_where_it_was(labelled, tmp_path, monkeypatch, night):
-    config = config_of(tmp_path, path="elsewhere.zarr", one_per_star=True)
-    whole = fit(config, tmp_path / "whole", archive=str(labelled), watch_every=4)
-
-    from train.learning.module import SpectrumModule
-
-    step = SpectrumModule.training_step
-
-    def dies(self, batch, batch_idx):
-        if self.global_step == 7:
-            raise Killed
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SpectrumModule, "training_step", dies)
-        with pytest.raises(Killed):
-            fit(config, tmp_path / "parts", archive=str(labelled), watch_every=4)
-    resumed = fit(config, tmp_path / "parts", archive=str(labelled), watch_every=4)
-    first, second = weights(whole), weights(resumed)
-    for key in first:
-        assert np.allclose(first[key], second[key], atol=1e-6), key
-    training = json.loads((whole / "config.json").read_text())["training"]
-    assert training["archive"] == "a.zarr"
-    assert training["balance"] == "one spectrum per star per epoch"
-
-    os.utime(sorted(night.glob("*.fits"))[0])
-    layout = Layout(520, "float16", chunk=2, shard=4)
-    pack(night, labelled, config.prepare, layout=layout, workers=1)
-    with pytest.raises(ModelError, match="archive changed"):
-        fit(config, tmp_path / "parts", archive=str(labelled), watch_every=4)
 
 
 def test_masked_pixels_do_not_count(tmp_path, tiny):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from latentscope.errors import TableError
+from latentscope.errors import ChoiceError, TableError
 from train.data.balance import Draw
 from train.data.shuffle import PackedBatches, unpacked_bits, windows
 from train.packing.archive import PackedArchive, unpacked
@@ -54,7 +54,7 @@ def test_windows_hold_every_member_as_often_as_the_epoch(members, chunk, size, s
 
 def test_every_row_comes_once_an_epoch_across_batches(archive):
     draw = Draw(np.arange(21), seed=4)
-    handed = torch.cat([rows for rows, _ in batches(archive, draw, 4, 21)])
+    handed = torch.cat([batch.rows for batch in batches(archive, draw, 4, 21)])
     members = members_of(archive, handed)
     epochs = [members[at : at + 21] for at in range(0, 84, 21)]
     assert all(sorted(epoch) == list(range(21)) for epoch in epochs)
@@ -63,8 +63,10 @@ def test_every_row_comes_once_an_epoch_across_batches(archive):
 
 
 def test_masks_come_with_their_rows(archive):
-    for rows, valid in batches(archive, Draw(np.arange(21), 0), 5, 4):
-        wanted = unpacked(archive.read(members_of(archive, rows))[1], 520)
+    for rows, numbers, valid, ivar in batches(archive, Draw(np.arange(21), 0), 5, 4):
+        assert numbers.tolist() == members_of(archive, rows)
+        assert ivar is None
+        wanted = unpacked(archive.read(numbers)[1], 520)
         assert rows.dtype == torch.float16
         assert valid.dtype == torch.bool
         assert np.array_equal(valid.numpy(), wanted)
@@ -75,18 +77,37 @@ def test_masks_come_with_their_rows(archive):
 @pytest.mark.parametrize("start", [1, 5, 6, 13])
 def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(archive, start):
     draw = Draw(np.arange(2, 21), 1, archive.stars[2:])
-    whole = [rows for rows, _ in batches(archive, draw, 3, 20)]
-    rest = [rows for rows, _ in batches(archive, draw, 3, 20, start=start)]
+    whole = [batch.rows for batch in batches(archive, draw, 3, 20)]
+    rest = [batch.rows for batch in batches(archive, draw, 3, 20, start=start)]
     assert len(whole) == len(batches(archive, draw, 3, 20)) == 20
     assert all(torch.equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
     other = Draw(np.arange(2, 21), 2, archive.stars[2:])
     assert not all(
-        torch.equal(a, b) for a, (b, _) in zip(whole, batches(archive, other, 3, 20), strict=True)
+        torch.equal(a, b.rows) for a, b in zip(whole, batches(archive, other, 3, 20), strict=True)
     )
 
 
+@pytest.mark.parametrize("start", [0, 5])
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_every_batch(archive, world, start):
+    draw = Draw(np.arange(19), 1)
+    whole = list(batches(archive, draw, 6, 12, start=start))
+    parts = [
+        list(batches(archive, draw, 6, 12, start=start, rank=rank, world=world))
+        for rank in range(world)
+    ]
+    for step, batch in enumerate(whole):
+        for rank in range(world):
+            part = parts[rank][step]
+            assert part.numbers.tolist() == batch.numbers[rank::world].tolist()
+            assert torch.equal(part.rows, batch.rows[rank::world])
+            assert torch.equal(part.valid, batch.valid[rank::world])
+    with pytest.raises(ChoiceError, match="4 processes"):
+        batches(archive, draw, 6, 12, world=4)
+
+
 def test_a_batch_may_be_larger_than_the_archive(archive):
-    rows, valid = next(iter(batches(archive, Draw(np.arange(21), 0), 50, 1)))
+    rows, _, valid, _ = next(iter(batches(archive, Draw(np.arange(21), 0), 50, 1)))
     assert rows.shape == valid.shape == (50, 520)
     counts = np.bincount(members_of(archive, rows))
     assert set(counts) == {2, 3}
@@ -94,8 +115,8 @@ def test_a_batch_may_be_larger_than_the_archive(archive):
 
 def test_a_loader_hands_out_the_same_and_takes_no_workers(archive, monkeypatch):
     dataset = batches(archive, Draw(np.arange(21), 0), 4, 3)
-    plain = [rows for rows, _ in dataset]
-    loaded = [rows for rows, _ in DataLoader(dataset, batch_size=None)]
+    plain = [batch.rows for batch in dataset]
+    loaded = [batch.rows for batch in DataLoader(dataset, batch_size=None)]
     assert all(torch.equal(a, b) for a, b in zip(plain, loaded, strict=True))
     monkeypatch.setattr("train.data.shuffle.get_worker_info", lambda: "worker 0 of 2")
     with pytest.raises(TableError, match="num_workers=0"):

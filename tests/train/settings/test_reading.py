@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -5,10 +7,11 @@ import yaml
 
 from latentscope.errors import LatentscopeError
 from tests.train.conftest import TINY
-from train.settings.reading import read_config
-from train.settings.stages import Schedule
+from train.settings.data import ArchiveConfig, DataConfig
+from train.settings.reading import continues, read_config
 
-CONFIGS = sorted((Path(__file__).parents[3] / "train" / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[3] / "train" / "configs"
+CONFIGS = [p for p in sorted(FOLDER.glob("*.yaml")) if "stages" in yaml.safe_load(p.read_text())]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -19,25 +22,6 @@ def test_shipped_configurations_make_networks_under_five_megabytes(path):
     assert config.name == path.stem
     model = SpectrumVAE(config.architecture, config.prepare)
     assert 4 * sum(p.numel() for p in model.parameters()) < 5e6
-
-
-def test_schedules_have_their_closed_forms():
-    bent = Schedule(6.0, 0.0, until=0.5, power=1.3)
-    assert bent.at(0.0) == 6.0
-    assert bent.at(0.25) == pytest.approx(6.0 * 0.5**1.3)
-    assert bent.at(0.5) == bent.at(1.0) == 0.0
-    geometric = Schedule(0.01, 1.0, hold=0.2, until=0.6, curve="geometric")
-    assert geometric.at(0.1) == pytest.approx(0.01)
-    assert geometric.at(0.4) == pytest.approx(0.1)
-    assert geometric.at(0.9) == pytest.approx(1.0)
-    assert Schedule(0.3).at(0.7) == 0.3
-
-
-def test_steps_belong_to_their_stage(tiny):
-    config = read_config(tiny)
-    assert config.steps == 10
-    assert [config.stage_at(step)[0] for step in (0, 5, 6, 9, 10)] == [0, 0, 1, 1, 1]
-    assert config.stage_at(3)[2] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -54,13 +38,36 @@ def test_steps_belong_to_their_stage(tiny):
         ({"stages": [{"steps": 3, "beta": "much"}]}, "much"),
         ({"stages": [{"steps": 3, "beta": {"start": 0, "curve": "geometric"}}]}, "positive"),
         ({"optimizer": "sgd"}, "optimizer"),
+        ({"stages": [{"steps": 0, "beta": 1.0}]}, "at least 1"),
+        ({"stages": [{"steps": 3, "beta": -1.0}]}, r"beta goes from -1\.0"),
+        ({"stages": [{"steps": 3, "beta": True}]}, "beta: start is True"),
+        ({"stages": [{"steps": 3, "beta": {"start": 0, "cycles": 2}}]}, "cyclic"),
+        ({"stages": [{"steps": 3, "beta": {"start": 0, "curve": "cyclic", "rise": 0}}]}, "rise"),
+        ({"stages": [{"steps": 3, "beta": 1.0, "free_bits": -0.1}]}, "free_bits"),
+        ({"loss": "huber"}, "l2, l1, ivar"),
+        ({"logvar_range": [1, 2]}, "logvar_range"),
+        ({"logvar_range": 3}, r"wrong\.yaml"),
+        ({"clip_gradients": 0}, "clip_gradients"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"ema_decay": "slow"}, r"wrong\.yaml.*slow"),
+        ({"penalty_spectra": 1}, "penalty_spectra"),
+        ({"penalty_spectra": 2.5}, "whole number"),
+        ({"collapse_grace": -5}, "collapse_grace"),
     ],
 )
 def test_a_wrong_configuration_is_named(tmp_path, change, words):
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(TINY | change))
-    with pytest.raises(LatentscopeError, match=words):
+    with pytest.raises(LatentscopeError, match=words) as error:
         read_config(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_numbers_may_be_written_as_powers_of_ten(tmp_path):
+    path = tmp_path / "right.yaml"
+    path.write_text(yaml.safe_dump(TINY) + "clip_gradients: 1e-2\nema_decay: 999e-3\n")
+    config = read_config(path)
+    assert (config.clip_gradients, config.ema_decay) == (0.01, 0.999)
 
 
 @pytest.mark.parametrize("text", ["just words", "a: [unclosed"])
@@ -69,3 +76,31 @@ def test_no_configuration_at_all(tmp_path, text):
     path.write_text(text)
     with pytest.raises(LatentscopeError, match=r"no\.yaml"):
         read_config(path)
+
+
+def test_a_recipe_of_earlier_days_is_still_this_configuration(tiny):
+    config = read_config(tiny)
+    assert continues(config, config.recipe)
+    values = json.loads(config.recipe)
+    for key in ("loss", "logvar_range", "clip_gradients", "ema_decay", "penalty_spectra"):
+        del values[key]
+    for stage in values["stages"]:
+        for key in ("free_bits", "total_correlation", "decorrelation"):
+            del stage[key]
+        for schedule in ("beta", "blur", "continuum_weight", "learning_rate"):
+            del stage[schedule]["cycles"], stage[schedule]["rise"]
+    assert continues(config, json.dumps(values))
+    assert not continues(dataclasses.replace(config, loss="l1"), json.dumps(values))
+    values["stages"][0]["beta"]["start"] = 0.4
+    assert not continues(config, json.dumps(values))
+    assert not continues(config, json.dumps(values | {"stages": []}))
+
+
+def test_a_recipe_of_a_packed_archive_does_not_say_where_it_lies(tiny):
+    config = read_config(tiny)
+    archive = ArchiveConfig("here.zarr", bins=[1.0, 2.0], label="Teff", weights={0: 2.0})
+    config = dataclasses.replace(config, data=DataConfig(archive=archive))
+    moved = dataclasses.replace(archive, path="there.zarr")
+    assert continues(dataclasses.replace(config, data=DataConfig(archive=moved)), config.recipe)
+    other = dataclasses.replace(archive, weights={0: 3.0})
+    assert not continues(dataclasses.replace(config, data=DataConfig(archive=other)), config.recipe)
