@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latentscope.errors import ChoiceError, ModelError
+from tests.train.simulator.conftest import PREPARATIONS
+from train.settings.data import DataConfig, StreamConfig
+from train.simulator.making import Maker
+from train.simulator.stream import SimulatedStream, StreamBatches
+
+COARSE = PREPARATIONS["coarse"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
+    pytest.mark.filterwarnings("ignore:.*dataloader is not resumable"),
+]
+
+
+@pytest.fixture
+def config(linelist):
+    stream = StreamConfig(mean_rows=6, ahead=1)
+    return DataConfig(seed=8, validation=5, batch_size=4, linelist=linelist, stream=stream)
+
+
+@pytest.fixture(scope="module")
+def maker(linelist):
+    return Maker(COARSE, 8, linelist)
+
+
+def stream_of(config, tmp_path, steps=6):
+    return SimulatedStream(config, COARSE, steps, 0, tmp_path)
+
+
+def test_a_run_that_is_taken_up_sees_the_batches_it_would_have_seen(maker):
+    whole = list(StreamBatches(maker, 2, 5))
+    assert [part.numbers.tolist() for part in whole] == [[2 * k, 2 * k + 1] for k in range(5)]
+    rest = list(StreamBatches(maker, 2, 5, start=3, ahead=2))
+    assert len(rest) == 2
+    for ours, theirs in zip(rest, whole[3:], strict=True):
+        assert torch.equal(ours.rows, theirs.rows)
+        assert torch.equal(ours.ivar, theirs.ivar)
+    assert len(StreamBatches(maker, 2, 5, start=3)) == 5
+
+
+def test_processes_share_each_batch(maker):
+    whole = next(iter(StreamBatches(maker, 6, 2)))
+    for rank in range(3):
+        part = next(iter(StreamBatches(maker, 6, 2, rank=rank, world=3)))
+        assert part.numbers.tolist() == [rank, rank + 3]
+        assert torch.equal(part.rows, whole.rows[rank::3])
+
+
+@pytest.mark.parametrize(("size", "world"), [(0, 1), (5, 2)])
+def test_a_batch_that_cannot_be_shared_is_refused(maker, size, world):
+    with pytest.raises(ChoiceError, match=f"{size} spectra a batch for {world}"):
+        StreamBatches(maker, size, 3, world=world)
+
+
+def test_validation_spectra_are_those_of_the_next_seed(config, tmp_path):
+    data = stream_of(config, tmp_path)
+    data.setup()
+    expected = Maker(COARSE, 9, config.linelist)
+    rows, ivar = expected.rows(range(5))
+    assert np.array_equal(data.validation_rows, rows)
+    assert np.array_equal(data.validation_ivar, ivar)
+    assert data.validation_valid.shape == (5, COARSE.row_size)
+    truth = [observation.star.teff for observation in expected.observations(range(5))]
+    assert np.allclose(data.validation_labels["Teff"], truth, atol=0.1)
+    assert {"radvel", "[M/H]", "snr"} <= set(data.validation_labels)
+    before = data.validation_rows
+    data.setup("fit")
+    assert data.validation_rows is before
+
+
+def test_the_sample_is_the_beginning_of_the_training(config, tmp_path, maker):
+    blocks = list(stream_of(config, tmp_path).sample(4))
+    assert [len(rows) for rows, _ in blocks] == [4, 2]
+    rows = np.concatenate([rows for rows, _ in blocks])
+    assert np.array_equal(rows, maker.rows(range(6))[0])
+    assert all(valid.shape == some.shape for some, valid in blocks)
+    short = stream_of(config, tmp_path, steps=1)
+    assert sum(len(rows) for rows, _ in short.sample(10)) == 4
+
+
+def test_names_and_provenance_say_what_the_spectra_are(config, tmp_path, maker):
+    data = stream_of(config, tmp_path)
+    star = maker.observations([3])[0].star
+    (name,) = data.names(torch.tensor([3]))
+    assert name.startswith(f"star 3 of seed 8 (Teff {star.teff:.0f} K")
+    assert data.provenance["spectra"] == 24
+    assert data.provenance["archive_seed"] == 8
+    assert len(data.provenance["linelist_sha256"]) == 64
+
+
+def test_another_line_list_is_no_continuation(config, tmp_path):
+    state = stream_of(config, tmp_path).state_dict()
+    stream_of(config, tmp_path).load_state_dict(state)
+    with pytest.raises(ModelError, match="another line list than the built-in one"):
+        stream_of(replace(config, linelist=None), tmp_path).load_state_dict(state)
+
+
+def test_a_configuration_without_a_stream_is_refused(config, tmp_path):
+    with pytest.raises(ModelError, match="no stream"):
+        stream_of(replace(config, stream=None), tmp_path)
+
+
+class Collector(lightning.LightningModule):
+    """Takes note of the batches it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.numbers = nn.Linear(1, 1), []
+
+    def training_step(self, batch, batch_idx):
+        self.numbers.append(batch.numbers.tolist())
+        return self.layer(batch.rows.mean()[None]).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def trained(data, steps, checkpoint=None):
+    module = Collector()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    return module, trainer
+
+
+def test_lightning_trains_on_it_and_goes_on(config, tmp_path):
+    data = stream_of(config, tmp_path)
+    module, trainer = trained(data, 2)
+    assert module.numbers == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    rest, _ = trained(stream_of(config, tmp_path), 6, tmp_path / "last.ckpt")
+    assert rest.numbers == [[4 * k + i for i in range(4)] for k in range(2, 6)]

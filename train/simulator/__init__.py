@@ -1,0 +1,1 @@
+"""The simulator of latentscope.simulation in torch: spectra made where the network trains."""
