@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,17 @@ def fit_command(
     threads: Annotated[
         int, typer.Option(help="Threads of torch; 1 is best beside other work on the machine.")
     ] = 1,
+    watch_every: Annotated[
+        int, typer.Option(min=1, help="Steps between checkpoints, and looks at validation rows.")
+    ] = 1000,
+    accelerator: Annotated[
+        str | None, typer.Option(help="auto, cpu, gpu or mps; this and the next: see `trainer`.")
+    ] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices a machine; -1: all.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Of Lightning, such as ddp.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, 32-true or bf16-mixed.")] = None,
+    compile: Annotated[str | None, typer.Option(help="auto, on or off.")] = None,
 ) -> None:
     """Train a model; run the same command again to go on after an interruption.
 
@@ -35,12 +48,24 @@ def fit_command(
     """
     from train.settings.reading import read_config
 
+    given = {
+        "accelerator": accelerator,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+        "precision": precision,
+        "compile": compile,
+    }
     with guard("the same command goes on from the last checkpoint"):
         settings = read_config(config)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        settings = replace(settings, trainer=replace(settings.trainer, **chosen))
         import torch
 
         from train.learning.fit import fit
+        from train.learning.ranks import rank_and_world
 
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         torch.set_num_threads(threads)
         folder = fit(
             settings,
@@ -48,6 +73,8 @@ def fit_command(
             linelist=None if linelist is None else str(linelist),
             archive=archive,
             data_folder=data,
+            watch_every=watch_every,
             progress=sys.stderr.isatty(),
         )
-    typer.echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")
+    if rank_and_world()[0] == 0:
+        typer.echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")

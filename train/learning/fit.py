@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +12,18 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 
 from latentscope.model.vae import SpectrumVAE
 from train.data.source import Data, data_of
+from train.learning.checkpoints import LAST, WholeCheckpoints, discard_unfinished
+from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.learning.module import SpectrumModule
+from train.learning.progress import ProgressLines
 from train.publishing.export import export
 from train.settings.data import ArchiveConfig
 from train.settings.run import TrainConfig
+from train.settings.trainer import TrainerConfig
+from train.watching.loggers import loggers
 from train.watching.watch import Watch
 
 
@@ -33,13 +39,14 @@ def fit(
 ) -> Path:
     """Train a model and export it.
 
-    A run that was interrupted goes on from its last checkpoint in `folder`.
+    A run that was interrupted goes on from its last checkpoint in `folder`. Of several processes
+    (`torchrun`, SLURM, `config.trainer.devices`) each calls this; one of them writes.
 
     Parameters
     ----------
     config : TrainConfig
     folder : Path
-        Receives `last.ckpt`, `watch.csv`, `metrics.csv` and `model/`.
+        Receives `last.ckpt`, `watch.csv`, `log/` and `model/`.
     linelist : str, optional
         Overrides the configuration's line list.
     archive : str, optional
@@ -49,48 +56,77 @@ def fit(
     watch_every : int
         Steps between checkpoints and lines of `watch.csv`.
     progress : bool
-        Show a progress bar.
+        Show a progress bar; else a line a minute goes to the standard error stream.
 
     Returns
     -------
     Path
         The model folder, which `load_model` reads.
     """
-    if linelist is not None:
-        config = replace(config, data=replace(config.data, linelist=linelist))
-    if archive is not None:
-        there = config.data.archive or ArchiveConfig(archive)
-        config = replace(config, data=replace(config.data, archive=replace(there, path=archive)))
+    config = with_paths(config, linelist, archive)
+    running = on_this_machine(config.trainer)
     lightning.seed_everything(config.seed, verbose=False)
     data = data_of(config, data_folder or folder / "data")
     data.setup()
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
     start_from_means(module.model, data)
+    trainer = _trainer(config, running, folder, watch_every, progress)
+    if trainer.is_global_zero:
+        discard_unfinished(folder)
+    last = folder / LAST
+    with _silenced(), compiled(module.model, running):
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+    module.finish()
+    if trainer.is_global_zero:
+        export(module, config, data, folder / "model")
+    trainer.strategy.barrier()
+    return folder / "model"
+
+
+def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -> TrainConfig:
+    """Return the configuration with other places of its line list and archive, if given."""
+    data = config.data
+    if linelist is not None:
+        data = replace(data, linelist=linelist)
+    if archive is not None:
+        there = data.archive or ArchiveConfig(archive)
+        data = replace(data, archive=replace(there, path=archive))
+    return replace(config, data=data)
+
+
+def _trainer(
+    config: TrainConfig, running: TrainerConfig, folder: Path, watch_every: int, progress: bool
+) -> lightning.Trainer:
     checkpoint = ModelCheckpoint(
         folder, save_last=True, save_top_k=0, every_n_train_steps=watch_every
     )
-    callbacks: list[Callback] = [checkpoint, Watch(watch_every, folder / "watch.csv")]
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
+    shown: Callback = TQDMProgressBar() if progress else ProgressLines()
+    return lightning.Trainer(
+        **trainer_arguments(running),
         max_steps=config.steps,
-        callbacks=callbacks + ([TQDMProgressBar()] if progress else []),
-        logger=CSVLogger(folder, name="", version="log"),
+        callbacks=[checkpoint, Watch(watch_every, folder), shown],
+        plugins=[WholeCheckpoints()],
+        logger=loggers(folder),
         log_every_n_steps=min(100, max(1, config.steps // 10)),
         enable_progress_bar=progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    last = folder / "last.ckpt"
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Hide warnings of Lightning that do not hold here."""
     with warnings.catch_warnings():
         # Rows come from memory, so one process loads them; and the loader begins at the trainer's
-        # step, which Lightning cannot know.
+        # step, which Lightning cannot know. It uses a deprecated part of torch itself, and a run
+        # that goes on finds its own checkpoint.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
-        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
-    module.close(module.dims_below(config.close_below))
-    return export(module, config, data.provenance, folder / "model")
+        warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty")
+        yield
 
 
 def start_from_means(model: SpectrumVAE, data: Data) -> None:

@@ -1,61 +1,86 @@
-"""The training step: reconstruction with a blurred residual, KL term, schedules, revival."""
+"""The training step: what is minimised, by stages, and what a checkpoint has to know."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from latentscope.errors import ModelError
 from latentscope.model.vae import SpectrumVAE
+from train.data.batch import Batch
+from train.learning import dims as dimensions
+from train.learning.averaging import average_of, averaged, take_average
+from train.learning.losses import in_errors, kl_per_dim, summed, with_free_bits
+from train.learning.penalties import Penalties
+from train.learning.ranks import mean_over_ranks, unit_noise
+from train.learning.rotation import turn_to_least_dependence
+from train.learning.stops import CollapseStop, Loss, stop_if_not_finite
+from train.settings.reading import continues
 from train.settings.run import TrainConfig
-
-DEAD = 0.1
-"""Nats: a dimension with less KL than this on the validation rows counts as dead."""
+from train.settings.stages import Stage
 
 
-def blurred(residual: Tensor, sigma: float) -> Tensor:
-    """Residual of shape (n, length) smoothed by a Gaussian of `sigma` pixels (0: unchanged)."""
-    if sigma <= 0.05:
-        return residual
-    length = residual.shape[1]
-    frequency = torch.fft.rfftfreq(length, device=residual.device)
-    transfer = torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
-    smooth: Tensor = torch.fft.irfft(torch.fft.rfft(residual) * transfer, n=length)
-    return smooth
+class Passed(NamedTuple):
+    """What the network makes of n rows, in float32.
 
+    Attributes
+    ----------
+    decoded : Tensor of shape (n, row_size)
+    mean : Tensor of shape (n, latents)
+    logvar : Tensor of shape (n, latents), or None
+        Held to the configuration's range; None of a plain autoencoder.
+    z : Tensor of shape (n, latents)
+        What was decoded: a draw of q(z|x) in training mode, else the mean.
+    """
 
-def kl_per_dim(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL of q(z|x) from the unit Gaussian in nats, shape (n, latents) (Kingma & Welling 2014)."""
-    return 0.5 * (mean**2 + logvar.exp() - 1 - logvar)
+    decoded: Tensor
+    mean: Tensor
+    logvar: Tensor | None
+    z: Tensor
 
 
 class SpectrumModule(lightning.LightningModule):
     """A `SpectrumVAE` in training.
 
-    The loss of a spectrum is half the sum of squared residuals of the line contrast (blurred),
-    plus `continuum_weight` times the same for the log continuum, plus `beta` times the KL in nats;
-    the mean over the batch is minimised (Higgins et al. 2017; Sedaghat et al. 2021, eq. 2).
+    The loss of a spectrum is the reconstruction term of the line contrast's residual (blurred; by
+    default half the sum of its squares), plus `continuum_weight` times that of the log continuum,
+    plus `beta` times the KL in nats; the mean over the batch is minimised (Higgins et al. 2017;
+    Sedaghat et al. 2021, eq. 2), with the penalties of the stage added.
 
     Parameters
     ----------
     model : SpectrumVAE
     config : TrainConfig
+
+    Raises
+    ------
+    ModelError
+        If the model has no preparation.
     """
+
+    valid: Tensor
 
     def __init__(self, model: SpectrumVAE, config: TrainConfig) -> None:
         super().__init__()
         self.model, self.config = model, config
         if model.prepare is None:
-            raise ValueError("a model to train needs its preparation")
+            raise ModelError("a model to train needs its preparation; build it with `prepare`")
         valid = torch.ones(model.config.length)
         grid = model.prepare.grid
         if model.prepare.normalization == "continuum":
             valid[: grid.length] = torch.from_numpy((~grid.gap_mask).astype("f4"))
         self.register_buffer("valid", valid, persistent=False)
+        self.average = average_of(model, config.ema_decay) if config.ema_decay else None
+        self.penalties = Penalties(config)
+        self._loss: Loss | None = None
         self._stage = 0
         self._begun = time.monotonic()
         self._seconds_before = 0.0
@@ -65,120 +90,225 @@ class SpectrumModule(lightning.LightningModule):
         """Wall time of the run so far, its interrupted parts included."""
         return self._seconds_before + time.monotonic() - self._begun
 
+    def passed(self, rows: Tensor, seed: int | None = None) -> Passed:
+        """Encode rows, draw z in training mode, decode; `seed` is that of the draw."""
+        mean, logvar = self.model.encode(rows)
+        mean = mean.float()
+        if logvar is None:
+            return Passed(self.model.decode(mean).float(), mean, None, mean)
+        logvar = logvar.float().clamp(*self.config.logvar_range)
+        z = mean
+        if self.model.training:
+            z = mean + unit_noise(mean, seed) * torch.exp(0.5 * logvar)
+        return Passed(self.model.decode(z).float(), mean, logvar, z)
+
     def terms(
         self,
         rows: Tensor,
         blur: float = 0.0,
         seed: int | None = None,
         valid: Tensor | None = None,
+        ivar: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Loss terms of a batch, shape (n,) each, and `kl` of shape (n, latents).
+        """Return `lines` and `continuum`, shape (n,), and `kl` and `mean`, shape (n, latents).
 
-        `seed` seeds the draw of z in training mode. `valid`, of bool and the shape of `rows`, says
-        which pixels of each row count.
+        Parameters
+        ----------
+        rows : Tensor of shape (n, row_size)
+        blur : float
+            Pixels.
+        seed : int, optional
+            Of the draw of z in training mode.
+        valid : Tensor of bool, shape (n, row_size), optional
+            Pixels that count.
+        ivar : Tensor of shape (n, length), optional
+            Inverse variance of the line contrast, for `loss: ivar`; without it every pixel counts
+            as if its variance were 1.
         """
-        generator = None if seed is None else torch.Generator(rows.device).manual_seed(seed)
-        decoded, mean, logvar = self.model(rows, generator)
-        length = self.model.config.length
-        residual = decoded - rows if valid is None else (decoded - rows) * valid
-        lines = blurred(residual[:, :length] * self.valid, blur)
-        continuum = residual[:, length:]
-        kl = torch.zeros_like(mean) if logvar is None else kl_per_dim(mean, logvar)
+        return self._terms(self.passed(rows, seed), rows, blur, valid, ivar)
+
+    def _terms(
+        self, passed: Passed, rows: Tensor, blur: float, valid: Tensor | None, ivar: Tensor | None
+    ) -> dict[str, Tensor]:
+        residual = passed.decoded - rows
+        if valid is not None:
+            residual = residual * valid
+        length, loss = self.model.config.length, self.config.loss
+        lines = residual[:, :length] * self.valid
+        if loss == "ivar" and ivar is not None:
+            lines = in_errors(lines, ivar)
+        mean, logvar = passed.mean, passed.logvar
         return {
-            "lines": 0.5 * (lines**2).sum(1),
-            "continuum": 0.5 * (continuum**2).sum(1),
-            "kl": kl,
+            "lines": summed(lines, loss, blur),
+            "continuum": summed(residual[:, length:], loss),
+            "kl": torch.zeros_like(mean) if logvar is None else kl_per_dim(mean, logvar),
             "mean": mean,
         }
 
-    def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
-        """One step on rows, or rows and masks.
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; every random draw follows from the run's seed and the step number.
 
-        Every random draw follows from the run's seed and the step number.
+        Raises
+        ------
+        ModelError
+            If the loss of the step before was not finite, or `loss: ivar` gets no errors.
         """
-        rows, valid = (batch, None) if isinstance(batch, Tensor) else batch
+        self._stop_if_not_finite()
         step = self.global_step
         _, stage, fraction = self.config.stage_at(step)
-        seed = self.config.seed * 10_000_019 + step
-        terms = self.terms(rows.float(), stage.blur.at(fraction), seed, valid)
-        loss = (
-            terms["lines"]
-            + stage.continuum_weight.at(fraction) * terms["continuum"]
-            + stage.beta.at(fraction) * terms["kl"].sum(1)
-        ).mean()
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {loss.item()} at step {step}; lower the learning rate")
+        if self.config.loss == "ivar" and batch.ivar is None:
+            raise ModelError(
+                f"loss: ivar, but the spectra of step {step} come without inverse variances "
+                f"(the first is {self._names(batch.numbers[:1])[0]}); take data that have them, or "
+                "set loss: l2"
+            )
+        rows, blur = batch.rows.float(), stage.blur.at(fraction)
+        passed = self.passed(rows, self.config.seed * 10_000_019 + step)
+        terms = self._terms(passed, rows, blur, batch.valid, batch.ivar)
+        penalties = self.penalties(passed.mean, passed.logvar, passed.z)
+        loss = self._loss_of(terms, stage, fraction)
+        for name, value in penalties.items():
+            loss = loss + getattr(stage, name).at(fraction) * value
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = stage.learning_rate.at(fraction)
-        self.log_dict(
-            {
-                "loss": loss,
-                "lines": terms["lines"].mean(),
-                "continuum": terms["continuum"].mean(),
-                "kl": terms["kl"].sum(1).mean(),
-                "beta": stage.beta.at(fraction),
-                "blur": stage.blur.at(fraction),
-                "learning_rate": stage.learning_rate.at(fraction),
-            }
-        )
+        self._note(step, loss, terms, penalties, batch)
         return loss
+
+    def _loss_of(self, terms: dict[str, Tensor], stage: Stage, fraction: float) -> Tensor:
+        """Reconstruction and KL, mean over this process's spectra."""
+        beta, floor = stage.beta.at(fraction), stage.free_bits.at(fraction)
+        spectrum = terms["lines"] + stage.continuum_weight.at(fraction) * terms["continuum"]
+        if floor > 0:
+            return spectrum.mean() + beta * with_free_bits(terms["kl"], floor)
+        return (spectrum + beta * terms["kl"].sum(1)).mean()
+
+    def _note(
+        self,
+        step: int,
+        loss: Tensor,
+        terms: dict[str, Tensor],
+        penalties: dict[str, Tensor],
+        batch: Batch,
+    ) -> None:
+        """Log what the whole batch has to say, and keep it until it is known to be finite."""
+        _, stage, fraction = self.config.stage_at(step)
+        each = {key: terms[key] for key in ("lines", "continuum")} | {"kl": terms["kl"].sum(1)}
+        figures = {"loss": loss} | {key: value.mean() for key, value in each.items()} | penalties
+        means = mean_over_ranks(torch.stack(list(figures.values())))
+        # What is not written down is not logged: for Lightning that is milliseconds of work.
+        if (step + 1) % self.trainer.log_every_n_steps == 0:
+            self.log_dict(
+                dict(zip(figures, means, strict=True))
+                | {
+                    "beta": stage.beta.at(fraction),
+                    "blur": stage.blur.at(fraction),
+                    "learning_rate": stage.learning_rate.at(fraction),
+                },
+                batch_size=len(batch.rows),
+            )
+        self._loss = Loss(step, means[0], each, batch)
+
+    def _stop_if_not_finite(self) -> None:
+        """Look at the last step's loss: a step later, so that a device need not wait for it."""
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            stop_if_not_finite(loss, Path(self.trainer.default_root_dir), self._names)
+
+    def _names(self, numbers: Any) -> list[str]:
+        names: list[str] = self.trainer.datamodule.names(numbers)  # type: ignore[attr-defined]
+        return names
+
+    def on_fit_start(self) -> None:
+        """Ask how many spectra there are to learn from, where the data know it."""
+        spectra = self.trainer.datamodule.provenance.get("spectra")  # type: ignore[attr-defined]
+        if isinstance(spectra, int):
+            self.penalties.learn_from(spectra)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Revive dead dimensions when a stage that asks for it begins."""
         index, stage, fraction = self.config.stage_at(self.global_step)
         if stage.revive and fraction == 0.0 and self._stage != index:
-            self.revive(self.dims_below(DEAD))
+            self.revive(self.dead_dims())
         self._stage = index
+
+    def on_train_end(self) -> None:
+        """Look at the last loss."""
+        self._stop_if_not_finite()
+
+    def dead_dims(self) -> list[int]:
+        """Dimensions that say nothing of the validation rows, by the averaged weights if any."""
+        return dimensions.dead_dims(*self._validation_latents())
 
     def dims_below(self, nats: float) -> list[int]:
         """Dimensions with a mean KL below `nats` on the validation rows."""
-        rows = torch.from_numpy(self.trainer.datamodule.validation_rows[:256].astype("f4"))  # type: ignore[attr-defined]
-        self.model.eval()
-        with torch.no_grad():
-            kl = self.terms(rows.to(self.device))["kl"].mean(0)
-        self.model.train()
-        return [int(dim) for dim in torch.nonzero(kl < nats)]
+        return dimensions.dims_below(self._validation_latents()[1], nats)
+
+    def _validation_latents(self) -> tuple[Tensor, Tensor | None]:
+        rows = self.trainer.datamodule.validation_rows  # type: ignore[attr-defined]
+        with self.averaged():
+            return dimensions.latents_of(self.model, rows, self.config.logvar_range)
 
     def revive(self, dims: list[int]) -> None:
-        """Draw the encoder and decoder weights of some dimensions anew; forget Adam's moments."""
-        generator = torch.Generator().manual_seed(self.config.seed + 1)
-        into, out_of = self._layers_of_z()
-        with torch.no_grad():
-            for layer in into:
-                bound = layer.in_features**-0.5
-                for dim in dims:
-                    layer.weight[dim].uniform_(-bound, bound, generator=generator)
-                    layer.bias[dim] = 0.0
-            for layer in out_of:
-                bound = layer.in_features**-0.5
-                for dim in dims:
-                    layer.weight[:, dim].uniform_(-bound, bound, generator=generator)
+        """Draw the weights of some dimensions anew; forget Adam's moments, average and memory."""
+        dimensions.redraw(self.model, dims, self.config.seed + 1)
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
+        if self.average is not None:
+            self.average.n_averaged.zero_()
+        self.penalties.forget()
 
     def close(self, dims: list[int]) -> None:
         """Set q(z|x) of some dimensions to the unit Gaussian and let the decoder ignore them."""
-        into, out_of = self._layers_of_z()
-        with torch.no_grad():
-            for layer in into:
-                layer.weight[dims] = 0.0
-                layer.bias[dims] = 0.0
-            for layer in out_of:
-                layer.weight[:, dims] = 0.0
+        dimensions.close(self.model, dims)
 
-    def _layers_of_z(self) -> tuple[list[Any], list[Any]]:
-        """Linear layers that write the latents, and those that read them."""
-        model = self.model
-        into = [model.mean, model.logvar] if model.config.variational else [model.mean]
-        out_of = [model.expand] + ([model.extra_decoder[0]] if model.config.extra else [])
-        return into, out_of
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let `model` have the averaged weights, if the run averages them, for a while."""
+        with averaged(self.model, self.average):
+            yield
+
+    def finish(self) -> None:
+        """Turn `model` into what is exported: averaged weights, closed and turned dimensions."""
+        if self.average is not None:
+            take_average(self.model, self.average)
+        if self.config.close_below > 0:
+            self.close(self.dims_below(self.config.close_below))
+        if self.config.rotate:
+            turn_to_least_dependence(self.model, self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; its learning rate is set every step from the stage's schedule."""
-        return torch.optim.Adam(self.parameters(), lr=1e-3)
+        return torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What stops a run of this module before its time."""
+        return [CollapseStop(self.config)]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient's norm where the configuration says so."""
+        if self.config.clip_gradients is not None:
+            self.clip_gradients(optimizer, self.config.clip_gradients, "norm")
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and take the new weights into the average before any callback writes them down."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the stage (a resumed run must not revive twice), the time and the recipe."""
+        """Remember the stage (a resumed run must not revive twice), the time and the recipe.
+
+        Raises
+        ------
+        ModelError
+            If the loss of the last step was not finite: such weights are not worth keeping.
+        """
+        self._stop_if_not_finite()
         checkpoint["stage"] = self._stage
         checkpoint["seconds"] = self.seconds
         checkpoint["recipe"] = self.config.recipe
@@ -191,7 +321,7 @@ class SpectrumModule(lightning.LightningModule):
         ModelError
             If the checkpoint belongs to another configuration.
         """
-        if checkpoint["recipe"] != self.config.recipe:
+        if not continues(self.config, checkpoint["recipe"]):
             raise ModelError(
                 "the checkpoint in this folder belongs to another configuration; put that one "
                 "back, or train into another folder"

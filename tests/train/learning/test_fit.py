@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,71 +11,114 @@ import torch
 
 from latentscope.errors import ModelError
 from latentscope.model.weights import load_model
+from train.learning.checkpoints import WholeCheckpoints, discard_unfinished
 from train.learning.fit import fit
 from train.settings.reading import read_config
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty"),
-]
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+STEPS = 10
+
+# `python -m train ARGUMENTS`, which kills itself as `kill -9` does: in the step of that number, or
+# with half of the checkpoint of that number written.
+KILLED = """
+import os, signal, sys
+import torch
+from train.learning.module import SpectrumModule
+
+where, number = sys.argv[1], int(sys.argv[2])
+step, save = SpectrumModule.training_step, torch.save
+saved = 0
+
+def training_step(self, batch, batch_idx):
+    if where == "step" and self.global_step == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+
+def half_saved(checkpoint, path, *args, **kwargs):
+    global saved
+    saved += 1
+    save(checkpoint, path, *args, **kwargs)
+    if where == "save" and saved == number:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+SpectrumModule.training_step, torch.save = training_step, half_saved
+from train.__main__ import app
+
+app(sys.argv[3:])
+"""
 
 
-class Killed(Exception):
-    """Stands for a machine that goes away in the middle of a run."""
+def run(*command, timeout=600):
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
 
 
 def weights(folder):
     return {k: v.numpy() for k, v in load_model(folder).state_dict().items()}
 
 
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(
-    tiny, tmp_path, data_folder, monkeypatch
-):
-    config = read_config(tiny)
-    whole = fit(config, tmp_path / "whole", data_folder=data_folder, watch_every=4)
+def test_a_killed_run_ends_like_an_uninterrupted_one(tiny, tmp_path, data_folder):
+    """Killed in a random step, then with half a checkpoint written, then taken up to the end."""
+    whole = fit(read_config(tiny), tmp_path / "whole", data_folder=data_folder, watch_every=3)
+    arguments = ["fit", str(tiny), "-o", str(tmp_path / "parts"), "--data", str(data_folder),
+                 "--watch-every", "3"]  # fmt: skip
+    step = int(np.random.default_rng(4).integers(4, 6))
+    first = run("-c", KILLED, "step", str(step), *arguments)
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    kept = tmp_path / "parts" / "last.ckpt"
+    before = kept.read_bytes()
+    second = run("-c", KILLED, "save", "1", *arguments)
+    assert second.returncode == -signal.SIGKILL, second.stderr
+    assert kept.read_bytes() == before
+    assert list(kept.parent.glob(".last.ckpt.*"))
+    last = run("-m", "train", *arguments)
+    assert last.returncode == 0, last.stderr
+    assert not list(kept.parent.glob(".last.ckpt.*"))
 
-    from train.learning.module import SpectrumModule
-
-    step = SpectrumModule.training_step
-
-    def dies(self, batch, batch_idx):
-        if self.global_step == 7:
-            raise Killed
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SpectrumModule, "training_step", dies)
-        with pytest.raises(Killed):
-            fit(config, tmp_path / "parts", data_folder=data_folder, watch_every=4)
-    resumed = fit(config, tmp_path / "parts", data_folder=data_folder, watch_every=4)
-    first, second = weights(whole), weights(resumed)
-    assert first.keys() == second.keys()
-    for key in first:
-        assert np.allclose(first[key], second[key], atol=1e-6), key
-    watch = pd.read_csv(tmp_path / "whole" / "watch.csv")
-    assert watch["step"].tolist() == [4, 8, 10]
-    assert torch.isfinite(torch.tensor(watch["lines"].to_numpy())).all()
+    wanted, found = (pd.read_csv(tmp_path / name / "log" / "metrics.csv")
+                     for name in ("whole", "parts"))  # fmt: skip
+    assert wanted["step"].tolist() == found["step"].tolist() == list(range(STEPS))
+    np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found[wanted.columns], wanted, rtol=1e-6, atol=1e-6)
+    ours, theirs = weights(tmp_path / "parts" / "model"), weights(whole)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=0, atol=1e-6, err_msg=key)
+    watched = pd.read_csv(tmp_path / "parts" / "watch.csv")
+    assert watched["step"].tolist() == [3, 6, 9, STEPS]
 
 
 def test_the_command_line_trains_a_model_that_loads(tiny, tmp_path, data_folder):
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-m", "train", "fit", str(tiny), "-o", str(tmp_path / "run"),
-               "--data", str(data_folder)]  # fmt: skip
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    done = run(
+        "-m", "train", "fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder),
+        "--precision", "bf16-mixed",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     model = load_model(tmp_path / "run" / "model")
     assert model.info["name"] == "tiny"
     assert model.info["training"]["labels_used"] is False
-    assert model.info["training"]["steps"] == 10
+    assert model.info["training"]["steps"] == STEPS
+    assert "training on cpu, 1 process, precision bf16-mixed, from step 0" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(ModelError, match="another configuration"):
+        fit(read_config(tiny), tmp_path / "run", data_folder=data_folder)
 
 
 def test_a_missing_configuration_is_one_line(tmp_path):
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-m", "train", "fit", "nowhere.yaml", "-o", str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    done = run("-m", "train", "fit", "nowhere.yaml", "-o", str(tmp_path / "run"))
     assert done.returncode == 1
     assert "nowhere.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_way_to_compute_is_one_line(tiny, tmp_path):
+    done = run("-m", "train", "fit", str(tiny), "-o", str(tmp_path / "run"), "--precision", "8")
+    assert done.returncode == 1
+    assert "auto, 32-true, bf16-mixed" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -82,3 +127,23 @@ def test_a_changed_configuration_does_not_resume(tiny, tmp_path, data_folder):
     tiny.write_text(tiny.read_text().replace("beta: 0.5", "beta: 0.6"))
     with pytest.raises(ModelError, match="another configuration"):
         fit(read_config(tiny), tmp_path / "run", data_folder=data_folder, watch_every=5)
+
+
+def test_a_checkpoint_replaces_the_older_one_only_when_it_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"a": torch.ones(3)}, path)
+
+    def fails(checkpoint, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", fails)
+        with pytest.raises(OSError, match="disk full"):
+            WholeCheckpoints().save_checkpoint({"a": torch.zeros(3)}, path)
+    assert torch.load(path)["a"].tolist() == [1.0, 1.0, 1.0]
+    left = tmp_path / ".last.ckpt.abc"
+    left.mkdir()
+    (left / "last.ckpt").write_bytes(b"half")
+    discard_unfinished(tmp_path)
+    assert os.listdir(tmp_path) == ["last.ckpt"]

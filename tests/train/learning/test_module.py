@@ -1,43 +1,29 @@
+import dataclasses
+
+import lightning
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d
 
-from latentscope.model.vae import SpectrumVAE
-from train.data.simulated import Batches, Remaining
-from train.learning.module import SpectrumModule, blurred, kl_per_dim
-from train.settings.reading import read_config
+from latentscope.errors import ModelError
+from latentscope.model.vae import LOGVAR_RANGE, SpectrumVAE
+from latentscope.spectra.prepare import PrepareConfig
+from train.learning.losses import kl_per_dim
+from train.learning.module import SpectrumModule
+from train.settings.stages import Schedule, Stage
 
-
-def test_the_blur_is_a_gaussian_filter():
-    residual = np.random.default_rng(0).normal(size=(2, 1024)).astype(np.float32)
-    expected = gaussian_filter1d(residual, 6.0, axis=1, mode="wrap", truncate=8.0)
-    assert np.allclose(blurred(torch.from_numpy(residual), 6.0).numpy(), expected, atol=1e-5)
-    assert np.array_equal(blurred(torch.from_numpy(residual), 0.0).numpy(), residual)
+pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
 
 
-def test_kl_agrees_with_torch_distributions():
-    mean, logvar = torch.randn(5, 3), torch.randn(5, 3)
-    q = torch.distributions.Normal(mean, (0.5 * logvar).exp())
-    expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0))
-    assert torch.allclose(kl_per_dim(mean, logvar), expected, atol=1e-6)
+def plain(config, **changes):
+    """The configuration as that of a plain autoencoder in one stage."""
+    architecture = dataclasses.replace(config.architecture, variational=False, **changes)
+    stages = (Stage(40, Schedule(0.0), learning_rate=Schedule(1e-2)),)
+    return dataclasses.replace(config, architecture=architecture, stages=stages)
 
 
-def test_batches_after_an_interruption_are_those_of_the_whole_run():
-    rows = np.arange(30, dtype=np.float16)[:, None]
-    whole = Batches(rows, 4, 20, seed=1)
-    assert len(whole) == len(Remaining(9, 20)) == 20
-    again = Batches(rows, 4, 20, seed=1)
-    assert list(Remaining(9, 20)) == list(range(9, 20))
-    assert all(torch.equal(whole[i], again[i]) for i in Remaining(9, 20))
-    first_pass = torch.cat([whole[i] for i in range(7)]).flatten()
-    assert len(set(first_pass.tolist())) == 28  # nothing twice within a pass
-
-
-def test_the_loss_is_the_stated_sum(tiny):
-    config = read_config(tiny)
-    torch.manual_seed(0)
-    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
+def test_the_loss_is_the_stated_sum(config, module_of):
+    module = module_of(config)
     module.model.eval()
     rows = torch.randn(3, config.prepare.row_size)
     terms = module.terms(rows)
@@ -49,36 +35,186 @@ def test_the_loss_is_the_stated_sum(tiny):
     assert torch.allclose(terms["kl"], kl_per_dim(mean, logvar))
 
 
-def test_revival_touches_the_named_dimensions_alone(tiny):
-    config = read_config(tiny)
-    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
-    optimizer = module.configure_optimizers()
-    module._trainer = type("T", (), {"optimizers": [optimizer]})()
-    before = {k: v.clone() for k, v in module.model.state_dict().items()}
-    module.revive([2])
-    after = module.model.state_dict()
-    assert not torch.equal(before["mean.weight"][2], after["mean.weight"][2])
-    assert torch.equal(before["mean.weight"][:2], after["mean.weight"][:2])
-    assert not torch.equal(before["expand.weight"][:, 2], after["expand.weight"][:, 2])
-    assert torch.equal(before["expand.weight"][:, :2], after["expand.weight"][:, :2])
-    assert torch.equal(before["encoder.0.weight"], after["encoder.0.weight"])
+def test_a_step_minimises_the_weighted_sum_of_what_it_logs(config, train):
+    stage = Stage(3, Schedule(0.5), continuum_weight=Schedule(0.3))
+    seen = []
+
+    class Look(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            seen.append({k: float(v) for k, v in trainer.callback_metrics.items()})
+            assert float(outputs["loss"]) == pytest.approx(seen[-1]["loss"], rel=1e-6)
+
+    train(dataclasses.replace(config, stages=(stage,)), callbacks=[Look()])
+    for figures in seen:
+        expected = figures["lines"] + 0.3 * figures["continuum"] + 0.5 * figures["kl"]
+        assert figures["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_closed_dimensions_are_the_prior_and_change_nothing(tiny):
-    config = read_config(tiny)
-    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
-    module.close([1])
+@pytest.mark.parametrize("loss", ["l1", "ivar"])
+def test_other_reconstruction_terms(config, module_of, loss):
+    module = module_of(dataclasses.replace(config, loss=loss))
     module.model.eval()
-    rows = torch.randn(4, config.prepare.row_size)
-    mean, logvar = module.model.encode(rows)
-    assert torch.all(mean[:, 1] == 0)
-    assert torch.all(logvar[:, 1] == 0)
-    assert torch.all(mean[:, [0, 2]] != 0)
-    moved = mean + torch.tensor([0.0, 3.0, 0.0])
-    assert torch.equal(module.model.decode(moved), module.model.decode(mean))
+    rows = torch.randn(3, config.prepare.row_size)
+    ivar = torch.rand(3, 512) + 0.5
+    valid = torch.rand(3, config.prepare.row_size) > 0.3
+    terms = module.terms(rows, valid=valid, ivar=ivar)
+    residual = (module.model(rows)[0] - rows) * valid
+    lines, continuum = residual[:, :512] * module.valid, residual[:, 512:]
+    if loss == "l1":
+        expected = lines.abs().sum(1), continuum.abs().sum(1)
+    else:
+        expected = 0.5 * (ivar * lines**2).sum(1), 0.5 * (continuum**2).sum(1)
+    assert torch.allclose(terms["lines"], expected[0], rtol=1e-5)
+    assert torch.allclose(terms["continuum"], expected[1], rtol=1e-5)
+    blurry = module.terms(rows, 4.0, valid=valid, ivar=ivar)["lines"]
+    assert (blurry < terms["lines"]).all()
 
 
-def test_a_model_without_preparation_is_refused(tiny):
-    config = read_config(tiny)
-    with pytest.raises(ValueError, match="preparation"):
+def test_errors_have_to_come_with_the_spectra(config, train, noise):
+    config = dataclasses.replace(config, loss="ivar")
+    with pytest.raises(ModelError, match=r"step 0 come without .*spectrum \d+.*loss: l2"):
+        train(config)
+    _, losses = train(config, noise(config, ivar=torch.full((4, 512), 1e4)))
+    assert losses[config.steps] > 100 * train(dataclasses.replace(config, loss="l2"))[1][10]
+
+
+def test_log_variances_are_held_to_the_range(config, module_of):
+    assert config.logvar_range == LOGVAR_RANGE
+    module = module_of(dataclasses.replace(config, logvar_range=(-1.0, 0.5)))
+    with torch.no_grad():
+        module.model.logvar.bias.copy_(torch.tensor([-9.0, 0.0, 9.0]))
+    passed = module.passed(torch.zeros(2, config.prepare.row_size), seed=0)
+    assert torch.all(passed.logvar[:, 0] == -1.0)
+    assert torch.all(passed.logvar[:, 2] == 0.5)
+
+
+def test_gradients_are_clipped_to_the_norm(config, train):
+    norms = []
+
+    class Look(lightning.Callback):
+        def on_before_zero_grad(self, trainer, module, optimizer):
+            gradients = [p.grad for p in module.model.parameters() if p.grad is not None]
+            if gradients:
+                norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+
+    train(config, callbacks=[Look()])
+    assert max(norms) > 1.0
+    norms.clear()
+    train(dataclasses.replace(config, clip_gradients=1e-2), callbacks=[Look()])
+    assert norms
+    assert max(norms) <= 1e-2 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("latents", [8, 128])
+def test_a_plain_autoencoder_learns_without_draws(config, train, latents):
+    config = plain(config, latents=latents)
+    module, losses = train(config)
+    assert losses[40] < 0.5 * losses[1]
+    assert torch.all(module.terms(torch.zeros(2, config.prepare.row_size))["kl"] == 0)
+    again = train(config)[1]
+    assert again == losses
+
+
+LINEAR = {
+    "grid": {"kind": "linear", "start": 3800.0, "step": 0.01, "length": 500, "pad_right": 12,
+             "gaps": [[3801.0, 3801.5]]},
+    "normalization": "median-padded",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_a_linear_grid_and_the_published_end_of_the_decoder(config, train, variational):
+    architecture = dataclasses.replace(
+        config.architecture, extra=0, output="conv", doppler=False, variational=variational,
+        latents=8,
+    )  # fmt: skip
+    stages = (Stage(80, Schedule(0.0), learning_rate=Schedule(1e-2)),)
+    config = dataclasses.replace(
+        config, architecture=architecture, prepare=PrepareConfig.from_dict(LINEAR), stages=stages
+    )
+    module, losses = train(config)
+    assert losses[80] < 0.7 * losses[1]
+    assert torch.all(module.terms(torch.zeros(2, 512))["continuum"] == 0)
+
+
+def everything(config):
+    """A configuration in which each optional part of the loss and of the step is in use."""
+    stages = (
+        Stage(8, Schedule(0.0, 0.5, curve="cyclic", cycles=2), free_bits=Schedule(0.05),
+              blur=Schedule(3.0, 0.0), total_correlation=Schedule(0.3)),
+        Stage(6, Schedule(0.1), decorrelation=Schedule(2.0), revive=True),
+    )  # fmt: skip
+    return dataclasses.replace(
+        config, stages=stages, loss="l1", clip_gradients=1.0, ema_decay=0.8, penalty_spectra=12
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*dataloader is not resumable")
+@pytest.mark.parametrize("step", [6, 12])
+def test_a_run_that_is_taken_up_loses_nothing(config, train, tmp_path, step):
+    config, checkpoint = everything(config), tmp_path / "kept.ckpt"
+
+    class Keep(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if trainer.global_step == step:
+                trainer.save_checkpoint(checkpoint)
+
+    whole, losses = train(config, callbacks=[Keep()])
+    parts, later = train(config, resume=checkpoint)
+    assert later == pytest.approx({s: v for s, v in losses.items() if s > step}, abs=1e-6)
+    for key, value in whole.state_dict().items():
+        same = parts.state_dict()[key]
+        assert torch.allclose(value, same, atol=1e-6) if torch.is_tensor(value) else value == same
+    whole.finish()
+    parts.finish()
+    for key, value in whole.model.state_dict().items():
+        assert torch.allclose(value, parts.model.state_dict()[key], atol=1e-6), key
+
+
+def test_what_is_exported_is_the_average(config, train):
+    module, _ = train(dataclasses.replace(config, ema_decay=0.99, close_below=1e9))
+    own = module.model.expand.weight.clone()
+    with module.averaged():
+        seen = module.model.encoder[0].weight.clone()
+    assert torch.equal(module.model.expand.weight, own)
+    module.finish()
+    assert torch.equal(module.model.encoder[0].weight, seen)
+    assert torch.all(module.model.expand.weight == 0)  # and every dimension is closed
+
+
+def test_revival_forgets_moments_average_and_memory(config, train):
+    module, _ = train(everything(config))
+    optimizer = module.trainer.optimizers[0]
+    assert optimizer.state
+    before = module.model.mean.weight.clone()
+    module.revive([0])
+    assert not optimizer.state
+    assert not torch.equal(module.model.mean.weight[0], before[0])
+    with module.averaged():
+        assert not torch.equal(module.model.mean.weight[0], before[0])
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(config, module_of):
+    checkpoint = {}
+    module = module_of(config)
+    module.on_save_checkpoint(checkpoint)
+    module.on_load_checkpoint(checkpoint)
+    other = module_of(dataclasses.replace(config, loss="l1"))
+    with pytest.raises(ModelError, match="another configuration"):
+        other.on_load_checkpoint(checkpoint)
+
+
+def test_a_model_without_preparation_is_refused(config):
+    with pytest.raises(ModelError, match="preparation"):
         SpectrumModule(SpectrumVAE(config.architecture), config)
+
+
+def test_draws_follow_from_the_seed(config, module_of):
+    module = module_of(config)
+    rows = torch.zeros(4, config.prepare.row_size)
+    first, second = module.passed(rows, seed=3).z, module.passed(rows, seed=3).z
+    assert torch.equal(first, second)
+    assert not torch.equal(first, module.passed(rows, seed=4).z)
+    module.model.eval()
+    assert torch.equal(module.passed(rows, seed=3).z, module.passed(rows).mean)
+    assert np.isfinite(first.detach().numpy()).all()

@@ -1,0 +1,193 @@
+"""The training step against a plain PyTorch loop over the Conv1d network: milliseconds and ratios.
+
+    python -m benchmarks.train_speed
+    python -m benchmarks.train_speed --networks published --device cuda --batch 64 --compile on
+
+Both start from the same weights, see the same spectra and draw the same noise. They take turns
+step by step in one process: the step of `python -m train fit`, with all that Lightning does around
+it, and then the plain one. Times are the shortest over the steps after the first ten, and on a CPU
+those of the process (one thread), which other programs disturb least. The plain loop computes in
+float32, without TF32.
+
+"difference" is the largest relative difference between the two losses at a step, "at the end" that
+between their means over the last ten steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from benchmarks.plain_training import PlainLoop
+from latentscope.model.published import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.model.vae import SpectrumVAE
+from train.data.batch import Batch
+from train.learning.devices import compiled, on_this_machine, trainer_arguments
+from train.learning.fit import start_from_means
+from train.learning.module import SpectrumModule
+from train.settings.data import DataConfig
+from train.settings.reading import read_config
+from train.settings.run import TrainConfig
+from train.settings.stages import Schedule, Stage
+from train.settings.trainer import TrainerConfig
+
+WARM = 10
+CONFIGS = Path(__file__).parents[1] / "train" / "configs"
+BATCHES = {"harps-sim": 8, "harps-sim-plain": 8, "published": 2}
+
+
+def configuration(name: str, steps: int) -> TrainConfig:
+    """Return the configuration of a network, with one stage of so many steps."""
+    if name == "published":
+        stage = Stage(steps, Schedule(0.3), learning_rate=Schedule(1e-4))
+        data = DataConfig(batch_size=BATCHES[name])
+        prepare = published_prepare("median-valid")
+        return TrainConfig(name, "", PUBLISHED_ARCHITECTURE, prepare, data, (stage,))
+    config = read_config(CONFIGS / f"{name}.yaml")
+    stage = replace(config.stages[0], steps=steps, learning_rate=Schedule(1e-4))
+    return replace(config, stages=(stage,))
+
+
+class Combs(lightning.LightningDataModule):
+    """Rows of one comb of absorption lines, shifted and scaled at random; a batch a step."""
+
+    def __init__(self, size: int, batch: int, steps: int) -> None:
+        super().__init__()
+        rng = np.random.default_rng(0)
+        base = -np.abs(np.convolve(rng.normal(size=size), np.hanning(9), "same"))
+        self._base, self._batch, self._steps = base.astype("f4"), batch, steps
+        self.validation_rows = self._rows(-1).numpy()
+        self.provenance: dict[str, Any] = {}
+
+    def _rows(self, step: int) -> torch.Tensor:
+        rng = np.random.default_rng((1, step + 1))
+        shifts = rng.integers(-12, 13, self._batch)
+        rows = np.stack([np.roll(self._base, shift) for shift in shifts])
+        rows *= rng.uniform(0.05, 0.3, (self._batch, 1)).astype("f4")
+        return torch.from_numpy(rows + rng.normal(0, 0.02, rows.shape).astype("f4"))
+
+    def sample(self, size: int) -> Iterator[tuple[np.ndarray[Any, Any], None]]:
+        """Yield rows for their mean."""
+        yield from ((self._rows(step).numpy(), None) for step in range(20))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """All batches of the run."""
+        numbers = torch.arange(self._batch)
+        batches: Any = [Batch(self._rows(step), numbers) for step in range(self._steps)]
+        return DataLoader(batches, batch_size=None)
+
+
+class Turns(Callback):
+    """Let the plain loop have its step after each of Lightning's."""
+
+    def __init__(self, plain: PlainLoop) -> None:
+        self.plain = plain
+        self.losses: dict[str, list[torch.Tensor]] = {"ours": [], "plain": []}
+        self.seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+        self._clock = time.process_time if plain.device.type == "cpu" else time.perf_counter
+        self._mark = 0.0
+
+    def _now(self) -> float:
+        if self.plain.device.type == "cuda":
+            torch.cuda.synchronize()
+        return self._clock()
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the clock."""
+        self._mark = self._now()
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Stop the clock, let the plain loop step, and start it again."""
+        between = self._now()
+        step = trainer.global_step - 1
+        loss = self.plain.step(batch.rows, step)
+        after = self._now()
+        for name, seconds in (("ours", between - self._mark), ("plain", after - between)):
+            self.seconds[name].append(seconds)
+        self.losses["ours"].append(outputs["loss"].detach())
+        self.losses["plain"].append(loss)
+        self._mark = self._now()
+
+
+def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> None:
+    """Train one network both ways and print a line."""
+    config = configuration(name, steps)
+    torch.manual_seed(0)
+    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
+    data = Combs(config.prepare.row_size, batch, steps)
+    start_from_means(module.model, data)
+    running = on_this_machine(running)
+    settings = trainer_arguments(running)
+    device = "cuda" if running.accelerator == "gpu" else "cpu"
+    turns = Turns(PlainLoop(module.model, module.valid, config, torch.device(device)))
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            **settings,
+            max_steps=steps,
+            callbacks=[turns],
+            logger=CSVLogger(folder),
+            log_every_n_steps=100,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            default_root_dir=folder,
+        )
+        with compiled(module.model, running):
+            trainer.fit(module, datamodule=data)
+    best = {key: 1e3 * min(seconds[WARM:]) for key, seconds in turns.seconds.items()}
+    ours, plain = (torch.stack(turns.losses[key]).cpu() for key in ("ours", "plain"))
+    worst = float(((ours - plain) / plain).abs().max())
+    last = float((ours[-WARM:].mean() / plain[-WARM:].mean() - 1).abs())
+    print(
+        f"{name:<16} {batch:>5} {settings['precision']:<11} {best['plain']:>9.1f} "
+        f"{best['ours']:>9.1f} {best['plain'] / best['ours']:>6.2f} {worst:>11.0e} {last:>11.0e} "
+        f"{float(plain[0]):>9.1f} {float(plain[-WARM:].mean()):>8.1f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", default="harps-sim,harps-sim-plain,published")
+    parser.add_argument("--precisions", default="32-true,bf16-mixed")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compile", default="off", choices=["auto", "on", "off"])
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--batch", type=int, help="spectra a step; default: 8, published 2")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, {chosen.device}; ms a step, {chosen.steps} steps")
+    print(
+        f"{'network':<16} {'batch':>5} {'precision':<11} {'plain':>9} {'ours':>9} {'ratio':>6} "
+        f"{'difference':>11} {'at the end':>11} {'loss from':>9} {'to':>8}"
+    )
+    for name in chosen.networks.split(","):
+        for precision in chosen.precisions.split(","):
+            running = TrainerConfig(
+                accelerator="gpu" if chosen.device == "cuda" else "cpu",
+                precision=precision,
+                compile=chosen.compile,
+            )
+            measure(name, running, chosen.batch or BATCHES[name], chosen.steps)
+
+
+if __name__ == "__main__":
+    main()

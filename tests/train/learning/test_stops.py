@@ -1,0 +1,145 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from latentscope.errors import ModelError
+from tests.train.conftest import TINY
+from train.data.batch import Batch
+from train.learning.stops import CollapseStop, Loss, settled, stop_if_not_finite
+from train.settings.stages import Schedule, Stage
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
+
+
+def loss_of(total, lines, rows=None):
+    rows = torch.zeros(len(lines), 4) if rows is None else rows
+    batch = Batch(rows, torch.arange(10, 10 + len(lines)))
+    return Loss(7, torch.tensor(total), {"lines": torch.tensor(lines)}, batch)
+
+
+def names(numbers):
+    return [f"star {number}" for number in numbers]
+
+
+def test_a_finite_loss_goes_on(tmp_path):
+    stop_if_not_finite(loss_of(3.0, [1.0, 2.0]), tmp_path, names)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_batch_of_a_lost_loss_is_written_down(tmp_path, value):
+    lines = [1.0, value, 2.0, value, value, value, value]
+    with pytest.raises(
+        ModelError, match=r"star 11, star 13, star 14 and 2 more.*diverged"
+    ) as error:
+        stop_if_not_finite(loss_of(value, lines), tmp_path, names)
+    assert str(tmp_path / "nan-batch.csv") in str(error.value)
+    table = pd.read_csv(tmp_path / "nan-batch.csv")
+    assert table.columns.tolist() == ["step", "number", "name", "lines"]
+    assert table["number"].tolist() == list(range(10, 17))
+    assert table["name"][1] == "star 11"
+    assert np.array_equal(table["lines"], lines, equal_nan=True)
+
+
+def test_rows_that_are_no_numbers_are_said_to_be_to_blame(tmp_path):
+    rows = torch.zeros(2, 4)
+    rows[1, 2] = float("nan")
+    loss = loss_of(float("nan"), [1.0, float("nan")], rows)
+    with pytest.raises(ModelError, match="rows of star 11 are not finite"):
+        stop_if_not_finite(loss, tmp_path, names)
+
+
+def test_a_run_stops_at_a_bad_spectrum_and_keeps_no_such_weights(config, train, noise, tmp_path):
+    data = noise(config)
+    data.spoiled = {4: float("inf")}
+    with pytest.raises(ModelError, match="loss of step 4 is"):
+        train(config, data)
+    table = pd.read_csv(tmp_path / "nan-batch.csv")
+    assert table.columns.tolist() == ["step", "number", "name", "lines", "continuum", "kl"]
+    assert table["number"].tolist() == data.batch(4).numbers.tolist()
+    assert ~np.isfinite(table["lines"][1])
+    assert np.isfinite(table["lines"][0])
+
+
+def test_the_last_loss_is_looked_at_too(config, train, noise):
+    data = noise(config)
+    data.spoiled = {config.steps - 1: float("nan")}
+    with pytest.raises(ModelError, match=f"step {config.steps - 1}"):
+        train(config, data)
+
+
+def test_no_checkpoint_is_written_of_lost_weights(config, train, noise, tmp_path):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    data = noise(config)
+    data.spoiled = {3: float("nan")}
+    every = ModelCheckpoint(tmp_path / "kept", save_top_k=-1, every_n_train_steps=2)
+    with pytest.raises(ModelError, match="step 3"):
+        train(config, data, callbacks=[every])
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["epoch=0-step=2.ckpt"]
+
+
+def test_a_stage_settles_with_the_last_of_its_schedules(config):
+    stages = (
+        Stage(100, Schedule(1.0), blur=Schedule(6.0, 0.0, until=0.4)),
+        Stage(100, Schedule(1.0, 0.1), learning_rate=Schedule(1e-3)),
+        Stage(100, Schedule(0.1), learning_rate=Schedule(1e-3, 1e-5)),
+    )
+    config = dataclasses.replace(config, stages=stages, collapse_grace=20)
+    looked = [step for step in range(301) if settled(config, step)]
+    assert looked == [*range(60, 100), *range(220, 301)]
+    assert not any(settled(dataclasses.replace(config, collapse_grace=None), s) for s in looked)
+
+
+def looked(callback, config, step, dead):
+    module = SimpleNamespace(dead_dims=lambda: list(range(dead)))
+    callback.on_train_batch_end(SimpleNamespace(global_step=step), module, None, None, 0)
+
+
+def test_a_collapse_stops_at_the_second_look(config):
+    config = dataclasses.replace(config, stages=(Stage(100, Schedule(1.0)),), collapse_grace=20)
+    callback = CollapseStop(config, every=10)
+    for step, dead in ((10, 3), (20, 3), (25, 3), (30, 2), (40, 3)):
+        looked(callback, config, step, dead)
+    again = CollapseStop(config, every=10)
+    again.load_state_dict(callback.state_dict())
+    looked(again, config, 45, 3)
+    with pytest.raises(ModelError, match=r"step 50.*free_bits.*collapse_grace"):
+        looked(again, config, 50, 3)
+
+
+def test_a_network_that_learns_nothing_is_stopped(config, train, monkeypatch):
+    stage = Stage(60, Schedule(1e4), learning_rate=Schedule(1e-2))
+    config = dataclasses.replace(config, stages=(stage,), collapse_grace=0)
+    module_callbacks = [CollapseStop(config, every=20)]
+    monkeypatch.setattr(
+        "train.learning.module.SpectrumModule.configure_callbacks", lambda self: module_callbacks
+    )
+    with pytest.raises(ModelError, match=r"KL above 0\.1 nats"):
+        train(config)
+
+
+@pytest.mark.slow
+def test_the_command_line_says_it_without_a_traceback(tmp_path, data_folder):
+    config, run = tmp_path / "fast.yaml", tmp_path / "run"
+    config.write_text(
+        yaml.safe_dump(TINY | {"stages": [{"steps": 9, "beta": 1.0, "learning_rate": 1e30}]})
+    )
+    command = [sys.executable, "-m", "train", "fit", str(config), "-o", str(run),
+               "--data", str(data_folder)]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"{run}/nan-batch.csv" in done.stderr
+    assert "lower learning_rate" in done.stderr
+    assert pd.read_csv(run / "nan-batch.csv")["name"].str.startswith("star ").all()

@@ -1,0 +1,167 @@
+"""What ends a run before its time: a loss that is no number, and a network that learned nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from latentscope.atomic import atomic_path
+from latentscope.errors import ModelError
+from train.data.batch import Batch
+from train.learning.ranks import rank_and_world, whole_batch
+from train.settings.run import TrainConfig
+
+CHECK_EVERY = 1000
+"""Steps between two looks at whether any dimension is open."""
+
+_NAMED = 3
+"""Spectra that an error message names; the file has all."""
+
+
+class Loss(NamedTuple):
+    """A step's loss and where it came from.
+
+    Attributes
+    ----------
+    step : int
+    total : Tensor
+        The loss, mean over the batch of all processes.
+    terms : dict
+        Of each spectrum of this process, shape (n,).
+    batch : Batch
+    """
+
+    step: int
+    total: Tensor
+    terms: dict[str, Tensor]
+    batch: Batch
+
+
+def stop_if_not_finite(
+    loss: Loss, folder: Path, names: Callable[[Iterable[int]], list[str]]
+) -> None:
+    """Stop a run whose loss is NaN or infinite, with the spectra of the batch written down.
+
+    Every process of a run has the same `loss.total`, so that all of them stop.
+
+    Parameters
+    ----------
+    loss : Loss
+    folder : Path
+        Of the run; receives `nan-batch.csv` with `step, number, name` and the terms of each
+        spectrum.
+    names : callable
+        Says spectra of these numbers in words.
+
+    Raises
+    ------
+    ModelError
+        If the loss is not finite.
+    """
+    if torch.isfinite(loss.total):
+        return
+    numbers = whole_batch(loss.batch.numbers).cpu().numpy()
+    table = pd.DataFrame({"step": loss.step, "number": numbers, "name": names(numbers)})
+    for key, values in loss.terms.items():
+        table[key] = whole_batch(values.detach().float()).cpu().numpy()
+    whole_rows = whole_batch(torch.isfinite(loss.batch.rows).all(1).float()).cpu().numpy() > 0
+    path = folder / "nan-batch.csv"
+    if rank_and_world()[0] == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, index=False)
+    if whole_rows.all():
+        bad = ~table[list(loss.terms)].map(_is_finite).all(axis=1)
+        advice = (
+            f"that of {_named(table['name'][bad])}, whose rows are finite: the network has "
+            "diverged; try a lower learning_rate, clip_gradients: 1, a narrower logvar_range, or "
+            "full precision, in another folder"
+        )
+    else:
+        advice = (
+            f"the rows of {_named(table['name'][~whole_rows])} are not finite; take these "
+            "spectra out of the data"
+        )
+    raise ModelError(
+        f"the loss of step {loss.step} is {loss.total.item()}: {advice}. The spectra of this batch "
+        f"and their terms are in {path}"
+    )
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) < float("inf")
+
+
+def _named(names: pd.Series) -> str:
+    some = ", ".join(names.iloc[:_NAMED])
+    return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"
+
+
+class CollapseStop(Callback):
+    """Stops a run in which no dimension is open, at two looks one after the other.
+
+    Looks are `every` steps apart, and only from `config.collapse_grace` steps after what a stage
+    minimises has settled: before, dimensions may be closed because they are to open later.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    every : int
+        Steps between looks.
+    """
+
+    def __init__(self, config: TrainConfig, every: int = CHECK_EVERY) -> None:
+        self._config, self._every, self._closed = config, every, 0
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look when it is time to.
+
+        Raises
+        ------
+        ModelError
+            If nothing was open the last time either.
+        """
+        step = trainer.global_step
+        if step % self._every or not settled(self._config, step):
+            return
+        open_dims = self._config.architecture.latents - len(pl_module.dead_dims())
+        self._closed = 0 if open_dims else self._closed + 1
+        if self._closed > 1:
+            raise ModelError(_collapsed(self._config, step))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Looks at which nothing was open, for a checkpoint."""
+        return {"closed": self._closed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a checkpoint's count."""
+        self._closed = state_dict["closed"]
+
+
+def settled(config: TrainConfig, step: int) -> bool:
+    """Whether dimensions that are closed at a step are likely to stay closed."""
+    if config.collapse_grace is None:
+        return False
+    _, stage, fraction = config.stage_at(step)
+    return round((fraction - stage.settled) * stage.steps) >= config.collapse_grace
+
+
+def _collapsed(config: TrainConfig, step: int) -> str:
+    found, tries = "MAD above 0.02", "a lower learning_rate, or more blur at first"
+    if config.architecture.variational:
+        found = "KL above 0.1 nats"
+        tries = "a smaller beta, a beta that rises slowly or in cycles, free_bits: 0.1, " + tries
+    return (
+        f"no dimension has {found} on the validation rows at step {step}, nor had one before: the "
+        f"latents carry nothing. Try {tries}. If dimensions may still open, raise collapse_grace "
+        f"({config.collapse_grace} steps), or set it to null; the same command then goes on"
+    )
