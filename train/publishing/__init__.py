@@ -1,1 +1,1 @@
-"""A trained model as a folder that others load."""
+"""A trained network as a model folder that others load, and on the Hugging Face hub."""

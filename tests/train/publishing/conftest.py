@@ -1,0 +1,71 @@
+"""A tiny network as training leaves it, its data, and a hub on this machine."""
+
+import threading
+
+import huggingface_hub.constants
+import pytest
+import torch
+
+from latentscope.model.vae import SpectrumVAE
+from tests.train.publishing.hub import Hub
+from train.data.source import data_of
+from train.learning.module import SpectrumModule
+from train.publishing.export import export
+from train.settings.reading import read_config
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads of torch wait for each other where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def config(tiny):
+    return read_config(tiny)
+
+
+@pytest.fixture
+def data(config, data_folder):
+    data = data_of(config, data_folder)
+    data.setup()
+    return data
+
+
+@pytest.fixture
+def module(config):
+    """An untrained network whose first two latents spread widely and whose third is dead."""
+    torch.manual_seed(3)
+    model = SpectrumVAE(config.architecture, config.prepare)
+    with torch.no_grad():
+        model.mean.weight *= 30
+        model.mean.weight[2], model.mean.bias[2] = 0, 0
+        model.logvar.weight[2], model.logvar.bias[2] = 0, 0
+    return SpectrumModule(model, config)
+
+
+@pytest.fixture
+def folder(module, config, data, tmp_path):
+    """A model folder."""
+    return export(module, config, data, tmp_path / "model")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub on this machine, with a token for it; uploads go by LFS instead of Xet."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("HF_TOKEN", "writes")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    with Hub() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+        server.shutdown()
+        thread.join()

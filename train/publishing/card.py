@@ -1,0 +1,241 @@
+"""The model card: README.md of a model folder, made from a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentscope.model.settings import ModelSettings
+from train.learning.penalties import NAMES as PENALTIES
+from train.settings.run import TrainConfig
+from train.settings.stages import SCHEDULES, Schedule, Stage
+
+if TYPE_CHECKING:
+    from train.publishing.findings import Findings
+
+CARD_FILE = "README.md"
+
+UNWRITTEN = "*Nobody has written this yet.*"
+"""What stands in the author's section until somebody writes it."""
+
+_BEGIN, _END = "<!-- author: begin -->", "<!-- author: end -->"
+_AUTHORS = re.compile(f"{_BEGIN}\n(.*?)\n{_END}", re.DOTALL)
+
+_LOSSES = {
+    "l2": "half the sum of squared residuals",
+    "l1": "the sum of absolute residuals",
+    "ivar": "half the sum of squared residuals, each over the error of its pixel",
+}
+
+_FRONT_MATTER = """---
+library_name: latentscope
+pipeline_tag: feature-extraction
+tags:
+- astronomy
+- spectroscopy
+- stellar-spectra
+- variational-autoencoder
+---
+"""
+
+_USE = """## How to use it
+
+```
+pip install latentscope-spectra
+latentscope encode spectra/ -m MODEL
+latentscope models --check MODEL
+```
+
+```python
+from latentscope import encode, load_model
+
+latents = encode("spectra/", load_model("MODEL"))
+```
+
+`MODEL` is the folder of this file, or the id of its Hugging Face repository. `--check` compares
+the latents of three reference spectra (`reference.safetensors`) with those that the training
+machine computed.
+"""
+
+
+def card(
+    settings: ModelSettings, config: TrainConfig, found: Findings, older: str | None = None
+) -> str:
+    """Return the text of a model card.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        What config.json says of the model.
+    config : TrainConfig
+    found : Findings
+    older : str, optional
+        The card that it replaces; what the author wrote there is taken over.
+    """
+    info = settings.info
+    sections = [
+        f"{_FRONT_MATTER}\n# {info['name']}\n\n{info.get('description', '')}\n",
+        _USE,
+        _made(settings, config),
+        _known(found, settings),
+        _limits(older),
+        _provenance(info["training"]),
+    ]
+    return "\n".join(sections)
+
+
+def read_card(folder: Path) -> str | None:
+    """Return the card in a folder, or None."""
+    path = folder / CARD_FILE
+    return path.read_text("utf-8") if path.is_file() else None
+
+
+def is_unwritten(text: str) -> bool:
+    """Whether a card still says that nobody has written what the model cannot do."""
+    return UNWRITTEN in text
+
+
+def _made(settings: ModelSettings, config: TrainConfig) -> str:
+    training, shape = settings.info["training"], settings.architecture
+    kind = "A beta-VAE" if shape.variational else "An autoencoder"
+    penalties = any(config.uses(name) for name in PENALTIES)
+    assert settings.prepare is not None
+    grid = settings.prepare.grid
+    wavelength = grid.wavelength
+    done = training["steps"]
+    whole = "" if done >= config.steps else f" of {config.steps:,} that were planned"
+    lines = [
+        "## How it was made",
+        "",
+        f"{kind} with {shape.latents} latents"
+        + (", the first of which shifts the decoded lines" if shape.doppler else "")
+        + f". Input: {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom ({grid.medium}, "
+        f"{grid.frame}), {grid.length:,} pixels, normalisation `{settings.prepare.normalization}`.",
+        "",
+        f"Loss of a spectrum: {_LOSSES[config.loss]} of the lines, `continuum_weight` times the "
+        "same of the continuum, and `beta` times the KL of q(z|x) from the unit Gaussian in nats."
+        + (" Penalties of the batch are added, times the factors in the table." * penalties),
+        "",
+        f"{done:,} steps{whole}, {config.data.batch_size} spectra each; "
+        f"{training['minutes']:g} minutes; seed {config.seed}.{_besides(config)}",
+        "",
+        *_stages(config.stages),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _besides(config: TrainConfig) -> str:
+    """What else decided the weights, in sentences that begin with a blank."""
+    said = ""
+    if config.ema_decay:
+        said += f" Weights averaged with a decay of {config.ema_decay:g} a step."
+    if config.clip_gradients is not None:
+        said += f" Gradients clipped to a norm of {config.clip_gradients:g}."
+    if config.close_below:
+        said += f" At the end, dimensions with less than {config.close_below:g} nats were closed."
+    if config.rotate:
+        said += " The open dimensions were turned to where they depend on each other least."
+    return said
+
+
+def _stages(stages: Iterable[Stage]) -> list[str]:
+    """Table of the stages: a column for each schedule that any of them sets."""
+    stages = list(stages)
+    defaults = {field.name: field.default_factory for field in fields(Stage)}
+    shown = [
+        name
+        for name in SCHEDULES
+        if name == "beta" or any(getattr(s, name) != defaults[name]() for s in stages)  # type: ignore[operator]
+    ]
+    rows = [
+        [
+            str(number),
+            f"{stage.steps:,}",
+            *(_schedule(getattr(stage, name)) for name in shown),
+            "yes" if stage.revive else "",
+        ]
+        for number, stage in enumerate(stages, 1)
+    ]
+    return _table(["stage", "steps", *shown, "dead dimensions drawn anew"], rows)
+
+
+def _schedule(schedule: Schedule) -> str:
+    if schedule.last == schedule.start:
+        return f"{schedule.start:g}"
+    return f"{schedule.start:g} to {schedule.last:g}, {schedule.curve}"
+
+
+def _known(found: Findings, settings: ModelSettings) -> str:
+    threshold = settings.info["mad_threshold"]
+    lines = [
+        "## What its dimensions know",
+        "",
+        f"Measured on {found.n:,} validation spectra that it was not trained on. Informative means "
+        f"a median absolute deviation (MAD) above {threshold:g} and, where there is a KL, one "
+        "above 0.1 nats. Mutual information (MI) is in nats, by latentscope's estimators.",
+        "",
+        _counted(found),
+    ]
+    if found.informative:
+        of_dim = found.dims.set_index("dim").loc[found.informative]
+        rows = [[dim, f"{row.kl:.2f}", f"{row.mad:.3f}"] for dim, row in of_dim.iterrows()]
+        lines += ["", *_table(["dim", "KL (nats)", "MAD"], rows)]
+    if len(found.labels):
+        header = ["label", "dim", "MI (nats)", "rank correlation", "next dim", "its MI"]
+        lines += ["", *_table(header, [_of_label(row) for row in found.labels.to_dict("records")])]
+    if found.pair is not None:
+        value, one, other = found.pair
+        lines += [
+            "",
+            f"The largest mutual information of two informative dimensions is {value:.2f} nats "
+            f"({one} and {other}); 0 would be independence.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _counted(found: Findings) -> str:
+    active = int(found.dims["active"].sum())
+    total = len(found.dims)
+    return (
+        f"{len(found.informative)} of {total} dimensions are informative, strongest first: "
+        f"{', '.join(map(str, found.informative)) or 'none'}. {active} are active (variance of the "
+        "mean above 0.01)."
+    )
+
+
+def _of_label(row: Mapping[Any, Any]) -> list[str]:
+    after = row.get("next_dim")
+    known = after is not None and after == after
+    return [
+        str(row["label"]),
+        f"{row['dim']:.0f}",
+        f"{row['mi_nats']:.2f} +- {row['std_nats']:.2f}",
+        f"{row['rank']:+.3f}",
+        f"{after:.0f}" if known else "",
+        f"{row['next_mi_nats']:.2f}" if known else "",
+    ]
+
+
+def _limits(older: str | None) -> str:
+    written = _AUTHORS.search(older or "")
+    text = written[1] if written else UNWRITTEN
+    return (
+        "## What it cannot do\n\n"
+        "For the author of the model: how it does on spectra that you know (real ones, other "
+        "stars, other\ninstruments), what it should not be used for, whom to cite, the license "
+        f"(`license:` at the top of this file).\n\n{_BEGIN}\n{text}\n{_END}\n"
+    )
+
+
+def _provenance(training: Mapping[str, Any]) -> str:
+    text = json.dumps(training, indent=2)
+    return f"## Provenance\n\n```json\n{text}\n```\n"
+
+
+def _table(header: list[str], rows: Iterable[Iterable[Any]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines]

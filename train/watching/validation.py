@@ -1,0 +1,183 @@
+"""Numbers of a network on validation rows: loss terms, dimensions, and what labels know of them.
+
+Labels are looked at here alone, for the log; nothing flows back into the training.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from latentscope.diagnostics.activity import THRESHOLD
+from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.errors import EstimatorError, LatentscopeWarning
+from train.data.source import Data
+from train.learning.dims import DEAD
+from train.learning.module import SpectrumModule
+
+ACTIVE = 0.01
+"""Variance of the mean above which a dimension is active (Burda et al. 2016, section 5)."""
+
+_AT_ONCE = 50
+_MOST_DIMS = 32
+"""Dimensions whose mutual information with labels is measured: those with the largest KL."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network makes of the validation rows.
+
+    Parameters
+    ----------
+    losses : dict
+        Mean of each term of the loss, unweighted and without blur.
+    mean : ndarray of float64, shape (n, latents)
+        Of q(z|x).
+    kl : ndarray of float64, shape (latents,)
+        Nats, mean over the rows.
+    """
+
+    losses: dict[str, float]
+    mean: Floats
+    kl: Floats
+
+    @property
+    def mad(self) -> Floats:
+        """Median absolute deviation of the mean, shape (latents,), unscaled."""
+        deviation: Floats = np.median(np.abs(self.mean - np.median(self.mean, 0)), 0)
+        return deviation
+
+    @property
+    def strength(self) -> Floats:
+        """What dimensions are ordered by: KL, or MAD where a network has none."""
+        return self.kl if self.kl.any() else self.mad
+
+    @property
+    def informative(self) -> list[int]:
+        """Dimensions with MAD above 0.02 and, where there is any KL, with more than 0.1 nats."""
+        above = (self.mad > THRESHOLD) & ((self.kl > DEAD) | (not self.kl.any()))
+        return [dim for dim in np.argsort(-self.strength).tolist() if above[dim]]
+
+
+def validate(module: SpectrumModule, data: Data) -> Validation:
+    """Run the network over the validation rows; call it inside `evaluated(module)`."""
+    parts: dict[str, list[NDArray[Any]]] = {}
+    rows, valid, ivar = data.validation_rows, data.validation_valid, data.validation_ivar
+    for start in range(0, len(rows), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        batch = torch.from_numpy(rows[some].astype("f4")).to(module.device)
+        mask = None if valid is None else torch.from_numpy(valid[some]).to(module.device)
+        errors = None if ivar is None else torch.from_numpy(ivar[some]).to(module.device)
+        for key, value in module.terms(batch, valid=mask, ivar=errors).items():
+            parts.setdefault(key, []).append(value.double().cpu().numpy())
+    terms = {key: np.concatenate(value) for key, value in parts.items()}
+    losses = {key: float(value.mean()) for key, value in terms.items() if value.ndim == 1}
+    return Validation(losses, terms["mean"], terms["kl"].mean(0))
+
+
+def dims_table(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
+    """One row a dimension: `dim, kl, mad, variance, active`, and `LABEL_mi` in nats, signed.
+
+    Of many dimensions those with the largest KL are measured against labels; NaN of the others.
+    """
+    variance = seen.mean.var(0)
+    table = pd.DataFrame(
+        {
+            "dim": np.arange(len(seen.kl)),
+            "kl": seen.kl,
+            "mad": seen.mad,
+            "variance": variance,
+            "active": variance > ACTIVE,
+        }
+    )
+    shared = _information(seen, labels)
+    for name in labels:
+        table[f"{name}_mi"] = shared.get(name, np.nan)
+    return table
+
+
+def figures(
+    module: SpectrumModule, seen: Validation, dims: pd.DataFrame, labels: pd.DataFrame
+) -> dict[str, float]:
+    """One line of `watch.csv`: losses, counts of dimensions, the best dimension of each label."""
+    line = seen.losses | {
+        "kl": seen.kl.sum(),
+        "kl_dims": (seen.kl > DEAD).sum(),
+        "mad_dims": (seen.mad > THRESHOLD).sum(),
+        "active_dims": dims["active"].sum(),
+    }
+    for name in labels:
+        correlation = np.abs(rank_correlation(seen.mean, labels[name].to_numpy(np.float64)))
+        best = int(np.argmax(correlation))
+        line |= {f"{name}_dim": best, f"{name}_rank": correlation[best]}
+        shared = dims[f"{name}_mi"]
+        if shared.notna().any():
+            line |= {f"{name}_mi_dim": int(np.nanargmax(shared)), f"{name}_mi": shared.max()}
+    if module.model.config.doppler:
+        line["doppler_scale"] = module.model.doppler_scale.item()
+    return {key: float(value) for key, value in line.items()}
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Keep torch's number of threads, and let numba have no more of them.
+
+    The first kernel that numba runs gives OpenMP, and so torch, one thread a core; beside other
+    work on the machine that makes training several times slower.
+    """
+    threads, most = torch.get_num_threads(), numba.get_num_threads()
+    numba.set_num_threads(min(threads, most))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(most)
+        torch.set_num_threads(threads)
+
+
+def _information(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
+    """Mutual information in nats, dims x labels; empty where none can be measured."""
+    strongest = sorted(np.argsort(-seen.strength)[:_MOST_DIMS].tolist())
+    if labels.empty or not np.isfinite(seen.mean).all():
+        return pd.DataFrame()
+    with warnings.catch_warnings(), own_threads():
+        # Dead dimensions and rare labels are nothing to be told of every thousand steps.
+        warnings.simplefilter("ignore", LatentscopeWarning)
+        try:
+            return mi_matrix(seen.mean, labels, dims=strongest).matrix.T
+        except EstimatorError:
+            return pd.DataFrame()
+
+
+def rank_correlation(mean: Floats, label: Floats) -> Floats:
+    """Rank correlation (Spearman) of a label with each dimension; 0 of a constant one.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n, latents)
+    label : ndarray, shape (n,)
+        Rows with a NaN are left out.
+
+    Returns
+    -------
+    ndarray, shape (latents,)
+    """
+    known = np.isfinite(label)
+    ranks = rankdata(np.column_stack([label[known], mean[known]]), axis=0)
+    ranks -= ranks.mean(0)
+    size = np.sqrt((ranks**2).sum(0))
+    product = ranks[:, 0] @ ranks[:, 1:]
+    scale = size[0] * size[1:]
+    found: Floats = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return found
