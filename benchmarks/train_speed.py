@@ -38,6 +38,7 @@ from latentscope.model.vae import SpectrumVAE
 from train.data.batch import Batch
 from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.learning.fit import start_from_means
+from train.learning.memory import keep_freed_memory
 from train.learning.module import SpectrumModule
 from train.settings.data import DataConfig
 from train.settings.reading import read_config
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="spectra a step; default: 8, published 2")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     print(f"torch {torch.__version__}, {chosen.device}; ms a step, {chosen.steps} steps")
     print(
         f"{'network':<16} {'batch':>5} {'precision':<11} {'plain':>9} {'ours':>9} {'ratio':>6} "

@@ -63,10 +63,12 @@ def fit_command(
         import torch
 
         from train.learning.fit import fit
+        from train.learning.memory import keep_freed_memory
         from train.learning.ranks import rank_and_world
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         torch.set_num_threads(threads)
+        keep_freed_memory()
         folder = fit(
             settings,
             output,
