@@ -1,0 +1,234 @@
+"""The runs of a sweep in parallel processes: restartable, and one that fails loses no other."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from latentscope.atomic import atomic_path
+from latentscope.errors import LatentscopeError, ModelError
+from train.settings.reading import read_config
+from train.sweep.grid import Run, values_of
+from train.sweep.settings import SweepConfig
+
+ARCHIVE, TEST, RUNS = "archive.zarr", "test.zarr", "runs"
+"""What a sweep's folder holds."""
+
+_CONFIG, _DONE, _LOG, _LOCK = "run.yaml", "done.json", "log.txt", "lock"
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_POLL_SECONDS = 0.5
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    run : Run
+    minutes : float
+        Wall time of this call's share of it.
+    error : str
+        Why there is no model; empty where there is one.
+    """
+
+    run: Run
+    minutes: float = 0.0
+    error: str = ""
+
+
+def folder_of(folder: Path, run: Run) -> Path:
+    """Folder of a run in a sweep's folder."""
+    return folder / RUNS / run.name
+
+
+def is_done(folder: Path, run: Run) -> bool:
+    """Whether a run ended and its model is there."""
+    here = folder_of(folder, run)
+    return (here / _DONE).exists() and (here / "model" / "config.json").exists()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder.
+
+    Raises
+    ------
+    LatentscopeError
+        If another process sweeps into it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LatentscopeError(
+                f"{folder}: another sweep works in this folder; wait for it, or end it first"
+            ) from None
+        yield
+
+
+def write_configs(config: SweepConfig, runs: Sequence[Run], folder: Path) -> None:
+    """Write each run's training configuration into its folder.
+
+    Raises
+    ------
+    ModelError
+        If one makes no training run, or a run of another configuration was begun there.
+    """
+    for run in runs:
+        here = folder_of(folder, run)
+        text = yaml.safe_dump(values_of(config, run, ARCHIVE), sort_keys=False)
+        path = here / _CONFIG
+        if not path.exists() or path.read_text("utf-8") != text:
+            if (here / _LOG).exists():
+                raise ModelError(
+                    f"{path}: a run of another sweep configuration was begun here; put that one "
+                    "back, or sweep into another folder"
+                )
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, "utf-8")
+        read_config(path)
+
+
+@dataclass
+class Sweep:
+    """Runs to be trained.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep; it holds the archive and the runs' configurations.
+    runs : sequence of Run
+    workers : int
+        Processes at a time, of one thread each.
+    say : callable
+        Told a line about each run that ends.
+    fit : sequence of str
+        The command that trains a run.
+    """
+
+    folder: Path
+    runs: Sequence[Run]
+    workers: int
+    say: Say
+    fit: Sequence[str] = (sys.executable, "-m", "train", "fit")
+    _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def train(self) -> list[Outcome]:
+        """Train what is not trained yet; outcomes in the order of the runs."""
+        todo = [run for run in self.runs if not is_done(self.folder, run)]
+        ended: dict[str, Outcome] = {}
+        before = len(self.runs) - len(todo)
+        if before:
+            self.say(f"{before} of {len(self.runs)} runs were finished before")
+        with _terminated_like_interrupted(), ThreadPoolExecutor(self.workers) as pool:
+            futures = [pool.submit(self._train, run) for run in todo]
+            try:
+                for future in as_completed(futures):
+                    outcome = future.result()
+                    ended[outcome.run.name] = outcome
+                    self.say(_line(outcome, before + len(ended), len(self.runs)))
+            except BaseException:
+                self._end(pool)
+                raise
+        return [ended.get(run.name, Outcome(run)) for run in self.runs]
+
+    def _end(self, pool: ThreadPoolExecutor) -> None:
+        """End the processes; their runs go on from their checkpoints another time."""
+        self._stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(self._processes):
+            with suppress(ProcessLookupError):
+                process.terminate()
+
+    def _train(self, run: Run) -> Outcome:
+        begun = time.monotonic()
+        here = folder_of(self.folder, run)
+        with (here / _LOCK).open("w") as held, (here / _LOG).open("ab") as log:
+            self._wait_for(held)
+            start = log.tell()
+            code = self._process(here, held, log)
+        minutes = (time.monotonic() - begun) / 60
+        if code != 0:
+            return Outcome(run, minutes, _reason(here / _LOG, start, code))
+        with atomic_path(here / _DONE) as temporary:
+            ended = datetime.now(UTC).isoformat(timespec="seconds")
+            temporary.write_text(json.dumps({"ended": ended}) + "\n", "utf-8")
+        return Outcome(run, minutes)
+
+    def _wait_for(self, held: IO[Any]) -> None:
+        """Take a run's lock, which its process holds too, even if it outlived a killed sweep."""
+        while not self._stop.is_set():
+            with suppress(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            self._stop.wait(_POLL_SECONDS)
+
+    def _process(self, here: Path, held: IO[Any], log: IO[bytes]) -> int:
+        if self._stop.is_set():
+            return -signal.SIGTERM
+        archive = str(self.folder / ARCHIVE)
+        process = subprocess.Popen(
+            [*self.fit, str(here / _CONFIG), "-o", str(here), "--archive", archive],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | _ONE_THREAD,
+            pass_fds=[held.fileno()],
+        )
+        self._processes.add(process)
+        try:
+            return process.wait()
+        finally:
+            self._processes.discard(process)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, so that the processes end with the sweep."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _line(outcome: Outcome, number: int, total: int) -> str:
+    head = f"[{number}/{total}] {outcome.run.name}"
+    if outcome.error:
+        return f"{head} failed after {outcome.minutes:.1f} minutes: {outcome.error}"
+    return f"{head} trained, {outcome.minutes:.1f} minutes"
+
+
+def _reason(log: Path, start: int, code: int) -> str:
+    """Last line that a run wrote."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return f"exit code {code}: {lines[-1].strip() if lines else 'it said nothing'} ({log})"
