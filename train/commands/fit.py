@@ -6,7 +6,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ def fit_command(
     """
     from train.settings.reading import read_config
 
-    given = {
+    given: dict[str, Any] = {
         "accelerator": accelerator,
         "devices": devices,
         "nodes": nodes,

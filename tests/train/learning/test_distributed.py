@@ -71,10 +71,3 @@ def test_an_error_in_one_process_ends_the_other(tiny, tmp_path, data_folder):
     assert done.returncode != 0
     assert "this process lost its disk" in done.stderr
     assert not (tmp_path / "run" / "model").exists()
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(tiny, tmp_path, data_folder):
-    tiny.write_text(tiny.read_text().replace("batch_size: 4", "batch_size: 5"))
-    done = torchrun("-m", "train", "fit", tiny, "-o", tmp_path / "run", "--data", data_folder)
-    assert done.returncode != 0
-    assert "wanted a multiple of 2" in done.stderr
