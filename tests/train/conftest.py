@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from latentscope.simulation.files import write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.spectrum import Spectrum
+from train.settings.reading import read_config
 
 TINY = {
     "name": "tiny",
@@ -24,6 +26,21 @@ TINY = {
         {"steps": 4, "beta": 0.1, "revive": True},
     ],
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads of torch wait for each other where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def config(tiny):
+    """The tiny configuration."""
+    return read_config(tiny)
 
 
 @pytest.fixture

@@ -10,15 +10,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from latentscope.model.vae import SpectrumVAE
 from train.data.batch import Batch
 from train.learning.module import SpectrumModule
-from train.settings.reading import read_config
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Rows:
@@ -85,12 +76,6 @@ def module_of():
         return SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
 
     return build
-
-
-@pytest.fixture
-def config(tiny):
-    """The tiny configuration."""
-    return read_config(tiny)
 
 
 @pytest.fixture

@@ -11,21 +11,6 @@ from tests.train.publishing.hub import Hub
 from train.data.source import data_of
 from train.learning.module import SpectrumModule
 from train.publishing.export import export
-from train.settings.reading import read_config
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads of torch wait for each other where other tests run beside."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def config(tiny):
-    return read_config(tiny)
 
 
 @pytest.fixture

@@ -4,14 +4,8 @@ import pytest
 
 from latentscope.errors import ModelError
 from latentscope.model.architecture import VAEConfig
-from train.settings.reading import read_config
 from train.settings.run import TrainConfig
 from train.settings.stages import Schedule, Stage
-
-
-@pytest.fixture
-def config(tiny):
-    return read_config(tiny)
 
 
 def test_steps_belong_to_their_stage(config):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from latentscope.simulation.linelist import LineList, builtin_linelist
 from latentscope.simulation.synthesis import Night, Star, Synthesizer
@@ -34,15 +33,6 @@ STARS = {
     "hot fast rotator": (Star(9300.0, 4.0, 0.0, 115.0, -3.7), Night(3.0, 1.8, 1.4)),
     "metal-poor": (Star(5800.0, 3.7, -2.6, 3.0, 119.0, 0.4, 9), Night(0.0, 1.0, 3.0)),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two torch threads are slower than one where other work runs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def few_lines() -> LineList:

@@ -13,23 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from latentscope.model.vae import SpectrumVAE
 from train.data.source import data_of
 from train.learning.module import SpectrumModule
-from train.settings.reading import read_config
 from train.watching.loggers import loggers
 from train.watching.watch import Watch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads of torch wait for each other where other tests run beside."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def config(tiny):
-    return read_config(tiny)
 
 
 @pytest.fixture
