@@ -48,8 +48,8 @@ class TrainConfig:
         Decay per step of an exponential moving average of the weights, which is what is validated
         and exported; 0: no average.
     penalty_spectra : int
-        Spectra over which total correlation and decorrelation are measured: the batch, and as many
-        of those before it as it takes.
+        Spectra over which the penalties are measured: the batch, and as many of those before it as
+        it takes.
     collapse_grace : int, optional
         Steps after a stage's loss has settled from which a run without any open dimension is
         stopped; None: it never is. What comes out does not depend on it.
