@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from latentscope.model.registry import available_models
     from latentscope.model.vae import SpectrumVAE
     from latentscope.model.weights import load_model, save_model
-    from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi, plot_pairwise
+    from latentscope.plots.activity import plot_mad
+    from latentscope.plots.dimension import plot_dim_against_label
+    from latentscope.plots.information import plot_mi, plot_pairwise
     from latentscope.simulation.simulate import simulate, write_archive
     from latentscope.spectra.prepare import Grid, PrepareConfig, prepare, restore
     from latentscope.spectra.readers import read_spectrum
@@ -55,7 +57,9 @@ _NAMES_OF_MODULE = {
     "model.vae": ("SpectrumVAE",),
     "model.registry": ("available_models",),
     "model.weights": ("load_model", "save_model"),
-    "plots": ("plot_dim_against_label", "plot_mad", "plot_mi", "plot_pairwise"),
+    "plots.activity": ("plot_mad",),
+    "plots.dimension": ("plot_dim_against_label",),
+    "plots.information": ("plot_mi", "plot_pairwise"),
     "spectra.prepare": ("Grid", "PrepareConfig", "prepare", "restore"),
     "spectra.readers": ("read_spectrum",),
     "simulation.simulate": ("simulate", "write_archive"),

@@ -174,7 +174,10 @@ def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed:
 
 
 def _write(folder: Path, found: _Found) -> list[Path]:
-    from latentscope.plots import plot_dim_against_label, plot_mad, plot_mi, save_figure
+    from latentscope.plots.activity import plot_mad
+    from latentscope.plots.dimension import plot_dim_against_label
+    from latentscope.plots.information import plot_mi
+    from latentscope.plots.style import save_figure
 
     tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}
     for name, table in tables.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from latentscope.cli.application import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout; text for people on stderr.")]
 Model = Annotated[
@@ -27,3 +29,43 @@ Latents = Annotated[
     Path,
     typer.Argument(metavar="LATENTS", help=".npy, .npz, .csv, .parquet, .h5 or .fits of latents."),
 ]
+Labels = Annotated[
+    Path,
+    typer.Argument(metavar="LABELS", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Write the table as CSV, and provenance as .json."),
+]
+Dims = Annotated[
+    str, typer.Option("--dims", help="all, informative (MAD > 0.02), or a list: 11,19.")
+]
+OnlyLabels = Annotated[
+    str | None, typer.Option("--labels", help="Only these columns: a,b. Default: all.")
+]
+Join = Annotated[
+    str | None,
+    typer.Option("--join", help="Column to join on. Default: an id column both sides have."),
+]
+Groups = Annotated[
+    str | None,
+    typer.Option("--groups", help="Column that names the star: its rows are not independent."),
+]
+
+
+def chosen_dims(text: str) -> Any:
+    """Return the dimensions that --dims names, as `choose_dims` takes them."""
+    if text in ("all", "informative"):
+        return text
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdigit() for number in numbers):
+        raise UsageError(f"--dims is {text!r}; wanted all, informative, or numbers such as 11,19")
+    return [int(number) for number in numbers]
+
+
+def chosen_names(text: str) -> list[str]:
+    """Return the columns that --labels names."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UsageError(f"--labels is {text!r}; wanted names of columns such as radvel,Teff")
+    return names

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from latentscope.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Advance = Callable[..., None]
 """Called with the number done and, where the total was not known before, the total."""
@@ -40,6 +43,11 @@ class Output:
         """Print rows as aligned text, numbers to the right."""
         for line in _aligned(columns, list(rows)):
             self.say(line)
+
+    def frame(self, table: pd.DataFrame) -> None:
+        """Print a DataFrame as `table` does."""
+        rows = plain(table.to_dict("records"))
+        self.table(list(table.columns), [list(row.values()) for row in rows])
 
     def failures(self, named: Sequence[tuple[str, str]]) -> None:
         """Print on stderr which inputs failed and why, the first few of them."""

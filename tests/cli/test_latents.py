@@ -84,7 +84,7 @@ def test_a_picture_that_fails_costs_no_words(command, here, monkeypatch, as_json
     def broken(result):
         raise OSError("no ink")
 
-    monkeypatch.setattr("latentscope.plots.plot_mi", broken)
+    monkeypatch.setattr("latentscope.plots.information.plot_mi", broken)
     flags = ["--json"] if as_json else []
     ended = command("mi", LATENTS, LABELS, "--dims", "0", "--plot", "mi.png", *flags)
     assert ended.code == 1

@@ -15,7 +15,7 @@ import latentscope
 from latentscope.atomic import atomic_path
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.errors import LatentscopeError
-from latentscope.plots import plot_mi
+from latentscope.plots.information import plot_mi
 from train.sweep import figures, tables
 from train.sweep.archive import Facts
 from train.sweep.findings import UNMATCHED, Finding, findings, unmatched

@@ -9,13 +9,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from latentscope.diagnostics.activity import mad  # noqa: E402
 from latentscope.diagnostics.mi_result import MIResult, PairwiseResult  # noqa: E402
-from latentscope.plots import (  # noqa: E402
-    plot_dim_against_label,
-    plot_mad,
-    plot_mi,
-    plot_pairwise,
-    save_figure,
-)
+from latentscope.plots.activity import plot_mad  # noqa: E402
+from latentscope.plots.dimension import plot_dim_against_label  # noqa: E402
+from latentscope.plots.information import plot_mi, plot_pairwise  # noqa: E402
+from latentscope.plots.style import save_figure  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

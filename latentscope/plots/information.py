@@ -1,0 +1,137 @@
+"""Pictures of mutual information: heatmaps of labels or dimensions by dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from latentscope.diagnostics.mi_result import SIGNIFICANT, MIResult, PairwiseResult
+from latentscope.plots.style import LITERAL, new_axes, short_names, styled
+
+_MOST_DIMS = 16
+
+
+@styled
+def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS) -> Axes:
+    """Draw mutual information, labels x dims, as a heatmap with nats in the cells.
+
+    Bold cells with a border are significant at a false discovery rate of 5 %.
+
+    Parameters
+    ----------
+    result : MIResult
+    ax : Axes, optional
+        Where to draw; by default a new figure that fits the matrix.
+    most : int
+        Of more dimensions than that, the best of each label are shown, and of the others those
+        that have a significant pair, the strongest if these are too many, in their order.
+    """
+    matrix, q_values = result.matrix, result.pivot("q_value")
+    dims = _shown_dims(matrix, q_values, most)
+    ax = _heatmap(matrix[dims], q_values[dims], ax)
+    ax.set_xlabel("latent dimension")
+    ax.set_title(_heatmap_title("Mutual information", len(dims), matrix.shape[1]))
+    return ax
+
+
+@styled
+def plot_pairwise(
+    result: PairwiseResult, ax: Axes | None = None, *, most: int = _MOST_DIMS
+) -> Axes:
+    """Draw mutual information of dimensions with one another as a heatmap with nats in the cells.
+
+    Bold cells with a border are significant at a false discovery rate of 5 %.
+
+    Parameters
+    ----------
+    result : PairwiseResult
+    ax : Axes, optional
+        Where to draw; by default a new figure that fits the matrix.
+    most : int
+        Of more dimensions than that, those are shown that share most with another.
+    """
+    matrix, q_values = result.matrix, result.pivot("q_value")
+    strongest = matrix.max(axis=0).sort_values(ascending=False, kind="stable").index[:most]
+    dims = sorted(int(dim) for dim in strongest)
+    ax = _heatmap(matrix.loc[dims, dims], q_values.loc[dims, dims], ax)
+    ax.set_xlabel("latent dimension")
+    ax.set_ylabel("latent dimension")
+    ax.set_title(_heatmap_title("Mutual information of dimensions", len(dims), len(matrix)))
+    return ax
+
+
+def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Axes:
+    rows, columns = shown.shape
+    own = ax is None
+    ax = new_axes(ax, (max(4.2, 1.9 + 0.5 * columns), max(2.2, 1.3 + 0.34 * rows)))
+    values = shown.to_numpy(dtype=np.float64)
+    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
+    norm = PowerNorm(0.6, 0, max(largest, 0.1))
+    # cividis reads the same to those who do not tell red from green.
+    image = ax.imshow(values, cmap="cividis", norm=norm, aspect="auto")
+    _write_cells(ax, values, q_values.to_numpy(dtype=np.float64), norm)
+    ax.set_xticks(range(columns), [str(dim) for dim in shown.columns])
+    ax.set_yticks(range(rows), short_names(map(str, shown.index)), **LITERAL)
+    ax.tick_params(length=0)
+    if own:
+        _make_room(ax, 1.3 + 0.5 * columns)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    figure = ax.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
+    bar.outline.set_visible(False)
+    bar.set_label(f"nats (bold, framed: q < {SIGNIFICANT:g})")
+    return ax
+
+
+def _make_room(ax: Axes, inches: float) -> None:
+    """Widen the figure to hold the names of the rows beside `inches` of everything else."""
+    figure = ax.get_figure()
+    assert isinstance(figure, Figure)
+    names = max((label.get_window_extent().width for label in ax.get_yticklabels()), default=0.0)
+    figure.set_figwidth(max(figure.get_figwidth(), inches + names / figure.dpi))
+
+
+def _heatmap_title(what: str, shown: int, dims: int) -> str:
+    return f"{what} (nats)" + (f", {shown} of {dims} dimensions" if shown < dims else "")
+
+
+def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list[int]:
+    if matrix.shape[1] <= most:
+        return [int(dim) for dim in matrix.columns]
+    best = matrix.max(axis=0).sort_values(ascending=False)
+    significant = q_values.min(axis=0)[best.index] < SIGNIFICANT
+    chosen = best.index[significant] if significant.any() else best.index
+    of_labels = matrix.dropna(how="all").idxmax(axis=1)
+    first = [*dict.fromkeys([*of_labels, *chosen])][: max(most, of_labels.nunique())]
+    return sorted(int(dim) for dim in first)
+
+
+def _write_cells(
+    ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float64], norm: Normalize
+) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        significant = q_values[row, column] < SIGNIFICANT
+        colour = "black" if norm(value) > 0.55 else "white"
+        if significant:
+            frame = Rectangle(
+                (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=colour, linewidth=0.8
+            )
+            ax.add_patch(frame)
+        ax.text(
+            column,
+            row,
+            "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00"),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=colour,
+            alpha=1.0 if significant else 0.65,
+            fontweight="bold" if significant else "normal",
+        )
