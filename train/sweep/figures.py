@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import THRESHOLD
 from latentscope.spectra.prepare import restore
-from train.sweep.measure import KL_ACTIVE, Floats
+from train.sweep.measure import Floats
 from train.sweep.results import Measured, Results, Value
 
 INK, QUIET, STRONG, LIMIT = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
@@ -49,6 +49,7 @@ _WIDE_MEAN = 16
 """Pixels that a point of the whole spectrum stands for."""
 
 _FLOOR = 1e-4
+_CROWDED = 64
 _PAIRS = 3
 _COUNTS = (0, 2, 4, 8, 16, 32, 64, 128)
 
@@ -122,7 +123,8 @@ def _legend_of_sizes(figure: Figure, results: Results, *more: Line2D, marked: bo
 def stems(results: Results) -> Figure:
     """Draw the deviation of each dimension against beta (columns) and latent size (rows).
 
-    After figure 4 of Sedaghat et al. 2021. Informative dimensions are blue.
+    After figure 4 of Sedaghat et al. 2021. Informative dimensions are blue; above each panel stand
+    the numbers of dimensions with MAD > 0.02 and with KL > 0.1 nats.
     """
     sizes, columns = results.sizes, results.columns
     figure, axes = plt.subplots(
@@ -132,7 +134,7 @@ def stems(results: Results) -> Figure:
     for row, latents in zip(axes, sizes, strict=True):
         for ax, beta in zip(row, columns, strict=True):
             _stems(ax, results.at(latents, beta), latents)
-            ax.set_title("deterministic AE" if beta is None else f"beta = {beta:g}", pad=12)
+            ax.set_title("AE" if beta is None else f"beta = {beta:g}", pad=12)
         row[0].set_ylabel(f"{latents} latents\nmedian absolute dev.")
     for ax in axes[-1]:
         ax.set_xlabel("dimension")
@@ -153,11 +155,13 @@ def _stems(ax: Axes, entry: Measured | None, latents: int) -> None:
     values = np.maximum(figures.mad, _FLOOR)
     dims = np.arange(len(values))
     informative = np.isin(dims, figures.informative)
+    crowded = latents >= _CROWDED
     for which, colour in ((~informative, QUIET), (informative, STRONG)):
-        ax.vlines(dims[which], _FLOOR, values[which], color=colour, linewidth=1.2)
-        ax.plot(dims[which], values[which], "o", color=colour, markersize=5 if latents < 64 else 3)
-    said = f"{len(figures.deviating)} above {THRESHOLD:g}"
-    said += f", {len(figures.informative)} with KL > {KL_ACTIVE:g}" if figures.kl else ""
+        width = 0.4 if crowded and colour == QUIET else 1.2
+        ax.vlines(dims[which], _FLOOR, values[which], color=colour, linewidth=width)
+        ax.plot(dims[which], values[which], "o", color=colour, markersize=2 if crowded else 4)
+    said = f"MAD: {len(figures.deviating)}"
+    said += f", KL: {len(figures.informative)}" if figures.kl else ""
     ax.text(0.0, 1.01, said, transform=ax.transAxes, fontsize=8, va="bottom", color=STRONG)
 
 

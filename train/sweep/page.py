@@ -141,7 +141,8 @@ def _sections(
         _example(results),
         "## Which dimensions are informative (figure 4)",
         _image(page, "mad", "Median absolute deviation of each dimension"),
-        "Blue: informative by KL > 0.1 nats, or of a deterministic network by MAD > 0.02 (dashed).",
+        "Blue: informative by KL > 0.1 nats, or of a deterministic network by MAD > 0.02 (dashed). "
+        "Above each panel: how many dimensions exceed either.",
         _restless(results),
         "## Too small a beta (figure 5)",
         _image(page, "pairs", "Pairs of dimensions, coloured by spectral class"),
