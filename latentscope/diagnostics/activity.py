@@ -3,12 +3,15 @@
 N. Sedaghat et al., "Machines learn to infer stellar parameters just by looking at a large number of
 spectra", MNRAS 501, 6026 (2021), section 4.2 and figure 4: a dimension that the KL term has
 switched off stays near 0 for every spectrum; one whose median absolute deviation exceeds 0.02 is
-informative.
+informative. Beside it: the KL divergence of each dimension, active units (Y. Burda, R. Grosse,
+R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5.2), and a threshold
+estimated from the deviations themselves.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,8 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.diagnostics.informative.carried import kl_divergence
+from latentscope.diagnostics.informative.gap import Gap, find_gap
 from latentscope.diagnostics.provenance import origin
-from latentscope.errors import EstimatorError
+from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents, read_latents
 
 Kind = Literal["median", "mean"]
@@ -25,6 +30,9 @@ Floats = NDArray[np.float64]
 
 THRESHOLD = 0.02
 """Unscaled deviation above which the paper calls a dimension informative."""
+
+ACTIVE_VARIANCE = 0.01
+"""Variance of the posterior mean over the data above which a unit is active."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +51,14 @@ class MADResult:
         Rows that counted.
     ignored : int
         Rows left out because they hold a NaN.
+    kl : ndarray of float64, shape (d,), or None
+        KL divergence of q(z|x) from a standard normal prior in nats, averaged over rows; None
+        where the log variance is not known.
+    gap : Gap
+        Where the deviations themselves put the threshold, or why they do not.
     table : DataFrame
-        `dim, mad, informative, median, mean, std, minimum, maximum`, one row a dimension.
+        One row a dimension: `dim, mad, informative, median, mean, std, minimum, maximum, active,
+        kl_nats, above_gap`; `kl_nats` is NaN where unknown, `above_gap` None without a gap.
     provenance : dict
         Settings and where the latents come from.
     """
@@ -54,6 +68,8 @@ class MADResult:
     kind: Kind
     n: int
     ignored: int
+    kl: Floats | None
+    gap: Gap
     table: pd.DataFrame
     provenance: dict[str, Any]
 
@@ -61,6 +77,50 @@ class MADResult:
     def informative(self) -> NDArray[np.int64]:
         """Dimensions above the threshold, ascending."""
         return np.flatnonzero(self.values > self.threshold)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Active units (Burda et al. 2016): variance of the mean above 0.01, shape (d,)."""
+        return self.table["active"].to_numpy(dtype=bool)
+
+    @property
+    def estimated_threshold(self) -> float | None:
+        """The middle of the gap between the noise floor and the rest; None where there is none."""
+        return self.gap.threshold
+
+    def sentences(self) -> list[str]:
+        """Return lines a person can read: which dimensions, and what the other criteria say."""
+        dims = self.informative
+        first = (
+            f"{len(dims)} of {len(self.values)} dimensions are informative "
+            f"(MAD > {self.threshold:g}): {_named(dims)}"
+        )
+        lines = [first, self._gap_text(), self._active_text()]
+        if self.kl is not None:
+            inside = float(self.kl[dims].sum())
+            lines.append(f"KL: {self.kl.sum():.3g} nats in all, {inside:.3g} of them in these")
+        return lines
+
+    def _gap_text(self) -> str:
+        threshold = self.estimated_threshold
+        if threshold is None:
+            return f"no threshold can be estimated: {self.gap.reason}"
+        differ = np.flatnonzero((self.values > threshold) != (self.values > self.threshold))
+        verdict = f"differs in {_named(differ)}" if len(differ) else "picks the same dimensions"
+        return f"threshold estimated from the data: {threshold:.2g} ({self.gap.reason}), {verdict}"
+
+    def _active_text(self) -> str:
+        active = np.flatnonzero(self.active)
+        same = np.array_equal(active, self.informative)
+        which = "the same" if same else _named(active)
+        return f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the stems (`latentscope.plot_mad`), on `ax` or a new figure."""
+        # The package finds its own pictures; diagnostics know of none.
+        from latentscope import plot_mad
+
+        return plot_mad(self, ax)
 
 
 def mad(
@@ -74,16 +134,26 @@ def mad(
     Parameters
     ----------
     latents : Latents, array (n, d), DataFrame or path
-        Rows that hold a NaN are left out and counted.
+        Posterior means, with `Latents.logvar` for the KL divergence. Rows that hold a NaN are left
+        out and counted.
     kind : {"median", "mean"}
         median(|z - median(z)|), or mean(|z - mean(z)|). Neither is scaled to a standard deviation.
     threshold : float
         What informative means; the paper's 0.02 belongs to latents with a unit Gaussian prior.
 
+    Returns
+    -------
+    MADResult
+
     Raises
     ------
     EstimatorError
         If no row is finite, a value is infinite, or `kind` is unknown.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If the log variance of rows that count is not finite: the KL divergence leaves these out.
     """
     if kind not in get_args(Kind):
         raise EstimatorError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Kind))}")
@@ -104,10 +174,16 @@ def mad(
     deviation = table["mad"].to_numpy(dtype=np.float64)
     table.insert(0, "dim", np.arange(read.dims))
     table.insert(2, "informative", deviation > threshold)
+    table["active"] = table["std"] ** 2 > ACTIVE_VARIANCE
+    kl, gap = _kl(read), find_gap(deviation)
+    table["kl_nats"] = np.nan if kl is None else kl
+    table["above_gap"] = None if gap.threshold is None else deviation > gap.threshold
     provenance = {
         **origin("mad"),
         "kind": kind,
         "threshold": threshold,
+        "estimated_threshold": gap.threshold,
+        "estimated_from": gap.reason,
         "dims": list(range(read.dims)),
         "rows": len(read),
         "rows_finite": len(values),
@@ -115,7 +191,31 @@ def mad(
         "latents": read.provenance,
     }
     ignored = len(read) - len(values)
-    return MADResult(deviation, threshold, kind, len(values), ignored, table, provenance)
+    return MADResult(deviation, threshold, kind, len(values), ignored, kl, gap, table, provenance)
+
+
+def _kl(read: Latents) -> Floats | None:
+    if read.logvar is None:
+        return None
+    known = np.isfinite(read.logvar).all(axis=1)
+    rows = read.ok & known
+    missing = int(read.ok.sum() - rows.sum())
+    if missing:
+        warnings.warn(
+            f"{read.source}: the log variance of {missing:,} rows is not finite; the KL divergence "
+            "leaves them out",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+    if not rows.any():
+        return None
+    if rows.all():
+        return kl_divergence(read.values, read.logvar)
+    return kl_divergence(read.values[rows], read.logvar[rows])
+
+
+def _named(dims: NDArray[np.int64]) -> str:
+    return ", ".join(map(str, dims)) or "none"
 
 
 def _spread(column: Floats, kind: Kind) -> dict[str, float]:

@@ -1,59 +1,147 @@
-"""Pictures of how much each dimension varies."""
+"""Pictures of how much each dimension varies, and of what each adds."""
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
-from latentscope.plots.style import OVERLAY, QUIET, STRONG, new_axes, styled
+from latentscope.diagnostics.informative.result import ExclusiveResult
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, styled
+
+_MOST_DOTS = 40
+"""Stems of small values end in a dot up to so many; more of them would smear into a line."""
+
+_MOST_NAMES = 24
+_ESTIMATED = "#009e73"
+_CLOSE = 0.06
 
 
 @styled
 def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
-    """Draw the deviation of each dimension as stems, with the threshold; informative ones named.
+    """Draw the deviation of each dimension as stems, with the thresholds; informative ones named.
+
+    On a new figure the KL divergence of each dimension stands below, where it is known.
 
     Parameters
     ----------
     result : MADResult
     ax : Axes, optional
-        Where to draw; by default a new figure.
+        Where to draw the deviations alone; by default a new figure.
     """
-    ax = new_axes(ax, (7.2, 3.0))
-    dims = np.arange(len(result.values))
+    if ax is None and result.kl is not None and np.isfinite(result.kl).all():
+        _, (ax, below) = plt.subplots(
+            2, 1, figsize=(7.2, 4.4), dpi=150, layout="constrained", sharex=True,
+            height_ratios=(3, 2),
+        )  # fmt: skip
+        _stems(below, result.kl, result.values > result.threshold)
+        below.set_ylim(0, max(float(result.kl.max()) * 1.1, 0.1))
+        below.set_xlabel("latent dimension")
+        below.set_ylabel("KL (nats)")
+        below.set_title(f"{result.kl.sum():.3g} nats in all", fontsize=8, loc="right")
+    else:
+        ax = new_axes(ax, (7.2, 3.0))
+        ax.set_xlabel("latent dimension")
     informative = result.values > result.threshold
-    for which, colour, size in ((~informative, QUIET, 2.5), (informative, STRONG, 5)):
-        if which.any():
-            lines = ax.vlines(dims[which], 0, result.values[which], color=colour)
-            lines.set_linewidth(1.4 if colour == STRONG else 0.8)
-            ax.plot(dims[which], result.values[which], "o", color=colour, markersize=size)
-    ax.axhline(result.threshold, color=OVERLAY, linewidth=1, linestyle="--")
-    ax.annotate(
-        f"threshold {result.threshold:g}",
-        (1, result.threshold),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        ha="left",
-        va="center",
-        color=OVERLAY,
-        fontsize=8,
-    )
-    for dim in dims[informative]:
+    _stems(ax, result.values, informative)
+    ax.set_ylim(0, max(float(result.values.max()), 2 * result.threshold) * 1.18)
+    _thresholds(ax, result)
+    if informative.sum() <= _MOST_NAMES:
+        _name(ax, result.values, informative)
+    count = len(result.values)
+    ax.set_xlim(-0.02 * count - 0.5, 1.02 * count - 0.5)
+    ax.set_ylabel(f"{result.kind} absolute deviation")
+    ax.set_title(f"{int(informative.sum())} of {count} dimensions informative, n = {result.n:,}")
+    return ax
+
+
+def _name(ax: Axes, values: NDArray[np.float64], which: NDArray[np.bool_]) -> None:
+    for dim in np.flatnonzero(which):
         ax.annotate(
             str(dim),
-            (dim, result.values[dim]),
+            (dim, values[dim]),
             xytext=(0, 5),
             textcoords="offset points",
             ha="center",
             fontsize=8,
             color=STRONG,
         )
-    ax.set_xlim(-0.02 * len(dims) - 0.5, 1.02 * len(dims) - 0.5)
-    ax.set_ylim(0, max(float(result.values.max()), 2 * result.threshold) * 1.18)
-    ax.set_xlabel("latent dimension")
-    ax.set_ylabel(f"{result.kind} absolute deviation")
-    ax.set_title(
-        f"{int(informative.sum())} of {len(dims)} dimensions informative, n = {result.n:,}"
-    )
+
+
+def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> None:
+    dims = np.arange(len(values))
+    for which, colour, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, 5, 1.4)):
+        if which.any():
+            ax.vlines(dims[which], 0, values[which], color=colour, linewidth=width)
+        if which.any() and (colour == STRONG or len(values) <= _MOST_DOTS):
+            ax.plot(dims[which], values[which], "o", color=colour, markersize=size, clip_on=False)
+
+
+def _thresholds(ax: Axes, result: MADResult) -> None:
+    """Draw the threshold that was used, and the estimated one."""
+    lines = [(result.threshold, f"threshold {result.threshold:g}", OVERLAY, "--")]
+    if result.estimated_threshold is not None:
+        estimated = result.estimated_threshold
+        lines.append((estimated, f"estimated {estimated:.2g}", _ESTIMATED, ":"))
+    lines.sort()
+    # Names of lines that nearly coincide are moved apart.
+    near = len(lines) == 2 and lines[1][0] - lines[0][0] < _CLOSE * ax.get_ylim()[1]
+    places = ("top", "bottom") if near else ("center", "center")
+    for (value, name, colour, dashes), place in zip(lines, places, strict=False):
+        ax.axhline(value, color=colour, linewidth=1, linestyle=dashes)
+        ax.annotate(
+            name,
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            ha="left",
+            va=place if len(lines) == 2 else "center",
+            color=colour,
+            fontsize=8,
+        )
+
+
+@styled
+def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
+    """Draw what each dimension carries and what it adds to those before it, in greedy order.
+
+    Parameters
+    ----------
+    result : ExclusiveResult
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    """
+    order = result.order
+    ax = new_axes(ax, (max(4.2, 1.8 + 0.36 * len(order)), 3.2))
+    place = np.arange(len(order))
+    carried = result.table.set_index("dim")["carried_nats"].reindex(order["dim"]).to_numpy()
+    if not result.labels:
+        ax.bar(place, carried, width=0.78, color="#d9e6ef")
+    colours = [STRONG if adds else QUIET for adds in order["adds"]]
+    ax.bar(
+        place, order["gain_nats"], width=0.5, color=colours, yerr=order["std_nats"],
+        error_kw={"elinewidth": 0.9, "ecolor": INK},
+    )  # fmt: skip
+    count = int(order["adds"].sum())
+    if 0 < count < len(order):
+        ax.axvline(count - 0.5, color=OVERLAY, linewidth=1, linestyle="--")
+    ax.set_xticks(place, [str(dim) for dim in order["dim"]])
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel("latent dimension, in the order of what it adds")
+    ax.set_ylabel("nats")
+    about = f" about {len(result.labels)} labels" if result.labels else ""
+    ax.set_title(f"{count} of {len(result.table)} dimensions add information{about}")
+    _legend(ax, result, count)
     return ax
+
+
+def _legend(ax: Axes, result: ExclusiveResult, count: int) -> None:
+    patches = [] if result.labels else [Patch(color="#d9e6ef", label="carries")]
+    patches.append(Patch(color=STRONG, label="adds to those before"))
+    if count < len(result.order):
+        patches.append(Patch(color=QUIET, label="would add, not significant"))
+    ax.legend(handles=patches, fontsize=8, loc="upper right")

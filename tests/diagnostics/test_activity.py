@@ -7,7 +7,7 @@ from scipy.stats import median_abs_deviation
 
 import latentscope
 from latentscope.diagnostics.activity import mad
-from latentscope.errors import EstimatorError
+from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.latents import Latents
 
 
@@ -68,8 +68,13 @@ def test_table_says_all_of_it():
         "std",
         "minimum",
         "maximum",
+        "active",
+        "kl_nats",
+        "above_gap",
     ]
     assert list(table["informative"]) == [True, False]
+    assert table["kl_nats"].isna().all()
+    assert table["above_gap"].isna().all()
     assert list(table["maximum"]) == [2, 5]
 
 
@@ -90,3 +95,74 @@ def test_provenance_says_what_was_measured_with_which_version():
     assert provenance["time"].endswith("+00:00")
     assert provenance["dims"] == [0, 1]
     assert (provenance["rows"], provenance["rows_finite"]) == (6, 5)
+
+
+def test_kl_of_gaussians_is_the_closed_form():
+    rng = np.random.default_rng(4)
+    mean, logvar = rng.normal(size=(300, 3)), rng.normal(size=(300, 3))
+    result = mad(Latents(mean, logvar=logvar))
+    variance = np.exp(logvar)
+    # KL(N(m, s^2) || N(0, 1)) = log(1 / s) + (s^2 + m^2) / 2 - 1 / 2
+    expected = np.mean(-np.log(np.sqrt(variance)) + (variance + mean**2) / 2 - 0.5, axis=0)
+    np.testing.assert_allclose(result.kl, expected, rtol=1e-12)
+    np.testing.assert_array_equal(result.table["kl_nats"], result.kl)
+
+
+def test_kl_is_0_at_the_prior_and_unknown_without_a_variance():
+    np.testing.assert_allclose(mad(Latents(np.zeros((9, 2)), logvar=np.zeros((9, 2)))).kl, 0)
+    assert mad(np.zeros((9, 2))).kl is None
+
+
+def test_kl_is_not_clamped():
+    huge = mad(Latents(np.zeros((9, 1)), logvar=np.full((9, 1), 800.0)))
+    assert huge.kl[0] == np.inf
+
+
+def test_kl_of_many_rows_is_that_of_its_blocks():
+    rng = np.random.default_rng(5)
+    mean, logvar = rng.normal(size=(41_000, 64)), rng.normal(size=(41_000, 64))
+    halves = [
+        mad(Latents(mean[rows], logvar=logvar[rows])).kl for rows in np.split(np.arange(41_000), 2)
+    ]
+    np.testing.assert_allclose(mad(Latents(mean, logvar=logvar)).kl, np.mean(halves, axis=0))
+
+
+def test_rows_without_a_variance_are_left_out_of_kl_and_counted():
+    rng = np.random.default_rng(6)
+    mean, logvar = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))
+    whole = mad(Latents(mean[7:], logvar=logvar[7:]))
+    logvar[:7, 1] = np.nan
+    with pytest.warns(LatentscopeWarning, match="log variance of 7 rows is not finite"):
+        holes = mad(Latents(mean, logvar=logvar))
+    np.testing.assert_allclose(holes.kl, whole.kl)
+    assert holes.n == 50
+
+
+def test_active_units_have_a_variance_above_001():
+    sign = np.tile([-1.0, 1.0], 50)
+    result = mad(np.column_stack([0.09 * sign, 0.11 * sign, sign * 0]))
+    assert list(result.active) == [False, True, False]
+
+
+def test_the_threshold_of_the_data_agrees_or_says_where_not():
+    rng = np.random.default_rng(7)
+    values = rng.normal(scale=0.0015, size=(2000, 128))
+    values[:, [11, 19, 58, 85, 99, 124]] = rng.normal(scale=0.5, size=(2000, 6))
+    result = mad(values)
+    assert 0.002 < result.estimated_threshold < 0.3
+    assert list(np.flatnonzero(result.table["above_gap"])) == list(result.informative)
+    assert "picks the same dimensions" in result.sentences()[1]
+    high = mad(values, threshold=0.4)
+    assert "differs in 11, 19, 58, 85, 99, 124" in high.sentences()[1]
+    assert high.provenance["estimated_threshold"] == result.estimated_threshold
+
+
+def test_no_gap_no_threshold_but_a_reason():
+    values = np.random.default_rng(8).normal(size=(500, 16)) * np.linspace(0.3, 1.0, 16)
+    result = mad(values)
+    assert result.estimated_threshold is None
+    assert len(result.informative) == 16
+    assert result.table["above_gap"].isna().all()
+    assert result.sentences()[1].startswith("no threshold can be estimated: ")
+    assert result.provenance["estimated_from"] == result.gap.reason
+    assert result.sentences()[2] == "active units (variance > 0.01): 16, the same"

@@ -42,7 +42,9 @@ def test_stems_name_the_informative_dimensions():
     values = np.random.default_rng(0).normal(size=(500, 40)) * 0.002
     values[:, [3, 17]] *= 400
     ax = plot_mad(mad(values))
-    assert texts(ax) == ["threshold 0.02", "3", "17"]
+    named = texts(ax)
+    assert {"threshold 0.02", "3", "17"} < set(named)
+    assert len(named) == 4  # and the estimated threshold
     assert ax.get_title(loc="left") == "2 of 40 dimensions informative, n = 500"
     assert ax.get_ylabel() == "median absolute deviation"
     assert ax.get_ylim()[1] > mad(values).values.max()

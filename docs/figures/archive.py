@@ -1,0 +1,30 @@
+"""The simulated archive that the pictures of the documentation are made from.
+
+`python docs/figures/SUBJECT.py` draws a page's pictures into docs/images/; the archive is made once
+and kept in the folder that LATENTSCOPE_FIGURES names (by default `figures-archive`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from latentscope import Latents, align, encode, load_model, read_labels, read_latents, write_archive
+
+IMAGES = Path(__file__).resolve().parents[1] / "images"
+FOLDER = Path(os.environ.get("LATENTSCOPE_FIGURES", "figures-archive"))
+SPECTRA, SEED = 2000, 77
+
+
+def archive(model: str = "harps-sim") -> tuple[Latents, pd.DataFrame]:
+    """Return latents of 2,000 simulated spectra by a model, and their true labels row by row."""
+    truth = FOLDER / "archive" / "labels.csv"
+    if not truth.is_file():
+        write_archive(truth.parent, SPECTRA, seed=SEED, layout="s1d")
+    encoded = FOLDER / f"{model}.npy"
+    if not encoded.is_file():
+        files = [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]]
+        encode(files, load_model(model), output=encoded, logvar=True)
+    return align(read_latents(encoded), read_labels(truth))

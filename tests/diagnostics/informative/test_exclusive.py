@@ -1,0 +1,240 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import latentscope
+from latentscope.diagnostics.activity import mad
+from latentscope.diagnostics.informative.exclusive import exclusive_information
+from latentscope.diagnostics.informative.result import compare
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.latents import Latents
+
+SIGMA = 0.1
+N = 2000
+CARRIED = 0.5 * np.log1p(1 / SIGMA**2)  # of unit Gaussian means
+
+
+def with_noise(values, sigma=SIGMA):
+    return Latents(values, logvar=np.full(values.shape, 2 * np.log(sigma)))
+
+
+@pytest.fixture(scope="module")
+def base():
+    return np.random.default_rng(0).normal(size=(N, 4))
+
+
+@pytest.fixture(scope="module")
+def independent(base):
+    """Four dimensions on their own, and four that are switched off."""
+    dead = 1e-4 * np.random.default_rng(1).normal(size=(N, 4))
+    return exclusive_information(
+        Latents(
+            np.hstack([base, dead]),
+            logvar=np.repeat([[2 * np.log(SIGMA)] * 4 + [0.0] * 4], N, axis=0),
+        )
+    )
+
+
+def test_independent_dimensions_carry_and_add_the_same(independent):
+    table = independent.table
+    assert independent.carrying == independent.informative == [0, 1, 2, 3]
+    assert table["carried_nats"][:4].to_numpy() == pytest.approx(CARRIED, abs=0.08)
+    assert table["carried_nats"][4:].abs().max() < 0.1
+    assert independent.order["gain_nats"].to_numpy() == pytest.approx(CARRIED, abs=0.1)
+    assert independent.order["total_nats"].iloc[-1] == pytest.approx(4 * CARRIED, abs=0.3)
+    assert table["exclusive"].tolist() == [True] * 4 + [False] * 4
+    assert table["rest_nats"][:4].abs().max() < 0.05
+    assert table["rest_nats"][4:].isna().all()
+
+
+def test_kl_stands_beside_it(independent):
+    unit = 0.5 * (SIGMA**2 + 1 - 1 - 2 * np.log(SIGMA))
+    assert independent.table["kl_nats"][:4].to_numpy() == pytest.approx(unit, abs=0.05)
+
+
+def test_a_duplicate_adds_nothing_and_neither_is_exclusive(base):
+    result = exclusive_information(with_noise(np.column_stack([base[:, :2], base[:, 0]])))
+    assert len(result.informative) == 2
+    assert 1 in result.informative
+    last = result.order.iloc[-1]
+    assert last["dim"] in (0, 2)
+    assert not last["adds"]
+    assert last["gain_nats"] == pytest.approx(0, abs=0.06)
+    assert result.table["exclusive"].tolist() == [False, True, False]
+    assert result.table["partner"].tolist()[0] == 2
+
+
+def test_a_sum_of_two_adds_nothing_though_no_pair_tells_it(base):
+    total = (base[:, 0] + base[:, 1]) / np.sqrt(2)
+    result = exclusive_information(with_noise(np.column_stack([base[:, :2], total])))
+    assert len(result.informative) == 2
+    assert abs(result.order["gain_nats"].iloc[-1]) < 0.08
+    # A pair shares 0.35 nats; all of it is known from two.
+    pair = result.table["partner_nats"].max()
+    assert pair == pytest.approx(0.5 * np.log(2), abs=0.06)
+    assert result.table["rest_nats"].min() > 2
+
+
+def test_a_correlated_pair_adds_what_is_left(base):
+    rho = 0.9
+    second = rho * base[:, 0] + np.sqrt(1 - rho**2) * base[:, 1]
+    result = exclusive_information(with_noise(np.column_stack([base[:, 0], second])))
+    # A draw of the second given the mean of the first: variance 1 - rho^2, noise sigma^2.
+    expected = 0.5 * np.log1p((1 - rho**2) / SIGMA**2)
+    assert result.order["gain_nats"].iloc[1] == pytest.approx(expected, abs=0.06)
+    assert result.order["adds"].all()
+    assert result.table["rest_nats"][0] == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.06)
+
+
+def test_exclusive_or_pairs_know_nothing_and_the_rest_knows(base):
+    sign = np.sign(base[:, 0] * base[:, 1]) * np.abs(base[:, 2])
+    result = exclusive_information(with_noise(np.column_stack([base[:, :2], sign])))
+    assert result.table["partner_nats"].max() < 0.05
+    # ln 2 in truth; the prediction has it but for the rows near 0.
+    assert 0.5 < result.table["rest_nats"][2] < 0.75
+    assert not result.table["exclusive"][2]
+    last = result.order.set_index("dim")["gain_nats"]
+    assert CARRIED - 0.75 < min(last) < CARRIED - 0.4
+
+
+def test_a_fold_is_known_from_its_partner(base):
+    # |x| tells x but for its sign, which no prediction of x does.
+    result = exclusive_information(with_noise(np.column_stack([np.abs(base[:, 0]), base[:, 0]])))
+    told = result.order.set_index("dim")
+    assert told.loc[0, "gain_nats"] == pytest.approx(0, abs=0.06)
+    assert result.informative == [1]
+
+
+def test_six_of_128_without_a_known_noise():
+    rng = np.random.default_rng(2)
+    values = 0.0015 * rng.normal(size=(1000, 128))
+    dims = [11, 19, 58, 85, 99, 124]
+    values[:, dims] = 0.5 * rng.normal(size=(1000, 6))
+    result = exclusive_information(values)
+    assert result.informative == dims
+    assert "estimated threshold" in result.resolution
+    assert compare(mad(values), result).agree
+    sigma = mad(values).estimated_threshold / 0.6745
+    expected = 0.5 * np.log1p((0.5 / sigma) ** 2)
+    assert result.table["carried_nats"][11] == pytest.approx(expected, abs=0.1)
+
+
+def test_nothing_carries_anything():
+    rng = np.random.default_rng(3)
+    result = exclusive_information(with_noise(1e-3 * rng.normal(size=(300, 3)), 1.0))
+    assert result.informative == result.carrying == []
+    assert result.order.empty
+    assert "nothing is carried, so nothing is added" in result.sentences()
+    flat = exclusive_information(with_noise(np.ones((300, 2)), 1.0))
+    assert flat.carrying == []
+
+
+def test_the_verdict_names_dimensions_that_differ_and_why(base):
+    values = np.column_stack([base[:, 0], base[:, 0], 0.3 * base[:, 1], 0.015 * base[:, 2]])
+    logvar = np.repeat(2 * np.log([[0.1, 0.1, 5.0, 0.001]]), N, axis=0)
+    latents = Latents(values, logvar=logvar)
+    agreement = compare(mad(latents), exclusive_information(latents))
+    assert not agreement.agree
+    assert agreement.only_adding == [3]
+    assert len(agreement.both) == 1
+    repeated = ({0, 1} - set(agreement.both)).pop()
+    assert agreement.only_varying == [repeated, 2]
+    assert "carries no information" in agreement.reasons[2]
+    assert "shares" in agreement.reasons[repeated]
+    assert "below the threshold" in agreement.reasons[3]
+    assert agreement.sentences()[0].startswith("the two answers differ in 3 dimensions")
+
+
+def test_labels_order_dimensions_by_what_they_add_about_them(base):
+    rng = np.random.default_rng(4)
+    y = base[:, 0] + 0.5 * base[:, 1] + 0.3 * rng.normal(size=N)
+    result = exclusive_information(with_noise(base), labels=pd.DataFrame({"y": y}), rows=1000)
+    assert result.labels == ("y",)
+    assert result.informative == [0, 1]
+    gains = result.order["gain_nats"].to_numpy()
+    assert gains[0] == pytest.approx(0.5 * np.log(1.34 / 0.34), abs=0.08)
+    assert gains[1] == pytest.approx(0.5 * np.log(0.34 / 0.09), abs=0.08)
+    assert "about y" in result.sentences()[0]
+
+
+def test_labels_may_be_classes_with_holes(base):
+    kinds = np.where(base[:, 2] > 0, "giant", "dwarf").astype(object)
+    kinds[:300] = None
+    table = pd.DataFrame({"kind": kinds})
+    result = exclusive_information(
+        with_noise(base[:, 1:3]), labels=table, columns=["kind"], rows=1000
+    )
+    assert result.informative == [1]
+    assert result.order["gain_nats"][0] == pytest.approx(np.log(2), abs=0.03)
+    few = pd.DataFrame({"kind": np.where(np.arange(N) < 20, "dwarf", None)})
+    with pytest.raises(EstimatorError, match="kind: known for 20 of"):
+        exclusive_information(with_noise(base), labels=few, columns=["kind"])
+
+
+def test_one_row_a_star_is_measured(base):
+    stars = np.arange(N) // 4
+    named = Latents(base, pd.DataFrame({"star": stars}), np.full(base.shape, 2 * np.log(SIGMA)))
+    with pytest.warns(LatentscopeWarning, match="groups='star'"):
+        everything = exclusive_information(named, dims=[0, 1])
+    grouped = exclusive_information(named, dims=[0, 1], groups="star")
+    assert (everything.n, grouped.n) == (N, 500)
+    assert "500 of 2,000 rows, one a star" in grouped.sentences()[-1]
+    assert grouped.provenance["groups"] == "star"
+
+
+def test_rows_and_dimensions_can_be_capped_and_it_is_said(base):
+    result = exclusive_information(with_noise(base), rows=400, most=2)
+    assert (result.n, result.n_rows, result.left_out) == (400, N, 2)
+    assert len(result.order) == 2
+    assert "a random 400 of 2,000 rows" in result.sentences()[-1]
+    assert "2 that carry less were not ordered" in result.sentences()[-1]
+    assert result.table["exclusive"].sum() == 2
+    assert "every dimension that was ordered adds something" in result.sentences()
+    # Those that were not ordered are not said to add nothing.
+    assert compare(mad(base), result).agree
+
+
+def test_a_seed_repeats_it_and_rows_of_nan_are_left_out(base):
+    holes = base[:600].copy()
+    holes[5] = np.nan
+    first, second = (exclusive_information(with_noise(holes), seed=3) for _ in range(2))
+    pd.testing.assert_frame_equal(first.table, second.table)
+    pd.testing.assert_frame_equal(first.order, second.order)
+    assert first.n == 599
+    other = exclusive_information(with_noise(holes), seed=4)
+    assert not first.table["carried_nats"].equals(other.table["carried_nats"])
+
+
+@pytest.mark.parametrize(("dims", "total"), [("all", 8), ([2], 1)])
+def test_progress_ends_at_its_total(base, dims, total):
+    steps = []
+    latents = with_noise(base[:300])
+    result = exclusive_information(latents, dims=dims, progress=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert steps[-1] == (total, total)
+    # One that is alone shares with nobody.
+    assert result.table["exclusive"].all()
+
+
+def test_what_has_no_answer_is_refused(base):
+    with pytest.raises(EstimatorError, match="99 rows are finite; wanted 100 or more"):
+        exclusive_information(base[:99])
+    with pytest.raises(EstimatorError, match="25 groups have a finite row"):
+        exclusive_information(base[:500], groups=np.arange(500) // 20)
+    with pytest.raises(ChoiceError, match=r"dims \[9\]"):
+        exclusive_information(base, dims=[9])
+    with pytest.raises(EstimatorError, match="most is 1"):
+        exclusive_information(base, most=1)
+
+
+def test_it_is_a_public_name():
+    assert latentscope.exclusive_information is exclusive_information
+
+
+def test_latents_of_halo_profiles(shared_data):
+    """Dimensions of a trained network that was made to keep them apart."""
+    result = exclusive_information(shared_data / "ive_latents.npy")
+    assert result.informative == [0, 1, 2]
+    assert result.table["rest_nats"].max() < 0.25
+    assert (result.order["gain_nats"] > 2.8).all()
+    assert "too few to tell a gap" in mad(shared_data / "ive_latents.npy").gap.reason

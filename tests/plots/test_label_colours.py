@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from latentscope.plots.label_colours import label_colours
+
+
+def test_numbers_are_a_scale_that_outliers_do_not_stretch():
+    numbers = np.append(np.linspace(0, 1, 999), 1e6)
+    colours = label_colours(numbers, "Teff")
+    assert colours.classes == ()
+    assert colours.norm.vmax < 1.1
+    rgba = colours.rgba(np.array([0.0, 1.0, np.nan]))
+    assert len({tuple(row) for row in rgba}) == 3
+
+
+@pytest.mark.parametrize(
+    "types", [["K V", "K III", "G V", "M V", "A V"], ["G2", "K0III", "F8V", "M3.5", "sdB?"]]
+)
+def test_spectral_types_become_their_first_letter_from_hot_to_cool(types):
+    rows = types[:-1] * 6 + types[-1:]
+    colours = label_colours(rows, "spec_type")
+    letters = [one for one in colours.classes if one != "other"]
+    assert letters == sorted({one[0] for one in rows if one[0] in "OBAFGKM"}, key="OBAFGKM".index)
+    assert colours.name == "spec_type, first letter"
+    assert sum(colours.counts) == len(rows)
+
+
+def test_words_that_begin_like_spectral_types_stay_words():
+    colours = label_colours(["Giant", "Main", "Binary", "Faint"] * 4, "kind")
+    assert colours.classes == ("Binary", "Faint", "Giant", "Main")
+    assert colours.name == "kind"
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ([True, False, True], ("False", "True")),
+        ([2, 10, 1, 1, 2, 10], ("1", "2", "10")),
+        (["b", "a", None, "", "b"], ("a", "b")),
+    ],
+)
+def test_few_values_are_classes_in_their_order(values, classes):
+    colours = label_colours(values)
+    assert colours.classes == classes
+    assert len(set(colours.palette)) == len(classes)
+
+
+def test_missing_rows_have_no_class():
+    colours = label_colours(pd.Series(["a", None, np.nan, " ", "b"]))
+    np.testing.assert_array_equal(np.isnan(colours.values), [False, True, True, True, False])
+    assert label_colours([1.5, np.nan, 2.5]).classes == ()
+
+
+def test_of_many_classes_the_rare_ones_are_other():
+    words = [f"class-{i:02d}" for i in range(20) for _ in range(20 - i)]
+    colours = label_colours(words)
+    assert len(colours.classes) == len(colours.palette) == 9
+    assert colours.classes[0] == "class-00"
+    assert colours.classes[-1] == "other"
+    assert sum(colours.counts) == len(words)
