@@ -1,0 +1,1 @@
+"""Does each dimension hold one thing, and each thing sit in one dimension: published measures."""

@@ -1,0 +1,1 @@
+"""Do the findings hold on other samples: one spectrum a star, equal classes, halves."""

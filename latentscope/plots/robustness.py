@@ -1,0 +1,121 @@
+"""Pictures of what other samples change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from latentscope.diagnostics.robustness.result import RobustnessResult
+from latentscope.diagnostics.robustness.samples import HALF, REPEATS, SINGLE, WHOLE
+from latentscope.plots.style import INK, LITERAL, OVERLAY, STRONG, new_axes, short_names, styled
+
+_EQUAL = "#009e73"
+_LOOKS: dict[str, tuple[str, str]] = {
+    WHOLE: ("o", INK),
+    SINGLE: ("s", STRONG),
+    HALF: ("v", "#7b6ba8"),
+    REPEATS: ("X", OVERLAY),
+}
+"""Marker and colour of each sample; equal classes have the rest."""
+
+_BARS = 1.96
+_MOST = 14
+_KNOWN = 0.05
+_BELOW = 0.42
+"""Inches from the axes to the legend."""
+
+
+@styled
+def plot_robustness(result: RobustnessResult, ax: Axes | None = None, *, most: int = _MOST) -> Axes:
+    """Draw the information of the strongest pairs on every sample, with the samples' dimensions.
+
+    Bars are 95 % intervals of one sample. Filled marks differ from the whole (q < 0.05).
+
+    Parameters
+    ----------
+    result : RobustnessResult
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    most : int
+        Pairs at most: the strongest dimension of each label, and those that change most.
+    """
+    pairs = _shown_pairs(result, most)
+    samples = result.samples
+    step = 0.74 / len(samples)
+    ax = new_axes(ax, (7.2, 1.9 + 0.13 * len(samples) * max(len(pairs), 1)))
+    for number, sample in enumerate(samples):
+        rows = result.of(sample).set_index(["label", "dim"]).reindex(pairs)
+        places = np.arange(len(pairs)) + step * (number - (len(samples) - 1) / 2)
+        _draw_sample(ax, sample, rows, places)
+    for edge in range(1, len(pairs)):
+        ax.axhline(edge - 0.5, color="#e3e7eb", linewidth=0.8, zorder=0)
+    names = short_names(f"{label}, dim {dim}" for label, dim in pairs)
+    ax.set_yticks(range(len(pairs)), names, **LITERAL)
+    ax.set_ylim(max(len(pairs), 1) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.axvline(0, color="#c3cad1", linewidth=0.8, zorder=0)
+    ax.set_xlabel("mutual information (nats)")
+    ax.set_title("The same pairs on other samples of the same stars", pad=12)
+    _legend(ax, result)
+    return ax
+
+
+def _shown_pairs(result: RobustnessResult, most: int) -> list[tuple[str, int]]:
+    """The best dimension of each label, then what changes most, by label."""
+    best = list(result.best(WHOLE).items())
+    changed = result.mi[result.mi["significant"] & (result.mi["sample"] != REPEATS)]
+    changed = changed[changed[["mi_nats", "whole"]].max(axis=1) > _KNOWN]
+    order = changed["difference"].abs().sort_values(ascending=False).index
+    others = [(str(row["label"]), int(row["dim"])) for row in changed.loc[order].to_dict("records")]
+    chosen = list(dict.fromkeys([*best, *others]))[:most]
+    whole = result.of(WHOLE).set_index(["label", "dim"])["mi_nats"]
+    return sorted(chosen, key=lambda pair: -float(whole[pair]))
+
+
+def _look(sample: str) -> tuple[str, str]:
+    return _LOOKS.get(sample, ("D", _EQUAL))
+
+
+def _draw_sample(
+    ax: Axes, sample: str, rows: pd.DataFrame, places: NDArray[np.floating[Any]]
+) -> None:
+    marker, colour = _look(sample)
+    for place, row in zip(places, rows.to_dict("records"), strict=True):
+        value, width = row["mi_nats"], _BARS * row["std_nats"]
+        ax.plot([value - width, value + width], [place, place], color=colour, linewidth=1.3)
+        filled = sample == WHOLE or bool(row["significant"])
+        ax.plot(
+            value, place, marker, color=colour, markersize=5, markeredgewidth=1.1,
+            markerfacecolor=colour if filled else "white",
+        )  # fmt: skip
+
+
+def _legend(ax: Axes, result: RobustnessResult) -> None:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    below = ax.transAxes + ScaledTranslation(0, -_BELOW, figure.dpi_scale_trans)
+    handles = []
+    for row in result.mad.to_dict("records"):
+        marker, colour = _look(row["sample"])
+        handles.append(
+            Line2D([], [], marker=marker, color=colour, markersize=5, label=_sample_text(row))
+        )
+    legend = ax.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize=8,
+        bbox_transform=below, title="sample (informative dimensions, stars); filled marks "
+        "differ from the whole, q < 0.05",
+    )  # fmt: skip
+    legend.get_title().set_fontsize(8)
+    for text in legend.get_texts():
+        text.set(**LITERAL)
+
+
+def _sample_text(row: dict[Any, Any]) -> str:
+    between = "" if row["low"] == row["high"] else f", {row['low']} to {row['high']}"
+    return f"{row['sample']} ({row['informative']}{between}; {row['n_stars']:,})"

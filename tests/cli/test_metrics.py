@@ -1,0 +1,113 @@
+"""metrics and robustness on latents whose meaning is known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+LATENTS, LABELS = "latents.npy", "labels.csv"
+
+
+@pytest.fixture
+def here(measured, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in measured.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def repeats(here):
+    """The same, where four rows show each star."""
+    table = pd.read_csv(here / "latents.csv")
+    table["star"] = [f"star-{i // 2}" for i in range(len(table))]
+    table.to_csv(here / "latents.csv", index=False)
+    return here
+
+
+@pytest.mark.slow
+def test_metrics_prints_writes_and_draws(process, here):
+    ended = process(
+        "metrics", LATENTS, LABELS, "--bootstrap", "10", "-o", "metrics.csv", "--plot",
+        "metrics.png",
+    )  # fmt: skip
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0].split()[:3] == ["metric", "estimator", "value"]
+    assert any(line.startswith("Of 8 measures that depend on the axes, ") for line in lines)
+    assert "left out, since it names rows or stars: id" in lines
+    table = pd.read_csv(here / "metrics.csv").set_index(["metric", "estimator", "label"])
+    assert table.loc[("mig", "knn", "radvel"), "value"] > 0.7
+    assert table.loc[("sap", "linear", "mean"), "value"] > 0.9
+    assert json.loads((here / "metrics.json").read_text())["diagnostic"] == "metrics"
+    assert (here / "metrics.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_as_json_is_alone_on_stdout(command, here):
+    ended = command("metrics", LATENTS, LABELS, "--json", "--bootstrap", "0", "--dims", "0,1")
+    assert ended.code == 0
+    row = ended.json["table"][0]
+    assert (row["metric"], row["estimator"], row["label"], row["low"]) == (
+        "mig", "binned", "mean", None,
+    )  # fmt: skip
+    assert ended.json["sentences"]
+    assert "MIG" in ended.err
+
+
+@pytest.mark.slow
+def test_robustness_prints_writes_and_draws(process, repeats):
+    ended = process(
+        "robustness", LATENTS, LABELS, "--groups", "star", "--halves", "3", "-o", "r.csv",
+        "--plot", "r.svg",
+    )  # fmt: skip
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0].split()[:4] == ["sample", "draws", "n", "n_stars"]
+    assert any(line.startswith("Informative dimensions: all 3; ") for line in lines)
+    table = pd.read_csv(repeats / "r.csv")
+    assert set(table["sample"]) == {
+        "all", "repeats counted", "one per star", "equal Teff", "half of the stars",
+    }  # fmt: skip
+    assert json.loads((repeats / "r.json").read_text())["classes"] == "Teff"
+    assert b"<svg" in (repeats / "r.svg").read_bytes()
+
+
+def test_robustness_as_json_is_alone_on_stdout(command, here):
+    ended = command(
+        "robustness", LATENTS, LABELS, "--json", "--halves", "3", "--labels", "radvel",
+        "--classes", "Teff",
+    )  # fmt: skip
+    assert ended.code == 0
+    assert [row["sample"] for row in ended.json["mad"]] == [
+        "all", "equal Teff", "half of the stars",
+    ]  # fmt: skip
+    assert {row["label"] for row in ended.json["mi"]} == {"radvel"}
+    assert "Informative dimensions" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("metrics", LATENTS, LABELS, "--bootstrap", "-1"), 2, "--bootstrap"),
+        (("metrics", LATENTS, LABELS, "--labels", "nosuch"), 2, "no label nosuch"),
+        (("metrics", LATENTS, LABELS, "--dims", "1"), 1, "1 dimension; wanted two or more"),
+        (("metrics", LATENTS, LABELS, "--bootstrap", "4"), 1, "bootstrap is 4"),
+        (("metrics", LATENTS, LABELS, "-o", LABELS), 2, "would replace"),
+        (("robustness", LATENTS, LABELS, "--halves", "1"), 2, "--halves"),
+        (("robustness", LATENTS, LABELS, "--classes", "nosuch"), 2, "no label nosuch"),
+        (("robustness", "nosuch.npy", LABELS), 1, "nosuch.npy"),
+        (("robustness", LATENTS, LABELS, "--plot", "r.txt"), 2, "--plot"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(command, here, arguments, code, said):
+    ended = command(*arguments)
+    assert ended.code == code
+    assert said in ended.err
+
+
+def test_no_dimension_that_varies_is_an_error(command, here):
+    np.save(here / "dead.npy", np.zeros((400, 3)))
+    ended = command("metrics", "dead.npy", LABELS)
+    assert ended.code == 1
+    assert "no dimension is informative" in ended.err

@@ -1,0 +1,162 @@
+"""What other samples change, where it is known what they should."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latentscope
+from latentscope.diagnostics.robustness.samples import HALF, REPEATS, SINGLE, WHOLE
+from latentscope.errors import EstimatorError, LatentscopeWarning
+
+STARS = 400
+
+
+def stars_of_two_kinds(seed=0, times=1):
+    """Dimension 0 follows teff in giants alone, who are few; 1 tells stars apart; 2 is dead."""
+    rng = np.random.default_rng(seed)
+    giant = np.arange(STARS) % 5 == 0
+    teff = rng.normal(size=STARS)
+    star = np.repeat(np.arange(STARS), times)
+    values = np.column_stack(
+        [
+            np.where(giant, teff + 0.4 * rng.normal(size=STARS), rng.normal(size=STARS))[star],
+            rng.normal(size=STARS)[star],
+            np.zeros(len(star)),
+        ]
+    )
+    values += 0.003 * rng.normal(size=values.shape)
+    kind = np.where(giant, "giant", "dwarf")[star]
+    frame = pd.DataFrame({"teff": teff[star], "kind": kind, "star": star})
+    return values, frame
+
+
+def by_pair(result, sample):
+    return result.of(sample).set_index(["label", "dim"])
+
+
+@pytest.fixture(scope="module")
+def repeated():
+    values, frame = stars_of_two_kinds(times=4)
+    return latentscope.robustness(
+        values, frame, groups="star", classes="kind", columns=["teff", "kind"], halves=4
+    )
+
+
+def test_samples_and_their_sizes(repeated):
+    rows = repeated.mad.set_index("sample")
+    assert list(rows.index) == [WHOLE, REPEATS, SINGLE, "equal kind", HALF]
+    assert rows["n"].to_dict() == {
+        WHOLE: 1600, REPEATS: 1600, SINGLE: 400, "equal kind": 160, HALF: 800,
+    }  # fmt: skip
+    assert rows["n_stars"].to_dict() == {
+        WHOLE: 400, REPEATS: 400, SINGLE: 400, "equal kind": 160, HALF: 200,
+    }  # fmt: skip
+    assert rows["draws"].tolist() == [1, 1, 4, 4, 4]
+    assert (rows["informative"] == 2).all()
+    assert "stars by kind: dwarf 320, giant 80" in repeated.notes
+
+
+def test_counting_repeats_makes_information_of_nothing(repeated):
+    pair = by_pair(repeated, REPEATS).loc[("teff", 1)]
+    assert abs(pair["whole"]) < 0.1
+    assert pair["mi_nats"] > 0.5
+    assert pair["significant"]
+    assert any(
+        line.startswith("With every spectrum counted as a star: ") for line in repeated.sentences()
+    )
+
+
+def test_one_spectrum_per_star_changes_nothing(repeated):
+    rows = repeated.of(SINGLE)
+    assert not rows["significant"].any()
+    assert (rows["difference"].abs() < 0.05).all()
+
+
+def test_equal_classes_show_what_the_rare_ones_hold(repeated):
+    pair = by_pair(repeated, "equal kind").loc[("teff", 0)]
+    assert pair["significant"]
+    assert pair["difference"] > 0.1
+    assert not by_pair(repeated, "equal kind").loc[("teff", 1), "significant"]
+
+
+def test_halves_scatter_as_the_errors_say(repeated):
+    assert 0.4 < repeated.error_ratio < 2.0
+    assert not repeated.of(HALF)["significant"].any()
+
+
+def test_the_table_joins_both(repeated):
+    table = repeated.table
+    assert len(table) == len(repeated.mi)
+    assert {"sample", "informative", "gained", "lost", "label", "dim", "significant"} <= set(table)
+    overview = repeated.overview.set_index("sample")
+    assert overview.loc[WHOLE, "changed"] == 0
+    assert overview.loc[WHOLE, "pairs"] == 4
+
+
+def test_dimensions_come_and_go_with_the_classes():
+    rng = np.random.default_rng(1)
+    kind = np.where(np.arange(600) < 120, "M", "G")
+    values = rng.normal(size=(600, 3))
+    # Moves in M stars alone, whom equal classes make half of the sample.
+    values[:, 1] = np.where(kind == "M", 4 * rng.normal(size=600), 0.01 * rng.normal(size=600))
+    # Moves in G stars alone.
+    values[:, 2] = np.where(kind == "G", rng.normal(size=600), 0.0)
+    frame = pd.DataFrame({"spec_type": kind, "teff": rng.normal(size=600)})
+    result = latentscope.robustness(values, frame, halves=3)
+    rows = result.mad.set_index("sample")
+    assert list(rows.index) == [WHOLE, "equal spec_type", HALF]
+    assert rows.loc[WHOLE, "informative"] == 2
+    assert rows.loc["equal spec_type", "gained"] == "1"
+    assert rows.loc[HALF, ["gained", "lost"]].tolist() == ["", ""]
+    assert "gained 1" in result.sentences()[0]
+
+
+def test_what_cannot_be_drawn_is_noted():
+    values, frame = stars_of_two_kinds()
+    frame = frame.rename(columns={"teff": "age"})
+    result = latentscope.robustness(values, frame[["age"]], halves=3)
+    assert result.samples == [WHOLE, HALF]
+    assert any("no sample of one per star" in note for note in result.notes)
+    assert any("no sample of equal classes" in note for note in result.notes)
+    values, frame = values[:90], frame[:90]
+    few = latentscope.robustness(values, frame[["age", "kind"]], classes="kind", halves=3)
+    assert any("no sample of equal kind: " in note for note in few.notes)
+
+
+def test_warnings_come_once():
+    values, frame = stars_of_two_kinds()
+    frame["same"] = 4.0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        latentscope.robustness(values, frame[["teff", "same"]], halves=3)
+    told = [str(it.message) for it in caught if issubclass(it.category, LatentscopeWarning)]
+    assert len(told) == 1
+    assert "constant" in told[0]
+
+
+def test_same_seed_same_table_and_progress_reaches_its_total():
+    values, frame = stars_of_two_kinds()
+    seen = []
+    first, second, other = (
+        latentscope.robustness(
+            values,
+            frame[["teff"]],
+            halves=3,
+            seed=seed,
+            progress=lambda *done: seen.append(done),
+        ).mi
+        for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(first, second)
+    assert not first["scatter"].equals(other["scatter"])
+    assert seen == [(i, 7) for i in range(1, 8)] * 3
+
+
+def test_wrong_use_is_told():
+    values, frame = stars_of_two_kinds()
+    with pytest.raises(EstimatorError, match="halves is 2; wanted 3 or more"):
+        latentscope.robustness(values, frame, halves=2)
+    with pytest.raises(EstimatorError, match="no label nosuch"):
+        latentscope.robustness(values, frame[["teff"]], classes="nosuch")

@@ -1,0 +1,67 @@
+import pandas as pd
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+from latentscope.diagnostics.robustness.result import RobustnessResult  # noqa: E402
+from latentscope.diagnostics.robustness.samples import HALF, WHOLE  # noqa: E402
+from latentscope.plots.robustness import plot_robustness  # noqa: E402
+from latentscope.plots.style import save_figure  # noqa: E402
+
+SAMPLES = (WHOLE, "equal $_{spec", HALF)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def result(changed=(), labels=("rv", "teff")):
+    rows = [
+        {
+            "sample": sample, "label": label, "dim": dim, "mi_nats": 1.0 + 0.5 * (dim == i),
+            "std_nats": 0.1, "whole": 1.0, "difference": 0.2,
+            "significant": (sample, label, dim) in changed,
+        }
+        for sample in SAMPLES
+        for i, label in enumerate(labels)
+        for dim in (0, 1)
+    ]  # fmt: skip
+    counts = [
+        {"sample": sample, "informative": 5, "low": 5 - (sample == HALF), "high": 5,
+         "n_stars": 1200}
+        for sample in SAMPLES
+    ]  # fmt: skip
+    return RobustnessResult(pd.DataFrame(counts), pd.DataFrame(rows), {})
+
+
+def names(ax):
+    return [tick.get_text() for tick in ax.get_yticklabels()]
+
+
+def test_the_best_dimension_of_each_label_and_what_changes(tmp_path):
+    assert names(plot_robustness(result())) == ["rv, dim 0", "teff, dim 1"]
+    ax = plot_robustness(result([(SAMPLES[1], "rv", 1)]))
+    assert names(ax) == ["rv, dim 0", "teff, dim 1", "rv, dim 1"]
+    assert names(plot_robustness(result([(SAMPLES[1], "rv", 1)]), most=1)) == ["rv, dim 0"]
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["all (5; 1,200)", "equal $_{spec (5; 1,200)", f"{HALF} (5, 4 to 5; 1,200)"]
+    save_figure(ax, tmp_path / "robustness.png")
+    assert (tmp_path / "robustness.png").exists()
+
+
+def test_marks_that_differ_are_filled():
+    ax = plot_robustness(result([(SAMPLES[1], "rv", 0)]), plt.subplots()[1])
+    marks = [line for line in ax.lines if line.get_marker() == "D"]
+    assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True]
+
+
+def test_nothing_to_show_is_an_empty_picture(tmp_path):
+    empty = result()
+    empty.mi.loc[:, "mi_nats"] = 0.0
+    save_figure(plot_robustness(empty), tmp_path / "none.png")
+    assert (tmp_path / "none.png").exists()
