@@ -1,0 +1,98 @@
+"""Draw the pictures of docs/traversal.md: `python docs/figures/traversal.py [LINELIST]`.
+
+Prints, for each bundled model, what regression of its velocity dimension on the true velocities
+says, and what the traversal says; with a line list also for 60 stars made with it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from archive import IMAGES, archive
+from matplotlib.axes import Axes
+from PIL import Image
+from scipy.stats import spearmanr, theilslopes
+
+from latentscope import (
+    SpectrumVAE,
+    TraversalResult,
+    encode,
+    line_map_of_model,
+    load_model,
+    plot_line_map,
+    plot_traversal,
+    simulate,
+    traverse_model,
+)
+
+STARS = 60
+
+
+def main() -> None:
+    """Draw a traversal of temperature, one of a learned velocity, and a line map."""
+    for name in ("harps-sim", "harps-sim-plain"):
+        model = load_model(name)
+        if sys.argv[1:]:
+            compare(name, model, *simulated(model, sys.argv[1]))
+        latents, labels = archive(name)
+        walk = compare(name, model, latents.values, labels["radvel"].to_numpy())
+        if name == "harps-sim-plain":
+            save(plot_traversal(walk), "traversal-rv.png", 100)
+            continue
+        dim = follower(latents.values, labels["Teff"].to_numpy())
+        walk = traverse_model(model, dim, latents=latents)
+        print(*walk.sentences(), sep="\n")
+        save(plot_traversal(walk), "traversal-teff.png", 100)
+        found = line_map_of_model(model, latents=latents)
+        print(*found.sentences(), sep="\n")
+        save(plot_line_map(found), "line-map.png", 125)
+
+
+def simulated(model: SpectrumVAE, linelist: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return latents and true velocities of 60 stars made with a line list."""
+    pairs = simulate(STARS, seed=31, repeats=False, linelist=linelist)
+    spectra, labels = zip(*pairs, strict=True)
+    rv = np.array([row["radvel"] for row in labels])
+    return encode(list(spectra), model, recon_error=False).values, rv
+
+
+def compare(name: str, model: SpectrumVAE, latents: np.ndarray, rv: np.ndarray) -> TraversalResult:
+    """Print what regression and traversal say of the velocity dimension; return the traversal."""
+    dim = follower(latents, rv)
+    walk = traverse_model(model, dim, latents=latents)
+    slope = 1 / theilslopes(latents[:, dim], rv)[0]
+    found, share = walk.rv_per_unit, 100 * walk.shift_explained
+    print(f"{name}, dim {dim}, {len(rv)} spectra: regression {slope:+.1f} km/s per unit", end=", ")
+    print(f"traversal {found.value:+.2f} +- {found.error:.2f}; shifts explain {share:.1f} %")
+    return walk
+
+
+def follower(latents: np.ndarray, label: np.ndarray) -> int:
+    """Return the dimension whose rank correlation with a label is largest."""
+    alive = latents.std(axis=0) > 0.05
+    known = np.isfinite(latents).all(axis=1) & np.isfinite(label)
+    ranks = [
+        abs(spearmanr(column[known], label[known]).statistic) if lives else 0.0
+        for column, lives in zip(latents.T, alive, strict=True)
+    ]
+    return int(np.argmax(ranks))
+
+
+def save(ax: Axes, name: str, dpi: int) -> None:
+    """Write a picture in 128 colours, which a page loads faster."""
+    path = IMAGES / name
+    figure = ax.get_figure(root=True)
+    figure.savefig(path, dpi=dpi, bbox_inches="tight")
+    plt.close(figure)
+    with Image.open(path) as drawn:
+        drawn.convert("RGB").quantize(128).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

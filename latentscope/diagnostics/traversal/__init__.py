@@ -1,0 +1,1 @@
+"""What moving a latent dimension does to the decoded spectrum, measured; blind to models."""

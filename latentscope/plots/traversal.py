@@ -1,0 +1,261 @@
+"""Pictures of a traversal: spectra, residuals, zooms, and what was measured."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec
+from numpy.typing import ArrayLike, NDArray
+
+from latentscope.diagnostics.traversal.line_changes import noticed, noticed_elements
+from latentscope.diagnostics.traversal.traverse import TraversalResult
+from latentscope.diagnostics.traversal.wording import percent
+from latentscope.errors import LatentscopeWarning
+from latentscope.plots.style import INK, QUIET, STRONG, styled
+
+Floats = NDArray[np.float64]
+Window = tuple[float, float]
+
+WINDOWS: dict[str, Window] = {
+    "Ca II H, K": (3920.0, 3982.0),
+    "H-beta": (4852.0, 4871.0),
+    "Mg b": (5164.0, 5188.0),
+    "Na D": (5884.0, 5902.0),
+    "H-alpha": (6553.0, 6573.0),
+}
+"""Zooms that are drawn by default, Angstrom in air."""
+
+# Dark in the middle, since the base is drawn there; told apart by all kinds of colour vision.
+ALONG = LinearSegmentedColormap.from_list(
+    "along", ["#56b4e9", "#0072b2", INK, "#d55e00", "#e69f00"]
+)
+_MOST_BINS = 1600
+_BARS = 12
+_ROOM = 6  # bars that the axes have room for, if there are fewer
+_DENSE = 400  # pixels in a zoom from which lines are drawn thin
+
+
+@styled
+def plot_traversal(
+    result: TraversalResult,
+    ax: Axes | None = None,
+    *,
+    windows: Sequence[Window] | None = None,
+) -> Axes:
+    """Draw the decoded spectra, coloured by the value of the dimension, and what they measure.
+
+    Parameters
+    ----------
+    result : TraversalResult
+    ax : Axes, optional
+        Where to draw the spectra alone; by default a new figure with all panels: spectra,
+        residuals against the base, zooms, velocities, elements and lines.
+    windows : list of (first, last), optional
+        Zooms, Angstrom in air; by default those of `WINDOWS` that the spectra reach.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If the spectra do not reach a window that was asked for.
+    """
+    if ax is not None:
+        _spectra(ax, result)
+        ax.set_title(_title(result))
+        return ax
+    zooms = _covered(result, windows)
+    figure = plt.figure(figsize=(11, 9.6 if zooms else 7.4), dpi=150, layout="constrained")
+    heights = [1.25, 0.95, *([1.25] if zooms else []), 1.45]
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    first = figure.add_subplot(grid[0])
+    _spectra(first, result)
+    first.set_title(_title(result))
+    first.set_xlabel("")
+    first.tick_params(labelbottom=False)
+    second = figure.add_subplot(grid[1], sharex=first)
+    _residuals(second, result)
+    figure.colorbar(_mappable(result), ax=[first, second], pad=0.01, label=f"dim {result.dim}")
+    if zooms:
+        _zooms(figure, grid[2].subgridspec(1, len(zooms)), result, zooms)
+    below = grid[len(heights) - 1].subgridspec(1, 3, width_ratios=(1.05, 1, 1))
+    _velocities(figure.add_subplot(below[0]), result)
+    _elements(figure.add_subplot(below[1]), result)
+    _lines(figure.add_subplot(below[2]), result)
+    return first
+
+
+def _title(result: TraversalResult) -> str:
+    words = {
+        "shift": "a Doppler shift",
+        "partly": "partly a Doppler shift",
+        "none": "no Doppler shift",
+        "unlike": "spectra too unlike for a velocity",
+    }[result.verdict]
+    model = result.provenance.get("model")
+    return f"dim {result.dim}{f' of {model}' if model else ''}: {words}"
+
+
+def _spectra(ax: Axes, result: TraversalResult) -> None:
+    place, base = _binned(result, result.base_flux)
+    level = float(np.nanmean(base))
+    for value, spectrum in zip(result.table["value"], result.flux, strict=True):
+        flux = _binned(result, spectrum)[1]
+        ax.plot(place, flux / level, color=_colour(result, value), linewidth=0.7, alpha=0.85)
+    ax.plot(place, base / level, color=INK, linewidth=0.9)
+    ax.margins(x=0.01)
+    ax.set_ylabel("flux")
+    ax.set_xlabel("wavelength in air (Angstrom)")
+
+
+def _residuals(ax: Axes, result: TraversalResult) -> None:
+    place, base = _binned(result, result.base_flux)
+    level = float(np.nanmean(base))
+    for value, spectrum in zip(result.table["value"], result.flux, strict=True):
+        flux = _binned(result, spectrum)[1]
+        ax.plot(
+            place, 100 * (flux - base) / level, color=_colour(result, value), linewidth=0.7,
+            alpha=0.85,
+        )  # fmt: skip
+    ax.axhline(0, color=INK, linewidth=0.9)
+    ax.set_ylabel("minus base (%)")
+    ax.set_xlabel("wavelength in air (Angstrom)")
+
+
+def _zooms(
+    figure: Figure, grid: GridSpecFromSubplotSpec, result: TraversalResult, zooms: dict[str, Window]
+) -> None:
+    for number, (name, (first, last)) in enumerate(zooms.items()):
+        ax = figure.add_subplot(grid[number])
+        inside = (result.wavelength >= first) & (result.wavelength <= last)
+        place = result.wavelength[inside]
+        base = _blanked(result, result.base_flux)[inside]
+        level = float(np.nanmax(base))
+        for value, spectrum in zip(result.table["value"], result.flux, strict=True):
+            flux = _blanked(result, spectrum)[inside]
+            ax.plot(place, flux / level, color=_colour(result, value))
+        ax.plot(place, base / level, color=INK)
+        ax.set_xlim(first, last)
+        ax.set_title(name, fontsize=9)
+        width = 0.9 if np.count_nonzero(inside) < _DENSE else 0.45
+        for curve in ax.lines:
+            curve.set_linewidth(width)
+        if number == len(zooms) // 2:
+            ax.set_xlabel("wavelength in air (Angstrom)", fontsize=8)
+        ax.locator_params(axis="x", nbins=4)
+        ax.tick_params(labelsize=8)
+        if number == 0:
+            ax.set_ylabel("flux (base's largest: 1)")
+
+
+def _velocities(ax: Axes, result: TraversalResult) -> None:
+    table, like = result.table, result.comparable
+    ax.axhline(0, color=QUIET, linewidth=0.8)
+    per_unit = result.rv_per_unit
+    if np.isfinite(per_unit.value):
+        fit = per_unit.at_zero + per_unit.value * table["offset"]
+        ax.plot(table["value"], fit, color=QUIET, linewidth=1.2, zorder=1)
+    for (_, row), good in zip(table.iterrows(), like, strict=True):
+        ax.errorbar(
+            row["value"], row["rv_kms"], row["rv_error"], fmt="o", markersize=5,
+            color=_colour(result, row["value"]), markerfacecolor=None if good else "white",
+        )  # fmt: skip
+    ax.axvline(result.base_value, color=QUIET, linewidth=0.8, linestyle=":")
+    if np.nanmax(np.abs(table["rv_kms"])) < 1:
+        ax.set_ylim(-1, 1)
+    ax.set_xlabel(f"dim {result.dim}")
+    ax.set_ylabel("RV against the base (km/s)")
+    share = result.shift_explained
+    ax.set_title(
+        f"{per_unit.value:+.3g} km/s per unit\nshifts explain {percent(share)} of the lines' change"
+        if np.isfinite(per_unit.value)
+        else "no velocity",
+        fontsize=9,
+    )
+
+
+def _elements(ax: Axes, result: TraversalResult) -> None:
+    table = noticed_elements(result.lines).head(_BARS)
+    labels = [
+        f"{row['element']} ({row['lines']})" if row["lines"] > 1 else str(row["element"])
+        for row in table.to_dict("records")
+    ]
+    _bars(ax, labels, table["depth_per_sigma"], table["error"])
+    ax.set_title("depth per sigma, by element (lines)", fontsize=9)
+
+
+def _lines(ax: Axes, result: TraversalResult) -> None:
+    table = noticed(result.lines).head(_BARS)
+    _bars(ax, list(table["line"]), table["depth_per_sigma"], table["depth_error"])
+    ax.set_title("depth per sigma, lines that change most", fontsize=9)
+
+
+def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> None:
+    change = np.asarray(values, dtype=np.float64)
+    if not len(change):
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no depth changes", ha="center", transform=ax.transAxes, color=INK)
+        return
+    rows = np.arange(len(change))
+    colours = ["#d55e00" if value > 0 else STRONG for value in change]
+    ax.barh(rows, change, xerr=np.asarray(errors), color=colours, height=0.7,
+            error_kw={"ecolor": INK, "elinewidth": 0.8})  # fmt: skip
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(rows, labels, fontsize=8)
+    ax.set_ylim(max(len(rows), _ROOM) - 0.5, -0.5)
+    reach = max(float(np.abs(change).max()), 0.01) * 1.25
+    ax.set_xlim(-reach, reach)
+    ax.locator_params(axis="x", nbins=5)
+    ax.set_xlabel("weaker      change of depth      deeper")
+
+
+def _covered(result: TraversalResult, windows: Sequence[Window] | None) -> dict[str, Window]:
+    known = result.wavelength[result.valid]
+
+    def reached(window: Window) -> bool:
+        return int(np.count_nonzero((known >= window[0]) & (known <= window[1]))) > 1
+
+    if windows is None:
+        return {name: window for name, window in WINDOWS.items() if reached(window)}
+    for first, last in windows:
+        if not reached((first, last)):
+            warnings.warn(
+                f"window {first:g}-{last:g} Angstrom is left out; the spectra reach from "
+                f"{known[0]:.0f} to {known[-1]:.0f}, without their gaps",
+                LatentscopeWarning,
+                stacklevel=4,
+            )
+    return {
+        f"{first:g}-{last:g}": (first, last) for first, last in windows if reached((first, last))
+    }
+
+
+def _mappable(result: TraversalResult) -> ScalarMappable:
+    return ScalarMappable(_norm(result), ALONG)
+
+
+def _norm(result: TraversalResult) -> Normalize:
+    """Symmetric about the base, which is dark."""
+    reach = float(np.abs(result.table["offset"]).max())
+    return Normalize(result.base_value - reach, result.base_value + reach)
+
+
+def _colour(result: TraversalResult, value: float) -> tuple[float, float, float, float]:
+    return ALONG(_norm(result)(value))
+
+
+def _blanked(result: TraversalResult, flux: NDArray[np.floating]) -> Floats:
+    return np.where(result.valid, flux, np.nan)
+
+
+def _binned(result: TraversalResult, flux: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Mean wavelength and flux of equal blocks of pixels; NaN in blocks that gaps cut."""
+    size = -(-len(flux) // _MOST_BINS)
+    count = len(flux) // size
+    blocks = _blanked(result, flux)[: count * size].reshape(count, size)
+    return result.wavelength[: count * size].reshape(count, size).mean(axis=1), blocks.mean(axis=1)
