@@ -33,6 +33,10 @@ Labels = Annotated[
     Path,
     typer.Argument(metavar="LABELS", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
 ]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option("--labels-file", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
+]
 Table = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write the table as CSV, and provenance as .json."),

@@ -1,0 +1,1 @@
+"""Nearest spectra in latent space: exact, fast, and with the reasons why they match."""

@@ -1,0 +1,250 @@
+"""Retrieval: whose rows are left out, what is said of matches, and what is refused."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latentscope
+from latentscope import Latents, Retriever, retrieve
+from latentscope.diagnostics.retrieval.answers import percentiles
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
+from tests.diagnostics.retrieval.samples import line, near, sample
+
+
+def test_other_rows_of_the_same_star_are_left_out_by_default():
+    latents = sample()
+    result = retrieve(7, latents, k=60)
+    assert not set(result.table["row"]) & {7, 27, 47}
+    assert len(result.table) == 57
+    assert result.queries.loc[0, "left_out"] == 3
+    assert result.table["distance"].is_monotonic_increasing
+
+
+def test_same_star_finds_them_first_but_never_the_query_itself():
+    result = retrieve(7, sample(), k=2, same_star=True)
+    assert set(result.table["row"]) == {27, 47}
+    assert result.queries.loc[0, "left_out"] == 1
+
+
+def test_star_comes_before_object_and_is_filled_from_it():
+    latents = line([0, 1, 2, 3], object=["a", "b", "c", "d"], star=["x", "x", None, "d"])
+    assert near(latents, 0).table["row"].tolist() == [2, 3]
+    assert near(latents, 0, groups="object").table["row"].tolist() == [1, 2, 3]
+
+
+def test_groups_as_an_array_and_from_the_labels():
+    latents = line([0, 1, 2, 3], id=list("abcd"))
+    assert near(latents, 0, groups=[1, 1, 1, 2]).table["row"].tolist() == [3]
+    labels = pd.DataFrame({"id": list("dcba"), "cluster": ["q", "p", "r", "p"]})
+    result = near(latents, 0, labels=labels, groups="cluster")
+    assert result.table["row"].tolist() == [1, 3]
+
+
+def test_rows_whose_star_is_not_known_are_all_found():
+    latents = line([0, 1, 2], object=[None, None, "b"])
+    assert near(latents, 0).table["row"].tolist() == [1, 2]
+
+
+def test_where_no_star_is_known_a_note_says_so():
+    assert any("no column says which star" in note for note in near(line([0, 1, 2]), 0).notes)
+    assert near(line([0, 1], object=["a", "b"]), 0).notes == ()
+
+
+def test_one_row_per_star():
+    result = retrieve([0, 1], sample(), k=50, one_per_star=True)
+    for query in (0, 1):
+        stars = result.matches(query)["object"]
+        assert len(stars) == stars.nunique() == 19
+    every = retrieve(0, sample(), k=57).table.drop_duplicates("object")
+    assert every["row"].tolist() == result.matches(0)["row"].tolist()
+
+
+def test_rows_of_nan_never_match_and_cannot_be_asked_for():
+    latents = sample()
+    latents.values[[3, 9]] = np.nan
+    result = retrieve([3, 4, 9], latents, k=60)
+    assert not set(result.table["row"]) & {3, 9}
+    assert result.queries["matches"].tolist() == [0, 55, 0]
+    assert [name for name, _ in result.failed] == ["exposure-3", "exposure-9"]
+    assert "NaN" in result.failed[0][1]
+    assert result.notes[0] == "2 rows of NaN left out"
+    assert result.matches(0).empty
+    assert len(result.matches(1)) == 55
+    with pytest.raises(EstimatorError, match=r"no query can be answered: exposure-3.*NaN"):
+        retrieve(3, latents)
+
+
+def test_a_sample_of_one_star_has_no_other():
+    with pytest.raises(EstimatorError, match="no other row of another star"):
+        near(line([0, 1], object=["a", "a"]), 0)
+    result = near(line([0, 1], object=["a", "a"]), 0, same_star=True)
+    assert result.table["row"].tolist() == [1]
+
+
+def test_equally_near_rows_come_in_their_order():
+    assert near(line([5, 6, 4, 6, 4, 5]), 0, k=5).table["row"].tolist() == [5, 1, 2, 3, 4]
+
+
+def test_distances_differences_and_reasons_by_hand():
+    latents = Latents(np.array([[0.0, 0, 0], [0.3, -2, 0.5], [10, 10, 10], [-10, -10, -10]]))
+    result = near(latents, 0, k=1)
+    match = result.table.iloc[0]
+    assert match["distance"] == pytest.approx(np.sqrt(0.09 + 4 + 0.25))
+    assert result.differences.to_numpy().tolist() == [[0.3, -2, 0.5]]
+    assert match["agree"] == 2
+    assert match["differ"] == "1 (-2.00), 2 (+0.50), 0 (+0.30)"
+    assert result.profiles.shape == (1, 3)
+    assert result.band.loc[0, "low"] < 0 < result.band.loc[0, "high"]
+
+
+def test_differences_are_in_spreads():
+    values = np.random.default_rng(1).normal(0, [1, 100, 0.01], size=(500, 3))
+    result = Retriever(values, dims="all", spread="plain").query(0, 1)
+    row = int(result.table.loc[0, "row"])
+    wanted = (values[row] - values[0]) / values.std(axis=0)
+    assert result.differences.to_numpy()[0] == pytest.approx(wanted)
+    assert result.table.loc[0, "distance"] == pytest.approx(np.linalg.norm(wanted))
+
+
+def test_percentile_is_the_share_of_spectra_that_have_a_nearer_match():
+    # Nearest distances of the rows: 1, 1, 2, 2, 4.
+    retriever = Retriever(line([0, 1, 10, 12, 16]), dims="all", spread="none")
+    assert retriever.usual.tolist() == [1, 1, 2, 2, 4]
+    found = retriever.query(np.array([[13.0]]), 5).table
+    assert found["distance"].tolist() == [1, 3, 3, 12, 13]
+    assert found["percentile"].tolist() == pytest.approx([20, 80, 80, 100, 100])
+
+
+def test_what_is_usual_follows_the_same_rules_as_the_search():
+    latents = sample()
+    others = Retriever(latents).usual
+    assert len(others) == 20  # one row a star
+    assert others.min() > Retriever(latents, same_star=True).usual.max()
+    assert len(Retriever(latents, reference=7).usual) == 7
+
+
+def test_percentiles_of_nothing_usual_are_not_known():
+    assert np.isnan(percentiles(np.array([1.0, 2.0]), np.empty(0))).all()
+    assert percentiles(np.array([0.0, 1.0, 9.0]), np.array([1.0, 1.0])).tolist() == [0, 50, 100]
+
+
+def test_only_informative_dimensions_count_by_default():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(300, 4)) * [1, 1e-3, 1, 1e-3]
+    assert Retriever(values).space.dims == [0, 2]
+    assert Retriever(values, dims=[3, 1]).space.dims == [1, 3]
+
+
+def test_labels_are_joined_and_shown():
+    latents = sample()
+    labels = pd.DataFrame(
+        {
+            "id": [f"exposure-{i}" for i in range(60)][::-1],
+            "Teff": np.arange(60.0)[::-1],
+            "distance": 1.5,
+            "object": "not shown",
+        }
+    )
+    result = retrieve(4, latents, labels=labels)
+    assert (result.table["Teff"] == result.table["row"]).all()
+    assert (result.table["distance (label)"] == 1.5).all()
+    assert result.queries.loc[0, "Teff"] == 4
+    assert "distance" not in retrieve(4, latents, labels=labels, columns=["Teff"]).queries
+    with pytest.raises(ChoiceError, match="no label mass"):
+        retrieve(4, latents, labels=labels, columns=["mass"])
+
+
+def test_columns_are_in_a_fixed_order():
+    names = list(retrieve(0, sample()).table.columns)
+    assert names == [
+        "query", "rank", "row", "id", "object", "file", "distance", "percentile", "agree", "differ",
+    ]  # fmt: skip
+    plain = list(retrieve(0, sample().values).table.columns)
+    assert plain == ["query", "rank", "row", "distance", "percentile", "agree", "differ"]
+
+
+def test_sentences():
+    lines = near(line([0, 1, 10, 12, 16], id=list("abcde")), [0, "e"], k=2).sentences()
+    assert lines == [
+        "a: 2 nearest of 4 spectra over 1 dims (euclidean); 1 left out: itself and its star",
+        "1. b: distance 1 (80 % of spectra have none so near); agrees in 0 of 1 dims, differs most "
+        "in dim 0 (+1.00)",
+        "2. c: distance 10 (100 % of spectra have a nearer one); agrees in 0 of 1 dims, differs "
+        "most in dim 0 (+10.00)",
+        "e: 2 nearest of 4 spectra over 1 dims (euclidean); 1 left out: itself and its star",
+        "1. d: distance 4 (90 % of spectra have a nearer one); agrees in 0 of 1 dims, differs most "
+        "in dim 0 (-4.00)",
+        "2. c: distance 6 (100 % of spectra have a nearer one); agrees in 0 of 1 dims, differs "
+        "most in dim 0 (-6.00)",
+    ]
+
+
+def test_a_mapped_file_gives_what_an_array_gives(tmp_path):
+    values = np.random.default_rng(3).normal(size=(500, 6)).astype("f4")
+    np.save(tmp_path / "latents.npy", values)
+    mapped = Retriever(tmp_path / "latents.npy")
+    assert isinstance(mapped.latents.values.base, np.memmap | np.ndarray)
+    found, wanted = mapped.query([4, 5]).table, Retriever(values).query([4, 5]).table
+    pd.testing.assert_frame_equal(found, wanted)
+    integers = np.round(values * 100).astype("i8")
+    np.save(tmp_path / "integers.npy", integers)
+    found = retrieve(4, tmp_path / "integers.npy").table
+    pd.testing.assert_frame_equal(found, retrieve(4, integers.astype(float)).table)
+
+
+def test_many_threads_ask_one_retriever():
+    retriever = Retriever(np.random.default_rng(4).normal(size=(3000, 8)))
+    wanted = [retriever.query(row, 5).table for row in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda row: retriever.query(row, 5), range(20))
+        for found, table in zip(results, wanted, strict=True):
+            pd.testing.assert_frame_equal(found.table, table)
+
+
+def test_provenance_and_plot(monkeypatch):
+    result = retrieve(0, sample(), metric="manhattan", seed=3)
+    assert result.provenance["metric"] == "manhattan"
+    assert result.provenance["latents"] == {"model": "m"}
+    assert result.provenance["dims"] == [0, 1, 2]
+    monkeypatch.setattr(latentscope, "plot_retrieval", lambda r, ax, query: (r, ax, query))
+    assert result.plot(query=2) == (result, None, 2)
+
+
+def test_a_row_at_the_median_has_no_direction():
+    values = np.array([[0.0, 0], [1, 1], [-1, -1], [1, -1], [-1, 1]])
+    result = near(Latents(values), [0, 1], metric="cosine")
+    assert "no direction" in result.failed[0][1]
+    assert "1 row at the sample's median" in result.notes[0]
+    assert result.matches(1)["distance"].tolist() == pytest.approx([1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "error", "message"),
+    [
+        (60, {}, ChoiceError, "no row 60; wanted 0 ... 59"),
+        ([1, -1], {}, ChoiceError, "no row -1"),
+        ("nosuch", {}, ChoiceError, "no row is named 'nosuch'"),
+        (np.zeros(2), {}, EstimatorError, "query has 2 dimensions, here.npy has 3"),
+        (np.zeros((0, 3)), {}, EstimatorError, "query: float64 of shape"),
+        ([], {}, EstimatorError, "wanted numbers of rows, ids, or values"),
+        (None, {}, EstimatorError, "query: object"),
+        (np.array([np.inf, 0, 0]), {}, EstimatorError, "its latents are not finite"),
+        (1, {"k": 0}, EstimatorError, "k is 0"),
+        (1, {"dims": [7]}, ChoiceError, "dims"),
+        (1, {"metric": "hamming"}, EstimatorError, "wanted one of euclidean"),
+        (1, {"spread": "wide"}, EstimatorError, "wanted one of robust"),
+        (1, {"groups": "planet"}, ChoiceError, "planet"),
+        (1, {"groups": [1, 2]}, EstimatorError, "groups has 2 values"),
+        (1, {"labels": pd.DataFrame({"Teff": [1.0]})}, TableError, "60"),
+    ],
+)
+def test_what_cannot_be_answered_is_told(query, options, error, message):
+    with pytest.raises(error, match=message):
+        retrieve(query, sample(), **options)
+
+
+def test_groups_with_gaps_warn():
+    with pytest.warns(LatentscopeWarning, match="1 of 3 rows with latents have no name"):
+        near(line([0, 1, 2], star=["a", None, "a"]), 0, groups="star")
