@@ -28,7 +28,11 @@ from latentscope.tables import (
 )
 
 _MATRIX_NAMES = ("latents", "values", "mean", "z")
-_SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", "coverage", "snr", "recon_error")
+_TRUST_COLUMNS = (
+    *("coverage", "snr", "recon_error", "resolution"),
+    *("recon_percentile", "density_percentile", "trust", "verdict"),
+)
+_SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,6 +109,11 @@ def _report(out: Output, latents: Latents, output: Path | None) -> None:
         f"encoded {done} of {len(latents)} spectra into {latents.dims} dimensions with {model}"
         + ("" if output is None else f": {output}")
     )
+    outside = int((latents.table["verdict"] == "outside").sum())
+    if outside:
+        out.say(
+            f"{outside} of them are outside of what the model knows; 'latentscope score' says why"
+        )
     out.result(
         {
             "output": output,

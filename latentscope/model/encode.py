@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,15 @@ import pandas as pd
 import torch
 
 import latentscope
+from latentscope.diagnostics.trust.reference import Reference
 from latentscope.errors import LatentscopeWarning, ModelError, TableError
 from latentscope.latents import Latents, write_latents
 from latentscope.model.blocks import Part, PartStore
 from latentscope.model.network import Network, single_threads
 from latentscope.model.rows import COLUMNS, Chunk, fail, read_chunk
+from latentscope.model.sample import sample_beside
 from latentscope.model.sources import expand_sources
+from latentscope.model.trust import segment_edges, segments_text, with_trust
 from latentscope.model.vae import SpectrumVAE
 from latentscope.model.weights import weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
@@ -89,9 +92,12 @@ def encode(
         `status` ("ok", "failed", "degenerate"), `error`, `coverage` (fraction of the grid outside
         gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
         reconstruction minus row over valid pixels: in units of the median flux, or of line
-        contrast g for models of the continuum kind), `median` (what the flux was divided by), `rv`
-        and `berv` in km/s, `airmass`, `assumed`. Values do not depend on batch size or workers
-        beyond float32 rounding (1e-5).
+        contrast g for models of the continuum kind), `resolution` (`resolving_power`), `median`
+        (what the flux was divided by), `rv` and `berv` in km/s, `airmass`, `assumed`;
+        `recon_percentile`, `density_percentile`, `trust` and `verdict` (as `score` has them) where
+        a reference sample lies beside the weights; `recon_segments`, the reconstruction error in 32
+        parts of the grid. Values do not depend on batch size or workers beyond float32 rounding
+        (1e-5).
 
     Raises
     ------
@@ -117,6 +123,8 @@ def encode(
         raise ModelError("this model is deterministic and has no log variance; leave logvar out")
     path = _checked_output(output)
     items = expand_sources(sources)
+    sample = sample_beside(model)
+    reference = None if sample is None else Reference(sample)
     network = Network(model, device, batch_size, recon_error)
     run = _Run(network, model.prepare, min_coverage, _worker_count(workers))
     settings = _settings(model, min_coverage, recon_error)
@@ -126,6 +134,7 @@ def encode(
     parts = run.parts(items, store, progress or _silent)
     latents = _assemble(parts, (len(items), model.config.latents), logvar)
     latents.provenance.update(_provenance(settings, latents, network))
+    latents = replace(latents, table=with_trust(latents, reference))
     _warn_of_repeats(latents)
     if path is not None:
         _write(latents, path)
@@ -203,15 +212,16 @@ class _Run:
         return self._encoded(result) if isinstance(result, Chunk) else result
 
     def _encoded(self, chunk: Chunk) -> Part:
-        mean, logvar, error = self.network.encode(chunk.rows, chunk.valid)
-        shape = (len(chunk.records), mean.shape[1])
+        found = self.network.encode(chunk.rows, chunk.valid)
+        shape = (len(chunk.records), found.mean.shape[1])
         part = Part(np.full(shape, np.nan, "f4"), np.full(shape, np.nan, "f4"), chunk.records)
         for row, index in enumerate(chunk.where):
-            if not np.isfinite(mean[row]).all():
+            if not np.isfinite(found.mean[row]).all():
                 fail(part.records[index], "the network's latents of it are not finite")
                 continue
-            part.values[index], part.logvar[index] = mean[row], logvar[row]
-            part.records[index]["recon_error"] = float(error[row])
+            part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
+            part.records[index]["recon_error"] = float(found.recon_error[row])
+            part.records[index]["recon_segments"] = segments_text(found.segments[row])
         return part
 
 
@@ -293,6 +303,7 @@ def _settings(model: SpectrumVAE, min_coverage: float, recon_error: bool) -> dic
         "prepare": model.prepare.to_dict(),
         "min_coverage": min_coverage,
         "recon_error": recon_error,
+        "recon_segments": segment_edges(model.prepare),
         "latentscope": latentscope.__version__,
     }
 

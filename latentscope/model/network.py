@@ -6,10 +6,12 @@ import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from latentscope.errors import ModelError
 from latentscope.model.vae import SpectrumVAE
@@ -18,6 +20,36 @@ from latentscope.model.vae import SpectrumVAE
 # spectrum at 2 of them, 22 ms at 8.
 _CPU_VALUES = 655_360
 _LARGEST = 32
+
+SEGMENTS = 32
+"""Equal parts of a row, each with an error of its own, by which odd spectra are found."""
+
+
+class Encoded(NamedTuple):
+    """What a network makes of n rows.
+
+    Parameters
+    ----------
+    mean : ndarray of float32, shape (n, d)
+    logvar : ndarray of float32, shape (n, d)
+        NaN for a deterministic model.
+    recon_error : ndarray of float32, shape (n,)
+        Root mean square of reconstruction minus row over the valid pixels (not the continuum
+        nodes); NaN if not asked for.
+    segments : ndarray of float32, shape (n, 32)
+        The same over 32 equal parts of the pixels; NaN where fewer than half of a part is valid.
+    """
+
+    mean: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    recon_error: NDArray[np.float32]
+    segments: NDArray[np.float32]
+
+    @classmethod
+    def blank(cls, n: int, d: int) -> Encoded:
+        """Arrays of NaN, to be filled."""
+        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS))
+        return cls(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
 
 
 class Network:
@@ -56,9 +88,7 @@ class Network:
         """Whether the network runs on the CPU, beside the reading."""
         return self.device.type == "cpu"
 
-    def encode(
-        self, rows: NDArray[np.float32], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def encode(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
         """Latents of prepared rows.
 
         Parameters
@@ -68,52 +98,46 @@ class Network:
 
         Returns
         -------
-        mean : ndarray of float32, shape (n, d)
-        logvar : ndarray of float32, shape (n, d)
-            NaN for a deterministic model.
-        recon_error : ndarray of float32, shape (n,)
-            Root mean square of reconstruction minus row over the valid pixels (not the continuum
-            nodes); NaN if not asked for.
+        Encoded
 
         Raises
         ------
         ModelError
             If memory runs out at a batch of one, or of the size that was asked for.
         """
-        n, d = len(rows), self._model.config.latents
-        mean = np.full((n, d), np.nan, dtype=np.float32)
-        logvar = np.full((n, d), np.nan, dtype=np.float32)
-        error = np.full(n, np.nan, dtype=np.float32)
+        n = len(rows)
+        out = Encoded.blank(n, self._model.config.latents)
         start = 0
         while start < n:
             size = self.batch_size
             some = slice(start, start + size)
             try:
-                mean[some], logvar[some], error[some] = self._pass(rows[some], valid[some])
+                found = self._pass(rows[some], valid[some])
             except RuntimeError as trouble:
                 if not _out_of_memory(trouble):
                     raise
                 self._shrink(min(size, n - start), trouble)
                 continue
+            for whole, part in zip(out, found, strict=True):
+                whole[some] = part
             start += size
-        return mean, logvar, error
+        return out
 
-    def _pass(
-        self, rows: NDArray[np.float32], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def _pass(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
         length = self._model.config.length
         with torch.inference_mode(), _full_precision(self.device):
             batch = torch.from_numpy(rows).to(self.device)
             mean, logvar = self._model.encode(batch)
+            if logvar is None:
+                logvar = torch.full_like(mean, torch.nan)
             error = torch.full((len(rows),), torch.nan)
+            segments = torch.full((len(rows), SEGMENTS), torch.nan)
             if self._recon_error:
                 residual = self._model.decode(mean)[:, :length] - batch[:, :length]
                 inside = torch.from_numpy(valid[:, :length]).to(self.device)
-                square = torch.where(inside, residual.square(), 0.0).sum(dim=1)
-                error = (square / inside.sum(dim=1)).sqrt()
-            if logvar is None:
-                logvar = torch.full_like(mean, torch.nan)
-            return mean.cpu().numpy(), logvar.cpu().numpy(), error.cpu().numpy()
+                error, segments = _errors(torch.where(inside, residual.square(), 0.0), inside)
+            parts = (mean, logvar, error, segments)
+            return Encoded(*(part.cpu().numpy() for part in parts))
 
     def _start_size(self) -> int:
         if not self.on_cpu:
@@ -146,6 +170,18 @@ def single_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Root mean square over valid pixels, of rows (n,) and of their parts (n, 32)."""
+    pairs = zip(square.tensor_split(SEGMENTS, 1), inside.tensor_split(SEGMENTS, 1), strict=True)
+    sums = [(some.sum(dim=1), good.sum(dim=1), good.shape[1]) for some, good in pairs]
+    totals = torch.stack([total for total, _, _ in sums], dim=1)
+    counts = torch.stack([count for _, count, _ in sums], dim=1)
+    sizes = torch.tensor([size for _, _, size in sums], device=square.device)
+    known = (2 * counts >= sizes) & (counts > 0)
+    segments = torch.where(known, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
+    return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
 
 
 def _device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from latentscope.errors import LatentscopeError
 from latentscope.model.sources import source_file, source_id
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.resolution import resolving_power
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.variance import ivar_size, row_ivar
 
@@ -26,15 +27,17 @@ COLUMNS = (
     "coverage",
     "snr",
     "recon_error",
+    "resolution",
     "median",
     "rv",
     "berv",
     "airmass",
     "assumed",
+    "recon_segments",
 )
-"""Columns of the sidecar table, in order."""
+"""Columns of the sidecar table that follow from a spectrum alone, in order."""
 
-_NUMBERS = ("coverage", "snr", "recon_error", "median", "rv", "berv", "airmass")
+_NUMBERS = ("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass")
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
     for name in ("snr", "airmass"):
         record[name] = _number(meta.get(name))
     record["rv"], record["berv"] = _number(spectrum.rv), _number(spectrum.berv)
+    record["resolution"] = resolving_power(spectrum)
     record["assumed"] = "; ".join(meta.get("assumed") or ())
 
 

@@ -12,6 +12,7 @@ from latentscope.model.architecture import VAEConfig
 from latentscope.spectra.prepare import PrepareConfig
 
 CONFIG_FILE = "config.json"
+SAMPLE_FILE = "sample.safetensors"
 FORMAT = 1
 REQUIRED = ("format", "name", "architecture", "prepare")
 OPTIONAL = (

@@ -72,7 +72,9 @@ def load_folder(folder: str | os.PathLike[str]) -> SpectrumVAE:
         If a file is missing or damaged, or the weights are not those of the config.
     """
     folder = Path(folder)
-    return load_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+    model = load_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+    model.folder = folder
+    return model
 
 
 def load_files(config: Path, weights: Path) -> SpectrumVAE:

@@ -18,6 +18,8 @@ from latentscope.model.shift import shift_lines
 from latentscope.model.strided import activated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latentscope.spectra.prepare import PrepareConfig
 
 LOGVAR_RANGE = (-20.0, 10.0)
@@ -45,6 +47,11 @@ class SpectrumVAE(nn.Module):
     info : dict, optional
         The rest of the model's config.json: name, description, beta, mad_threshold, paper, ...
 
+    Attributes
+    ----------
+    folder : Path or None
+        Where it was read from, with whatever lies beside its weights; None where it was not.
+
     Raises
     ------
     ModelError
@@ -66,6 +73,7 @@ class SpectrumVAE(nn.Module):
                 f"{config.row_size}; one of the two belongs to another model"
             )
         self.config, self.prepare, self.info = config, prepare, dict(info or {})
+        self.folder: Path | None = None
         self.encoder = _encoder(config)
         self.mean = nn.Linear(config.flat + config.extra, config.latents)
         if config.variational:

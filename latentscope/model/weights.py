@@ -25,7 +25,7 @@ from latentscope.model.registry import (
     known_names,
     near_misses,
 )
-from latentscope.model.settings import CONFIG_FILE
+from latentscope.model.settings import CONFIG_FILE, SAMPLE_FILE
 from latentscope.model.state_dict import WEIGHTS_FILE, weights_sha256
 from latentscope.model.storage import load_folder, save_model
 from latentscope.model.vae import SpectrumVAE
@@ -91,6 +91,8 @@ def load_model(
         model = _load_published(PUBLISHED[text], cache_dir)
     else:
         path = model_path(text, cache_dir=cache_dir)
+        if (hub := _hub_id(text)) is not None and not Path(text).expanduser().exists():
+            _fetch_sample(hub[0], path, cache_dir)
         model = load_folder(path) if path.is_dir() else load_checkpoint(path)
     return moved(model, device)
 
@@ -183,6 +185,17 @@ def _hub_folder(
         # snapshots/<commit>/config.json: all files from one commit
         _hub_file(repository, file, folder.name, cache_dir)
     return folder
+
+
+def _fetch_sample(repository: str, folder: Path, cache_dir: PathLike | None) -> None:
+    """Download the reference sample of a model on the hub, where it has one."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        _hub_file(repository, SAMPLE_FILE, folder.name, cache_dir)
+    except ModelError as error:
+        if not isinstance(error.__cause__, EntryNotFoundError):
+            raise
 
 
 def _hub_file(

@@ -12,6 +12,7 @@ from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, Ta
 from latentscope.latents import read_latents
 from latentscope.model.encode import encode
 from latentscope.model.rows import COLUMNS
+from latentscope.model.trust import TRUST_COLUMNS
 from latentscope.model.vae import SpectrumVAE
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.readers import read_spectrum
@@ -46,7 +47,8 @@ def test_rows_are_the_models_own_whatever_the_batches(archive, normalization, ba
     values, errors = one_by_one(archive, model)
     np.testing.assert_allclose(latents.values, values, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(latents.table["recon_error"], errors, rtol=1e-4)
-    assert list(latents.table.columns) == list(COLUMNS)
+    assert set(latents.table.columns) == {*COLUMNS, *TRUST_COLUMNS}
+    assert latents.table.columns[-1] == "recon_segments"
     assert list(latents.ids) == [file.name.removesuffix(".fits") for file in archive]
     assert (latents.table["status"] == "ok").all()
     assert (latents.table["coverage"] == 1).all()

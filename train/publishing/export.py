@@ -18,6 +18,7 @@ from train.data.source import Data
 from train.learning.module import SpectrumModule
 from train.publishing.card import CARD_FILE, card, read_card
 from train.publishing.findings import findings
+from train.publishing.sample import export_sample
 from train.settings.run import TrainConfig
 from train.watching.evaluated import evaluated
 
@@ -35,6 +36,7 @@ def export(
 ) -> Path:
     """Write the model folder: config.json, model.safetensors, README.md, reference.safetensors.
 
+    With 100 validation rows or more also sample.safetensors, by which spectra are judged.
     Averaged weights, where the run has them. What an author wrote in an older README.md stays.
 
     Parameters
@@ -43,7 +45,8 @@ def export(
         As training left it.
     config : TrainConfig
     data : data module
-        Set up; its validation rows are measured, and three of them become the reference.
+        Set up; its validation rows are measured, three of them become the reference, and all the
+        sample.
     folder : Path
         Made if it is not there.
     steps : int, optional
@@ -82,6 +85,7 @@ def export(
         save_model(model, folder)
     # Read back: rounded as they are stored, and a proof that the folder loads.
     write_reference(load_folder(folder), _reference_rows(data), folder)
+    export_sample(folder, data)
     text = card(read_settings(folder / CONFIG_FILE), config, found, read_card(folder))
     write_card(text, folder)
     return folder

@@ -10,9 +10,11 @@ from latentscope.model.reference import (
     read_reference_rows,
     write_reference,
 )
+from latentscope.model.sample import sample_beside
 from latentscope.model.storage import load_folder, save_model
 from train.publishing.card import read_card
 from train.publishing.export import write_card
+from train.publishing.sample import copy_sample
 
 
 def half(folder: Path, target: Path) -> float:
@@ -39,11 +41,14 @@ def half(folder: Path, target: Path) -> float:
         raise ModelError(f"{target}: wanted another folder than the model's own")
     rows = read_reference_rows(folder)
     model = load_folder(folder)
+    sample = sample_beside(model)
     model.info["weights_dtype"] = "float16"
     save_model(model, target)
     rounded = load_folder(target)
     moved = check_reference(rounded, folder, tolerance=float("inf"))
     write_reference(rounded, rows, target)
+    if sample is not None:
+        copy_sample(sample, rounded, target)
     text = read_card(folder)
     if text is not None:
         line = f"Weights rounded to float16; the reference latents moved by {moved:.1g} at most."

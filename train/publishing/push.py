@@ -13,7 +13,7 @@ from pathlib import Path
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.model.reference import REFERENCE_FILE, check_reference
-from latentscope.model.settings import CONFIG_FILE
+from latentscope.model.settings import CONFIG_FILE, SAMPLE_FILE
 from latentscope.model.state_dict import WEIGHTS_FILE
 from latentscope.model.storage import load_folder
 from train.publishing.card import CARD_FILE, is_unwritten, read_card
@@ -21,7 +21,7 @@ from train.publishing.card import CARD_FILE, is_unwritten, read_card
 FILES = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE, CARD_FILE)
 """What a model folder has to hold to be pushed."""
 
-BESIDES = ("*.png", "*.svg", "LICENSE*", "CITATION*")
+BESIDES = (SAMPLE_FILE, "*.png", "*.svg", "LICENSE*", "CITATION*")
 """What goes along, if it is there."""
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")

@@ -174,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         private = self.server.private.get(repository, True)
         files = self.server.files(repository, revision)
         if files is None or name not in files or (private and not self.token()):
-            code = "RepoNotFound" if files is None or private else "EntryNotFound"
+            hidden = files is None or (private and not self.token())
+            code = "RepoNotFound" if hidden else "EntryNotFound"
             self.answer({}, 404, {"X-Error-Code": code})
             return
         branch = next(b for (r, b), f in self.server.branches.items() if f is files)

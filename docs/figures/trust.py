@@ -1,0 +1,54 @@
+"""Draw the picture of docs/trust.md: ordinary spectra with a few of each kind of outlier.
+
+Run from the repository, with the line list that the bundled models were trained with:
+
+    python docs/figures/trust.py --linelist lines.csv.gz
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from archive import IMAGES
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.outlier_kinds import ordinary
+from benchmarks.outliers import kinds
+from latentscope import encode, load_model, plot_trust, score
+
+SPECTRA, OF_EACH, SEED = 240, 2, 9000
+
+
+def main() -> None:
+    """Simulate, spoil two spectra in each way, score and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--linelist")
+    args = parser.parse_args()
+    spectra = list(ordinary(SPECTRA, seed=SEED, linelist=args.linelist))
+    for number, (name, spoil) in enumerate(kinds(args.linelist).items()):
+        for copy in range(OF_EACH):
+            at = number * OF_EACH + copy
+            spoiled = spoil(spectra[at], np.random.default_rng(at))
+            spectra[at] = replace(spoiled, meta=spoiled.meta | {"file": f"{name} {copy + 1}"})
+    result = score(encode(spectra, load_model("harps-sim")))
+    print("\n".join(result.sentences(20)))
+    figure = plot_trust(result).get_figure(root=True)
+    path = IMAGES / "trust.png"
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

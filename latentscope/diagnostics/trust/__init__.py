@@ -1,0 +1,1 @@
+"""Which rows of latents can be trusted: rows compared with a sample of ordinary ones."""

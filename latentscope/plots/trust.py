@@ -1,0 +1,58 @@
+"""Picture of how many spectra a model does not know."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from latentscope.diagnostics.trust.result import VERDICTS, ScoreResult
+from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
+
+_LEAST = 1e-6
+_MOST_POINTS = 3000
+_NAMED = 5
+_COLOURS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
+
+
+@styled
+def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
+    """Draw the trust of all spectra in order, against what ordinary spectra would show.
+
+    A point at (0.01, 0.001) says that one spectrum in a hundred has a trust of 0.001 or less;
+    ordinary spectra lie on the dashed line. Spectra below 1e-6 are drawn there; the least trusted
+    five that are outside are named.
+
+    Parameters
+    ----------
+    result : ScoreResult
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    """
+    ax = new_axes(ax, (5.6, 4.2))
+    rows = result.table[result.table["verdict"] != ""].sort_values("trust", kind="stable")
+    n = len(rows)
+    ranks = np.arange(1, n + 1)
+    if n > _MOST_POINTS:
+        ranks = np.unique(np.geomspace(1, n, _MOST_POINTS).astype(np.int64))
+    trust = np.maximum(rows["trust"].to_numpy(dtype=np.float64)[ranks - 1], _LEAST)
+    verdict = rows["verdict"].to_numpy(dtype=object)[ranks - 1]
+    for name, colour in _COLOURS.items():
+        some = verdict == name
+        label = f"{name}: {result.counts[name]:,}"
+        ax.plot(ranks[some] / n, trust[some], ".", color=colour, markersize=5, label=label)
+    ax.plot([1 / max(n, 2), 1], [1 / max(n, 2), 1], "--", color=QUIET, linewidth=1)
+    for limit in ("doubtful_below", "outside_below"):
+        ax.axhline(result.provenance[limit], color=QUIET, linewidth=0.7)
+    odd = [str(name) for name in rows[rows["verdict"] == "outside"]["id"].head(_NAMED)]
+    if odd:
+        # Beside their points they would cover each other.
+        text = "\n".join(["least trusted:", *short_names(odd)])
+        ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=7, **LITERAL)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(_LEAST / 2, 1.5)
+    ax.set_xlabel("share of the spectra with at most this trust")
+    ax.set_ylabel("trust")
+    ax.set_title(f"{n:,} spectra; dashed: ordinary ones")
+    ax.legend(loc="lower right", fontsize=8)
+    return ax

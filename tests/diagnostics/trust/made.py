@@ -1,0 +1,50 @@
+"""Latents with trust columns whose law is known."""
+
+import numpy as np
+import pandas as pd
+
+from latentscope.latents import Latents
+
+EDGES = np.linspace(3800.0, 6910.0, 9)
+SHA = "a" * 64
+
+
+def text(segments):
+    return [" ".join(f"{value:.3g}" for value in row) for row in segments]
+
+
+def made(n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, sha=SHA):
+    """Errors rise with noise and with the first latent, together in all eight parts.
+
+    shift moves the latents, worse multiplies all errors, bump that of the last part alone.
+    """
+    rng = np.random.default_rng(seed)
+    values = np.column_stack([rng.normal(size=(n, 2)) + shift, 1e-4 * rng.normal(size=n)])
+    snr = np.exp(rng.normal(4, 0.7, n))
+    common = 0.1 * values[:, 0] - 0.8 * np.log(snr) + 0.15 * rng.normal(size=n)
+    segments = worse * np.exp(common[:, None] + 0.05 * rng.normal(size=(n, 8)))
+    segments[:, -1] *= bump
+    table = pd.DataFrame(
+        {
+            "id": [f"s{seed}-{i}" for i in range(n)],
+            "object": [f"star {seed} {i}" for i in range(n)],
+            "status": "ok",
+            "error": "",
+            "coverage": 1.0,
+            "snr": snr,
+            "recon_error": np.sqrt((segments**2).mean(1)),
+            "resolution": power * np.exp(0.03 * rng.normal(size=n)),
+            "recon_segments": text(segments),
+        }
+    )
+    provenance = {"model": "made", "weights_sha256": sha, "recon_segments": EDGES.tolist()}
+    return Latents(values, table, provenance=provenance, source=f"made {seed}")
+
+
+def without(latents, *columns):
+    return Latents(
+        latents.values,
+        latents.table.drop(columns=list(columns)),
+        provenance=latents.provenance,
+        source=latents.source,
+    )

@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+from latentscope.diagnostics.trust.result import ScoreResult  # noqa: E402
+from latentscope.plots.style import save_figure  # noqa: E402
+from latentscope.plots.trust import plot_trust  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def result(trust):
+    trust = np.asarray(trust, dtype=float)
+    verdict = np.where(trust < 0.001, "outside", np.where(trust < 0.05, "doubtful", "ordinary"))
+    table = pd.DataFrame({"id": [f"s${i}$" for i in range(len(trust))], "trust": trust})
+    table["verdict"] = np.where(np.isnan(trust), "", verdict)
+    return ScoreResult(table, {"doubtful_below": 0.05, "outside_below": 0.001})
+
+
+def test_every_spectrum_with_latents_is_a_point_in_order():
+    ax = plot_trust(result([0.5, 0.01, np.nan, 1e-30, 0.9]))
+    points = np.concatenate([line.get_xydata() for line in ax.lines if line.get_marker() == "."])
+    points = points[np.argsort(points[:, 0])]
+    np.testing.assert_allclose(points[:, 0], [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(points[:, 1], [1e-6, 0.01, 0.5, 0.9])
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["ordinary: 2", "doubtful: 1", "outside: 1"]
+    assert [text.get_text() for text in ax.texts] == ["least trusted:\ns$3$"]
+
+
+def test_many_spectra_are_thinned_but_the_least_trusted_stay():
+    ax = plot_trust(result(np.random.default_rng(0).uniform(size=100_000)))
+    points = np.concatenate([line.get_xydata() for line in ax.lines if line.get_marker() == "."])
+    assert 500 < len(points) <= 3000
+    assert (np.sort(points[:, 0])[:20] == np.arange(1, 21) / 100_000).all()
+    assert ax.texts[0].get_text().count("\n") == 5
+    assert not plot_trust(result([0.2, 0.5])).texts
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_names_with_dollars_are_written(tmp_path, suffix):
+    path = tmp_path / f"trust{suffix}"
+    save_figure(plot_trust(result([1e-9, 0.3])), path)
+    assert path.stat().st_size > 1000
+
+
+def test_it_draws_where_it_is_told():
+    _, ax = plt.subplots()
+    assert plot_trust(result([0.2]), ax) is ax
+    assert plot_trust(result([np.nan])).get_title(loc="left").startswith("0 spectra")
