@@ -1,4 +1,4 @@
-"""The whole way on a simulated archive: spectra, latents, MAD, MI, pictures, plain words."""
+"""The whole way on a simulated archive: spectra, latents, MAD, MI, plain words, a report."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from latentscope.errors import LatentscopeError
 from latentscope.latents import Latents, align, read_labels
 from latentscope.model.encode import encode
 from latentscope.model.weights import DEFAULT_MODEL, load_model
+from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ DRAWN = {"radvel": "radial velocity (km/s)", "Teff": "effective temperature (K)"
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None] | None]]
 """Called with what begins and how many steps it has; gives what is told of each step."""
 
+_ABOUT = (
+    "They were simulated with the built-in list of lines, most of whose weak lines are invented. A "
+    "model that was trained on real lines is right to find such spectra odd."
+)
 _MARK = "demo.json"
 _SHUFFLES = 999
 
@@ -46,6 +51,8 @@ class DemoResult:
     ----------
     folder, summary : Path
         The folder, and the text file in it that says everything in words.
+    report : ReportResult
+        All diagnostics on one page, `report.html`.
     files : list of Path
         Latents, tables and pictures, in the order of their making.
     informative : list of int
@@ -56,6 +63,7 @@ class DemoResult:
 
     folder: Path
     summary: Path
+    report: ReportResult
     files: list[Path]
     informative: list[int]
     meanings: list[Meaning]
@@ -111,6 +119,7 @@ def run_demo(
             output=folder / "latents.npy",
             workers=workers,
             resume=False,
+            logvar=network.config.variational,
             progress=None if advance is None else lambda done, total: advance(done),
         )
     with stage("measuring what the latents know", None):
@@ -118,9 +127,23 @@ def run_demo(
         found = _measure(latents, labels, network, seed)
     with stage("drawing", None):
         files = _write(folder, found)
+    with stage("putting all of it on one page", None):
+        page = report(
+            folder / "latents.npy",
+            truth,
+            model=network,
+            columns=list(LABELS),
+            output=folder / "report.html",
+            title=f"What {found.model} sees in {n} simulated spectra",
+            about=_ABOUT,
+            quick=True,
+            seed=seed,
+        )
+    files += [page.output, page.json]
     return DemoResult(
         folder,
         _write_summary(folder, n, found, files),
+        page,
         files,
         [int(dim) for dim in found.activity.informative],
         found.meanings,
@@ -196,7 +219,8 @@ def _write(folder: Path, found: _Found) -> list[Path]:
             mi=float(best[label]["mi_nats"]),
         )
         save_figure(axes, folder / f"{label}.png")
-    names = ["latents.npy", "latents.csv", "latents.json", *tables, "mad.png", "mi.png"]
+    suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (found.latents.logvar is not None)
+    names = [*(f"latents.{suffix}" for suffix in suffixes), *tables, "mad.png", "mi.png"]
     return [folder / name for name in [*names, *(f"{label}.png" for label in DRAWN)]]
 
 
@@ -215,6 +239,7 @@ def _write_summary(folder: Path, n: int, found: _Found, files: list[Path]) -> Pa
         "",
         "The network was trained without labels; the truth is in spectra/labels.csv.",
         "Mutual information is in nats: 0 means nothing shared.",
+        "All diagnostics are on one page, with pictures: open report.html in a browser.",
         "",
         "Files:",
         *(f"  {path.name}" for path in files),

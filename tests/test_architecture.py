@@ -11,6 +11,7 @@ PACKAGE = ROOT / "latentscope"
 FLOORS = {
     "errors": 0,
     "atomic": 0,
+    "plain": 1,
     "tables": 1,
     "joining": 1,
     "latents": 1,
@@ -19,9 +20,10 @@ FLOORS = {
     "simulation": 3,
     "model": 4,
     "plots": 5,
-    "demo": 6,
-    "cli": 7,
-    "__main__": 8,
+    "reporting": 6,
+    "demo": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 SIDE_BY_SIDE = {1}
 LONGEST = 350

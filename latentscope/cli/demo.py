@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from latentscope.cli.application import command
+from latentscope.cli.application import SOME_FAILED, command
 from latentscope.cli.options import Json, Model, Seed, Workers
 from latentscope.cli.output import Advance, Output, progress
 
@@ -27,7 +27,8 @@ def demo(
 ) -> None:
     """Go the whole way on simulated spectra.
 
-    Simulate, encode, mad, mi, and say in words what each informative dimension follows.
+    Simulate, encode, mad, mi, say in words what each informative dimension follows, and put all
+    diagnostics on one page.
     """
     from latentscope.demo import run_demo
 
@@ -42,13 +43,20 @@ def demo(
     for meaning in result.meanings:
         out.say(meaning.sentence)
     out.say()
-    out.say(f"Everything is in {result.folder}; begin with {result.summary}.")
+    out.say(
+        f"Everything is in {result.folder}; begin with {result.summary}, or open "
+        f"{result.report.output} in a browser."
+    )
     out.result(
         {
             "folder": result.folder,
             "summary": result.summary,
+            "report": result.report.output,
             "files": result.files,
             "informative": result.informative,
             "meanings": [asdict(meaning) for meaning in result.meanings],
         }
     )
+    if result.report.failures:
+        out.failures([(it.title, it.failure) for it in result.report.failures])
+        raise typer.Exit(SOME_FAILED)

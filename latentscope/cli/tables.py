@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscope.cli.application import UsageError
-from latentscope.cli.output import write_json
+from latentscope.plain import write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,12 +1,15 @@
 """The demo, small: what it writes, what it says, and what it leaves alone."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 WRITTEN = {
-    "Teff.png", "demo.json", "latents.csv", "latents.json", "latents.npy", "mad.csv", "mad.png",
-    "mi.csv", "mi.png", "radvel.png", "spectra", "summary.txt",
+    "Teff.png", "demo.json", "latents.csv", "latents.json", "latents.logvar.npy", "latents.npy",
+    "mad.csv", "mad.png", "mi.csv", "mi.png", "radvel.png", "report.html", "report.json", "spectra",
+    "summary.txt",
 }  # fmt: skip
 
 
@@ -22,6 +25,11 @@ def test_demo_with_the_bundled_model_names_a_velocity_and_a_temperature(process,
     summary = (folder / "summary.txt").read_text()
     assert all(line in summary for line in ended.out.splitlines() if line.startswith("Dimension"))
     best = pd.read_csv(folder / "mi.csv").groupby("label")["mi_nats"].max()
+    parts = json.loads((folder / "report.json").read_text())["chapters"]
+    absent = {
+        part["key"] for chapter in parts for part in chapter["parts"] if part["status"] != "done"
+    }
+    assert absent == {"information", "disentanglement"}  # 67 stars are too few for these
     assert best["radvel"] > 1
     assert best["Teff"] > 0.5
 
@@ -33,6 +41,7 @@ def test_demo_runs_again_in_its_own_folder_and_with_any_model(command, tiny_mode
     assert first.code == 0
     assert {path.name for path in folder.iterdir()} == WRITTEN
     assert first.json["summary"] == str(folder / "summary.txt")
+    assert first.json["report"] == str(folder / "report.html")
     assert len(first.json["meanings"]) == len(first.json["informative"])
     latents = np.load(folder / "latents.npy")
     (folder / "notes.txt").write_text("mine")

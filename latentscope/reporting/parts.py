@@ -1,0 +1,212 @@
+"""What a report is made of: chapters of parts, and in these words, tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from latentscope.errors import LatentscopeError
+
+
+class NotPossible(Exception):
+    """A part cannot be made of what was given; the message says why, and what to give."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table as it is shown.
+
+    Parameters
+    ----------
+    name : str
+        The frame's column.
+    heading : str
+        What the page calls it, with its unit.
+    error : str, optional
+        The frame's column of its standard error (68 %), shown beside the value.
+    interval : (str, str), optional
+        The frame's columns of the lower and upper end of its interval, shown beside the value.
+    hint : str
+        What the heading means, in a few words.
+    decimals : int, optional
+        Digits behind the point; by default as the largest of the column needs.
+    mixed : bool
+        Whether the rows are different quantities, each with digits of its own.
+    """
+
+    name: str
+    heading: str
+    error: str | None = None
+    interval: tuple[str, str] | None = None
+    hint: str = ""
+    decimals: int | None = None
+    mixed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of numbers.
+
+    Parameters
+    ----------
+    name : str
+        What report.json calls it.
+    caption : str
+        What it shows, in a sentence.
+    frame : DataFrame
+        All of its rows and columns, as report.json holds them, the most telling first.
+    columns : tuple of Column
+        Those the page shows.
+    open_rows : int
+        Rows that are seen at once; further ones are folded.
+    most : int
+        Rows on the page at most.
+    """
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    open_rows: int = 12
+    most: int = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture ready to be put into the page.
+
+    Parameters
+    ----------
+    caption : str
+        What to see in it.
+    alt : str
+        What it shows, for those who cannot see it.
+    mime : str
+        Such as "image/webp".
+    data : bytes
+    width, height : int
+        As shown at most, in CSS pixels.
+    """
+
+    caption: str
+    alt: str
+    mime: str
+    data: bytes = field(repr=False)
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a chapter.
+
+    Parameters
+    ----------
+    headline : str
+        The finding in a sentence, for the summary; empty if the summary can do without.
+    paragraphs : tuple of str
+    lines : tuple of str
+        Findings one by one.
+    tables : tuple of Table
+    pictures : tuple of Picture
+    provenance : mapping
+        Of the diagnostic.
+    open_lines : int
+        Lines that are seen at once; further ones are folded.
+    """
+
+    headline: str = ""
+    paragraphs: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    open_lines: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a part.
+
+    Parameters
+    ----------
+    key, title : str
+        Its anchor and its heading.
+    part : Part or None
+        None if it could not be made.
+    html : str
+        The part as HTML.
+    absent : str
+        Why it could not be made of what was given, and what to give.
+    error : Exception or None
+        What went wrong.
+    warnings : tuple of str
+        What the diagnostics warned of.
+    seconds : float
+        How long it took.
+    """
+
+    key: str
+    title: str
+    part: Part | None = None
+    html: str = ""
+    absent: str = ""
+    error: Exception | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def failure(self) -> str:
+        """What went wrong in one line, with the kind of error unless it speaks for itself."""
+        if self.error is None:
+            return ""
+        text = " ".join(str(self.error).split())
+        if isinstance(self.error, LatentscopeError):
+            return text
+        return f"unexpected {type(self.error).__name__}: {text} (this is a fault in latentscope)"
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """A question, and the parts that answer it.
+
+    Parameters
+    ----------
+    key, question : str
+        Its anchor and its heading.
+    outcomes : tuple of Outcome
+    """
+
+    key: str
+    question: str
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """All that the page shows.
+
+    Parameters
+    ----------
+    title, lead : str
+        Its heading, and the line below it.
+    facts : dict
+        What was read, by what, when: name -> text.
+    chapters : tuple of Chapter
+    notes : tuple of str
+        What holds for the whole page, such as a subsample.
+    """
+
+    title: str
+    lead: str
+    facts: dict[str, str]
+    chapters: tuple[Chapter, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """Parts that went wrong."""
+        return [it for chapter in self.chapters for it in chapter.outcomes if it.error is not None]

@@ -1,0 +1,218 @@
+"""Latents (and labels, and their model) -> one page that says what the network learned."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from latentscope.atomic import atomic_path
+from latentscope.diagnostics.provenance import origin
+from latentscope.errors import ChoiceError
+from latentscope.latents import Latents
+from latentscope.plain import write_json
+from latentscope.reporting.chapters import PLANS
+from latentscope.reporting.inputs import facts_of, study_of
+from latentscope.reporting.page import page_html
+from latentscope.reporting.parts import Document, Outcome
+from latentscope.reporting.plan import chapters_of
+from latentscope.reporting.record import record, status
+from latentscope.reporting.study import FULL, QUICK, Stage
+
+if TYPE_CHECKING:
+    from latentscope.model.vae import SpectrumVAE
+
+ROWS = 20_000
+"""Rows that slow statistics take at most, unless more are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportResult:
+    """What a report found, and where it was written.
+
+    Attributes
+    ----------
+    output, json : Path
+        The page, and its numbers.
+    document : Document
+        All that the page shows.
+    provenance : dict
+        Settings, versions, and where the latents come from.
+    """
+
+    output: Path
+    json: Path
+    document: Document
+    provenance: dict[str, Any]
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """Parts that went wrong, whose `error` says how."""
+        return self.document.failures
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a part: `chapter, part, title, status, seconds, headline`."""
+        rows = [
+            {
+                "chapter": chapter.key,
+                "part": it.key,
+                "title": it.title,
+                "status": status(it),
+                "seconds": it.seconds,
+                "headline": it.part.headline if it.part is not None else it.absent,
+            }
+            for chapter in self.document.chapters
+            for it in chapter.outcomes
+        ]
+        return pd.DataFrame(rows)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All that the page says, unrounded, as report.json holds it."""
+        return record(self.document)
+
+    def sentences(self) -> list[str]:
+        """Return the findings, one a line, in the order of the page."""
+        outcomes = [it for chapter in self.document.chapters for it in chapter.outcomes]
+        return [it.part.headline for it in outcomes if it.part and it.part.headline]
+
+
+def report(
+    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str] | None = None,
+    *,
+    output: str | os.PathLike[str],
+    model: SpectrumVAE | str | os.PathLike[str] | None = None,
+    groups: ArrayLike | pd.Series | str | None = None,
+    columns: list[str] | None = None,
+    join: str | None = None,
+    rows: int = ROWS,
+    json: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    about: str = "",
+    command: str | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Stage | None = None,
+) -> ReportResult:
+    """Measure all that can be measured of these latents, and write it as one page.
+
+    What cannot be measured of what was given is told in a line, and so is what went wrong; neither
+    costs the other parts.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame or path
+        Rows of NaN are left out and counted.
+    labels : DataFrame, array (n, labels) or path, optional
+        Brought to the rows of the latents as `latentscope.align` does.
+    output : path
+        The page, .html: one file that opens without a network.
+    model : SpectrumVAE, or what `load_model` takes, optional
+        The model that made the latents; needed for traversals.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the column that says so. By default the column `star`, or
+        `object`, if one of the tables has it and it names 20 stars or more.
+    columns : list of str, optional
+        Labels to take; by default all but ids, names of stars, and text that names nearly each
+        row.
+    join : str, optional
+        Column to join latents and labels on.
+    rows : int
+        Rows at most that slow statistics take, drawn at random; the page says where.
+    json : path, optional
+        The numbers; by default beside the page.
+    title : str, optional
+        Heading of the page.
+    about : str
+        What a reader should know of these data, for the line below the heading.
+    command : str, optional
+        The command line, for the page.
+    quick : bool
+        Whether fewer repetitions (hence wider intervals) and pictures do.
+    seed : int
+        Of all that is random.
+    progress : callable, optional
+        Called with what begins; returns a context manager that yields a function (done, total) or
+        None.
+
+    Returns
+    -------
+    ReportResult
+
+    Raises
+    ------
+    TableError
+        If latents or labels cannot be read or matched, or no row is finite.
+    ModelError
+        If the model cannot be loaded.
+    ChoiceError
+        If `output` is no .html or would replace an input, `rows` is below 100, or a column asked
+        for is not there.
+    """
+    page = Path(output)
+    numbers = page.with_suffix(".json") if json is None else Path(json)
+    _check(page, numbers, rows, latents, labels)
+    study, notes = study_of(
+        latents,
+        labels,
+        model=model,
+        groups=groups,
+        columns=columns,
+        join=join,
+        rows=rows,
+        seed=seed,
+        effort=QUICK if quick else FULL,
+        stage=progress or (lambda label: nullcontext()),
+    )
+    facts = facts_of(study, command)
+    name = Path(study.latents.source).name
+    lead = f"A report of latentscope, {facts['Date']}. {about}".strip()
+    document = Document(
+        title or f"What the latents of {name} know",
+        lead,
+        facts,
+        chapters_of(PLANS, study),
+        tuple(notes),
+    )
+    provenance = {
+        **origin("report"),
+        "rows": len(study.latents),
+        "rows_finite": study.finite,
+        "rows_of_slow_statistics": len(study.rows),
+        "quick": quick,
+        "seed": seed,
+        "source": study.latents.source,
+        "latents": study.latents.provenance,
+    }
+    with atomic_path(page) as temporary:
+        temporary.write_text(page_html(document), encoding="utf-8")
+    write_json(numbers, record(document) | {"provenance": provenance})
+    return ReportResult(page, numbers, document, provenance)
+
+
+_FEWEST_ROWS = 100
+
+
+def _check(page: Path, numbers: Path, rows: int, *inputs: Any) -> None:
+    """Refuse, before the work, what cannot end well."""
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ChoiceError(f"output is {page}; wanted a name that ends in .html")
+    if rows < _FEWEST_ROWS:
+        raise ChoiceError(f"rows is {rows}; wanted {_FEWEST_ROWS} or more")
+    written = {page.resolve(), numbers.resolve()}
+    for given in inputs:
+        if isinstance(given, str | os.PathLike):
+            path = Path(given)
+            taken = {path.resolve(), path.with_suffix(".json").resolve()}
+            if written & taken:
+                raise ChoiceError(
+                    f"{page} and {numbers} would replace {path} or a file that belongs to it; name "
+                    "another output"
+                )

@@ -1,0 +1,61 @@
+"""Tables as HTML: order, folds, what is left out."""
+
+import re
+
+import pandas as pd
+
+from latentscope.reporting.parts import Column, Table
+from latentscope.reporting.tables import table_html
+from tests.reporting.conftest import Page
+
+COLUMNS = (Column("dim", "dim"), Column("value", "value", error="error"), Column("odd", "odd"))
+
+
+def table(rows, **settings):
+    frame = pd.DataFrame(
+        {
+            "dim": range(rows),
+            "value": [0.1 * i for i in range(rows)],
+            "error": 0.01,
+            "odd": [None] * rows,
+        }
+    )
+    return Table("t", "A caption. And more.", frame, COLUMNS, **settings)
+
+
+def test_rows_beyond_the_first_are_folded_and_those_beyond_the_most_counted():
+    html = table_html(table(30, open_rows=10, most=25))
+    first, _, folded = html.partition("<details>")
+    assert first.count("<tr><td") == 10
+    assert folded.count("<tr><td") == 15
+    assert "15 more rows" in folded
+    assert "5 further rows of this table are in report.json" in folded
+    assert Page(html).faults == []
+
+
+def test_a_few_more_rows_are_not_worth_a_fold():
+    assert "<details>" not in table_html(table(13, open_rows=10))
+
+
+def test_all_rows_can_be_folded():
+    html = table_html(table(5, open_rows=0))
+    assert html.count("<table") == 1
+    assert "<summary>5 rows</summary>" in html
+
+
+def test_columns_of_which_nothing_is_known_are_left_out():
+    html = table_html(table(3))
+    assert ">value<" in html
+    assert ">odd<" not in html
+
+
+def test_a_table_without_rows_is_a_line():
+    html = table_html(table(0))
+    assert "<table" not in html
+    assert "There is none." in html
+
+
+def test_cells_are_sorted_by_their_unrounded_values():
+    html = table_html(table(4))
+    assert re.findall('data-value="([^"]*)">0.300', html) == [repr(0.1 * 3)]
+    assert "0.300 ± 0.010" in html
