@@ -22,20 +22,45 @@ from latentscope.errors import (
 
 if TYPE_CHECKING:
     from latentscope.diagnostics.activity import MADResult, mad
+    from latentscope.diagnostics.disentanglement.metrics import metrics
+    from latentscope.diagnostics.disentanglement.result import MetricsResult
     from latentscope.diagnostics.estimators.histogram import paper_indicator
+    from latentscope.diagnostics.informative.exclusive import exclusive_information
+    from latentscope.diagnostics.informative.result import ExclusiveResult
     from latentscope.diagnostics.mi_result import PairwiseResult
     from latentscope.diagnostics.mutual_information import MIResult, mi_matrix, mutual_information
     from latentscope.diagnostics.pairwise import pairwise_mi
+    from latentscope.diagnostics.retrieval.result import RetrievalResult
+    from latentscope.diagnostics.retrieval.retriever import Retriever, retrieve
+    from latentscope.diagnostics.robustness.result import RobustnessResult
+    from latentscope.diagnostics.robustness.robustness import robustness
+    from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
+    from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
+    from latentscope.diagnostics.trust.result import ScoreResult
+    from latentscope.diagnostics.trust.sample import Sample, sample_of
     from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
     from latentscope.model.architecture import VAEConfig
     from latentscope.model.convert import convert_checkpoint
     from latentscope.model.encode import encode
+    from latentscope.model.query_spectra import encode_queries
     from latentscope.model.registry import available_models
+    from latentscope.model.sample import model_sample, write_sample
+    from latentscope.model.traversal import line_map_of_model, traverse_model
+    from latentscope.model.trust import score
     from latentscope.model.vae import SpectrumVAE
     from latentscope.model.weights import load_model, save_model
-    from latentscope.plots.activity import plot_mad
+    from latentscope.plots.activity import plot_exclusive, plot_mad
     from latentscope.plots.dimension import plot_dim_against_label
+    from latentscope.plots.disentanglement import plot_metrics
     from latentscope.plots.information import plot_mi, plot_pairwise
+    from latentscope.plots.line_map import plot_line_map
+    from latentscope.plots.matched_spectra import plot_matched_spectra
+    from latentscope.plots.pairs import plot_pairs
+    from latentscope.plots.retrieval import plot_retrieval
+    from latentscope.plots.robustness import plot_robustness
+    from latentscope.plots.traversal import plot_traversal
+    from latentscope.plots.trust import plot_trust
+    from latentscope.reporting.report import ReportResult, report
     from latentscope.simulation.simulate import simulate, write_archive
     from latentscope.spectra.prepare import Grid, PrepareConfig, prepare, restore
     from latentscope.spectra.readers import read_spectrum
@@ -48,18 +73,43 @@ _NAMES_OF_MODULE = {
     "diagnostics.activity": ("MADResult", "mad"),
     "diagnostics.mutual_information": ("MIResult", "mi_matrix", "mutual_information"),
     "diagnostics.estimators.histogram": ("paper_indicator",),
+    "diagnostics.informative.exclusive": ("exclusive_information",),
+    "diagnostics.informative.result": ("ExclusiveResult",),
     "diagnostics.mi_result": ("PairwiseResult",),
     "diagnostics.pairwise": ("pairwise_mi",),
+    "diagnostics.disentanglement.metrics": ("metrics",),
+    "diagnostics.disentanglement.result": ("MetricsResult",),
+    "diagnostics.retrieval.result": ("RetrievalResult",),
+    "diagnostics.retrieval.retriever": ("Retriever", "retrieve"),
+    "diagnostics.robustness.robustness": ("robustness",),
+    "diagnostics.robustness.result": ("RobustnessResult",),
+    "diagnostics.traversal.line_map": ("LineMapResult", "line_map"),
+    "diagnostics.traversal.traverse": ("TraversalResult", "traverse"),
+    "diagnostics.trust.result": ("ScoreResult",),
+    "diagnostics.trust.sample": ("Sample", "sample_of"),
     "latents": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
     "model.architecture": ("VAEConfig",),
     "model.convert": ("convert_checkpoint",),
     "model.encode": ("encode",),
+    "model.traversal": ("line_map_of_model", "traverse_model"),
+    "model.sample": ("model_sample", "write_sample"),
+    "model.trust": ("score",),
     "model.vae": ("SpectrumVAE",),
+    "model.query_spectra": ("encode_queries",),
     "model.registry": ("available_models",),
     "model.weights": ("load_model", "save_model"),
-    "plots.activity": ("plot_mad",),
+    "plots.activity": ("plot_exclusive", "plot_mad"),
     "plots.dimension": ("plot_dim_against_label",),
     "plots.information": ("plot_mi", "plot_pairwise"),
+    "plots.pairs": ("plot_pairs",),
+    "plots.disentanglement": ("plot_metrics",),
+    "plots.matched_spectra": ("plot_matched_spectra",),
+    "plots.retrieval": ("plot_retrieval",),
+    "plots.robustness": ("plot_robustness",),
+    "plots.trust": ("plot_trust",),
+    "plots.line_map": ("plot_line_map",),
+    "plots.traversal": ("plot_traversal",),
+    "reporting.report": ("ReportResult", "report"),
     "spectra.prepare": ("Grid", "PrepareConfig", "prepare", "restore"),
     "spectra.readers": ("read_spectrum",),
     "simulation.simulate": ("simulate", "write_archive"),
@@ -70,45 +120,78 @@ _HOME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in 
 
 __all__ = [
     "EstimatorError",
+    "ExclusiveResult",
     "Grid",
     "Latents",
     "LatentscopeError",
     "LatentscopeWarning",
+    "LineMapResult",
     "MADResult",
     "MIResult",
+    "MetricsResult",
     "ModelError",
     "PairwiseResult",
     "PrepareConfig",
+    "ReportResult",
+    "RetrievalResult",
+    "Retriever",
+    "RobustnessResult",
+    "Sample",
+    "ScoreResult",
     "Spectrum",
     "SpectrumError",
     "SpectrumVAE",
     "TableError",
+    "TraversalResult",
     "VAEConfig",
     "__version__",
     "align",
     "available_models",
     "convert_checkpoint",
     "encode",
+    "encode_queries",
+    "exclusive_information",
+    "line_map",
+    "line_map_of_model",
     "load_model",
     "mad",
+    "metrics",
     "mi_matrix",
+    "model_sample",
     "mutual_information",
     "pairwise_mi",
     "paper_indicator",
     "plot_dim_against_label",
+    "plot_exclusive",
+    "plot_line_map",
     "plot_mad",
+    "plot_matched_spectra",
+    "plot_metrics",
     "plot_mi",
+    "plot_pairs",
     "plot_pairwise",
+    "plot_retrieval",
+    "plot_robustness",
+    "plot_traversal",
+    "plot_trust",
     "prepare",
     "read_labels",
     "read_latents",
     "read_spectrum",
+    "report",
     "restore",
+    "retrieve",
+    "robustness",
+    "sample_of",
     "save_model",
+    "score",
     "simulate",
     "summarize",
+    "traverse",
+    "traverse_model",
     "write_archive",
     "write_latents",
+    "write_sample",
 ]
 
 

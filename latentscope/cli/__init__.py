@@ -5,7 +5,20 @@ from importlib import import_module
 
 from latentscope.cli.application import app
 
-for _subject in ("spectra", "latents", "models", "demo"):  # the order of the help
+for _subject in (
+    "spectra",
+    "mad",
+    "mi",
+    "pairs",
+    "metrics",
+    "robustness",
+    "traverse",
+    "retrieve",
+    "score",
+    "models",
+    "report",
+    "demo",
+):  # the order of the help
     import_module(f"latentscope.cli.{_subject}")
 
 

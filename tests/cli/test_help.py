@@ -7,7 +7,21 @@ import pytest
 
 import latentscope
 
-COMMANDS = ("encode", "inspect", "simulate", "mad", "mi", "models", "convert", "demo")
+COMMANDS = (
+    "encode",
+    "inspect",
+    "simulate",
+    "mad",
+    "mi",
+    "pairs",
+    "metrics",
+    "robustness",
+    "score",
+    "models",
+    "convert",
+    "report",
+    "demo",
+)
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "commands"
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]+)")
 

@@ -1,4 +1,4 @@
-"""Commands that begin with latents: mad, mi."""
+"""The command mi: what each dimension knows of labels."""
 
 from __future__ import annotations
 
@@ -30,58 +30,6 @@ if TYPE_CHECKING:
 _STRONGEST = 15
 # Written out, since the module that knows them is slow to import.
 _ESTIMATORS = "auto, copula, ksg, ross, plugin, mixture, histogram, gmm, npeet"
-
-
-@command(
-    "latentscope mad latents.npy",
-    "latentscope mad latents.npy --threshold 0.05 -o mad.csv --plot mad.png",
-)
-def mad(
-    latents: Latents,
-    threshold: Annotated[
-        float, typer.Option("--threshold", min=0.0, help="A dimension above it is informative.")
-    ] = 0.02,
-    kind: Annotated[
-        str, typer.Option("--kind", help="median or mean: absolute deviation, unscaled.")
-    ] = "median",
-    output: Table = None,
-    plot: Plot = None,
-    as_json: Json = False,
-) -> None:
-    """Measure how much each dimension varies.
-
-    Those whose median absolute deviation exceeds the threshold are informative.
-    """
-    from latentscope.diagnostics.activity import Kind
-    from latentscope.diagnostics.activity import mad as measure
-
-    out = Output(as_json)
-    check_outputs(output, plot, latents)
-    result = measure(str(latents), kind=one_of("--kind", kind, Kind), threshold=threshold)
-    dims = [int(dim) for dim in result.informative]
-    write_table(output, result.table, result.provenance)
-    if plot is not None:
-        from latentscope.plots.activity import plot_mad
-        from latentscope.plots.style import save_figure
-
-        save_figure(plot_mad(result), plot)
-    out.frame(result.table)
-    out.say()
-    out.say(
-        f"{len(dims)} of {len(result.values)} dimensions are informative (MAD > {threshold:g}): "
-        f"{', '.join(map(str, dims)) or 'none'}"
-    )
-    out.say(f"{result.n} rows counted, {result.ignored} of NaN left out")
-    out.result(
-        {
-            "kind": kind,
-            "threshold": threshold,
-            "n": result.n,
-            "ignored": result.ignored,
-            "informative": dims,
-            "table": result.table.to_dict("records"),
-        }
-    )
 
 
 @command(
