@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from latentscope import report
 
-WIDE, NARROW = (1400, 1300), (390, 1300)
+WIDE, NARROW = (1400, 1150), (390, 1150)
 ABOUT = (
     "The spectra were simulated with the built-in list of lines, most of whose weak lines are "
     "invented; the model, trained on real lines, is right to find them odd."
@@ -37,8 +37,8 @@ def main() -> None:
     both = Image.new("RGB", (WIDE[0] + 40 + NARROW[0], WIDE[1]), "white")
     both.paste(wide, (0, 0))
     both.paste(narrow, (WIDE[0] + 40, 0))
-    both = both.resize((both.width * 3 // 4, both.height * 3 // 4), Image.Resampling.LANCZOS)
-    both.quantize(64).save(IMAGES / "report.png", optimize=True)
+    both = both.resize((both.width * 2 // 3, both.height * 2 // 3), Image.Resampling.LANCZOS)
+    both.quantize(128).save(IMAGES / "report.png", optimize=True)
 
 
 def window(
