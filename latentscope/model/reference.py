@@ -17,12 +17,11 @@ from torch import Tensor
 
 from latentscope.atomic import atomic_path
 from latentscope.errors import ModelError
-from latentscope.model.registry import PUBLISHED
 from latentscope.model.settings import CONFIG_FILE
 from latentscope.model.state_dict import WEIGHTS_FILE, read_weights
 from latentscope.model.storage import load_folder
 from latentscope.model.vae import SpectrumVAE
-from latentscope.model.weights import model_path
+from latentscope.model.weights import model_folder
 
 REFERENCE_FILE = "reference.safetensors"
 
@@ -139,13 +138,8 @@ def check_model(
         If there is no such model or reference, or they do not agree.
     """
     files = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE)
-    published = os.fspath(source) in PUBLISHED
-    folder = None if published else model_path(source, files=files, cache_dir=cache_dir)
-    if folder is None or not folder.is_dir():
-        raise ModelError(
-            f"{source}: a published checkpoint, which came without reference latents; there is "
-            "nothing to compare with"
-        )
+    what = "reference latents; there is nothing to compare with"
+    folder = model_folder(source, what, files=files, cache_dir=cache_dir)
     return check_reference(load_folder(folder), folder)
 
 

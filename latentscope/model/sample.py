@@ -17,11 +17,10 @@ from latentscope.atomic import atomic_path
 from latentscope.diagnostics.trust.places import FEWEST
 from latentscope.diagnostics.trust.sample import Sample
 from latentscope.errors import ModelError
-from latentscope.model.registry import PUBLISHED
 from latentscope.model.settings import CONFIG_FILE, SAMPLE_FILE, read_settings
 from latentscope.model.state_dict import weights_sha256
 from latentscope.model.vae import SpectrumVAE
-from latentscope.model.weights import model_path
+from latentscope.model.weights import model_folder
 
 _WIDE = ("values", "segments")
 _COLUMNS = ("recon_error", "coverage", "snr", "resolution", "edges")
@@ -126,13 +125,8 @@ def model_sample(
         If there is no such model, or it has no sample.
     """
     files = (CONFIG_FILE, SAMPLE_FILE)
-    published = os.fspath(source) in PUBLISHED
-    folder = None if published else model_path(source, files=files, cache_dir=cache_dir)
-    if folder is None or not folder.is_dir():
-        raise ModelError(
-            f"{source}: a published checkpoint, which came without a reference sample: {_ADVICE}"
-        )
-    return read_sample(folder)
+    what = f"a reference sample: {_ADVICE}"
+    return read_sample(model_folder(source, what, files=files, cache_dir=cache_dir))
 
 
 def _check_weights(info: dict[str, str], folder: Path, what: str) -> None:

@@ -140,6 +140,23 @@ def model_path(
     )
 
 
+def model_folder(
+    source: PathLike, what: str, *, files: Sequence[str], cache_dir: PathLike | None = None
+) -> Path:
+    """Return the folder of a model, as `model_path`, for what lies beside its weights.
+
+    Raises
+    ------
+    ModelError
+        As `model_path`; also if the model is a checkpoint, which came without `what`.
+    """
+    if os.fspath(source) not in PUBLISHED:
+        folder = model_path(source, files=files, cache_dir=cache_dir)
+        if folder.is_dir():
+            return folder
+    raise ModelError(f"{source}: a published checkpoint, which came without {what}")
+
+
 def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> SpectrumVAE:
     path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
     return load_checkpoint(path, normalization=entry.normalization)
