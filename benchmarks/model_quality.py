@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,8 @@ def draw(result: dict[str, Any], latents: np.ndarray, labels: pd.DataFrame, trac
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All figures of the model card."""
     model = load_model(args.model)
+    if args.no_fit:
+        model.encode = partial(model.encode, fit=False)
     latents, kl, labels = simulated_latents(model, args)
     result: dict[str, Any] = {
         "model": args.model, "stars": args.stars, "seed": args.seed,
@@ -235,6 +238,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=5000)
     parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
+    parser.add_argument("--no-fit", action="store_true", help="velocity by the convolutions alone")
     parser.add_argument("-o", "--output")
     parser.add_argument("--picture")
     args = parser.parse_args()

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from latentscope.errors import ModelError
 from latentscope.model.architecture import VAEConfig
-from latentscope.model.shift import shift_lines
+from latentscope.model.shift import fit_shift, shift_lines
 from latentscope.model.strided import activated
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class SpectrumVAE(nn.Module):
     With `config.doppler`, latent 0 is taken out of the decoder (it enters the linear map and the
     perceptron as zero) and shifts the decoded lines, learned mean included, by
     `doppler_scale * z[:, 0]` pixels, positive toward longer wavelength. It is a shift by
-    construction, and nothing else.
+    construction, and nothing else. The decoder knows velocities several times better than the
+    convolutions read them, so `encode` takes what they say of latent 0 for a first guess and fits
+    the shift of the decoded lines to the spectrum.
 
     Parameters
     ----------
@@ -97,13 +99,16 @@ class SpectrumVAE(nn.Module):
             )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, rows: Tensor, *, fit: bool = True) -> tuple[Tensor, Tensor | None]:
         """Return mean and log variance of q(z|x).
 
         Parameters
         ----------
         rows : Tensor of shape (n, row_size)
             Prepared spectra.
+        fit : bool
+            Of a Doppler model: fit latent 0, which costs a decoder's pass. False: what the
+            convolutions say.
 
         Returns
         -------
@@ -122,7 +127,19 @@ class SpectrumVAE(nn.Module):
         with _full_precision(rows):
             if config.extra:
                 features = torch.cat([features, rows[:, config.length :] - self.extra_mean], dim=1)
-            return self.mean(features), self.logvar(features) if config.variational else None
+            mean, logvar = self.mean(features), None
+            if config.variational:
+                logvar = self.logvar(features)
+        return (self._fitted(rows, mean) if config.doppler and fit else mean), logvar
+
+    def _fitted(self, rows: Tensor, mean: Tensor) -> Tensor:
+        """Latents (n, d) with another latent 0: where the decoded lines lie in the rows."""
+        length, scale = self.config.length, self.doppler_scale
+        rest = torch.cat([torch.zeros_like(mean[:, :1]), mean[:, 1:]], dim=1)
+        lines = self.decode(rest)[:, :length]
+        with _full_precision(rows):
+            pixels = fit_shift(lines, rows[:, :length], scale * mean[:, 0], scale**-2)
+            return torch.cat([(pixels / scale)[:, None], mean[:, 1:]], dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the rows that latents stand for.
@@ -205,7 +222,7 @@ class SpectrumVAE(nn.Module):
         logvar : Tensor of shape (n, latents) or None
             Clamped to `LOGVAR_RANGE`.
         """
-        mean, logvar = self.encode(rows)
+        mean, logvar = self.encode(rows, fit=not self.training)
         if logvar is None:
             return self.decode(mean), mean, None
         logvar = logvar.clamp(*LOGVAR_RANGE)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from latentscope.model.shift import SHIFT_MARGIN, shift_lines
+from latentscope.model.shift import SHIFT_MARGIN, fit_shift, shift_lines
 from tests.model.comb import comb
 
 
@@ -27,3 +27,41 @@ def test_the_gradient_of_the_shift_is_right():
     lines = torch.randn(2, 40, generator=generator, dtype=torch.float64, requires_grad=True)
     pixels = torch.tensor([0.7, -3.2], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(shift_lines, (lines, pixels), fast_mode=True)
+
+
+@pytest.mark.parametrize(("shift", "start"), [(0.0, 1.5), (12.3, 10.8), (-31.4, -29.0)])
+def test_the_fitted_shift_is_where_the_lines_lie(shift, start):
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines, moved = comb(pixels, 0.0)[None], comb(pixels, shift)[None]
+    for wanted in (moved, 0.7 * moved, 2.0 * moved):
+        found = fit_shift(lines, wanted, torch.tensor([start], dtype=torch.float64), _prior(1e-9))
+        assert found.item() == pytest.approx(shift, abs=1e-3)
+
+
+def test_the_prior_weighs_as_much_as_the_lines_say_little():
+    generator = torch.Generator().manual_seed(5)
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines, moved = comb(pixels, 0.0)[None], comb(pixels, 0.1)[None]
+    information = float((torch.gradient(lines[0])[0] ** 2).sum())  # of a small shift
+    for share in (0.1, 1.0, 10.0):
+        found = fit_shift(lines, moved, torch.zeros(1).double(), _prior(share * information))
+        assert found.item() == pytest.approx(0.1 / (1 + share), rel=0.05)
+    noise = 0.01 * torch.randn(1, 2048, generator=generator, dtype=torch.float64)
+    nothing = fit_shift(1e-6 * lines, noise, torch.full((1,), 3.0).double(), _prior(1.0))
+    assert abs(nothing.item()) < 1e-3
+
+
+def test_the_fit_is_as_good_as_a_search():
+    generator = torch.Generator().manual_seed(6)
+    pixels = torch.arange(1024, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None]
+    noise = 0.1 * torch.randn(1, 1024, generator=generator, dtype=torch.float64)
+    wanted = comb(pixels, 4.0)[None] + noise
+    grid = torch.arange(2.0, 6.0, 0.01, dtype=torch.float64)
+    squares = ((wanted - shift_lines(lines.expand(len(grid), -1), grid)) ** 2).sum(1)
+    found = fit_shift(lines, wanted, torch.tensor([3.0], dtype=torch.float64), _prior(1e-6))
+    assert found.item() == pytest.approx(grid[squares.argmin()].item(), abs=0.02)
+
+
+def _prior(value):
+    return torch.tensor(value, dtype=torch.float64)

@@ -205,6 +205,26 @@ def test_a_doppler_decoder_shifts_what_the_other_latents_draw_too():
     assert not torch.allclose(moved, still, atol=0.01)
 
 
+@pytest.mark.parametrize("guess", [-0.4, 0.5, 1.2])
+def test_a_doppler_encoder_fits_its_first_guess_of_the_shift(guess):
+    model = scaled(dataclasses.replace(SMALL, length=2048, doppler=True))
+    truth = torch.tensor([[0.8, 0.3, -1.0], [-1.1, 0.3, -1.0]])
+    with torch.no_grad():
+        model.doppler_scale.fill_(3.0)
+        model.line_mean.copy_(200 * comb(torch.arange(2048.0), 0.0))
+        model.mean.weight.zero_()
+        model.mean.bias.copy_(torch.tensor([guess, 0.3, -1.0]))
+        rows = model.decode(truth)
+        raw, _ = model.encode(rows, fit=False)
+        fitted, logvar = model.encode(rows)
+    assert torch.equal(raw, model.mean.bias.detach().expand(2, 3))
+    near = (truth[:, 0] - guess).abs() * 3.0 < 3.0  # pixels: within a line's width
+    assert near.any()
+    torch.testing.assert_close(fitted[near, 0], truth[near, 0], rtol=0, atol=2e-3)
+    assert torch.equal(fitted[:, 1:], raw[:, 1:])
+    assert torch.equal(logvar, model.encode(rows, fit=False)[1])
+
+
 def test_the_scale_of_the_shift_starts_as_configured_and_is_learned():
     model = SpectrumVAE(dataclasses.replace(SMALL, doppler=True, doppler_init=1.75))
     assert model.doppler_scale.item() == 1.75

@@ -27,13 +27,16 @@ _BLOCK = 32
 def latents_of(
     model: SpectrumVAE, rows: NDArray[Any], logvar_range: tuple[float, float]
 ) -> tuple[Tensor, Tensor | None]:
-    """Means and KL in nats of some hundred rows, shape (n, latents); no KL of an autoencoder."""
+    """Means and KL in nats of some hundred rows, shape (n, latents); no KL of an autoencoder.
+
+    By the convolutions alone, which are what training can mend.
+    """
     device = next(model.parameters()).device
     means, kls = [], []
     with torch.no_grad():
         for start in range(0, min(len(rows), _ROWS), _BLOCK):
             block = rows[start : min(start + _BLOCK, _ROWS)].astype(np.float32)
-            mean, logvar = model.encode(torch.from_numpy(block).to(device))
+            mean, logvar = model.encode(torch.from_numpy(block).to(device), fit=False)
             means.append(mean.float())
             if logvar is not None:
                 kls.append(kl_per_dim(mean.float(), logvar.float().clamp(*logvar_range)))

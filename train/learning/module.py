@@ -91,8 +91,8 @@ class SpectrumModule(lightning.LightningModule):
         return self._seconds_before + time.monotonic() - self._begun
 
     def passed(self, rows: Tensor, seed: int | None = None) -> Passed:
-        """Encode rows, draw z in training mode, decode; `seed` is that of the draw."""
-        mean, logvar = self.model.encode(rows)
+        """Encode rows, draw z in training mode by `seed` (else fit the shift), and decode."""
+        mean, logvar = self.model.encode(rows, fit=not self.model.training)
         mean = mean.float()
         if logvar is None:
             return Passed(self.model.decode(mean).float(), mean, None, mean)

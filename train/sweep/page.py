@@ -13,13 +13,14 @@ from PIL import Image
 
 import latentscope
 from latentscope.atomic import atomic_path
+from latentscope.diagnostics.informative.gap import find_gap
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.plots.information import plot_mi
 from train.sweep import figures, tables
 from train.sweep.archive import Facts
 from train.sweep.findings import UNMATCHED, Finding, findings, unmatched
-from train.sweep.measure import LABELS
+from train.sweep.measure import LABELS, Figures
 from train.sweep.results import Measured, Results
 
 BEGIN = "<!-- sweep: begin; drawn by `python -m train sweep`, edits in here are lost -->"
@@ -261,7 +262,21 @@ def _restless(results: Results) -> str:
         "network that was trained until the means of its closed dimensions came to rest; so this "
         f"page counts by KL. Such a mean, small as it is, shares up to {known:.2f} nats with a "
         "label: mutual information does not see the scale, nor that a draw of z forgets it. So "
-        "labels are compared with informative dimensions alone."
+        f"labels are compared with informative dimensions alone. {_estimated(f)}"
+    )
+
+
+def _estimated(f: Figures) -> str:
+    """What threshold the deviations themselves suggest, and whether it names the same."""
+    threshold = find_gap(np.array(f.mad)).threshold
+    if threshold is None:
+        return "The deviations show no gap from which `latentscope mad` could take a threshold."
+    above = [dim for dim, value in enumerate(f.mad) if value > threshold]
+    same = above == f.informative
+    verdict = "those that KL names" if same else f"{len(above)}, not those that KL names"
+    return (
+        f"The gap between the deviations, from which [`latentscope mad`](mad.md) estimates a "
+        f"threshold, lies at {threshold:.2f}; above it are {verdict}."
     )
 
 

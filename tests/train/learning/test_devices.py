@@ -63,9 +63,9 @@ def test_compiled_convolutions_serve_for_a_while(tiny, monkeypatch):
     with compiled(model, TrainerConfig(compile="on")):
         assert torch.equal(model.reconstruct(rows), wanted)
         assert list(model.state_dict()) == names
-    assert calls == ["_down", "_up"]
+    assert calls == ["_down", "_up", "_up"]  # encoding fits the shift of decoded lines
     model.reconstruct(rows)
-    assert len(calls) == 2
+    assert len(calls) == 3
     with compiled(model, TrainerConfig(compile="off")):
         model.reconstruct(rows)
-    assert len(calls) == 2
+    assert len(calls) == 3

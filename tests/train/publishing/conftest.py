@@ -22,13 +22,13 @@ def data(config, data_folder):
 
 @pytest.fixture
 def module(config):
-    """An untrained network whose first two latents spread widely and whose third is dead."""
+    """An untrained network whose last two latents spread widely and whose first, a shift, is dead."""
     torch.manual_seed(3)
     model = SpectrumVAE(config.architecture, config.prepare)
     with torch.no_grad():
         model.mean.weight *= 30
-        model.mean.weight[2], model.mean.bias[2] = 0, 0
-        model.logvar.weight[2], model.logvar.bias[2] = 0, 0
+        model.mean.weight[0], model.mean.bias[0] = 0, 0
+        model.logvar.weight[0], model.logvar.bias[0] = 0, 0
     return SpectrumModule(model, config)
 
 

@@ -107,16 +107,16 @@ def test_findings_are_those_of_latentscope(module, known):
     with evaluated(module):
         seen = validate(module, known)
     assert found.informative == seen.informative
-    assert set(found.informative) == {0, 1}
-    table = mi_matrix(seen.mean, known.validation_labels[["Teff"]], dims=[0, 1]).matrix.loc["Teff"]
+    assert set(found.informative) == {1, 2}
+    table = mi_matrix(seen.mean, known.validation_labels[["Teff"]], dims=[1, 2]).matrix.loc["Teff"]
     [row] = found.labels.to_dict("records")  # nothing of labels that are constant or rare
     assert row["label"] == "Teff"
     assert row["dim"] == table.idxmax()
     assert row["mi_nats"] == pytest.approx(table.max())
     assert row["next_mi_nats"] == pytest.approx(table.min())
     assert abs(row["rank"]) > 0.5
-    pair = pairwise_mi(seen.mean, dims=[0, 1]).table.iloc[0]
-    assert found.pair == (pytest.approx(pair["mi_nats"]), 0, 1)
+    pair = pairwise_mi(seen.mean, dims=[1, 2]).table.iloc[0]
+    assert found.pair == (pytest.approx(pair["mi_nats"]), 1, 2)
     assert found.n == 400
 
 
