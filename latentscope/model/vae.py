@@ -134,11 +134,11 @@ class SpectrumVAE(nn.Module):
 
     def _fitted(self, rows: Tensor, mean: Tensor) -> Tensor:
         """Latents (n, d) with another latent 0: where the decoded lines lie in the rows."""
-        length, scale = self.config.length, self.doppler_scale
-        rest = torch.cat([torch.zeros_like(mean[:, :1]), mean[:, 1:]], dim=1)
-        lines = self.decode(rest)[:, :length]
+        scale = self.doppler_scale
+        lines, _ = self._at_rest(mean)
         with _full_precision(rows):
-            pixels = fit_shift(lines, rows[:, :length], scale * mean[:, 0], scale**-2)
+            wanted = rows[:, : self.config.length]
+            pixels = fit_shift(lines, wanted, scale * mean[:, 0], scale**-2)
             return torch.cat([(pixels / scale)[:, None], mean[:, 1:]], dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -159,20 +159,24 @@ class SpectrumVAE(nn.Module):
         """
         config = self.config
         _check_shape("latents", z, config.latents)
-        content = z
+        lines, content = self._at_rest(z)
+        with _full_precision(z):
+            if config.doppler:
+                lines = shift_lines(lines, self.doppler_scale * z[:, 0])
+            if not config.extra:
+                return lines
+            return torch.cat([lines, self.extra_decoder(content) + self.extra_mean], dim=1)
+
+    def _at_rest(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Lines (n, length) before any shift, and the latents (n, d) that draw them."""
+        config, content = self.config, z
         if config.doppler:
             content = torch.cat([torch.zeros_like(z[:, :1]), z[:, 1:]], dim=1)
         with _full_precision(z):
             hidden = self.expand(self.perceptron(content) if config.hidden else content)
         lines = self._up(hidden).to(z.dtype)
         with _full_precision(z):
-            if config.output == "mean":
-                lines = lines + self.line_mean
-            if config.doppler:
-                lines = shift_lines(lines, self.doppler_scale * z[:, 0])
-            if not config.extra:
-                return lines
-            return torch.cat([lines, self.extra_decoder(content) + self.extra_mean], dim=1)
+            return (lines + self.line_mean if config.output == "mean" else lines), content
 
     def _down(self, rows: Tensor) -> Tensor:
         """Rows (n, length) through the encoder's convolutions: (n, flat)."""

@@ -22,7 +22,7 @@ def data(config, data_folder):
 
 @pytest.fixture
 def module(config):
-    """An untrained network whose last two latents spread widely and whose first, a shift, is dead."""
+    """An untrained network: its last two latents spread widely, its first, a shift, is dead."""
     torch.manual_seed(3)
     model = SpectrumVAE(config.architecture, config.prepare)
     with torch.no_grad():
