@@ -139,7 +139,9 @@ class SpectrumVAE(nn.Module):
         with _full_precision(rows):
             wanted = rows[:, : self.config.length]
             pixels = fit_shift(lines, wanted, scale * mean[:, 0], scale**-2)
-            return torch.cat([(pixels / scale)[:, None], mean[:, 1:]], dim=1)
+            # A closed latent 0 has a scale of 0, and shifts nothing.
+            first = torch.where(scale == 0, mean[:, 0], pixels / scale)
+            return torch.cat([first[:, None], mean[:, 1:]], dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the rows that latents stand for.

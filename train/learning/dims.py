@@ -97,6 +97,8 @@ def close(model: SpectrumVAE, dims: list[int]) -> None:
             layer.bias[dims] = 0.0
         for layer in out_of:
             layer.weight[:, dims] = 0.0
+        if model.config.doppler and 0 in dims:
+            model.doppler_scale.zero_()
 
 
 def _layers_of_z(model: SpectrumVAE) -> tuple[list[Any], list[Any]]:

@@ -26,19 +26,21 @@ def test_redrawing_touches_the_named_dimensions_alone(model):
     assert torch.equal(before["encoder.0.weight"], after["encoder.0.weight"])
 
 
-def test_closed_dimensions_are_the_prior_and_change_nothing(model, config):
-    close(model, [1])
+@pytest.mark.parametrize("dim", [0, 1])  # the first shifts the lines
+def test_closed_dimensions_are_the_prior_and_change_nothing(model, config, dim):
+    close(model, [dim])
+    others = [other for other in range(3) if other != dim]
     model.eval()
     rows = torch.randn(4, config.prepare.row_size)
     mean, logvar = model.encode(rows)
-    assert torch.all(mean[:, 1] == 0)
-    assert torch.all(logvar[:, 1] == 0)
-    assert torch.all(mean[:, [0, 2]] != 0)
-    moved = mean + torch.tensor([0.0, 3.0, 0.0])
+    assert torch.all(mean[:, dim] == 0)
+    assert torch.all(logvar[:, dim] == 0)
+    assert torch.all(mean[:, others] != 0)
+    moved = mean + 3.0 * torch.eye(3)[dim]
     assert torch.equal(model.decode(moved), model.decode(mean))
     found, kl = latents_of(model, rows.numpy(), config.logvar_range)
-    assert 1 in dead_dims(found, kl)
-    assert dims_below(kl, 1e-9) == [1]
+    assert dim in dead_dims(found, kl)
+    assert dims_below(kl, 1e-9) == [dim]
 
 
 def test_latents_are_those_of_the_first_rows(model, config):
