@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import zarr
 
-from latentscope.model.registry import known_settings
+from latentscope.models.registry import known_settings
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentscope.model.registry import known_settings
-from latentscope.model.vae import SpectrumVAE
-from latentscope.model.weights import load_model
+from latentscope.models.registry import known_settings
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import fine_flux, synthesizer_of
 from latentscope.spectra.prepare import PrepareConfig, prepare

@@ -25,9 +25,9 @@ import torch
 from astropy.io import fits
 from torch import nn
 
-from latentscope.model.encode import encode
-from latentscope.model.published import PUBLISHED_ARCHITECTURE, published_prepare
-from latentscope.model.vae import SpectrumVAE, VAEConfig
+from latentscope.models.encode import encode
+from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.vae import SpectrumVAE, VAEConfig
 from latentscope.spectra.prepare import Grid, PrepareConfig
 
 COMPACT = VAEConfig(

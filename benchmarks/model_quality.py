@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from latentscope.atomic import atomic_path
 from latentscope.diagnostics.mutual_information import mutual_information
-from latentscope.model.weights import load_model
+from latentscope.models.weights import load_model
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.readers import read_spectrum

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from latentscope.model.architecture import VAEConfig
-from latentscope.model.published import PUBLISHED_ARCHITECTURE
-from latentscope.model.vae import SpectrumVAE
+from latentscope.models.architecture import VAEConfig
+from latentscope.models.published import PUBLISHED_ARCHITECTURE
+from latentscope.models.vae import SpectrumVAE
 
 COMPACT = VAEConfig(
     length=20480,

@@ -34,9 +34,9 @@ from benchmarks.outlier_kinds import (
 )
 from latentscope.atomic import atomic_path
 from latentscope.latents import Latents
-from latentscope.model.encode import encode
-from latentscope.model.trust import score
-from latentscope.model.weights import load_model
+from latentscope.models.encode import encode
+from latentscope.models.trust import score
+from latentscope.models.weights import load_model
 
 AT_ONCE = 20
 ORDINARY = "ordinary"

@@ -15,10 +15,10 @@ import pandas as pd
 
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.latents import Latents
-from latentscope.model.encode import encode
-from latentscope.model.sample import model_sample
-from latentscope.model.trust import score, segments_text
-from latentscope.model.weights import load_model
+from latentscope.models.encode import encode
+from latentscope.models.sample import model_sample
+from latentscope.models.trust import score, segments_text
+from latentscope.models.weights import load_model
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.resolution import resolving_power
 

@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.trust.result import ScoreResult
     from latentscope.diagnostics.trust.sample import Sample, sample_of
     from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
-    from latentscope.model.architecture import VAEConfig
-    from latentscope.model.convert import convert_checkpoint
-    from latentscope.model.encode import encode
-    from latentscope.model.query_spectra import encode_queries
-    from latentscope.model.registry import available_models
-    from latentscope.model.sample import model_sample, write_sample
-    from latentscope.model.traversal import line_map_of_model, traverse_model
-    from latentscope.model.trust import score
-    from latentscope.model.vae import SpectrumVAE
-    from latentscope.model.weights import load_model, save_model
+    from latentscope.models.architecture import VAEConfig
+    from latentscope.models.convert import convert_checkpoint
+    from latentscope.models.encode import encode
+    from latentscope.models.query_spectra import encode_queries
+    from latentscope.models.registry import available_models
+    from latentscope.models.sample import model_sample, write_sample
+    from latentscope.models.traversal import line_map_of_model, traverse_model
+    from latentscope.models.trust import score
+    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.weights import load_model, save_model
     from latentscope.plots.activity import plot_exclusive, plot_mad
     from latentscope.plots.dimension import plot_dim_against_label
     from latentscope.plots.disentanglement import plot_metrics
@@ -88,16 +88,16 @@ _NAMES_OF_MODULE = {
     "diagnostics.trust.result": ("ScoreResult",),
     "diagnostics.trust.sample": ("Sample", "sample_of"),
     "latents": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
-    "model.architecture": ("VAEConfig",),
-    "model.convert": ("convert_checkpoint",),
-    "model.encode": ("encode",),
-    "model.traversal": ("line_map_of_model", "traverse_model"),
-    "model.sample": ("model_sample", "write_sample"),
-    "model.trust": ("score",),
-    "model.vae": ("SpectrumVAE",),
-    "model.query_spectra": ("encode_queries",),
-    "model.registry": ("available_models",),
-    "model.weights": ("load_model", "save_model"),
+    "models.architecture": ("VAEConfig",),
+    "models.convert": ("convert_checkpoint",),
+    "models.encode": ("encode",),
+    "models.traversal": ("line_map_of_model", "traverse_model"),
+    "models.sample": ("model_sample", "write_sample"),
+    "models.trust": ("score",),
+    "models.vae": ("SpectrumVAE",),
+    "models.query_spectra": ("encode_queries",),
+    "models.registry": ("available_models",),
+    "models.weights": ("load_model", "save_model"),
     "plots.activity": ("plot_exclusive", "plot_mad"),
     "plots.dimension": ("plot_dim_against_label",),
     "plots.information": ("plot_mi", "plot_pairwise"),

@@ -18,13 +18,13 @@ from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mutual_information import MIResult, mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.latents import Latents, align, read_labels
-from latentscope.model.encode import encode
-from latentscope.model.weights import DEFAULT_MODEL, load_model
+from latentscope.models.encode import encode
+from latentscope.models.weights import DEFAULT_MODEL, load_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 
 if TYPE_CHECKING:
-    from latentscope.model.vae import SpectrumVAE
+    from latentscope.models.vae import SpectrumVAE
 
 LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
 """The labels that the demo measures, all of them numbers."""

@@ -1,6 +1,7 @@
 """The floors of docs/architecture.md, read from the imports."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ FLOORS = {
     "spectra": 2,
     "diagnostics": 2,
     "simulation": 3,
-    "model": 4,
+    "models": 4,
     "plots": 5,
     "reporting": 6,
     "demo": 7,
@@ -26,15 +27,20 @@ FLOORS = {
     "__main__": 9,
 }
 SIDE_BY_SIDE = {1}
-LONGEST = 350
+ONLY_IN = {"torch": "models", "safetensors": "models", "matplotlib": "plots"}
 
 
-def python_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+def modules_of(root: Path) -> dict[str, Path]:
+    """Every module of the two folders by its dotted name; a package by the name of its folder."""
+    paths = [path for folder in ("latentscope", "train") for path in (root / folder).rglob("*.py")]
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
 
 
-def imported_modules(path: Path, root: Path = ROOT) -> Iterator[str]:
-    """Every module that a file imports, anywhere in it, relative imports resolved."""
+def imports_of(path: Path, root: Path) -> Iterator[str]:
+    """Every module and name that a file imports, anywhere in it, relative imports resolved."""
     package = path.relative_to(root).with_suffix("").parts[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -48,89 +54,117 @@ def imported_modules(path: Path, root: Path = ROOT) -> Iterator[str]:
 
 def unit(module: str) -> str:
     """Folder or file directly under latentscope/ that a module belongs to."""
-    return module.split(".")[1] if "." in module else ""
+    return module.split(".")[1] if module.startswith("latentscope.") else ""
 
 
-def violations(path: Path, root: Path = ROOT) -> list[str]:
-    here = unit(".".join(path.relative_to(root).with_suffix("").parts))
-    found = []
-    for module in imported_modules(path, root):
-        there = unit(module) if module.startswith("latentscope.") else ""
-        if there in FLOORS and there != here and not _allowed(here, there):
-            found.append(f"{here} imports {module}")
-    return found
-
-
-def _allowed(here: str, there: str) -> bool:
-    if here == "diagnostics" and there in ("spectra", "simulation", "model"):
+def allowed(here: str, there: str) -> bool:
+    if {here, there} == {"diagnostics", "spectra"}:
         return False
     if FLOORS[here] == FLOORS[there]:
-        return FLOORS[here] in SIDE_BY_SIDE
+        return here == there or FLOORS[here] in SIDE_BY_SIDE
     return FLOORS[there] < FLOORS[here]
 
 
-def top_level_packages(path: Path) -> set[str]:
-    return {module.split(".")[0] for module in imported_modules(path)}
+def violations(root: Path = ROOT) -> list[str]:
+    """Imports that go up or sideways, reach outside, or take another folder's private names."""
+    found = []
+    for module, path in modules_of(root).items():
+        here, folder = (
+            unit(module),
+            module if path.name == "__init__.py" else module.rpartition(".")[0],
+        )
+        for name in imports_of(path, root):
+            top, there = name.split(".")[0], unit(name)
+            if here in FLOORS and (
+                (there in FLOORS and not allowed(here, there))
+                or top in ("train", "tests", "benchmarks")
+                or ONLY_IN.get(top, here) != here
+            ):
+                found.append(f"{module} imports {name}")
+            owner = name.rpartition(".")[0]
+            private = re.match(r"_[a-z]", name.rpartition(".")[2])
+            if private and top in ("latentscope", "train") and not owner.startswith(folder):
+                found.append(f"{module} reaches into {name}")
+    return found
 
 
-PACKAGE_FILES = python_files(PACKAGE)
-UNITS = [path for path in PACKAGE_FILES if path != PACKAGE / "__init__.py"]
+def circles(root: Path = ROOT) -> list[list[str]]:
+    """Circles among the files, each named by the files in it."""
+    modules = modules_of(root)
+    graph = {}
+    for module, path in modules.items():
+        if module == "latentscope":
+            continue  # its names are imported when first used
+        names = set(imports_of(path, root))
+        graph[module] = {name for name in names if name in modules and name != module} - {
+            "latentscope"
+        }
+    found, done = [], set()
 
+    def follow(module: str, trail: list[str]) -> None:
+        if module in trail:
+            found.append(trail[trail.index(module) :])
+        elif module not in done:
+            for other in sorted(graph.get(module, ())):
+                follow(other, [*trail, module])
+            done.add(module)
 
-def name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+    for module in sorted(graph):
+        follow(module, [])
+    return found
 
 
 def test_every_module_has_a_floor():
-    units = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in UNITS}
+    units = {unit(module) for module in modules_of(ROOT) if unit(module)}
     assert units == set(FLOORS)
 
 
-@pytest.mark.parametrize("path", UNITS, ids=name)
-def test_modules_import_from_lower_floors_only(path):
-    assert violations(path) == []
+def test_imports_go_down_and_stay_out_of_private_rooms():
+    assert violations() == []
 
 
-@pytest.mark.parametrize("path", UNITS, ids=name)
-def test_only_model_imports_torch(path):
-    inside = path.is_relative_to(PACKAGE / "model")
-    assert inside or not top_level_packages(path) & {"torch", "lightning", "safetensors"}
+def test_no_file_is_in_a_circle():
+    assert circles() == []
 
 
-@pytest.mark.parametrize("path", PACKAGE_FILES, ids=name)
-def test_the_package_never_imports_train_tests_or_benchmarks(path):
-    assert not top_level_packages(path) & {"train", "tests", "benchmarks"}
-
-
-@pytest.mark.parametrize("path", UNITS, ids=name)
-def test_drawing_stays_in_plots(path):
-    inside = path.is_relative_to(PACKAGE / "plots")
-    assert inside or "matplotlib" not in top_level_packages(path)
-
-
-def test_files_are_short_and_none_is_called_utils():
-    folders = [PACKAGE, ROOT / "train", ROOT / "benchmarks", ROOT / "tests"]
-    files = [path for folder in folders if folder.is_dir() for path in python_files(folder)]
-    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
-    assert {path: n for path, n in lengths.items() if n > LONGEST} == {}
-    assert [path for path in lengths if Path(path).name in ("utils.py", "helpers.py")] == []
+def test_no_file_is_called_utils():
+    names = [
+        path
+        for folder in ("latentscope", "train", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    assert [path for path in names if path.name in ("utils.py", "helpers.py")] == []
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "wanted"),
+    ("file", "text", "forbidden"),
     [
-        ("diagnostics/x.py", "from latentscope.spectra.grid import Grid", 1),
-        ("diagnostics/x.py", "def f():\n    import latentscope.model.vae", 1),
-        ("diagnostics/x.py", "from ..model import vae", 1),
-        ("diagnostics/x.py", "from latentscope.latents import Latents", 0),
-        ("diagnostics/x.py", "from latentscope import model", 1),
-        ("spectra/x.py", "from latentscope.plots.activity import plot_mad", 1),
-        ("model/x.py", "from latentscope.spectra.grid import Grid", 0),
-        ("model/x.py", "from .vae import SpectrumVAE", 0),
+        ("diagnostics/x.py", "from latentscope.spectra.grid import Grid", True),
+        ("diagnostics/x.py", "def f():\n    import latentscope.models.vae", True),
+        ("diagnostics/x.py", "from ..models import vae", True),
+        ("diagnostics/x.py", "from latentscope.latents import Latents", False),
+        ("diagnostics/x.py", "from latentscope.latents import _read", True),
+        ("diagnostics/x.py", "import torch", True),
+        ("diagnostics/x.py", "import train", True),
+        ("spectra/x.py", "from latentscope.plots.activity import plot_mad", True),
+        ("models/x.py", "from latentscope.spectra.grid import Grid", False),
+        ("models/x.py", "import torch\nfrom .vae import _layers", False),
     ],
 )
-def test_the_check_itself_finds_what_is_forbidden(tmp_path, file, text, wanted):
+def test_the_check_itself_finds_what_is_forbidden(tmp_path, file, text, forbidden):
     path = tmp_path / "latentscope" / file
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert bool(violations(path, tmp_path)) == bool(wanted)
+    assert bool(violations(tmp_path)) == forbidden
+
+
+def test_the_check_itself_finds_a_circle(tmp_path):
+    for name, text in {"a": "from latentscope.b import x", "b": "import latentscope.c"}.items():
+        path = tmp_path / "latentscope" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert circles(tmp_path) == []
+    (tmp_path / "latentscope" / "c.py").write_text("def f():\n    from latentscope.a import y")
+    assert [sorted(circle) for circle in circles(tmp_path)] == [
+        ["latentscope.a", "latentscope.b", "latentscope.c"]
+    ]

@@ -47,7 +47,7 @@ def score(
     Reconstruction error, its pattern over wavelength, density of the latents and resolution, each
     compared with ordinary spectra; one trust from 0 to 1, and a verdict with the reason.
     """
-    from latentscope.model.trust import score as judge
+    from latentscope.models.trust import score as judge
 
     out = Output(as_json)
     if model is not None and reference is not None:

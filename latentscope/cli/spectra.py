@@ -72,8 +72,8 @@ def encode(
     A file that fails keeps its place as a row of NaN, with the reason in the .csv; the exit code
     is then 3.
     """
-    from latentscope.model.encode import encode as encode_spectra
-    from latentscope.model.weights import DEFAULT_MODEL, load_model
+    from latentscope.models.encode import encode as encode_spectra
+    from latentscope.models.weights import DEFAULT_MODEL, load_model
 
     out = Output(as_json)
     if output.suffix.lower() != ".npy":
@@ -179,12 +179,12 @@ def inspect(
 
 def _preparation(model: str | None) -> PrepareConfig | None:
     """Return how a model wants its spectra, without its weights where it is known without them."""
-    from latentscope.model.registry import DEFAULT_MODEL, known_settings
+    from latentscope.models.registry import DEFAULT_MODEL, known_settings
 
     settings = known_settings(model or DEFAULT_MODEL)
     if settings is not None:
         return settings.prepare
-    from latentscope.model.weights import load_model
+    from latentscope.models.weights import load_model
 
     return load_model(str(model)).prepare
 

@@ -21,7 +21,7 @@ from latentscope.reporting.study import Effort, Stage, Study
 from latentscope.tables import STAR_COLUMNS
 
 if TYPE_CHECKING:
-    from latentscope.model.vae import SpectrumVAE
+    from latentscope.models.vae import SpectrumVAE
 
 FEWEST_STARS = 20
 """Stars below which their column is not taken unless it was asked for."""
@@ -108,7 +108,7 @@ def _stars(
 def _network(model: SpectrumVAE | str | os.PathLike[str] | None) -> SpectrumVAE | None:
     if model is None or not isinstance(model, str | os.PathLike):
         return model
-    from latentscope.model.weights import load_model
+    from latentscope.models.weights import load_model
 
     return load_model(model)
 
@@ -128,7 +128,7 @@ def _check_weights(latents: Latents, network: SpectrumVAE) -> None:
 
 def weights_of(network: SpectrumVAE) -> str:
     """Return the SHA-256 of a model's weights."""
-    from latentscope.model.state_dict import weights_sha256
+    from latentscope.models.state_dict import weights_sha256
 
     return weights_sha256(network)
 

@@ -21,7 +21,7 @@ from latentscope.latents import Latents
 from latentscope.reporting.parts import NotPossible
 
 if TYPE_CHECKING:
-    from latentscope.model.vae import SpectrumVAE
+    from latentscope.models.vae import SpectrumVAE
 
 Advance = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Advance | None]]
@@ -278,7 +278,7 @@ class Study:
     @cached_property
     def line_map(self) -> LineMapResult:
         """Which lines each informative dimension moves."""
-        from latentscope.model.traversal import line_map_of_model
+        from latentscope.models.traversal import line_map_of_model
 
         network, dims = self.network, self.dims
         with self.stage("lines that dimensions move") as advance:

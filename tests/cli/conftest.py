@@ -67,8 +67,8 @@ def tiny_model(tmp_path_factory) -> Path:
     """A model folder with random weights: the whole HARPS range on 2,048 pixels, 3 latents."""
     import torch
 
-    from latentscope.model.vae import SpectrumVAE, VAEConfig
-    from latentscope.model.weights import save_model
+    from latentscope.models.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.weights import save_model
     from latentscope.spectra.prepare import Grid, PrepareConfig
 
     grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))

@@ -142,7 +142,7 @@ def test_debug_shows_the_traceback(capsys, here, monkeypatch):
 
 
 def test_ctrl_c_ends_with_130_and_a_word_on_going_on(command, here, tiny_model, monkeypatch):
-    monkeypatch.setattr("latentscope.model.encode.encode", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("latentscope.models.encode.encode", raising(KeyboardInterrupt()))
     ended = command("encode", "garbage.txt", "-m", tiny_model)
     assert ended.code == 130
     assert "the same command goes on" in ended.err

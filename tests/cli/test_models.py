@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from latentscope.model.registry import DEFAULT_MODEL
+from latentscope.models.registry import DEFAULT_MODEL
 
 
 def test_models_lists_bundled_and_published_ones(process):
@@ -26,9 +26,9 @@ def test_models_as_json(command):
 def checkpoint(tmp_path):
     import torch
 
-    from latentscope.model.convert import PUBLISHED_KEYS
-    from latentscope.model.published import PUBLISHED_ARCHITECTURE
-    from latentscope.model.vae import SpectrumVAE
+    from latentscope.models.convert import PUBLISHED_KEYS
+    from latentscope.models.published import PUBLISHED_ARCHITECTURE
+    from latentscope.models.vae import SpectrumVAE
 
     with torch.device("meta"):
         ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
@@ -64,9 +64,9 @@ def test_convert_of_an_unknown_file_warns_what_it_assumes(command, checkpoint, t
 def folder(tmp_path):
     import torch
 
-    from latentscope.model.reference import write_reference
-    from latentscope.model.vae import SpectrumVAE, VAEConfig
-    from latentscope.model.weights import save_model
+    from latentscope.models.reference import write_reference
+    from latentscope.models.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.weights import save_model
 
     config = VAEConfig(length=64, channels=(2,), kernels=(3,), strides=(4,), latents=2)
     model = SpectrumVAE(config, info={"name": "tiny"})

@@ -24,8 +24,8 @@ def here(measured, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def encoded(archive, tiny_model, tmp_path_factory):
     """Latents of the simulated archive by a tiny model of random weights."""
-    from latentscope.model.encode import encode
-    from latentscope.model.weights import load_model
+    from latentscope.models.encode import encode
+    from latentscope.models.weights import load_model
 
     files = sorted(archive.glob("*.fits"))
     path = tmp_path_factory.mktemp("encoded") / LATENTS

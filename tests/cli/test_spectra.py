@@ -37,9 +37,9 @@ def published_checkpoint(tmp_path_factory):
     """A checkpoint with the published names and shapes, and random weights."""
     import torch
 
-    from latentscope.model.convert import PUBLISHED_KEYS
-    from latentscope.model.published import PUBLISHED_ARCHITECTURE
-    from latentscope.model.vae import SpectrumVAE
+    from latentscope.models.convert import PUBLISHED_KEYS
+    from latentscope.models.published import PUBLISHED_ARCHITECTURE
+    from latentscope.models.vae import SpectrumVAE
 
     with torch.random.fork_rng():
         torch.manual_seed(2)

@@ -56,7 +56,7 @@ def small_model():
     """A model with random weights: the HARPS range on 2,048 pixels, 4 latents."""
     import torch
 
-    from latentscope.model.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.vae import SpectrumVAE, VAEConfig
     from latentscope.spectra.prepare import Grid, PrepareConfig
 
     grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))

@@ -38,8 +38,8 @@ def sample_command(
     """
     from latentscope.diagnostics.trust.sample import sample_of
     from latentscope.latents import read_latents
-    from latentscope.model.sample import write_sample
-    from latentscope.model.storage import load_folder
+    from latentscope.models.sample import write_sample
+    from latentscope.models.storage import load_folder
     from train.publishing.sample import simulated_sample
 
     with guard("no sample is written"):

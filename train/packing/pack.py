@@ -20,7 +20,7 @@ import latentscope
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.joining import match_rows
 from latentscope.latents import read_labels
-from latentscope.model.sources import expand_sources
+from latentscope.models.sources import expand_sources
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 from train.packing.alone import alone

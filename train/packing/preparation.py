@@ -10,7 +10,7 @@ import yaml
 
 from latentscope.cli.application import UsageError
 from latentscope.errors import LatentscopeError, ModelError
-from latentscope.model.registry import DEFAULT_MODEL, known_settings
+from latentscope.models.registry import DEFAULT_MODEL, known_settings
 from latentscope.spectra.prepare import PrepareConfig
 
 
@@ -41,7 +41,7 @@ def named_preparation(model: str | None, grid: Path | None) -> tuple[str, Prepar
     if settings is not None:
         prepare = settings.prepare
     else:
-        from latentscope.model.weights import load_model
+        from latentscope.models.weights import load_model
 
         prepare = load_model(name).prepare
     if prepare is None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import TableError
-from latentscope.model.rows import fail, read_chunk
+from latentscope.models.rows import fail, read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from train.packing.store import ROOT_IVAR, ArchiveStore
 

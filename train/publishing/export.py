@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from latentscope import __version__
 from latentscope.atomic import atomic_path
 from latentscope.diagnostics.activity import THRESHOLD
-from latentscope.model.reference import write_reference
-from latentscope.model.settings import CONFIG_FILE, WeightsDtype, read_settings
-from latentscope.model.storage import load_folder, save_model
+from latentscope.models.reference import write_reference
+from latentscope.models.settings import CONFIG_FILE, WeightsDtype, read_settings
+from latentscope.models.storage import load_folder, save_model
 from train.data.source import Data
 from train.learning.module import SpectrumModule
 from train.publishing.card import CARD_FILE, card, read_card

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from latentscope.errors import ModelError
-from latentscope.model.reference import (
+from latentscope.models.reference import (
     check_reference,
     read_reference_rows,
     write_reference,
 )
-from latentscope.model.sample import sample_beside
-from latentscope.model.storage import load_folder, save_model
+from latentscope.models.sample import sample_beside
+from latentscope.models.storage import load_folder, save_model
 from train.publishing.card import read_card
 from train.publishing.export import write_card
 from train.publishing.sample import copy_sample

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
-from latentscope.model.reference import REFERENCE_FILE, check_reference
-from latentscope.model.settings import CONFIG_FILE, SAMPLE_FILE
-from latentscope.model.state_dict import WEIGHTS_FILE
-from latentscope.model.storage import load_folder
+from latentscope.models.reference import REFERENCE_FILE, check_reference
+from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE
+from latentscope.models.state_dict import WEIGHTS_FILE
+from latentscope.models.storage import load_folder
 from train.publishing.card import CARD_FILE, is_unwritten, read_card
 
 FILES = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE, CARD_FILE)

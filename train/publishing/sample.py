@@ -13,14 +13,14 @@ import pandas as pd
 from latentscope.diagnostics.trust.places import FEWEST
 from latentscope.diagnostics.trust.sample import SIZE, Sample, sample_of
 from latentscope.latents import Latents
-from latentscope.model.encode import encode
-from latentscope.model.network import Network
-from latentscope.model.sample import write_sample
-from latentscope.model.settings import SAMPLE_FILE
-from latentscope.model.state_dict import weights_sha256
-from latentscope.model.storage import load_folder
-from latentscope.model.trust import segment_edges
-from latentscope.model.vae import SpectrumVAE
+from latentscope.models.encode import encode
+from latentscope.models.network import Network
+from latentscope.models.sample import write_sample
+from latentscope.models.settings import SAMPLE_FILE
+from latentscope.models.state_dict import weights_sha256
+from latentscope.models.storage import load_folder
+from latentscope.models.trust import segment_edges
+from latentscope.models.vae import SpectrumVAE
 from latentscope.simulation.simulate import simulate
 from train.data.source import Data
 

@@ -110,7 +110,7 @@ def traversals(study: Study) -> Part:
 
 
 def _traversal(study: Study, dim: int) -> TraversalResult:
-    from latentscope.model.traversal import traverse_model
+    from latentscope.models.traversal import traverse_model
 
     with study.stage(f"traversal of dimension {dim}") as advance:
         return traverse_model(study.network, dim, latents=study.sample, progress=advance)

@@ -106,8 +106,8 @@ def _quantiles(
 
 def trust(study: Study) -> Part:
     """Count the spectra that the model knows, and name those it does not."""
-    from latentscope.model.sample import sample_beside
-    from latentscope.model.trust import score
+    from latentscope.models.sample import sample_beside
+    from latentscope.models.trust import score
 
     study.check_rows(_FEWEST_ROWS)
     sample = None if study.model is None else sample_beside(study.model)

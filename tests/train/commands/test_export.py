@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.model.reference import check_model, write_reference
-from latentscope.model.vae import SpectrumVAE
-from latentscope.model.weights import save_model
+from latentscope.models.reference import check_model, write_reference
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import save_model
 from train.settings.reading import read_config
 
 pytestmark = pytest.mark.slow

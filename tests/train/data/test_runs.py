@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentscope.errors import ModelError
-from latentscope.model.weights import load_model
+from latentscope.models.weights import load_model
 from latentscope.spectra.variance import ivar_size
 from train.learning.fit import fit
 from train.packing.pack import pack

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from latentscope.model.weights import load_model
+from latentscope.models.weights import load_model
 from train.learning.fit import fit
 from train.settings.reading import read_config
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.model.weights import load_model
+from latentscope.models.weights import load_model
 from train.learning.checkpoints import WholeCheckpoints, discard_unfinished
 from train.learning.fit import fit
 from train.settings.reading import read_config

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.model.vae import SpectrumVAE
+from latentscope.models.vae import SpectrumVAE
 from train.learning.dependence import dependence
 from train.learning.rotation import (
     least_dependence,

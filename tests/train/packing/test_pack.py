@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning, TableError
-from latentscope.model.rows import read_chunk
+from latentscope.models.rows import read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from tests.train.conftest import TINY
 from train.packing.archive import PackedArchive, unpacked

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.errors import ModelError
-from latentscope.model.reference import check_model, check_reference
-from latentscope.model.storage import load_folder, save_model
-from latentscope.model.vae import SpectrumVAE
-from latentscope.model.weights import load_model, weights_sha256
+from latentscope.models.reference import check_model, check_reference
+from latentscope.models.storage import load_folder, save_model
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import load_model, weights_sha256
 from train.learning.module import SpectrumModule
 from train.publishing.card import UNWRITTEN, is_unwritten
 from train.publishing.export import export
@@ -156,13 +156,13 @@ def test_half_the_size_and_nearly_the_latents(module, config, data, folder, tmp_
 
 
 def test_the_published_size_fits_into_twenty_megabytes(tmp_path):
-    from latentscope.model.published import PUBLISHED_ARCHITECTURE, published_prepare
+    from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
 
     prepare = published_prepare("median-valid")
     model = SpectrumVAE(PUBLISHED_ARCHITECTURE, prepare, {"name": "x", "weights_dtype": "float16"})
     folder = save_model(model, tmp_path / "big")
     assert (folder / "model.safetensors").stat().st_size < 14.2e6
-    from latentscope.model.reference import write_reference
+    from latentscope.models.reference import write_reference
 
     rows = np.random.default_rng(0).normal(size=(3, 327680))
     write_reference(load_folder(folder), rows, folder)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
-from latentscope.model.reference import check_model
-from latentscope.model.weights import load_model
+from latentscope.models.reference import check_model
+from latentscope.models.weights import load_model
 from train.publishing.card import UNWRITTEN
 from train.publishing.push import push
 

@@ -7,11 +7,11 @@ import pytest
 
 from latentscope.diagnostics.trust.sample import sample_rows
 from latentscope.latents import write_latents
-from latentscope.model.encode import encode
-from latentscope.model.sample import read_sample
-from latentscope.model.settings import SAMPLE_FILE
-from latentscope.model.state_dict import weights_sha256
-from latentscope.model.storage import load_folder
+from latentscope.models.encode import encode
+from latentscope.models.sample import read_sample
+from latentscope.models.settings import SAMPLE_FILE
+from latentscope.models.state_dict import weights_sha256
+from latentscope.models.storage import load_folder
 from latentscope.simulation.simulate import simulate
 from train.publishing.export import export
 from train.publishing.half import half
@@ -77,8 +77,8 @@ def test_half_takes_the_sample_along(sampled, tmp_path):
 
 
 def test_push_takes_the_sample_along_and_a_load_brings_it(sampled, hub, tmp_path):
-    from latentscope.model.sample import model_sample, sample_beside
-    from latentscope.model.weights import load_model
+    from latentscope.models.sample import model_sample, sample_beside
+    from latentscope.models.weights import load_model
 
     with pytest.warns(match="nobody has written"):
         assert SAMPLE_FILE in push(sampled, "me/tiny").files
@@ -90,8 +90,8 @@ def test_push_takes_the_sample_along_and_a_load_brings_it(sampled, hub, tmp_path
 
 
 def test_a_model_of_the_hub_without_a_sample_loads(folder, hub, tmp_path):
-    from latentscope.model.sample import sample_beside
-    from latentscope.model.weights import load_model
+    from latentscope.models.sample import sample_beside
+    from latentscope.models.weights import load_model
 
     with pytest.warns(match="nobody has written"):
         push(folder, "me/bare")

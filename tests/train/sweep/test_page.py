@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.errors import LatentscopeError
-from latentscope.model.weights import load_model
+from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL
 from train.__main__ import app
 from train.packing.archive import PackedArchive

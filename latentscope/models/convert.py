@@ -1,0 +1,247 @@
+"""Published checkpoints (`.pth.tar`) -> `SpectrumVAE`: one table of names, strict."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.models.download import file_sha256
+from latentscope.models.published import (
+    PUBLISHED_ARCHITECTURE,
+    PublishedNormalization,
+    published_prepare,
+)
+from latentscope.models.registry import PUBLISHED
+from latentscope.models.state_dict import check_state, load_state
+from latentscope.models.storage import save_model
+from latentscope.models.vae import SpectrumVAE
+
+_DEPTH = len(PUBLISHED_ARCHITECTURE.channels)
+
+PUBLISHED_LAYERS = {
+    **{f"conv{i + 1}.0": f"encoder.{i}" for i in range(_DEPTH)},
+    "fc11": "mean",
+    "fc12": "logvar",
+    "fc2": "expand",
+    **{f"deconv{_DEPTH - i}.0": f"decoder.{i}" for i in range(_DEPTH)},
+    "predict0": "final",
+}
+"""Layer of a published checkpoint -> layer of `SpectrumVAE`; each has a weight and a bias."""
+
+PUBLISHED_KEYS = {
+    f"{theirs}.{part}": f"{ours}.{part}"
+    for theirs, ours in PUBLISHED_LAYERS.items()
+    for part in ("weight", "bias")
+}
+
+
+class _Unread:
+    """Stands for a numpy scalar and its dtype, such as a best loss, that nobody asks for."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+_NUMPY_SCALARS: list[Any] = [
+    (_Unread, name)
+    for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint without running any code in it.
+
+    Parameters
+    ----------
+    path : path
+        What `torch.save` wrote: a dict with `state_dict`, or a bare state dict. A prefix
+        `module.` (of data-parallel training) is taken off the names. Numpy scalars beside the
+        state dict are passed over.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, truncated, no checkpoint, or holds more than tensors and numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path}: is no checkpoint, or holds objects besides tensors, which could run code "
+            "when loaded and are refused; save its state_dict alone with torch.save"
+        ) from error
+    except Exception as error:  # broken bytes make torch and pickle stumble in many ways
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ModelError(
+            f"{path}: is no whole checkpoint ({reason}); copy or download it again"
+        ) from error
+    return _state_dict(path, content)
+
+
+def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not state:
+        raise ModelError(f"{path}: holds a {type(state).__name__}; wanted a state dict of tensors")
+    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise ModelError(
+            f"{path}: holds {', '.join(others[:8])}, no tensors; wanted a dict with 'state_dict', "
+            "or tensors alone"
+        )
+    prefix = "module."
+    whole = all(str(name).startswith(prefix) for name in state)
+    return {str(k).removeprefix(prefix) if whole else str(k): v for k, v in state.items()}
+
+
+def published_state(state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Rename and reshape the tensors of a published checkpoint for `SpectrumVAE`.
+
+    Convolution weights (out, in, k) become (out, in, 1, k), transposed ones (in, out, k) become
+    (in, out, 1, k).
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Published names and shapes.
+    what : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    ModelError
+        If a tensor is missing, unexpected or of another shape than published.
+    """
+    check_state(what, state, _published_shapes())
+    return {
+        ours: state[theirs].unsqueeze(2) if state[theirs].ndim == 3 else state[theirs]
+        for theirs, ours in PUBLISHED_KEYS.items()
+    }
+
+
+def _published_shapes() -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
+    shapes = {theirs: tuple(ours[name].shape) for theirs, name in PUBLISHED_KEYS.items()}
+    return {k: (*s[:2], *s[3:]) if len(s) == 4 else s for k, s in shapes.items()}
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], *, normalization: PublishedNormalization | None = None
+) -> SpectrumVAE:
+    """Return the model of a checkpoint with the published names and shapes.
+
+    Parameters
+    ----------
+    path : path
+        A `.pth.tar` file.
+    normalization : {"median-padded", "median-valid"}, optional
+        What its spectra were divided by: "median-padded" for astro-machines, "median-valid" for
+        stellar-karaoke. The file does not say; by default it is known by the name of the two
+        published files, and else assumed to be "median-padded".
+
+    Returns
+    -------
+    SpectrumVAE
+        In eval mode, on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, does not fit the published architecture, or the normalisation
+        is another one.
+
+    Warns
+    -----
+    LatentscopeWarning
+        When the normalisation had to be assumed.
+    """
+    path = Path(path)
+    normalization = normalization or _assumed_normalization(path)
+    if normalization not in get_args(PublishedNormalization):
+        raise ModelError(
+            f"normalization is {normalization!r}; wanted one of "
+            f"{', '.join(get_args(PublishedNormalization))}"
+        )
+    state = published_state(read_checkpoint(path), str(path))
+    model = SpectrumVAE(
+        PUBLISHED_ARCHITECTURE, published_prepare(normalization), _info(path, normalization)
+    )
+    load_state(model, state, str(path))
+    return model.eval()
+
+
+def convert_checkpoint(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    normalization: PublishedNormalization | None = None,
+) -> Path:
+    """Write a published checkpoint as a model folder.
+
+    Parameters
+    ----------
+    path : path
+        A `.pth.tar` file with the published names and shapes.
+    folder : path
+        Where config.json and model.safetensors go.
+    normalization : {"median-padded", "median-valid"}, optional
+        See `load_checkpoint`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        As `load_checkpoint`.
+    """
+    return save_model(load_checkpoint(path, normalization=normalization), folder)
+
+
+def _assumed_normalization(path: Path) -> PublishedNormalization:
+    for entry in PUBLISHED.values():
+        if entry.filename == path.name:
+            return entry.normalization
+    warnings.warn(
+        f"{path.name} does not say how its spectra were normalised; assumed 'median-padded', as "
+        "in astro-machines. `latentscope convert --normalization` writes a model folder that says",
+        LatentscopeWarning,
+        stacklevel=4,
+    )
+    return "median-padded"
+
+
+def _info(path: Path, normalization: PublishedNormalization) -> dict[str, Any]:
+    source = {"file": path.name, "sha256": file_sha256(path)}
+    for model in PUBLISHED.values():
+        if model.filename == path.name and model.normalization == normalization:
+            return {**model.settings.info, "source": source}
+    return {
+        "name": path.name.split(".")[0],
+        "description": "converted from a checkpoint with the published architecture",
+        "mad_threshold": 0.02,
+        "source": source,
+    }

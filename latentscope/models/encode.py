@@ -1,0 +1,344 @@
+"""From files to latents: parallel reading, batches, one row per input, resumable."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+import latentscope
+from latentscope.diagnostics.trust.reference import Reference
+from latentscope.errors import LatentscopeWarning, ModelError, TableError
+from latentscope.latents import Latents, write_latents
+from latentscope.models.blocks import Part, PartStore
+from latentscope.models.network import Network, single_threads
+from latentscope.models.rows import COLUMNS, Chunk, fail, read_chunk
+from latentscope.models.sample import sample_beside
+from latentscope.models.sources import expand_sources
+from latentscope.models.trust import segment_edges, segments_text, with_trust
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import weights_sha256
+from latentscope.spectra.prepare import PrepareConfig
+
+BLOCK = 256
+"""Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""
+
+Progress = Callable[[int, int], None]
+
+
+def encode(
+    sources: Any,
+    model: SpectrumVAE,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    batch_size: int | Literal["auto"] = "auto",
+    device: str = "cpu",
+    workers: int | None = None,
+    min_coverage: float = 0.5,
+    logvar: bool = False,
+    recon_error: bool = True,
+    resume: bool = True,
+    progress: Progress | None = None,
+) -> Latents:
+    """Encode spectra with a model.
+
+    Parameters
+    ----------
+    sources : source or list of sources
+        Files, folders, globs, ``@list.txt``, `Spectrum` objects, ...: see `expand_sources`.
+    model : SpectrumVAE
+        With its preparation, as `load_model` gives it.
+    output : path, optional
+        A .npy file to write the latents to, with their siblings (`write_latents`). An interrupted
+        run leaves its finished blocks in `<output>.parts`, and the same call takes them up.
+    batch_size : int or "auto"
+        Spectra that pass the network at once; "auto" halves it when memory runs out.
+    device : str
+        "cpu", "auto" or a torch device such as "cuda:1".
+    workers : int, optional
+        Threads that read and prepare spectra, on the CPU each with its own passes of the network;
+        by default one a core, at most 32.
+    min_coverage : float
+        Fraction of the model's grid that a spectrum must fill.
+    logvar : bool
+        Whether to keep the log variance of q(z|x).
+    recon_error : bool
+        Whether to decode too, for the trust column; without it encoding is two to three times
+        faster.
+    resume : bool
+        Whether to use part files that an interrupted run of the same call left.
+    progress : callable (done, total), optional
+        Called from this thread whenever rows are done.
+
+    Returns
+    -------
+    Latents
+        One row per input in input order; a row of NaN where `table["status"]` is not "ok". Columns
+        of `table`: `file`, `id` (file name without suffixes), `object`, `star`, `archive_id`,
+        `status` ("ok", "failed", "degenerate"), `error`, `coverage` (fraction of the grid outside
+        gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
+        reconstruction minus row over valid pixels: in units of the median flux, or of line
+        contrast g for models of the continuum kind), `resolution` (`resolving_power`), `median`
+        (what the flux was divided by), `rv` and `berv` in km/s, `airmass`, `assumed`;
+        `recon_percentile`, `density_percentile`, `trust` and `verdict` (as `score` has them) where
+        a reference sample lies beside the weights; `recon_segments`, the reconstruction error in 32
+        parts of the grid. Values do not depend on batch size or workers beyond float32 rounding
+        (1e-5).
+
+    Raises
+    ------
+    ModelError
+        If the model has no preparation or no log variance where that is asked for, or if device or
+        batch size cannot be used.
+    SpectrumError
+        If `sources` names nothing.
+    TableError
+        If `output` does not end in .npy, or would replace a .csv that is no sidecar of latents.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If ids repeat, or if nothing could be encoded and an `output` of an earlier run stays.
+    """
+    if model.prepare is None:
+        raise ModelError(
+            "this model does not say how to prepare spectra; build it with prepare=..., or load "
+            "it by load_model"
+        )
+    if logvar and not model.config.variational:
+        raise ModelError("this model is deterministic and has no log variance; leave logvar out")
+    path = _checked_output(output)
+    items = expand_sources(sources)
+    sample = sample_beside(model)
+    reference = None if sample is None else Reference(sample)
+    network = Network(model, device, batch_size, recon_error)
+    run = _Run(network, model.prepare, min_coverage, _worker_count(workers))
+    settings = _settings(model, min_coverage, recon_error)
+    store = _part_store(path, items, settings)
+    if store is not None and not resume:
+        store.discard()
+    parts = run.parts(items, store, progress or _silent)
+    latents = _assemble(parts, (len(items), model.config.latents), logvar)
+    latents.provenance.update(_provenance(settings, latents, network))
+    latents = replace(latents, table=with_trust(latents, reference))
+    _warn_of_repeats(latents)
+    if path is not None:
+        _write(latents, path)
+    if store is not None:
+        store.discard()
+    return latents
+
+
+@dataclass
+class _Run:
+    """One pass over all sources: chunks to workers, results back in order, parts as they fill."""
+
+    network: Network
+    prepare: PrepareConfig
+    min_coverage: float
+    workers: int
+
+    def parts(
+        self, items: list[Any], store: PartStore | None, progress: Progress
+    ) -> Iterator[tuple[int, Part]]:
+        """Yield the index of each block's first item, and its part: stored parts come first."""
+        done, missing = 0, []
+        for first in range(0, len(items), BLOCK):
+            block = items[first : first + BLOCK]
+            part = store.load(block) if store else None
+            if part is None:
+                missing.append((first, block))
+                continue
+            done += len(block)
+            progress(done, len(items))
+            yield first, part
+        with closing(self._results(self._chunks(missing))) as results:
+            for first, block in missing:
+                gathered: list[Part] = []
+                while sum(len(part.records) for part in gathered) < len(block):
+                    gathered.append(next(results))
+                    done += len(gathered[-1].records)
+                    progress(done, len(items))
+                part = _joined(gathered)
+                if store is not None:
+                    store.save(block, part)
+                yield first, part
+
+    def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
+        """Split blocks into what a worker takes at once, so that all of them have some."""
+        count = sum(len(block) for _, block in blocks)
+        size = min(self.network.batch_size, -(-count // (4 * self.workers)))
+        return [
+            (first + at, block[at : at + size])
+            for first, block in blocks
+            for at in range(0, len(block), size)
+        ]
+
+    def _results(self, chunks: list[tuple[int, list[Any]]]) -> Generator[Part, None, None]:
+        """Yield the part of each chunk in order, with a bounded number of them under way."""
+        waiting: deque[Future[Any]] = deque()
+        with ExitStack() as stack:
+            stack.enter_context(single_threads())
+            pool = ThreadPoolExecutor(
+                self.workers, "latentscope-encode", initializer=partial(torch.set_num_threads, 1)
+            )
+            stack.callback(pool.shutdown, cancel_futures=True)
+            for first, some in chunks:
+                waiting.append(pool.submit(self._work, some, first))
+                if len(waiting) > 2 * self.workers:
+                    yield self._finished(waiting.popleft().result())
+            while waiting:
+                yield self._finished(waiting.popleft().result())
+
+    def _work(self, some: list[Any], first: int) -> Chunk | Part:
+        chunk = read_chunk(some, first, self.prepare, self.min_coverage)
+        return self._encoded(chunk) if self.network.on_cpu else chunk
+
+    def _finished(self, result: Chunk | Part) -> Part:
+        return self._encoded(result) if isinstance(result, Chunk) else result
+
+    def _encoded(self, chunk: Chunk) -> Part:
+        found = self.network.encode(chunk.rows, chunk.valid)
+        shape = (len(chunk.records), found.mean.shape[1])
+        part = Part(np.full(shape, np.nan, "f4"), np.full(shape, np.nan, "f4"), chunk.records)
+        for row, index in enumerate(chunk.where):
+            if not np.isfinite(found.mean[row]).all():
+                fail(part.records[index], "the network's latents of it are not finite")
+                continue
+            part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
+            part.records[index]["recon_error"] = float(found.recon_error[row])
+            part.records[index]["recon_segments"] = segments_text(found.segments[row])
+        return part
+
+
+def _silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def _joined(parts: list[Part]) -> Part:
+    return Part(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.logvar for part in parts]),
+        [record for part in parts for record in part.records],
+    )
+
+
+def _assemble(parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool) -> Latents:
+    """Put each part where it belongs as it comes, so that only its numbers and table stay."""
+    values = np.full(shape, np.nan, "f4")
+    spread = np.full(shape, np.nan, "f4") if logvar else None
+    tables: dict[int, pd.DataFrame] = {}
+    for first, part in parts:
+        rows = slice(first, first + len(part.records))
+        values[rows] = part.values
+        if spread is not None:
+            spread[rows] = part.logvar
+        tables[first] = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
+    table = pd.concat([tables[first] for first in sorted(tables)], ignore_index=True)
+    return Latents(values, table, spread)
+
+
+def _write(latents: Latents, path: Path) -> None:
+    """Write latents, but never rows that are all NaN over those of an earlier run."""
+    if not latents.ok.any() and path.exists():
+        warnings.warn(
+            f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is left "
+            "as it is",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+        return
+    write_latents(latents, path)
+
+
+def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
+    if output is None:
+        return None
+    path = Path(output)
+    if path.suffix.lower() != ".npy":
+        raise TableError(f"{path}: latents are written as .npy; wanted a path that ends in .npy")
+    table = path.with_suffix(".csv")
+    if table.exists() and not _is_sidecar(table):
+        raise TableError(
+            f"{path}: the table of these latents would replace {table}, which no encode wrote; "
+            "give the latents another name"
+        )
+    return path
+
+
+def _is_sidecar(table: Path) -> bool:
+    with table.open(encoding="utf-8", errors="replace") as stream:
+        return "status" in stream.readline().strip().split(",")
+
+
+def _worker_count(workers: int | None) -> int:
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return min(cores or 1, 32)
+    if workers < 1:
+        raise ModelError(f"workers is {workers}; wanted at least 1")
+    return workers
+
+
+def _settings(model: SpectrumVAE, min_coverage: float, recon_error: bool) -> dict[str, Any]:
+    assert model.prepare is not None
+    return {
+        "model": str(model.info.get("name", "unnamed")),
+        "weights_sha256": weights_sha256(model),
+        "architecture": model.config.to_dict(),
+        "prepare": model.prepare.to_dict(),
+        "min_coverage": min_coverage,
+        "recon_error": recon_error,
+        "recon_segments": segment_edges(model.prepare),
+        "latentscope": latentscope.__version__,
+    }
+
+
+def _part_store(
+    output: Path | None, items: list[Any], settings: dict[str, Any]
+) -> PartStore | None:
+    """Part files serve lists of files; spectra given as objects have nothing to be known by."""
+    if output is None or not all(isinstance(item, Path) for item in items):
+        return None
+    return PartStore(output, settings)
+
+
+def _provenance(settings: dict[str, Any], latents: Latents, network: Network) -> dict[str, Any]:
+    assert latents.table is not None
+    counts = Counter(latents.table["status"])
+    return settings | {
+        "command": shlex.join(sys.argv),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": str(network.device),
+        "torch": torch.__version__,
+        "n": len(latents),
+        "ok": counts["ok"],
+        "failed": counts["failed"],
+        "degenerate": counts["degenerate"],
+    }
+
+
+def _warn_of_repeats(latents: Latents) -> None:
+    repeated = [name for name, times in Counter(latents.ids).items() if times > 1]
+    if repeated:
+        count = "1 id stands" if len(repeated) == 1 else f"{len(repeated)} ids stand"
+        warnings.warn(
+            f"{count} for more than one row ({repeated[0]!r} first): files of "
+            "one name in several folders, or named twice; labels joined by id go to each of them",
+            LatentscopeWarning,
+            stacklevel=3,
+        )

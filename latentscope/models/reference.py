@@ -1,0 +1,180 @@
+"""Reference latents: what a model made of three spectra where it was trained.
+
+A model folder may hold `reference.safetensors`: prepared rows with their latents. Whoever loads the
+model on another machine, or with another version, can see that it still computes the same.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from latentscope.atomic import atomic_path
+from latentscope.errors import ModelError
+from latentscope.models.settings import CONFIG_FILE
+from latentscope.models.state_dict import WEIGHTS_FILE, read_weights
+from latentscope.models.storage import load_folder
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import model_folder
+
+REFERENCE_FILE = "reference.safetensors"
+
+TOLERANCE = 1e-3
+"""Largest difference that counts as the same: float32 on another processor gives some 1e-5."""
+
+
+def write_reference(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathLike[str]) -> Path:
+    """Write rows with a model's latents of them as `reference.safetensors`.
+
+    It holds `rows` (float16 where they fit into it), `mean` and `logvar` of q(z|x), shape
+    (n, latents), and `residual`, shape (n,): the root mean square of what the reconstruction from
+    the mean leaves of each row.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+        With the weights that lie in the folder: load it from there if they were rounded.
+    rows : array, shape (n, row_size)
+        Prepared spectra.
+    folder : path
+        Of the model.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        If the rows are of another size, or the model makes no finite latents of them.
+    """
+    given = torch.from_numpy(np.array(rows, dtype=np.float32))
+    half = given.half()
+    stored = half if bool(torch.isfinite(half).all()) else given
+    found = _latents(model, stored)
+    if not all(bool(torch.isfinite(values).all()) for values in found.values()):
+        raise ModelError(f"{folder}: the model makes no finite latents of the reference spectra")
+    path = Path(folder) / REFERENCE_FILE
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save({"rows": stored, **found}))
+    return path
+
+
+def check_reference(
+    model: SpectrumVAE, folder: str | os.PathLike[str], *, tolerance: float = TOLERANCE
+) -> float:
+    """Compare a model's latents of the reference spectra with those that lie beside its weights.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+    folder : path
+        Holds `reference.safetensors`.
+    tolerance : float
+        In units of the latents, whose prior has a standard deviation of 1; relative for numbers
+        above 1.
+
+    Returns
+    -------
+    float
+        The largest difference of a mean, log variance or residual.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it is damaged or of another model, or the difference exceeds the
+        tolerance.
+    """
+    path = Path(folder) / REFERENCE_FILE
+    wanted = _read(path)
+    rows = wanted.pop("rows", torch.zeros(0, 0))
+    if rows.ndim != 2 or rows.shape[1] != model.config.row_size:
+        raise ModelError(
+            f"{path}: rows of shape {tuple(rows.shape)}; this model takes "
+            f"(n, {model.config.row_size}): the file belongs to another model"
+        )
+    found = _latents(model, rows)
+    shapes = {key: tuple(values.shape) for key, values in found.items()}
+    if {key: tuple(values.shape) for key, values in wanted.items()} != shapes:
+        raise ModelError(f"{path}: wanted {shapes} beside the rows; it belongs to another model")
+    difference = max(_difference(found[key], wanted[key].float()) for key in found)
+    if not difference <= tolerance:
+        raise ModelError(
+            f"{path}: the latents of the reference spectra differ by {difference:.2g}, wanted at "
+            f"most {tolerance:g}: these weights are not those it was written with, or they "
+            "compute something else here; download the model again, or try another version of "
+            "torch or another device"
+        )
+    return difference
+
+
+def check_model(
+    source: str | os.PathLike[str], *, cache_dir: str | os.PathLike[str] | None = None
+) -> float:
+    """Load a model and compare its latents with its reference; see `check_reference`.
+
+    Parameters
+    ----------
+    source : str or path
+        A bundled model's name, a folder, an address or a Hugging Face id.
+    cache_dir : path, optional
+        Folder for downloads.
+
+    Returns
+    -------
+    float
+        The largest difference.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or reference, or they do not agree.
+    """
+    files = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE)
+    what = "reference latents; there is nothing to compare with"
+    folder = model_folder(source, what, files=files, cache_dir=cache_dir)
+    return check_reference(load_folder(folder), folder)
+
+
+def read_reference_rows(folder: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """Return the reference spectra of a model folder, shape (n, row_size).
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, or it is damaged.
+    """
+    rows: NDArray[np.float32] = _read(Path(folder) / REFERENCE_FILE)["rows"].float().numpy()
+    return rows
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: no such file; this model came without reference latents, so there is "
+            "nothing to compare with"
+        )
+    return read_weights(path)
+
+
+def _latents(model: SpectrumVAE, rows: Tensor) -> dict[str, Tensor]:
+    """Mean, logvar (of a variational model) and residual of rows, in float32 on the CPU."""
+    device = next(model.parameters()).device
+    given = rows.to(device, torch.float32)
+    with torch.no_grad():
+        mean, logvar = model.encode(given)
+        residual = (model.decode(mean) - given).square().mean(1).sqrt()
+    found = {"mean": mean, "residual": residual} | ({} if logvar is None else {"logvar": logvar})
+    return {key: values.float().cpu().contiguous() for key, values in found.items()}
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    scaled = (found - wanted).abs().nan_to_num(torch.inf) / wanted.abs().clamp(min=1.0)
+    return float(scaled.max()) if scaled.numel() else 0.0

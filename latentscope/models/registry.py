@@ -1,0 +1,186 @@
+"""The models known by name: those in the package and the published ones; loads no torch."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latentscope.models.published import (
+    PUBLISHED_ARCHITECTURE,
+    PublishedNormalization,
+    published_prepare,
+)
+from latentscope.models.settings import CONFIG_FILE, ModelSettings, read_settings
+
+DEFAULT_MODEL = "harps-sim"
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A published checkpoint.
+
+    Parameters
+    ----------
+    name : str
+    url : str
+        Where the file is.
+    normalization : {"median-padded", "median-valid"}
+        What its authors divided the flux by.
+    description, paper : str
+    sha256 : str or None
+        Of the file. None where its authors published none: the hash of the first download is
+        recorded then, and later loads must match it (trust on first use).
+    """
+
+    name: str
+    url: str
+    normalization: PublishedNormalization
+    description: str
+    paper: str
+    sha256: str | None = None
+
+    @property
+    def filename(self) -> str:
+        """Name of the checkpoint file."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Architecture, preparation and description, as config.json would hold them."""
+        info = {
+            "name": self.name,
+            "description": self.description,
+            "mad_threshold": 0.02,
+            "beta": 0.3,
+            "paper": self.paper,
+        }
+        return ModelSettings(PUBLISHED_ARCHITECTURE, published_prepare(self.normalization), info)
+
+
+_SITE = "https://www.rawdataspeaks.org/wp-content/uploads/projects"
+
+PUBLISHED = {
+    model.name: model
+    for model in (
+        PublishedModel(
+            name="astro-machines",
+            url=f"{_SITE}/astro-machines/data/model_128d_e182_i1500000.pth.tar",
+            normalization="median-padded",
+            description="272,376 HARPS spectra, 128 latents, 1,500,000 iterations",
+            paper="Sedaghat et al. 2021, MNRAS 501, 6026, doi:10.1093/mnras/staa3540",
+        ),
+        PublishedModel(
+            name="stellar-karaoke",
+            url=f"{_SITE}/karaoke/data/model_14v3_128d_e116_i954k.pth.tar",
+            normalization="median-valid",
+            description="HARPS spectra, 128 latents, 954,000 iterations",
+            paper="Sedaghat et al. 2023, MNRAS, doi:10.1093/mnras/stad2686",
+        ),
+    )
+}
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the folders of the models that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG_FILE}"))}
+
+
+def known_names() -> list[str]:
+    """Return the names that `load_model` knows."""
+    return [*bundled_models(), *PUBLISHED]
+
+
+def near_misses(name: str, known: Iterable[str]) -> str:
+    """Return ' (did you mean ...?)' for names close to `name`, else an empty string."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder for downloads.
+
+    `cache_dir` where given, else the environment's LATENTSCOPE_CACHE, else `latentscope` in
+    XDG_CACHE_HOME or ~/.cache.
+    """
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser()
+    if os.environ.get("LATENTSCOPE_CACHE"):
+        return Path(os.environ["LATENTSCOPE_CACHE"]).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "latentscope"
+
+
+def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder in the cache that holds the files of a published model."""
+    return cache_root(cache_dir) / "models" / name
+
+
+def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
+    """List the models known by name.
+
+    Parameters
+    ----------
+    cache_dir : path, optional
+        Folder of downloads; by default LATENTSCOPE_CACHE or ~/.cache/latentscope.
+
+    Returns
+    -------
+    list of dict
+        `name`, `where` ("bundled", "cached" or "to download"), `latents` (number), `grid` (text,
+        wavelengths in Angstrom), `description`, `paper`.
+    """
+    rows = [
+        _row("bundled", read_settings(folder / CONFIG_FILE)) for folder in bundled_models().values()
+    ]
+    for model in PUBLISHED.values():
+        cached = (cache_folder(model.name, cache_dir) / model.filename).exists()
+        rows.append(_row("cached" if cached else "to download", model.settings))
+    return rows
+
+
+def known_settings(source: str | os.PathLike[str]) -> ModelSettings | None:
+    """Return what config.json says of a bundled or published model, or of one in a folder.
+
+    Without weights: nothing is downloaded, and torch is not loaded.
+
+    Returns
+    -------
+    ModelSettings or None
+        None for a checkpoint, an address or a Hugging Face id; `load_model` knows these.
+
+    Raises
+    ------
+    ModelError
+        If the config.json is missing or broken.
+    """
+    text = os.fspath(source)
+    if text in bundled_models():
+        return read_settings(bundled_models()[text] / CONFIG_FILE)
+    if text in PUBLISHED:
+        return PUBLISHED[text].settings
+    folder = Path(text).expanduser()
+    return read_settings(folder / CONFIG_FILE) if folder.is_dir() else None
+
+
+def _row(where: str, settings: ModelSettings) -> dict[str, Any]:
+    return {
+        "name": settings.info["name"],
+        "where": where,
+        "latents": settings.architecture.latents,
+        "grid": _grid_text(settings),
+        "description": settings.info.get("description", ""),
+        "paper": settings.info.get("paper", ""),
+    }
+
+
+def _grid_text(settings: ModelSettings) -> str:
+    if settings.prepare is None:
+        return f"rows of {settings.architecture.row_size} values"
+    grid = settings.prepare.grid
+    first, last = grid.wavelength[0], grid.wavelength[-1]
+    return f"{first:.0f}-{last:.0f} A, {grid.length} {grid.kind} pixels, {grid.medium}"

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentscope.errors import ModelError
+from latentscope.models.vae import SpectrumVAE, VAEConfig
+
+SMALL = VAEConfig(
+    length=256, channels=(4, 6, 8), kernels=(9, 5, 3), strides=(4, 2, 1), latents=3, extra=7
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    layers=st.lists(
+        st.tuples(
+            st.integers(1, 5), st.sampled_from([1, 3, 5, 7, 9]), st.sampled_from([1, 2, 4, 6])
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    width=st.integers(1, 4),
+    latents=st.integers(1, 4),
+    extra=st.integers(0, 3),
+    output=st.sampled_from(["conv", "mean"]),
+    doppler=st.booleans(),
+    variational=st.booleans(),
+    n=st.integers(1, 3),
+)
+def test_shapes_agree_for_any_architecture(
+    layers, width, latents, extra, output, doppler, variational, n
+):
+    channels, kernels, strides = zip(*layers, strict=True)
+    config = VAEConfig(
+        length=int(np.prod(strides)) * width,
+        channels=channels,
+        kernels=kernels,
+        strides=strides,
+        latents=latents,
+        extra=extra,
+        output=output,
+        doppler=doppler,
+        variational=variational,
+    )
+    model = SpectrumVAE(config)
+    rows, mean, logvar = model(torch.zeros(n, config.row_size))
+    assert rows.shape == (n, config.length + extra)
+    assert mean.shape == (n, latents)
+    assert (logvar is None) == (not variational)
+    assert VAEConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kernels": (9, 4, 3)}, "odd"),
+        ({"strides": (4, 3, 1)}, "even"),
+        ({"strides": (4, 2)}, "as many"),
+        ({"length": 260}, "multiple of 8"),
+        ({"latents": 0}, "positive"),
+        ({"channels": (4, 0, 8)}, "positive"),
+        ({"extra": -1}, "positive"),
+        ({"output": "max"}, "conv, mean"),
+        ({"channels": (), "kernels": (), "strides": ()}, "at least one"),
+    ],
+)
+def test_numbers_that_make_no_network_are_refused(change, message):
+    with pytest.raises(ModelError, match=message):
+        dataclasses.replace(SMALL, **change)
+
+
+def test_a_config_is_read_strictly():
+    settings_ = SMALL.to_dict()
+    assert VAEConfig.from_dict(settings_) == SMALL
+    with pytest.raises(ModelError, match="latnets"):
+        VAEConfig.from_dict(settings_ | {"latnets": 3})
+    del settings_["kernels"]
+    with pytest.raises(ModelError, match="lacks kernels"):
+        VAEConfig.from_dict(settings_)

@@ -1,0 +1,313 @@
+"""encode: one row per input, the same whatever the batches and workers."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
+from latentscope.latents import read_latents
+from latentscope.models.encode import encode
+from latentscope.models.rows import COLUMNS
+from latentscope.models.trust import TRUST_COLUMNS
+from latentscope.models.vae import SpectrumVAE
+from latentscope.spectra.prepare import prepare
+from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.spectrum import Spectrum
+from tests.models.encoding import GRID, tiny_model, write_adp, write_archive
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return write_archive(tmp_path_factory.mktemp("archive"), 12)
+
+
+def one_by_one(files, model):
+    """Oracle: each file alone through the public steps."""
+    values, errors = [], []
+    for file in files:
+        prepared = prepare(read_spectrum(file), model.prepare)
+        row = torch.from_numpy(prepared.row)[None]
+        with torch.no_grad():
+            mean, _ = model.encode(row)
+            residual = (model.decode(mean) - row)[0].numpy()[: model.config.length]
+        values.append(mean[0].numpy())
+        errors.append(np.sqrt(np.mean(residual[prepared.valid[: model.config.length]] ** 2)))
+    return np.array(values), np.array(errors)
+
+
+@pytest.mark.parametrize("normalization", ["median-padded", "median-valid", "continuum"])
+@pytest.mark.parametrize(("batch_size", "workers"), [("auto", None), (1, 1), (5, 3)])
+def test_rows_are_the_models_own_whatever_the_batches(archive, normalization, batch_size, workers):
+    model = tiny_model(normalization)
+    latents = encode(archive, model, batch_size=batch_size, workers=workers)
+    values, errors = one_by_one(archive, model)
+    np.testing.assert_allclose(latents.values, values, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(latents.table["recon_error"], errors, rtol=1e-4)
+    assert set(latents.table.columns) == {*COLUMNS, *TRUST_COLUMNS}
+    assert latents.table.columns[-1] == "recon_segments"
+    assert list(latents.ids) == [file.name.removesuffix(".fits") for file in archive]
+    assert (latents.table["status"] == "ok").all()
+    assert (latents.table["coverage"] == 1).all()
+
+
+def test_a_broken_file_costs_its_own_row_alone(archive, tmp_path):
+    model = tiny_model()
+    (tmp_path / "broken.fits").write_bytes(archive[0].read_bytes()[:4000])
+    files = [*archive[:4], tmp_path / "broken.fits", tmp_path / "absent.fits", *archive[4:]]
+    latents = encode(files, model, batch_size=4, output=tmp_path / "latents.npy")
+    good = np.delete(np.arange(len(files)), [4, 5])
+    assert np.isnan(latents.values[[4, 5]]).all()
+    np.testing.assert_allclose(latents.values[good], encode(archive, model).values, rtol=1e-5)
+    assert list(np.flatnonzero(~latents.ok)) == [4, 5]
+    assert list(latents.table["status"].iloc[[3, 4, 5, 6]]) == ["ok", "failed", "failed", "ok"]
+    assert "broken.fits" in latents.table["error"][4]
+    assert "no such file" in latents.table["error"][5]
+    assert latents.provenance["failed"] == 2
+    assert latents.provenance["ok"] == 12
+
+
+def test_any_exception_of_a_reader_is_one_failed_row(archive, monkeypatch):
+    import latentscope.models.rows as rows
+
+    def fragile(source):
+        if source == archive[2]:
+            raise RecursionError("too\ndeep")
+        return read_spectrum(source)
+
+    monkeypatch.setattr(rows, "read_spectrum", fragile)
+    latents = encode(archive, tiny_model())
+    assert list(np.flatnonzero(~latents.ok)) == [2]
+    assert latents.table["error"][2] == f"{archive[2]}: RecursionError: too deep"
+
+
+def test_coverage_below_the_limit_fails_and_a_lower_limit_lets_it_through(tmp_path):
+    write_adp(tmp_path / "half.fits", last=5090.25)
+    model = tiny_model()
+    strict = encode(tmp_path / "half.fits", model)
+    assert strict.table["status"][0] == "failed"
+    assert "less than 0.5" in strict.table["error"][0]
+    assert strict.table["coverage"][0] == pytest.approx((181 - 21) / (400 - 21))
+    assert encode(tmp_path / "half.fits", model, min_coverage=0.4).ok.all()
+
+
+def test_degenerate_spectra_have_a_status_of_their_own(archive, tmp_path):
+    write_adp(tmp_path / "dark.fits", level=20.0)
+    latents = encode([tmp_path / "dark.fits", archive[0]], tiny_model(min_median=50.0))
+    assert list(latents.table["status"]) == ["degenerate", "ok"]
+    assert "not above 50" in latents.table["error"][0]
+    assert list(latents.ok) == [False, True]
+    assert latents.provenance["degenerate"] == 1
+
+
+def test_latents_that_are_not_finite_fail_alone(archive):
+    class Breaks(SpectrumVAE):
+        def encode(self, rows):
+            mean, logvar = super().encode(rows)
+            mean[(rows[:, 3:50] == 1).all(dim=1)] = torch.nan
+            return mean, logvar
+
+    base = tiny_model()
+    model = Breaks(base.config, base.prepare)
+    model.load_state_dict(base.state_dict())
+    spectra = [read_spectrum(file) for file in archive]
+    whole = encode(spectra, model, batch_size=12, workers=1)
+    assert whole.ok.all()
+    flat = Spectrum(GRID.wavelength.copy(), np.full(GRID.length, 5.0))
+    latents = encode([*spectra[:3], flat, *spectra[3:]], model, batch_size=13, workers=1)
+    assert list(np.flatnonzero(~latents.ok)) == [3]
+    assert latents.table["error"][3] == "the network's latents of it are not finite"
+    np.testing.assert_allclose(np.delete(latents.values, 3, axis=0), whole.values, rtol=1e-5)
+
+
+def test_headers_reach_the_table(tmp_path):
+    header = [("SNR", 81.5), ("HIERARCH ESO TEL AIRM START", 1.2)]
+    header += [("HIERARCH ESO DRS BERV", -3.5), ("ARCFILE", "ADP.2015-01-01T00:00:00.000.fits")]
+    write_adp(tmp_path / "a.fits", seed=3, header=header)
+    table = encode(tmp_path / "a.fits", tiny_model()).table
+    row = table.iloc[0]
+    assert (row["object"], row["star"]) == ("HD3", "HD3")
+    assert (row["snr"], row["airmass"], row["berv"]) == (81.5, 1.2, -3.5)
+    assert row["archive_id"].startswith("ADP.2015-01-01")
+    assert row["median"] == pytest.approx(100, rel=0.1)
+
+
+def test_outputs_carry_rows_table_and_provenance(archive, tmp_path):
+    model = tiny_model()
+    path = tmp_path / "out" / "latents.npy"
+    latents = encode(archive, model, output=path, logvar=True)
+    stored = read_latents(path)
+    np.testing.assert_array_equal(stored.values, latents.values)
+    np.testing.assert_array_equal(stored.logvar, latents.logvar)
+    assert stored.values.dtype == np.float32
+    assert list(stored.ids) == list(latents.ids)
+    provenance = json.loads(path.with_suffix(".json").read_text())
+    assert provenance["model"] == "tiny"
+    assert len(provenance["weights_sha256"]) == 64
+    assert provenance["prepare"] == model.prepare.to_dict()
+    assert provenance["n"] == provenance["ok"] == 12
+    assert {"command", "time", "latentscope", "device"} <= set(provenance)
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "latents.csv",
+        "latents.json",
+        "latents.logvar.npy",
+        "latents.npy",
+    ]
+
+
+def test_log_variances_are_the_models(archive):
+    model = tiny_model()
+    latents = encode(archive[:2], model, logvar=True, recon_error=False)
+    rows = np.stack([prepare(read_spectrum(file), model.prepare).row for file in archive[:2]])
+    with torch.no_grad():
+        expected = model.encode(torch.from_numpy(rows))[1].numpy()
+    np.testing.assert_allclose(latents.logvar, expected, rtol=1e-5, atol=1e-6)
+    assert latents.table["recon_error"].isna().all()
+    assert encode(archive[:1], model).logvar is None
+
+
+def test_deterministic_models_encode_and_have_no_log_variance(archive):
+    model = tiny_model(variational=False)
+    assert encode(archive[:2], model).ok.all()
+    with pytest.raises(ModelError, match="deterministic"):
+        encode(archive[:2], model, logvar=True)
+
+
+def test_repeated_ids_are_said_once(archive, tmp_path):
+    copy = shutil.copy(archive[0], tmp_path)
+    with pytest.warns(LatentscopeWarning, match="2 ids stand for more than one row") as caught:
+        latents = encode([archive[0], archive[1], archive[1], copy], tiny_model())
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    np.testing.assert_allclose(latents.values[0], latents.values[3], rtol=1e-6)
+
+
+def test_one_repeated_id_is_said_in_the_singular(archive):
+    with pytest.warns(LatentscopeWarning, match="^1 id stands for more than one row"):
+        encode([archive[0], archive[0]], tiny_model())
+
+
+def test_memory_running_out_halves_the_batch(archive, monkeypatch):
+    model = tiny_model()
+    expected = encode(archive, model).values
+    sizes = []
+    encode_rows = SpectrumVAE.encode
+
+    def small_device(self, rows):
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return encode_rows(self, rows)
+
+    monkeypatch.setattr(SpectrumVAE, "encode", small_device)
+    monkeypatch.setattr("latentscope.models.encode._Run._chunks", whole_blocks)
+    latents = encode(archive, model, workers=1)
+    np.testing.assert_allclose(latents.values, expected, rtol=1e-5, atol=1e-6)
+    assert sizes == [12, 6, 3, 1, *[1] * 11]
+    with pytest.raises(ModelError, match=r"out of memory on cpu at 8 spectra.*'auto'"):
+        encode(archive, model, batch_size=8, workers=1)
+
+
+def whole_blocks(self, blocks):
+    return blocks
+
+
+def test_other_errors_of_the_network_are_not_taken_for_memory(archive, monkeypatch):
+    def broken(self, rows):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(SpectrumVAE, "encode", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        encode(archive, tiny_model())
+
+
+def test_torch_keeps_its_threads_and_the_model_its_state(archive):
+    before = torch.get_num_threads()
+    model = tiny_model().train()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    encode(archive, model, workers=2)
+    assert torch.get_num_threads() == before
+    assert model.training
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+
+
+def test_progress_ends_at_the_total_and_never_falls(archive, monkeypatch):
+    monkeypatch.setattr("latentscope.models.encode.BLOCK", 5)
+    seen = []
+    encode(archive, tiny_model(), batch_size=2, progress=lambda *now: seen.append(now))
+    assert seen[-1] == (12, 12)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_spectra_need_no_files():
+    wavelength = np.arange(4995.0, 5205.0, 0.1)
+    spectra = [Spectrum(wavelength, np.full(wavelength.size, 2.0)) for _ in range(3)]
+    latents = encode(spectra, tiny_model())
+    assert list(latents.ids) == [f"spectrum-00000{i}" for i in range(3)]
+    assert latents.ok.all()
+    assert isinstance(latents.table, pd.DataFrame)
+
+
+def test_open_files_and_pairs_encode(archive):
+    model = tiny_model()
+    expected = encode(archive[0], model).values
+    with archive[0].open("rb") as stream:
+        latents = encode(stream, model)
+    assert list(latents.table["file"]) == [str(archive[0])]
+    spectrum = read_spectrum(archive[0])
+    pair = encode((spectrum.wavelength, spectrum.flux), model)
+    for found in (latents, pair):
+        np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+
+
+def test_rows_that_all_failed_do_not_replace_an_earlier_output(archive, tmp_path):
+    output, model = tmp_path / "latents.npy", tiny_model()
+    encode(archive[:2], model, output=output)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.warns(LatentscopeWarning, match=r"none of 1 spectra.*latents\.npy") as caught:
+        assert not encode(tmp_path / "absent.fits", model, output=output).ok.any()
+    assert caught[0].filename == __file__
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    encode(tmp_path / "absent.fits", model, output=tmp_path / "new.npy")
+    assert "no such file" in pd.read_csv(tmp_path / "new.csv")["error"][0]
+
+
+def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,Teff\na,5777\n")
+    with pytest.raises(TableError, match=r"would replace .*labels\.csv"):
+        encode(archive[:1], tiny_model(), output=tmp_path / "labels.npy")
+    assert labels.read_text() == "id,Teff\na,5777\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ModelError, "batch size is 0"),
+        ({"batch_size": "large"}, ModelError, "batch size is 'large'"),
+        ({"workers": 0}, ModelError, "workers is 0"),
+        ({"device": "abacus"}, ModelError, "wanted auto, cpu, cuda"),
+        ({"output": "latents.csv"}, TableError, "ends in .npy"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_any_work(archive, options, error, message):
+    with pytest.raises(error, match=message):
+        encode(archive, tiny_model(), **options)
+
+
+def test_a_model_must_know_its_preparation_and_sources_must_name_something(archive):
+    with pytest.raises(ModelError, match="how to prepare"):
+        encode(archive, SpectrumVAE(tiny_model().config))
+    with pytest.raises(SpectrumError, match="no spectra"):
+        encode([], tiny_model())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(archive):
+    model = tiny_model()
+    cuda, cpu = (encode(archive, model, device=device) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(cuda.values, cpu.values, rtol=1e-4, atol=1e-5)
+    assert next(model.parameters()).device.type == "cpu"

@@ -1,0 +1,80 @@
+"""Queries are encoded by the model that made the latents, and by no other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from latentscope import Retriever
+from latentscope.errors import ModelError
+from latentscope.latents import Latents
+from latentscope.models.encode import encode
+from latentscope.models.query_spectra import encode_queries
+from latentscope.models.weights import save_model
+from tests.models.encoding import tiny_model, write_archive
+
+
+@pytest.fixture
+def encoded(tmp_path):
+    """The files of six spectra, and their latents by a tiny model."""
+    files = write_archive(tmp_path, 6)
+    return files, encode(files, tiny_model(), workers=1, min_coverage=0.3)
+
+
+def test_a_file_of_the_sample_gives_its_own_latents(encoded):
+    files, latents = encoded
+    found = encode_queries(files[2:4], latents, tiny_model(), workers=1)
+    np.testing.assert_allclose(found.values, latents.values[2:4], atol=1e-5)
+    assert found.provenance["min_coverage"] == 0.3
+    result = Retriever(latents, dims="all").query(found, 9)
+    assert result.queries["row"].tolist() == [2, 3]
+    assert 2 not in set(result.matches(0)["row"])
+    assert len(result.matches(0)) == 5
+
+
+def test_a_file_that_fails_keeps_its_place_and_says_why(encoded, tmp_path):
+    files, latents = encoded
+    (tmp_path / "bad.fits").write_bytes(b"garbage")
+    found = encode_queries([tmp_path / "bad.fits", files[0]], latents, tiny_model(), workers=1)
+    result = Retriever(latents, dims="all").query(found, 2)
+    assert [name for name, _ in result.failed] == ["bad"]
+    assert "bad.fits" in result.failed[0][1]
+    assert len(result.matches(1)) == 2
+
+
+def test_a_folder_can_stand_for_a_model_of_an_unknown_name(encoded, tmp_path):
+    files, latents = encoded
+    with pytest.raises(ModelError, match=r"'tiny', which is not known.*-m MODEL"):
+        encode_queries(files[:1], latents)
+    save_model(tiny_model(), tmp_path / "folder")
+    found = encode_queries(files[:1], latents, str(tmp_path / "folder"), workers=1)
+    np.testing.assert_allclose(found.values, latents.values[:1], atol=1e-5)
+
+
+def test_latents_without_provenance_take_the_model_that_is_given(encoded):
+    files, latents = encoded
+    bare = Latents(latents.values, source="bare.npy")
+    with pytest.raises(ModelError, match=r"bare.npy: does not say which model"):
+        encode_queries(files[:1], bare)
+    found = encode_queries(files[:1], bare, tiny_model(), workers=1)
+    np.testing.assert_allclose(found.values, latents.values[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"seed": 1}, "made by tiny with other weights than tiny has"),
+        ({"normalization": "median-padded"}, "with another preparation of spectra than tiny"),
+    ],
+)
+def test_another_model_is_refused(encoded, model, message):
+    files, latents = encoded
+    with pytest.raises(ModelError, match=message):
+        encode_queries(files[:1], latents, tiny_model(**model))
+
+
+def test_a_model_of_another_number_of_latents_is_refused(encoded):
+    files, latents = encoded
+    wide = replace(latents, values=np.zeros((6, 5)), provenance={})
+    with pytest.raises(ModelError, match="has 5 dimensions, the model tiny has 3"):
+        encode_queries(files[:1], wide, tiny_model())

@@ -1,0 +1,257 @@
+"""Traversals and line maps of models: the bundled ones, against what regression says of them."""
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import theilslopes
+
+from latentscope.errors import (
+    ChoiceError,
+    EstimatorError,
+    LatentscopeWarning,
+    ModelError,
+    SpectrumError,
+)
+from latentscope.models.encode import encode
+from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.traversal import line_map_of_model, traverse_model
+from latentscope.models.vae import SpectrumVAE, VAEConfig
+from latentscope.models.weights import load_model
+from latentscope.simulation.simulate import simulate
+from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.wavelength import doppler_shift, vacuum_to_air
+
+GL581 = "HARPS.2010-09-18T23:42:36.178_s1d_A.fits"
+MODELS = ("harps-sim", "harps-sim-plain")
+STARS = 60
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: load_model(name) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def linelist(repository):
+    """The line list that the bundled models were trained with, if it is here."""
+    folder = os.environ.get("LATENTSCOPE_SHARED_DATA") or repository.parent / "shared" / "data"
+    path = Path(folder) / "harps_lines.csv.gz"
+    return path if path.is_file() else None
+
+
+@pytest.fixture(scope="module")
+def archive(models, linelist):
+    """True velocities of simulated stars, and their latents by each model."""
+    made = simulate(STARS, seed=31, repeats=False, linelist=linelist)
+    spectra, labels = zip(*made, strict=True)
+    rv = np.array([row["radvel"] for row in labels])
+    return rv, {
+        name: encode(list(spectra), model, workers=1, recon_error=False).values.astype(float)
+        for name, model in models.items()
+    }
+
+
+def need_familiar_lines(name, linelist):
+    # The Doppler layer shifts whatever it is given; the plain network reads velocities off lines
+    # that it knows, and a third smaller off the built-in list's invented ones.
+    if name == "harps-sim-plain" and linelist is None:
+        pytest.skip("no harps_lines.csv.gz, which this model was trained with")
+
+
+def rv_dim(rv, latents):
+    """The dimension that follows the velocity, and its km/s per unit by robust regression."""
+    ranks = np.corrcoef(np.vstack([latents.T, rv]).argsort(axis=1).argsort(axis=1))[-1, :-1]
+    ranks[latents.std(axis=0) < 0.1] = 0
+    dim = int(np.abs(ranks).argmax())
+    return dim, 1 / theilslopes(latents[:, dim], rv)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_velocity_dimension_is_a_doppler_shift_of_the_size_that_regression_says(
+    models, archive, linelist, name
+):
+    need_familiar_lines(name, linelist)
+    rv, latents = archive[0], archive[1][name]
+    dim, expected = rv_dim(rv, latents)
+    result = traverse_model(models[name], dim, latents=latents)
+    assert result.verdict == "shift"
+    assert result.rv_per_unit.value == pytest.approx(expected, rel=0.3)
+    assert result.shift_explained > 0.7
+    assert result.sentences()[0].startswith(f"dim {dim} is a Doppler shift")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_line_map_singles_the_velocity_dimension_out(models, archive, linelist, name):
+    need_familiar_lines(name, linelist)
+    rv, latents = archive[0], archive[1][name]
+    dim, expected = rv_dim(rv, latents)
+    dims = line_map_of_model(models[name], latents=latents).dims.set_index("dim")
+    assert 4 <= len(dims) < 16
+    assert list(dims.index[dims["verdict"] == "shift"]) == [dim]
+    per_unit = dims.loc[dim, "rv_kms_per_sigma"] / dims.loc[dim, "sigma"]
+    assert per_unit == pytest.approx(expected, rel=0.3)
+    assert (dims["shift_explained"].drop(dim) < 0.3).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_a_real_star_that_is_shifted_moves_its_latent_one_way(models, shared_data, archive, name):
+    spectrum = read_spectrum(shared_data / GL581)
+    dim, expected = rv_dim(archive[0], archive[1][name])
+    velocities = np.arange(-60.0, 61.0, 10.0)
+    moved = [
+        replace(
+            spectrum,
+            wavelength=doppler_shift(spectrum.wavelength, rv),
+            meta=spectrum.meta | {"file": f"Gl581{rv:+.0f}kms"},
+        )
+        for rv in velocities
+    ]
+    latent = encode(moved, models[name], workers=1, recon_error=False).values[:, dim]
+    assert (np.diff(latent) * np.sign(expected) > 0).all()
+
+
+def test_a_real_spectrum_is_where_the_traversal_starts(models, shared_data):
+    path = shared_data / GL581
+    result = traverse_model(models["harps-sim"], 0, spectrum=path, sigmas=[-1, 1])
+    assert result.base_rv == pytest.approx(-9.2, abs=6)  # its velocity, with the model's error
+    assert result.provenance["base_from"] == str(path)
+    np.testing.assert_allclose(result.table["offset"], [-result.unit, result.unit])
+
+
+def test_the_doppler_layer_comes_out_as_its_scale(models):
+    model = models["harps-sim"]
+    per_unit = model.doppler_scale.item() * model.prepare.grid.step * 299792.458
+    result = traverse_model(model, 0, values=[-1.5, -0.4, 0.6, 2.0])
+    assert result.rv_per_unit.value == pytest.approx(per_unit, rel=0.005)
+    assert result.lines["depth_per_sigma"].abs().median() < 0.003
+    assert result.provenance["model"] == "harps-sim"
+    assert len(result.provenance["weights_sha256"]) == 64
+
+
+def test_temperature_moves_balmer_lines_against_metals(models):
+    result = traverse_model(models["harps-sim"], 15, values=[-0.5, 0, 0.5])
+    lines = result.lines.set_index("line")["depth_per_sigma"]
+    assert result.verdict == "none"
+    assert lines["H-alpha"] > 0.1
+    assert lines["Cr I 4254.3"] < -0.05
+    assert result.colour_per_unit.value < -0.1
+
+
+def tiny(medium="air", variational=True, prepare=True):
+    grid = Grid("log", 4800.0, 6e-5, 4096, medium=medium)
+    config = VAEConfig(
+        length=4096, channels=(4, 6), kernels=(9, 5), strides=(4, 4), latents=3, extra=16,
+        output="mean", doppler=True, variational=variational,
+    )  # fmt: skip
+    settings = PrepareConfig(grid, normalization="continuum", window=33, nodes=16)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = SpectrumVAE(config, settings if prepare else None, {"name": "tiny"})
+        with torch.no_grad():
+            model.line_mean.copy_(-0.3 * (torch.rand(4096) > 0.97))
+    return model.eval()
+
+
+def test_values_come_from_quantiles_sigmas_or_a_list():
+    rng = np.random.default_rng(0)
+    latents = rng.normal([1.0, -2.0, 0.0], [0.5, 1.0, 2.0], (4000, 3))
+    model = tiny()
+    walked = traverse_model(model, 1, latents=latents, quantiles=[0.16, 0.5, 0.84])
+    np.testing.assert_allclose(walked.table["value"], [-3, -2, -1], atol=0.06)
+    assert walked.unit == pytest.approx(1.0, abs=0.04)
+    assert walked.base == pytest.approx([1, -2, 0], abs=0.08)
+    by_sigma = traverse_model(model, 2, latents=latents, sigmas=[-1, 2])
+    np.testing.assert_allclose(by_sigma.table["offset"], [-2, 4], atol=0.1)
+    assert list(traverse_model(model, 2, values=[4, 3]).table["value"]) == [3, 4]
+
+
+def test_without_data_the_prior_stands_for_it():
+    result = traverse_model(tiny(), 0, quantiles=[0.1587, 0.8413])
+    np.testing.assert_allclose(result.table["value"], [-1, 1], atol=1e-3)
+    assert result.unit == 1.0
+    assert result.provenance["data"] == "the model's prior"
+
+
+def test_a_dimension_that_does_not_vary_takes_the_prior_and_says_so():
+    latents = np.zeros((10, 3))
+    with pytest.warns(LatentscopeWarning, match="dim 2 does not vary"):
+        result = traverse_model(tiny(), 2, latents=latents, quantiles=[0.1587, 0.8413])
+    np.testing.assert_allclose(result.table["value"], [-1, 1], atol=1e-3)
+
+
+def test_wavelengths_are_in_air_whatever_the_model_has():
+    air, vacuum = (traverse_model(tiny(medium), 0, values=[-1, 1]) for medium in ("air", "vacuum"))
+    np.testing.assert_allclose(vacuum.wavelength, vacuum_to_air(air.wavelength))
+
+
+def test_informative_dimensions_are_mapped():
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(300, 3)) * [1.0, 1e-3, 1.0]
+    assert list(line_map_of_model(tiny(), latents=latents).dims["dim"]) == [0, 2]
+    deaf = tiny()
+    with torch.no_grad():
+        for layer in deaf.readers:
+            layer.weight[:, 1] = 0
+    assert list(line_map_of_model(deaf).dims["dim"]) == [0, 2]
+
+
+def test_a_line_list_takes_the_place_of_the_lines(tmp_path):
+    path = tmp_path / "lines.csv"
+    path.write_text(
+        "wavelength_air_A,Z,ion,ep_eV,loggf\n5000.5,26,0,1.0,-1.0\n5100.25,22,1,0.5,-0.3\n"
+    )
+    lines = traverse_model(tiny(), 0, values=[-1, 1], linelist=path).lines
+    atoms = lines[lines["kind"] == "narrow"]
+    assert list(atoms["line"]) == ["Fe I 5000.5", "Ti II 5100.2"]
+    assert {"H-beta", "TiO 5448"} <= set(lines["line"])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"dim": 3}, ChoiceError, "dim is 3; this model has 0 to 2"),
+        ({"values": [1, 2], "sigmas": [1, 2]}, ChoiceError, "values and sigmas are given"),
+        ({"spectrum": "a.fits", "base": np.zeros(3)}, ChoiceError, "spectrum and base are given"),
+        ({"base": np.zeros(4)}, EstimatorError, r"base has shape \(4,\); this model has \(3,\)"),
+        ({"latents": np.zeros((5, 4))}, EstimatorError, "has 4 dimensions, the model 3"),
+        ({"latents": np.full((5, 3), np.nan)}, EstimatorError, "0 of 5 rows are finite"),
+        ({"quantiles": [0.0, 1.0]}, EstimatorError, "numbers between 0 and 1"),
+        ({"spectrum": "nowhere.fits"}, SpectrumError, "nowhere.fits"),
+    ],
+)
+def test_what_cannot_be_used_is_said(options, kind, message):
+    given = {"dim": 0} | options
+    with pytest.raises(kind, match=message):
+        traverse_model(tiny(), given.pop("dim"), **given)
+
+
+def test_models_without_preparation_have_no_wavelengths():
+    with pytest.raises(ModelError, match="how its spectra are prepared"):
+        traverse_model(tiny(prepare=False), 0, values=[-1, 1])
+
+
+def test_nothing_informative_is_no_map():
+    with pytest.raises(EstimatorError, match="no dimension is informative"):
+        line_map_of_model(tiny(), latents=np.zeros((5, 3)))
+
+
+@pytest.mark.slow
+def test_the_published_network_is_traversed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = SpectrumVAE(PUBLISHED_ARCHITECTURE, published_prepare("median-padded")).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = traverse_model(model, 124, values=[-1, 1])
+    assert result.flux.shape == (2, 312_501)
+    assert result.verdict in ("none", "unlike", "partly", "shift")
+    assert np.isfinite(result.table["rms"]).all()

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional
+
+from latentscope.errors import ModelError
+from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.shift import shift_lines
+from latentscope.models.vae import LOGVAR_RANGE, SpectrumVAE, VAEConfig
+from tests.models.comb import comb
+
+COMPACT = VAEConfig(
+    length=20480,
+    channels=(16, 32, 32, 64, 64, 128),
+    kernels=(9, 9, 5, 5, 3, 3),
+    strides=(4, 4, 2, 2, 2, 2),
+    latents=16,
+    extra=320,
+    output="mean",
+)
+SMALL = VAEConfig(
+    length=256,
+    channels=(4, 6, 8),
+    kernels=(9, 5, 3),
+    strides=(4, 2, 1),
+    latents=3,
+    extra=7,
+    extra_hidden=5,
+    output="mean",
+)
+
+
+def scaled(config, seed=0):
+    """Return a model whose activations stay of the order of 1, and whose biases are not 0."""
+    generator = torch.Generator().manual_seed(seed)
+    model = SpectrumVAE(config).eval()
+    for name, values in model.named_parameters():
+        strides = 1
+        if values.ndim == 4 and name.startswith("decoder"):
+            inputs = values.shape[0] * values.shape[3]
+            strides = max(1, values.shape[3] // 2)
+        else:
+            inputs = values[0].numel() if values.ndim > 1 else 100
+        values.data.copy_(torch.randn(values.shape, generator=generator))
+        values.data *= (2 * strides / inputs) ** 0.5
+    if config.extra:
+        model.extra_mean.copy_(torch.randn(config.extra, generator=generator))
+    return model
+
+
+def rows_for(config, n=2, seed=1):
+    return torch.randn(n, config.row_size, generator=torch.Generator().manual_seed(seed))
+
+
+def conv1d_encode(model, rows):
+    """Encode with Conv1d and plain matrix products, from the model's own numbers."""
+    config, state = model.config, model.state_dict(keep_vars=True)
+    x = rows[:, None, : config.length]
+    for i, (k, s) in enumerate(zip(config.kernels, config.strides, strict=True)):
+        weight, bias = state[f"encoder.{i}.weight"], state[f"encoder.{i}.bias"]
+        x = functional.conv1d(x, weight.squeeze(2), bias, stride=s, padding=(k - 1) // 2)
+        x = torch.where(x > 0, x, config.negative_slope * x)
+    features = x.reshape(len(x), -1)
+    if config.extra:
+        features = torch.cat([features, rows[:, config.length :] - state["extra_mean"]], dim=1)
+    mean = features @ state["mean.weight"].T + state["mean.bias"]
+    return mean, features @ state["logvar.weight"].T + state["logvar.bias"]
+
+
+def conv1d_decode(model, z):
+    """Decode a model of output "mean" with ConvTranspose1d."""
+    config, state = model.config, model.state_dict(keep_vars=True)
+    depth = len(config.strides)
+    content = z
+    for i in (0, 2) if config.hidden else ():
+        content = content @ state[f"perceptron.{i}.weight"].T + state[f"perceptron.{i}.bias"]
+        content = torch.where(content > 0, content, config.negative_slope * content)
+    x = (content @ state["expand.weight"].T + state["expand.bias"]).reshape(
+        len(z), config.channels[-1], -1
+    )
+    for i, s in enumerate(reversed(config.strides)):
+        weight, bias = state[f"decoder.{i}.weight"], state[f"decoder.{i}.bias"]
+        x = functional.conv_transpose1d(
+            x, weight.squeeze(2), bias, stride=s, padding=max(1, s // 2)
+        )
+        if i < depth - 1:
+            x = torch.where(x > 0, x, config.negative_slope * x)
+    lines = x[:, 0] + state["line_mean"]
+    hidden = z @ state["extra_decoder.0.weight"].T + state["extra_decoder.0.bias"]
+    hidden = torch.where(hidden > 0, hidden, config.negative_slope * hidden)
+    extra = hidden @ state["extra_decoder.2.weight"].T + state["extra_decoder.2.bias"]
+    return torch.cat([lines, extra + state["extra_mean"]], dim=1)
+
+
+def load_published(model, network):
+    """Copy the weights of the independent network, layer by layer."""
+    for i in range(15):
+        pairs = [(model.encoder[i], getattr(network, f"conv{i + 1}")[0])]
+        pairs.append((model.decoder[i], getattr(network, f"deconv{15 - i}")[0]))
+        for ours, theirs in [*pairs, (model.final, network.predict0)]:
+            ours.weight.data.copy_(theirs.weight.data.unsqueeze(2))
+            ours.bias.data.copy_(theirs.bias.data)
+    for ours, theirs in [("mean", "fc11"), ("logvar", "fc12"), ("expand", "fc2")]:
+        getattr(model, ours).load_state_dict(getattr(network, theirs).state_dict())
+
+
+def relative(found, wanted):
+    return float((found - wanted).detach().norm() / wanted.detach().norm())
+
+
+def test_the_published_architecture_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        model = SpectrumVAE(PUBLISHED_ARCHITECTURE)
+    assert sum(values.numel() for values in model.parameters()) == 7_046_997
+    assert PUBLISHED_ARCHITECTURE.flat == 512 * 20
+    assert PUBLISHED_ARCHITECTURE.row_size == 327_680
+
+
+def test_channels_last_gives_what_conv1d_gives_for_the_published_network(published_network):
+    """Equal to 1e-12 in float64; in float32 to the rounding of 15 layers (1e-6 in each form)."""
+    model = SpectrumVAE(PUBLISHED_ARCHITECTURE).eval()
+    load_published(model, published_network)
+    rows = rows_for(PUBLISHED_ARCHITECTURE, n=1)
+    with torch.inference_mode():
+        wanted = published_network.encode(rows[:, None])
+        for found, values in zip(model.encode(rows), wanted, strict=True):
+            assert 0.1 < float(values.std()) < 10
+            assert relative(found, values) < 2e-6
+        decoded = published_network.decode(wanted[0])[:, 0]
+        assert relative(model.decode(wanted[0]), decoded) < 2e-6
+        exact = copy.deepcopy(published_network).double()
+        assert (
+            relative(
+                model.double().encode(rows.double())[0], exact.encode(rows[:, None].double())[0]
+            )
+            < 1e-12
+        )
+        assert (
+            relative(model.decode(wanted[0].double()), exact.decode(wanted[0].double())[:, 0])
+            < 1e-12
+        )
+
+
+def test_channels_last_gives_what_conv1d_gives_for_the_compact_network():
+    model, rows = scaled(COMPACT), rows_for(COMPACT)
+    with torch.inference_mode():
+        mean, logvar = model.encode(rows)
+        expected = conv1d_encode(model, rows)
+        decoded = model.decode(mean)
+        assert relative(mean, expected[0]) < 1e-6
+        assert relative(logvar, expected[1]) < 1e-6
+        assert relative(decoded, conv1d_decode(model, mean)) < 1e-6
+    assert decoded.shape == rows.shape
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_gradients_are_those_of_the_conv1d_form(hidden):
+    config = dataclasses.replace(SMALL, hidden=hidden)
+    model, rows = scaled(config).double(), rows_for(config).double()
+    parameters = dict(model.named_parameters())
+    mean, logvar = model.encode(rows)
+    found = torch.autograd.grad(
+        (model.decode(mean) - rows).square().sum() + logvar.square().sum(), parameters.values()
+    )
+    mean, logvar = conv1d_encode(model, rows)
+    wanted = torch.autograd.grad(
+        (conv1d_decode(model, mean) - rows).square().sum() + logvar.square().sum(),
+        parameters.values(),
+    )
+    for name, ours, theirs in zip(parameters, found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_latent_0_of_a_doppler_decoder_is_a_shift_and_nothing_else():
+    config = dataclasses.replace(SMALL, length=2048, doppler=True, doppler_init=2.5)
+    model = scaled(config)
+    model.doppler_scale.data.fill_(2.5)
+    pixels = torch.arange(2048.0)
+    with torch.inference_mode():
+        model.line_mean.copy_(comb(pixels, 0.0))
+        model.expand.weight.zero_()
+        model.expand.bias.zero_()
+        for layer in model.decoder:
+            layer.bias.zero_()
+        z = torch.tensor([[0.0, 0.3, -1.0], [4.0, 0.3, -1.0], [-3.0, 0.3, -1.0]])
+        rows = model.decode(z)
+    for row, shift in zip(rows, (0.0, 10.0, -7.5), strict=True):
+        torch.testing.assert_close(row[:2048], comb(pixels, shift), rtol=0, atol=2e-6)
+    assert torch.equal(rows[0, 2048:], rows[1, 2048:])
+    assert torch.equal(rows[0, 2048:], rows[2, 2048:])
+
+
+def test_a_doppler_decoder_shifts_what_the_other_latents_draw_too():
+    model = scaled(dataclasses.replace(SMALL, doppler=True, doppler_init=3.0))
+    z = torch.tensor([[0.0, 0.3, -1.0], [0.8, 0.3, -1.0]])
+    with torch.inference_mode():
+        model.doppler_scale.fill_(3.0)
+        still, moved = model.decode(z)[:, : SMALL.length]
+        expected = shift_lines(still[None], torch.tensor([2.4]))[0]
+    torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(moved, still, atol=0.01)
+
+
+@pytest.mark.parametrize("guess", [-0.4, 0.5, 1.2])
+def test_a_doppler_encoder_fits_its_first_guess_of_the_shift(guess):
+    model = scaled(dataclasses.replace(SMALL, length=2048, doppler=True))
+    truth = torch.tensor([[0.8, 0.3, -1.0], [-1.1, 0.3, -1.0]])
+    with torch.no_grad():
+        model.doppler_scale.fill_(3.0)
+        model.line_mean.copy_(200 * comb(torch.arange(2048.0), 0.0))
+        model.mean.weight.zero_()
+        model.mean.bias.copy_(torch.tensor([guess, 0.3, -1.0]))
+        rows = model.decode(truth)
+        raw, _ = model.encode(rows, fit=False)
+        fitted, logvar = model.encode(rows)
+    assert torch.equal(raw, model.mean.bias.detach().expand(2, 3))
+    near = (truth[:, 0] - guess).abs() * 3.0 < 3.0  # pixels: within a line's width
+    assert near.any()
+    torch.testing.assert_close(fitted[near, 0], truth[near, 0], rtol=0, atol=2e-3)
+    assert torch.equal(fitted[:, 1:], raw[:, 1:])
+    assert torch.equal(logvar, model.encode(rows, fit=False)[1])
+
+
+def test_the_scale_of_the_shift_starts_as_configured_and_is_learned():
+    model = SpectrumVAE(dataclasses.replace(SMALL, doppler=True, doppler_init=1.75))
+    assert model.doppler_scale.item() == 1.75
+    model.decode(torch.ones(1, 3)).square().sum().backward()
+    assert model.doppler_scale.grad.item() != 0
+
+
+def test_extra_values_are_centred_on_the_way_in_and_out():
+    model = scaled(SMALL)
+    rows = rows_for(SMALL)
+    with torch.inference_mode():
+        before = model.encode(rows)[0]
+        model.extra_mean += 0.5
+        rows[:, SMALL.length :] += 0.5
+        torch.testing.assert_close(model.encode(rows)[0], before)
+        model.extra_decoder[2].weight.zero_()
+        model.extra_decoder[2].bias.zero_()
+        decoded = model.decode(before)[:, SMALL.length :]
+    assert torch.equal(decoded, model.extra_mean.expand(2, -1))
+    assert "extra_mean" in model.state_dict()
+
+
+def test_draws_come_from_the_generator_and_only_in_training():
+    model, rows = scaled(SMALL).train(), rows_for(SMALL)
+    with torch.no_grad():
+        first = model(rows, torch.Generator().manual_seed(1))[0]
+        again = model(rows, torch.Generator().manual_seed(1))[0]
+        other = model(rows, torch.Generator().manual_seed(2))[0]
+        assert torch.equal(first, again)
+        assert not torch.allclose(first, other)
+        assert torch.equal(model.eval()(rows)[0], model.reconstruct(rows))
+
+
+def test_draws_have_the_mean_and_deviation_that_encode_tells():
+    config = dataclasses.replace(SMALL, latents=2)
+    model = scaled(config).train()
+    with torch.no_grad():
+        for name in ("mean", "logvar"):
+            getattr(model, name).weight.zero_()
+        model.mean.bias.copy_(torch.tensor([1.0, -2.0]))
+        model.logvar.bias.copy_(torch.log(torch.tensor([0.25, 4.0])))
+        draws = []
+        model.decode = lambda z: draws.append(z) or z
+        model(torch.zeros(40_000, config.row_size), torch.Generator().manual_seed(0))
+    assert draws[0].mean(0).tolist() == pytest.approx([1.0, -2.0], abs=0.05)
+    assert draws[0].std(0).tolist() == pytest.approx([0.5, 2.0], rel=0.03)
+
+
+def test_log_variances_are_clamped_where_z_is_drawn():
+    model, rows = scaled(SMALL), rows_for(SMALL)
+    model.logvar.bias.data.copy_(torch.tensor([-1e4, 0.0, 1e4]))
+    with torch.inference_mode():
+        logvar = model.train()(rows)[2]
+        assert float(logvar[0, 0]) == LOGVAR_RANGE[0]
+        assert float(logvar[0, 2]) == LOGVAR_RANGE[1]
+        assert torch.equal(logvar[:, 1], model.encode(rows)[1][:, 1])
+
+
+def test_a_deterministic_model_has_no_log_variance():
+    model = scaled(dataclasses.replace(SMALL, variational=False)).train()
+    rows, mean, logvar = model(rows_for(SMALL))
+    assert logvar is None
+    assert model.encode(rows_for(SMALL))[1] is None
+    assert torch.equal(rows, model.decode(mean))
+    assert not any("logvar" in name for name in model.state_dict())
+
+
+def test_weights_load_whatever_memory_layout_they_were_in():
+    model, rows = scaled(SMALL), rows_for(SMALL)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        state = {
+            k: v.contiguous(memory_format=layout) if v.ndim == 4 else v.clone()
+            for k, v in model.state_dict().items()
+        }
+        other = SpectrumVAE(SMALL)
+        other.load_state_dict(state)
+        assert torch.equal(other.encode(rows)[0], model.encode(rows)[0])
+    with pytest.raises(RuntimeError, match="mean"):
+        other.load_state_dict({k: v for k, v in state.items() if k != "mean.bias"})
+
+
+def test_wrong_shapes_say_what_the_model_takes():
+    model = SpectrumVAE(SMALL)
+    with pytest.raises(ModelError, match=r"\(2, 256\); this model takes \(n, 263\)"):
+        model.encode(torch.zeros(2, 256))
+    with pytest.raises(ModelError, match=r"latents have shape \(3,\)"):
+        model.decode(torch.zeros(3))
+
+
+def test_a_preparation_of_another_size_is_refused():
+    with pytest.raises(ModelError, match="327680"):
+        SpectrumVAE(SMALL, published_prepare("median-valid"))

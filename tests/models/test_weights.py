@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.models import registry, weights
+from latentscope.models.convert import load_checkpoint
+from latentscope.models.weights import (
+    DEFAULT_MODEL,
+    available_models,
+    load_model,
+    save_model,
+)
+
+
+@pytest.fixture
+def bundled(monkeypatch, tmp_path, folder):
+    monkeypatch.setattr(registry, "BUNDLED", tmp_path)
+    return folder
+
+
+def test_a_bundled_model_loads_by_its_name(bundled, model, same):
+    assert same(load_model("tiny"), model)
+
+
+def test_a_name_that_is_not_known_lists_those_that_are(bundled):
+    with pytest.raises(ModelError) as caught:
+        load_model("astro-machine")
+    assert "did you mean astro-machines" in str(caught.value)
+    assert "Known names: tiny, astro-machines, stellar-karaoke" in str(caught.value)
+    with pytest.raises(ModelError, match="no such file"):
+        load_model("./models/absent.pth.tar")
+
+
+def test_available_models_tell_where_they_are(bundled, tmp_path):
+    cache = tmp_path / "cache"
+    file = registry.cache_folder("stellar-karaoke", cache) / "model_14v3_128d_e116_i954k.pth.tar"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    rows = {row["name"]: row for row in available_models(cache)}
+    assert [(name, row["where"], row["latents"]) for name, row in rows.items()] == [
+        ("tiny", "bundled", 3),
+        ("astro-machines", "to download", 128),
+        ("stellar-karaoke", "cached", 128),
+    ]
+    assert rows["astro-machines"]["grid"] == "3785-6910 A, 312501 linear pixels, air"
+    assert rows["tiny"]["grid"] == "4000-4103 A, 256 log pixels, air"
+    assert "staa3540" in rows["astro-machines"]["paper"]
+    assert rows["tiny"]["description"] == "for tests"
+
+
+def test_the_models_that_come_with_the_package_load():
+    names = list(registry.bundled_models())
+    if not names:
+        pytest.skip("this tree has no bundled models yet")
+    assert DEFAULT_MODEL in names
+    for name in names:
+        model = load_model(name)
+        assert model.info["name"] == name
+        assert model.prepare is not None
+        size = (registry.BUNDLED / name / "model.safetensors").stat().st_size
+        assert size < 5_000_000
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("LATENTSCOPE_CACHE", str(tmp_path / "own"))
+    assert registry.cache_root() == tmp_path / "own"
+    assert registry.cache_root(tmp_path / "given") == tmp_path / "given"
+    monkeypatch.delenv("LATENTSCOPE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert registry.cache_root() == tmp_path / "xdg" / "latentscope"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert registry.cache_root() == tmp_path / ".cache" / "latentscope"
+
+
+def test_a_published_model_is_downloaded_once_and_pinned(
+    published_checkpoint, file_server, monkeypatch, tmp_path, same
+):
+    entry = registry.PUBLISHED["stellar-karaoke"]
+    file_server.files[f"/{entry.filename}"] = published_checkpoint.read_bytes()
+    monkeypatch.setitem(
+        registry.PUBLISHED, entry.name, replace(entry, url=f"{file_server.url}/{entry.filename}")
+    )
+    with pytest.warns(LatentscopeWarning, match="no SHA-256 is published"):
+        model = load_model("stellar-karaoke", cache_dir=tmp_path)
+    again = load_model("stellar-karaoke", cache_dir=tmp_path)
+    assert len(file_server.log) == 1
+    assert same(model, again)
+    assert same(model, load_checkpoint(published_checkpoint, normalization="median-valid"))
+    assert model.info["name"] == "stellar-karaoke"
+    assert model.prepare.normalization == "median-valid"
+    assert available_models(tmp_path)[-1]["where"] == "cached"
+
+
+def test_published_entries_are_https_and_have_no_invented_hash():
+    for entry in registry.PUBLISHED.values():
+        assert entry.url.startswith("https://www.rawdataspeaks.org/")
+        assert entry.url.endswith(".pth.tar")
+        assert entry.sha256 is None or len(entry.sha256) == 64
+
+
+def test_a_checkpoint_of_another_name_says_what_was_assumed(published_checkpoint):
+    with pytest.warns(LatentscopeWarning, match="assumed 'median-padded'"):
+        model = load_model(published_checkpoint)
+    assert model.prepare.normalization == "median-padded"
+
+
+@pytest.mark.parametrize("end", ["", "/", "/config.json", "/model.safetensors"])
+def test_a_model_folder_loads_from_a_url(end, folder, model, file_server, tmp_path, same):
+    for path in folder.iterdir():
+        file_server.files[f"/models/tiny/{path.name}"] = path.read_bytes()
+    url = f"{file_server.url}/models/tiny{end}"
+    with pytest.warns(LatentscopeWarning, match="recorded"):
+        assert same(load_model(url, cache_dir=tmp_path / "cache"), model)
+    assert same(load_model(url, cache_dir=tmp_path / "cache"), model)
+    assert len(file_server.log) == 2
+
+
+def test_a_checkpoint_loads_from_a_url(published_checkpoint, file_server, tmp_path):
+    file_server.files["/own.pth.tar"] = published_checkpoint.read_bytes()
+    with pytest.warns(LatentscopeWarning) as caught:
+        model = load_model(f"{file_server.url}/own.pth.tar", cache_dir=tmp_path)
+    assert len(caught) == 2
+    assert model.config.latents == 128
+    with pytest.raises(ModelError, match="there is no such file"):
+        load_model(f"{file_server.url}/absent.pth.tar", cache_dir=tmp_path)
+    with pytest.raises(ModelError, match="https"):
+        load_model("http://example.org/own.pth.tar", cache_dir=tmp_path)
+
+
+@pytest.fixture
+def hub(folder, file_server, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for revision in ("main", commit, "v1"):
+        for path in folder.iterdir():
+            name = f"/org/tiny/resolve/{revision}/{path.name}"
+            file_server.files[name] = path.read_bytes()
+    monkeypatch.setenv("HF_ENDPOINT", file_server.url)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return file_server
+
+
+def test_a_model_loads_from_the_hub_and_then_from_its_cache(hub, model, tmp_path, same):
+    cache = tmp_path / "cache"
+    assert same(load_model("org/tiny", cache_dir=cache), model)
+    assert same(load_model("org/tiny@v1", cache_dir=cache), model)
+    fetched = [path for command, path, _ in hub.log if command == "GET"]
+    assert len([p for p in fetched if p.endswith("model.safetensors")]) == 1
+    assert (cache / "huggingface").is_dir()
+
+
+def test_both_files_come_from_one_commit_of_the_hub(hub, model, tmp_path):
+    load_model("org/tiny", cache_dir=tmp_path / "cache")
+    asked = [path for _, path, _ in hub.log if path.endswith("model.safetensors")]
+    assert all("/resolve/0123456789abcdef" in path for path in asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("org/absent", "org/absent: no such path here, and config.json cannot be had"),
+        ("org/tiny@v2", "at revision v2"),
+        ("org/--bad--", "cannot be had from Hugging Face"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_told(name, message, hub, tmp_path):
+    with pytest.raises(ModelError, match=message):
+        load_model(name, cache_dir=tmp_path / "cache")
+
+
+def test_no_connection_to_the_hub_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match="cannot be had from Hugging Face"):
+        load_model("org/tiny", cache_dir=tmp_path / "cache")
+
+
+def test_a_folder_that_looks_like_a_hub_id_is_a_folder(model, monkeypatch, tmp_path, same):
+    save_model(model, tmp_path / "org" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert same(load_model("org/tiny"), model)
+
+
+def test_a_device_that_is_not_there_is_told(folder):
+    with pytest.raises(ModelError, match="device 'cuda:77' cannot be used"):
+        load_model(folder, device="cuda:77")
+    with pytest.raises(ModelError, match="device 'gpu' cannot be used"):
+        load_model(folder, device="gpu")
+
+
+def test_listing_models_loads_no_torch():
+    code = (
+        "import sys; from latentscope.models.registry import available_models; available_models();"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_mistyped_folder_beside_others_never_asks_the_network(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "_hub_folder", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(ModelError, match="models/mine"):
+        load_model("models/mine")
