@@ -32,8 +32,8 @@ from benchmarks.outlier_kinds import (
     resolution_of,
     wrong_medium,
 )
-from latentscope.atomic import atomic_path
-from latentscope.latents import Latents
+from latentscope.data import Latents
+from latentscope.files import atomic_path
 from latentscope.models.encode import encode
 from latentscope.models.trust import score
 from latentscope.models.weights import load_model

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from latentscope.data import Latents
 from latentscope.diagnostics.trust.reference import Reference
-from latentscope.latents import Latents
 from latentscope.models.encode import encode
 from latentscope.models.sample import model_sample
 from latentscope.models.trust import score, segments_text

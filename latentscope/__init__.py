@@ -21,6 +21,7 @@ from latentscope.errors import (
 )
 
 if TYPE_CHECKING:
+    from latentscope.data import Latents, align, read_labels, read_latents, write_latents
     from latentscope.diagnostics.activity import MADResult, mad
     from latentscope.diagnostics.disentanglement.metrics import metrics
     from latentscope.diagnostics.disentanglement.result import MetricsResult
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
     from latentscope.diagnostics.trust.result import ScoreResult
     from latentscope.diagnostics.trust.sample import Sample, sample_of
-    from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
     from latentscope.models.architecture import VAEConfig
     from latentscope.models.convert import convert_checkpoint
     from latentscope.models.encode import encode
@@ -87,7 +87,7 @@ _NAMES_OF_MODULE = {
     "diagnostics.traversal.traverse": ("TraversalResult", "traverse"),
     "diagnostics.trust.result": ("ScoreResult",),
     "diagnostics.trust.sample": ("Sample", "sample_of"),
-    "latents": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
+    "data": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
     "models.architecture": ("VAEConfig",),
     "models.convert": ("convert_checkpoint",),
     "models.encode": ("encode",),

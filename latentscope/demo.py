@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from latentscope.atomic import atomic_path
+from latentscope.data import Latents, align, read_labels
 from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mutual_information import MIResult, mi_matrix
 from latentscope.errors import LatentscopeError
-from latentscope.latents import Latents, align, read_labels
+from latentscope.files import atomic_path
 from latentscope.models.encode import encode
 from latentscope.models.weights import DEFAULT_MODEL, load_model
 from latentscope.reporting.report import ReportResult, report

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.errors import LatentscopeWarning
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 IDS = ["f0", "f1", "f2"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import read_labels, read_latents
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.latents import read_labels, read_latents
 from latentscope.tables import file_id
 
 

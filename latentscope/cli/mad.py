@@ -51,9 +51,9 @@ def mad(
     that add something to the ones before them, in nats, measured on up to 5,000 rows (with
     --groups one a star).
     """
+    from latentscope.data import read_latents
     from latentscope.diagnostics.activity import Kind
     from latentscope.diagnostics.activity import mad as measure
-    from latentscope.latents import read_latents
 
     out = Output(as_json)
     check_outputs(output, plot, latents)

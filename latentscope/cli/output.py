@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from latentscope.plain import plain
+from latentscope.files import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,8 +26,8 @@ from latentscope.cli.tables import check_outputs, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from latentscope.data import Latents as LatentsTable
     from latentscope.diagnostics.mi_result import PairwiseResult
-    from latentscope.latents import Latents as LatentsTable
 
 _STRONGEST = 15
 
@@ -56,8 +56,8 @@ def pairs(
     Mutual information of the pairs in nats, and with --plot their scatter grid, coloured by a
     label. Structure in a panel means that two dimensions are not disentangled.
     """
+    from latentscope.data import read_latents
     from latentscope.diagnostics.pairwise import pairwise_mi
-    from latentscope.latents import read_latents
 
     out = Output(as_json)
     inputs = [latents] if labels_file is None else [latents, labels_file]
@@ -89,8 +89,8 @@ def pairs(
 def _column(
     name: str, latents: LatentsTable, labels_file: Path | None, join: str | None
 ) -> pd.Series | Any:
+    from latentscope.data import align, read_labels
     from latentscope.errors import ChoiceError
-    from latentscope.latents import align, read_labels
 
     known: list[str] = []
     if labels_file is not None:

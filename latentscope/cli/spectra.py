@@ -13,7 +13,7 @@ from latentscope.cli.output import Output, progress
 from latentscope.errors import LatentscopeError
 
 if TYPE_CHECKING:
-    from latentscope.latents import Latents
+    from latentscope.data import Latents
     from latentscope.spectra.prepare import PrepareConfig
 
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscope.cli.application import UsageError
-from latentscope.plain import write_json
+from latentscope.files import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[st
     """Write the table as CSV and its provenance as .json beside it; nothing without `output`."""
     if output is None:
         return
-    from latentscope.atomic import atomic_path
+    from latentscope.files import atomic_path
 
     with atomic_path(output) as temporary:
         table.to_csv(temporary, index=False)

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.informative.carried import kl_divergence
 from latentscope.diagnostics.informative.gap import Gap, find_gap
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents, read_latents
 
 Kind = Literal["median", "mean"]
 Floats = NDArray[np.float64]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.column import Column, is_text
 from latentscope.diagnostics.columns.dims import Dims, choose_dims, dim_reader
 from latentscope.diagnostics.columns.group_columns import groups_of
@@ -30,7 +31,6 @@ from latentscope.diagnostics.pairs import Settings, warn_of_ties
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 
 def mi_matrix(

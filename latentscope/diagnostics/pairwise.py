@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.columns.dims import Dims, choose_dims, dim_reader
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.estimators.choice import Estimator, check_estimator, kinds_of
@@ -23,7 +24,6 @@ from latentscope.diagnostics.pair_table import (
 from latentscope.diagnostics.pairs import Settings
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents, read_latents
 
 
 def pairwise_mi(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.atomic import atomic_path
+from latentscope.files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.files import atomic_path
 
 CHUNK = 1 << 18
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -21,9 +21,9 @@ import pandas as pd
 import torch
 
 import latentscope
+from latentscope.data import Latents, write_latents
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.errors import LatentscopeWarning, ModelError, TableError
-from latentscope.latents import Latents, write_latents
 from latentscope.models.blocks import Part, PartStore
 from latentscope.models.network import Network, single_threads
 from latentscope.models.rows import COLUMNS, Chunk, fail, read_chunk

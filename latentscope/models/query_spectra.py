@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from latentscope.data import Latents
 from latentscope.errors import LatentscopeError, ModelError
-from latentscope.latents import Latents
 from latentscope.models.encode import encode
 from latentscope.models.vae import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256

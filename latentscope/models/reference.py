@@ -15,8 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import ModelError
+from latentscope.files import atomic_path
 from latentscope.models.settings import CONFIG_FILE
 from latentscope.models.state_dict import WEIGHTS_FILE, read_weights
 from latentscope.models.storage import load_folder

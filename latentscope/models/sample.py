@@ -13,10 +13,10 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
-from latentscope.atomic import atomic_path
 from latentscope.diagnostics.trust.places import FEWEST
 from latentscope.diagnostics.trust.sample import Sample
 from latentscope.errors import ModelError
+from latentscope.files import atomic_path
 from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE, read_settings
 from latentscope.models.state_dict import weights_sha256
 from latentscope.models.vae import SpectrumVAE

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from latentscope.data import Latents, read_latents
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents, read_latents
 
 Floats = NDArray[np.float64]
 Data = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]

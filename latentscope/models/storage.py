@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import ModelError
+from latentscope.files import atomic_path
 from latentscope.models.settings import CONFIG_FILE, ModelSettings, read_settings
 from latentscope.models.state_dict import (
     WEIGHTS_FILE,

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.diagnostics.trust.result import ScoreResult
 from latentscope.diagnostics.trust.sample import Sample
 from latentscope.diagnostics.trust.score import LatentsLike
 from latentscope.diagnostics.trust.score import score as score_against
 from latentscope.errors import ChoiceError
-from latentscope.latents import Latents, read_latents
 from latentscope.models.network import SEGMENTS
 from latentscope.models.registry import bundled_models
 from latentscope.models.sample import model_sample, read_sample

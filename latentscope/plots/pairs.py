@@ -15,11 +15,11 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.mi_result import SIGNIFICANT, PairwiseResult
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents, read_latents
 from latentscope.plots.label_colours import NUMBERS, LabelColours, label_colours
 from latentscope.plots.style import HEXBIN_ABOVE, INK, LITERAL, QUIET, STRONG, short_names, styled
 

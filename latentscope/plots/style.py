@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentscope.atomic import atomic_path
+from latentscope.files import atomic_path
 
 P = ParamSpec("P")
 

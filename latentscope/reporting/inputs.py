@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups
 from latentscope.diagnostics.columns.label_columns import check_known
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.latents import Latents, align, read_labels, read_latents
 from latentscope.reporting.study import Effort, Stage, Study
 from latentscope.tables import STAR_COLUMNS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latentscope.plain import plain
+from latentscope.files import plain
 from latentscope.reporting.parts import Document, Outcome, Part, Table
 
 _TOLD_ONCE = ("latents", "model")

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from latentscope.atomic import atomic_path
+from latentscope.data import Latents
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import ChoiceError
-from latentscope.latents import Latents
-from latentscope.plain import write_json
+from latentscope.files import atomic_path, write_json
 from latentscope.reporting.chapters import PLANS
 from latentscope.reporting.inputs import facts_of, study_of
 from latentscope.reporting.page import page_html

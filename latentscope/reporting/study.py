@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
 from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
 from latentscope.diagnostics.mutual_information import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.diagnostics.traversal.line_map import LineMapResult
-from latentscope.latents import Latents
 from latentscope.reporting.parts import NotPossible
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latentscope.atomic import atomic_path
+from latentscope.files import atomic_path
 from latentscope.spectra.spectrum import Spectrum
 
 _FIRST_NIGHT = datetime(2025, 1, 1)

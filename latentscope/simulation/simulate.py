@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import LatentscopeError, LatentscopeWarning
+from latentscope.files import atomic_path
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.linelist import read_linelist
 from latentscope.simulation.population import Observation, observe, spectral_type, star_of_each

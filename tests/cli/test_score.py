@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.latents import write_latents
+from latentscope.data import write_latents
 from tests.diagnostics.trust.made import made
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation
 
 import latentscope
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 
 
 def test_six_of_128_as_published():

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import latentscope
+from latentscope.data import Latents, read_latents, write_latents
 from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
-from latentscope.latents import Latents, read_latents, write_latents
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents
 from latentscope.diagnostics import matrix, pair_table, pairwise
 from latentscope.diagnostics.columns.column import read_column
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.diagnostics.pair_table import across, among, columns_kept
 from latentscope.diagnostics.pairwise import pairwise_mi
-from latentscope.latents import Latents
 
 
 @pytest.fixture(scope="module")

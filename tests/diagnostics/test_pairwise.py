@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 import latentscope
+from latentscope.data import Latents
 from latentscope.diagnostics.mutual_information import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
+from latentscope.data import read_latents
 from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
-from latentscope.latents import read_latents
 from latentscope.models.encode import encode
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS

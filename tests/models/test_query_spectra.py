@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from latentscope import Retriever
+from latentscope.data import Latents
 from latentscope.errors import ModelError
-from latentscope.latents import Latents
 from latentscope.models.encode import encode
 from latentscope.models.query_spectra import encode_queries
 from latentscope.models.weights import save_model

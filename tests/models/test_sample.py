@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.trust.sample import sample_of, sample_rows
 from latentscope.errors import ChoiceError, ModelError
-from latentscope.latents import Latents, read_latents
 from latentscope.models.encode import encode
 from latentscope.models.registry import bundled_models
 from latentscope.models.sample import model_sample, read_sample, sample_beside, write_sample

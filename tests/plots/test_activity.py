@@ -2,9 +2,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.informative.exclusive import exclusive_information
-from latentscope.latents import Latents
 from latentscope.plots.activity import plot_exclusive, plot_mad
 
 

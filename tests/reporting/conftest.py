@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.latents import Latents
+from latentscope.data import Latents
 from latentscope.reporting.report import report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -36,8 +36,8 @@ def sample_command(
 
     Ordinary spectra, which it was not trained on: simulated ones, or yours.
     """
+    from latentscope.data import read_latents
     from latentscope.diagnostics.trust.sample import sample_of
-    from latentscope.latents import read_latents
     from latentscope.models.sample import write_sample
     from latentscope.models.storage import load_folder
     from train.publishing.sample import simulated_sample

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from latentscope import simulation
-from latentscope.atomic import atomic_path
 from latentscope.errors import ChoiceError
+from latentscope.files import atomic_path
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.batch import Batch

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from latentscope.atomic import atomic_path
+from latentscope.files import atomic_path
 
 LAST = "last.ckpt"
 

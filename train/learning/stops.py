@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import ModelError
+from latentscope.files import atomic_path
 from train.data.batch import Batch
 from train.learning.ranks import rank_and_world, whole_batch
 from train.settings.run import TrainConfig

@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 import latentscope
+from latentscope.data import match_rows, read_labels
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.joining import match_rows
-from latentscope.latents import read_labels
 from latentscope.models.sources import expand_sources
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS

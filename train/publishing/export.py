@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from latentscope import __version__
-from latentscope.atomic import atomic_path
 from latentscope.diagnostics.activity import THRESHOLD
+from latentscope.files import atomic_path
 from latentscope.models.reference import write_reference
 from latentscope.models.settings import CONFIG_FILE, WeightsDtype, read_settings
 from latentscope.models.storage import load_folder, save_model

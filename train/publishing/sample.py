@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from latentscope.data import Latents
 from latentscope.diagnostics.trust.places import FEWEST
 from latentscope.diagnostics.trust.sample import SIZE, Sample, sample_of
-from latentscope.latents import Latents
 from latentscope.models.encode import encode
 from latentscope.models.network import Network
 from latentscope.models.sample import write_sample

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import latentscope
-from latentscope.atomic import atomic_path
 from latentscope.diagnostics.informative.gap import find_gap
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.errors import LatentscopeError
+from latentscope.files import atomic_path
 from latentscope.plots.information import plot_mi
 from train.sweep import figures, tables
 from train.sweep.archive import Facts

@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import yaml
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import LatentscopeError, ModelError
+from latentscope.files import atomic_path
 from train.settings.reading import read_config
 from train.sweep.grid import Run, values_of
 from train.sweep.settings import SweepConfig

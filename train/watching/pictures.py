@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
-from latentscope.atomic import atomic_path
+from latentscope.files import atomic_path
 from latentscope.models.vae import SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.data.source import Data

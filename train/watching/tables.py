@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from latentscope.atomic import atomic_path
 from latentscope.errors import TableError
+from latentscope.files import atomic_path
 
 
 class StepTable:

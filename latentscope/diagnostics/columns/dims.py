@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.columns.column import Column, Discrete, read_column
 from latentscope.errors import ChoiceError, EstimatorError
-from latentscope.latents import Latents
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
 

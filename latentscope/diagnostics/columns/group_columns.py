@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 
 _WHAT_ROWS_SHOW = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)

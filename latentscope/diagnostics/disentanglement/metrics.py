@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.column import own_rng
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.columns.group_columns import groups_of
@@ -38,7 +39,6 @@ from latentscope.diagnostics.pair_table import Progress
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 _REPEATS = 3
 _FEWEST_HALVES = 10

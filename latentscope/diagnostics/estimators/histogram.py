@@ -21,10 +21,10 @@ import pandas as pd
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.label_columns import choose_labels
 from latentscope.diagnostics.columns.samples import paired_rows
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.column import Column, own_rng, read_column
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.columns.group_columns import groups_of
@@ -26,7 +27,6 @@ from latentscope.diagnostics.pairs import PairResult, Settings, measure
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 Floats = NDArray[np.float64]
 

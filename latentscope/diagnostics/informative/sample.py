@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import THRESHOLD, mad
 from latentscope.diagnostics.columns.column import own_rng
 from latentscope.diagnostics.columns.groups import Groups
 from latentscope.diagnostics.informative.carried import Noise
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents
 
 Floats = NDArray[np.float64]
 

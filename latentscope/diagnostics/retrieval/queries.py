@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.retrieval.sample import RowNames, Stars
 from latentscope.errors import ChoiceError, EstimatorError
-from latentscope.latents import Latents
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.retrieval.answers import Answers
@@ -25,7 +26,6 @@ from latentscope.diagnostics.retrieval.shown import labels_shown, names_shown
 from latentscope.diagnostics.retrieval.space import Metric, Spread, measure_space
 from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 Source = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
 Labels = ArrayLike | pd.DataFrame | str | os.PathLike[str]

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, row_keys
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
 from latentscope.errors import ChoiceError
-from latentscope.joining import row_keys
-from latentscope.latents import Latents
 from latentscope.tables import STAR_COLUMNS
 
 Rows = NDArray[np.int64]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.columns.column import is_text
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
@@ -30,7 +31,6 @@ from latentscope.diagnostics.robustness.compared import compared_information, co
 from latentscope.diagnostics.robustness.result import RobustnessResult
 from latentscope.diagnostics.robustness.samples import Rows, Sample, samples_of
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents, align, read_labels, read_latents
 
 _FEWEST_DRAWS = 3
 _WHOLE_DRAWS = 11

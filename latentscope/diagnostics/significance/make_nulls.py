@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from latentscope.atomic import atomic_path
 from latentscope.diagnostics.estimators import choice
 from latentscope.diagnostics.estimators.choice import Method
 from latentscope.diagnostics.significance.null_shapes import (
@@ -25,6 +24,7 @@ from latentscope.diagnostics.significance.null_shapes import (
     write_table,
 )
 from latentscope.diagnostics.significance.nulls import simulated
+from latentscope.files import atomic_path
 
 NEIGHBORS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 ROWS = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 4096)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.columns.groups import unnamed
 from latentscope.errors import TableError
-from latentscope.latents import Latents
 
 Floats = NDArray[np.float64]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.diagnostics.trust.result import ScoreResult
@@ -20,7 +21,6 @@ from latentscope.diagnostics.trust.sample import (
 )
 from latentscope.diagnostics.trust.verdicts import DOUBTFUL, OUTSIDE, judged_table
 from latentscope.errors import TableError
-from latentscope.latents import Latents, read_latents
 
 Floats = NDArray[np.float64]
 LatentsLike = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]

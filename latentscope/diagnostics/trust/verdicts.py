@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.trust.places import Judged
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.diagnostics.trust.sample import Sample
 from latentscope.diagnostics.trust.sets import alike
 from latentscope.diagnostics.trust.words import reasons
-from latentscope.latents import Latents
 
 Floats = NDArray[np.float64]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.mutual_information import mi_matrix
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 
 N = 300
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import latentscope
+from latentscope.data import Latents
 from latentscope.diagnostics.disentanglement.catalogue import MEAN, MEASURES
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 
 N = 600
 KEYS = [measure.key for measure in MEASURES]

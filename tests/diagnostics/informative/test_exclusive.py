@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 import latentscope
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.informative.exclusive import exclusive_information
 from latentscope.diagnostics.informative.result import compare
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
-from latentscope.latents import Latents
 
 SIGMA = 0.1
 N = 2000

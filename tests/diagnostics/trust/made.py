@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from latentscope.latents import Latents
+from latentscope.data import Latents
 
 EDGES = np.linspace(3800.0, 6910.0, 9)
 SHA = "a" * 64

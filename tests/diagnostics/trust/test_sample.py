@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents, read_latents, write_latents
 from latentscope.diagnostics.trust.sample import sample_of, sample_rows
 from latentscope.errors import TableError
-from latentscope.latents import Latents, read_latents, write_latents
 from tests.diagnostics.trust.made import EDGES, SHA, made, without
 
 

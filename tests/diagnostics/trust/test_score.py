@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import Latents
 from latentscope.diagnostics.trust.reference import Reference
 from latentscope.diagnostics.trust.sample import sample_of
 from latentscope.diagnostics.trust.score import score
 from latentscope.errors import TableError
-from latentscope.latents import Latents
 from tests.diagnostics.trust.made import EDGES, made, without
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from latentscope.data import write_latents
 from latentscope.diagnostics.trust.sample import sample_rows
-from latentscope.latents import write_latents
 from latentscope.models.encode import encode
 from latentscope.models.sample import read_sample
 from latentscope.models.settings import SAMPLE_FILE

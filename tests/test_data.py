@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latentscope.data import Latents, align, read_labels, read_latents, write_latents
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.latents import Latents, align, read_labels, read_latents, write_latents
 from latentscope.tables import file_id
 
 
