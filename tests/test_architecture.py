@@ -12,7 +12,7 @@ PACKAGE = ROOT / "latentscope"
 FLOORS = {
     "errors": 0,
     "files": 0,
-    "settings": 0,
+    "settings": 1,
     "tables": 1,
     "data": 1,
     "spectra": 2,
