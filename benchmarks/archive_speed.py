@@ -28,8 +28,7 @@ import zarr
 from latentscope.models.registry import known_settings
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
-from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.variance import ivar_size
+from latentscope.spectra.prepare import PrepareConfig, ivar_size
 from train.data.balance import Draw
 from train.data.shuffle import PackedBatches
 from train.packing.archive import PackedArchive

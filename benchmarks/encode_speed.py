@@ -28,7 +28,8 @@ from torch import nn
 from latentscope.models.encode import encode
 from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.vae import SpectrumVAE, VAEConfig
-from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 
 COMPACT = VAEConfig(
     length=20_480,

@@ -27,7 +27,7 @@ from latentscope.files import atomic_path
 from latentscope.models.weights import load_model
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import prepare
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.wavelength import doppler_shift
 
 LABELS = ("radvel", "Teff", "[M/H]", "logg", "vsini")

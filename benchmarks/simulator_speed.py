@@ -18,7 +18,8 @@ import torch
 
 from latentscope.simulation.population import observe
 from latentscope.simulation.rows import simulated_rows
-from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 from train.simulator.making import Maker
 
 _GAPS = ((5303.64, 5338.04),)

@@ -20,7 +20,7 @@ from latentscope.models.sample import model_sample
 from latentscope.models.trust import score, segments_text
 from latentscope.models.weights import load_model
 from latentscope.simulation.simulate import simulate
-from latentscope.spectra.resolution import resolving_power
+from latentscope.spectra.summary import resolving_power
 
 SPECTRA, REPEATS = 8, 10
 

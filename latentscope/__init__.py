@@ -62,10 +62,11 @@ if TYPE_CHECKING:
     from latentscope.plots.trust import plot_trust
     from latentscope.reporting.report import ReportResult, report
     from latentscope.simulation.simulate import simulate, write_archive
-    from latentscope.spectra.prepare import Grid, PrepareConfig, prepare, restore
-    from latentscope.spectra.readers import read_spectrum
+    from latentscope.spectra.prepare import PrepareConfig, prepare, restore
+    from latentscope.spectra.read import read_spectrum
     from latentscope.spectra.spectrum import Spectrum
     from latentscope.spectra.summary import summarize
+    from latentscope.spectra.wavelength import Grid
 
 __version__ = "0.1.0"
 
@@ -110,11 +111,12 @@ _NAMES_OF_MODULE = {
     "plots.line_map": ("plot_line_map",),
     "plots.traversal": ("plot_traversal",),
     "reporting.report": ("ReportResult", "report"),
-    "spectra.prepare": ("Grid", "PrepareConfig", "prepare", "restore"),
-    "spectra.readers": ("read_spectrum",),
+    "spectra.prepare": ("PrepareConfig", "prepare", "restore"),
+    "spectra.read": ("read_spectrum",),
     "simulation.simulate": ("simulate", "write_archive"),
     "spectra.spectrum": ("Spectrum",),
     "spectra.summary": ("summarize",),
+    "spectra.wavelength": ("Grid",),
 }
 _HOME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 

@@ -138,7 +138,7 @@ def test_no_file_is_called_utils():
 @pytest.mark.parametrize(
     ("file", "text", "forbidden"),
     [
-        ("diagnostics/x.py", "from latentscope.spectra.grid import Grid", True),
+        ("diagnostics/x.py", "from latentscope.spectra.wavelength import Grid", True),
         ("diagnostics/x.py", "def f():\n    import latentscope.models.vae", True),
         ("diagnostics/x.py", "from ..models import vae", True),
         ("diagnostics/x.py", "from latentscope.data import Latents", False),
@@ -146,7 +146,7 @@ def test_no_file_is_called_utils():
         ("diagnostics/x.py", "import torch", True),
         ("diagnostics/x.py", "import train", True),
         ("spectra/x.py", "from latentscope.plots.activity import plot_mad", True),
-        ("models/x.py", "from latentscope.spectra.grid import Grid", False),
+        ("models/x.py", "from latentscope.spectra.wavelength import Grid", False),
         ("models/x.py", "import torch\nfrom .vae import _layers", False),
     ],
 )

@@ -154,7 +154,7 @@ def inspect(
     Format, medium, frame, range, step, coverage of a model's grid, SNR, and what the file does
     not say and was assumed.
     """
-    from latentscope.spectra.readers import read_spectrum
+    from latentscope.spectra.read import read_spectrum
     from latentscope.spectra.summary import summarize
 
     out = Output(as_json)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from latentscope.models.architecture import VAEConfig
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 
 # 312,501 pixels padded to 2^18 + 2^16; the gap is that between the two CCDs with room for the
 # barycentric shift, pixels 159453..162893 of the padded row.

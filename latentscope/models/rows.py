@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError
 from latentscope.models.sources import source_file, source_id
-from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
-from latentscope.spectra.readers import read_spectrum
-from latentscope.spectra.resolution import resolving_power
+from latentscope.spectra.prepare import PrepareConfig, Prepared, ivar_size, prepare, row_ivar
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.variance import ivar_size, row_ivar
+from latentscope.spectra.summary import resolving_power
 
 COLUMNS = (
     "file",

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.objects import is_pair
+from latentscope.spectra.read import is_pair
 from latentscope.tables import file_id
 
 _FITS = (".fits", ".fit", ".fts")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latentscope.diagnostics.retrieval.result import RetrievalResult
 from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError
 from latentscope.plots.style import LITERAL, OVERLAY, STRONG, new_axes, styled
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert
 

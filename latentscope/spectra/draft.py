@@ -1,7 +1,8 @@
-"""From what a reader found to a Spectrum: Angstrom, ascending, errors to ivar, notes of it all."""
+"""What a reader took from a file, which columns it chose, and the Spectrum that becomes of it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.fitsfile import Header
+from latentscope.spectra.fits import Header
 from latentscope.spectra.headers import (
     Inferred,
     Keywords,
@@ -20,16 +21,7 @@ from latentscope.spectra.headers import (
     velocities,
 )
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
-
-UNITS = {
-    "angstrom": 1.0, "angstroms": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
-    "0.1 nm": 1.0, "10**-10 m": 1.0, "10**(-10)m": 1.0,
-    "nm": 10.0, "nanometer": 10.0, "nanometers": 10.0, "nanometre": 10.0, "nanometres": 10.0,
-    "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4, "micrometer": 1e4,
-    "micrometers": 1e4, "micrometre": 1e4, "micrometres": 1e4,
-    "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "meters": 1e10, "metre": 1e10,
-}  # fmt: skip
-"""Angstrom per unit, by the unit's name in lower case."""
+from latentscope.spectra.wavelength import UNITS, angstrom_per
 
 
 @dataclass
@@ -94,11 +86,6 @@ def finish(draft: Draft, file: str | None) -> Spectrum:
         berv=berv,
         meta=meta,
     )
-
-
-def angstrom_per(unit: str) -> float | None:
-    """Angstrom in one `unit`, None if it is not a length that is known."""
-    return UNITS.get(unit.strip().lower())
 
 
 def _angstrom(draft: Draft) -> NDArray[np.float64]:
@@ -215,3 +202,144 @@ def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
 def _any_finite(flux: NDArray[Any]) -> bool:
     middle = len(flux) // 2
     return bool(np.isfinite(flux[middle]) or np.isfinite(flux).any())
+
+
+WAVELENGTH = (
+    "wave",
+    "wavelength",
+    "lambda",
+    "lam",
+    "wl",
+    "wavelengths",
+    "wave_vac",
+    "wavelength_vac",
+    "wavelength_vacuum",
+    "vacuum_wavelength",
+    "wave_air",
+    "wavelength_air",
+    "air_wavelength",
+    "loglam",
+    "spectral_axis",
+)
+FLUX = (
+    "flux",
+    "flux_reduced",
+    "flux_el",
+    "spec",
+    "spectrum",
+    "intensity",
+    "counts",
+    "fluxes",
+    "flux_norm",
+    "normalized_flux",
+    "relative_flux",
+)
+ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
+         "noise", "std", "eflux")  # fmt: skip
+IVAR = ("ivar", "flux_ivar", "inverse_variance", "inv_var")
+QUALITY = ("qual", "quality", "dq", "mask", "and_mask", "flag", "flags", "bpm")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a table says of one of its columns; empty where it is silent."""
+
+    name: str
+    unit: str = ""
+    ucd: str = ""
+    utype: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name in lower case without a unit in brackets, words joined by underscores."""
+        bare = re.sub(r"[\[(].*", "", self.name)
+        return re.sub(r"[\s-]+", "_", bare.strip().lower())
+
+    @property
+    def written_unit(self) -> str:
+        """The unit, or what stands in brackets behind the name."""
+        bracket = re.search(r"[\[(]\s*([^\])]+?)\s*[\])]", self.name)
+        return self.unit or (bracket[1] if bracket else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Positions of the columns to read, and the medium as far as the columns tell."""
+
+    wavelength: int
+    flux: int
+    error: int | None
+    ivar: int | None
+    quality: int | None
+    medium: Medium | None
+    inferred: Inferred | None
+
+
+def choose(labels: Sequence[Label]) -> Choice | None:
+    """Find the spectrum among the columns; None if there is no wavelength or no flux.
+
+    Where vacuum and air wavelengths stand side by side (ESPRESSO), the main column counts.
+    """
+    wavelength = _find(labels, WAVELENGTH, "spectralaxis.value", "em.wl")
+    flux = _find(labels, FLUX, "fluxaxis.value", "phot.flux")
+    if wavelength is None or flux is None or wavelength == flux:
+        return None
+    return Choice(
+        wavelength=wavelength,
+        flux=flux,
+        error=_find_error(labels, flux),
+        ivar=_by_name(labels, IVAR),
+        quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
+        medium=_medium(labels, wavelength),
+        inferred=_inferred(labels[wavelength]),
+    )
+
+
+def _by_name(labels: Sequence[Label], names: Sequence[str]) -> int | None:
+    keys = [label.key for label in labels]
+    return next((keys.index(name) for name in names if name in keys), None)
+
+
+def _find(labels: Sequence[Label], names: Sequence[str], utype: str, ucd: str) -> int | None:
+    found = _by_name(labels, names)
+    if found is not None:
+        return found
+    for position, label in enumerate(labels):
+        if label.utype.lower().endswith(utype):
+            return position
+    for position, label in enumerate(labels):
+        if label.ucd.lower().startswith(ucd):
+            return position
+    return None
+
+
+def _find_error(labels: Sequence[Label], flux: int) -> int | None:
+    """Find the error of the flux column chosen, not of another flux in the same table."""
+    key = labels[flux].key
+    own = [key.replace("flux", word) for word in ("err", "error")] if "flux" in key else []
+    own += [f"{key}_err", f"{key}_error", f"e_{key}", f"err_{key}"]
+    found = _by_name(labels, own)
+    if found is None and "_" not in key:
+        found = _find(labels, ERROR, "fluxaxis.accuracy.staterror", "stat.error")
+    return found
+
+
+def _medium(labels: Sequence[Label], wavelength: int) -> Medium | None:
+    """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbours."""
+    label = labels[wavelength]
+    if "air" in label.key.split("_"):
+        return "air"
+    if {"vac", "vacuum"} & set(label.key.split("_")) or label.key == "loglam":
+        return "vacuum"
+    if "obs.atmos" in label.ucd.lower():
+        return "air"
+    if any("air" in other.key.split("_") for other in labels):
+        return "vacuum"
+    return None
+
+
+def _inferred(label: Label) -> Inferred | None:
+    """Vacuum by a bare em.wl (ESO SDP standard), which some writers put on air wavelengths too."""
+    if label.ucd.lower().strip() == "em.wl":
+        return Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
+    return None

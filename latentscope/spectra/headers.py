@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from latentscope.spectra.fitsfile import Header
+from latentscope.spectra.fits import Header
 from latentscope.spectra.spectrum import Frame, Medium
 
 PIPELINES = ("ESO", "TNG", "OHP")

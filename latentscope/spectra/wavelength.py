@@ -1,17 +1,26 @@
-"""Air and vacuum, moving frames: what happens to wavelengths, never to fluxes.
+"""Wavelengths: media, moving frames, units, axes of FITS images, grids of models.
 
 Air is standard air (15 C, 1 atm, 0.045 % CO2) in the form that the IAU adopted from the refractive
-index of Birch & Downs (1994, Metrologia 31, 315), as written by Morton (2000, ApJS 130, 403).
+index of Birch & Downs (1994, Metrologia 31, 315), as written by Morton (2000, ApJS 130, 403). Axes
+of images: the FITS standard (Greisen et al. 2006, A&A 446, 747, paper III) and IRAF (CTYPE1,
+DC-FLAG, WATj_nnn).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.fits import Header
+from latentscope.spectra.headers import Inferred, Keywords, drs_pipeline
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 
 SPEED_OF_LIGHT = 299792.458
@@ -186,3 +195,287 @@ def _needed(spectrum: Spectrum, what: str, goal: Frame) -> float:
             f"give it with dataclasses.replace(spectrum, {what}=...) in km/s"
         )
     return float(value)
+
+
+UNITS = {
+    "angstrom": 1.0, "angstroms": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
+    "0.1 nm": 1.0, "10**-10 m": 1.0, "10**(-10)m": 1.0,
+    "nm": 10.0, "nanometer": 10.0, "nanometers": 10.0, "nanometre": 10.0, "nanometres": 10.0,
+    "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4, "micrometer": 1e4,
+    "micrometers": 1e4, "micrometre": 1e4, "micrometres": 1e4,
+    "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "meters": 1e10, "metre": 1e10,
+}  # fmt: skip
+"""Angstrom per unit, by the unit's name in lower case."""
+
+
+def angstrom_per(unit: str) -> float | None:
+    """Angstrom in one `unit`, None if it is not a length that is known."""
+    return UNITS.get(unit.strip().lower())
+
+
+_WAT_WIDTH = 68
+_LOG_UNIT = re.compile(r"(log10|log|lg|ln)\s*[(\[\s]\s*(.+?)\s*[)\]]?", re.IGNORECASE)
+
+
+@dataclass
+class Axis:
+    """The wavelength axis of an image: ``start + step * (pixel - reference)``, or an exponential.
+
+    `base` None: linear; a number: that number to the power of it; 0: FITS ``-LOG``, that is
+    ``start * exp(step * (pixel - reference) / start)`` (paper III, equation 5).
+    """
+
+    start: float
+    step: float
+    reference: float = 1.0
+    base: float | None = None
+    unit: str = ""
+    stretch: float = 1.0
+    inferred: Inferred | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def wavelength(self, count: int) -> NDArray[np.float64]:
+        """Wavelengths of pixels 1 to `count`, in the unit of the axis."""
+        pixel = np.arange(1.0 - self.reference, count + 1.0 - self.reference)
+        if self.base == 0:
+            return np.asarray(self.start * np.exp(self.step * pixel / self.start))
+        value = self.start + self.step * pixel
+        return np.asarray((value if self.base is None else self.base**value) * self.stretch)
+
+
+def image_axis(header: Header) -> Axis | None:
+    """Find the wavelength axis that the keywords describe; None if they describe none."""
+    if header.get("COEFF0") is not None and header.get("COEFF1") is not None:
+        start, step = _float(header, "COEFF0"), _float(header, "COEFF1")
+        return Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
+    if "multispec" in header.text("CTYPE1").lower() + header.text("WAT0_001").lower():
+        return _multispec(header)
+    step = _float(header, "CD1_1")
+    if not np.isfinite(step) or step == 0:
+        step = _float(header, "CDELT1")
+    if header.get("CRVAL1") is None or np.isnan(step):
+        return None
+    axis = Axis(_float(header, "CRVAL1"), step, _float(header, "CRPIX1", 1.0), unit=_unit(header))
+    kind = header.text("CTYPE1").upper()
+    _set_scale(axis, header, kind)
+    if kind.startswith("AWAV"):
+        axis.inferred = Inferred("air")
+    elif kind in ("WAVE", "WAVE-LOG") and drs_pipeline(Keywords((header,))) is None:
+        axis.inferred = Inferred("vacuum", f"which CTYPE1 = {kind} means in the FITS standard")
+    return axis
+
+
+def _set_scale(axis: Axis, header: Header, kind: str) -> None:
+    """Linear, log10 (IRAF), or the exponential of the FITS standard."""
+    logarithm = _LOG_UNIT.fullmatch(axis.unit.strip())
+    if logarithm:
+        axis.base = float(np.e) if logarithm[1].lower() == "ln" else 10.0
+        axis.unit = logarithm[2]
+    elif header.integer("DC-FLAG") == 1 or kind.startswith(("LOGLIN", "LOG-LIN", "LOG10")):
+        axis.base = 10.0
+    elif kind.endswith("-LOG") and axis.start < 20.0 and angstrom_per(axis.unit) in (None, 1.0):
+        axis.base, axis.unit = float(np.e), "Angstrom"
+        axis.notes.append("wavelength scale: CRVAL1 taken as the natural logarithm of Angstrom")
+    elif kind.endswith("-LOG"):
+        axis.base = 0.0
+    elif not axis.unit and 3.0 < axis.start < 4.8 and 0 < axis.step < 2e-3:
+        axis.base, axis.unit = 10.0, "Angstrom"
+        axis.notes.append("wavelength scale: log10 of Angstrom, by the size of CRVAL1 and CDELT1")
+    if axis.base == 10.0 and not axis.unit:
+        axis.unit = "Angstrom"
+
+
+def _multispec(header: Header) -> Axis | None:
+    """IRAF's spec1 of a file with one spectrum: linear or log-linear, else None."""
+    match = re.search(r'spec1\s*=\s*"([^"]*)"', _attribute_text(header, 2))
+    numbers = [float(word) for word in match[1].split()] if match else []
+    if len(numbers) < 7 or numbers[2] not in (0.0, 1.0):
+        return None
+    kind, start, step, _, redshift = numbers[2:7]
+    return Axis(
+        start,
+        step,
+        base=10.0 if kind == 1.0 else None,
+        unit=_unit(header) or ("Angstrom" if kind == 1.0 else ""),
+        stretch=1.0 / (1.0 + redshift),
+    )
+
+
+def _unit(header: Header) -> str:
+    """Find the unit of the axis: CUNIT1, IRAF's attributes, or a CTYPE1 that is a unit."""
+    attribute = re.search(r"\bunits=\"?([\w.]+)", _attribute_text(header, 1))
+    if header.text("CUNIT1"):
+        return header.text("CUNIT1")
+    if attribute:
+        return attribute[1]
+    kind = header.text("CTYPE1")
+    return kind if angstrom_per(kind) is not None else ""
+
+
+def _attribute_text(header: Header, axis: int) -> str:
+    """IRAF's attribute string of an axis, cut into keywords of 68 characters by its writer."""
+    pieces = []
+    for number in range(1, 1000):
+        value = header.get(f"WAT{axis}_{number:03d}")
+        if value is None:
+            break
+        pieces.append(str(value).ljust(_WAT_WIDTH))
+    return "".join(pieces)
+
+
+def _float(header: Header, key: str, default: float = float("nan")) -> float:
+    value = header.get(key)
+    try:
+        return default if value is None else float(value)
+    except ValueError:
+        return default
+
+
+Kind = Literal["linear", "log"]
+
+# Wavelengths closer than this (Angstrom) are the same wavelength: a file whose pixels lie this near
+# to the grid needs no resampling, and a pixel centre this near to the end of a gap lies in the gap.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A model's wavelength grid.
+
+    Parameters
+    ----------
+    kind : {"linear", "log"}
+        Equal steps in wavelength or in its natural logarithm.
+    start : float
+        Centre of the first science pixel in Angstrom.
+    step : float
+        Angstrom (linear) or step in ln(wavelength) (log).
+    length : int
+        Number of science pixels, without padding.
+    pad_left, pad_right : int
+        Pixels of zeros that a model wants before and after the science pixels.
+    medium : {"air", "vacuum"}
+        What the wavelengths of the grid are measured in.
+    frame : {"topocentric", "barycentric", "rest"}
+        Frame of the wavelengths of the grid.
+    gaps : tuple of (float, float)
+        Closed intervals in Angstrom; a pixel whose centre lies inside (to 1e-5 Angstrom) is invalid
+        whatever the file holds there.
+
+    Raises
+    ------
+    SpectrumError
+        If a value makes no grid.
+    """
+
+    kind: Kind
+    start: float
+    step: float
+    length: int
+    pad_left: int = 0
+    pad_right: int = 0
+    medium: Medium = "air"
+    frame: Frame = "barycentric"
+    gaps: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, known in (("kind", Kind), ("medium", Medium), ("frame", Frame)):
+            check_choice(f"grid {what}", getattr(self, what), get_args(known))
+        if not (0 < self.start < math.inf and 0 < self.step < math.inf):
+            raise SpectrumError(
+                f"grid: start {self.start} and step {self.step}; wanted positive numbers in "
+                "Angstrom (step of a log grid: in ln(wavelength))"
+            )
+        if self.length < 2 or self.pad_left < 0 or self.pad_right < 0:
+            raise SpectrumError(
+                f"grid: length {self.length}, padding {self.pad_left} and {self.pad_right}; "
+                "wanted at least 2 pixels and no negative padding"
+            )
+        object.__setattr__(self, "gaps", _checked_gaps(self.gaps))
+
+    @property
+    def wavelength(self) -> NDArray[np.float64]:
+        """Centres of the science pixels in Angstrom, shape (length,); read-only."""
+        return _arrays(self)[0]
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """Borders of the science pixels in Angstrom, shape (length + 1,); read-only."""
+        return _arrays(self)[1]
+
+    @property
+    def gap_mask(self) -> NDArray[np.bool_]:
+        """True for science pixels that lie in a gap, shape (length,); read-only."""
+        return _arrays(self)[2]
+
+    @property
+    def size(self) -> int:
+        """Number of pixels with padding."""
+        return self.pad_left + self.length + self.pad_right
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the grid as plain JSON values."""
+        return dataclasses.asdict(self) | {"gaps": [list(gap) for gap in self.gaps]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Grid:
+        """Build a grid from `to_dict`'s values.
+
+        Raises
+        ------
+        SpectrumError
+            If a key is unknown or missing, or a value makes no grid.
+        """
+        check_keys("grid", cls, values)
+        return cls(**values)
+
+
+def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise SpectrumError unless `value` is one of `known`."""
+    if value not in known:
+        raise SpectrumError(f"{what} is {value!r}; wanted one of {', '.join(known)}")
+
+
+def check_keys(what: str, kind: type[Any], values: dict[str, Any]) -> None:
+    """Raise SpectrumError unless `values` names fields of the dataclass `kind` and none lacks."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise SpectrumError(f"{what}: unknown {', '.join(unknown)}; known are {', '.join(fields)}")
+    missing = [
+        name
+        for name, f in fields.items()
+        if name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise SpectrumError(f"{what}: {', '.join(missing)} missing; add to the configuration")
+
+
+def _checked_gaps(gaps: Any) -> tuple[tuple[float, float], ...]:
+    pairs = tuple(tuple(float(end) for end in gap) for gap in gaps)
+    for pair in pairs:
+        if len(pair) != 2 or not pair[0] <= pair[1]:
+            raise SpectrumError(f"grid: gap {pair}; wanted (first, last) in Angstrom, ascending")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+@lru_cache(maxsize=16)
+def _arrays(
+    grid: Grid,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    centre = np.arange(grid.length, dtype=np.float64)
+    border = np.arange(grid.length + 1, dtype=np.float64) - 0.5
+    if grid.kind == "linear":
+        wavelength = grid.start + grid.step * centre
+        edges = grid.start + grid.step * border
+    else:
+        wavelength = grid.start * np.exp(grid.step * centre)
+        edges = grid.start * np.exp(grid.step * border)
+    gap = np.zeros(grid.length, dtype=np.bool_)
+    for first, last in grid.gaps:
+        gap |= (wavelength >= first - TOLERANCE) & (wavelength <= last + TOLERANCE)
+    for array in (wavelength, edges, gap):
+        array.flags.writeable = False
+    return wavelength, edges, gap

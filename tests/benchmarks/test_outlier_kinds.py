@@ -13,7 +13,7 @@ from benchmarks.outlier_kinds import (
     wrong_medium,
 )
 from benchmarks.outliers import auc, kinds
-from latentscope.spectra.resolution import resolving_power
+from latentscope.spectra.summary import resolving_power
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 
 

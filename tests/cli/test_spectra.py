@@ -120,7 +120,7 @@ def test_inspect_needs_no_weights(tiny_model, archive, model):
 
 
 def test_inspect_goes_on_after_any_error(command, archive, tiny_model, monkeypatch):
-    import latentscope.spectra.readers as readers
+    import latentscope.spectra.read as readers
 
     files = sorted(archive.glob("*.fits"))[:3]
     read_spectrum = readers.read_spectrum

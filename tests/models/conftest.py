@@ -13,7 +13,8 @@ from torch import nn
 
 from latentscope.models.vae import SpectrumVAE, VAEConfig
 from latentscope.models.weights import save_model
-from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 
 ENCODER = [1, 16, 16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 256, 512, 512]
 DECODER = [512, 512, 256, 128, 128, 128, 64, 64, 64, 32, 32, 32, 16, 16, 16, 1]

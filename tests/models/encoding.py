@@ -5,7 +5,8 @@ import torch
 from astropy.io import fits
 
 from latentscope.models.vae import SpectrumVAE, VAEConfig
-from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 
 GRID = Grid("linear", 5000.0, 0.5, 400, pad_left=3, pad_right=5, gaps=((5050.0, 5060.0),))
 

@@ -15,7 +15,7 @@ from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
 from latentscope.models.vae import SpectrumVAE
 from latentscope.spectra.prepare import prepare
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from tests.models.encoding import GRID, tiny_model, write_adp, write_archive
 

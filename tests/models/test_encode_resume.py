@@ -13,7 +13,7 @@ import latentscope.models.rows as rows
 from latentscope.diagnostics.trust.sample import sample_rows
 from latentscope.models.blocks import Part, PartStore
 from latentscope.models.encode import encode
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.models.encoding import tiny_model, write_adp, write_archive
 
 KILLED = """

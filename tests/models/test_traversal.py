@@ -23,9 +23,9 @@ from latentscope.models.traversal import line_map_of_model, traverse_model
 from latentscope.models.vae import SpectrumVAE, VAEConfig
 from latentscope.models.weights import load_model
 from latentscope.simulation.simulate import simulate
-from latentscope.spectra.prepare import Grid, PrepareConfig
-from latentscope.spectra.readers import read_spectrum
-from latentscope.spectra.wavelength import doppler_shift, vacuum_to_air
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.wavelength import Grid, doppler_shift, vacuum_to_air
 
 GL581 = "HARPS.2010-09-18T23:42:36.178_s1d_A.fits"
 MODELS = ("harps-sim", "harps-sim-plain")

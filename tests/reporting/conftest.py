@@ -57,7 +57,8 @@ def small_model():
     import torch
 
     from latentscope.models.vae import SpectrumVAE, VAEConfig
-    from latentscope.spectra.prepare import Grid, PrepareConfig
+    from latentscope.spectra.prepare import PrepareConfig
+    from latentscope.spectra.wavelength import Grid
 
     grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))
     config = VAEConfig(

@@ -9,7 +9,8 @@ from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.simulation.population import observe, spectral_type, star_of_each
 from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import simulate, write_archive
-from latentscope.spectra.prepare import Grid, PrepareConfig, prepare
+from latentscope.spectra.prepare import PrepareConfig, prepare
+from latentscope.spectra.wavelength import Grid
 
 COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv",
            "airmass", "snr", "spec_type"]  # fmt: skip

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.continuum import running_mean
-from latentscope.spectra.prepare import PrepareConfig, continuum_row, prepare, restore
+from latentscope.spectra.prepare import PrepareConfig, continuum_row, prepare, restore, running_mean
 from latentscope.spectra.spectrum import Spectrum
 from tests.spectra.grids import COMPACT, SMALL
 

@@ -7,9 +7,9 @@ import pytest
 
 from latentscope.errors import SpectrumError
 from latentscope.models.published import PUBLISHED_GRID, published_prepare
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig, prepare, restore
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.wavelength import Grid
 from tests.spectra.grids import COMPACT, SMALL
 
 
@@ -161,7 +161,7 @@ def test_a_spectrum_off_the_grid_says_where_it_lies():
 
 @pytest.mark.parametrize("name", ["HARPS.2010-09-18T23:42:36.178_s1d_A.fits", "hd140283.fits"])
 def test_real_spectra_go_through_every_preparation(name, shared_data):
-    from latentscope.spectra.readers import read_spectrum
+    from latentscope.spectra.read import read_spectrum
 
     spectrum = read_spectrum(shared_data / name)
     for config in (

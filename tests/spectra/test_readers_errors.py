@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 
 ORDERS = np.ones((72, 4096), "f4")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 from tests.spectra.fits_layouts import assert_flux_is_wavelength
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 from tests.spectra.fits_layouts import assert_flux_is_wavelength
 

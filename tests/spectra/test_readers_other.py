@@ -12,7 +12,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from astropy.table import Table
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 
 WAVELENGTH = 5000.0 + 0.25 * np.arange(40)

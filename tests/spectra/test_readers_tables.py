@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 from tests.spectra.fits_layouts import assert_flux_is_wavelength
 

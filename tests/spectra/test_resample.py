@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig, prepare, restore
-from latentscope.spectra.rebin import pixel_edges, rebin
+from latentscope.spectra.resample import pixel_edges, rebin
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.wavelength import Grid
 from tests.spectra.grids import COMPACT, SMALL
 
 
@@ -165,7 +165,7 @@ def test_the_frame_and_medium_are_the_grids():
 
 
 def test_rebinning_a_real_spectrum_keeps_its_flux(shared_data):
-    from latentscope.spectra.readers import read_spectrum
+    from latentscope.spectra.read import read_spectrum
 
     spectrum = read_spectrum(shared_data / "HARPS.2010-09-18T23:42:36.178_s1d_A.fits")
     edges = pixel_edges(spectrum.wavelength)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latentscope.spectra.resolution import BAND, resolving_power
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.summary import BAND, resolving_power
 from latentscope.spectra.wavelength import air_to_vacuum
 
 LINES = np.random.default_rng(3).uniform(6868.0, 6911.0, 40)

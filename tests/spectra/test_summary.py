@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import summarize
+from latentscope.spectra.wavelength import Grid
 from tests.spectra import fits_layouts as layouts
 
 CONFIG = PrepareConfig(Grid("linear", 5000.0, 0.01, 1000))

@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentscope.spectra.grid import Grid
-from latentscope.spectra.prepare import PrepareConfig, prepare
-from latentscope.spectra.resample import resample
+from latentscope.spectra.prepare import PrepareConfig, ivar_size, prepare, row_ivar
+from latentscope.spectra.resample import resample, resample_ivar
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.variance import ivar_size, resample_ivar, row_ivar
+from latentscope.spectra.wavelength import Grid
 
 GRID = Grid("linear", 5000.0, 0.5, 60, pad_left=3, pad_right=2, gaps=((5010.0, 5012.0),))
 NORMALIZATIONS = ["median-padded", "median-valid", "continuum"]

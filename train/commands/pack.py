@@ -72,7 +72,7 @@ def pack_command(
     A file that fails stands in the archive's table with the reason. The same command goes on after
     an interruption, and reads no file twice.
     """
-    from latentscope.spectra.variance import ivar_size
+    from latentscope.spectra.prepare import ivar_size
     from train.packing.pack import pack
     from train.packing.preparation import named_preparation
     from train.packing.store import Compression, Dtype, Layout

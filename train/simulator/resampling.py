@@ -11,12 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.rebin import pixel_edges
-from latentscope.spectra.resample import resample, way_of
+from latentscope.spectra.resample import pixel_edges, resample, way_of
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import convert
+from latentscope.spectra.wavelength import Grid, convert
 from train.simulator.templates import on_device
 
 _Means = tuple[NDArray[np.int64], NDArray[np.float64]]

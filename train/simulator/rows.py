@@ -10,8 +10,7 @@ from torch.nn.functional import pad
 
 from latentscope.errors import ModelError
 from latentscope.simulation.rows import noise_variance
-from latentscope.spectra.continuum import FLOOR, node_centres
-from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centres
 from train.simulator.resampling import Resampling
 from train.simulator.templates import on_device
 

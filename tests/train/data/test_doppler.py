@@ -4,10 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentscope.spectra.grid import Grid
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import doppler_shift
+from latentscope.spectra.wavelength import Grid, doppler_shift
 from train.data.batch import Batch
 from train.data.doppler import DopplerShift
 

@@ -6,7 +6,7 @@ import pytest
 
 from latentscope.errors import ModelError
 from latentscope.models.weights import load_model
-from latentscope.spectra.variance import ivar_size
+from latentscope.spectra.prepare import ivar_size
 from train.learning.fit import fit
 from train.packing.pack import pack
 from train.packing.store import Layout

@@ -9,10 +9,9 @@ import zarr
 
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.simulation.files import write_spectrum
-from latentscope.spectra.prepare import PrepareConfig, prepare
-from latentscope.spectra.readers import read_spectrum
+from latentscope.spectra.prepare import PrepareConfig, ivar_size, prepare, row_ivar
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.variance import ivar_size, row_ivar
 from tests.train.conftest import TINY
 from train.data.balance import Draw
 from train.data.shuffle import PackedBatches

@@ -3,7 +3,8 @@ import pytest
 
 from latentscope.simulation.linelist import LineList, builtin_linelist
 from latentscope.simulation.synthesis import Night, Star, Synthesizer
-from latentscope.spectra.prepare import Grid, PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.wavelength import Grid
 
 GAPS = ((5303.64, 5338.04),)
 PREPARATIONS = {

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.prepare import Grid, PrepareConfig
-from latentscope.spectra.resample import resample
+from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.resample import resample, resample_ivar
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.variance import resample_ivar
+from latentscope.spectra.wavelength import Grid
 from tests.train.simulator.conftest import PREPARATIONS
 from train.simulator.resampling import Resampling
 

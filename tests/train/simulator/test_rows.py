@@ -8,9 +8,9 @@ from latentscope.errors import ModelError
 from latentscope.simulation.population import observe
 from latentscope.simulation.rows import noise_variance
 from latentscope.simulation.simulate import fine_flux
-from latentscope.spectra.prepare import Grid, PrepareConfig, prepare
+from latentscope.spectra.prepare import PrepareConfig, prepare, row_ivar
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.variance import row_ivar
+from latentscope.spectra.wavelength import Grid
 from tests.train.simulator.conftest import PREPARATIONS
 from train.simulator.rows import Rows, median, window_sums
 
