@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from latentscope.data import Latents
-from latentscope.diagnostics.trust.reference import Reference
+from latentscope.diagnostics.trust import Reference
 from latentscope.models.encode import encode
-from latentscope.models.sample import model_sample
-from latentscope.models.trust import score, segments_text
+from latentscope.models.trust import score, segments_text, trust_sample
 from latentscope.models.weights import load_model
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.summary import resolving_power
@@ -37,7 +36,7 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> float:
 
 def many_rows(model: str, n: int) -> Latents:
     """Rows drawn from a model's sample, as `encode` would have written them."""
-    sample, rng = model_sample(model), np.random.default_rng(0)
+    sample, rng = trust_sample(model), np.random.default_rng(0)
     drawn = sample.rows(rng.integers(0, len(sample), n))
     columns = {
         name: getattr(drawn, name) for name in ("recon_error", "coverage", "snr", "resolution")
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--model", default="harps-sim")
     parser.add_argument("--rows", type=int, default=200_000)
     args = parser.parse_args()
-    sample, rows = model_sample(args.model), many_rows(args.model, args.rows)
+    sample, rows = trust_sample(args.model), many_rows(args.model, args.rows)
     print(f"reference of {len(sample):,} rows: {seconds(lambda: Reference(sample), 3):.2f} s")
     print(f"score of {args.rows:,} rows: {seconds(lambda: score(rows, reference=sample)):.1f} s")
     spectra = [spectrum for spectrum, _ in simulate(SPECTRA, seed=1)]

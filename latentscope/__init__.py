@@ -37,14 +37,12 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.robustness.robustness import robustness
     from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
     from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
-    from latentscope.diagnostics.trust.result import ScoreResult
-    from latentscope.diagnostics.trust.sample import Sample, sample_of
+    from latentscope.diagnostics.trust import ScoreResult
     from latentscope.models.architecture import VAEConfig
     from latentscope.models.convert import convert_checkpoint
     from latentscope.models.encode import encode
-    from latentscope.models.query_spectra import encode_queries
+    from latentscope.models.queries import encode_queries
     from latentscope.models.registry import available_models
-    from latentscope.models.sample import model_sample, write_sample
     from latentscope.models.traversal import line_map_of_model, traverse_model
     from latentscope.models.trust import score
     from latentscope.models.vae import SpectrumVAE
@@ -86,17 +84,15 @@ _NAMES_OF_MODULE = {
     "diagnostics.robustness.result": ("RobustnessResult",),
     "diagnostics.traversal.line_map": ("LineMapResult", "line_map"),
     "diagnostics.traversal.traverse": ("TraversalResult", "traverse"),
-    "diagnostics.trust.result": ("ScoreResult",),
-    "diagnostics.trust.sample": ("Sample", "sample_of"),
+    "diagnostics.trust": ("ScoreResult",),
     "data": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
     "models.architecture": ("VAEConfig",),
     "models.convert": ("convert_checkpoint",),
     "models.encode": ("encode",),
     "models.traversal": ("line_map_of_model", "traverse_model"),
-    "models.sample": ("model_sample", "write_sample"),
     "models.trust": ("score",),
     "models.vae": ("SpectrumVAE",),
-    "models.query_spectra": ("encode_queries",),
+    "models.queries": ("encode_queries",),
     "models.registry": ("available_models",),
     "models.weights": ("load_model", "save_model"),
     "plots.activity": ("plot_exclusive", "plot_mad"),
@@ -138,7 +134,6 @@ __all__ = [
     "RetrievalResult",
     "Retriever",
     "RobustnessResult",
-    "Sample",
     "ScoreResult",
     "Spectrum",
     "SpectrumError",
@@ -159,7 +154,6 @@ __all__ = [
     "mad",
     "metrics",
     "mi_matrix",
-    "model_sample",
     "mutual_information",
     "pairwise_mi",
     "paper_indicator",
@@ -184,7 +178,6 @@ __all__ = [
     "restore",
     "retrieve",
     "robustness",
-    "sample_of",
     "save_model",
     "score",
     "simulate",
@@ -193,7 +186,6 @@ __all__ = [
     "traverse_model",
     "write_archive",
     "write_latents",
-    "write_sample",
 ]
 
 

@@ -117,7 +117,7 @@ def retrieve(
     of_sample: list[int | str] = [*(row or []), *(name or [])]
     asked: list[Any] = [retriever.queries(of_sample)] if of_sample else []
     if files:
-        from latentscope.models.query_spectra import encode_queries
+        from latentscope.models.queries import encode_queries
 
         with progress("encode") as advance:
             asked.append(encode_queries(files, retriever.latents, model, progress=advance))

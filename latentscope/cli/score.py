@@ -51,7 +51,7 @@ def score(
 
     out = Output(as_json)
     if model is not None and reference is not None:
-        raise UsageError("both -m and --reference are given; wanted one of the two")
+        raise UsageError("both -m and --reference are given; expected one of the two")
     inputs = [latents] if reference is None else [latents, reference]
     check_outputs(output, plot, *inputs)
     result = judge(

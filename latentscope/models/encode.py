@@ -22,14 +22,13 @@ import torch
 
 import latentscope
 from latentscope.data import Latents, write_latents
-from latentscope.diagnostics.trust.reference import Reference
+from latentscope.diagnostics.trust import Reference
 from latentscope.errors import LatentscopeWarning, ModelError, TableError
 from latentscope.models.blocks import Part, PartStore
 from latentscope.models.network import Network, single_threads
 from latentscope.models.rows import COLUMNS, Chunk, fail, read_chunk
-from latentscope.models.sample import sample_beside
 from latentscope.models.sources import expand_sources
-from latentscope.models.trust import segment_edges, segments_text, with_trust
+from latentscope.models.trust import sample_beside, segment_edges, segments_text, with_trust
 from latentscope.models.vae import SpectrumVAE
 from latentscope.models.weights import weights_sha256
 from latentscope.spectra.prepare import PrepareConfig

@@ -1,36 +1,55 @@
-"""Trust of rows by the reference sample of the model that encoded them."""
+"""Trust of rows by what a model makes of ordinary spectra: the sample kept beside its weights.
+
+A model folder may hold `sample.safetensors`: latents and trust columns of some thousand ordinary
+spectra, by which `score` judges others.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.numpy
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.trust.reference import Reference
-from latentscope.diagnostics.trust.result import ScoreResult
-from latentscope.diagnostics.trust.sample import Sample
-from latentscope.diagnostics.trust.score import LatentsLike
-from latentscope.diagnostics.trust.score import score as score_against
-from latentscope.errors import ChoiceError
+from latentscope.diagnostics.trust import (
+    MIN_ROWS,
+    LatentsLike,
+    Reference,
+    ScoreResult,
+    TrustSample,
+    score_against,
+)
+from latentscope.errors import ChoiceError, ModelError
+from latentscope.files import atomic_path
 from latentscope.models.network import SEGMENTS
 from latentscope.models.registry import bundled_models
-from latentscope.models.sample import model_sample, read_sample
 from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE, read_settings
+from latentscope.models.state_dict import weights_sha256
+from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import model_folder
 from latentscope.spectra.prepare import PrepareConfig
 
 TRUST_COLUMNS = ("recon_percentile", "density_percentile", "trust", "verdict")
 """Columns of the sidecar that compare a row with the model's reference sample."""
 
+ModelLike = SpectrumVAE | str | os.PathLike[str]
+
+_WIDE = ("values", "segments")
+_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "edges")
+_ADVICE = "give --reference LATENTS, latents of ordinary spectra that this model encoded"
+
 
 def score(
     latents: LatentsLike,
+    model: ModelLike | None = None,
     *,
-    reference: Sample | LatentsLike | None = None,
-    model: str | os.PathLike[str] | None = None,
+    reference: TrustSample | LatentsLike | None = None,
     groups: ArrayLike | str | None = None,
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -42,12 +61,12 @@ def score(
     latents : Latents, array (n, d), DataFrame or path
         With the trust columns that `encode` writes, where they are known; the spectra themselves
         are not needed.
-    reference : Sample, or as `latents`, optional
+    model : SpectrumVAE, str or path, optional
+        The model, whose own reference sample is taken: itself, a name, a folder, an address, a
+        Hugging Face id. By default, and without a reference, the bundled model that encoded the
+        latents, as their provenance says; else the rows are compared with one another.
+    reference : as `latents`, or what `trust_sample` gives, optional
         Latents of ordinary spectra, encoded with the same model.
-    model : str or path, optional
-        The model, whose own reference sample is taken: a name, a folder, an address, a Hugging
-        Face id. By default, and without a reference, the bundled model that encoded the latents,
-        as their provenance says; else the rows are compared with one another.
     groups : array (n,) or str, optional
         The star of each row, where rows are compared with one another.
     seed : int
@@ -72,20 +91,138 @@ def score(
     read = read_latents(latents)
     if model is not None:
         if reference is not None:
-            raise ChoiceError("both a reference and a model are given; wanted one of the two")
-        reference = model_sample(model, cache_dir=cache_dir)
+            raise ChoiceError("both a reference and a model are given; expected one of the two")
+        reference = trust_sample(model, cache_dir=cache_dir)
     elif reference is None:
-        reference = _of_bundled(read)
-    return score_against(read, reference=reference, groups=groups, seed=seed)
+        reference = _sample_of_bundled(read)
+    return score_against(read, reference, groups=groups, seed=seed)
 
 
-def _of_bundled(latents: Latents) -> Sample | None:
+def trust_sample(
+    model: ModelLike, *, cache_dir: str | os.PathLike[str] | None = None
+) -> TrustSample:
+    """Return the reference sample of a model: what it makes of ordinary spectra.
+
+    Parameters
+    ----------
+    model : SpectrumVAE, str or path
+        A model, a bundled model's name, a folder, an address or a Hugging Face id.
+    cache_dir : path, optional
+        Folder for downloads.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it has no sample.
+    """
+    if isinstance(model, SpectrumVAE):
+        sample = sample_beside(model)
+        if sample is None:
+            name = model.info.get("name", "unnamed")
+            raise ModelError(f"the model {name} has no reference sample of its weights: {_ADVICE}")
+        return sample
+    files = (CONFIG_FILE, SAMPLE_FILE)
+    what = f"a reference sample: {_ADVICE}"
+    return read_trust_sample(model_folder(model, what, files=files, cache_dir=cache_dir))
+
+
+def sample_beside(model: SpectrumVAE) -> TrustSample | None:
+    """Return the reference sample in the folder that a model was read from; None without one.
+
+    None too where the model's weights were changed since: the sample is no longer theirs.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or belongs to other weights.
+    """
+    if model.folder is None or not (model.folder / SAMPLE_FILE).is_file():
+        return None
+    sample = read_trust_sample(model.folder)
+    return sample if sample.info.get("weights_sha256") == weights_sha256(model) else None
+
+
+def _sample_of_bundled(latents: Latents) -> TrustSample | None:
     """Sample of the bundled model whose weights the provenance names."""
     folder = bundled_models().get(str(latents.provenance.get("model")))
     if folder is None or not (folder / SAMPLE_FILE).is_file():
         return None
     own = read_settings(folder / CONFIG_FILE).info.get("weights_sha256")
-    return read_sample(folder) if own == latents.provenance.get("weights_sha256") else None
+    return read_trust_sample(folder) if own == latents.provenance.get("weights_sha256") else None
+
+
+def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> Path:
+    """Write a reference sample as `sample.safetensors` of a model folder.
+
+    Latents and errors of segments are rounded to float16 where they fit into it.
+
+    Parameters
+    ----------
+    sample : TrustSample
+        As `draw_trust_sample` draws it from latents of the folder's model.
+    folder : path
+        Of the model.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        If the folder is no model, the sample was encoded by other weights, or it has fewer than
+        100 rows.
+    """
+    folder = Path(folder)
+    _check_weights(sample.info, folder, "the latents")
+    path = folder / SAMPLE_FILE
+    if len(sample) < MIN_ROWS:
+        raise ModelError(
+            f"{path}: {len(sample)} spectra are no reference; expected at least {MIN_ROWS}, "
+            "better 2,500"
+        )
+    arrays = {name: getattr(sample, name).astype(np.float32) for name in (*_WIDE, *_COLUMNS)}
+    for name in _WIDE:
+        if np.nanmax(np.abs(arrays[name]), initial=0.0) < np.finfo(np.float16).max:
+            arrays[name] = arrays[name].astype(np.float16)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(safetensors.numpy.save(arrays, metadata=sample.info))
+    return path
+
+
+def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
+    """Return the reference sample of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If there is none, it is damaged, or belongs to other weights.
+    """
+    path = Path(folder) / SAMPLE_FILE
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; this model has no reference sample: {_ADVICE}")
+    try:
+        with safe_open(path, framework="np") as stored:
+            info = dict(stored.metadata() or {})
+            arrays = {name: stored.get_tensor(name).astype(np.float64) for name in stored.keys()}  # noqa: SIM118
+        sample = TrustSample(**arrays, info=info)
+    except (SafetensorError, OSError, TypeError) as error:
+        raise ModelError(
+            f"{path}: is no reference sample ({error}); write or download it again"
+        ) from error
+    _check_weights(info, Path(folder), str(path))
+    return sample
+
+
+def _check_weights(info: dict[str, str], folder: Path, what: str) -> None:
+    expected = read_settings(folder / CONFIG_FILE).info.get("weights_sha256")
+    found = info.get("weights_sha256")
+    if expected and found and expected != found:
+        raise ModelError(
+            f"{what}: made by weights {found[:12]}..., the model in {folder} has "
+            f"{expected[:12]}...; encode ordinary spectra with it and write the sample again"
+        )
 
 
 def with_trust(latents: Latents, reference: Reference | None) -> pd.DataFrame:
@@ -95,7 +232,7 @@ def with_trust(latents: Latents, reference: Reference | None) -> pd.DataFrame:
         found = pd.DataFrame(index=latents.table.index, columns=list(TRUST_COLUMNS), dtype=float)
         found["verdict"] = ""
     else:
-        found = score_against(latents, reference=reference).table[list(TRUST_COLUMNS)]
+        found = score_against(latents, reference).table[list(TRUST_COLUMNS)]
     table = latents.table.join(found)
     # Last, since it is long and made for programs.
     return table[[name for name in table if name != "recon_segments"] + ["recon_segments"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from latentscope.diagnostics.trust.result import VERDICTS, ScoreResult
+from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
 
 _LEAST = 1e-6

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from latentscope.data import write_latents
-from tests.diagnostics.trust.made import made
+from tests.diagnostics.trust_cases import made
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_bundled_model_is_found_by_what_the_latents_say(command, here):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("-m", "harps-sim", "--reference", "ordinary.npy"), 2, "wanted one of the two"),
+        (("-m", "harps-sim", "--reference", "ordinary.npy"), 2, "expected one of the two"),
         (("--reference", "latents.npy", "-o", "latents.csv"), 2, "would replace"),
         (("--reference", "absent.npy"), 1, "absent.npy"),
         (("--groups", "night"), 1, "no column 'night'"),

@@ -10,7 +10,7 @@ import pytest
 
 import latentscope.models.encode as encoding
 import latentscope.models.rows as rows
-from latentscope.diagnostics.trust.sample import sample_rows
+from latentscope.diagnostics.trust import trust_rows
 from latentscope.models.blocks import Part, PartStore
 from latentscope.models.encode import encode
 from latentscope.spectra.read import read_spectrum
@@ -83,7 +83,7 @@ def test_a_killed_run_resumes(archive, tmp_path, repository, opened):
     resumed = latents.table.drop(columns=rounded)
     assert resumed.equals(whole.table.drop(columns=rounded))
     np.testing.assert_allclose(
-        sample_rows(latents).segments, sample_rows(whole).segments, rtol=0.02, equal_nan=True
+        trust_rows(latents).segments, trust_rows(whole).segments, rtol=0.02, equal_nan=True
     )
 
 

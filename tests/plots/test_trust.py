@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from latentscope.diagnostics.trust.result import ScoreResult  # noqa: E402
+from latentscope.diagnostics.trust import ScoreResult  # noqa: E402
 from latentscope.plots.style import save_figure  # noqa: E402
 from latentscope.plots.trust import plot_trust  # noqa: E402
 

@@ -37,16 +37,16 @@ def sample_command(
     Ordinary spectra, which it was not trained on: simulated ones, or yours.
     """
     from latentscope.data import read_latents
-    from latentscope.diagnostics.trust.sample import sample_of
-    from latentscope.models.sample import write_sample
+    from latentscope.diagnostics.trust import draw_trust_sample
     from latentscope.models.storage import load_folder
+    from latentscope.models.trust import write_trust_sample
     from train.publishing.sample import simulated_sample
 
     with guard("no sample is written"):
         model = load_folder(folder)
         model.folder = None  # so that an older sample, of other weights perhaps, is not asked
         if latents is not None:
-            sample = sample_of(read_latents(latents), origin=latents.name)
+            sample = draw_trust_sample(read_latents(latents), origin=latents.name)
         else:
             with progress("simulate and encode", spectra) as advance:
                 sample = simulated_sample(
@@ -56,6 +56,6 @@ def sample_command(
                     linelist=None if linelist is None else str(linelist),
                     progress=advance,
                 )
-        path = write_sample(sample, folder)
+        path = write_trust_sample(sample, folder)
     size = path.stat().st_size / 1e3
     typer.echo(f"{path}: {len(sample):,} spectra ({sample.info['origin']}), {size:.0f} kB")

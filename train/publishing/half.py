@@ -10,8 +10,8 @@ from latentscope.models.reference import (
     read_reference_rows,
     write_reference,
 )
-from latentscope.models.sample import sample_beside
 from latentscope.models.storage import load_folder, save_model
+from latentscope.models.trust import sample_beside
 from train.publishing.card import read_card
 from train.publishing.export import write_card
 from train.publishing.sample import copy_sample

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from latentscope.data import Latents
-from latentscope.diagnostics.trust.places import FEWEST
-from latentscope.diagnostics.trust.sample import SIZE, Sample, sample_of
+from latentscope.diagnostics.trust import MAX_ROWS, MIN_ROWS, TrustSample, draw_trust_sample
 from latentscope.models.encode import encode
 from latentscope.models.network import Network
-from latentscope.models.sample import write_sample
 from latentscope.models.settings import SAMPLE_FILE
 from latentscope.models.state_dict import weights_sha256
 from latentscope.models.storage import load_folder
-from latentscope.models.trust import segment_edges
+from latentscope.models.trust import segment_edges, write_trust_sample
 from latentscope.models.vae import SpectrumVAE
 from latentscope.simulation.simulate import simulate
 from train.data.source import Data
@@ -37,7 +35,7 @@ def simulated_sample(
     seed: int = SEED,
     linelist: str | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Sample:
+) -> TrustSample:
     """Encode `n` simulated spectra, one a star, as a reference sample.
 
     Parameters
@@ -67,14 +65,14 @@ def simulated_sample(
         np.concatenate(values), pd.concat(tables, ignore_index=True), None, provenance
     )
     lines = "built-in lines" if linelist is None else Path(linelist).name
-    return sample_of(latents, size=n, origin=f"simulated spectra, seed {seed}, {lines}")
+    return draw_trust_sample(latents, max_rows=n, origin=f"simulated spectra, seed {seed}, {lines}")
 
 
-def validation_sample(model: SpectrumVAE, data: Data) -> Sample:
+def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
     """Sample of up to 3,000 validation rows, whose noise and resolution nobody knows any more."""
     assert model.prepare is not None
     rows, valid = data.validation_rows, data.validation_valid
-    order = np.random.default_rng(0).permutation(len(rows))[:SIZE]
+    order = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
     some, pixels = rows[order].astype(np.float32), _everywhere(model)
     good = np.tile(pixels, (len(some), 1)) if valid is None else valid[order]
     found = Network(model, "cpu", "auto", True).encode(some, good)
@@ -84,7 +82,7 @@ def validation_sample(model: SpectrumVAE, data: Data) -> Sample:
         "weights_sha256": weights_sha256(model),
         "origin": "validation spectra of its training",
     }
-    return Sample(
+    return TrustSample(
         found.mean.astype(np.float64),
         found.recon_error.astype(np.float64),
         (good & pixels).sum(axis=1) / pixels.sum(),
@@ -102,14 +100,14 @@ def export_sample(folder: Path, data: Data) -> None:
     An older one is removed: it belonged to other weights.
     """
     (folder / SAMPLE_FILE).unlink(missing_ok=True)
-    if len(data.validation_rows) >= FEWEST:
-        write_sample(validation_sample(load_folder(folder), data), folder)
+    if len(data.validation_rows) >= MIN_ROWS:
+        write_trust_sample(validation_sample(load_folder(folder), data), folder)
 
 
-def copy_sample(sample: Sample, model: SpectrumVAE, folder: Path) -> None:
+def copy_sample(sample: TrustSample, model: SpectrumVAE, folder: Path) -> None:
     """Write a model's sample beside other weights that make nearly the same latents."""
     info = sample.info | {"weights_sha256": weights_sha256(model)}
-    write_sample(replace(sample, info=info), folder)
+    write_trust_sample(replace(sample, info=info), folder)
 
 
 def _everywhere(model: SpectrumVAE) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.trust.result import VERDICTS, ScoreResult
+from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.reporting.medians import median_error
 from latentscope.reporting.parts import Column, Part, Table
 from latentscope.reporting.pictures import picture
@@ -106,8 +106,7 @@ def _quantiles(
 
 def trust(study: Study) -> Part:
     """Count the spectra that the model knows, and name those it does not."""
-    from latentscope.models.sample import sample_beside
-    from latentscope.models.trust import score
+    from latentscope.models.trust import sample_beside, score
 
     study.check_rows(_FEWEST_ROWS)
     sample = None if study.model is None else sample_beside(study.model)

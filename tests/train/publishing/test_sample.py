@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from latentscope.data import write_latents
-from latentscope.diagnostics.trust.sample import sample_rows
+from latentscope.diagnostics.trust import trust_rows
 from latentscope.models.encode import encode
-from latentscope.models.sample import read_sample
 from latentscope.models.settings import SAMPLE_FILE
 from latentscope.models.state_dict import weights_sha256
 from latentscope.models.storage import load_folder
+from latentscope.models.trust import read_trust_sample
 from latentscope.simulation.simulate import simulate
 from train.publishing.export import export
 from train.publishing.half import half
@@ -38,7 +38,7 @@ def sampled(module, config, many, tmp_path):
 
 
 def test_export_writes_the_validation_rows(sampled, many):
-    sample, model = read_sample(sampled), load_folder(sampled)
+    sample, model = read_trust_sample(sampled), load_folder(sampled)
     assert len(sample) == 120
     assert sample.info["origin"] == "validation spectra of its training"
     assert sample.info["weights_sha256"] == weights_sha256(model)
@@ -52,7 +52,7 @@ def test_rows_give_what_their_spectra_give(sampled, data):
     model = load_folder(sampled)
     model.folder = None
     spectra = [one for one, _ in simulate(12, seed=4, repeats=False)]
-    by_spectra = sample_rows(encode(spectra, model))
+    by_spectra = trust_rows(encode(spectra, model))
     data.setup()
     by_rows = validation_sample(model, data)
     order = np.random.default_rng(0).permutation(12)
@@ -71,26 +71,26 @@ def test_few_rows_leave_no_sample_and_no_older_one(module, config, data, sampled
 
 def test_half_takes_the_sample_along(sampled, tmp_path):
     half(sampled, tmp_path / "half")
-    before, after = read_sample(sampled), read_sample(tmp_path / "half")
+    before, after = read_trust_sample(sampled), read_trust_sample(tmp_path / "half")
     np.testing.assert_array_equal(after.values, before.values)
     assert after.info["weights_sha256"] == weights_sha256(tmp_path / "half")
 
 
 def test_push_takes_the_sample_along_and_a_load_brings_it(sampled, hub, tmp_path):
-    from latentscope.models.sample import model_sample, sample_beside
+    from latentscope.models.trust import sample_beside, trust_sample
     from latentscope.models.weights import load_model
 
     with pytest.warns(match="nobody has written"):
         assert SAMPLE_FILE in push(sampled, "me/tiny").files
     model = load_model("me/tiny", cache_dir=tmp_path / "cache")
     found = sample_beside(model)
-    np.testing.assert_array_equal(found.values, read_sample(sampled).values)
-    again = model_sample("me/tiny", cache_dir=tmp_path / "other")
+    np.testing.assert_array_equal(found.values, read_trust_sample(sampled).values)
+    again = trust_sample("me/tiny", cache_dir=tmp_path / "other")
     np.testing.assert_array_equal(again.values, found.values)
 
 
 def test_a_model_of_the_hub_without_a_sample_loads(folder, hub, tmp_path):
-    from latentscope.models.sample import sample_beside
+    from latentscope.models.trust import sample_beside
     from latentscope.models.weights import load_model
 
     with pytest.warns(match="nobody has written"):
@@ -105,7 +105,7 @@ def test_simulated_spectra_have_noise_and_resolution(sampled):
     assert seen == [5]
     assert np.isfinite(sample.snr).all()
     assert sample.info["origin"] == "simulated spectra, seed 9, built-in lines"
-    rows = sample_rows(encode([one for one, _ in simulate(5, seed=9, repeats=False)], model))
+    rows = trust_rows(encode([one for one, _ in simulate(5, seed=9, repeats=False)], model))
     np.testing.assert_allclose(np.sort(sample.resolution), np.sort(rows.resolution))
 
 
@@ -125,4 +125,4 @@ def test_the_command_takes_latents(sampled, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "140 spectra (mine.npy)" in done.output
-    assert len(read_sample(sampled)) == 140
+    assert len(read_trust_sample(sampled)) == 140

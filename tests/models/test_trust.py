@@ -8,15 +8,22 @@ import pandas as pd
 import pytest
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.trust.sample import sample_of, sample_rows
+from latentscope.diagnostics.trust import draw_trust_sample, trust_rows
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.models.encode import encode
 from latentscope.models.registry import bundled_models
-from latentscope.models.sample import model_sample, read_sample, sample_beside, write_sample
 from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE
 from latentscope.models.state_dict import weights_sha256
 from latentscope.models.storage import load_folder, save_model
-from latentscope.models.trust import TRUST_COLUMNS, score, segment_edges
+from latentscope.models.trust import (
+    TRUST_COLUMNS,
+    read_trust_sample,
+    sample_beside,
+    score,
+    segment_edges,
+    trust_sample,
+    write_trust_sample,
+)
 from latentscope.models.weights import load_model
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.spectrum import Spectrum
@@ -46,14 +53,14 @@ def folder(tmp_path_factory):
     """A model folder with the sample of 250 spectra."""
     folder = save_model(tiny_model(), tmp_path_factory.mktemp("model") / "tiny")
     latents = encode(spectra(250), load_folder(folder))
-    write_sample(sample_of(latents, origin="spectra of a test"), folder)
+    write_trust_sample(draw_trust_sample(latents, origin="spectra of a test"), folder)
     return folder
 
 
 def test_a_sample_comes_back_as_it_was_written(folder):
     model = load_folder(folder)
     latents = encode(spectra(250), tiny_model())
-    wanted, found = sample_of(latents), read_sample(folder)
+    wanted, found = draw_trust_sample(latents), read_trust_sample(folder)
     for name in COLUMNS:
         np.testing.assert_allclose(
             getattr(found, name), getattr(wanted, name), rtol=1e-3, atol=1e-4
@@ -66,14 +73,14 @@ def test_a_sample_comes_back_as_it_was_written(folder):
 
 def test_large_latents_keep_their_digits(folder, tmp_path):
     save_model(tiny_model(), tmp_path)
-    sample = replace(read_sample(folder), values=1e5 * np.arange(750.0).reshape(250, 3))
-    write_sample(sample, tmp_path)
-    np.testing.assert_allclose(read_sample(tmp_path).values, sample.values, rtol=1e-6)
+    sample = replace(read_trust_sample(folder), values=1e5 * np.arange(750.0).reshape(250, 3))
+    write_trust_sample(sample, tmp_path)
+    np.testing.assert_allclose(read_trust_sample(tmp_path).values, sample.values, rtol=1e-6)
 
 
 def test_errors_of_parts_are_those_of_the_pixels(folder):
     model, some = tiny_model(), spectra(4)
-    segments = sample_rows(encode(some, model)).segments
+    segments = trust_rows(encode(some, model)).segments
     assert segments.shape == (4, 32)
     import torch
 
@@ -147,11 +154,11 @@ def test_rows_that_failed_are_judged_by_nobody(folder, tmp_path):
 def test_a_sample_of_other_weights_is_refused(folder, tmp_path):
     other = save_model(tiny_model(seed=1), tmp_path / "other")
     (other / SAMPLE_FILE).write_bytes((folder / SAMPLE_FILE).read_bytes())
-    for attempt in (lambda: model_sample(other), lambda: encode(spectra(1), load_folder(other))):
+    for attempt in (lambda: trust_sample(other), lambda: encode(spectra(1), load_folder(other))):
         with pytest.raises(ModelError, match=r"made by weights .*\.\.\., the model in"):
             attempt()
     with pytest.raises(ModelError, match="the latents: made by weights"):
-        write_sample(read_sample(folder), other)
+        write_trust_sample(read_trust_sample(folder), other)
 
 
 def test_a_model_that_was_changed_since_has_no_sample(folder):
@@ -170,13 +177,13 @@ def test_damage_is_told_before_the_work(folder, tmp_path):
     other = (broken / "model.safetensors").read_bytes()
     (broken / SAMPLE_FILE).write_bytes(other)
     with pytest.raises(ModelError, match="is no reference sample"):
-        read_sample(broken)
+        read_trust_sample(broken)
 
 
 def test_few_spectra_are_no_sample(folder):
-    sample = read_sample(folder)
+    sample = read_trust_sample(folder)
     with pytest.raises(ModelError, match="99 spectra are no reference"):
-        write_sample(sample.rows(np.arange(99)), folder)
+        write_trust_sample(sample.rows(np.arange(99)), folder)
 
 
 def test_one_of_reference_and_model():
@@ -188,7 +195,7 @@ def test_one_of_reference_and_model():
 def test_bundled_models_have_a_sample_that_finds_itself(name):
     folder = bundled_models()[name]
     assert (folder / SAMPLE_FILE).stat().st_size < 1e6
-    sample = model_sample(name)
+    sample = trust_sample(name)
     assert len(sample) >= 2000
     assert sample.segments.shape[1] == 32
     sha = json.loads((folder / CONFIG_FILE).read_text())["weights_sha256"]

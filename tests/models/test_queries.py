@@ -9,7 +9,7 @@ from latentscope import Retriever
 from latentscope.data import Latents
 from latentscope.errors import ModelError
 from latentscope.models.encode import encode
-from latentscope.models.query_spectra import encode_queries
+from latentscope.models.queries import encode_queries
 from latentscope.models.weights import save_model
 from tests.models.encoding import tiny_model, write_archive
 

@@ -1,1 +1,0 @@
-"""Which rows of latents can be trusted: rows compared with a sample of ordinary ones."""
