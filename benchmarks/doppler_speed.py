@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import known_settings
-from latentscope.models.vae import SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import fine_flux, synthesizer_of

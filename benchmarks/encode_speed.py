@@ -26,8 +26,8 @@ from astropy.io import fits
 from torch import nn
 
 from latentscope.models.encode import encode
-from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
-from latentscope.models.vae import SpectrumVAE, VAEConfig
+from latentscope.models.network import SpectrumVAE, VAEConfig
+from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 

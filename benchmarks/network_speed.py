@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from latentscope.models.architecture import VAEConfig
-from latentscope.models.published import PUBLISHED_ARCHITECTURE
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.config import VAEConfig
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
 COMPACT = VAEConfig(
     length=20480,

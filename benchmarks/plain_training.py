@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.network_speed import as_1d
-from latentscope.models.vae import LOGVAR_RANGE, SpectrumVAE
+from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from train.settings.run import TrainConfig
 
 _ALIKE = ("mean", "logvar", "perceptron", "expand", "doppler_scale", "extra_mean", "extra_decoder")

@@ -30,7 +30,7 @@ def network(dims: int) -> Any:
     """Return a network like harps-sim with so many latents and random weights."""
     import torch
 
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
     like = load_model("harps-sim")
     torch.manual_seed(0)

@@ -33,8 +33,8 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from benchmarks.plain_training import PlainLoop
-from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from train.data.batch import Batch
 from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.learning.fit import start_from_means

@@ -38,15 +38,14 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
     from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
     from latentscope.diagnostics.trust import ScoreResult
-    from latentscope.models.architecture import VAEConfig
-    from latentscope.models.convert import convert_checkpoint
+    from latentscope.models.config import VAEConfig
     from latentscope.models.encode import encode
+    from latentscope.models.network import SpectrumVAE
     from latentscope.models.queries import encode_queries
     from latentscope.models.registry import available_models
     from latentscope.models.traversal import line_map_of_model, traverse_model
     from latentscope.models.trust import score
-    from latentscope.models.vae import SpectrumVAE
-    from latentscope.models.weights import load_model, save_model
+    from latentscope.models.weights import convert_checkpoint, load_model, save_model
     from latentscope.plots.activity import plot_exclusive, plot_mad
     from latentscope.plots.dimension import plot_dim_against_label
     from latentscope.plots.disentanglement import plot_metrics
@@ -86,15 +85,14 @@ _NAMES_OF_MODULE = {
     "diagnostics.traversal.traverse": ("TraversalResult", "traverse"),
     "diagnostics.trust": ("ScoreResult",),
     "data": ("Latents", "align", "read_labels", "read_latents", "write_latents"),
-    "models.architecture": ("VAEConfig",),
-    "models.convert": ("convert_checkpoint",),
+    "models.config": ("VAEConfig",),
     "models.encode": ("encode",),
     "models.traversal": ("line_map_of_model", "traverse_model"),
     "models.trust": ("score",),
-    "models.vae": ("SpectrumVAE",),
+    "models.network": ("SpectrumVAE",),
     "models.queries": ("encode_queries",),
     "models.registry": ("available_models",),
-    "models.weights": ("load_model", "save_model"),
+    "models.weights": ("convert_checkpoint", "load_model", "save_model"),
     "plots.activity": ("plot_exclusive", "plot_mad"),
     "plots.dimension": ("plot_dim_against_label",),
     "plots.information": ("plot_mi", "plot_pairwise"),

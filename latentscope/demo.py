@@ -19,12 +19,13 @@ from latentscope.diagnostics.mutual_information import MIResult, mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.models.encode import encode
-from latentscope.models.weights import DEFAULT_MODEL, load_model
+from latentscope.models.registry import DEFAULT_MODEL
+from latentscope.models.weights import load_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 
 if TYPE_CHECKING:
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
 LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
 """The labels that the demo measures, all of them numbers."""

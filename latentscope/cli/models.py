@@ -46,7 +46,7 @@ def models(
 
 
 def _check(model: str, out: Output) -> None:
-    from latentscope.models.reference import TOLERANCE, check_model
+    from latentscope.models.check_rows import TOLERANCE, check_model
 
     difference = check_model(model)
     out.say(
@@ -76,9 +76,8 @@ def convert(
 
     The folder holds config.json, which says how to prepare spectra, and model.safetensors.
     """
-    from latentscope.models.convert import convert_checkpoint
-    from latentscope.models.published import PublishedNormalization
-    from latentscope.models.weights import load_model, save_model
+    from latentscope.models.registry import PublishedNormalization
+    from latentscope.models.weights import convert_checkpoint, load_model, save_model
 
     if not checkpoint.is_file():
         raise UsageError(f"{checkpoint}: no such file; wanted a .pth.tar checkpoint")

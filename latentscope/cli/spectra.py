@@ -73,7 +73,8 @@ def encode(
     is then 3.
     """
     from latentscope.models.encode import encode as encode_spectra
-    from latentscope.models.weights import DEFAULT_MODEL, load_model
+    from latentscope.models.registry import DEFAULT_MODEL
+    from latentscope.models.weights import load_model
 
     out = Output(as_json)
     if output.suffix.lower() != ".npy":

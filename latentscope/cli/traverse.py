@@ -73,8 +73,9 @@ def traverse(
     Radial velocity, colour and slope of the continuum, depth and width of lines. -o writes the
     spectra's table, and the lines' beside it as .lines.csv.
     """
+    from latentscope.models.registry import DEFAULT_MODEL
     from latentscope.models.traversal import traverse_model
-    from latentscope.models.weights import DEFAULT_MODEL, load_model
+    from latentscope.models.weights import load_model
 
     out = Output(as_json)
     inputs = [path for path in (spectrum, latents, linelist) if path is not None]
@@ -154,8 +155,9 @@ def linemap(
     The derivative of the decoded spectrum with respect to each informative dimension, read on a
     list of lines.
     """
+    from latentscope.models.registry import DEFAULT_MODEL
     from latentscope.models.traversal import line_map_of_model
-    from latentscope.models.weights import DEFAULT_MODEL, load_model
+    from latentscope.models.weights import load_model
 
     out = Output(as_json)
     check_outputs(

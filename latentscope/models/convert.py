@@ -14,15 +14,13 @@ from torch import Tensor
 
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.models.download import file_sha256
-from latentscope.models.published import (
+from latentscope.models.network import SpectrumVAE, check_state, load_state
+from latentscope.models.registry import (
+    PUBLISHED,
     PUBLISHED_ARCHITECTURE,
     PublishedNormalization,
     published_prepare,
 )
-from latentscope.models.registry import PUBLISHED
-from latentscope.models.state_dict import check_state, load_state
-from latentscope.models.storage import save_model
-from latentscope.models.vae import SpectrumVAE
 
 _DEPTH = len(PUBLISHED_ARCHITECTURE.channels)
 
@@ -189,36 +187,6 @@ def load_checkpoint(
     )
     load_state(model, state, str(path))
     return model.eval()
-
-
-def convert_checkpoint(
-    path: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    *,
-    normalization: PublishedNormalization | None = None,
-) -> Path:
-    """Write a published checkpoint as a model folder.
-
-    Parameters
-    ----------
-    path : path
-        A `.pth.tar` file with the published names and shapes.
-    folder : path
-        Where config.json and model.safetensors go.
-    normalization : {"median-padded", "median-valid"}, optional
-        See `load_checkpoint`.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    ModelError
-        As `load_checkpoint`.
-    """
-    return save_model(load_checkpoint(path, normalization=normalization), folder)
 
 
 def _assumed_normalization(path: Path) -> PublishedNormalization:

@@ -8,7 +8,7 @@ from typing import Any
 from latentscope.data import Latents
 from latentscope.errors import LatentscopeError, ModelError
 from latentscope.models.encode import encode
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256
 
 Progress = Callable[[int, int], None]

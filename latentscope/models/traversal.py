@@ -19,11 +19,11 @@ from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
 from latentscope.errors import ChoiceError, EstimatorError, ModelError, SpectrumError
 from latentscope.models.encode import encode
 from latentscope.models.line_features import line_features
-from latentscope.models.sources import source_file
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.rows import source_file
 from latentscope.models.spread import Data, Floats, Spread
-from latentscope.models.state_dict import weights_sha256
 from latentscope.models.trust import sample_beside
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import weights_sha256
 from latentscope.simulation.linelist import LineList
 from latentscope.spectra.prepare import restore
 from latentscope.spectra.wavelength import vacuum_to_air

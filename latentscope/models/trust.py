@@ -27,12 +27,11 @@ from latentscope.diagnostics.trust import (
 )
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
-from latentscope.models.network import SEGMENTS
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_settings
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import bundled_models
-from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE, read_settings
-from latentscope.models.state_dict import weights_sha256
-from latentscope.models.vae import SpectrumVAE
-from latentscope.models.weights import model_folder
+from latentscope.models.rows import SEGMENTS
+from latentscope.models.weights import model_folder, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
 
 TRUST_COLUMNS = ("recon_percentile", "density_percentile", "trust", "verdict")

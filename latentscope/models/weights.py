@@ -1,4 +1,4 @@
-"""load_model: from a name, a path, a URL or a Hugging Face id to a model with its weights."""
+"""Weights on disk: model folders, their hashes, and load_model for whatever names a model."""
 
 from __future__ import annotations
 
@@ -8,41 +8,220 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from latentscope.errors import ModelError
+from latentscope.files import atomic_path
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelSettings, read_settings
 from latentscope.models.convert import load_checkpoint
-from latentscope.models.download import check_url, fetch, url_filename
-from latentscope.models.network import moved
+from latentscope.models.download import check_url, fetch, file_sha256, url_filename
+from latentscope.models.network import SpectrumVAE, listed, load_state, moved
 from latentscope.models.registry import (
     DEFAULT_MODEL,
     PUBLISHED,
     PublishedModel,
-    available_models,
+    PublishedNormalization,
     bundled_models,
     cache_folder,
     cache_root,
     known_names,
     near_misses,
 )
-from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE
-from latentscope.models.state_dict import WEIGHTS_FILE, weights_sha256
-from latentscope.models.storage import load_folder, save_model
-from latentscope.models.vae import SpectrumVAE
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "available_models",
-    "load_model",
-    "save_model",
-    "weights_sha256",
-]
-
+WEIGHTS_FILE = "model.safetensors"
 CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
 FILE_SUFFIXES = (*CHECKPOINT_SUFFIXES, ".safetensors", ".json")
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 PathLike = str | os.PathLike[str]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a .safetensors file.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, or is no whole safetensors file.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; a model folder holds config.json and {path.name}")
+    try:
+        state: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path}: is no whole safetensors file ({error}); copy or download it again"
+        ) from error
+    return state
+
+
+def serialize(model: nn.Module) -> bytes:
+    """Return the model's weights as the bytes of a safetensors file.
+
+    In float16 where `model.info` says so by `weights_dtype`, rounded to the nearest; weights that
+    were read from such a file lose nothing.
+
+    Raises
+    ------
+    ModelError
+        If a weight is too large for float16.
+    """
+    dtype = stored_dtype(model)
+    weights = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    state = {k: v.to(dtype).contiguous() for k, v in weights.items()}
+    large = [k for k, v in state.items() if not torch.equal(v.isfinite(), weights[k].isfinite())]
+    if large:
+        raise ModelError(
+            f"{listed('tensors exceed 65504, the largest number of float16', large)}; store these "
+            "weights as float32"
+        )
+    data: bytes = safetensors.torch.save(state)
+    return data
+
+
+def stored_dtype(model: nn.Module) -> torch.dtype:
+    """Return the type in which a model's weights are written, float32 unless its info says more."""
+    info = getattr(model, "info", {})
+    return torch.float16 if info.get("weights_dtype") == "float16" else torch.float32
+
+
+def weights_sha256(model: nn.Module | str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a model's weights.
+
+    Parameters
+    ----------
+    model : SpectrumVAE or path
+        A model, a model folder, or a file. A model, the folder that `save_model` wrote of it and
+        the `model.safetensors` therein have the same hash; a checkpoint file has its own.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file.
+    """
+    if isinstance(model, nn.Module):
+        return hashlib.sha256(serialize(model)).hexdigest()
+    path = Path(model)
+    path = path / WEIGHTS_FILE if path.is_dir() else path
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+
+
+def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
+    """Write a model as a folder that `load_model` reads.
+
+    Each file is replaced in one step; config.json comes last and records the SHA-256 of the
+    weights, so that a folder that was left half written is told from a whole one.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+        `model.info` holds at least `name`, and otherwise only what config.json knows.
+    folder : path
+        Made if it is not there; other files in it stay.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        If `model.info` has no name or an unknown entry, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    info = {**model.info, "weights_sha256": weights_sha256(model)}
+    text = ModelSettings(model.config, model.prepare, info).to_json()
+    try:
+        with atomic_path(folder / WEIGHTS_FILE) as path:
+            path.write_bytes(serialize(model))
+        with atomic_path(folder / CONFIG_FILE) as path:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{folder}: the model cannot be written there ({error})") from error
+    return folder
+
+
+def convert_checkpoint(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    normalization: PublishedNormalization | None = None,
+) -> Path:
+    """Write a published checkpoint as a model folder.
+
+    Parameters
+    ----------
+    path : path
+        A `.pth.tar` file with the published names and shapes.
+    folder : path
+        Where config.json and model.safetensors go.
+    normalization : {"median-padded", "median-valid"}, optional
+        See `load_checkpoint`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        As `load_checkpoint`.
+    """
+    return save_model(load_checkpoint(path, normalization=normalization), folder)
+
+
+def load_folder(folder: str | os.PathLike[str]) -> SpectrumVAE:
+    """Return the model in a folder, in eval mode on the CPU.
+
+    Parameters
+    ----------
+    folder : path
+        Holds config.json and model.safetensors.
+
+    Returns
+    -------
+    SpectrumVAE
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or damaged, or the weights are not those of the config.
+    """
+    folder = Path(folder)
+    model = load_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+    model.folder = folder
+    return model
+
+
+def load_files(config: Path, weights: Path) -> SpectrumVAE:
+    """Return the model of a config.json and a .safetensors file; see `load_folder`."""
+    settings = read_settings(config)
+    recorded = settings.info.get("weights_sha256")
+    state = read_weights(weights)
+    if recorded is not None and weights_sha256(weights) != recorded:
+        raise ModelError(
+            f"{weights}: SHA-256 is {weights_sha256(weights)}, {config} records {recorded}; the "
+            "two are not of one model: copy or write the folder again"
+        )
+    try:
+        model = SpectrumVAE(settings.architecture, settings.prepare, settings.info)
+    except ModelError as error:
+        raise ModelError(f"{config}: {error}") from error
+    load_state(model, state, str(weights))
+    return model.eval()
 
 
 def load_model(

@@ -21,7 +21,7 @@ from latentscope.reporting.study import Effort, Stage, Study
 from latentscope.tables import STAR_COLUMNS
 
 if TYPE_CHECKING:
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
 FEWEST_STARS = 20
 """Stars below which their column is not taken unless it was asked for."""
@@ -128,7 +128,7 @@ def _check_weights(latents: Latents, network: SpectrumVAE) -> None:
 
 def weights_of(network: SpectrumVAE) -> str:
     """Return the SHA-256 of a model's weights."""
-    from latentscope.models.state_dict import weights_sha256
+    from latentscope.models.weights import weights_sha256
 
     return weights_sha256(network)
 

@@ -24,7 +24,7 @@ from latentscope.reporting.record import record, status
 from latentscope.reporting.study import FULL, QUICK, Stage
 
 if TYPE_CHECKING:
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
 ROWS = 20_000
 """Rows that slow statistics take at most, unless more are asked for."""

@@ -21,7 +21,7 @@ from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.reporting.parts import NotPossible
 
 if TYPE_CHECKING:
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
 Advance = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Advance | None]]

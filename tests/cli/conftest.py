@@ -67,7 +67,7 @@ def tiny_model(tmp_path_factory) -> Path:
     """A model folder with random weights: the whole HARPS range on 2,048 pixels, 3 latents."""
     import torch
 
-    from latentscope.models.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.network import SpectrumVAE, VAEConfig
     from latentscope.models.weights import save_model
     from latentscope.spectra.prepare import PrepareConfig
     from latentscope.spectra.wavelength import Grid

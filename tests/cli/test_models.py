@@ -27,8 +27,8 @@ def checkpoint(tmp_path):
     import torch
 
     from latentscope.models.convert import PUBLISHED_KEYS
-    from latentscope.models.published import PUBLISHED_ARCHITECTURE
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
+    from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
     with torch.device("meta"):
         ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
@@ -64,14 +64,14 @@ def test_convert_of_an_unknown_file_warns_what_it_assumes(command, checkpoint, t
 def folder(tmp_path):
     import torch
 
-    from latentscope.models.reference import write_reference
-    from latentscope.models.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.check_rows import write_check_rows
+    from latentscope.models.network import SpectrumVAE, VAEConfig
     from latentscope.models.weights import save_model
 
     config = VAEConfig(length=64, channels=(2,), kernels=(3,), strides=(4,), latents=2)
     model = SpectrumVAE(config, info={"name": "tiny"})
     save_model(model, tmp_path / "tiny")
-    write_reference(model, torch.randn(3, 64).numpy(), tmp_path / "tiny")
+    write_check_rows(model, torch.randn(3, 64).numpy(), tmp_path / "tiny")
     return tmp_path / "tiny"
 
 

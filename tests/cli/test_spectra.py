@@ -38,8 +38,8 @@ def published_checkpoint(tmp_path_factory):
     import torch
 
     from latentscope.models.convert import PUBLISHED_KEYS
-    from latentscope.models.published import PUBLISHED_ARCHITECTURE
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
+    from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
     with torch.random.fork_rng():
         torch.manual_seed(2)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentscope.models.vae import SpectrumVAE, VAEConfig
+from latentscope.models.network import SpectrumVAE, VAEConfig
 from latentscope.models.weights import save_model
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from astropy.io import fits
 
-from latentscope.models.vae import SpectrumVAE, VAEConfig
+from latentscope.models.network import SpectrumVAE, VAEConfig
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 

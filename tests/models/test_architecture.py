@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import ModelError
-from latentscope.models.vae import SpectrumVAE, VAEConfig
+from latentscope.models.network import SpectrumVAE, VAEConfig
 
 SMALL = VAEConfig(
     length=256, channels=(4, 6, 8), kernels=(9, 5, 3), strides=(4, 2, 1), latents=3, extra=7

@@ -11,14 +11,12 @@ import torch
 from latentscope.errors import ModelError
 from latentscope.models.convert import (
     PUBLISHED_KEYS,
-    convert_checkpoint,
     load_checkpoint,
     read_checkpoint,
 )
 from latentscope.models.download import file_sha256
-from latentscope.models.published import published_prepare
-from latentscope.models.state_dict import weights_sha256
-from latentscope.models.weights import load_model
+from latentscope.models.registry import published_prepare
+from latentscope.models.weights import convert_checkpoint, load_model, weights_sha256
 
 
 @pytest.fixture(scope="module")

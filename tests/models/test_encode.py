@@ -11,9 +11,9 @@ import torch
 from latentscope.data import read_latents
 from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
 from latentscope.models.encode import encode
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
-from latentscope.models.vae import SpectrumVAE
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from latentscope.errors import SpectrumError
-from latentscope.models.sources import expand_sources, source_id
+from latentscope.models.rows import expand_sources, source_id
 from latentscope.spectra.spectrum import Spectrum
 
 

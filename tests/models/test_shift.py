@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from latentscope.models.shift import SHIFT_MARGIN, fit_shift, shift_lines
+from latentscope.models.network import SHIFT_MARGIN, fit_shift, shift_lines
 from tests.models.comb import comb
 
 

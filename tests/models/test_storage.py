@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, save_model, weights_sha256
 
 

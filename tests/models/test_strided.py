@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from latentscope.models.strided import activated
+from latentscope.models.network import activated
 
 
 def layers(source, target, stride, transposed):

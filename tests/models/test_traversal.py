@@ -18,9 +18,9 @@ from latentscope.errors import (
     SpectrumError,
 )
 from latentscope.models.encode import encode
-from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.network import SpectrumVAE, VAEConfig
+from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.traversal import line_map_of_model, traverse_model
-from latentscope.models.vae import SpectrumVAE, VAEConfig
 from latentscope.models.weights import load_model
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig

@@ -10,11 +10,9 @@ import pytest
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.trust import draw_trust_sample, trust_rows
 from latentscope.errors import ChoiceError, ModelError
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE
 from latentscope.models.encode import encode
 from latentscope.models.registry import bundled_models
-from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE
-from latentscope.models.state_dict import weights_sha256
-from latentscope.models.storage import load_folder, save_model
 from latentscope.models.trust import (
     TRUST_COLUMNS,
     read_trust_sample,
@@ -24,7 +22,7 @@ from latentscope.models.trust import (
     trust_sample,
     write_trust_sample,
 )
-from latentscope.models.weights import load_model
+from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.spectrum import Spectrum
 from tests.models.encoding import GRID, tiny_model

@@ -8,9 +8,8 @@ import torch
 from torch.nn import functional
 
 from latentscope.errors import ModelError
-from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
-from latentscope.models.shift import shift_lines
-from latentscope.models.vae import LOGVAR_RANGE, SpectrumVAE, VAEConfig
+from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE, VAEConfig, shift_lines
+from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from tests.models.comb import comb
 
 COMPACT = VAEConfig(

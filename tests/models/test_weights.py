@@ -10,12 +10,8 @@ import pytest
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.models import registry, weights
 from latentscope.models.convert import load_checkpoint
-from latentscope.models.weights import (
-    DEFAULT_MODEL,
-    available_models,
-    load_model,
-    save_model,
-)
+from latentscope.models.registry import DEFAULT_MODEL, available_models
+from latentscope.models.weights import load_model, save_model
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def small_model():
     """A model with random weights: the HARPS range on 2,048 pixels, 4 latents."""
     import torch
 
-    from latentscope.models.vae import SpectrumVAE, VAEConfig
+    from latentscope.models.network import SpectrumVAE, VAEConfig
     from latentscope.spectra.prepare import PrepareConfig
     from latentscope.spectra.wavelength import Grid
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentscope.errors import SpectrumError
-from latentscope.models.published import PUBLISHED_GRID, published_prepare
+from latentscope.models.registry import PUBLISHED_GRID, published_prepare
 from latentscope.spectra.prepare import PrepareConfig, prepare, restore
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid

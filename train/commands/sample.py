@@ -38,8 +38,8 @@ def sample_command(
     """
     from latentscope.data import read_latents
     from latentscope.diagnostics.trust import draw_trust_sample
-    from latentscope.models.storage import load_folder
     from latentscope.models.trust import write_trust_sample
+    from latentscope.models.weights import load_folder
     from train.publishing.sample import simulated_sample
 
     with guard("no sample is written"):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 
 
 def average_of(model: SpectrumVAE, decay: float) -> AveragedModel:

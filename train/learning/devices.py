@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.settings.trainer import TrainerConfig
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.data.source import Data, data_of
 from train.learning.checkpoints import LAST, WholeCheckpoints, discard_unfinished
 from train.learning.devices import compiled, on_this_machine, trainer_arguments

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from latentscope.errors import ModelError
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.data.batch import Batch
 from train.learning import dims as dimensions
 from train.learning.averaging import average_of, averaged, take_average

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentscope.models.vae import LOGVAR_RANGE, SpectrumVAE
+from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from train.learning.dims import dead_dims
 from train.learning.losses import kl_per_dim
 

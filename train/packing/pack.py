@@ -19,7 +19,7 @@ import pandas as pd
 import latentscope
 from latentscope.data import match_rows, read_labels
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.models.sources import expand_sources
+from latentscope.models.rows import expand_sources
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 from train.packing.alone import alone

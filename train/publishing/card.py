@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentscope.models.settings import ModelSettings
+from latentscope.models.config import ModelSettings
 from train.learning.penalties import NAMES as PENALTIES
 from train.settings.run import TrainConfig
 from train.settings.stages import SCHEDULES, Schedule, Stage

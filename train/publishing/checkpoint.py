@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.models.settings import WeightsDtype
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.config import WeightsDtype
+from latentscope.models.network import SpectrumVAE
 from train.data.source import data_of
 from train.learning.checkpoints import LAST
 from train.learning.fit import with_paths

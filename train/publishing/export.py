@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from latentscope import __version__
 from latentscope.diagnostics.activity import THRESHOLD
 from latentscope.files import atomic_path
-from latentscope.models.reference import write_reference
-from latentscope.models.settings import CONFIG_FILE, WeightsDtype, read_settings
-from latentscope.models.storage import load_folder, save_model
+from latentscope.models.check_rows import write_check_rows
+from latentscope.models.config import CONFIG_FILE, WeightsDtype, read_settings
+from latentscope.models.weights import load_folder, save_model
 from train.data.source import Data
 from train.learning.module import SpectrumModule
 from train.publishing.card import CARD_FILE, card, read_card
@@ -84,7 +84,7 @@ def export(
         }
         save_model(model, folder)
     # Read back: rounded as they are stored, and a proof that the folder loads.
-    write_reference(load_folder(folder), _reference_rows(data), folder)
+    write_check_rows(load_folder(folder), _reference_rows(data), folder)
     export_sample(folder, data)
     text = card(read_settings(folder / CONFIG_FILE), config, found, read_card(folder))
     write_card(text, folder)

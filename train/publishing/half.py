@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from latentscope.errors import ModelError
-from latentscope.models.reference import (
-    check_reference,
-    read_reference_rows,
-    write_reference,
+from latentscope.models.check_rows import (
+    check_against_rows,
+    read_check_rows,
+    write_check_rows,
 )
-from latentscope.models.storage import load_folder, save_model
 from latentscope.models.trust import sample_beside
+from latentscope.models.weights import load_folder, save_model
 from train.publishing.card import read_card
 from train.publishing.export import write_card
 from train.publishing.sample import copy_sample
@@ -30,7 +30,7 @@ def half(folder: Path, target: Path) -> float:
     Returns
     -------
     float
-        How far the latents of the reference spectra moved, as `check_reference` measures it.
+        How far the latents of the reference spectra moved, as `check_against_rows` measures it.
 
     Raises
     ------
@@ -39,14 +39,14 @@ def half(folder: Path, target: Path) -> float:
     """
     if target.resolve() == folder.resolve():
         raise ModelError(f"{target}: wanted another folder than the model's own")
-    rows = read_reference_rows(folder)
+    rows = read_check_rows(folder)
     model = load_folder(folder)
     sample = sample_beside(model)
     model.info["weights_dtype"] = "float16"
     save_model(model, target)
     rounded = load_folder(target)
-    moved = check_reference(rounded, folder, tolerance=float("inf"))
-    write_reference(rounded, rows, target)
+    moved = check_against_rows(rounded, folder, tolerance=float("inf"))
+    write_check_rows(rounded, rows, target)
     if sample is not None:
         copy_sample(sample, rounded, target)
     text = read_card(folder)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
-from latentscope.models.reference import REFERENCE_FILE, check_reference
-from latentscope.models.settings import CONFIG_FILE, SAMPLE_FILE
-from latentscope.models.state_dict import WEIGHTS_FILE
-from latentscope.models.storage import load_folder
+from latentscope.models.check_rows import CHECK_FILE, check_against_rows
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE
+from latentscope.models.weights import WEIGHTS_FILE, load_folder
 from train.publishing.card import CARD_FILE, is_unwritten, read_card
 
-FILES = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE, CARD_FILE)
+FILES = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE, CARD_FILE)
 """What a model folder has to hold to be pushed."""
 
 BESIDES = (SAMPLE_FILE, "*.png", "*.svg", "LICENSE*", "CITATION*")
@@ -108,7 +107,7 @@ def push(
 
 def _checked(folder: Path) -> tuple[float, dict[str, int]]:
     """Difference of the reference latents, and the files to upload with their sizes."""
-    difference = check_reference(load_folder(folder), folder)
+    difference = check_against_rows(load_folder(folder), folder)
     card = read_card(folder)
     if card is None:
         raise ModelError(

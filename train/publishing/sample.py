@@ -12,13 +12,11 @@ import pandas as pd
 
 from latentscope.data import Latents
 from latentscope.diagnostics.trust import MAX_ROWS, MIN_ROWS, TrustSample, draw_trust_sample
-from latentscope.models.encode import encode
-from latentscope.models.network import Network
-from latentscope.models.settings import SAMPLE_FILE
-from latentscope.models.state_dict import weights_sha256
-from latentscope.models.storage import load_folder
+from latentscope.models.config import SAMPLE_FILE
+from latentscope.models.encode import Network, encode
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.trust import segment_edges, write_trust_sample
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.weights import load_folder, weights_sha256
 from latentscope.simulation.simulate import simulate
 from train.data.source import Data
 

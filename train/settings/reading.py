@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 from latentscope.errors import LatentscopeError, ModelError
-from latentscope.models.architecture import VAEConfig
+from latentscope.models.config import VAEConfig
 from latentscope.spectra.prepare import PrepareConfig
 from train.settings.data import PARTS, DataConfig, spelled_out
 from train.settings.run import TrainConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from latentscope.errors import ModelError
-from latentscope.models.architecture import VAEConfig
+from latentscope.models.config import VAEConfig
 from latentscope.spectra.prepare import PrepareConfig
 from train.settings.data import DataConfig
 from train.settings.stages import Stage

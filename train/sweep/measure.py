@@ -17,7 +17,7 @@ from latentscope.diagnostics.activity import THRESHOLD, mad
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.files import atomic_path
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.packing.archive import PackedArchive

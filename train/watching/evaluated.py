@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.module import SpectrumModule
 
 

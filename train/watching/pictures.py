@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from latentscope.files import atomic_path
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.data.source import Data
 from train.watching.validation import Validation

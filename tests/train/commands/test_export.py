@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.models.reference import check_model, write_reference
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.check_rows import check_model, write_check_rows
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import save_model
 from train.settings.reading import read_config
 
@@ -31,7 +31,7 @@ def test_half_writes_a_smaller_folder(tiny, tmp_path):
     torch.manual_seed(0)
     model = SpectrumVAE(config.architecture, config.prepare, {"name": "tiny"}).eval()
     folder = save_model(model, tmp_path / "model")
-    write_reference(model, np.random.default_rng(0).normal(size=(3, 520)), folder)
+    write_check_rows(model, np.random.default_rng(0).normal(size=(3, 520)), folder)
     done = command("half", folder, tmp_path / "half")
     assert done.returncode == 0, done.stderr
     assert "the reference latents moved by" in done.stdout

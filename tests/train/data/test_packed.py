@@ -86,7 +86,7 @@ def test_the_configuration_is_read_strictly(tmp_path):
 def test_masked_pixels_do_not_count(tmp_path, tiny):
     import torch
 
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
     from train.learning.module import SpectrumModule
 
     config = read_config(tiny)

@@ -1,6 +1,6 @@
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.averaging import average_of, averaged, take_average
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.settings.reading import read_config
 from train.settings.trainer import TrainerConfig

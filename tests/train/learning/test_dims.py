@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.dims import close, dead_dims, dims_below, latents_of, redraw
 from train.learning.losses import kl_per_dim
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.models.vae import LOGVAR_RANGE, SpectrumVAE
+from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.dependence import dependence
 from train.learning.rotation import (
     least_dependence,

@@ -6,7 +6,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from tests.train.publishing.hub import Hub
 from train.data.source import data_of
 from train.learning.module import SpectrumModule

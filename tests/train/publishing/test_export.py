@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.errors import ModelError
-from latentscope.models.reference import check_model, check_reference
-from latentscope.models.storage import load_folder, save_model
-from latentscope.models.vae import SpectrumVAE
-from latentscope.models.weights import load_model, weights_sha256
+from latentscope.models.check_rows import check_against_rows, check_model
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
 from train.learning.module import SpectrumModule
 from train.publishing.card import UNWRITTEN, is_unwritten
 from train.publishing.export import export
@@ -144,7 +143,7 @@ def test_half_the_size_and_nearly_the_latents(module, config, data, folder, tmp_
     assert 0 < moved < 0.05
     assert check_model(tmp_path / "half") < 1e-6
     rounded = load_model(tmp_path / "half")
-    assert check_reference(rounded, folder, tolerance=1.0) == pytest.approx(moved)
+    assert check_against_rows(rounded, folder, tolerance=1.0) == pytest.approx(moved)
     for one, other in zip(rounded.parameters(), module.model.parameters(), strict=True):
         assert torch.equal(one, other.half().float())
     text = (tmp_path / "half" / "README.md").read_text()
@@ -156,16 +155,16 @@ def test_half_the_size_and_nearly_the_latents(module, config, data, folder, tmp_
 
 
 def test_the_published_size_fits_into_twenty_megabytes(tmp_path):
-    from latentscope.models.published import PUBLISHED_ARCHITECTURE, published_prepare
+    from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 
     prepare = published_prepare("median-valid")
     model = SpectrumVAE(PUBLISHED_ARCHITECTURE, prepare, {"name": "x", "weights_dtype": "float16"})
     folder = save_model(model, tmp_path / "big")
     assert (folder / "model.safetensors").stat().st_size < 14.2e6
-    from latentscope.models.reference import write_reference
+    from latentscope.models.check_rows import write_check_rows
 
     rows = np.random.default_rng(0).normal(size=(3, 327680))
-    write_reference(load_folder(folder), rows, folder)
+    write_check_rows(load_folder(folder), rows, folder)
     assert sum(path.stat().st_size for path in folder.iterdir()) < 17e6
 
 

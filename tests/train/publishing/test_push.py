@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
-from latentscope.models.reference import check_model
+from latentscope.models.check_rows import check_model
 from latentscope.models.weights import load_model
 from train.publishing.card import UNWRITTEN
 from train.publishing.push import push

@@ -7,11 +7,10 @@ import pytest
 
 from latentscope.data import write_latents
 from latentscope.diagnostics.trust import trust_rows
+from latentscope.models.config import SAMPLE_FILE
 from latentscope.models.encode import encode
-from latentscope.models.settings import SAMPLE_FILE
-from latentscope.models.state_dict import weights_sha256
-from latentscope.models.storage import load_folder
 from latentscope.models.trust import read_trust_sample
+from latentscope.models.weights import load_folder, weights_sha256
 from latentscope.simulation.simulate import simulate
 from train.publishing.export import export
 from train.publishing.half import half

@@ -16,7 +16,7 @@ CONFIGS = [p for p in sorted(FOLDER.glob("*.yaml")) if "stages" in yaml.safe_loa
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_shipped_configurations_make_networks_under_five_megabytes(path):
-    from latentscope.models.vae import SpectrumVAE
+    from latentscope.models.network import SpectrumVAE
 
     config = read_config(path)
     assert config.name == path.stem

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from latentscope.errors import ModelError
-from latentscope.models.architecture import VAEConfig
+from latentscope.models.config import VAEConfig
 from train.settings.run import TrainConfig
 from train.settings.stages import Schedule, Stage
 

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.mutual_information import mi_matrix
-from latentscope.models.vae import SpectrumVAE
+from latentscope.models.network import SpectrumVAE
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule
 from train.watching.evaluated import evaluated

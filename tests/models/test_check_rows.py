@@ -8,28 +8,27 @@ import safetensors.torch
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.models.reference import (
-    REFERENCE_FILE,
+from latentscope.models.check_rows import (
+    CHECK_FILE,
     TOLERANCE,
+    check_against_rows,
     check_model,
-    check_reference,
-    write_reference,
+    write_check_rows,
 )
-from latentscope.models.storage import load_folder, save_model
-from latentscope.models.vae import SpectrumVAE
-from latentscope.models.weights import load_model, weights_sha256
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
 
 ROWS = 0.3 * np.random.default_rng(0).normal(size=(3, 264))
 
 
 @pytest.fixture
 def referenced(model, folder):
-    write_reference(model, ROWS, folder)
+    write_check_rows(model, ROWS, folder)
     return folder
 
 
 def test_the_reference_is_what_the_model_makes_of_its_rows(model, referenced):
-    held = safetensors.torch.load_file(referenced / REFERENCE_FILE)
+    held = safetensors.torch.load_file(referenced / CHECK_FILE)
     assert held["rows"].dtype == torch.float16
     assert torch.equal(held["rows"], torch.from_numpy(ROWS.astype(np.float16)))
     rows = held["rows"].float()
@@ -41,7 +40,7 @@ def test_the_reference_is_what_the_model_makes_of_its_rows(model, referenced):
 
 
 def test_a_model_agrees_with_its_own_reference(model, referenced):
-    assert check_reference(model, referenced) == 0.0
+    assert check_against_rows(model, referenced) == 0.0
     assert check_model(referenced) < 1e-6
     assert check_model(str(referenced / "config.json")) < 1e-6
 
@@ -50,31 +49,31 @@ def test_a_model_agrees_with_its_own_reference(model, referenced):
 def test_weights_that_changed_are_noticed_wherever_they_are(layer, model, referenced):
     model.state_dict()[layer].add_(0.05)
     with pytest.raises(ModelError, match=r"reference\.safetensors.*differ by .*download the model"):
-        check_reference(model, referenced)
-    assert check_reference(model, referenced, tolerance=10.0) > TOLERANCE
+        check_against_rows(model, referenced)
+    assert check_against_rows(model, referenced, tolerance=10.0) > TOLERANCE
 
 
 @pytest.mark.parametrize("layer", ["mean.bias", "logvar.bias", "line_mean"])
 def test_nan_is_no_agreement(layer, model, referenced):
     model.state_dict()[layer].fill_(float("nan"))
     with pytest.raises(ModelError, match="differ by inf"):
-        check_reference(model, referenced)
+        check_against_rows(model, referenced)
     model.state_dict()["mean.bias"].fill_(float("nan"))
     with pytest.raises(ModelError, match="no finite latents"):
-        write_reference(model, ROWS, referenced)
+        write_check_rows(model, ROWS, referenced)
 
 
 def test_large_numbers_are_compared_relative_to_their_size(model, folder):
     model.state_dict()["logvar.bias"].fill_(1e4)
-    write_reference(model, ROWS, folder)
+    write_check_rows(model, ROWS, folder)
     model.state_dict()["logvar.bias"].fill_(1e4 + 1)
-    assert check_reference(model, folder) == pytest.approx(1e-4, rel=0.1)
+    assert check_against_rows(model, folder) == pytest.approx(1e-4, rel=0.1)
 
 
 def test_rows_too_large_for_float16_are_kept_in_float32(model, folder):
-    write_reference(model, ROWS * 1e6, folder)
-    assert safetensors.torch.load_file(folder / REFERENCE_FILE)["rows"].dtype == torch.float32
-    assert check_reference(model, folder) == 0.0
+    write_check_rows(model, ROWS * 1e6, folder)
+    assert safetensors.torch.load_file(folder / CHECK_FILE)["rows"].dtype == torch.float32
+    assert check_against_rows(model, folder) == 0.0
 
 
 def test_a_deterministic_model_has_no_log_variance(model, tmp_path):
@@ -83,26 +82,26 @@ def test_a_deterministic_model_has_no_log_variance(model, tmp_path):
     config = dataclasses.replace(model.config, variational=False)
     plain = SpectrumVAE(config, model.prepare, {"name": "plain"})
     folder = save_model(plain, tmp_path / "plain")
-    write_reference(plain, ROWS, folder)
-    assert "logvar" not in safetensors.torch.load_file(folder / REFERENCE_FILE)
+    write_check_rows(plain, ROWS, folder)
+    assert "logvar" not in safetensors.torch.load_file(folder / CHECK_FILE)
     assert check_model(folder) < 1e-6
 
 
 def test_what_is_no_reference_of_this_model_is_told(model, referenced):
-    path = referenced / REFERENCE_FILE
+    path = referenced / CHECK_FILE
     held = safetensors.torch.load_file(path)
     safetensors.torch.save_file({**held, "rows": torch.zeros(3, 5)}, path)
     with pytest.raises(ModelError, match="another model"):
-        check_reference(model, referenced)
+        check_against_rows(model, referenced)
     safetensors.torch.save_file({"rows": held["rows"], "mean": held["mean"]}, path)
     with pytest.raises(ModelError, match="another model"):
-        check_reference(model, referenced)
+        check_against_rows(model, referenced)
     path.write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="no whole safetensors"):
-        check_reference(model, referenced)
+        check_against_rows(model, referenced)
     path.unlink()
     with pytest.raises(ModelError, match="without reference latents"):
-        check_reference(model, referenced)
+        check_against_rows(model, referenced)
     with pytest.raises(ModelError, match="without reference latents"):
         check_model("astro-machines")
 
@@ -121,7 +120,7 @@ def test_a_model_on_the_web_is_checked_with_its_own_reference(
         file_server.files[f"/models/tiny/{path.name}"] = path.read_bytes()
     with pytest.warns(UserWarning, match="recorded"):
         assert check_model(f"{file_server.url}/models/tiny", cache_dir=tmp_path / "urls") < 1e-6
-    del file_server.files[f"/org/tiny/resolve/{commit}/{REFERENCE_FILE}"]
+    del file_server.files[f"/org/tiny/resolve/{commit}/{CHECK_FILE}"]
     with pytest.raises(ModelError, match=r"reference\.safetensors cannot be had"):
         check_model("org/tiny", cache_dir=tmp_path / "other")
 
@@ -130,7 +129,7 @@ def test_float16_weights_are_read_back_as_float32(model, tmp_path):
     exact = {k: v.clone() for k, v in model.state_dict().items()}
     model.info["weights_dtype"] = "float16"
     folder = save_model(model, tmp_path / "half")
-    write_reference(load_folder(folder), ROWS, folder)
+    write_check_rows(load_folder(folder), ROWS, folder)
     other = load_model(folder)
     for name, values in other.state_dict().items():
         assert values.dtype == torch.float32

@@ -17,19 +17,17 @@ from torch import Tensor
 
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
-from latentscope.models.settings import CONFIG_FILE
-from latentscope.models.state_dict import WEIGHTS_FILE, read_weights
-from latentscope.models.storage import load_folder
-from latentscope.models.vae import SpectrumVAE
-from latentscope.models.weights import model_folder
+from latentscope.models.config import CONFIG_FILE
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.weights import WEIGHTS_FILE, load_folder, model_folder, read_weights
 
-REFERENCE_FILE = "reference.safetensors"
+CHECK_FILE = "reference.safetensors"
 
 TOLERANCE = 1e-3
 """Largest difference that counts as the same: float32 on another processor gives some 1e-5."""
 
 
-def write_reference(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathLike[str]) -> Path:
+def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathLike[str]) -> Path:
     """Write rows with a model's latents of them as `reference.safetensors`.
 
     It holds `rows` (float16 where they fit into it), `mean` and `logvar` of q(z|x), shape
@@ -61,13 +59,13 @@ def write_reference(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathLi
     found = _latents(model, stored)
     if not all(bool(torch.isfinite(values).all()) for values in found.values()):
         raise ModelError(f"{folder}: the model makes no finite latents of the reference spectra")
-    path = Path(folder) / REFERENCE_FILE
+    path = Path(folder) / CHECK_FILE
     with atomic_path(path) as temporary:
         temporary.write_bytes(safetensors.torch.save({"rows": stored, **found}))
     return path
 
 
-def check_reference(
+def check_against_rows(
     model: SpectrumVAE, folder: str | os.PathLike[str], *, tolerance: float = TOLERANCE
 ) -> float:
     """Compare a model's latents of the reference spectra with those that lie beside its weights.
@@ -92,7 +90,7 @@ def check_reference(
         If there is no such file, it is damaged or of another model, or the difference exceeds the
         tolerance.
     """
-    path = Path(folder) / REFERENCE_FILE
+    path = Path(folder) / CHECK_FILE
     wanted = _read(path)
     rows = wanted.pop("rows", torch.zeros(0, 0))
     if rows.ndim != 2 or rows.shape[1] != model.config.row_size:
@@ -118,7 +116,7 @@ def check_reference(
 def check_model(
     source: str | os.PathLike[str], *, cache_dir: str | os.PathLike[str] | None = None
 ) -> float:
-    """Load a model and compare its latents with its reference; see `check_reference`.
+    """Load a model and compare its latents with its reference; see `check_against_rows`.
 
     Parameters
     ----------
@@ -137,13 +135,13 @@ def check_model(
     ModelError
         If there is no such model or reference, or they do not agree.
     """
-    files = (CONFIG_FILE, WEIGHTS_FILE, REFERENCE_FILE)
+    files = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE)
     what = "reference latents; there is nothing to compare with"
     folder = model_folder(source, what, files=files, cache_dir=cache_dir)
-    return check_reference(load_folder(folder), folder)
+    return check_against_rows(load_folder(folder), folder)
 
 
-def read_reference_rows(folder: str | os.PathLike[str]) -> NDArray[np.float32]:
+def read_check_rows(folder: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Return the reference spectra of a model folder, shape (n, row_size).
 
     Raises
@@ -151,7 +149,7 @@ def read_reference_rows(folder: str | os.PathLike[str]) -> NDArray[np.float32]:
     ModelError
         If there is no such file, or it is damaged.
     """
-    rows: NDArray[np.float32] = _read(Path(folder) / REFERENCE_FILE)["rows"].float().numpy()
+    rows: NDArray[np.float32] = _read(Path(folder) / CHECK_FILE)["rows"].float().numpy()
     return rows
 
 
