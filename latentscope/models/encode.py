@@ -409,7 +409,7 @@ def encode(
         store.discard()
     parts = run.parts(items, store, progress or _silent)
     latents = _assemble(parts, (len(items), model.config.latents), logvar)
-    latents.provenance.update(_provenance(settings, latents, network))
+    latents.provenance.update(_provenance(settings, latents, network, model.info))
     latents = replace(latents, table=with_trust(latents, reference))
     _warn_of_repeats(latents)
     if path is not None:
@@ -593,10 +593,14 @@ def _part_store(
     return PartStore(output, settings)
 
 
-def _provenance(settings: dict[str, Any], latents: Latents, network: Network) -> dict[str, Any]:
+def _provenance(
+    settings: dict[str, Any], latents: Latents, network: Network, info: dict[str, Any]
+) -> dict[str, Any]:
     assert latents.table is not None
     counts = Counter(latents.table["status"])
     return settings | {
+        # By which every diagnostic of these latents tells informative dimensions.
+        "mad_threshold": info.get("mad_threshold"),
         "command": shlex.join(sys.argv),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(network.device),

@@ -26,7 +26,7 @@ def tiny_model(normalization="median-valid", *, seed=0, variational=True, min_me
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return SpectrumVAE(config, prepare, {"name": "tiny"}).eval()
+        return SpectrumVAE(config, prepare, {"name": "tiny", "mad_threshold": 0.05}).eval()
 
 
 def write_adp(path, *, seed=0, last=5205.0, level=100.0, header=()):

@@ -147,6 +147,7 @@ def test_outputs_carry_rows_table_and_provenance(archive, tmp_path):
     provenance = json.loads(path.with_suffix(".json").read_text())
     assert provenance["model"] == "tiny"
     assert len(provenance["weights_sha256"]) == 64
+    assert provenance["mad_threshold"] == 0.05
     assert provenance["prepare"] == model.prepare.to_dict()
     assert provenance["n"] == provenance["ok"] == 12
     assert {"command", "time", "latentscope", "device"} <= set(provenance)
