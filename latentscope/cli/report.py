@@ -24,7 +24,7 @@ from latentscope.cli.options import (
 from latentscope.cli.output import Advance, Output, progress
 
 if TYPE_CHECKING:
-    from latentscope.reporting.parts import Outcome
+    from latentscope.reporting.document import Outcome
 
 
 @command(

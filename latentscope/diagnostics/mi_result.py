@@ -32,7 +32,7 @@ class _Sentences(ABC):
     def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
         """Return the strongest pairs as lines a person can read.
 
-        Such as "dim 3: radvel 4.10 +- 0.02 nats, p < 0.001, n = 4,090", or "dims 3 and 7: ...".
+        Such as "dim 3: radvel 4.10 ± 0.02 nats, p < 0.001, n = 4,090", or "dims 3 and 7: ...".
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ def _value_text(row: dict[Any, Any]) -> str:
     std = max(float(row["std_nats"]), 1e-9)
     decimals = int(np.clip(np.ceil(-np.log10(std)), *_DECIMALS))
     return (
-        f"{row['mi_nats']:.{decimals}f} +- {row['std_nats']:.{decimals}f} nats, "
+        f"{row['mi_nats']:.{decimals}f} ± {row['std_nats']:.{decimals}f} nats, "
         f"{p_text(row['p_value'])}, n = {row['n']:,}{groups}"
     )
 

@@ -17,7 +17,7 @@ from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups
 from latentscope.diagnostics.columns.label_columns import check_known
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.reporting.study import Effort, Stage, Study
+from latentscope.reporting.study import Effort, ReportStudy, Stage
 from latentscope.tables import STAR_COLUMNS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def study_of(
     seed: int,
     effort: Effort,
     stage: Stage,
-) -> tuple[Study, list[str]]:
+) -> tuple[ReportStudy, list[str]]:
     """Read what a report is about, and say how stars and rows were chosen.
 
     Raises
@@ -66,7 +66,7 @@ def study_of(
         _check_weights(read, network)
     codes = None if stars is None else stars.codes
     chosen = _chosen(np.flatnonzero(read.ok), rows, seed)
-    study = Study(read, frame, codes, network, chosen, columns, seed, effort, stage)
+    study = ReportStudy(read, frame, codes, network, chosen, columns, seed, effort, stage)
     if study.sampled:
         notes.append(f"Slow statistics are taken {study.sample_text}; --rows takes more.")
     return study, notes
@@ -133,7 +133,7 @@ def weights_of(network: SpectrumVAE) -> str:
     return weights_sha256(network)
 
 
-def facts_of(study: Study, command: str | None) -> dict[str, str]:
+def facts_of(study: ReportStudy, command: str | None) -> dict[str, str]:
     """Say what was read, by what, when."""
     import latentscope
 

@@ -1,121 +1,146 @@
-"""The page: one HTML document that needs nothing but itself."""
+"""A document as one page of HTML that needs nothing but itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from html import escape
+from base64 import b64encode
+from functools import cache
 from importlib.resources import files
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
-from latentscope.reporting.part_page import text_html
-from latentscope.reporting.parts import Chapter, Document, Outcome
+from latentscope.reporting.numbers import (
+    decimals_for_column,
+    is_missing,
+    is_number,
+    number_text,
+    p_value_text,
+    with_error,
+    with_interval,
+)
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What the page may load: its own pictures, style and script, and nothing from anywhere else."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2 import Template
+
+    from latentscope.reporting import document
+
+_SMALL = 560
+"""CSS pixels up to which pictures stand side by side."""
+
+_LONG = 34
+"""Letters from which text is broken into lines."""
+
+_P_VALUES = ("p_value", "q_value", "carried_p_value", "rest_p_value")
+
+_SETTINGS = {
+    "estimator": "estimator {}",
+    "neighbors": "k = {}",
+    "n_draws": "{} draws of one row a star",
+    "n_permutations": "{} shuffles at most",
+    "n_halves": "{} halves of the stars",
+    "seed": "seed {}",
+}
 
 
-def page_html(document: Document) -> str:
+def page_html(document: document.Document) -> str:
     """Return the whole page; all that came from users is escaped."""
-    return "\n".join(_page(document)) + "\n"
+    own = {kind: _own(f"page.{kind}") for kind in ("css", "js")}
+    return _template().render(document=document, **own)
 
 
-def _page(document: Document) -> Iterator[str]:
-    title = escape(document.title)
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>\n{_own('page.css')}</style>\n</head>\n<body>"
-    yield '<a class="skip" href="#main">To the findings</a>\n<div class="page">'
-    yield from _header(document)
-    yield from _summary(document)
-    yield from _contents(document)
-    yield from _facts(document)
-    yield '<main id="main">'
-    for number, chapter in enumerate(document.chapters, 1):
-        yield from _chapter(number, chapter)
-    yield "</main>"
-    yield from _footer(document)
-    yield f"</div>\n<script>\n{_own('page.js')}</script>\n</body>\n</html>"
+def part_html(part: document.Part) -> str:
+    """Return a part as HTML; all that came from users is escaped."""
+    return str(_template().module.part(part))  # type: ignore[attr-defined]
+
+
+def table_html(table: document.Table) -> str:
+    """Return a table as a `figure`: caption, the first rows, and the others in a fold."""
+    return str(_template().module.table(table))  # type: ignore[attr-defined]
+
+
+@cache
+def _template() -> Template:
+    # Imported here, since everything but a report does without it.
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "base64": lambda data: b64encode(data).decode("ascii"),
+        "cells": _cells,
+        "measured_with": _measured_with,
+        "side_by_side": _side_by_side,
+    }
+    return environment.from_string(_own("page.html"))
 
 
 def _own(name: str) -> str:
     return files("latentscope.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
-def _header(document: Document) -> Iterator[str]:
-    yield '<header><button type="button" id="theme" hidden>Dark page</button>'
-    yield f"<h1>{escape(document.title)}</h1>"
-    yield f'<p class="lead">{escape(document.lead)}</p></header>'
+def _side_by_side(
+    pictures: tuple[document.Picture, ...],
+) -> list[tuple[bool, list[document.Picture]]]:
+    """Group neighbors of the same kind, and say whether they are wide."""
+    wide = groupby(pictures, lambda picture: picture.width > _SMALL)
+    return [(is_wide, list(group)) for is_wide, group in wide]
 
 
-def _facts(document: Document) -> Iterator[str]:
-    yield '<section aria-labelledby="facts"><h2 class="small" id="facts">How this was made</h2>'
-    yield '<dl class="facts">'
-    for name, text in document.facts.items():
-        yield f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-    yield "</dl>"
-    for note in document.notes:
-        yield f'<p class="note">{escape(note)}</p>'
-    yield "</section>"
+def _measured_with(part: document.Part) -> str:
+    """Say by which settings a part was measured."""
+    settings = [
+        text.format(number_text(part.provenance[name]))
+        for name, text in _SETTINGS.items()
+        if part.provenance.get(name) is not None
+    ]
+    return f"Measured with: {', '.join(settings)}." if settings else ""
 
 
-def _summary(document: Document) -> Iterator[str]:
-    yield '<section class="summary" aria-labelledby="summary"><h2 id="summary">In short</h2><dl>'
-    for chapter in document.chapters:
-        told = [it.part.headline for it in chapter.outcomes if it.part and it.part.headline]
-        failed = [it.title for it in chapter.outcomes if it.error is not None]
-        yield f'<dt><a href="#{chapter.key}">{escape(chapter.question)}</a></dt>'
-        yield from (f"<dd>{text_html(text)}</dd>" for text in told)
-        yield from (
-            f"<dd>{escape(name)}: could not be measured, see there.</dd>" for name in failed
-        )
-        if not told and not failed:
-            yield f'<dd class="about">{text_html(chapter.outcomes[0].absent)}</dd>'
-    yield "</dl></section>"
+def _cells(table: document.Table) -> dict[str, Any]:
+    """Return what is shown of a table: `columns` of which something is known, and `rows`.
+
+    A row holds for each column its kind, what it is sorted by, and its text.
+    """
+    rows = table.frame.head(table.max_rows).to_dict("records")
+    columns, cells = [], []
+    for column in table.columns:
+        known = [row[column.name] for row in rows if not is_missing(row[column.name])]
+        if not known:
+            continue
+        longest = max(len(str(value)) for value in known)
+        kind = "long" if longest > _LONG else "text"
+        kind = "number" if all(is_number(value) for value in known) else kind
+        write = _writer(column, decimals_for_column(known))
+        columns.append({"kind": kind, "heading": column.heading, "hint": column.hint})
+        cells.append([(kind, _sorted_by(row[column.name]), write(row)) for row in rows])
+    fits = table.open_rows > 0 and len(rows) <= table.open_rows + 3
+    return {
+        "columns": columns,
+        "rows": list(zip(*cells, strict=True)),
+        "split": len(rows) if fits else table.open_rows,
+        "left_out": len(table.frame) - len(rows),
+    }
 
 
-def _contents(document: Document) -> Iterator[str]:
-    yield '<nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ol>'
-    for chapter in document.chapters:
-        yield f'<li><a href="#{chapter.key}">{escape(chapter.question)}</a><ol>'
-        for it in chapter.outcomes:
-            yield f'<li><a href="#{it.key}">{escape(it.title)}</a></li>'
-        yield "</ol></li>"
-    yield "</ol></nav>"
+def _writer(column: document.Column, decimals: int) -> Callable[[dict[Any, Any]], str]:
+    name, error, interval = column.name, column.error, column.interval
+    if error is not None:
+        return lambda row: with_error(row[name], row[error])
+    if interval is not None:
+        return lambda row: with_interval(row[name], row[interval[0]], row[interval[1]])
+    if name in _P_VALUES:
+        return lambda row: p_value_text(row[name])
+    if column.mixed:
+        return lambda row: number_text(row[name], decimals_for_column([row[name]]))
+    shown = decimals if column.decimals is None else column.decimals
+    return lambda row: number_text(row[name], shown)
 
 
-def _chapter(number: int, chapter: Chapter) -> Iterator[str]:
-    yield f'<section aria-labelledby="{chapter.key}">'
-    yield (
-        f'<h2 id="{chapter.key}"><span class="count">{number}</span> {escape(chapter.question)}'
-        f"{_anchor(chapter.key, chapter.question)}</h2>"
-    )
-    for outcome in chapter.outcomes:
-        anchor = _anchor(outcome.key, outcome.title)
-        yield f'<h3 id="{outcome.key}">{escape(outcome.title)}{anchor}</h3>'
-        yield from _outcome(outcome)
-    yield "</section>"
-
-
-def _anchor(key: str, name: str) -> str:
-    return f'<a class="anchor" href="#{key}" aria-label="Link to: {escape(name)}">#</a>'
-
-
-def _outcome(outcome: Outcome) -> Iterator[str]:
-    if outcome.part is not None:
-        yield outcome.html
-    elif outcome.error is not None:
-        yield f'<p class="failed">Could not be measured: {escape(outcome.failure)}</p>'
-    else:
-        yield f'<p class="absent">{text_html(outcome.absent)}</p>'
-    for warning in outcome.warnings:
-        yield f'<p class="note">Warning: {text_html(warning)}</p>'
-
-
-def _footer(document: Document) -> Iterator[str]:
-    seconds = sum(it.seconds for chapter in document.chapters for it in chapter.outcomes)
-    yield (
-        "<footer><p>Values are shown as value ± standard error (68 %), or value [95 % interval]. "
-        "Information is in nats: 0 means that two columns share nothing. Click on the head of a "
-        "column to sort by it; report.json beside this page holds all numbers unrounded. "
-        f"The measurements took {seconds:,.0f} s.</p></footer>"
-    )
+def _sorted_by(value: Any) -> str:
+    if is_missing(value):
+        return ""
+    if is_number(value):
+        return repr(value.item() if hasattr(value, "item") else value)
+    return str(value)

@@ -15,12 +15,10 @@ from latentscope.data import Latents
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, write_json
-from latentscope.reporting.chapters import PLANS
+from latentscope.reporting.chapters import chapters_of
+from latentscope.reporting.document import Document, Outcome
 from latentscope.reporting.inputs import facts_of, study_of
 from latentscope.reporting.page import page_html
-from latentscope.reporting.parts import Document, Outcome
-from latentscope.reporting.plan import chapters_of
-from latentscope.reporting.record import record, status
 from latentscope.reporting.study import FULL, QUICK, Stage
 
 if TYPE_CHECKING:
@@ -62,9 +60,9 @@ class ReportResult:
                 "chapter": chapter.key,
                 "part": it.key,
                 "title": it.title,
-                "status": status(it),
+                "status": it.status,
                 "seconds": it.seconds,
-                "headline": it.part.headline if it.part is not None else it.absent,
+                "headline": it.headline or it.absent,
             }
             for chapter in self.document.chapters
             for it in chapter.outcomes
@@ -74,12 +72,11 @@ class ReportResult:
     @property
     def record(self) -> dict[str, Any]:
         """All that the page says, unrounded, as report.json holds it."""
-        return record(self.document)
+        return self.document.record()
 
     def sentences(self) -> list[str]:
         """Return the findings, one a line, in the order of the page."""
-        outcomes = [it for chapter in self.document.chapters for it in chapter.outcomes]
-        return [it.part.headline for it in outcomes if it.part and it.part.headline]
+        return [outcome.headline for outcome in self.document.outcomes if outcome.headline]
 
 
 def report(
@@ -177,7 +174,7 @@ def report(
         title or f"What the latents of {name} know",
         lead,
         facts,
-        chapters_of(PLANS, study),
+        chapters_of(study),
         tuple(notes),
     )
     provenance = {
@@ -192,7 +189,7 @@ def report(
     }
     with atomic_path(page) as temporary:
         temporary.write_text(page_html(document), encoding="utf-8")
-    write_json(numbers, record(document) | {"provenance": provenance})
+    write_json(numbers, document.record() | {"provenance": provenance})
     return ReportResult(page, numbers, document, provenance)
 
 

@@ -18,7 +18,7 @@ from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
 from latentscope.diagnostics.mutual_information import mi_matrix
 from latentscope.diagnostics.pairwise import pairwise_mi
 from latentscope.diagnostics.traversal.line_map import LineMapResult
-from latentscope.reporting.parts import NotPossible
+from latentscope.reporting.document import NotPossible
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -57,7 +57,7 @@ FULL, QUICK = Effort(50, 8, 8), Effort(10, 4, 3)
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class ReportStudy:
     """What was given, row by row, and which rows the slow statistics take.
 
     Parameters

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from latentscope.reporting import report as module
-from latentscope.reporting.chapters import PLANS
-from latentscope.reporting.parts import Part
-from latentscope.reporting.plan import Plan, Step
+from latentscope.reporting import chapters as module
+from latentscope.reporting.chapters import PLANS, Plan, Step
+from latentscope.reporting.document import Part
 
 
 def failing(study):

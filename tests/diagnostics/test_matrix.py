@@ -78,7 +78,7 @@ def test_sentences_name_the_strongest_first(result):
     first, second, *_ = result.sentences(5)
     assert first.startswith("dim 0: radvel 2.")
     assert first.endswith("nats, p < 0.001, n = 1,500")
-    assert " +- 0.0" in first
+    assert " ± 0.0" in first
     assert second.startswith("dim 1: kind 0.6")
     assert len(result.sentences(5)) == 5
 

@@ -62,8 +62,8 @@ def test_other_kinds_are_refused():
 def test_significant_pairs_strongest_first():
     result = MIResult(table([[0.2, 1.51], [0.05, np.nan]]), {})
     assert result.sentences(significant=True) == [
-        "dim 1: l0 1.51 +- 0.02 nats, p < 0.001, n = 4,090",
-        "dim 0: l0 0.20 +- 0.02 nats, p < 0.001, n = 4,090",
+        "dim 1: l0 1.51 ± 0.02 nats, p < 0.001, n = 4,090",
+        "dim 0: l0 0.20 ± 0.02 nats, p < 0.001, n = 4,090",
     ]
     assert len(result.sentences()) == 3
     assert list(result.significant["mi_nats"]) == [1.51, 0.2]
@@ -71,9 +71,9 @@ def test_significant_pairs_strongest_first():
 
 def test_small_errors_are_written_out():
     frame = table([[1.5123]]).assign(std_nats=0.0024)
-    assert MIResult(frame, {}).sentences()[0].startswith("dim 0: l0 1.512 +- 0.002 nats")
+    assert MIResult(frame, {}).sentences()[0].startswith("dim 0: l0 1.512 ± 0.002 nats")
     frame = frame.assign(std_nats=0.0)
-    assert "1.5123 +- 0.0000" in MIResult(frame, {}).sentences()[0]
+    assert "1.5123 ± 0.0000" in MIResult(frame, {}).sentences()[0]
 
 
 def test_p_values_in_words():

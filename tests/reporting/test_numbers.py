@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentscope.reporting.medians import mad_error, median_error
+from latentscope.reporting.chapters import mad_error, median_error
 from latentscope.reporting.numbers import (
     decimals_for_column,
     number_text,

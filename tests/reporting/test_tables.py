@@ -4,8 +4,8 @@ import re
 
 import pandas as pd
 
-from latentscope.reporting.parts import Column, Table
-from latentscope.reporting.tables import table_html
+from latentscope.reporting.document import Column, Table
+from latentscope.reporting.page import table_html
 from tests.reporting.conftest import Page
 
 COLUMNS = (Column("dim", "dim"), Column("value", "value", error="error"), Column("odd", "odd"))
@@ -24,7 +24,7 @@ def table(rows, **settings):
 
 
 def test_rows_beyond_the_first_are_folded_and_those_beyond_the_most_counted():
-    html = table_html(table(30, open_rows=10, most=25))
+    html = table_html(table(30, open_rows=10, max_rows=25))
     first, _, folded = html.partition("<details>")
     assert first.count("<tr><td") == 10
     assert folded.count("<tr><td") == 15

@@ -97,7 +97,7 @@ class ExclusiveResult:
         best = rest.iloc[0]
         return (
             f"nothing significant is added after that: dim {best['dim']} would add "
-            f"{best['gain_nats']:.3f} +- {best['std_nats']:.3f} nats, {p_text(best['p_value'])}"
+            f"{best['gain_nats']:.3f} ± {best['std_nats']:.3f} nats, {p_text(best['p_value'])}"
         )
 
     def _exclusive_text(self) -> str:

@@ -116,7 +116,7 @@ class RobustnessResult:
         return (
             f"{said}{len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of all "
             f"{most['label']} with dim {most['dim']}, from {most['whole']:.2f} to "
-            f"{most['mi_nats']:.2f} nats ({most['difference']:+.2f} +- "
+            f"{most['mi_nats']:.2f} nats ({most['difference']:+.2f} ± "
             f"{most['std_difference']:.2f}){names if other else ''}."
         )
 

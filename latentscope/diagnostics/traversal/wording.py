@@ -173,7 +173,7 @@ def measured(value: float, error: float) -> str:
     if not np.isfinite(error):
         return signed(value)
     digits = 4 if error == 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 4))
-    return f"{value:+.{digits}f} +- {error:.{digits}f}"
+    return f"{value:+.{digits}f} ± {error:.{digits}f}"
 
 
 def signed(value: float) -> str:

@@ -51,8 +51,8 @@ def test_words_for_elements_are_cut_short():
     ("change", "wanted"),
     [
         (0.008, None),  # too small to tell
-        (0.02, ("O2 6867 +0.0200 +- 0.0010", False)),  # less than half of what iron does
-        (0.04, ("O2 6867 +0.0400 +- 0.0010", True)),
+        (0.02, ("O2 6867 +0.0200 ± 0.0010", False)),  # less than half of what iron does
+        (0.04, ("O2 6867 +0.0400 ± 0.0010", True)),
     ],
 )
 def test_the_air_is_weighed_against_the_star(change, wanted):
@@ -83,9 +83,9 @@ def test_a_dimension_of_airmass_is_told_from_the_star():
 @pytest.mark.parametrize(
     ("value", "error", "said"),
     [
-        (22.3871, 0.0301, "+22.387 +- 0.030"),
-        (-0.5, 0.2, "-0.50 +- 0.20"),
-        (1234.5, 67.0, "+1234 +- 67"),
+        (22.3871, 0.0301, "+22.387 ± 0.030"),
+        (-0.5, 0.2, "-0.50 ± 0.20"),
+        (1234.5, 67.0, "+1234 ± 67"),
         (0.5, np.nan, "+0.5"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from latentscope.errors import LatentscopeError
+from latentscope.files import plain
 
 
 class NotPossible(Exception):
@@ -62,7 +63,7 @@ class Table:
         Those the page shows.
     open_rows : int
         Rows that are seen at once; further ones are folded.
-    most : int
+    max_rows : int
         Rows on the page at most.
     """
 
@@ -71,12 +72,12 @@ class Table:
     frame: pd.DataFrame
     columns: tuple[Column, ...]
     open_rows: int = 12
-    most: int = 200
+    max_rows: int = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture ready to be put into the page.
+    """A picture that the page holds itself.
 
     Parameters
     ----------
@@ -97,6 +98,19 @@ class Picture:
     data: bytes = field(repr=False)
     width: int
     height: int
+
+    @classmethod
+    def of(cls, axes: Any, caption: str, alt: str, *, raster: bool = False) -> Picture:
+        """Draw the figure that holds `axes` (one, or an array of them), and close it.
+
+        `raster` says that it is so full that there is no use in trying SVG.
+        """
+        from latentscope.plots.embedded import LARGEST_SVG, picture_bytes
+
+        one = axes.flat[0] if hasattr(axes, "flat") else axes
+        kind, data, (width, height) = picture_bytes(one, 0 if raster else LARGEST_SVG)
+        mime = "image/svg+xml" if kind == "svg" else "image/webp"
+        return cls(caption, alt, mime, data, width, height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +173,18 @@ class Outcome:
     seconds: float = 0.0
 
     @property
+    def status(self) -> str:
+        """Whether it is "done", "absent" or "failed"."""
+        if self.error is not None:
+            return "failed"
+        return "absent" if self.part is None else "done"
+
+    @property
+    def headline(self) -> str:
+        """The finding in a sentence; empty where there is none."""
+        return self.part.headline if self.part is not None else ""
+
+    @property
     def failure(self) -> str:
         """What went wrong in one line, with the kind of error unless it speaks for itself."""
         if self.error is None:
@@ -168,17 +194,34 @@ class Outcome:
             return text
         return f"unexpected {type(self.error).__name__}: {text} (this is a fault in latentscope)"
 
+    def record(self) -> dict[str, Any]:
+        """Return all that the part says, unrounded."""
+        record: dict[str, Any] = {
+            "key": self.key,
+            "title": self.title,
+            "status": self.status,
+            "seconds": round(self.seconds, 2),
+            "warnings": self.warnings,
+        }
+        if self.error is not None:
+            return record | {"error": self.failure}
+        if self.part is None:
+            return record | {"absent": self.absent}
+        # Where the latents come from stands once, in the provenance of the whole report.
+        own = {k: v for k, v in self.part.provenance.items() if k not in ("latents", "model")}
+        return record | {
+            "headline": self.part.headline,
+            "paragraphs": self.part.paragraphs,
+            "lines": self.part.lines,
+            "provenance": own,
+            "tables": {table.name: table.frame.to_dict("records") for table in self.part.tables},
+            "pictures": [picture.caption for picture in self.part.pictures],
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Chapter:
-    """A question, and the parts that answer it.
-
-    Parameters
-    ----------
-    key, question : str
-        Its anchor and its heading.
-    outcomes : tuple of Outcome
-    """
+    """A question, its anchor, and the parts that answer it."""
 
     key: str
     question: str
@@ -207,6 +250,39 @@ class Document:
     notes: tuple[str, ...] = ()
 
     @property
+    def outcomes(self) -> list[Outcome]:
+        """All parts in the order of the page."""
+        return [outcome for chapter in self.chapters for outcome in chapter.outcomes]
+
+    @property
     def failures(self) -> list[Outcome]:
         """Parts that went wrong."""
-        return [it for chapter in self.chapters for it in chapter.outcomes if it.error is not None]
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
+
+    @property
+    def seconds(self) -> float:
+        """How long the measurements took."""
+        return sum(outcome.seconds for outcome in self.outcomes)
+
+    def record(self) -> dict[str, Any]:
+        """Return all that the page says, unrounded, as what JSON knows.
+
+        `facts` and `notes`, and in `chapters` the parts, each with its status, words,
+        `provenance`, and `tables`: name -> list of rows.
+        """
+        record: dict[str, Any] = plain(
+            {
+                "title": self.title,
+                "facts": self.facts,
+                "notes": self.notes,
+                "chapters": [
+                    {
+                        "key": chapter.key,
+                        "question": chapter.question,
+                        "parts": [outcome.record() for outcome in chapter.outcomes],
+                    }
+                    for chapter in self.chapters
+                ],
+            }
+        )
+        return record

@@ -1,0 +1,954 @@
+"""The chapters of a report: questions in the order of asking, and the parts that answer them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentscope.diagnostics.activity import MADResult
+from latentscope.diagnostics.disentanglement.metrics import metrics
+from latentscope.diagnostics.disentanglement.result import MetricsResult
+from latentscope.diagnostics.informative.exclusive import exclusive_information
+from latentscope.diagnostics.informative.result import Agreement, ExclusiveResult, compare
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings
+from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
+from latentscope.diagnostics.robustness.result import RobustnessResult
+from latentscope.diagnostics.robustness.robustness import robustness
+from latentscope.diagnostics.robustness.samples import REPEATS, WHOLE
+from latentscope.diagnostics.traversal.line_map import LineMapResult
+from latentscope.diagnostics.traversal.traverse import TraversalResult
+from latentscope.diagnostics.trust import VERDICTS, ScoreResult
+from latentscope.diagnostics.wording import shortened
+from latentscope.errors import LatentscopeWarning
+from latentscope.plots.dimension import plot_dim_against_label
+from latentscope.plots.pairs import MOST_DIMS, plot_pairs
+from latentscope.reporting.document import (
+    Chapter,
+    Column,
+    NotPossible,
+    Outcome,
+    Part,
+    Picture,
+    Table,
+)
+from latentscope.reporting.numbers import whole_numbers, with_error
+from latentscope.reporting.page import part_html
+from latentscope.reporting.study import ReportStudy
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part to be made: its anchor, its heading, and what makes it.
+
+    `make` raises NotPossible where something is missing.
+    """
+
+    key: str
+    title: str
+    make: Callable[[ReportStudy], Part]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A question, its anchor, and the parts to be made of it."""
+
+    key: str
+    question: str
+    steps: tuple[Step, ...]
+
+
+# 1. What was encoded
+
+QUALITY = {
+    "coverage": "share of the model's wavelengths that the spectrum fills",
+    "snr": "signal-to-noise ratio a pixel",
+    "recon_error": "error of the reconstruction, relative to the flux",
+}
+"""Columns that `encode` writes beside latents."""
+
+_COMMON_ERRORS = 5
+_FEWEST_OF_TRUST = 100
+_WORST = 50
+
+
+def rows(study: ReportStudy) -> Part:
+    """Count rows, failures and stars, and summarise the quality columns."""
+    latents = study.latents
+    n, finite = len(latents), study.finite
+    failed = n - finite
+    by = f" by {latents.provenance['model']}" if "model" in latents.provenance else ""
+    stars = "" if study.stars is None else f" of {study.star_count:,} stars"
+    lost = f"{failed:,} of them failed." if failed else "None failed."
+    headline = f"{n:,} spectra{stars} were encoded into {latents.dims} numbers each{by}. {lost}"
+    table = _quality(study)
+    return Part(
+        headline,
+        (headline,),
+        (*_errors(study), *_repeats(study)),
+        () if table is None else (table,),
+        provenance={"rows": n, "rows_finite": finite, "dims": latents.dims},
+    )
+
+
+def _errors(study: ReportStudy) -> list[str]:
+    """Name the reasons why rows failed, the most common first."""
+    errors = study.latents.column("error")
+    if errors is None:
+        return []
+    counted = pd.Series(errors[~study.latents.ok]).dropna().value_counts()
+    lines = [f"failed, {count:,} rows: {text}" for text, count in counted.items()]
+    more = len(lines) - _COMMON_ERRORS
+    return lines[:_COMMON_ERRORS] + ([f"and {more:,} other errors"] if more > 0 else [])
+
+
+def _repeats(study: ReportStudy) -> list[str]:
+    if study.stars is None:
+        return []
+    counts = np.unique(study.stars[study.latents.ok], return_counts=True)[1]
+    return [
+        f"rows a star: {np.median(counts):g} in the median, {counts.max():,} at most; stars, not "
+        "rows, are taken for independent"
+    ]
+
+
+def _quality(study: ReportStudy) -> Table | None:
+    found = []
+    for name, meaning in QUALITY.items():
+        column = study.latents.column(name)
+        if column is None:
+            continue
+        values = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float64)
+        known = np.isfinite(values)
+        if known.any():
+            found.append(_quantiles(name, meaning, values[known], study.independent(known)))
+    if not found:
+        return None
+    columns = (
+        Column("column", "column"),
+        Column("median", "median", error="median_std"),
+        Column("low", "2.5 %", mixed=True),
+        Column("high", "97.5 %", mixed=True),
+        Column("n", "n", hint="rows that have the value"),
+        Column("meaning", "what it is"),
+    )
+    caption = "Quality of the encoded spectra: median and the range that holds 95 % of the rows."
+    return Table("quality", caption, pd.DataFrame(found), columns)
+
+
+def _quantiles(
+    name: str, meaning: str, values: NDArray[np.float64], independent: int
+) -> dict[str, object]:
+    low, median, high = np.quantile(values, [0.025, 0.5, 0.975])
+    return {
+        "column": name,
+        "median": median,
+        "median_std": median_error(values, independent),
+        "low": low,
+        "high": high,
+        "n": len(values),
+        "meaning": meaning,
+    }
+
+
+def trust(study: ReportStudy) -> Part:
+    """Count the spectra that the model knows, and name those it does not."""
+    from latentscope.models.trust import sample_beside, score
+
+    study.check_rows(_FEWEST_OF_TRUST)
+    sample = None if study.model is None else sample_beside(study.model)
+    with study.stage("trust"):
+        result = score(study.latents, reference=sample, groups=study.stars, seed=study.seed)
+    told = result.sentences(0)
+    drawn = Picture.of(
+        result.plot(),
+        "Trust of every row, sorted: the chance that an ordinary spectrum looks as odd. Ordinary "
+        "spectra follow the dashed line; what drops below it the model does not know.",
+        "Sorted trust of all rows against the share of rows with at most this trust.",
+    )
+    tables = (_verdicts_table(result, study), _odd_table(result))
+    ranked = ", ranked among themselves" if result.provenance["own_reference"] else ""
+    headline = _sentence(told[0] + ranked)
+    return Part(headline, (), tuple(told), tables, (drawn,), result.provenance)
+
+
+def _sentence(line: str) -> str:
+    return line[:1].upper() + line[1:] + "."
+
+
+def _verdicts_table(result: ScoreResult, study: ReportStudy) -> Table:
+    counts = {name: result.counts[name] for name in VERDICTS}
+    n = sum(counts.values())
+    shares = [count / n if n else float("nan") for count in counts.values()]
+    stars = study.star_count
+    frame = pd.DataFrame(
+        {
+            "verdict": list(counts),
+            "rows": list(counts.values()),
+            "percent": [100 * share for share in shares],
+            "percent_std": [100 * (share * (1 - share) / stars) ** 0.5 for share in shares],
+            "n": n,
+        }
+    )
+    columns = (
+        Column("verdict", "verdict"),
+        Column("rows", "rows"),
+        Column("percent", "percent", error="percent_std", hint="binomial error, of stars"),
+        Column("n", "n"),
+    )
+    return Table("verdicts", "How many spectra the model knows.", frame, columns)
+
+
+def _odd_table(result: ScoreResult) -> Table:
+    columns = (
+        Column("id", "id"),
+        Column("verdict", "verdict"),
+        Column("trust", "trust", hint="chance that an ordinary spectrum looks as odd"),
+        Column("recon_percentile", "error (%)", hint="percentile of the reconstruction error"),
+        Column("misfit_percentile", "misfit (%)", hint="percentile of its pattern"),
+        Column("density_percentile", "emptiness (%)", hint="percentile of the density of latents"),
+        Column("resolution_percentile", "resolution (%)"),
+        Column("reason", "reason"),
+    )
+    worst = result.worst.head(_WORST).reset_index(drop=True)
+    caption = "The rows that are trusted least. The command score writes all of them."
+    return Table("odd", caption, worst, columns, open_rows=6)
+
+
+def median_error(values: NDArray[np.float64], independent: int) -> float:
+    """Standard error (68 %) of the median: half the distance of the ranks that enclose it.
+
+    The number of values below the true median is binomial, with a standard deviation of half the
+    root of the number of independent values (W. J. Conover, "Practical Nonparametric Statistics",
+    3rd ed. 1999, section 3.2).
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+    independent : int
+        Independent values among them, such as stars; never more than n.
+    """
+    half = 0.5 / np.sqrt(independent)
+    below, above = np.quantile(values, [max(0.5 - half, 0.0), min(0.5 + half, 1.0)])
+    return float(above - below) / 2
+
+
+def mad_error(values: NDArray[np.float64], independent: int) -> float:
+    """Standard error (68 %) of the median absolute deviation, the median taken as known."""
+    return median_error(np.abs(values - np.median(values)), independent)
+
+
+# 2. How many dimensions matter
+
+_FEWEST_STARS = 100
+
+
+def spread(study: ReportStudy) -> Part:
+    """Show the spread of each dimension."""
+    result = study.activity
+    count, dims = len(result.informative), len(result.values)
+    headline = (
+        f"{count} of {dims} dimensions are informative: their median absolute deviation exceeds "
+        f"{result.threshold:g} (n = {result.n:,})."
+    )
+    drawn = Picture.of(
+        result.plot(),
+        "Each stem is a dimension. Those above the dashed line are informative; a dimension that "
+        "the network has switched off stays near 0 for every spectrum.",
+        f"Stem plot of the median absolute deviation of {dims} dimensions; informative: "
+        f"{', '.join(map(str, result.informative)) or 'none'}.",
+    )
+    table = _spread_table(study, result)
+    lines = tuple(result.sentences())
+    return Part(headline, (), lines, (table,), (drawn,), result.provenance)
+
+
+def _spread_table(study: ReportStudy, result: MADResult) -> Table:
+    values = study.latents.values[study.latents.ok]
+    frame = result.table.copy()
+    frame["mad_std"] = [
+        mad_error(values[:, dim].astype(float), study.star_count) for dim in frame["dim"]
+    ]
+    frame["n"] = result.n
+    frame = frame.sort_values("mad", ascending=False, kind="stable", ignore_index=True)
+    columns = [
+        Column("dim", "dim"),
+        Column("mad", "MAD", error="mad_std", hint="median absolute deviation, unscaled"),
+        Column("informative", "informative", hint=f"MAD above {result.threshold:g}"),
+        Column("above_gap", "above the gap", hint="above the threshold estimated from the data"),
+        Column("active", "active", hint="variance of the mean above 0.01, Burda et al. 2016"),
+        Column("kl_nats", "KL (nats)", hint="of q(z|x) from a unit Gaussian, mean over rows"),
+        Column("std", "std"),
+        Column("median", "median"),
+        Column("minimum", "minimum"),
+        Column("maximum", "maximum"),
+        Column("n", "n"),
+    ]
+    if result.kl is None:
+        columns = [column for column in columns if column.name != "kl_nats"]
+    if result.estimated_threshold is None:
+        columns = [column for column in columns if column.name != "above_gap"]
+    return Table(
+        "mad",
+        f"Spread of each dimension over {result.n:,} rows, the widest first.",
+        frame,
+        tuple(columns),
+        open_rows=max(len(result.informative), 5),
+    )
+
+
+def information(study: ReportStudy) -> Part:
+    """Show what each dimension carries, and what it adds to the others."""
+    study.check_stars(_FEWEST_STARS)
+    with study.stage("information of dimensions") as advance:
+        result = exclusive_information(
+            study.latents, groups=study.stars, seed=study.seed, progress=advance
+        )
+    agreement = compare(study.activity, result)
+    drawn = Picture.of(
+        result.plot(),
+        "Dimensions in the order in which each adds most to those before it; what follows after "
+        "the last significant one adds nothing that these data can show.",
+        f"What each dimension adds in nats, in order: {', '.join(map(str, result.order['dim']))}.",
+    )
+    return Part(
+        _agreement_text(agreement, result),
+        (),
+        (*result.sentences(), *agreement.sentences()),
+        (_order_table(result), _exclusive_table(result)),
+        (drawn,),
+        result.provenance,
+    )
+
+
+def _agreement_text(agreement: Agreement, result: ExclusiveResult) -> str:
+    count = len(result.informative)
+    told = f"By the information that they add, {count} dimensions matter (n = {result.n:,})"
+    if agreement.agree:
+        return f"{told}, the same ones."
+    differ = len(agreement.only_varying) + len(agreement.only_adding)
+    return f"{told}; the two answers agree on {len(agreement.both)} and differ in {differ}."
+
+
+def _order_table(result: ExclusiveResult) -> Table:
+    frame = result.order.assign(n=result.n)
+    columns = (
+        Column("step", "step"),
+        Column("dim", "dim"),
+        Column("gain_nats", "adds (nats)", error="std_nats"),
+        Column("p_value", "p"),
+        Column("adds", "significant"),
+        Column("total_nats", "together (nats)"),
+        Column("n", "n", hint="independent rows measured"),
+    )
+    caption = "What each dimension adds to those chosen before it, in greedy order."
+    return Table("order", caption, frame, columns)
+
+
+def _exclusive_table(result: ExclusiveResult) -> Table:
+    frame = result.table.assign(n=result.n)
+    frame = frame.sort_values("carried_nats", ascending=False, kind="stable", ignore_index=True)
+    frame["partner"] = pd.Series(whole_numbers(frame["partner"]), dtype=object)
+    columns = (
+        Column("dim", "dim"),
+        Column("carried_nats", "carries (nats)", error="carried_std_nats"),
+        Column("carried_p_value", "p"),
+        Column("rest_nats", "shares with the rest (nats)", error="rest_std_nats"),
+        Column("partner", "most with dim"),
+        Column("partner_nats", "of it (nats)"),
+        Column("exclusive", "exclusive"),
+        Column("adds", "adds"),
+        Column("n", "n", hint="independent rows measured"),
+    )
+    caption = "What each dimension carries, and shares with the others, the richest first."
+    return Table("exclusive", caption, frame, columns, open_rows=max(len(result.carrying), 5))
+
+
+# 3. Are they separate
+
+_KINDS_OF_STARS = ("spec_type", "spectral_type", "sp_type", "spectype", "class", "teff")
+
+
+def shared(study: ReportStudy) -> Part:
+    """Show what informative dimensions share."""
+    result = study.shared
+    drawn = Picture.of(
+        result.plot(),
+        "Every cell is a pair of dimensions. Framed cells are significant; in a well separated "
+        "network all of them are dark.",
+        f"Heatmap of mutual information among {len(result.dims)} dimensions.",
+    )
+    headline = _shared_headline(result)
+    text = (headline, *study.measured_on())
+    return Part(headline, text, (), (_pairs_table(result),), (drawn,), result.provenance)
+
+
+def _shared_headline(result: PairwiseResult) -> str:
+    pairs, count = len(result.table), len(result.significant)
+    if not count:
+        return f"None of {pairs:,} pairs of dimensions shares anything significant (q < 0.05)."
+    verb = "shares" if count == 1 else "share"
+    return (
+        f"{count:,} of {pairs:,} pairs of dimensions {verb} something significant (q < 0.05); the "
+        f"strongest: {result.sentences(1)[0]}."
+    )
+
+
+def _pairs_table(result: PairwiseResult) -> Table:
+    frame = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
+    columns = (
+        Column("dim_x", "dim"),
+        Column("dim_y", "with dim"),
+        Column("mi_nats", "shared (nats)", error="std_nats"),
+        Column("p_value", "p"),
+        Column("q_value", "q", hint="false discovery rate over this table"),
+        Column("n", "n"),
+        Column("n_groups", "stars", hint="independent rows"),
+        Column("estimator", "estimator"),
+    )
+    caption = "Mutual information of each pair of dimensions, the strongest first. 0: independent."
+    return Table("pairwise", caption, frame, columns, max_rows=100)
+
+
+def scatter(study: ReportStudy) -> Part:
+    """Draw the informative dimensions against one another, coloured by a label if there is one."""
+    pairs = study.shared
+    label = _coloured_by(study)
+    colour = None if label is None else study.labels_of(label)
+    dims = _most_shared(pairs)
+    axes = plot_pairs(
+        study.latents, dims, colour, name=label or "label", pairs=pairs, seed=study.seed
+    )
+    by = "" if label is None else f", coloured by {label}"
+    drawn = Picture.of(
+        axes,
+        f"Each panel below the diagonal shows two dimensions{by}. Separate dimensions give clouds "
+        "without a shape; bands, curves and empty corners are shared information.",
+        f"Scatter grid of dimensions {', '.join(map(str, dims))}{by}.",
+        raster=True,
+    )
+    count = len(pairs.dims)
+    told = (
+        f"Drawn: the {len(dims)} of {count} dimensions that share most."
+        if len(dims) < count
+        else ""
+    )
+    return Part(paragraphs=(told,) if told else (), pictures=(drawn,))
+
+
+def _most_shared(pairs: PairwiseResult) -> list[int]:
+    """Return the dimensions that share most with another, ascending."""
+    strongest = pairs.matrix.max(axis=0).sort_values(ascending=False, kind="stable")
+    return sorted(int(dim) for dim in strongest.index[:MOST_DIMS])
+
+
+def _coloured_by(study: ReportStudy) -> str | None:
+    """Choose the label that colours: the kind of star as in the paper, or what is known best."""
+    if study.labels is None:
+        return None
+    names = [str(name) for name in study.labels.columns]
+    names = [name for name in names if study.columns is None or name in study.columns]
+    kinds = [name for name in names if name.lower() in _KINDS_OF_STARS]
+    if kinds:
+        return min(kinds, key=lambda name: _KINDS_OF_STARS.index(name.lower()))
+    return str(study.information.best["label"].iloc[0])
+
+
+def disentanglement(study: ReportStudy) -> Part:
+    """Show measures of disentanglement beside those of other axes."""
+    labels, dims = study.sample_labels, study.shared.dims
+    study.check_stars(_FEWEST_STARS)
+    with study.stage("disentanglement") as advance:
+        result = metrics(
+            study.sample,
+            labels,
+            dims=dims,
+            columns=study.columns,
+            groups=study.sample_stars,
+            bootstrap=study.effort.bootstrap,
+            seed=study.seed,
+            progress=advance,
+        )
+    drawn = Picture.of(
+        result.plot(),
+        "Each measure beside the same measure of other axes: random rotations of these latents and "
+        "their principal components. Only what beats both says that these axes are special.",
+        f"Measures of disentanglement of {len(dims)} dimensions beside two baselines.",
+    )
+    headline, *findings = result.sentences()
+    return Part(
+        headline,
+        (headline, *study.measured_on()),
+        (*findings, *result.notes),
+        (_metrics_table(result), _metrics_by_label(result)),
+        (drawn,),
+        result.provenance,
+        open_lines=0,
+    )
+
+
+_MEASURE_COLUMNS = (
+    Column("value", "value", interval=("low", "high"), hint="95 % over samples of stars"),
+    Column("rotation", "rotation", interval=("rotation_low", "rotation_high")),
+    Column("pca", "PCA"),
+    Column("verdict", "verdict", hint="baselines that the interval beats"),
+    Column("n", "n"),
+    Column("n_groups", "stars", hint="independent rows"),
+)
+
+
+def _metrics_table(result: MetricsResult) -> Table:
+    columns = (Column("metric", "measure"), Column("estimator", "estimator"), *_MEASURE_COLUMNS)
+    caption = (
+        "Measures over all labels: value [95 %], the same for random rotations [range] and for PCA."
+    )
+    return Table("metrics", caption, result.headlines, columns, open_rows=20)
+
+
+def _metrics_by_label(result: MetricsResult) -> Table:
+    frame = result.table[result.table["label"] != "mean"].reset_index(drop=True)
+    columns = (
+        Column("metric", "measure"),
+        Column("estimator", "estimator"),
+        Column("label", "label"),
+        *_MEASURE_COLUMNS,
+    )
+    return Table("metrics_by_label", "The same, label by label.", frame, columns, open_rows=0)
+
+
+# 4. What each means
+
+
+def labels(study: ReportStudy) -> Part:
+    """Show what each informative dimension knows of each label."""
+    result = study.information
+    frame = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
+    table = Table(
+        "mi",
+        "Mutual information of dimensions with labels, the strongest first; in nats, ± standard "
+        "error.",
+        frame,
+        (
+            Column("dim", "dim"),
+            Column("label", "label"),
+            Column("mi_nats", "knows (nats)", error="std_nats"),
+            Column("p_value", "p"),
+            Column("q_value", "q", hint="false discovery rate over this table"),
+            Column("n", "n"),
+            Column("n_groups", "stars", hint="independent rows"),
+            Column("estimator", "estimator"),
+        ),
+        max_rows=1200,
+    )
+    drawn = Picture.of(
+        result.plot(),
+        "Rows are labels that the network never saw, columns are dimensions. Framed cells are "
+        "significant; a label that lights up in one column alone has a dimension of its own.",
+        f"Heatmap of mutual information of {len(result.labels)} labels with "
+        f"{len(result.dims)} dimensions.",
+    )
+    count, pairs = len(result.significant), len(frame)
+    text = f"{count:,} of {pairs:,} pairs of dimension and label are significant (q < 0.05)."
+    return Part(
+        "", (text, *study.measured_on()), result.notes, (table,), (drawn,), result.provenance
+    )
+
+
+def meanings(study: ReportStudy) -> Part:
+    """Say in words what each informative dimension follows."""
+    found = dimension_meanings(
+        study.sample.values, study.sample_labels, study.activity, study.information
+    )
+    found = [it for it in found if it.dim in study.dims]
+    table = _meanings_table(found, study.information)
+    return Part(_meanings_headline(table.frame), (), tuple(it.sentence for it in found), (table,))
+
+
+def against_labels(study: ReportStudy) -> Part:
+    """Draw each label against the dimension that knows most of it."""
+    result = study.information
+    values, frame = study.sample.values, study.sample_labels
+    known = {(row["label"], row["dim"]) for row in result.significant.to_dict("records")}
+    pictures = []
+    for row in result.best.to_dict("records"):
+        label, dim = str(row["label"]), int(row["dim"])
+        if (label, dim) not in known or not pd.api.types.is_numeric_dtype(frame[label]):
+            continue
+        axes = plot_dim_against_label(
+            values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"])
+        )
+        caption = f"{label} and dimension {dim}, which knows most of it."
+        alt = f"Dimension {dim} against {label}."
+        pictures.append(Picture.of(axes, caption, alt, raster=True))
+        if len(pictures) == _MOST_PICTURES:
+            break
+    if not pictures:
+        raise NotPossible(
+            "No label of numbers has a dimension that knows something significant of it, so there "
+            "is nothing to draw: give other labels, or more rows."
+        )
+    return Part(paragraphs=study.measured_on(), pictures=tuple(pictures))
+
+
+_MOST_PICTURES = 8
+
+
+def _meanings_table(found: list[Meaning], information: MIResult) -> Table:
+    frame = pd.DataFrame(
+        {
+            "dim": [it.dim for it in found],
+            "label": [it.label for it in found],
+            "correlation": [it.correlation for it in found],
+        }
+    )
+    kept = ["dim", "label", "mi_nats", "std_nats", "p_value", "q_value", "n", "n_groups"]
+    frame = frame.merge(information.table[[*kept, "estimator"]], how="left", on=["dim", "label"])
+    for name in ("n", "n_groups"):
+        frame[name] = pd.Series(whole_numbers(frame[name]), dtype=object)
+    frame["correlation_std"] = _correlation_error(
+        frame["correlation"], frame["n_groups"].astype(float)
+    )
+    columns = (
+        Column("dim", "dim"),
+        Column("label", "knows most of"),
+        Column("mi_nats", "knows (nats)", error="std_nats"),
+        Column("correlation", "rank correlation", error="correlation_std", hint="Spearman's"),
+        Column("q_value", "q", hint="false discovery rate over all pairs"),
+        Column("n", "n"),
+        Column("n_groups", "stars", hint="independent rows"),
+        Column("estimator", "estimator"),
+    )
+    return Table("meanings", "The label that each dimension knows most of.", frame, columns)
+
+
+def _correlation_error(correlation: pd.Series, independent: pd.Series) -> pd.Series:
+    """Standard error of Spearman's correlation.
+
+    That of Fisher's z, with the variance of D. G. Bonett, T. A. Wright, Psychometrika 65, 23
+    (2000), carried back.
+    """
+    variance = (1 + correlation**2 / 2) / (independent - 3)
+    return (1 - correlation**2) * variance**0.5
+
+
+def _meanings_headline(frame: pd.DataFrame) -> str:
+    """Say which label each dimension knows most of, with errors."""
+    known = frame.dropna(subset="label").to_dict("records")
+    if not known:
+        return "No dimension follows any of the labels significantly."
+    told = [
+        f"{row['dim']} {row['label']} ({with_error(row['mi_nats'], row['std_nats'])})"
+        for row in known
+    ]
+    silent = len(frame) - len(known)
+    rest = f"; {silent} match no label" if silent else ""
+    return f"Dimension and label that it knows most of (nats): {shortened(told)}{rest}."
+
+
+# 5. What each does
+
+_LINES_SHOWN = 3
+
+
+def line_map(study: ReportStudy) -> Part:
+    """Show which lines each informative dimension moves."""
+    result = study.line_map
+    drawn = Picture.of(
+        result.plot(),
+        "How much deeper (or shallower) the lines of each element become when a dimension grows by "
+        "one sigma of the data.",
+        f"Map of {len(result.dims)} dimensions against elements, by change of line depth.",
+        raster=True,
+    )
+    return Part(
+        _line_map_headline(result),
+        study.measured_on(),
+        tuple(result.sentences()),
+        (_dims_table(result), _lines_table(result)),
+        (drawn,),
+        result.provenance,
+    )
+
+
+def _line_map_headline(result: LineMapResult) -> str:
+    rows = result.dims.sort_values("rms_per_sigma", ascending=False).to_dict("records")
+    shifts = [
+        f"{row['dim']} ({with_error(row['rv_kms_per_sigma'], row['rv_error'])} km/s per sigma)"
+        for row in rows
+        if row["verdict"] == "shift"
+    ]
+    return (
+        f"Dimension {rows[0]['dim']} changes the flux most, by "
+        f"{100 * rows[0]['rms_per_sigma']:.2g} % per sigma. "
+        f"Doppler shift: {', '.join(shifts) or 'none'}."
+    )
+
+
+def _dims_table(result: LineMapResult) -> Table:
+    frame = result.dims.sort_values("rms_per_sigma", ascending=False, ignore_index=True)
+    columns = (
+        Column("dim", "dim"),
+        Column("rv_kms_per_sigma", "RV (km/s per σ)", error="rv_error", hint="receding positive"),
+        Column("shift_explained", "shift explains", decimals=3, hint="share of the lines' change"),
+        Column("verdict", "Doppler shift"),
+        Column(
+            "colour_mag_per_sigma",
+            "colour (mag per σ)",
+            decimals=3,
+            hint="like B - V, positive: redder",
+        ),
+        Column("slope_per_sigma", "slope per σ", error="slope_error", hint="positive: redder"),
+        Column("rms_per_sigma", "flux change per σ", hint="relative, root mean square"),
+        Column("sigma", "σ of the data"),
+    )
+    caption = "What one sigma of the data does to the decoded spectrum, the largest change first."
+    return Table("effects", caption, frame, columns)
+
+
+def _lines_table(result: LineMapResult) -> Table:
+    frame = result.table.sort_values(["rank", "dim"], kind="stable", ignore_index=True)
+    columns = (
+        Column("dim", "dim"),
+        Column("rank", "rank"),
+        Column("line", "line"),
+        Column("element", "element"),
+        Column("wavelength", "wavelength (Å)", decimals=1),
+        Column("depth", "depth"),
+        Column("depth_per_sigma", "depth per σ", error="depth_error"),
+        Column("ew_per_sigma", "equivalent width per σ (Å)", error="ew_error"),
+        Column("width_per_sigma", "width per σ (Å)", error="width_error"),
+    )
+    caption = "The lines that each dimension changes most, the first of each dimension first."
+    most = _LINES_SHOWN * len(result.dims)
+    return Table("lines", caption, frame, columns, open_rows=len(result.dims), max_rows=most)
+
+
+def traversals(study: ReportStudy) -> Part:
+    """Move the dimensions that change the flux most, one at a time, and draw the spectra."""
+    effects = study.line_map.dims.sort_values("rms_per_sigma", ascending=False)
+    dims = [int(dim) for dim in effects["dim"].head(study.effort.traversals)]
+    results = [_traversal(study, dim) for dim in dims]
+    some = len(dims) < len(effects)
+    which = (
+        f"Of {len(effects)} dimensions the {len(dims)} that change the flux most. " if some else ""
+    )
+    told = (
+        f"{which}One at a time is moved through quantiles of the data, all others held at their "
+        "mean: decoded spectra, what changes against the base, zooms, velocities and lines."
+    )
+    return Part(
+        paragraphs=(told,),
+        tables=(_steps(results),),
+        pictures=tuple(_drawn(result) for result in results),
+        provenance={**results[0].provenance, "dim": dims},
+    )
+
+
+def _traversal(study: ReportStudy, dim: int) -> TraversalResult:
+    from latentscope.models.traversal import traverse_model
+
+    with study.stage(f"traversal of dimension {dim}") as advance:
+        return traverse_model(study.network, dim, latents=study.sample, progress=advance)
+
+
+def _drawn(result: TraversalResult) -> Picture:
+    return Picture.of(
+        result.plot(),
+        " ".join(result.sentences()),
+        f"Decoded spectra for values of dimension {result.dim}, and what changes.",
+        raster=True,
+    )
+
+
+def _steps(results: list[TraversalResult]) -> Table:
+    steps = [result.table.assign(dim=result.dim) for result in results]
+    frame = pd.concat(steps, ignore_index=True)
+    columns = (
+        Column("dim", "dim"),
+        Column("value", "value"),
+        Column("rv_kms", "RV (km/s)", error="rv_error", hint="against the base"),
+        Column("correlation", "correlation"),
+        Column("colour_mag", "colour (mag)"),
+        Column("slope", "slope", error="slope_error"),
+        Column("rms", "flux change"),
+    )
+    caption = "Each step of the traversals, against the base."
+    return Table("traversals", caption, frame, columns, open_rows=0, max_rows=400)
+
+
+# 6. Is it the sample
+
+
+def other_samples(study: ReportStudy) -> Part:
+    """Show what changes on other samples of the same rows."""
+    study.check_rows()
+    labels, dims = study.sample_labels, study.dims
+    with study.stage("other samples") as advance:
+        result = robustness(
+            study.sample,
+            labels,
+            groups=study.sample_stars,
+            halves=study.effort.halves,
+            dims=dims,
+            columns=study.columns,
+            seed=study.seed,
+            progress=advance,
+        )
+    drawn = Picture.of(
+        result.plot(),
+        "The same numbers on other samples of the same rows; where the marks of all samples agree, "
+        "it is not the sample.",
+        f"Informative dimensions and information on {len(result.samples)} samples.",
+    )
+    return Part(
+        _samples_headline(result),
+        study.measured_on(),
+        (*result.sentences(), *result.notes),
+        (_samples_table(result), _robustness_table(result)),
+        (drawn,),
+        result.provenance,
+    )
+
+
+def _samples_headline(result: RobustnessResult) -> str:
+    others = result.mi[~result.mi["sample"].isin((WHOLE, REPEATS))]
+    changed, pairs = int(others["significant"].sum()), len(others)
+    counts = result.mad["informative"]
+    between = (
+        f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    )
+    return (
+        f"On other samples of these stars {between} dimensions are informative, and {changed:,} of "
+        f"{pairs:,} values of information change (q < 0.05)."
+    )
+
+
+def _samples_table(result: RobustnessResult) -> Table:
+    columns = (
+        Column("sample", "sample"),
+        Column("informative", "informative", interval=("low", "high"), hint="MAD above 0.02"),
+        Column("gained", "gained"),
+        Column("lost", "lost"),
+        Column("pairs", "pairs"),
+        Column("changed", "changed", hint="q below 0.05"),
+        Column("draws", "draws"),
+        Column("n", "n"),
+        Column("n_stars", "stars"),
+    )
+    caption = (
+        "The samples: informative dimensions [range over draws], and how many pairs of dimension "
+        "and label differ from all rows."
+    )
+    return Table("samples", caption, result.overview, columns)
+
+
+def _robustness_table(result: RobustnessResult) -> Table:
+    others = result.mi[result.mi["sample"] != WHOLE]
+    order = others["difference"].abs().fillna(-np.inf).sort_values(ascending=False, kind="stable")
+    columns = (
+        Column("sample", "sample"),
+        Column("label", "label"),
+        Column("dim", "dim"),
+        Column("mi_nats", "here (nats)", error="std_nats"),
+        Column("whole", "on all (nats)"),
+        Column("difference", "difference", error="std_difference"),
+        Column("p_value", "p"),
+        Column("q_value", "q"),
+        Column("n", "n"),
+        Column("n_stars", "stars"),
+    )
+    caption = "Information on other samples, those that differ most from all rows first."
+    frame = others.loc[order.index].reset_index(drop=True)
+    return Table("robustness", caption, frame, columns, open_rows=8, max_rows=100)
+
+
+PLANS = (
+    Plan(
+        "encoded",
+        "What was encoded, and can it be trusted?",
+        (Step("rows", "Rows, failures, quality", rows), Step("trust", "Trust", trust)),
+    ),
+    Plan(
+        "dimensions",
+        "How many dimensions matter?",
+        (
+            Step("spread", "Spread of each dimension", spread),
+            Step("information", "Information of each dimension", information),
+        ),
+    ),
+    Plan(
+        "separate",
+        "Are they separate?",
+        (
+            Step("shared", "What dimensions share", shared),
+            Step("scatter", "Dimensions against one another", scatter),
+            Step("disentanglement", "Measures of disentanglement", disentanglement),
+        ),
+    ),
+    Plan(
+        "meaning",
+        "What does each mean?",
+        (
+            Step("meanings", "In words", meanings),
+            Step("labels", "Dimensions and labels", labels),
+            Step("drawn", "Labels and the dimensions that know them", against_labels),
+        ),
+    ),
+    Plan(
+        "effect",
+        "What does each do?",
+        (
+            Step("lines", "Lines that each dimension moves", line_map),
+            Step("traversals", "One dimension moved at a time", traversals),
+        ),
+    ),
+    Plan(
+        "sample",
+        "Is it the sample?",
+        (Step("samples", "Other samples of the same rows", other_samples),),
+    ),
+)
+"""The order of a report."""
+
+
+def chapters_of(study: ReportStudy) -> tuple[Chapter, ...]:
+    """Make all parts, in their order; an error in one is kept as its outcome."""
+    return tuple(
+        Chapter(plan.key, plan.question, tuple(_outcome(step, study) for step in plan.steps))
+        for plan in PLANS
+    )
+
+
+def _outcome(step: Step, study: ReportStudy) -> Outcome:
+    began = perf_counter()
+    part, html, absent, error = None, "", "", None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LatentscopeWarning)
+        try:
+            made = step.make(study)
+            # Rendered here, so that what cannot be shown costs no more than its own part.
+            part, html = made, part_html(made)
+        except NotPossible as reason:
+            absent = str(reason)
+        except Exception as fault:
+            error = fault
+    ours = _own_warnings(caught)
+    return Outcome(step.key, step.title, part, html, absent, error, ours, perf_counter() - began)
+
+
+def _own_warnings(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Return our own warnings as text, each once, and pass the others on."""
+    ours = []
+    for warning in caught:
+        if issubclass(warning.category, LatentscopeWarning):
+            ours.append(" ".join(str(warning.message).split()))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return tuple(dict.fromkeys(ours))
