@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from latentscope import mutual_information
-from latentscope.diagnostics.informative.prediction import cross_fitted
+from latentscope.diagnostics.exclusive import cross_fitted
 
 ROWS, DRAWS = 5000, 3
 

@@ -23,11 +23,9 @@ from latentscope.errors import (
 if TYPE_CHECKING:
     from latentscope.data import Latents, align, read_labels, read_latents, write_latents
     from latentscope.diagnostics.activity import MADResult, mad
-    from latentscope.diagnostics.disentanglement.metrics import metrics
-    from latentscope.diagnostics.disentanglement.result import MetricsResult
+    from latentscope.diagnostics.disentanglement import MetricsResult, metrics
     from latentscope.diagnostics.estimators.histogram import paper_indicator
-    from latentscope.diagnostics.informative.exclusive import exclusive_information
-    from latentscope.diagnostics.informative.result import ExclusiveResult
+    from latentscope.diagnostics.exclusive import ExclusiveResult, exclusive_information
     from latentscope.diagnostics.mi_result import PairwiseResult
     from latentscope.diagnostics.mutual_information import MIResult, mi_matrix, mutual_information
     from latentscope.diagnostics.pairwise import pairwise_mi
@@ -71,12 +69,10 @@ _NAMES_OF_MODULE = {
     "diagnostics.activity": ("MADResult", "mad"),
     "diagnostics.mutual_information": ("MIResult", "mi_matrix", "mutual_information"),
     "diagnostics.estimators.histogram": ("paper_indicator",),
-    "diagnostics.informative.exclusive": ("exclusive_information",),
-    "diagnostics.informative.result": ("ExclusiveResult",),
+    "diagnostics.exclusive": ("ExclusiveResult", "exclusive_information"),
     "diagnostics.mi_result": ("PairwiseResult",),
     "diagnostics.pairwise": ("pairwise_mi",),
-    "diagnostics.disentanglement.metrics": ("metrics",),
-    "diagnostics.disentanglement.result": ("MetricsResult",),
+    "diagnostics.disentanglement": ("MetricsResult", "metrics"),
     "diagnostics.retrieval.result": ("RetrievalResult",),
     "diagnostics.retrieval.retriever": ("Retriever", "retrieve"),
     "diagnostics.robustness.robustness": ("robustness",),

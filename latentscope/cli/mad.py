@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from latentscope.diagnostics.activity import MADResult
-    from latentscope.diagnostics.informative.result import Agreement, ExclusiveResult
+    from latentscope.diagnostics.exclusive import Agreement, ExclusiveResult
 
 _MOST_ROWS = 32
 
@@ -76,7 +76,7 @@ def mad(
 
 
 def _information(latents: Any, groups: str | None, seed: int) -> tuple[ExclusiveResult | None, str]:
-    from latentscope.diagnostics.informative.exclusive import exclusive_information
+    from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.errors import ChoiceError, EstimatorError
 
     with progress("information") as advance:
@@ -103,7 +103,7 @@ def _say(
     *,
     written: bool,
 ) -> Agreement | None:
-    from latentscope.diagnostics.informative.result import compare
+    from latentscope.diagnostics.exclusive import compare
 
     shown = _rows_shown(result, found)
     out.frame(_columns_shown(table[table["dim"].isin(shown)]))

@@ -49,7 +49,7 @@ def metrics(
 
     MIG, SAP, DCI, modularity, explicitness and total correlation, with 95 % intervals.
     """
-    from latentscope.diagnostics.disentanglement.metrics import metrics as measure
+    from latentscope.diagnostics.disentanglement import metrics as measure
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)

@@ -20,8 +20,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.informative.carried import kl_divergence
-from latentscope.diagnostics.informative.gap import Gap, find_gap
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
@@ -232,3 +230,125 @@ def _spread(column: Floats, kind: Kind) -> dict[str, float]:
         "minimum": float(column.min()),
         "maximum": float(column.max()),
     }
+
+
+def kl_divergence(mean: NDArray[np.floating], logvar: NDArray[np.floating]) -> Floats:
+    """KL divergence of q(z|x) from a standard normal prior, in nats, averaged over rows.
+
+    0.5 (exp(logvar) + mean^2 - 1 - logvar): D. P. Kingma, M. Welling, "Auto-Encoding Variational
+    Bayes" (2014), appendix B. Nothing is clamped: a variance that overflows gives infinity.
+
+    Parameters
+    ----------
+    mean, logvar : ndarray of float, shape (n, d)
+        Of q(z|x).
+
+    Returns
+    -------
+    ndarray of float64, shape (d,)
+    """
+    total = np.zeros(mean.shape[1])
+    block = max(1, 2_000_000 // max(mean.shape[1], 1))
+    for first in range(0, len(mean), block):
+        rows = slice(first, first + block)
+        m, v = mean[rows].astype(np.float64), logvar[rows].astype(np.float64)
+        with np.errstate(over="ignore"):
+            total += (np.exp(v) + m**2 - 1 - v).sum(axis=0)
+    return 0.5 * total / len(mean)
+
+
+_FEWEST = 4
+_LEAST_FACTOR = 3.0
+_AS_GOOD_AS_CONSTANT = 1e-3
+_LEVELS = (0.001, 0.01)
+_UNEVEN = 2.0
+_LEAST_WIDTH = 2.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The gap in the deviations of dimensions, or why there is none.
+
+    Parameters
+    ----------
+    threshold : float or None
+        Geometric middle of the gap, in units of the latents; None where there is no gap.
+    below, above : float
+        Largest deviation of the floor and smallest of the rest; NaN without a gap. A floor below a
+        thousandth of the largest deviation of all is put there.
+    reason : str
+        What was found, or why there is no threshold, in words.
+    """
+
+    threshold: float | None
+    below: float
+    above: float
+    reason: str
+
+
+def find_gap(deviations: Floats) -> Gap:
+    """Find the gap between the noise floor and the rest.
+
+    Deviations below a thousandth of the largest are taken for equal: they hold less than a
+    millionth of its variance, and how they differ says nothing of where information ends. Of
+    several gaps the lowest counts. A gap is a factor of 3 at least.
+
+    Of 1,500 samples of 8 ... 256 dimensions without a gap (log-uniform over one or three decades,
+    or log-normal with 0.3 or 1 decade), at most 1.5 % have one by these tests; of those with long
+    tails (Laplace, Student t of 3 degrees on the logarithmic scale) 2 to 19 %, as single far
+    dimensions are what they are made of.
+
+    Parameters
+    ----------
+    deviations : ndarray of float64, shape (d,)
+        Not negative.
+
+    Returns
+    -------
+    Gap
+    """
+    largest = float(deviations.max())
+    if largest == 0:
+        return _none("every dimension is constant")
+    if len(deviations) < _FEWEST:
+        return _none(
+            f"{len(deviations)} dimensions are too few to tell a gap; {_FEWEST} are wanted"
+        )
+    ascending = np.sort(np.maximum(deviations, _AS_GOOD_AS_CONSTANT * largest))
+    places = np.flatnonzero(_stands_out(np.log(ascending)))
+    if not len(places):
+        return _none(_without_gap(ascending))
+    below, above = float(ascending[places[0]]), float(ascending[places[0] + 1])
+    reason = f"gap from {below:.2g} to {above:.2g}, a factor of {above / below:.3g}"
+    return Gap(float(np.sqrt(below * above)), below, above, reason)
+
+
+def _none(reason: str) -> Gap:
+    return Gap(None, float("nan"), float("nan"), reason)
+
+
+def _without_gap(ascending: Floats) -> str:
+    factor = float(np.max(ascending[1:] / ascending[:-1]))
+    span = float(ascending[-1] / ascending[0])
+    if span < _LEAST_FACTOR:
+        return f"all deviations lie within a factor of {span:.2g}: all dimensions vary, or none"
+    return (
+        f"no gap stands out: deviations span a factor of {span:.3g}, and neighbours among them "
+        f"differ by {factor:.2g} at most"
+    )
+
+
+def _stands_out(x: Floats) -> NDArray[np.bool_]:
+    """Tell which spacings of ascending points are gaps, shape (d,) -> (d - 1,)."""
+    spacing, others = np.diff(x), len(x) - 2
+    tiny = np.finfo(np.float64).tiny
+    number = np.arange(1, len(x))
+    scaled = np.minimum(number, number[::-1]) * spacing
+    mean_of_others = np.maximum((scaled.sum() - scaled) / others, tiny)
+    width = spacing / np.maximum(x[-1] - x[0] - spacing, tiny)
+    by_spacings = (1 + scaled / (_UNEVEN * others * mean_of_others)) ** -float(others)
+    by_width = (1 + width) ** -float(others)
+    first, second = (level / len(spacing) for level in _LEVELS)
+    gaps = (by_spacings < first) | ((by_width < second) & (width > _LEAST_WIDTH))
+    found: NDArray[np.bool_] = gaps & (spacing >= np.log(_LEAST_FACTOR))
+    return found

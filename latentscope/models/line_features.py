@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from latentscope.diagnostics.traversal.features import Feature, line, stellar_features
+from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
 from latentscope.simulation.elements import ELEMENTS
 from latentscope.simulation.linelist import LineList, read_linelist
 

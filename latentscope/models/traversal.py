@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import THRESHOLD, mad
-from latentscope.diagnostics.traversal.decoding import Progress
 from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
-from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
+from latentscope.diagnostics.traversal.traverse import Progress, TraversalResult, traverse
 from latentscope.errors import ChoiceError, EstimatorError, ModelError, SpectrumError
 from latentscope.models.encode import encode
 from latentscope.models.line_features import line_features

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
-from latentscope.diagnostics.informative.result import ExclusiveResult
+from latentscope.diagnostics.exclusive import ExclusiveResult
 from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, styled
 
 _MOST_DOTS = 40

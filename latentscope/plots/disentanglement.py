@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from latentscope.diagnostics.disentanglement.catalogue import MEASURES, Measure
-from latentscope.diagnostics.disentanglement.result import MetricsResult
+from latentscope.diagnostics.disentanglement import MetricsResult
+from latentscope.diagnostics.disentanglement_measures import MEASURES, Measure
 from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, styled
 
 _ROW = 0.3

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.traversal.line_changes import noticed, noticed_elements
+from latentscope.diagnostics.traversal.lines import noticed, noticed_elements
 from latentscope.diagnostics.traversal.traverse import TraversalResult
-from latentscope.diagnostics.traversal.wording import percent
+from latentscope.diagnostics.traversal.words import percent
 from latentscope.errors import LatentscopeWarning
 from latentscope.plots.style import INK, QUIET, STRONG, styled
 

@@ -12,10 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
-from latentscope.diagnostics.disentanglement.metrics import metrics
-from latentscope.diagnostics.disentanglement.result import MetricsResult
-from latentscope.diagnostics.informative.exclusive import exclusive_information
-from latentscope.diagnostics.informative.result import Agreement, ExclusiveResult, compare
+from latentscope.diagnostics.disentanglement import MetricsResult, metrics
+from latentscope.diagnostics.exclusive import (
+    Agreement,
+    ExclusiveResult,
+    compare,
+    exclusive_information,
+)
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
 from latentscope.diagnostics.robustness.result import RobustnessResult

@@ -4,7 +4,7 @@ import pytest
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.informative.exclusive import exclusive_information
+from latentscope.diagnostics.exclusive import exclusive_information
 from latentscope.plots.activity import plot_exclusive, plot_mad
 
 

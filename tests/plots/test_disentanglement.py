@@ -7,8 +7,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from latentscope.diagnostics.disentanglement.catalogue import MEAN, MEASURES  # noqa: E402
-from latentscope.diagnostics.disentanglement.result import MetricsResult  # noqa: E402
+from latentscope.diagnostics.disentanglement import MetricsResult  # noqa: E402
+from latentscope.diagnostics.disentanglement_measures import MEAN, MEASURES  # noqa: E402
 from latentscope.plots.disentanglement import plot_metrics  # noqa: E402
 from latentscope.plots.style import save_figure  # noqa: E402
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import latentscope
-from latentscope.diagnostics.informative.gap import find_gap
+from latentscope.diagnostics.activity import find_gap
 from latentscope.diagnostics.matrix import mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path

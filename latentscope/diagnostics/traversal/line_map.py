@@ -12,14 +12,32 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.diagnostics.provenance import origin
-from latentscope.diagnostics.traversal.compare import Base, Change, Pixels
-from latentscope.diagnostics.traversal.decoding import Decode, Decoder, Progress
-from latentscope.diagnostics.traversal.features import Feature, element_order, stellar_features
-from latentscope.diagnostics.traversal.line_changes import by_element, line_table
-from latentscope.diagnostics.traversal.regression import rate
-from latentscope.diagnostics.traversal.velocity import Floats
-from latentscope.diagnostics.traversal.verdict import explained_by_shift, verdict
-from latentscope.diagnostics.traversal.wording import map_sentence
+from latentscope.diagnostics.traversal.lines import (
+    Feature,
+    by_element,
+    element_order,
+    line_table,
+    stellar_features,
+)
+from latentscope.diagnostics.traversal.traverse import (
+    Base,
+    Change,
+    Decode,
+    Decoder,
+    Pixels,
+    Progress,
+    explained_by_shift,
+    verdict,
+)
+from latentscope.diagnostics.traversal.velocity import Floats, rate
+from latentscope.diagnostics.traversal.words import (
+    COLOUR_NOTICED,
+    air_words,
+    element_words,
+    line_words,
+    measured,
+    percent,
+)
 from latentscope.errors import ChoiceError, EstimatorError
 
 
@@ -238,3 +256,38 @@ def _checked(
             "numbers: leave out dimensions that do not vary"
         )
     return start, spread
+
+
+def map_sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:
+    """Say in a line what one dimension of a line map does.
+
+    Parameters
+    ----------
+    row : dict
+        Of `LineMapResult.dims`.
+    lines : DataFrame
+        The rows of `LineMapResult.table` of this dimension.
+    """
+    share = percent(row["shift_explained"])
+    parts = {
+        "shift": [f"Doppler shift of {_kms(row)} per sigma (a shift explains {share})"],
+        "partly": [f"shift of {_kms(row)} per sigma (but a shift explains only {share})"],
+    }.get(row["verdict"], [])
+    parts += element_words(lines)
+    strongest = line_words(lines, most=3)
+    if strongest:
+        parts.append(f"most {', '.join(strongest)}")
+    parts += _colour_part(row["colour_mag_per_sigma"])
+    air = air_words(lines)
+    parts += [f"air {air[0]}"] if air is not None and air[1] else []
+    return f"dim {row['dim']}: {', '.join(parts) or 'changes nothing that is measured here'}"
+
+
+def _kms(row: dict[Any, Any]) -> str:
+    return f"{measured(row['rv_kms_per_sigma'], row['rv_error'])} km/s"
+
+
+def _colour_part(change: float) -> list[str]:
+    if not abs(change) >= COLOUR_NOTICED:
+        return []
+    return [f"{'redder' if change > 0 else 'bluer'} by {abs(change):.3f} mag"]

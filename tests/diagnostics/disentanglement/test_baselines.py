@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.stats import kstest
 
-from latentscope.diagnostics.disentanglement.baselines import (
+from latentscope.diagnostics.disentanglement_measures import (
     Axes,
     principal_axes,
     random_rotation,

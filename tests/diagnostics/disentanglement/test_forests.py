@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from latentscope.diagnostics.disentanglement.forests import held_out_importance
+from latentscope.diagnostics.disentanglement_measures import held_out_importance
 
 
 def fitted(kind, z, y, **options):

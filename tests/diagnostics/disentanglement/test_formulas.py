@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
-from latentscope.diagnostics.disentanglement.forests import completeness, disentanglement
-from latentscope.diagnostics.disentanglement.information import (
+from latentscope.diagnostics.disentanglement_measures import (
+    area_under_curve,
+    completeness,
+    disentanglement,
     entropy,
     equal_width_bins,
     mig,
     modularity,
     plain_information,
-)
-from latentscope.diagnostics.disentanglement.linear import (
-    area_under_curve,
     sap,
     squared_correlations,
 )

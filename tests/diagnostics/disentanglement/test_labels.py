@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from latentscope.diagnostics.columns.groups import read_groups
-from latentscope.diagnostics.disentanglement.labels import read_all
+from latentscope.diagnostics.disentanglement_measures import read_all
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 N = 1200

@@ -8,7 +8,7 @@ import pytest
 
 import latentscope
 from latentscope.data import Latents
-from latentscope.diagnostics.disentanglement.catalogue import MEAN, MEASURES
+from latentscope.diagnostics.disentanglement_measures import MEAN, MEASURES
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 N = 600

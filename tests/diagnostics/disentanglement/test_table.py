@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.disentanglement.linear import sap, squared_correlations
-from latentscope.diagnostics.disentanglement.table import interval
+from latentscope.diagnostics.disentanglement import interval
+from latentscope.diagnostics.disentanglement_measures import sap, squared_correlations
 
 
 def test_halves_without_replacement_have_the_error_of_the_whole():

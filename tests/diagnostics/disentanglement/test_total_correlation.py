@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.disentanglement.total_correlation import (
+from latentscope.diagnostics.disentanglement_measures import (
     gaussian_total_correlation,
     knn_total_correlation,
 )

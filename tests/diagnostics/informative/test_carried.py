@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from latentscope.diagnostics.informative.carried import (
+from latentscope.diagnostics.exclusive import (
     Noise,
     entropy,
     kl_divergence,

@@ -5,8 +5,7 @@ import pytest
 import latentscope
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.informative.exclusive import exclusive_information
-from latentscope.diagnostics.informative.result import compare
+from latentscope.diagnostics.exclusive import compare, exclusive_information
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 
 SIGMA = 0.1

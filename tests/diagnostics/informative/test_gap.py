@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.informative.gap import find_gap
+from latentscope.diagnostics.activity import find_gap
 
 
 def floor(number, rng, level=0.001):

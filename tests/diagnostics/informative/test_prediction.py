@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from latentscope import mutual_information
-from latentscope.diagnostics.informative.prediction import cross_fitted, normal_scores
+from latentscope.diagnostics.exclusive import cross_fitted, normal_scores
 
 
 def left(target, predicted):

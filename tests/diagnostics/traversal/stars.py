@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latentscope.diagnostics.traversal.features import stellar_features
+from latentscope.diagnostics.traversal.lines import stellar_features
 
 C = 299792.458
 SIGMA = 12.0  # km/s

@@ -3,7 +3,7 @@ from importlib.resources import files
 
 import pytest
 
-from latentscope.diagnostics.traversal.features import (
+from latentscope.diagnostics.traversal.lines import (
     SHAPES,
     element_order,
     line,

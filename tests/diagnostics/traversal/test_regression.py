@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.regression import rate
+from latentscope.diagnostics.traversal.velocity import rate
 
 
 def test_a_straight_line_has_its_slope_and_no_error():

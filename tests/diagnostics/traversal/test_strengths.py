@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from latentscope.diagnostics.traversal.continuum import colour, slope
-from latentscope.diagnostics.traversal.features import Feature, line
-from latentscope.diagnostics.traversal.strengths import Gauge
+from latentscope.diagnostics.traversal.lines import Feature, Gauge, line
+from latentscope.diagnostics.traversal.traverse import colour, slope
 from tests.diagnostics.traversal.stars import C
 
 WAVELENGTH = 5000 * np.exp(1.5 / C * np.arange(12000))

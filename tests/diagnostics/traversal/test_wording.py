@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.traversal.line_changes import by_element, noticed, noticed_elements
+from latentscope.diagnostics.traversal.lines import by_element, noticed, noticed_elements
 from latentscope.diagnostics.traversal.traverse import traverse
-from latentscope.diagnostics.traversal.wording import air_words, element_words, measured, percent
+from latentscope.diagnostics.traversal.words import air_words, element_words, measured, percent
 from tests.diagnostics.traversal.stars import LINES
 
 

@@ -1,0 +1,385 @@
+"""The lines and bands that a traversal is measured on: where they are, how deep, what changes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentscope.diagnostics.traversal.velocity import SPEED_OF_LIGHT, Floats, rate, spline
+from latentscope.errors import EstimatorError
+
+Span = tuple[float, float]
+"""First and last wavelength in Angstrom."""
+
+
+class Shape(NamedTuple):
+    """Windows of a line, as velocities from its centre in km/s.
+
+    The core, whose mean is the depth; the reach of the equivalent width; and where the windows of
+    the continuum begin and end on either side.
+    """
+
+    core: float
+    reach: float
+    inner: float
+    outer: float
+
+
+SHAPES = {
+    "narrow": Shape(6.0, 25.0, 30.0, 140.0),
+    "strong": Shape(6.0, 60.0, 70.0, 300.0),
+    "balmer": Shape(20.0, 600.0, 800.0, 1500.0),
+    "resonance": Shape(20.0, 750.0, 1400.0, 2200.0),
+}
+"""Kinds of lines; "balmer" are those of hydrogen, "resonance" Ca II H and K."""
+
+TELLURIC_SPANS: tuple[Span, ...] = ((6276.0, 6320.0), (6866.0, 6944.0))
+"""Strong bands of the air's oxygen (gamma and B), Angstrom: they do not move with a star."""
+
+_ATOMS = (
+    "H", "He", "Li", "C", "N", "O", "Na", "Mg", "Al", "Si", "P", "S", "K", "Ca", "Sc", "Ti", "V",
+    "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Ru", "Ba", "La",
+    "Ce", "Pr", "Nd", "Sm", "Eu", "Gd", "Dy",
+)  # fmt: skip
+_AIR = ("O2", "H2O")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A line or a band.
+
+    Parameters
+    ----------
+    name : str
+        Such as "Fe I 5269.5".
+    element : str
+        What it belongs to: "Fe I", "H", "TiO", "O2".
+    kind : str
+        A key of `SHAPES`, "band" or "telluric".
+    wavelength : float
+        Centre of a line, head of a band; Angstrom in air, at rest.
+    core, inside : (float, float)
+        Windows of the depth and of the equivalent width, Angstrom.
+    sides : tuple of (float, float)
+        One or two windows of the continuum, Angstrom.
+    """
+
+    name: str
+    element: str
+    kind: str
+    wavelength: float
+    core: Span
+    inside: Span
+    sides: tuple[Span, ...]
+
+    @property
+    def telluric(self) -> bool:
+        """Whether it belongs to the air and stays with the observer."""
+        return self.kind == "telluric"
+
+
+def line(element: str, wavelength: float, kind: str = "narrow", name: str | None = None) -> Feature:
+    """Make a line of a known kind.
+
+    Parameters
+    ----------
+    element : str
+        Such as "Fe I".
+    wavelength : float
+        Angstrom in air, at rest.
+    kind : str
+        A key of `SHAPES`.
+    name : str, optional
+        By default element and wavelength.
+
+    Raises
+    ------
+    EstimatorError
+        If there is no such kind, or the wavelength is not positive.
+    """
+    if kind not in SHAPES:
+        raise EstimatorError(f"{element}: kind is {kind!r}; wanted one of {', '.join(SHAPES)}")
+    if not 0 < wavelength < float("inf"):
+        raise EstimatorError(f"{element}: wavelength is {wavelength}; wanted Angstrom in air")
+    shape = SHAPES[kind]
+
+    def span(first: float, last: float) -> Span:
+        return (
+            wavelength * (1 + first / SPEED_OF_LIGHT),
+            wavelength * (1 + last / SPEED_OF_LIGHT),
+        )
+
+    return Feature(
+        name=name or f"{element} {wavelength:.1f}",
+        element=element,
+        kind=kind,
+        wavelength=wavelength,
+        core=span(-shape.core, shape.core),
+        inside=span(-shape.reach, shape.reach),
+        sides=(span(-shape.outer, -shape.inner), span(shape.inner, shape.outer)),
+    )
+
+
+def lines_from(table: Iterable[tuple[str, float]]) -> list[Feature]:
+    """Make narrow lines from pairs of element and air wavelength in Angstrom."""
+    return [line(element, float(wavelength)) for element, wavelength in table]
+
+
+def element_order(element: str) -> tuple[int, str]:
+    """Key to sort elements by: atoms by weight, other atoms and molecules, then the air."""
+    symbol = element.split()[0]
+    if symbol in _AIR:
+        return len(_ATOMS) + 1, element
+    return (_ATOMS.index(symbol) if symbol in _ATOMS else len(_ATOMS)), element
+
+
+def stellar_features() -> list[Feature]:
+    """The built-in list, ascending in wavelength.
+
+    Balmer lines, Ca II H and K, the G band, TiO, lines of fifteen elements between 3785 and
+    6910 Angstrom, and bands of the air.
+    """
+    text = files("latentscope.diagnostics.traversal").joinpath("lines.csv").read_text("utf-8")
+    rows = csv.DictReader(row for row in text.splitlines() if not row.startswith("#"))
+    return [_feature(row) for row in rows]
+
+
+def _feature(row: dict[str, str]) -> Feature:
+    element, wavelength, kind = row["element"], float(row["wavelength"]), row["kind"]
+    if kind in ("balmer", "resonance"):
+        owner = "H" if kind == "balmer" else element.rpartition(" ")[0]
+        return line(owner, wavelength, kind, name=element)
+    if kind in SHAPES:
+        return line(element, wavelength, kind)
+    inside = (wavelength, float(row["last"]))
+    return Feature(
+        name=element if "band" in element else f"{element} {wavelength:.0f}",
+        element=element.split()[0],
+        kind=kind,
+        wavelength=wavelength,
+        core=inside,
+        inside=inside,
+        sides=tuple(_span(row[side]) for side in ("blue", "red") if row[side]),
+    )
+
+
+def _span(text: str) -> Span:
+    first, last = text.split("-")
+    return float(first), float(last)
+
+
+_CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
+_SHALLOW = 0.02  # a line less deep than this has no width to speak of
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """What a spectrum's lines measure, each shape (features,); NaN where they are not covered.
+
+    Parameters
+    ----------
+    depth : ndarray
+        1 minus the mean flux of the core over the continuum; deeper is larger.
+    ew : ndarray
+        Equivalent width in Angstrom, absorption positive.
+    width : ndarray
+        Equivalent width over depth in Angstrom: how broad the line is, whatever its strength. NaN
+        for lines less than 0.02 deep.
+    """
+
+    depth: Floats
+    ew: Floats
+    width: Floats
+
+    def __sub__(self, other: Strengths) -> Strengths:
+        return Strengths(self.depth - other.depth, self.ew - other.ew, self.width - other.width)
+
+
+class Gauge:
+    """Reads features off spectra, interpolated by splines, wherever a star's velocity puts them.
+
+    The continuum of a feature is the straight line through the 85 % quantiles of the flux in its
+    windows on either side (the one window's, for the head of a band). In crowded spectra it lies
+    below the true continuum, by the same rule for each spectrum.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+    wavelength : ndarray, shape (n,)
+        Angstrom, ascending.
+    valid : ndarray of bool, shape (n,)
+        A feature that touches an invalid pixel is not measured.
+    """
+
+    def __init__(
+        self, features: Sequence[Feature], wavelength: Floats, valid: NDArray[np.bool_]
+    ) -> None:
+        self.features, self.wavelength, self.valid = list(features), wavelength, valid
+        self.pixel = float(np.median(np.diff(wavelength)))
+        spans = [span for f in self.features for span in (f.core, f.inside, *f.sides)]
+        points = [self._samples(span) for span in spans]
+        still = [f.telluric for f in self.features for _ in range(2 + len(f.sides))]
+        self.ends = np.cumsum([0, *map(len, points)])
+        self.points = np.concatenate([*points, np.empty(0)])
+        self.moving = np.repeat(~np.array(still, dtype=np.bool_), np.diff(self.ends))
+
+    def _samples(self, span: Span) -> Floats:
+        """Centres of equal parts of a span, at least two a pixel, whose mean is its integral."""
+        count = max(9, 2 * round((span[1] - span[0]) / self.pixel) + 1)
+        return span[0] + (span[1] - span[0]) * (np.arange(count) + 0.5) / count
+
+    def measure(self, flux: NDArray[np.floating[Any]], rv: float) -> Strengths:
+        """Measure a spectrum, shape (n,), of a star that recedes at `rv` km/s.
+
+        Bands of the air are measured where they are.
+        """
+        at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
+        sampled = spline(self.wavelength, flux, self.valid)(at)
+        bad = np.interp(at, self.wavelength, ~self.valid, left=1.0, right=1.0)
+        sampled[bad > 0] = np.nan
+        found = np.full((len(self.features), 3), np.nan)
+        window = 0
+        for number, feature in enumerate(self.features):
+            parts = range(window, window + 2 + len(feature.sides))
+            window = parts.stop
+            pieces = [slice(self.ends[part], self.ends[part + 1]) for part in parts]
+            found[number] = _strength(feature, sampled, at, pieces)
+        return Strengths(*found.T)
+
+
+def _strength(
+    feature: Feature, flux: Floats, wavelength: Floats, pieces: list[slice]
+) -> tuple[float, float, float]:
+    core, inside, *sides = pieces
+    if any(np.isnan(flux[piece]).any() for piece in pieces):
+        return np.nan, np.nan, np.nan
+    level = [_upper(flux[side]) for side in sides]
+    if min(level) <= 0:
+        return np.nan, np.nan, np.nan
+    place = [float(wavelength[side].mean()) for side in sides]
+    depth = 1.0 - float((flux[core] / np.interp(wavelength[core], place, level)).mean())
+    missing = 1.0 - float((flux[inside] / np.interp(wavelength[inside], place, level)).mean())
+    ew = missing * (feature.inside[1] - feature.inside[0])
+    return depth, ew, ew / depth if depth > _SHALLOW else np.nan
+
+
+def _upper(flux: Floats) -> float:
+    """Quantile of the flux that stands for the continuum: numpy's, without its cost per call."""
+    ordered = np.sort(flux)
+    place = _CONTINUUM * (len(flux) - 1)
+    below = int(place)
+    return float(ordered[below] + (place - below) * (ordered[below + 1] - ordered[below]))
+
+
+NOTICED = 0.005
+"""Change of depth per sigma below which a line is said to stay."""
+
+SURE = 3.0
+"""Errors that a change must exceed to be told."""
+_MEASURES = ("depth", "ew", "width")
+
+
+def line_table(
+    features: Sequence[Feature],
+    base: Strengths,
+    along: Sequence[Strengths],
+    doubts: Sequence[Strengths],
+    offset: Floats,
+    unit: float,
+) -> pd.DataFrame:
+    """Table of the lines with their change per sigma.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+    base : Strengths
+        Of the base.
+    along : sequence of k Strengths
+        Of the spectra along the dimension.
+    doubts : sequence of k Strengths
+        Their errors, of either sign.
+    offset : ndarray, shape (k,)
+        Their distance from the base in the dimension.
+    unit : float
+        What one sigma is, in the same unit.
+
+    Returns
+    -------
+    DataFrame
+        `line, element, kind, wavelength`, then for depth, ew and width: the base's, its change per
+        sigma (slope of a straight line), and the error of that: from the scatter about the line and
+        from the doubts.
+    """
+    rows: dict[str, Any] = {
+        "line": [f.name for f in features],
+        "element": [f.element for f in features],
+        "kind": [f.kind for f in features],
+        "wavelength": [f.wavelength for f in features],
+    }
+    for what in _MEASURES:
+        columns = np.array([getattr(strengths, what) for strengths in along]).T
+        errors = np.array([getattr(strengths, what) for strengths in doubts]).T
+        lever = (offset - offset.mean()) / np.sum((offset - offset.mean()) ** 2)
+        found = np.array([rate(offset, column)[:2] for column in columns]).reshape(-1, 2) * unit
+        doubt = np.sqrt(_at_least_typical(errors) ** 2 @ lever**2) * unit
+        rows |= {
+            what: getattr(base, what),
+            f"{what}_per_sigma": found[:, 0],
+            f"{what}_error": np.hypot(found[:, 1], doubt),
+        }
+    return pd.DataFrame(rows)
+
+
+def _at_least_typical(errors: Floats) -> Floats:
+    """Sizes of errors (lines, k), none below the median of its spectrum: some are small by luck."""
+    known = np.isfinite(errors).any(axis=1)
+    size = np.abs(np.nan_to_num(errors))
+    return np.maximum(size, np.median(size[known], axis=0)) if known.any() else size
+
+
+def noticed(lines: pd.DataFrame) -> pd.DataFrame:
+    """Lines whose depth changes by at least 0.005 per sigma and three errors, the largest first."""
+    change = lines["depth_per_sigma"].abs()
+    told = lines[(change >= NOTICED) & (change >= SURE * lines["depth_error"].fillna(0))]
+    return told.sort_values("depth_per_sigma", key=np.abs, ascending=False)
+
+
+def by_element(lines: pd.DataFrame) -> pd.DataFrame:
+    """Mean change of depth per sigma of each element's lines.
+
+    Returns
+    -------
+    DataFrame
+        `element, lines` (measured ones), `depth_per_sigma` (mean over them), `error` (from how
+        much they differ, or from their own errors, whichever is larger), largest change first.
+    """
+    rows: list[dict[str, Any]] = []
+    for element, some in lines.dropna(subset=["depth_per_sigma"]).groupby("element", sort=False):
+        change = some["depth_per_sigma"].to_numpy(dtype=np.float64)
+        own = np.nan_to_num(some["depth_error"].to_numpy(dtype=np.float64))
+        count = len(change)
+        scatter = float(change.std(ddof=1)) / np.sqrt(count) if count > 1 else 0.0
+        rows.append(
+            {
+                "element": element,
+                "lines": count,
+                "depth_per_sigma": float(change.mean()),
+                "error": max(scatter, float(np.sqrt(own @ own)) / count),
+            }
+        )
+    table = pd.DataFrame(rows, columns=["element", "lines", "depth_per_sigma", "error"])
+    return table.sort_values("depth_per_sigma", key=np.abs, ascending=False, ignore_index=True)
+
+
+def noticed_elements(lines: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `by_element` whose mean changes by at least 0.005 per sigma and three errors."""
+    table = by_element(lines)
+    size = table["depth_per_sigma"].abs()
+    return table[(size >= NOTICED) & (size >= SURE * table["error"])]
