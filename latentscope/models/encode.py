@@ -36,7 +36,7 @@ from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
 from latentscope.models.trust import sample_beside, segment_edges, segments_text, with_trust
-from latentscope.models.weights import weights_sha256
+from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
 
 
@@ -318,7 +318,7 @@ Progress = Callable[[int, int], None]
 
 def encode(
     sources: Any,
-    model: SpectrumVAE,
+    model: ModelLike,
     *,
     output: str | os.PathLike[str] | None = None,
     batch_size: int | Literal["auto"] = "auto",
@@ -336,8 +336,8 @@ def encode(
     ----------
     sources : source or list of sources
         Files, folders, globs, ``@list.txt``, `Spectrum` objects, ...: see `expand_sources`.
-    model : SpectrumVAE
-        With its preparation, as `load_model` gives it.
+    model : SpectrumVAE, str or path
+        With its preparation, as `load_model` gives it; or its name, folder or address.
     output : path, optional
         A .npy file to write the latents to, with their siblings (`write_latents`). An interrupted
         run leaves its finished blocks in `<output>.parts`, and the same call takes them up.
@@ -390,6 +390,7 @@ def encode(
     LatentscopeWarning
         If ids repeat, or if nothing could be encoded and an `output` of an earlier run stays.
     """
+    model = as_model(model)
     if model.prepare is None:
         raise ModelError(
             "this model does not say how to prepare spectra; build it with prepare=..., or load "

@@ -31,13 +31,11 @@ from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_settings
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import bundled_models
 from latentscope.models.rows import SEGMENTS
-from latentscope.models.weights import model_folder, weights_sha256
+from latentscope.models.weights import ModelLike, model_folder, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
 
 TRUST_COLUMNS = ("recon_percentile", "density_percentile", "trust", "verdict")
 """Columns of the sidecar that compare a row with the model's reference sample."""
-
-ModelLike = SpectrumVAE | str | os.PathLike[str]
 
 _WIDE = ("values", "segments")
 _COLUMNS = ("recon_error", "coverage", "snr", "resolution", "edges")

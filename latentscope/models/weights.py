@@ -37,6 +37,8 @@ FILE_SUFFIXES = (*CHECKPOINT_SUFFIXES, ".safetensors", ".json")
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 PathLike = str | os.PathLike[str]
+ModelLike = SpectrumVAE | str | os.PathLike[str]
+"""A model, or what `load_model` takes."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -274,6 +276,11 @@ def load_model(
             _fetch_sample(hub[0], path, cache_dir)
         model = load_folder(path) if path.is_dir() else load_checkpoint(path)
     return moved(model, device)
+
+
+def as_model(model: ModelLike, *, cache_dir: PathLike | None = None) -> SpectrumVAE:
+    """Return a model: itself, where it is, or what `load_model` makes of its name or path."""
+    return model if isinstance(model, SpectrumVAE) else load_model(model, cache_dir=cache_dir)
 
 
 def model_path(

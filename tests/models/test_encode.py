@@ -14,6 +14,7 @@ from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
+from latentscope.models.weights import save_model
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -241,6 +242,15 @@ def test_progress_ends_at_the_total_and_never_falls(archive, monkeypatch):
     encode(archive, tiny_model(), batch_size=2, progress=lambda *now: seen.append(now))
     assert seen[-1] == (12, 12)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_a_name_or_a_folder_stands_for_the_model(archive, tmp_path, monkeypatch):
+    model = tiny_model()
+    folder = save_model(model, tmp_path / "models" / "tiny")
+    expected = encode(archive, model).values
+    np.testing.assert_array_equal(encode(archive, folder).values, expected)
+    monkeypatch.setattr("latentscope.models.registry.BUNDLED", folder.parent)
+    np.testing.assert_array_equal(encode(archive, "tiny").values, expected)
 
 
 def test_spectra_need_no_files():
