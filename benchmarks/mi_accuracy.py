@@ -26,7 +26,7 @@ import pandas as pd
 
 from benchmarks.mi_cases import CASES, KINDS, LABEL, Case
 from benchmarks.mi_peers import NAMES, Estimate, peers
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 from latentscope.errors import EstimatorError
 
 WIDE = "several columns"

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 
 SIZES = {
     "both continuous": (1_000, None),

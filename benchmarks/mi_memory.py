@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.mi_inputs import columns
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 
 
 def resident(field: str) -> float:

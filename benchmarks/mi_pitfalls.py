@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 
 
 def exposures(seeds: int) -> None:

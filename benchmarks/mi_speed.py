@@ -31,7 +31,7 @@ from sklearn.feature_selection import mutual_info_regression
 
 from benchmarks.mi_inputs import columns
 from benchmarks.mi_peers import peers
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 
 Work = Callable[[], object]
 
@@ -40,7 +40,7 @@ import json, time
 start = time.perf_counter()
 import numba, numpy as np, pandas, scipy.special
 others = time.perf_counter()
-from latentscope.diagnostics.mutual_information import mutual_information
+from latentscope.diagnostics.mi.api import mutual_information
 loaded = time.perf_counter()
 x, noise = np.random.default_rng(0).normal(size=(2, 1000))
 before = time.perf_counter()

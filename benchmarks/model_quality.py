@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from latentscope.diagnostics.mutual_information import mutual_information
+from latentscope.diagnostics.mi.api import mutual_information
 from latentscope.files import atomic_path
 from latentscope.models.weights import load_model
 from latentscope.simulation.rows import simulated_rows

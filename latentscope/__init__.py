@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from latentscope.data import Latents, align, read_labels, read_latents, write_latents
     from latentscope.diagnostics.activity import MADResult, mad
     from latentscope.diagnostics.disentanglement import MetricsResult, metrics
-    from latentscope.diagnostics.estimators.histogram import paper_indicator
     from latentscope.diagnostics.exclusive import ExclusiveResult, exclusive_information
-    from latentscope.diagnostics.mi_result import PairwiseResult
-    from latentscope.diagnostics.mutual_information import MIResult, mi_matrix, mutual_information
-    from latentscope.diagnostics.pairwise import pairwise_mi
+    from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
+    from latentscope.diagnostics.mi.indicator import paper_indicator
+    from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
     from latentscope.diagnostics.retrieval.result import RetrievalResult
     from latentscope.diagnostics.retrieval.retriever import Retriever, retrieve
     from latentscope.diagnostics.robustness.result import RobustnessResult
@@ -67,11 +66,10 @@ __version__ = "0.1.0"
 
 _NAMES_OF_MODULE = {
     "diagnostics.activity": ("MADResult", "mad"),
-    "diagnostics.mutual_information": ("MIResult", "mi_matrix", "mutual_information"),
-    "diagnostics.estimators.histogram": ("paper_indicator",),
+    "diagnostics.mi.api": ("mi_matrix", "mutual_information", "pairwise_mi"),
+    "diagnostics.mi.indicator": ("paper_indicator",),
     "diagnostics.exclusive": ("ExclusiveResult", "exclusive_information"),
-    "diagnostics.mi_result": ("PairwiseResult",),
-    "diagnostics.pairwise": ("pairwise_mi",),
+    "diagnostics.mi.result": ("MIResult", "PairwiseResult"),
     "diagnostics.disentanglement": ("MetricsResult", "metrics"),
     "diagnostics.retrieval.result": ("RetrievalResult",),
     "diagnostics.retrieval.retriever": ("Retriever", "retrieve"),

@@ -15,7 +15,8 @@ import pandas as pd
 from latentscope.data import Latents, align, read_labels
 from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
-from latentscope.diagnostics.mutual_information import MIResult, mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.mi.result import MIResult
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.models.encode import encode

@@ -25,7 +25,7 @@ from latentscope.cli.output import Output, progress
 from latentscope.cli.tables import check_outputs, write_table
 
 if TYPE_CHECKING:
-    from latentscope.diagnostics.mi_result import MIResult
+    from latentscope.diagnostics.mi.result import MIResult
 
 _STRONGEST = 15
 # Written out, since the module that knows them is slow to import.
@@ -60,7 +60,8 @@ def mi(
 
     Mutual information in nats, with its sampling error and a p-value.
     """
-    from latentscope.diagnostics.mutual_information import Estimator, mi_matrix
+    from latentscope.diagnostics.mi.api import mi_matrix
+    from latentscope.diagnostics.mi.estimators import Estimator
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
@@ -93,7 +94,7 @@ def mi(
 
 def _relations(result: MIResult, *, written: bool) -> list[str]:
     """Put the strongest significant relations into words, and count them."""
-    from latentscope.diagnostics.mi_result import SIGNIFICANT
+    from latentscope.diagnostics.mi.result import SIGNIFICANT
 
     pairs, count = len(result.table), len(result.significant)
     lines = result.sentences(_STRONGEST, significant=True)

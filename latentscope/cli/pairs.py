@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from latentscope.data import Latents as LatentsTable
-    from latentscope.diagnostics.mi_result import PairwiseResult
+    from latentscope.diagnostics.mi.result import PairwiseResult
 
 _STRONGEST = 15
 
@@ -57,7 +57,7 @@ def pairs(
     label. Structure in a panel means that two dimensions are not disentangled.
     """
     from latentscope.data import read_latents
-    from latentscope.diagnostics.pairwise import pairwise_mi
+    from latentscope.diagnostics.mi.api import pairwise_mi
 
     out = Output(as_json)
     inputs = [latents] if labels_file is None else [latents, labels_file]
@@ -115,7 +115,7 @@ def _ranked(result: PairwiseResult) -> pd.DataFrame:
 
 
 def _count(result: PairwiseResult) -> str:
-    from latentscope.diagnostics.mi_result import SIGNIFICANT
+    from latentscope.diagnostics.mi.result import SIGNIFICANT
 
     count, dims = len(result.significant), ", ".join(map(str, result.dims))
     first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""

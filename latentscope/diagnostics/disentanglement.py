@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.column import own_rng
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups, read_groups
@@ -43,7 +42,8 @@ from latentscope.diagnostics.disentanglement_measures import (
     sap_scores,
     standardised,
 )
-from latentscope.diagnostics.pair_table import Progress
+from latentscope.diagnostics.mi.columns import own_rng
+from latentscope.diagnostics.mi.table import Progress
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError

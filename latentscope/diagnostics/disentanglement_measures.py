@@ -34,11 +34,17 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
-from latentscope.diagnostics.columns.column import Column, Discrete, read_column
 from latentscope.diagnostics.columns.groups import Groups
-from latentscope.diagnostics.columns.label_columns import check_known, choose_labels, read_label
-from latentscope.diagnostics.estimators.ksg import closer_points, digamma_table
-from latentscope.diagnostics.pairs import Settings, value_of
+from latentscope.diagnostics.mi.columns import (
+    Column,
+    Discrete,
+    check_known,
+    choose_labels,
+    read_column,
+    read_label,
+)
+from latentscope.diagnostics.mi.estimators import closer_points, digamma_table
+from latentscope.diagnostics.mi.table import Settings, value_of
 from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError, LatentscopeWarning
 

@@ -30,17 +30,20 @@ from scipy.stats import t as student
 
 from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.activity import THRESHOLD, MADResult, kl_divergence, mad
-from latentscope.diagnostics.columns.column import Column, own_rng, read_column
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups
-from latentscope.diagnostics.columns.label_columns import choose_labels, read_label
-from latentscope.diagnostics.estimators.ross import without_single
-from latentscope.diagnostics.mi_result import p_text
-from latentscope.diagnostics.mutual_information import mutual_information
-from latentscope.diagnostics.pair_table import Progress
-from latentscope.diagnostics.pairs import PairResult, Settings, measure
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mutual_information, pairwise_mi
+from latentscope.diagnostics.mi.columns import (
+    Column,
+    choose_labels,
+    own_rng,
+    read_column,
+    read_label,
+)
+from latentscope.diagnostics.mi.estimators import without_single
+from latentscope.diagnostics.mi.result import p_text
+from latentscope.diagnostics.mi.table import PairResult, Progress, Settings, measure
 from latentscope.diagnostics.provenance import origin
 from latentscope.errors import EstimatorError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from latentscope.diagnostics.activity import MADResult
-from latentscope.diagnostics.mi_result import MIResult
+from latentscope.diagnostics.mi.result import MIResult
 
 LABEL_WORDS = {
     "radvel": "radial velocity",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.mi_result import SIGNIFICANT, MIResult, PairwiseResult
+from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.plots.style import LITERAL, new_axes, short_names, styled
 
 _MOST_DIMS = 16

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
-from latentscope.diagnostics.mi_result import SIGNIFICANT, PairwiseResult
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import pairwise_mi
+from latentscope.diagnostics.mi.result import SIGNIFICANT, PairwiseResult
 from latentscope.errors import EstimatorError
 from latentscope.plots.label_colours import NUMBERS, LabelColours, label_colours
 from latentscope.plots.style import HEXBIN_ABOVE, INK, LITERAL, QUIET, STRONG, short_names, styled

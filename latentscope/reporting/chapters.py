@@ -20,7 +20,7 @@ from latentscope.diagnostics.exclusive import (
     exclusive_information,
 )
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
-from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
+from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.robustness.result import RobustnessResult
 from latentscope.diagnostics.robustness.robustness import robustness
 from latentscope.diagnostics.robustness.samples import REPEATS, WHOLE

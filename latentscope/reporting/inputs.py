@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups
-from latentscope.diagnostics.columns.label_columns import check_known
+from latentscope.diagnostics.mi.columns import check_known
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.reporting.study import Effort, ReportStudy, Stage
 from latentscope.tables import STAR_COLUMNS

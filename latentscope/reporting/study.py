@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
-from latentscope.diagnostics.mi_result import MIResult, PairwiseResult
-from latentscope.diagnostics.mutual_information import mi_matrix
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.reporting.document import NotPossible
 

@@ -96,7 +96,7 @@ def test_a_picture_that_fails_costs_no_words(command, here, monkeypatch, as_json
 
 
 def test_help_names_every_estimator(command):
-    from latentscope.diagnostics.mutual_information import Estimator
+    from latentscope.diagnostics.mi.estimators import Estimator
 
     assert ", ".join(get_args(Estimator)) in " ".join(
         command("mi", "--help").out.replace("│", " ").split()

@@ -6,7 +6,7 @@ import pytest
 
 import latentscope
 from latentscope.data import Latents, read_latents, write_latents
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 
 

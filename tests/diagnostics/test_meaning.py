@@ -6,7 +6,7 @@ import pytest
 
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings, rank_correlation
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 
 
 def meanings_of(values, labels):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentscope.diagnostics.estimators.ksg import ksg
-from latentscope.diagnostics.mutual_information import mutual_information
+from latentscope.diagnostics.mi.api import mutual_information
+from latentscope.diagnostics.mi.estimators import ksg
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 
 from latentscope.data import Latents
-from latentscope.diagnostics import matrix, pair_table, pairwise
-from latentscope.diagnostics.columns.column import read_column
-from latentscope.diagnostics.matrix import mi_matrix
-from latentscope.diagnostics.pair_table import across, among, columns_kept
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi import api, table
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.table import across, among, columns_kept
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def mixed():
 
 
 def with_threads(monkeypatch, number):
-    monkeypatch.setattr(pair_table, "threads_for", lambda _: number)
+    monkeypatch.setattr(table, "threads_for", lambda _: number)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -63,8 +62,7 @@ def test_a_large_pair_is_the_same_on_one_thread_and_on_many(monkeypatch):
 def test_results_do_not_depend_on_how_many_columns_are_kept(mixed, monkeypatch):
     latents, labels, _ = mixed
     whole, other = mi_matrix(latents, labels).table, pairwise_mi(latents).table
-    for module in (matrix, pairwise):
-        monkeypatch.setattr(module, "columns_kept", lambda _: 2)
+    monkeypatch.setattr(api, "columns_kept", lambda _: 2)
     told = []
     again = mi_matrix(latents, labels, progress=lambda *at: told.append(at)).table
     pd.testing.assert_frame_equal(again, whole, check_exact=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 

@@ -3,8 +3,7 @@ import pytest
 
 import latentscope
 from latentscope.data import Latents
-from latentscope.diagnostics.mutual_information import mi_matrix
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 
 

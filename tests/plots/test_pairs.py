@@ -2,7 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import pairwise_mi
 from latentscope.errors import EstimatorError
 from latentscope.plots.pairs import plot_pairs
 from latentscope.plots.style import save_figure

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from latentscope.diagnostics.matrix import mi_matrix
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from train.data.source import Data
 from train.learning.module import SpectrumModule

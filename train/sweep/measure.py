@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from latentscope.diagnostics.activity import THRESHOLD, mad
-from latentscope.diagnostics.matrix import mi_matrix
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256

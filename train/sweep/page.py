@@ -13,7 +13,7 @@ from PIL import Image
 
 import latentscope
 from latentscope.diagnostics.activity import find_gap
-from latentscope.diagnostics.matrix import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.plots.information import plot_mi

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from latentscope.diagnostics.activity import THRESHOLD
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from train.data.source import Data
 from train.learning.dims import DEAD

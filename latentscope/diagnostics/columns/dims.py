@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.columns.column import Column, Discrete, read_column
+from latentscope.diagnostics.mi.columns import Column, Discrete, read_column
 from latentscope.errors import ChoiceError, EstimatorError
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from latentscope.data import Latents
-from latentscope.diagnostics.columns.label_columns import check_known
+from latentscope.diagnostics.mi.columns import check_known
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
 NAMES = ("id", *STAR_COLUMNS[::-1], "file")

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns.column import is_text, read_column
-from latentscope.diagnostics.columns.label_columns import check_known
+from latentscope.diagnostics.mi.columns import check_known, is_text, read_column
 
 _USUAL = ("spec_type", "sp_type", "spectral_type", "Teff", "teff")
 """Columns that classes are made of where none is named, the first that is there."""

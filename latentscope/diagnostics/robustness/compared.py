@@ -12,9 +12,9 @@ from scipy.stats import norm
 
 from latentscope.diagnostics.activity import MADResult
 from latentscope.diagnostics.columns.groups import Groups
-from latentscope.diagnostics.mi_result import SIGNIFICANT
+from latentscope.diagnostics.mi.nulls import false_discovery_rate
+from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.robustness.samples import Sample
-from latentscope.diagnostics.significance.shuffles import false_discovery_rate
 
 
 def compared_spread(

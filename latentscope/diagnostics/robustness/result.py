@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from latentscope.diagnostics.mi_result import SIGNIFICANT
+from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.robustness.samples import HALF, REPEATS, SINGLE, WHOLE
 
 _KNOWN = 0.05

@@ -18,13 +18,12 @@ from numpy.typing import ArrayLike
 
 from latentscope.data import Latents, align, read_labels, read_latents
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.columns.column import is_text
 from latentscope.diagnostics.columns.dims import Dims, choose_dims
 from latentscope.diagnostics.columns.group_columns import groups_of
 from latentscope.diagnostics.columns.groups import Groups, read_groups
-from latentscope.diagnostics.columns.label_columns import choose_labels, read_label
-from latentscope.diagnostics.matrix import mi_matrix
-from latentscope.diagnostics.pair_table import Progress
+from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.mi.columns import choose_labels, is_text, read_label
+from latentscope.diagnostics.mi.table import Progress
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.robustness.classes import read_classes
 from latentscope.diagnostics.robustness.compared import compared_information, compared_spread

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns.column import own_rng
 from latentscope.diagnostics.columns.groups import Groups
+from latentscope.diagnostics.mi.columns import own_rng
 from latentscope.diagnostics.robustness.classes import Classes
 
 Rows = NDArray[np.int64]

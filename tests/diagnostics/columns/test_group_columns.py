@@ -6,7 +6,7 @@ import pytest
 
 from latentscope.data import Latents
 from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 
 N = 300

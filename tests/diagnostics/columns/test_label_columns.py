@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.columns.label_columns import choose_labels
+from latentscope.diagnostics.mi.columns import choose_labels
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 N = 120

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.columns.column import read_column
-from latentscope.diagnostics.columns.label_notes import notes_of, seen
+from latentscope.diagnostics.mi.columns import notes_of, read_column, seen
 
 N = 600
 

@@ -5,7 +5,7 @@ from latentscope.diagnostics.disentanglement_measures import (
     gaussian_total_correlation,
     knn_total_correlation,
 )
-from latentscope.diagnostics.estimators.ksg import ksg
+from latentscope.diagnostics.mi.estimators import ksg
 
 
 def correlated(n, rho, d, seed=0):

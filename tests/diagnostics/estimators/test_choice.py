@@ -3,15 +3,15 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.columns.column import read_column
-from latentscope.diagnostics.estimators.choice import (
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.estimators import (
     choose,
     kinds_of,
     neighbors_for,
     neighbors_of_strong,
     settled,
 )
-from latentscope.diagnostics.mutual_information import mi_matrix, mutual_information
 from latentscope.errors import EstimatorError
 
 

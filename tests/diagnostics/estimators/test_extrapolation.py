@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.columns.column import read_column
-from latentscope.diagnostics.estimators import extrapolation
-from latentscope.diagnostics.estimators.choice import COPULA
-from latentscope.diagnostics.estimators.extrapolation import NEIGHBORS, extrapolated
-from latentscope.diagnostics.estimators.ksg import SortedColumn, ksg_terms
-from latentscope.diagnostics.estimators.measured import measured
-from latentscope.diagnostics.mutual_information import mutual_information
+from latentscope.diagnostics.mi import estimators
+from latentscope.diagnostics.mi.api import mutual_information
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.estimators import (
+    COPULA,
+    NEIGHBORS,
+    SortedColumn,
+    extrapolated,
+    ksg_terms,
+    measured,
+)
 
 
 def terms_of(x, y):
@@ -20,9 +24,9 @@ def test_noise_of_independent_columns_is_that_measured():
     n = 1_024
     terms = [terms_of(rng.random(n), rng.random(n)) for _ in range(1_000)]
     noise = n * np.cov(np.array([t.mean(axis=1) for t in terms]).T)
-    assert noise == pytest.approx(extrapolation._NOISE, rel=0.2, abs=0.03)
+    assert noise == pytest.approx(estimators._COVARIANCE, rel=0.2, abs=0.03)
     scatter = np.mean([t.var(axis=1) for t in terms], axis=0)
-    assert scatter == pytest.approx(extrapolation._OF_TERMS, rel=0.05)
+    assert scatter == pytest.approx(estimators._OF_TERMS, rel=0.05)
 
 
 def test_estimates_without_trend_keep_what_the_least_noisy_says():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad
 from scipy.stats import multivariate_normal, norm
 
-from latentscope.diagnostics.estimators.gmm import Mixture, gmm
+from latentscope.diagnostics.mi.gmm import Mixture, gmm
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 

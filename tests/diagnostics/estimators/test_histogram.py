@@ -6,13 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from latentscope.diagnostics.estimators.histogram import (
-    PAPER_BINS,
-    bin_codes,
-    histogram,
-    histogram_terms,
-    paper_indicator,
-)
+from latentscope.diagnostics.mi.estimators import bin_codes, histogram, histogram_terms
+from latentscope.diagnostics.mi.indicator import PAPER_BINS, paper_indicator
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 

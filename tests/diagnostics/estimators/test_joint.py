@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.estimators.joint import joint_terms
-from latentscope.diagnostics.estimators.ksg import ksg
-from latentscope.diagnostics.mutual_information import mutual_information
+from latentscope.diagnostics.mi.api import mutual_information
+from latentscope.diagnostics.mi.estimators import joint_terms, ksg
 from latentscope.errors import EstimatorError
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from latentscope.diagnostics.estimators.ksg import (
+from latentscope.diagnostics.mi.estimators import (
     SortedColumn,
     closer_points,
     ksg,
@@ -15,7 +15,7 @@ from latentscope.diagnostics.estimators.ksg import (
     ksg_terms,
     ksg_terms_of,
 )
-from latentscope.diagnostics.kernels.sorting import ascending_order
+from latentscope.diagnostics.mi.kernels import ascending_order
 
 
 def slow_ksg(x, y, k):

@@ -6,9 +6,13 @@ from scipy.integrate import quad
 from scipy.special import digamma
 from scipy.stats import poisson
 
-from latentscope.diagnostics.estimators.ksg import SortedColumn, ksg
-from latentscope.diagnostics.estimators.mixture import mixture, mixture_terms
-from latentscope.diagnostics.estimators.plugin import plugin_terms
+from latentscope.diagnostics.mi.estimators import (
+    SortedColumn,
+    ksg,
+    mixture,
+    mixture_terms,
+    plugin_terms,
+)
 from latentscope.errors import EstimatorError
 
 

@@ -5,9 +5,8 @@ import types
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.estimators import npeet
-from latentscope.diagnostics.estimators.ksg import ksg
-from latentscope.diagnostics.estimators.npeet import npeet_mi
+from latentscope.diagnostics.mi import estimators
+from latentscope.diagnostics.mi.estimators import ksg, npeet_mi
 from latentscope.errors import EstimatorError
 
 
@@ -89,7 +88,7 @@ def test_without_any_says_how_to_install(monkeypatch, pair):
             raise ModuleNotFoundError(name)
         return real(name, *rest)
 
-    monkeypatch.setattr(npeet, "import_module", missing)
+    monkeypatch.setattr(estimators, "import_module", missing)
     with pytest.raises(EstimatorError, match=r"pip install 'latentscope-spectra\[npeet\]'"):
         npeet_mi(*pair)
 

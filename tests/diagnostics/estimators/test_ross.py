@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from latentscope.diagnostics.estimators.plugin import plugin_shuffled, plugin_terms
-from latentscope.diagnostics.estimators.ross import ross, ross_shuffled
+from latentscope.diagnostics.mi.estimators import plugin_shuffled, plugin_terms, ross, ross_shuffled
 
 
 def slow_ross(x, codes, k):

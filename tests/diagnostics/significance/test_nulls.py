@@ -2,22 +2,31 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from latentscope.diagnostics.columns.column import read_column
-from latentscope.diagnostics.estimators.choice import COPULA, PLUGIN, ROSS, choose, margin
-from latentscope.diagnostics.estimators.ross import ross_shuffled
-from latentscope.diagnostics.pairs import Settings, measure
-from latentscope.diagnostics.significance import nulls
-from latentscope.diagnostics.significance.make_nulls import entry_of, methods
-from latentscope.diagnostics.significance.null_shapes import (
+from latentscope.diagnostics.mi import nulls
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.estimators import (
+    COPULA,
+    PLUGIN,
+    ROSS,
+    choose,
+    margin,
+    ross_shuffled,
+)
+from latentscope.diagnostics.mi.make_nulls import entry_of, methods
+from latentscope.diagnostics.mi.nulls import (
     RESOLUTION,
     TABLE,
+    Null,
     Shape,
     key_of,
+    margin_of,
+    null_of,
     read_table,
     shipped_shape,
+    shrunk,
     write_table,
 )
-from latentscope.diagnostics.significance.nulls import Null, margin_of, null_of, shrunk
+from latentscope.diagnostics.mi.table import Settings, measure
 
 ALPHAS = (0.5, 0.05, 0.01, 0.001)
 

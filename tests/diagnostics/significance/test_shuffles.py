@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, false_discovery_control
 
-from latentscope.diagnostics.columns.column import read_column
 from latentscope.diagnostics.columns.groups import read_groups
-from latentscope.diagnostics.estimators.choice import PLUGIN
-from latentscope.diagnostics.estimators.plugin import plugin_of_counts, plugin_terms
-from latentscope.diagnostics.pairs import Settings, measure
-from latentscope.diagnostics.significance.nulls import Null
-from latentscope.diagnostics.significance.shuffles import (
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.estimators import PLUGIN, plugin_of_counts, plugin_terms
+from latentscope.diagnostics.mi.nulls import (
+    Null,
     false_discovery_rate,
     group_p_value,
 )
+from latentscope.diagnostics.mi.table import Settings, measure
 from latentscope.errors import EstimatorError
 
 

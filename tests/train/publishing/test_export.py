@@ -11,8 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from latentscope.diagnostics.matrix import mi_matrix
-from latentscope.diagnostics.pairwise import pairwise_mi
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.errors import ModelError
 from latentscope.models.check_rows import check_against_rows, check_model
 from latentscope.models.network import SpectrumVAE

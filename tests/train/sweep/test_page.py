@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from latentscope.diagnostics.matrix import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import LatentscopeError
 from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.mutual_information import mi_matrix
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.models.network import SpectrumVAE
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule

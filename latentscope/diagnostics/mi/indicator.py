@@ -1,13 +1,4 @@
-"""Mutual information by counting in equal bins, and the paper's indicator made of it.
-
-The value is that of the two binned columns: sum over cells of p_xy log(p_xy / (p_x p_y)), without a
-correction. It is biased twice. Chance alone fills cells: of independent columns it is about
-(K_x - 1) (K_y - 1) / (2 n) nats too large while the occupied bins K_x and K_y have many rows each
-(0.19 nats for 40 bins and 4,000 rows), and nears log(n) as they have few. And bins hide what is
-finer than they are, which makes it too small; equal widths do so most where an outlier stretches
-the range. Values of columns of different length, or numbers of bins, do not compare; a ranking of
-the dimensions for one label does, and that is what the indicator is.
-"""
+"""Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2."""
 
 from __future__ import annotations
 
@@ -18,118 +9,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.label_columns import choose_labels
-from latentscope.diagnostics.columns.samples import paired_rows
+from latentscope.diagnostics.mi.columns import choose_labels
+from latentscope.diagnostics.mi.estimators import bin_codes, check_bins
+from latentscope.diagnostics.mi.kernels import table_information, table_of
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 PAPER_BINS = (5, 10, 20, 40, 80, 160)
 """Numbers of bins of Sedaghat et al. 2021, section 6.2."""
 
 _CLIPPING_PASSES = 5
-
-
-def histogram(x: ArrayLike, y: ArrayLike, bins: int = 40) -> float:
-    """Mutual information of x and y in equal bins, in nats, never below 0.
-
-    Parameters
-    ----------
-    x, y : array, shape (n,)
-        Finite samples, row by row.
-    bins : int
-        Bins of equal width between the smallest and the largest value of each.
-
-    Returns
-    -------
-    float
-        Plug-in value of the binned samples, without correction of its bias.
-
-    Raises
-    ------
-    EstimatorError
-        If shapes or lengths do not fit, values are not finite, or `bins` is below 1.
-    """
-    first, second = paired_rows(x, y)
-    if first.shape[1] > 1 or second.shape[1] > 1:
-        raise EstimatorError("histogram takes one column each; wanted x and y of shape (n,)")
-    return float(histogram_terms(first[:, 0], second[:, 0], bins).mean())
-
-
-def histogram_terms(x: Floats, y: Floats, bins: int = 40) -> Floats:
-    """Return the n local terms whose mean is the value of `histogram`, in nats, row by row.
-
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n,)
-        Finite.
-    bins : int
-        Of each.
-    """
-    _check_bins(bins)
-    of_x, of_y = bin_codes(x, bins), bin_codes(y, bins)
-    together = _counts(of_x, of_y, bins)
-    expected = together.sum(axis=1)[of_x] * together.sum(axis=0)[of_y]
-    terms: Floats = np.log(together[of_x, of_y] * len(x) / expected)
-    return terms
-
-
-def bin_codes(values: Floats, bins: int) -> Codes:
-    """Bin of each value, 0 ... bins - 1, edges as those of `numpy.histogram`, shape (n,).
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        Finite. A bin includes its lower edge, the last its upper one too.
-    bins : int
-        Of equal width between the smallest and the largest value; of a constant, all in one.
-    """
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.zeros(len(values), dtype=np.int64)
-    codes: Codes = _codes(values, np.linspace(low, high, bins + 1))
-    return codes
-
-
-@njit(cache=True)
-def _codes(values: Floats, edges: Floats) -> Codes:
-    last = len(edges) - 2
-    scale = (last + 1) / (edges[-1] - edges[0])
-    codes = np.empty(len(values), dtype=np.int64)
-    for i in range(len(values)):
-        code = min(max(int((values[i] - edges[0]) * scale), 0), last)
-        # The product rounds; the edges decide.
-        while code > 0 and values[i] < edges[code]:
-            code -= 1
-        while code < last and values[i] >= edges[code + 1]:
-            code += 1
-        codes[i] = code
-    return codes
-
-
-@njit(cache=True)
-def _counts(of_x: Codes, of_y: Codes, bins: int) -> Codes:
-    together = np.zeros((bins, bins), dtype=np.int64)
-    for i in range(len(of_x)):
-        together[of_x[i], of_y[i]] += 1
-    return together
-
-
-@njit(cache=True)
-def _value(together: Codes) -> float:
-    """Mutual information in nats of a table of counts."""
-    of_x, of_y, n = together.sum(axis=1), together.sum(axis=0), together.sum()
-    total = 0.0
-    for i in range(len(of_x)):
-        for j in range(len(of_y)):
-            if together[i, j]:
-                total += together[i, j] * np.log(together[i, j] * n / (of_x[i] * of_y[j]))
-    return float(total / n)
 
 
 def paper_indicator(
@@ -180,7 +73,7 @@ def paper_indicator(
         If no dimension tells anything of a label, as of a constant, which leaves its indicator NaN.
     """
     for number in bins:
-        _check_bins(number)
+        check_bins(number)
     read, frame = align(read_latents(latents), read_labels(labels), None)
     parts = []
     for name in _numeric(frame, columns):
@@ -190,11 +83,6 @@ def paper_indicator(
     table = pd.concat(parts, ignore_index=True)
     _warn_of_nothing(table)
     return table
-
-
-def _check_bins(bins: int) -> None:
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise EstimatorError(f"bins is {bins!r}; wanted a whole number, 1 or more")
 
 
 def _numeric(frame: pd.DataFrame, columns: Sequence[str] | None) -> list[str]:
@@ -230,7 +118,9 @@ def _indicator(
     for dim in range(dims):
         values = np.ascontiguousarray(latents[:, dim], dtype=np.float64)
         for i, number in enumerate(bins):
-            nats[i, dim] = _value(_counts(of_label[i], bin_codes(values, number), number))
+            nats[i, dim] = table_information(
+                table_of(of_label[i], bin_codes(values, number), number)
+            )
     largest = nats.max(axis=1, keepdims=True)
     indicator = np.full_like(nats, np.nan)
     np.divide(nats, largest, out=indicator, where=largest > 0)

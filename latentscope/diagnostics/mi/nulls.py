@@ -6,24 +6,191 @@ first). Its mean is 0; its standard deviation times sqrt(n) is 0.64, 0.74 and 0.
 and 4,096 (k = 3). With one column of classes it depends on their sizes too, and is simulated for
 these, once for all pairs of such sizes. Two columns of classes have tables of counts, which are
 drawn as they are for any n.
+
+The shape of a null distribution in a few numbers, and the table of those shipped.
+
+Estimates of independent columns are sums of many weakly dependent terms, so they are nearly normal.
+A shape is the expansion of their quantiles in Hermite polynomials of the normal quantile z,
+q(z) = sum_j c_j He_j(z) (E. A. Cornish, R. A. Fisher, "Moments and cumulants in the specification
+of distributions", Rev. Inst. Int. Stat. 5, 307, 1938), which smooths the tail of a simulation. In
+that expansion c_j falls as N^(-(j - 1) / 2) with N rows, from j = 2 on, while c_1, the width of the
+estimate times sqrt(N), stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+from numpy.polynomial.hermite_e import hermefit, hermeval
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from latentscope.diagnostics.columns.column import Column, Part
-from latentscope.diagnostics.estimators.choice import COPULA, PLUGIN, Items, Method
-from latentscope.diagnostics.estimators.plugin import plugin_of_counts
-from latentscope.diagnostics.significance.null_shapes import RESOLUTION, Shape, shipped_shape
+from latentscope.diagnostics.columns.groups import Draws
+from latentscope.diagnostics.mi.columns import Column, Part
+from latentscope.diagnostics.mi.estimators import COPULA, PLUGIN, Items, Method, plugin_of_counts
 from latentscope.diagnostics.threads import together
 
 Floats = NDArray[np.float64]
+
+TABLE = Path(__file__).with_name("rank_nulls.npz")
+TERMS = 4
+RESOLUTION = 99_999
+"""Quantiles that a shape is spread into: 1 / (1 + this) is the least p-value."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Distribution of estimates times sqrt(n), for independent columns.
+
+    Parameters
+    ----------
+    coefficients : ndarray of float64, shape (4,)
+        c_j of He_j.
+    excess : float
+        Variance of a scaled estimate that its local terms do not show.
+    """
+
+    coefficients: Floats
+    excess: float
+
+    @classmethod
+    def of(cls, scaled: Floats, excess: float) -> Shape:
+        """Fit simulated estimates times sqrt(n), shape (draws,)."""
+        draws = len(scaled)
+        z = ndtri((np.arange(draws) + 0.5) / draws)
+        fitted = hermefit(z, np.sort(scaled), TERMS - 1)
+        return cls(np.asarray(fitted), excess)
+
+    def of_more_rows(self, times: float, factor: float = 1.0) -> Shape:
+        """Return the shape of so many times the rows, its width times a factor."""
+        power = np.maximum(np.arange(TERMS) - 1, 0) / 2
+        return Shape(self.coefficients * factor / times**power, self.excess * factor**2)
+
+    def quantiles(self) -> Floats:
+        """Return the distribution as `RESOLUTION` equally likely values, ascending."""
+        return np.maximum.accumulate(hermeval(_normal_quantiles(), self.coefficients))
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One method's shapes, with one number of neighbours.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (m,)
+        Ascending n.
+    coefficients : ndarray of float64, shape (m, 4)
+        As those of `Shape`.
+    excess : ndarray of float64, shape (m,)
+    """
+
+    rows: Floats
+    coefficients: Floats
+    excess: Floats
+
+
+@lru_cache(maxsize=1)
+def _normal_quantiles() -> Floats:
+    return np.asarray(ndtri(np.arange(1, RESOLUTION + 1) / (RESOLUTION + 1)))
+
+
+def key_of(name: str, neighbors: int) -> str:
+    """Name an entry of the table, such as "copula 3"."""
+    return f"{name} {neighbors}"
+
+
+def shipped_shape(name: str, neighbors: int, n: int) -> Shape | None:
+    """Look up the shape of a method of ranks; None if the table has none for so few rows.
+
+    Between the n of the table shapes are interpolated in 1 / sqrt(n), and between its neighbours in
+    their logarithm.
+
+    Parameters
+    ----------
+    name : str
+        Of the method.
+    neighbors : int
+        k.
+    n : int
+        Rows.
+    """
+    entry = _entries().get(key_of(name, neighbors))
+    if entry is not None:
+        return _at(entry, n)
+    below, above = _beside(name, neighbors)
+    if below is None or above is None:
+        return None
+    low, high = (_at(_entries()[key_of(name, k)], n) for k in (below, above))
+    if low is None or high is None:
+        return None
+    share = float(np.log(neighbors / below) / np.log(above / below))
+    return _between(low, high, share)
+
+
+def _beside(name: str, neighbors: int) -> tuple[int | None, int | None]:
+    """Numbers of neighbours in the table next to one that is not in it."""
+    known = [int(key.split()[1]) for key in _entries() if key.split()[0] == name]
+    below = max((k for k in known if k < neighbors), default=None)
+    return below, min((k for k in known if k > neighbors), default=None)
+
+
+def _at(entry: TableEntry, n: int) -> Shape | None:
+    last = entry.rows[-1]
+    if n < entry.rows[0]:
+        return None
+    if n >= last:
+        return Shape(entry.coefficients[-1], float(entry.excess[-1])).of_more_rows(n / last)
+    high = int(np.searchsorted(entry.rows, n, side="right"))
+    low = high - 1
+    places = entry.rows[[low, high]] ** -0.5
+    share = float((places[0] - n**-0.5) / (places[0] - places[1]))
+    first, second = (Shape(entry.coefficients[i], float(entry.excess[i])) for i in (low, high))
+    return _between(first, second, share)
+
+
+def _between(low: Shape, high: Shape, share: float) -> Shape:
+    coefficients = (1 - share) * low.coefficients + share * high.coefficients
+    return Shape(coefficients, (1 - share) * low.excess + share * high.excess)
+
+
+@lru_cache(maxsize=1)
+def _entries() -> dict[str, TableEntry]:
+    return read_table(TABLE)
+
+
+def read_table(path: Path) -> dict[str, TableEntry]:
+    """Read entries by key; without the file, nothing is known."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        keys = [str(key) for key in stored["keys"]]
+        parts = zip(stored["rows"], stored["coefficients"], stored["excess"], strict=True)
+        found = {}
+        for key, (rows, coefficients, excess) in zip(keys, parts, strict=True):
+            known = rows > 0
+            found[key] = TableEntry(rows[known], coefficients[known], excess[known])
+    return found
+
+
+def write_table(path: Path, table: dict[str, TableEntry]) -> None:
+    """Write what `read_table` reads."""
+    shape = (len(table), max(len(entry.rows) for entry in table.values()))
+    rows, excess = np.zeros(shape), np.zeros(shape)
+    coefficients = np.zeros((*shape, TERMS))
+    for i, entry in enumerate(table.values()):
+        known = len(entry.rows)
+        rows[i, :known], excess[i, :known] = entry.rows, entry.excess
+        coefficients[i, :known] = entry.coefficients
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file, keys=np.array(list(table)), rows=rows, coefficients=coefficients, excess=excess
+        )
+
+
 Margin = int | tuple[int, ...]
 """Number of rows of a continuous column, or the rows of each class of a discrete one, ascending."""
 
@@ -241,3 +408,87 @@ def _column(items: Items, rng: np.random.Generator) -> Column:
     # Called tied, so that its ranks are taken, as those of all columns in a shuffle are.
     values, n = items.astype(np.float64), len(items)
     return Column("", values, None, np.argsort(items), rng.random(n), n, "")
+
+
+Show = Callable[[NDArray[np.int64]], Items]
+
+_STOP_AT = 10
+
+
+def group_p_value(
+    method: Method,
+    x: Show,
+    y: Show,
+    draws: Draws,
+    neighbors: int,
+    *,
+    null: Null,
+    permutations: int,
+    rng: np.random.Generator,
+) -> float:
+    """P-value of the median over draws of one row a group, by shuffling whole groups.
+
+    Groups change places with those of about as many rows, and the draws move with them.
+
+    If the median of draws reaches a value, half of the draws do; so under independence that is at
+    most twice as likely as for one draw. Where this bound is below what the shuffles can resolve,
+    it is returned and nothing is shuffled. Else shuffles go on until 10 of them reach the observed
+    median, which gives 10 / l after l shuffles (J. Besag, P. Clifford, "Sequential Monte Carlo
+    p-values", Biometrika 78, 301, 1991), or to their end, (1 + b) / (1 + m).
+
+    Parameters
+    ----------
+    method : Method
+    x, y : callable
+        Rows (m, groups) -> ranks or classes of each row of rows, shape (m, groups).
+    draws : Draws
+        Which rows the groups show.
+    neighbors : int
+        k.
+    null : Null
+        Of one draw.
+    permutations : int
+        m at most.
+    rng : Generator
+        Shuffles.
+    """
+    shown = x(draws.rows)
+    number, groups = shown.shape
+    observed = float(np.median(method.shuffled(shown, y(draws.rows), neighbors)))
+    bound = 2 * null.p_value(observed, groups)
+    if bound <= 1 / (1 + permutations):
+        return bound
+    above = 0
+    block = int(np.clip(_BLOCK_POINTS // shown.size, 1, _STOP_AT))
+    for first in range(0, permutations, block):
+        rows = min(block, permutations - first)
+        moved = y(np.concatenate([draws.shuffled(rng) for _ in range(rows)]))
+        values = method.shuffled(np.tile(shown, (rows, 1)), moved, neighbors).reshape(rows, number)
+        reached = np.cumsum(np.median(values, axis=1) >= observed - ROUNDING) + above
+        stop = np.searchsorted(reached, _STOP_AT)
+        if stop < rows:
+            return float(_STOP_AT / (first + stop + 1))
+        above = int(reached[-1])
+    return float((1 + above) / (1 + permutations))
+
+
+def ranks_of(items: Items) -> Items:
+    """Rank 0 ... n - 1 of different numbers in each row, shape (m, n) -> (m, n)."""
+    order = np.argsort(items, axis=1)
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(items.shape[1])[None], axis=1)
+    return ranks
+
+
+def false_discovery_rate(p_values: Floats) -> Floats:
+    """Benjamini-Hochberg q of each p; NaN stays NaN and does not count, shape (m,) -> (m,).
+
+    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 57, 289
+    (1995).
+    """
+    q_values = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known])[::-1]]
+    rank = np.arange(len(order), 0, -1)
+    q_values[order] = np.minimum.accumulate(p_values[order] * len(order) / rank).clip(max=1.0)
+    return q_values

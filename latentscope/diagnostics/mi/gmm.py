@@ -25,8 +25,7 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from latentscope.diagnostics.columns.column import own_rng
-from latentscope.diagnostics.columns.samples import check_lengths, paired_rows, rows_of
+from latentscope.diagnostics.mi.columns import check_lengths, own_rng, paired_rows, rows_of
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]

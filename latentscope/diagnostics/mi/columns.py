@@ -1,8 +1,10 @@
-"""A column of numbers or classes, made ready once for all the pairs it takes part in."""
+"""Columns made ready for estimators, and which columns of a table are labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -11,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.estimators.ksg import SortedColumn, read_only
-from latentscope.diagnostics.kernels.sorting import ascending_order
-from latentscope.errors import EstimatorError
+from latentscope.diagnostics.mi.kernels import ascending_order
+from latentscope.diagnostics.wording import shortened
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Floats = NDArray[np.float64]
 Discrete = bool | Literal["auto"]
@@ -28,6 +31,57 @@ _OWN = 0x1A7E27
 
 TIED_SHARE = 0.05
 """Share of tied rows from which ties are worth a word."""
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written: one type of arguments is one kernel to load."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+@dataclass(frozen=True)
+class SortedColumn:
+    """A column of finite numbers, sorted once for all its pairs.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        The column, row by row.
+    order : ndarray of int64, shape (n,)
+        Rows in ascending order of the values.
+    ascending : ndarray of float64, shape (n,)
+        `values[order]`.
+    """
+
+    values: Floats
+    order: NDArray[np.int64]
+    ascending: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> SortedColumn:
+        """Sort a column of finite values, shape (n,)."""
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        order = ascending_order(read_only(values))
+        return cls(values, order, values[order])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, keep: NDArray[np.bool_]) -> SortedColumn:
+        """Return the column without the rows where `keep`, shape (n,), is False; no new sort."""
+        if keep.all():
+            return self
+        number = np.cumsum(keep) - 1
+        kept = keep[self.order]
+        return SortedColumn(self.values[keep], number[self.order[kept]], self.ascending[kept])
+
+    @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """Position of each row in ascending order, 0 ... n-1, shape (n,)."""
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[self.order] = np.arange(len(self))
+        return ranks
 
 
 @dataclass(frozen=True)
@@ -331,3 +385,261 @@ def _clipped(name: str, numbers: Floats, sigma: float) -> tuple[Floats, str, int
         f"{low:.6g} ... {high:.6g}"
     )
     return np.clip(numbers, low, high), note, outside
+
+
+_NOT_LABELS = (*STAR_COLUMNS, "status", "error")
+_TIMES = {
+    **dict.fromkeys(("datetime64", "datetime", "date", "time", "period"), "holds dates"),
+    **dict.fromkeys(("timedelta64", "timedelta"), "holds durations"),
+}
+_MANY_TEXTS = "has a different text in most rows"
+
+
+def choose_labels(
+    frame: pd.DataFrame, columns: Sequence[str] | None, groups: str | None
+) -> tuple[list[str], list[str]]:
+    """Choose the columns of a table that are labels.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Label table.
+    columns : list of str or None
+        Those asked for; None leaves out ids, names of stars, the column of groups, dates,
+        durations, and text with more classes than half its rows.
+    groups : str or None
+        Column of groups.
+
+    Returns
+    -------
+    names : list of str
+    notes : list of str
+        What was left out, in words.
+
+    Raises
+    ------
+    EstimatorError
+        If a column asked for is not there or holds complex numbers, or none is left.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If most of a text column are numbers: some of its cells are not, or have decimal commas.
+    """
+    if columns is not None:
+        check_known(frame, columns)
+        if not columns:
+            raise EstimatorError(f"columns is empty; wanted some of {', '.join(frame.columns)}")
+        asked = list(dict.fromkeys(columns))
+        _check_complex(frame, asked)
+        _warn_of_numbers(frame, asked)
+        return asked, []
+    reasons = {name: _no_label(frame[name], groups) for name in frame.columns}
+    names = [name for name, reason in reasons.items() if not reason]
+    notes = [
+        f"left out, since it {reason}: "
+        f"{shortened(str(name) for name, why in reasons.items() if why == reason)}"
+        for reason in dict.fromkeys(reasons.values())
+        if reason
+    ]
+    _check_complex(frame, names)
+    _warn_of_numbers(frame, [name for name, why in reasons.items() if why in ("", _MANY_TEXTS)])
+    if not names:
+        raise EstimatorError(f"the table has no label: {'; '.join(notes)}; name columns to take")
+    return names, notes
+
+
+def check_known(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise ChoiceError unless the table has all these columns."""
+    unknown = [name for name in columns if name not in frame]
+    if unknown:
+        raise ChoiceError(
+            f"no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
+        )
+
+
+def _no_label(column: pd.Series, groups: str | None) -> str:
+    name = str(column.name)
+    if is_id_column(name) or name in _NOT_LABELS or name == groups:
+        return "names rows or stars"
+    kind = pd.api.types.infer_dtype(column)
+    if kind in _TIMES:
+        return _TIMES[kind]
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return ""
+    known = column.dropna()
+    classes = known.astype(str).nunique()
+    if len(known) and classes > len(known) / 2 and isinstance(known.iloc[0], str):
+        return _MANY_TEXTS
+    return ""
+
+
+def _check_complex(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    found = [name for name in names if pd.api.types.infer_dtype(frame[name]) == "complex"]
+    if found:
+        raise EstimatorError(
+            f"{shortened(found)}: complex numbers; wanted real ones, such as their real and "
+            "imaginary parts in a column each"
+        )
+
+
+def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    seen = [numbers_in_text(name, frame[name]) for name in names]
+    for advice in dict.fromkeys(advice for _, advice in seen if advice):
+        said = [what for what, why in seen if why == advice]
+        warnings.warn(
+            f"{shortened(said)}, so {'it is' if len(said) == 1 else 'they are'} taken for classes "
+            f"(or left out); {advice}",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+
+
+def numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
+    """Say how many values of a text column are numbers and what to do; empty where few are.
+
+    Numbers with a decimal comma count. Text that is numbers throughout is told only where it has
+    so many values that numbers would not be taken for classes.
+    """
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.infer_dtype(column) == "boolean":
+        return "", ""
+    text = column.dropna().astype(str)
+    plain = pd.to_numeric(text, errors="coerce").notna()
+    commas = ~plain & pd.to_numeric(text.str.replace(",", "."), errors="coerce").notna()
+    count, n = int((plain | commas).sum()), len(text)
+    if count <= n / 2:
+        return "", ""
+    said = f"{name}: {count:,} of {n:,} values are numbers"
+    if commas.any():
+        return f"{said}, some like {text[commas].iloc[0]}", "wanted a decimal point, not a comma"
+    if count < n:
+        other = text[~plain].iloc[0]
+        return f"{said}, others are text such as {other!r}", "make these empty"
+    if text.nunique() <= FEW_VALUES[-1][0]:
+        return "", ""
+    return f"{said} written as text", "make them numbers"
+
+
+def read_label(
+    name: str, values: pd.Series, *, discrete: Discrete, clip_sigma: float | None, seed: int
+) -> Column:
+    """Make a label ready; its jitter depends on its name, not on which others are measured."""
+    stream = (seed, 1, zlib.crc32(name.encode()))
+    return read_column(name, values, discrete=discrete, clip_sigma=clip_sigma, stream=stream)
+
+
+@dataclass(frozen=True)
+class SeenLabel:
+    """What is remembered of a label once its column is dropped.
+
+    Parameters
+    ----------
+    name : str
+    rows : int
+        Rows with the label and finite latents.
+    tied : int
+        How many of these rows share their value with another.
+    clipped : int
+        Number of values.
+    classes : int
+        0 of a continuous label.
+    entropy : float
+        Of its classes, in nats; NaN of a continuous label.
+    """
+
+    name: str
+    rows: int
+    tied: int
+    clipped: int
+    classes: int
+    entropy: float
+
+    @property
+    def many_tied(self) -> bool:
+        """Whether ties are worth a word."""
+        return not self.classes and self.tied > TIED_SHARE * self.rows
+
+
+def seen(column: Column, ok: NDArray[np.bool_]) -> SeenLabel:
+    """Look at a label on the rows that have latents, `ok`, shape (n,)."""
+    keep = column.valid & ok
+    rows, entropy = int(np.count_nonzero(keep)), np.nan
+    if column.codes is not None:
+        share = np.bincount(column.codes[keep]) / max(rows, 1)
+        share = share[share > 0]
+        entropy = float(-(share * np.log(share)).sum())
+    tied = _tied(column, keep)
+    return SeenLabel(column.name, rows, tied, column.clipped, column.classes, entropy)
+
+
+def _tied(column: Column, keep: NDArray[np.bool_]) -> int:
+    if column.values is None or not column.tied:
+        return 0
+    ascending = column.values[column.order[keep[column.order]]]
+    same = np.concatenate(([False], ascending[1:] == ascending[:-1], [False]))
+    return int(np.count_nonzero(same[1:] | same[:-1])) if len(ascending) else 0
+
+
+def notes_of(labels: Sequence[SeenLabel], clip_sigma: float | None) -> list[str]:
+    """Say which labels were clipped, taken for classes, or have ties, each in one line."""
+    clipped = [f"{label.name} ({label.clipped:,})" for label in labels if label.clipped]
+    classes = [f"{label.name} ({label.classes:,})" for label in labels if label.classes]
+    tied = [
+        f"{label.name} ({label.tied / label.rows:.0%})"
+        for label in labels
+        if label.many_tied and label.rows
+    ]
+    said = (
+        (f"values beyond {clip_sigma:g} sigma clipped: " if clip_sigma else "", clipped),
+        ("taken for classes: ", classes),
+        ("values tied, their order random: ", tied),
+    )
+    return [f"{what}{shortened(names)}" for what, names in said if names]
+
+
+def paired_rows(x: ArrayLike, y: ArrayLike, more_than: int = 0) -> tuple[Floats, Floats]:
+    """Return x and y as float64 arrays of shape (n, d), row i of one beside row i of the other.
+
+    Parameters
+    ----------
+    x, y : array, shape (n,) or (n, d)
+        Numbers.
+    more_than : int
+        n has to exceed it.
+
+    Raises
+    ------
+    EstimatorError
+        If an array is not of these shapes or holds NaN or infinite values, the lengths differ, or
+        rows are too few.
+    """
+    first, second = rows_of("x", x), rows_of("y", y)
+    check_lengths(len(first), len(second))
+    if len(first) <= more_than:
+        raise EstimatorError(f"x and y have {len(first)} rows; wanted more than {more_than}")
+    return first, second
+
+
+def rows_of(name: str, values: ArrayLike) -> Floats:
+    """Return finite numbers of shape (n,) or (n, d) as float64 of shape (n, d).
+
+    Raises
+    ------
+    EstimatorError
+        If the shape is another, or a value is NaN or infinite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise EstimatorError(f"{name} has shape {array.shape}; wanted (n,) or (n, d), not empty")
+    bad = int((~np.isfinite(array)).sum())
+    if bad:
+        raise EstimatorError(
+            f"{name}: {bad} of {array.size} values are NaN or infinite; leave these rows out"
+        )
+    return array.reshape(len(array), -1)
+
+
+def check_lengths(of_x: int, of_y: int) -> None:
+    """Raise EstimatorError unless x and y have as many rows."""
+    if of_x != of_y:
+        raise EstimatorError(f"x has {of_x} rows and y has {of_y}; wanted one row each")

@@ -1,4 +1,4 @@
-"""Mutual information of every latent dimension with every label."""
+"""Mutual information of two variables, of all pairs of latents and labels, in nats."""
 
 from __future__ import annotations
 
@@ -12,25 +12,143 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.column import Column, is_text
 from latentscope.diagnostics.columns.dims import Dims, choose_dims, dim_reader
 from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.label_columns import check_known, choose_labels, read_label
-from latentscope.diagnostics.columns.label_notes import SeenLabel, notes_of, seen
-from latentscope.diagnostics.estimators.choice import Estimator, check_estimator, kinds_of
-from latentscope.diagnostics.mi_result import MIResult
-from latentscope.diagnostics.pair_table import (
+from latentscope.diagnostics.mi.columns import (
+    Column,
+    Discrete,
+    SeenLabel,
+    check_known,
+    choose_labels,
+    is_text,
+    notes_of,
+    read_column,
+    read_label,
+    seen,
+)
+from latentscope.diagnostics.mi.estimators import (
+    Estimator,
+    check_estimator,
+    check_takes_several,
+    joint_information,
+    kinds_of,
+)
+from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.mi.table import (
     Progress,
+    Settings,
     Task,
     across,
+    among,
     check_measured,
     columns_kept,
     measured_table,
+    value_of,
+    warn_of_ties,
 )
-from latentscope.diagnostics.pairs import Settings, warn_of_ties
 from latentscope.diagnostics.provenance import origin
 from latentscope.diagnostics.wording import shortened
 from latentscope.errors import EstimatorError, LatentscopeWarning
+
+
+def mutual_information(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    discrete: Discrete = "auto",
+    neighbors: int = 3,
+    estimator: Estimator = "auto",
+    seed: int = 0,
+) -> float:
+    """Mutual information of x and y in nats, signed: an estimate of 0 may come out below 0.
+
+    Parameters
+    ----------
+    x, y : array, shape (n,) or (n, d)
+        Samples, row by row. NaN (and None or empty text among classes) drops the row.
+    discrete : bool or "auto"
+        True says that y holds classes, False that it holds numbers, whatever it looks like. "auto"
+        takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
+        classes.
+    neighbors : int
+        k of the nearest-neighbour estimators; "auto" takes more where rows are few.
+    estimator : str
+        "auto" takes "copula", "ross" or "plugin" by what x and y are, and extrapolates strong
+        relations to no neighbours. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
+        broken at random. "ksg": the same of the values as they are. "ross": Ross 2014, y discrete.
+        "plugin": both discrete, Miller's correction. "mixture": Gao et al. 2017. "histogram": 40
+        equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if installed.
+    seed : int
+        Of the order of ties and the jitter of ranks.
+
+    Returns
+    -------
+    float
+        Nats.
+
+    Raises
+    ------
+    EstimatorError
+        If the lengths differ, values are infinite, `neighbors` is not below the number of rows, or
+        the estimator does not take such variables, or y is to hold classes in several columns.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If x or y is constant, which gives 0.
+    """
+    check_estimator(estimator)
+    arrays = [_samples(name, values) for name, values in (("x", x), ("y", y))]
+    if len(arrays[0]) != len(arrays[1]):
+        raise EstimatorError(
+            f"x has {len(arrays[0])} rows and y has {len(arrays[1])}; wanted one row each"
+        )
+    of_x, of_y = kinds_of(estimator)
+    of_y = discrete if of_y == "auto" else of_y
+    if arrays[0].ndim == 2 or arrays[1].ndim == 2:
+        return _joint(arrays[0], arrays[1], of_y, estimator, neighbors, seed)
+    settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
+    columns = (
+        read_column("x", arrays[0], discrete=of_x, stream=(seed, 0)),
+        read_column("y", arrays[1], discrete=of_y, stream=(seed, 1)),
+    )
+    return value_of(*columns, settings)
+
+
+def _samples(name: str, values: ArrayLike) -> NDArray[np.generic]:
+    array = np.asarray(values)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise EstimatorError(f"{name} has shape {array.shape}; wanted (n,) or (n, d), not empty")
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _joint(
+    x: NDArray[np.generic],
+    y: NDArray[np.generic],
+    discrete: Discrete,
+    estimator: Estimator,
+    neighbors: int,
+    seed: int,
+) -> float:
+    check_takes_several(estimator)
+    if y.ndim == 2 and discrete is True:
+        raise EstimatorError(
+            f"y has shape {y.shape} and is taken for classes; wanted one class a row, (n,): "
+            "number the combinations of its columns"
+        )
+    first = _columns("x", x, False, seed, 0)
+    second = _columns("y", y, discrete if y.ndim == 1 else False, seed, 1)
+    return joint_information(first, second, estimator, neighbors)
+
+
+def _columns(
+    name: str, array: NDArray[np.generic], discrete: Discrete, seed: int, side: int
+) -> list[Column]:
+    parts = array.reshape(len(array), -1).T
+    return [
+        read_column(f"{name}[{i}]", part, discrete=discrete, stream=(seed, side, i))
+        for i, part in enumerate(parts)
+    ]
 
 
 def mi_matrix(
@@ -226,3 +344,83 @@ def _with_rows(
     if not kept:
         raise EstimatorError(f"no label has more than {neighbors} rows with finite latents")
     return kept, [f"left out, too few rows: {told}"] if few else []
+
+
+def pairwise_mi(
+    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    *,
+    dims: Dims = "all",
+    estimator: Estimator = "auto",
+    neighbors: int = 3,
+    groups: ArrayLike | pd.Series | str | None = None,
+    draws: int = 11,
+    permutations: int = 199,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PairwiseResult:
+    """Mutual information of latent dimensions with one another, in nats, with errors.
+
+    What two dimensions share, whatever the shape of the relation: 0 if they are independent, as
+    those of a disentangled network are.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame or path
+        Rows of NaN are left out.
+    dims : "all", "informative" or a list of int
+        "informative": those whose median absolute deviation exceeds 0.02.
+    estimator, neighbors, draws, permutations, seed
+        As those of `mi_matrix`.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the sidecar's column that says so.
+    progress : callable, optional
+        Called with (pairs done, pairs in all).
+
+    Returns
+    -------
+    PairwiseResult
+
+    Raises
+    ------
+    EstimatorError
+        If there are fewer than two dimensions, values are infinite, rows or groups are too few, or
+        the estimator does not take such columns.
+    TableError
+        If latents cannot be read.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows repeat a star and no groups are given, or dimensions are constant.
+    """
+    check_estimator(estimator)
+    settings = Settings(estimator, neighbors, draws, permutations, seed)
+    read = read_latents(latents)
+    wanted = choose_dims(dims, read)
+    if len(wanted) < 2:
+        raise EstimatorError(
+            f"{read.source}: {len(wanted)} dimension to compare; wanted two or more"
+        )
+    grouping = groups_of(groups, read, pd.DataFrame(index=range(len(read))))
+    total = len(wanted) * (len(wanted) - 1) // 2
+    task = Task(grouping, replace(settings, pairs=total), True, progress)
+    kind, _ = kinds_of(estimator)
+    table = measured_table(
+        among(len(wanted), dim_reader(read, wanted, kind, seed), columns_kept(len(read))),
+        total,
+        task,
+        ("dim_x", "dim_y"),
+        (wanted, wanted),
+    )
+    check_measured(table, "dim_x")
+    provenance = {
+        **origin("pairwise mutual information"),
+        **asdict(task.settings),
+        "dims": wanted,
+        "groups": groups if isinstance(groups, str) else groups is not None,
+        "rows": len(read),
+        "rows_finite": int(read.ok.sum()),
+        "source": read.source,
+        "latents": read.provenance,
+    }
+    return PairwiseResult(table, provenance)

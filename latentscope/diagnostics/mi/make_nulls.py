@@ -1,4 +1,4 @@
-"""Make the table of nulls: python -m latentscope.diagnostics.significance.make_nulls.
+"""Make the table of nulls: python -m latentscope.diagnostics.mi.make_nulls.
 
 For each method of ranks and number of neighbours, estimates of shuffled ranks at several n give
 the shape of the null (see `null_shapes`). Entries of other methods stay as they are. The draws are
@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from latentscope.diagnostics.estimators import choice
-from latentscope.diagnostics.estimators.choice import Method
-from latentscope.diagnostics.significance.null_shapes import (
+from latentscope.diagnostics.mi import estimators
+from latentscope.diagnostics.mi.estimators import Method
+from latentscope.diagnostics.mi.nulls import (
     TABLE,
     Shape,
     TableEntry,
     key_of,
     read_table,
+    simulated,
     write_table,
 )
-from latentscope.diagnostics.significance.nulls import simulated
 from latentscope.files import atomic_path
 
 NEIGHBORS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
@@ -61,7 +61,7 @@ def entry_of(method: Method, neighbors: int, rows: Sequence[int] = ROWS) -> Tabl
 
 def methods() -> dict[str, Method]:
     """Return the estimators that have a name, by name."""
-    return {value.name: value for value in vars(choice).values() if isinstance(value, Method)}
+    return {value.name: value for value in vars(estimators).values() if isinstance(value, Method)}
 
 
 def main() -> None:

@@ -1,1 +1,0 @@
-"""Compiled searches for neighbours: exact, on one thread each, without the GIL."""

@@ -1,0 +1,1 @@
+"""Mutual information: api, columns made ready, estimators, null distributions, kernels."""

@@ -1,0 +1,805 @@
+"""Compiled kernels: sorting, neighbours, counts on sorted columns, tables of bins.
+
+Compiled KSG terms of pairs of sorted columns: exact, without the GIL, the same on any threads.
+
+The points of a pair are put into overlapping strips of x, each in the order of y, so that no pair
+of columns is sorted again. Strip by strip the k-th distances are found, with them the counts in
+x; then one pass in the order of y counts in y. Callers may run pairs, or strips, on many threads.
+
+Compiled layout of the points of a pair of columns, in which neighbours are next to each other.
+
+Strip j holds the points whose rank in x is in [(j - 1) width, (j + 1) width), in the order of y:
+strips overlap by half, every point is in two of them, and belongs to the one whose middle it is
+in. So the nearest neighbours of a point are, as a rule, all in its strip, a few places up or down.
+Strips of the same parity tile the columns, and serve where the rule fails.
+
+Compiled searches for the nearest neighbours of many points of one strip at once.
+
+Both work on columns of a block, one column a point, and without branches that depend on the data,
+so that compilers turn them into vector instructions. Up to three neighbours stay in registers
+while a window of places above and below passes by; more are found among the places closer than
+a radius, which adapts from point to point, and sorted by a network.
+
+Compiled counts on one sorted column: how many others lie strictly closer than a distance.
+
+Counts test `|x_j - x_i| < eps` on the difference itself: a search for `x_i + eps` would round.
+A guess says where the count ends, and one look at a window of neighbours around it, free of
+branches, confirms it or sends the count to a galloping search. So guesses decide the time alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+Counts = NDArray[np.int64]
+Places = NDArray[np.integer[Any]]
+
+
+Floats = NDArray[np.float64]
+
+U = np.uintp  # as an index it spares numba the test for a negative one
+_EVEN_WINDOW = 4
+_EVEN_WITHIN = 2.5
+_FAR = 1e9
+_TINY = 1e-300
+
+
+class Margin(NamedTuple):
+    """A sorted column, and what helps to guess counts on it.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        Ascending.
+    density : float
+        Values per unit where they are evenly spaced (ranks, jittered or not); else 0.
+    typical : int
+        Count that is expected on either side.
+    window : int
+        Values to look at around a guess, where they are not evenly spaced.
+    """
+
+    values: Any
+    density: float
+    typical: int
+    window: int
+
+
+@njit(cache=True)
+def _even_density(values: Floats) -> float:
+    n = len(values)
+    span = values[n - 1] - values[0]
+    if not 0 < span < np.inf:
+        return 0.0
+    density = float((n - 1) / span)
+    for i in range(0, n, max(1, n >> 6)):
+        if not abs((values[i] - values[0]) * density - i) < _EVEN_WITHIN:
+            return 0.0
+    return density
+
+
+@njit(cache=True)
+def margin_of(values: Floats, typical: int) -> Margin:
+    """Look at a column of ascending values before counting on it."""
+    # The guess is off by about sqrt(typical); compilers count windows of 32 without a rest.
+    window = 32 * math.ceil(2.5 * math.sqrt(typical) / 32)
+    return Margin(values, _even_density(values), typical, window)
+
+
+@njit(cache=True)
+def reach(values: Floats, r: int, eps: float, guess: int, sign: int) -> int:
+    """Count t >= 1 with |values[r + sign t] - values[r]| < eps; any guess gives the same."""
+    base = values[r]
+    last = len(values) - 1 - r if sign > 0 else r
+    low, high = 0, last + 1
+    t = min(max(guess, 1), last)
+    step = 1
+    while low < t < high:
+        if sign * (values[r + sign * t] - base) < eps:
+            low = t
+            t += step
+        else:
+            high = t
+            t -= step
+        step *= 2
+        if low > 0 and high <= last:
+            break
+    while high - low > 1:
+        t = (low + high) >> 1
+        if sign * (values[r + sign * t] - base) < eps:
+            low = t
+        else:
+            high = t
+    return low
+
+
+@njit(cache=True, inline="always")
+def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
+    base = values[U(r)]
+    low = max(min(guess - (window >> 1), len(values) - 1 - r - window), 0)
+    if low + window < len(values) - r:
+        start = r + low + 1
+        inside = 0
+        for t in range(window):
+            inside += values[U(start + t)] - base < eps
+        if inside < window and (inside > 0 or low == 0):
+            return low + inside
+    return reach(values, r, eps, guess, 1)
+
+
+@njit(cache=True, inline="always")
+def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
+    base = values[U(r)]
+    low = max(min(guess - (window >> 1), r - window), 0)
+    if low + window <= r:
+        start = r - low - window
+        inside = 0
+        for t in range(window):
+            inside += base - values[U(start + t)] < eps
+        if inside < window and (inside > 0 or low == 0):
+            return low + inside
+    return reach(values, r, eps, guess, -1)
+
+
+@njit(cache=True, inline="always")
+def closer(values: Floats, density: float, typical: int, window: int, r: int, eps: float) -> int:
+    """Count the others strictly closer than eps to the value of rank r of a `Margin`."""
+    # The fields one by one: to take a tuple apart for every point would cost more than to count.
+    if density > 0:
+        even = int(min(eps * density, _FAR))
+        return _above(values, r, eps, even, _EVEN_WINDOW) + _below(
+            values, r, eps, even, _EVEN_WINDOW
+        )
+    # Elsewhere the distance to the value `typical` ranks away says how dense the values are here.
+    a, b = min(typical, len(values) - 1 - r), min(typical, r)
+    base = values[U(r)]
+    up = int(min(eps * (a / max(values[U(r + a)] - base, _TINY)), _FAR))
+    down = int(min(eps * (b / max(base - values[U(r - b)], _TINY)), _FAR))
+    return _above(values, r, eps, up, window) + _below(values, r, eps, down, window)
+
+
+@njit(cache=True, nogil=True)
+def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
+    """Count for each of n sorted values the others strictly closer than its own distance."""
+    counts = np.empty(len(ascending), dtype=np.int64)
+    up, down = 1, 1
+    for i in range(len(ascending)):
+        up = reach(ascending, i, distance[i], up, 1)
+        down = reach(ascending, i, distance[i], down, -1)
+        counts[i] = up + down
+    return counts
+
+
+_BITS = 11
+_DIGITS = 6
+_MASK = np.uint64((1 << _BITS) - 1)
+_SIGN = np.uint64(63)
+_NEGATIVE = np.uint64(1 << 63)
+
+
+@njit(cache=True, inline="always")
+def _digit(key: Any, digit: int) -> Any:
+    return (key >> np.uint64(_BITS * digit)) & _MASK
+
+
+@njit(cache=True)
+def _keys_of(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Whole numbers in the order of the values: both zeros are one, negative ones reversed."""
+    keys = (values + 0.0).view(np.uint64)
+    for i in range(len(keys)):
+        key = keys[i]
+        keys[i] = ~key if key >> _SIGN else key | _NEGATIVE
+    return keys
+
+
+@njit(cache=True, nogil=True)
+def ascending_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rows in ascending order of their values; equal values keep their order.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        Not NaN.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+    """
+    n = len(values)
+    keys = _keys_of(values)
+    order = np.arange(n)
+    other_keys, other_order = np.empty_like(keys), np.empty_like(order)
+    starts = np.zeros((_DIGITS, 1 << _BITS), dtype=np.int64)
+    for key in keys:
+        for digit in range(_DIGITS):
+            starts[digit, _digit(key, digit)] += 1
+    for digit in range(_DIGITS):
+        start = starts[digit]
+        if n == 0 or start[_digit(keys[0], digit)] == n:
+            continue
+        start[:] = np.cumsum(start) - start
+        for i in range(n):
+            p = start[_digit(keys[i], digit)]
+            start[_digit(keys[i], digit)] = p + 1
+            other_keys[U(p)], other_order[U(p)] = keys[i], order[i]
+        keys, other_keys = other_keys, keys
+        order, other_order = other_order, order
+    return order
+
+
+Ranks = NDArray[np.integer[Any]]
+
+_WIDTH, _WIDTH_THREE = 1.1, 2.6
+_NARROWEST = 16
+_SAMPLE = 512
+
+
+class Strips(NamedTuple):
+    """Points in strips, one after the other, each between two pads of infinite y.
+
+    Parameters
+    ----------
+    y : ndarray of float64
+        Values of y; below a strip -inf, above it inf, `pad` times.
+    rank : ndarray of int32
+        Ranks in x at the same places.
+    place : ndarray of int32, shape (n,)
+        Where results of the point with rank r in y stand: by strip, then by y.
+    width : int
+        Ranks of x in half a strip.
+    halves : int
+        Half strips; the strips are 0 ... halves, of which the first and last own nothing.
+    pad : int
+    """
+
+    y: Any
+    rank: Any
+    place: Any
+    width: int
+    halves: int
+    pad: int
+
+
+@njit(cache=True)
+def dependence(pairing: Ranks) -> float:
+    """Mean step in x between rows next to each other in y: 1 if independent, near 0 if tied."""
+    n = len(pairing)
+    total, count = 0, 0
+    for r in range(0, n - 1, max(1, n // _SAMPLE)):
+        total += abs(pairing[r + 1] - pairing[r])
+        count += 1
+    return min(1.0, max(3 * total / (max(count, 1) * n), 1 / n))
+
+
+@njit(cache=True)
+def strip_width(n: int, k: int, spread: float) -> int:
+    """Ranks in half a strip, so that the k-th distance is mostly below half of them."""
+    scale = _WIDTH_THREE if k <= 3 else _WIDTH * math.sqrt(k)
+    return max(_NARROWEST, math.ceil(scale * math.sqrt(n * spread)))
+
+
+@njit(cache=True)
+def scatter(y: Floats, pairing: Ranks, width: int, pad: int) -> Strips:
+    """Put the points into strips in one pass in the order of y, which sorts every strip by y."""
+    n = len(pairing)
+    halves = (n + width - 1) // width
+    length = 2 * (width + pad)
+    values = np.empty((halves + 1) * length)
+    rank = np.zeros((halves + 1) * length, dtype=np.int32)
+    place = np.empty(n, dtype=np.int32)
+    free = np.arange(pad, (halves + 1) * length, length)
+    owned = np.arange(0, (halves + 1) * width, width) - width + (width >> 1)
+    owned[1] = 0
+    last = max(1, halves - 1)
+    for start in free:
+        values[start - pad : start] = -np.inf
+    for r in range(n):
+        rx = pairing[r]
+        half = rx // width
+        for j in range(half, half + 2):
+            p = free[U(j)]
+            values[U(p)] = y[r]
+            rank[U(p)] = rx
+            free[U(j)] = p + 1
+        own = min(max(half + (rx - half * width >= width >> 1), 1), last)
+        place[r] = owned[U(own)]
+        owned[U(own)] += 1
+    for end in free:
+        values[end : end + pad] = np.inf
+    return Strips(values, rank, place, width, halves, pad)
+
+
+@njit(cache=True)
+def ranks_within(strips: Strips, j: int) -> tuple[int, int]:
+    """First rank of x in strip j, and the one after the last."""
+    n = len(strips.place)
+    return max((j - 1) * strips.width, 0), min((j + 1) * strips.width, n)
+
+
+@njit(cache=True)
+def ranks_owned(strips: Strips, j: int) -> tuple[int, int]:
+    """First rank of x that strip j answers for, and the one after the last."""
+    middle = strips.width >> 1
+    first = (j - 1) * strips.width + middle if j > 1 else 0
+    last = j * strips.width + middle if j < strips.halves - 1 else len(strips.place)
+    return first, last
+
+
+@njit(cache=True, inline="always")
+def _insert(nearest: Floats, distance: float) -> None:
+    """Put a distance below the largest of the ascending `nearest` into its place."""
+    i = len(nearest) - 1
+    while i > 0 and nearest[U(i - 1)] > distance:
+        nearest[U(i)] = nearest[U(i - 1)]
+        i -= 1
+    nearest[U(i)] = distance
+
+
+@njit(cache=True)
+def _walk(x: Floats, strips: Strips, p: int, step: int, point: Any, nearest: Floats) -> None:
+    """Walk from place p outwards in y while the k-th distance allows."""
+    at_x, at_y = point
+    last = len(nearest) - 1
+    away = abs(strips.y[U(p)] - at_y)
+    while away < nearest[U(last)]:
+        distance = max(away, abs(x[U(strips.rank[U(p)])] - at_x))
+        if distance < nearest[U(last)]:
+            _insert(nearest, distance)
+        p += step
+        away = abs(strips.y[U(p)] - at_y)
+
+
+@njit(cache=True)
+def _first_at(strips: Strips, low: int, high: int, y: float) -> int:
+    """First place in [low, high) whose y is not below a value; high if there is none."""
+    while low < high:
+        middle = (low + high) >> 1
+        if strips.y[U(middle)] < y:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Floats) -> None:
+    """Complete the nearest distances of the point at place p, which strip j owns.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n,)
+        Ascending.
+    strips : Strips
+    j, p : int
+    skip : int
+        Places up and down from p where the search of its own strip goes on; 0 if that is done.
+    nearest : ndarray of float64, shape (k,)
+        Ascending distances found so far, inf where there is none; changed.
+    """
+    length = 2 * (strips.width + strips.pad)
+    point = (x[strips.rank[p]], strips.y[p])
+    if skip > 0:
+        _walk(x, strips, p - skip, -1, point, nearest)
+        _walk(x, strips, p + skip, 1, point, nearest)
+    for step in (-2, 2):
+        other = j + step
+        while 0 <= other <= strips.halves:
+            first, end = ranks_within(strips, other)
+            if first >= end:
+                break
+            gap = x[first] - point[0] if step > 0 else point[0] - x[end - 1]
+            if gap >= nearest[-1]:
+                break
+            begin = other * length + strips.pad
+            q = _first_at(strips, begin, begin + end - first, point[1])
+            _walk(x, strips, q, 1, point, nearest)
+            _walk(x, strips, q - 1, -1, point, nearest)
+            other += step
+
+
+BLOCK = 128
+"""Points of a strip that are searched at once: their distances stay in the first cache."""
+
+REACH = 8
+"""Places above and below a point among which `nearest_three` looks."""
+
+_ATTEMPTS = 6
+
+
+@njit(cache=True, inline="always")
+def _pass_by(x: Floats, y: Floats, at: int, skip: int, points: int, near: Floats) -> None:
+    """Take the places from skip + 1 to skip + 4 up and down into the three nearest of each."""
+    # More places at once keep LLVM from telling the arrays apart, and so from vectors.
+    first, second, third = near[0], near[1], near[2]
+    for p in range(points):
+        at_x, at_y = x[p + at], y[p + at]
+        a, b, c = first[p], second[p], third[p]
+        for t in range(1, 5):
+            d = max(abs(x[p + at - skip - t] - at_x), at_y - y[p + at - skip - t])
+            c = min(c, max(b, d))
+            b = min(b, max(a, d))
+            a = min(a, d)
+            d = max(abs(x[p + at + skip + t] - at_x), y[p + at + skip + t] - at_y)
+            c = min(c, max(b, d))
+            b = min(b, max(a, d))
+            a = min(a, d)
+        first[p], second[p], third[p] = a, b, c
+
+
+@njit(cache=True)
+def nearest_three(x: Floats, y: Floats, k: int, points: int, near: Floats) -> None:
+    """Fill near[:3, p] with the ascending distances to the k <= 3 nearest within REACH places.
+
+    The points are those at REACH + 1 + p of x and y. Rows are filled up in front with -1.
+    """
+    for row in range(3):
+        near[row, :points] = -1.0 if row < 3 - k else np.inf
+    _pass_by(x, y, REACH + 1, 0, points, near)
+    _pass_by(x, y, REACH + 1, 4, points, near)
+
+
+@njit(cache=True, inline="always")
+def _within(x: Floats, y: Floats, p: int, radius: float, near: Floats, column: int) -> int:
+    """Write the distances below a radius into a column; return their number, all counted."""
+    at_x, at_y = x[U(p)], y[U(p)]
+    last = len(near) - 1
+    found = 0
+    q = p - 1
+    while at_y - y[U(q)] < radius:
+        distance = max(at_y - y[U(q)], abs(x[U(q)] - at_x))
+        near[U(min(found, last)), U(column)] = distance
+        found += distance < radius
+        q -= 1
+    q = p + 1
+    while y[U(q)] - at_y < radius:
+        distance = max(y[U(q)] - at_y, abs(x[U(q)] - at_x))
+        near[U(min(found, last)), U(column)] = distance
+        found += distance < radius
+        q += 1
+    return found
+
+
+@njit(cache=True)
+def _exchange(low: Floats, high: Floats, points: int) -> None:
+    for p in range(points):
+        a, b = low[p], high[p]
+        low[p] = min(a, b)
+        high[p] = max(a, b)
+
+
+@njit(cache=True)
+def _sort_columns(near: Floats, rows: int, points: int) -> None:
+    """Sort the first rows of every column: Batcher's network, for all columns at once."""
+    p = 1
+    while p < rows:
+        k = p
+        while k > 0:
+            for j in range(k % p, rows - k, 2 * k):
+                for i in range(j, min(j + k, rows - k)):
+                    if i // (2 * p) == (i + k) // (2 * p):
+                        _exchange(near[i], near[i + k], points)
+            k >>= 1
+        p *= 2
+
+
+@njit(cache=True)
+def nearest_many(
+    x: Floats, y: Floats, at: Places, points: int, k: int, radius: float, near: Floats
+) -> float:
+    """Fill near[:k, i] with the ascending distances of x[at[i]], y[at[i]] to its k nearest.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64
+        A strip between infinite y.
+    at : ndarray of int, shape (points,) or more
+    points, k : int
+    radius : float
+        Where to begin to look.
+    near : ndarray of float64, shape (3 k, points) or more
+        Changed; a column starts with inf where no radius caught at least k points, and fewer
+        than 3 k.
+
+    Returns
+    -------
+    float
+        Radius for the next points.
+    """
+    rows, goal = k, 1.5 * k
+    for i in range(points):
+        found = 0
+        for _ in range(_ATTEMPTS):
+            found = _within(x, y, at[U(i)], radius, near, i)
+            if k <= found < len(near):
+                break
+            radius *= 1.4 if found < k else math.sqrt(goal / found)
+        caught = found if k <= found < len(near) else 0
+        for row in range(caught, len(near)):
+            near[U(row), U(i)] = np.inf
+        radius *= 1 + 0.25 * max(-1.0, (goal - found) / goal)
+        rows = max(rows, caught)
+    _sort_columns(near, rows, points)
+    return radius
+
+
+class _Pair(NamedTuple):
+    """One pair of columns, ready to be searched."""
+
+    x: Margin
+    y: Margin
+    strips: Strips
+
+
+@njit(cache=True, nogil=True)
+def pair_of(x: Floats, y: Floats, pairing: Ranks, k: int) -> _Pair:
+    """Lay a pair of ascending columns out in strips."""
+    n = len(x)
+    spread = dependence(pairing)
+    typical = max(1, int(0.5 * math.sqrt(k * n * spread)))
+    # One pad stops a walk; the window of nearest_three reaches further.
+    pad = REACH + 1 if k <= 3 else 1
+    strips = scatter(y, pairing, strip_width(n, k, spread), pad)
+    return _Pair(margin_of(x, typical), margin_of(y, typical), strips)
+
+
+@njit(cache=True)
+def _block_nearest(
+    x: Floats,
+    y: Floats,
+    block: int,
+    owned: Counts,
+    mine: int,
+    points: int,
+    k: int,
+    radius: float,
+    near: Floats,
+) -> float:
+    """Fill column i of near for the i-th of the owned points of a block of a strip."""
+    if k > 3:
+        return nearest_many(x, y, owned, mine, k, radius, near)
+    nearest_three(x[block:], y[block:], k, points, near)
+    for row in range(3):
+        for i in range(mine):
+            near[row, i] = near[row, U(owned[U(i)] - block - REACH - 1)]
+    return radius
+
+
+@njit(cache=True, inline="always")
+def _places_seen(y: Floats, p: int, pad: int, k: int, kth: float) -> int:
+    """0 if no other place of the strip can be nearer than kth; else where those unseen begin."""
+    if k > 3:
+        return int(kth == np.inf)
+    room = min(y[U(p)] - y[U(p - pad)], y[U(p + pad)] - y[U(p)])
+    return pad if room < kth else 0
+
+
+@njit(cache=True)
+def _complete(
+    x: Floats, strips: Strips, j: int, p: int, skip: int, near: Floats, i: int, nearest: Floats
+) -> None:
+    for row in range(len(nearest)):
+        nearest[row] = near[row, i]
+    search_on(x, strips, j, p, skip, nearest)
+    for row in range(len(nearest)):
+        near[row, i] = nearest[row]
+
+
+@njit(cache=True)
+def _count_x(
+    margin: Margin,
+    ranks: Ranks,
+    owned: Counts,
+    mine: int,
+    table: Floats,
+    sums: Floats,
+) -> None:
+    """Put the digammas of x of the owned points in front of their distances."""
+    values, density, typical, window = margin
+    of_each = sums.shape[1] // 2
+    for i in range(mine):
+        r = ranks[U(owned[U(i)])]
+        for j in range(of_each):
+            count = closer(values, density, typical, window, r, sums[U(i), U(of_each + j)])
+            sums[U(i), U(j)] = table[U(count + 1)]
+
+
+@njit(cache=True)
+def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned: Counts) -> int:
+    """Fill `owned` with the places from first on whose rank is within bounds; their number."""
+    mine = int(np.int64(0))
+    for p in range(first, first + points):
+        owned[U(mine)] = p
+        mine += (bounds[0] <= ranks[U(p)]) & (ranks[U(p)] < bounds[1])
+    return mine
+
+
+@njit(cache=True, inline="always")
+def _beyond(values: Floats, first: int, end: int) -> tuple[float, float]:
+    """Values next to those with ranks from first to end - 1."""
+    left = values[first - 1] if first > 0 else -np.inf
+    return left, values[end] if end < len(values) else np.inf
+
+
+@njit(cache=True)
+def _strip_sums(pair: _Pair, j: int, ks: Counts, table: Floats, sums: Floats) -> None:
+    """Fill sums with the digammas of x, and the distances, of the points that strip j owns."""
+    k, strips, values = ks[-1], pair.strips, pair.x.values
+    pad = strips.pad
+    first, end = ranks_within(strips, j)
+    bounds = ranks_owned(strips, j)
+    left, right = _beyond(values, first, end)
+    start, stop = j * 2 * (strips.width + pad), j * 2 * (strips.width + pad) + end - first + 2 * pad
+    y, ranks = strips.y[start:stop], strips.rank[start:stop]
+    x = values[ranks]
+    nearest, near = np.empty(max(3, k)), np.empty((3 if k <= 3 else 3 * k, BLOCK))
+    owned = np.empty(BLOCK + 1, dtype=np.int64)
+    radius, done = 0.25 * (values[end - 1] - values[first]), bounds[0]
+    for block in range(0, end - first, BLOCK):
+        points = min(BLOCK, end - first - block)
+        mine = _owned(ranks, block + pad, points, bounds, owned)
+        radius = _block_nearest(x, y, block, owned, mine, points, k, radius, near)
+        for i in range(mine):
+            p, kth = owned[U(i)], near[U(len(nearest) - 1), U(i)]
+            skip = _places_seen(y, p, pad, k, kth)
+            if skip > 0 or min(x[U(p)] - left, right - x[U(p)]) < kth:
+                _complete(values, strips, j, start + p, skip, near, i, nearest)
+        block_sums = sums[done : done + mine]
+        for i in range(len(ks)):
+            block_sums[:, len(ks) + i] = near[len(nearest) - k + ks[i] - 1, :mine]
+        _count_x(pair.x, ranks, owned, mine, table, block_sums)
+        done += mine
+
+
+@njit(cache=True, nogil=True)
+def strips_sums(pair: _Pair, first: int, end: int, ks: Counts, table: Floats, sums: Floats) -> None:
+    """Fill sums with the digammas of x, and the distances, strip by strip."""
+    for j in range(first, end):
+        _strip_sums(pair, j, ks, table, sums)
+
+
+@njit(cache=True, nogil=True)
+def add_y(pair: _Pair, first: int, end: int, sums: Floats, table: Floats, out: Floats) -> None:
+    """Add the digammas of y to those of x, in the order of y."""
+    values, density, typical, window = pair.y
+    place = pair.strips.place
+    for r in range(first, end):
+        p = place[U(r)]
+        for j in range(len(out)):
+            count = closer(values, density, typical, window, r, sums[U(p), U(len(out) + j)])
+            out[U(j), U(r)] = sums[U(p), U(j)] + table[U(count + 1)]
+
+
+@njit(cache=True, nogil=True)
+def pair_terms_alone(x: Floats, y: Floats, pairing: Ranks, ks: Counts, table: Floats) -> Floats:
+    """Return psi(n_x + 1) + psi(n_y + 1) of every point for each k, on this thread.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        Ascending values.
+    pairing : ndarray of int64, shape (n,)
+        Rank in x of the row that has rank r in y.
+    ks : ndarray of int64, shape (m,)
+        Neighbours, ascending, below n; one search serves all.
+    table : ndarray of float64, shape (n + 1,)
+        psi(0 ... n).
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n)
+        In the order of y.
+    """
+    pair = pair_of(x, y, pairing, ks[-1])
+    sums, out = np.empty((len(x), 2 * len(ks))), np.empty((len(ks), len(x)))
+    # For a bare 1 or 0 numba would compile both once more.
+    strips_sums(pair, int(np.int64(1)), max(2, pair.strips.halves), ks, table, sums)
+    add_y(pair, int(np.int64(0)), len(x), sums, table, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def sums_alone(
+    x: Floats, y: Floats, pairings: Ranks, ks: Counts, table: Floats, out: Floats
+) -> None:
+    """Fill out with the sums of `pair_terms_alone`, of one k, for each pairing."""
+    for i in range(len(pairings)):
+        out[i] = pair_terms_alone(x, y, pairings[i], ks, table).sum()
+
+
+@njit(cache=True)
+def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Floats, Codes]:
+    """Distance of each ascending value to its k-th neighbour of its class, and that k."""
+    n = len(x)
+    size = np.zeros(classes + 1, dtype=np.int64)
+    for i in range(n):
+        size[codes[i] + 1] += 1
+    start = np.cumsum(size)
+    free = start[:classes].copy()
+    place = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        place[free[codes[i]]] = i
+        free[codes[i]] += 1
+    distance = np.empty(n)
+    used = np.empty(n, dtype=np.int64)
+    for c in range(classes):
+        first, end = start[c], start[c + 1]
+        kc = min(k, end - first - 1)
+        low = first
+        for p in range(first, end):
+            value = x[place[p]]
+            low = max(low, p - kc)
+            while (
+                low + kc + 1 < end
+                and low < p
+                and (x[place[low + kc + 1]] - value < value - x[place[low]])
+            ):
+                low += 1
+            distance[place[p]] = max(value - x[place[low]], x[place[low + kc]] - value)
+            used[place[p]] = kc
+    return distance, used
+
+
+@njit(cache=True, nogil=True)
+def ross_terms_ascending(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
+    """Local terms of ascending values with their class codes; a lone point says nothing: 0."""
+    distance, used = _class_distances(x, codes, classes, k)
+    within = count_closer(x, distance)
+    size = np.bincount(codes, minlength=classes)
+    out = np.empty(len(x))
+    for i in range(len(x)):
+        if used[i] > 0:
+            out[i] = table[len(x)] - table[size[codes[i]]] + table[used[i]] - table[within[i] + 1]
+        else:
+            out[i] = 0.0
+    return out
+
+
+@njit(cache=True, nogil=True)
+def ross_means(x: Floats, codes: Codes, classes: int, k: int, table: Floats, out: Floats) -> None:
+    """Fill out with the means of Ross's local terms for each row of codes."""
+    for i in range(len(codes)):
+        out[i] = ross_terms_ascending(x, codes[i], classes, k, table).mean()
+
+
+@njit(cache=True)
+def codes_between(values: Floats, edges: Floats) -> Codes:
+    """Bin of each value between equidistant edges."""
+    last = len(edges) - 2
+    scale = (last + 1) / (edges[-1] - edges[0])
+    codes = np.empty(len(values), dtype=np.int64)
+    for i in range(len(values)):
+        code = min(max(int((values[i] - edges[0]) * scale), 0), last)
+        # The product rounds; the edges decide.
+        while code > 0 and values[i] < edges[code]:
+            code -= 1
+        while code < last and values[i] >= edges[code + 1]:
+            code += 1
+        codes[i] = code
+    return codes
+
+
+@njit(cache=True)
+def table_of(of_x: Codes, of_y: Codes, bins: int) -> Codes:
+    """Count the rows in each cell of two sets of bins."""
+    together = np.zeros((bins, bins), dtype=np.int64)
+    for i in range(len(of_x)):
+        together[of_x[i], of_y[i]] += 1
+    return together
+
+
+@njit(cache=True)
+def table_information(together: Codes) -> float:
+    """Mutual information in nats of a table of counts."""
+    of_x, of_y, n = together.sum(axis=1), together.sum(axis=0), together.sum()
+    total = 0.0
+    for i in range(len(of_x)):
+        for j in range(len(of_y)):
+            if together[i, j]:
+                total += together[i, j] * np.log(together[i, j] * n / (of_x[i] * of_y[j]))
+    return float(total / n)
