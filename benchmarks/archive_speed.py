@@ -29,12 +29,9 @@ from latentscope.models.registry import known_settings
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig, ivar_size
-from train.data.balance import Draw
-from train.data.shuffle import PackedBatches
-from train.packing.archive import PackedArchive
-from train.packing.pack import pack
-from train.packing.reading import read_files
-from train.packing.store import ArchiveStore, Layout
+from train.data.archive import ArchiveStore, Layout, PackedArchive
+from train.data.packed import Draw, PackedBatches
+from train.data.packing import pack, read_files
 
 BATCH = 32
 

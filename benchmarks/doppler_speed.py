@@ -30,7 +30,7 @@ from latentscope.simulation.simulate import fine_flux, synthesizer_of
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import doppler_shift
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.data.doppler import DopplerShift
 
 BATCH = 8

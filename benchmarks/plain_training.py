@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.network_speed import as_1d
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
-from train.settings.run import TrainConfig
+from train.settings import TrainConfig
 
 _ALIKE = ("mean", "logvar", "perceptron", "expand", "doppler_scale", "extra_mean", "extra_decoder")
 """Parts that both forms have."""

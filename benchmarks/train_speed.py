@@ -35,16 +35,11 @@ from torch.utils.data import DataLoader
 from benchmarks.plain_training import PlainLoop
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
-from train.data.batch import Batch
-from train.learning.devices import compiled, on_this_machine, trainer_arguments
-from train.learning.fit import start_from_means
-from train.learning.memory import keep_freed_memory
+from train.data.batches import Batch
+from train.fit import start_from_means
+from train.learning.devices import compiled, keep_freed_memory, on_this_machine, trainer_arguments
 from train.learning.module import SpectrumModule
-from train.settings.data import DataConfig
-from train.settings.reading import read_config
-from train.settings.run import TrainConfig
-from train.settings.stages import Schedule, Stage
-from train.settings.trainer import TrainerConfig
+from train.settings import DataConfig, Schedule, Stage, TrainConfig, TrainerConfig, read_config
 
 WARM = 10
 CONFIGS = Path(__file__).parents[1] / "train" / "configs"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from train.commands import export, fit, pack, push, sample, sweep
-from train.commands.application import app
+from train.commands import app
 
-__all__ = ["app", "export", "fit", "pack", "push", "sample", "sweep"]
+__all__ = ["app"]
 
 if __name__ == "__main__":
     app(prog_name="python -m train")

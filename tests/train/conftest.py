@@ -6,7 +6,7 @@ import yaml
 from latentscope.simulation.files import write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.spectrum import Spectrum
-from train.settings.reading import read_config
+from train.settings import read_config
 
 TINY = {
     "name": "tiny",

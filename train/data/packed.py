@@ -1,23 +1,411 @@
-"""Training rows of a packed archive: split by star, balanced as the configuration says."""
+"""Training rows of a packed archive: split by star, balanced, and shuffled within windows."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
-from latentscope.errors import ChoiceError, ModelError
+from latentscope.errors import ChoiceError, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.balance import Draw, binned, split_by_star, statement
-from train.data.place import place_of
-from train.data.shuffle import PackedBatches
-from train.packing.archive import PackedArchive, unpacked
-from train.settings.data import ArchiveConfig, DataConfig
+from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
+from train.data.batches import Batch, place_of
+from train.settings import ArchiveConfig, DataConfig
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_by_star(
+    stars: Sequence[str] | NDArray[np.object_],
+    validation: float = 0.1,
+    test: float = 0.0,
+    seed: int = 0,
+) -> NDArray[np.str_]:
+    """Return the split of each spectrum: "train", "validation" or "test", shape (n,).
+
+    A star's split follows from a hash of its name and the seed alone. All its exposures share it,
+    and stars that an archive gains later move no other star.
+
+    Parameters
+    ----------
+    stars : sequence of str, shape (n,)
+    validation, test : float
+        Fractions of the stars, on average.
+    seed : int
+
+    Raises
+    ------
+    ChoiceError
+        If the fractions leave nothing to train on.
+    """
+    if validation < 0 or test < 0 or validation + test >= 1:
+        raise ChoiceError(
+            f"validation {validation} and test {test}; wanted fractions of the stars from 0 on, "
+            "with a sum below 1"
+        )
+    codes, names = pd.factorize(np.asarray(stars, dtype=object))
+    place = np.array([_place(f"{seed}:{name}") for name in names])
+    held = np.where(place < validation, SPLITS[1], SPLITS[2])
+    splits: NDArray[np.str_] = np.where(place < validation + test, held, SPLITS[0])[codes]
+    return splits
+
+
+def _place(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def binned(values: ArrayLike, bins: int | Sequence[float]) -> NDArray[np.int64]:
+    """Return the bin of each value of a label, shape (n,); -1 where it has none.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Text is a class a value, in order of the text; numbers fall into bins.
+    bins : int or sequence of float
+        Equal bins from the smallest to the largest value; or their borders, ascending, of which
+        the last belongs to the last bin. Missing values and those outside have no bin.
+
+    Raises
+    ------
+    ChoiceError
+        If the bins are none.
+    """
+    column = pd.Series(values)
+    if not pd.api.types.is_numeric_dtype(column):
+        return pd.factorize(column, sort=True)[0].astype(np.int64)
+    numbers = np.asarray(column.to_numpy(np.float64, na_value=np.nan), np.float64)
+    known = np.isfinite(numbers)
+    edges = _edges(numbers[known], bins)
+    places = np.searchsorted(edges, numbers, side="right") - 1
+    places[numbers == edges[-1]] = len(edges) - 2
+    inside = known & (places >= 0) & (places < len(edges) - 1)
+    return np.where(inside, places, -1).astype(np.int64)
+
+
+def _edges(known: NDArray[np.float64], bins: int | Sequence[float]) -> NDArray[np.float64]:
+    if isinstance(bins, int):
+        if bins < 1 or not len(known):
+            raise ChoiceError(f"{bins} bins for {len(known)} known values; wanted one or more")
+        return np.linspace(known.min(), known.max(), bins + 1)
+    edges = np.asarray(bins, dtype=np.float64)
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ChoiceError(f"bins is {list(bins)}; wanted two or more ascending borders")
+    return edges
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which spectra an epoch shows, each time the same number of them.
+
+    Without stars or bins an epoch is all `members`, each once. With stars it is one spectrum of
+    each star, another one every epoch. With bins, spectra are drawn so that every bin has its
+    weight's share of the epoch: the expected number of times a spectrum is drawn is
+    weight / (spectra of its bin), scaled to the epoch, and the true number is that rounded down or
+    up (systematic sampling).
+
+    Parameters
+    ----------
+    members : ndarray of int, shape (n,)
+        Numbers of the spectra to draw from.
+    seed : int
+    stars : ndarray of str, shape (n,), optional
+        One spectrum of each an epoch.
+    bins : ndarray of int, shape (n,), optional
+        Bin of each member, none negative.
+    weights : mapping of bin to float, optional
+        Shares of the bins, in any unit; 1 where a bin is not named.
+
+    Raises
+    ------
+    TableError
+        If there is nothing to draw.
+    """
+
+    members: NDArray[np.int64]
+    seed: int
+    stars: NDArray[np.object_] | None = None
+    bins: NDArray[np.int64] | None = None
+    weights: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not len(self.members):
+            raise TableError("no spectrum is left to train on; see the splits and the labels")
+
+    def __len__(self) -> int:
+        """Spectra in an epoch."""
+        return len(self.members) if self.stars is None else len(set(self.stars))
+
+    def epoch(self, number: int) -> NDArray[np.int64]:
+        """Members of epoch `number`, in no useful order; with bins some of them repeat."""
+        rng = np.random.default_rng((self.seed, number, 0))
+        chosen = np.arange(len(self.members))
+        if self.stars is not None:
+            chosen = rng.permutation(len(self.members))
+            chosen = chosen[np.unique(self.stars[chosen].astype(str), return_index=True)[1]]
+        if self.bins is not None:
+            chosen = chosen[_systematic(self._shares(self.bins[chosen]), rng)]
+        return self.members[chosen]
+
+    def _shares(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Expected number of times each spectrum is drawn; the sum is their number."""
+        counts = np.bincount(bins)
+        weights = np.array([self.weights.get(place, 1.0) for place in range(len(counts))])
+        shares = weights[bins] / counts[bins]
+        if not (weights >= 0).all() or not shares.sum() > 0:
+            raise ChoiceError(f"weights {dict(self.weights)}; wanted them from 0 on, not all 0")
+        result: NDArray[np.float64] = shares * (len(bins) / shares.sum())
+        return result
+
+
+def _systematic(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw each index about `expected` times, rounded down or up; in all as often as there are."""
+    order = rng.permutation(len(expected))
+    ends = np.cumsum(expected[order])
+    marks = rng.random() + np.arange(len(expected))
+    drawn: NDArray[np.int64] = order[np.minimum(np.searchsorted(ends, marks), len(ends) - 1)]
+    return drawn
+
+
+def statement(values: dict[str, Any]) -> str:
+    """Say in words how epochs are balanced, for a run's provenance.
+
+    Parameters
+    ----------
+    values : dict
+        `one_per_star`, `label`, `bins`, `weights`.
+    """
+    what = "one spectrum per star per epoch" if values["one_per_star"] else "every spectrum"
+    if values["label"] is None:
+        return what if values["one_per_star"] else f"{what} once per epoch"
+    shares = f"weights {values['weights']}" if values["weights"] else "equal shares"
+    return f"{what}, drawn with {shares} of the bins of {values['label']}"
+
+
+_Loaded = tuple[list[NDArray[Any]], NDArray[np.int64]]
+"""Arrays of a window (numbers, rows, bits of masks, 1 / sigma if asked for), and their order."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Spectra that are in memory together, and the order in which they are handed out.
+
+    Parameters
+    ----------
+    members : ndarray of int, shape (m,)
+        Numbers of the spectra to read, each once.
+    order : ndarray of int, shape (k,)
+        Places in `members`; with repeats where an epoch repeats spectra.
+    """
+
+    members: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+
+def windows(
+    members: NDArray[np.int64],
+    chunks: NDArray[np.int64],
+    size: int,
+    rng: np.random.Generator,
+) -> list[Window]:
+    """Shuffle an epoch: chunks in random order, cut into windows, each of them permuted.
+
+    Parameters
+    ----------
+    members : ndarray of int, shape (k,)
+        Numbers of the spectra of the epoch, with repeats where it has some.
+    chunks : ndarray of int
+        Chunk of every spectrum of the archive; a chunk never stands in two windows.
+    size : int
+        A window ends with the chunk that brings it to so many different spectra.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of Window
+        Together they hold `members`, each as often as there.
+    """
+    unique, counts = np.unique(members, return_counts=True)
+    codes = np.unique(chunks[unique], return_inverse=True)[1]
+    shuffled = rng.permutation(codes.max(initial=-1) + 1)
+    by_chunk = np.argsort(shuffled[codes], kind="stable")
+    ends = np.cumsum(np.bincount(shuffled[codes]))
+    cuts, begin = [], 0
+    for end in ends[:-1]:
+        if end - begin >= size:
+            cuts.append(end)
+            begin = end
+    parts = np.split(by_chunk, cuts)
+    return [
+        Window(unique[part], rng.permutation(np.repeat(np.arange(len(part)), counts[part])))
+        for part in parts
+    ]
+
+
+class PackedBatches(IterableDataset[Batch]):
+    """Batches of shuffled rows and their masks, the same for a seed wherever a run takes them up.
+
+    The spectra of one epoch after the other are cut into batches; an epoch's last few begin the
+    next one's first batch, so that none is left out. While a window is handed out, a thread reads
+    the next: memory holds two windows and a chunk.
+
+    Iterate over it as it is, or by `DataLoader(..., batch_size=None)` without workers.
+
+    Parameters
+    ----------
+    archive : PackedArchive
+    draw : Draw
+        What an epoch shows.
+    batch_size, steps : int
+        Rows in a batch, and batches of the whole run.
+    start : int
+        The first batch to hand out; those before are not read.
+    window_mb : float
+        Size of a window in MB (10^6 bytes). The larger, the better the shuffling.
+    rank, world : int
+        Hand out rows ``rank::world`` of each batch, which `world` divides.
+    ivar : bool
+        Hand out inverse variances, which the archive must have.
+    device : torch device
+        Where batches go, in the archive's dtype; masks travel as bits.
+
+    Raises
+    ------
+    TableError
+        If batches or windows are empty.
+    ChoiceError
+        If `world` processes cannot share a batch equally.
+    """
+
+    def __init__(
+        self,
+        archive: PackedArchive,
+        draw: Draw,
+        batch_size: int,
+        steps: int,
+        *,
+        start: int = 0,
+        window_mb: float = 256.0,
+        rank: int = 0,
+        world: int = 1,
+        ivar: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or window_mb <= 0:
+            raise TableError(
+                f"batch_size {batch_size}, window_mb {window_mb}; wanted positive numbers"
+            )
+        if batch_size % world:
+            raise ChoiceError(
+                f"{batch_size} spectra a batch for {world} processes; wanted a multiple"
+            )
+        self._archive, self._draw, self._size = archive, draw, batch_size
+        self._steps, self._start, self._device = steps, start, torch.device(device)
+        self._rank, self._world, self._ivar = rank, world, ivar
+        self._chunks = archive.chunks
+        row = archive.row_size * archive.dtype.itemsize + -(-archive.row_size // 8)
+        row += archive.ivar_size * ROOT_IVAR.itemsize if ivar else 0
+        self._window = max(1, int(window_mb * 1e6 / row))
+
+    def __len__(self) -> int:
+        """Steps of the whole run, by which Lightning knows where it stands."""
+        return self._steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield rows of the archive's dtype, their numbers in it and their masks."""
+        if get_worker_info() is not None:
+            raise TableError(
+                "every worker of a DataLoader would hand out every batch; wanted num_workers=0: "
+                "threads read ahead as it is"
+            )
+        loaded = self._loaded()
+        try:
+            rest: list[_Loaded] = []
+            for _ in range(self._start, self._steps):
+                rest, parts = self._filled(rest, loaded)
+                yield self._batch([np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
+        finally:
+            loaded.close()
+
+    def _filled(
+        self, rest: list[_Loaded], loaded: Iterator[_Loaded]
+    ) -> tuple[list[_Loaded], list[list[NDArray[Any]]]]:
+        """Take a batch from what is left of earlier windows and, where that ends, from new ones."""
+        parts: list[list[NDArray[Any]]] = []
+        missing = self._size // self._world
+        while missing:
+            arrays, order = rest.pop() if rest else next(loaded)
+            taken, left = order[:missing], order[missing:]
+            parts.append([array[taken] for array in arrays])
+            missing -= len(taken)
+            if len(left):
+                rest.append((arrays, left))
+        return rest, parts
+
+    def _batch(self, arrays: list[NDArray[Any]]) -> Batch:
+        numbers, rows, bits, *root = map(self._moved, arrays)
+        if self._device.type == "cpu":
+            valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1]))
+        else:
+            valid = unpacked_bits(bits, rows.shape[1])
+        return Batch(rows, numbers, valid, root[0].float().square_() if root else None)
+
+    def _moved(self, array: NDArray[Any]) -> Tensor:
+        values = torch.from_numpy(array)
+        if self._device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self._device, non_blocking=True)
+
+    def _read(self, members: NDArray[np.int64]) -> list[NDArray[Any]]:
+        arrays = [members, *self._archive.read(members)]
+        return [*arrays, self._archive.read_root_ivar(members)] if self._ivar else arrays
+
+    def _loaded(self) -> Generator[_Loaded, None, None]:
+        """Yield windows as arrays, and the order of their rows; one is read ahead."""
+        with ThreadPoolExecutor(1, "train-read") as pool:
+            ahead: Future[list[NDArray[Any]]] | None = None
+            order: NDArray[np.int64] = np.empty(0, np.int64)
+            for window in self._windows():
+                following = pool.submit(self._read, window.members)
+                if ahead is not None:
+                    yield ahead.result(), order
+                ahead, order = following, window.order
+
+    def _windows(self) -> Iterator[Window]:
+        """Yield this process's part of the windows, from the one with its first row on."""
+        length, first = len(self._draw), self._start * self._size
+        number, at = first // length, first // length * length
+        while True:
+            rng = np.random.default_rng((self._draw.seed, number, 1))
+            for window in windows(self._draw.epoch(number), self._chunks, self._window, rng):
+                skip = max(first - at, 0)
+                skip += (self._rank - at - skip) % self._world
+                own = window.order[skip :: self._world]
+                if len(own):
+                    used, order = np.unique(own, return_inverse=True)
+                    yield Window(window.members[used], order)
+                at += len(window.order)
+            number += 1
+
+
+def unpacked_bits(bits: Tensor, row_size: int) -> Tensor:
+    """Masks of bool, shape (n, row_size), of their bits as `numpy.packbits` packs them."""
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
+    unpacked = (bits[:, :, None] >> shifts) & 1
+    return unpacked.flatten(1)[:, :row_size].bool()
+
 
 _MEAN_ROWS = 4000
 """Training spectra whose mean stands for the archive's."""

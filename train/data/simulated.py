@@ -23,10 +23,9 @@ from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path
 from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.batch import Batch
-from train.data.place import place_of
-from train.packing.alone import alone
-from train.settings.data import DataConfig
+from train.data.batches import Batch, place_of
+from train.data.packing import alone
+from train.settings import DataConfig
 
 _BLOCK = 256
 _WATCHED = ["radvel", "Teff", "[M/H]", "logg", "vsini"]

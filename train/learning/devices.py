@@ -1,7 +1,8 @@
-"""What a run is computed on: settings for Lightning's Trainer, and compilation."""
+"""What a run is computed on: devices, compilation, several processes, memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor, distributed
 
 from latentscope.models.network import SpectrumVAE
-from train.settings.trainer import TrainerConfig
+from train.settings import TrainerConfig
 
 
 def on_this_machine(config: TrainerConfig) -> TrainerConfig:
@@ -73,3 +75,85 @@ def compiled(model: SpectrumVAE, config: TrainerConfig) -> Iterator[None]:
     finally:
         for name in names:
             delattr(model, name)
+
+
+# Several processes that train one network: each holds every `world`-th row of a batch.
+#
+# What is computed over a batch is computed over the whole of it, so that w processes see the losses
+# of one process with the same batch. DistributedDataParallel averages the gradients over processes.
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return the number of this process, from 0, and how many there are."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def whole_batch(part: Tensor) -> Tensor:
+    """Rows of all processes in the order of the batch: this process's stand at ``rank::world``.
+
+    Gradients flow into every process: of a function of the whole batch that each of them adds to
+    its loss, the averaged gradient is the gradient of the function.
+
+    Parameters
+    ----------
+    part : Tensor of shape (n, ...)
+        Of the same shape in every process.
+
+    Returns
+    -------
+    Tensor of shape (n * world, ...)
+    """
+    if rank_and_world()[1] == 1:
+        return part
+    from torch.distributed.nn.functional import all_gather
+
+    parts: list[Tensor] = list(all_gather(part.contiguous()))
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Mean of a tensor over the processes, without gradient."""
+    _, world = rank_and_world()
+    values = values.detach()
+    if world > 1:
+        values = values.clone()
+        distributed.all_reduce(values)
+        values = values / world
+    return values
+
+
+def unit_noise(like: Tensor, seed: int | None) -> Tensor:
+    """Unit Gaussian draws for the rows of this process, as one process draws for the whole batch.
+
+    Parameters
+    ----------
+    like : Tensor of shape (n, latents)
+        Says how many draws, and on which device.
+    seed : int, optional
+        By default torch's global generator draws.
+    """
+    rank, world = rank_and_world()
+    generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
+    shape = (len(like) * world, like.shape[1])
+    return torch.randn(shape, generator=generator, device=like.device)[rank::world]
+
+
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> bool:
+    """Keep what tensors free in the process, for the next ones; return whether that can be had.
+
+    Left to itself glibc gives large blocks back to the system and gets new ones from it, page by
+    page, in every step: a fifth of a step's time on a busy CPU. The process stays as large as it
+    once was. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    # Older versions take 32 MB at most.
+    largest = any(mallopt(_MMAP_THRESHOLD, size) for size in (1 << 30, 1 << 25))
+    return largest and bool(mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))

@@ -1,4 +1,4 @@
-"""The training step: what is minimised, by stages, and what a checkpoint has to know."""
+"""Moving average of the weights: quieter than the weights of any one step."""
 
 from __future__ import annotations
 
@@ -12,20 +12,55 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.learning import dims as dimensions
-from train.learning.averaging import average_of, averaged, take_average
-from train.learning.losses import in_errors, kl_per_dim, summed, with_free_bits
-from train.learning.penalties import Penalties
-from train.learning.ranks import mean_over_ranks, unit_noise
-from train.learning.rotation import turn_to_least_dependence
-from train.learning.stops import CollapseStop, Loss, stop_if_not_finite
-from train.settings.reading import continues
-from train.settings.run import TrainConfig
-from train.settings.stages import Stage
+from train.learning.callbacks import CollapseStop, Loss, stop_if_not_finite
+from train.learning.devices import mean_over_ranks, unit_noise
+from train.learning.dims import turn_to_least_dependence
+from train.learning.losses import Penalties, in_errors, kl_per_dim, summed, with_free_bits
+from train.settings import Stage, TrainConfig, continues
+
+
+def average_of(model: SpectrumVAE, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a model's weights, which begins at its first update.
+
+    Each update leaves ``decay`` of the average and adds ``1 - decay`` of the weights. It is a
+    module like others: a checkpoint holds it.
+    """
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average.requires_grad_(False)
+    return average
+
+
+@contextmanager
+def averaged(model: SpectrumVAE, average: AveragedModel | None) -> Iterator[None]:
+    """Let a model have the averaged weights for a while, and its own again afterwards."""
+    begun = average is not None and int(average.n_averaged) > 0
+    if average is None or not begun:
+        yield
+        return
+    _exchange(model, average)
+    try:
+        yield
+    finally:
+        _exchange(model, average)
+
+
+def take_average(model: SpectrumVAE, average: AveragedModel) -> None:
+    """Give a model the averaged weights for good; the average begins anew."""
+    if int(average.n_averaged) > 0:
+        model.load_state_dict(average.module.state_dict())
+    average.n_averaged.zero_()
+
+
+def _exchange(model: SpectrumVAE, average: AveragedModel) -> None:
+    pairs = zip(model.parameters(), average.module.parameters(), strict=True)
+    for one, other in pairs:
+        one.data, other.data = other.data, one.data
 
 
 class Passed(NamedTuple):

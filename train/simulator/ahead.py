@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from train.data.batch import Batch
+from train.data.batches import Batch
 
 
 def made_ahead(

@@ -12,7 +12,7 @@ from latentscope.simulation.population import Observation, observe
 from latentscope.simulation.simulate import synthesizer_of
 from latentscope.simulation.synthesis import PIXELS
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.simulator.noise import deviates
 from train.simulator.rows import Rows
 from train.simulator.synthesis import BlockSynthesizer

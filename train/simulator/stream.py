@@ -17,10 +17,9 @@ from latentscope.errors import ChoiceError, ModelError
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.batch import Batch
-from train.data.place import place_of
+from train.data.batches import Batch, place_of
 from train.data.simulated import linelist_digest
-from train.settings.data import DataConfig
+from train.settings import DataConfig
 from train.simulator.ahead import made_ahead
 from train.simulator.making import Maker
 

@@ -22,10 +22,8 @@ from latentscope.simulation.population import observe, star_of_each
 from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
+from train.data.archive import COLUMNS, ArchiveStore, Layout, MissingArchiveError, PackedArchive
 from train.data.simulated import linelist_digest, simulator_digest
-from train.packing.archive import PackedArchive
-from train.packing.columns import COLUMNS
-from train.packing.store import ArchiveStore, Layout, MissingArchiveError
 
 Progress = Callable[[int, int], None]
 

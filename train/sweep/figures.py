@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import THRESHOLD
 from latentscope.spectra.prepare import restore
-from train.sweep.measure import Floats
-from train.sweep.results import Measured, Results, Value
+from train.sweep.measure import Floats, Measured, Results, Value
 
 INK, QUIET, STRONG, LIMIT = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
 OF_SIZES = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9")

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from train.sweep.measure import LABELS, Figures
-from train.sweep.results import Results
+from train.sweep.measure import LABELS, Figures, Results
 from train.sweep.robustness import SHIFT, Change, changes_of
 
 KNOWN = 0.5

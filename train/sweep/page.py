@@ -20,8 +20,7 @@ from latentscope.plots.information import plot_mi
 from train.sweep import figures, tables
 from train.sweep.archive import Facts
 from train.sweep.findings import UNMATCHED, Finding, findings, unmatched
-from train.sweep.measure import LABELS, Figures
-from train.sweep.results import Measured, Results
+from train.sweep.measure import LABELS, Figures, Measured, Results
 
 BEGIN = "<!-- sweep: begin; drawn by `python -m train sweep`, edits in here are lost -->"
 END = "<!-- sweep: end -->"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from train.sweep.results import Measured, Results
+from train.sweep.measure import Measured, Results
 
 SHIFT = 0.2
 """A mutual information that changes by more than this share has changed."""

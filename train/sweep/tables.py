@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 from train.sweep.findings import Finding
-from train.sweep.measure import LABELS, Figures
-from train.sweep.results import Measured, Results
+from train.sweep.measure import LABELS, Figures, Measured, Results
 
 _MOST_DIMS = 12
 _ANSWERS = {True: "yes", False: "**no**", None: "not run"}

@@ -12,7 +12,7 @@ import torch
 from latentscope.models.check_rows import check_model, write_check_rows
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import save_model
-from train.settings.reading import read_config
+from train.settings import read_config
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]

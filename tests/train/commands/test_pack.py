@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from train.__main__ import app
-from train.packing.archive import PackedArchive
+from train.data.archive import PackedArchive
 
 
 def run(*words, stdin=None):

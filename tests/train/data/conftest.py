@@ -4,11 +4,11 @@ import torch
 import yaml
 
 from tests.train.conftest import TINY
-from train.learning.fit import fit
+from train.data.archive import Layout
+from train.data.packing import pack
+from train.fit import fit
 from train.learning.module import SpectrumModule
-from train.packing.pack import pack
-from train.packing.store import Layout
-from train.settings.reading import read_config
+from train.settings import read_config
 
 
 class Trainer:

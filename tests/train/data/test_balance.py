@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentscope.errors import ChoiceError, TableError
-from train.data.balance import Draw, binned, split_by_star, statement
+from train.data.packed import Draw, binned, split_by_star, statement
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40)
 

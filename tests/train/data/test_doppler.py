@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, doppler_shift
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.data.doppler import DopplerShift
 
 LINEAR = PrepareConfig(

@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
-from train.data.mixture import Mixture
-from train.data.source import data_of
+from train.data.sources import Mixture, data_of
 from train.simulator.stream import SimulatedStream
 
 

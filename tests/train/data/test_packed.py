@@ -5,8 +5,7 @@ import yaml
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
 from tests.train.conftest import TINY
 from train.data.packed import PackedData
-from train.settings.data import ArchiveConfig
-from train.settings.reading import read_config
+from train.settings import ArchiveConfig, read_config
 
 
 def config_of(tmp_path, **archive):

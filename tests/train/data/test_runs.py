@@ -7,9 +7,9 @@ import pytest
 from latentscope.errors import ModelError
 from latentscope.models.weights import load_model
 from latentscope.spectra.prepare import ivar_size
-from train.learning.fit import fit
-from train.packing.pack import pack
-from train.packing.store import Layout
+from train.data.archive import Layout
+from train.data.packing import pack
+from train.fit import fit
 
 pytestmark = [
     pytest.mark.slow,

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from latentscope.errors import LatentscopeError, ModelError
-from train.data.doppler import DopplerShift
-from train.data.shifted import ShiftedData
+from train.data.doppler import DopplerShift, ShiftedData
 from train.data.simulated import SimulatedArchive
-from train.data.source import data_of
+from train.data.sources import data_of
 
 
 @pytest.fixture

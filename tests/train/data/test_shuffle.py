@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from latentscope.errors import ChoiceError, TableError
-from train.data.balance import Draw
-from train.data.shuffle import PackedBatches, unpacked_bits, windows
-from train.packing.archive import PackedArchive, unpacked
-from train.packing.pack import pack
-from train.packing.store import Layout
+from train.data.archive import Layout, PackedArchive, unpacked
+from train.data.packed import Draw, PackedBatches, unpacked_bits, windows
+from train.data.packing import pack
 
 WINDOW_MB = 6 * (520 * 2 + 65) / 1e6  # six rows
 
@@ -118,7 +116,7 @@ def test_a_loader_hands_out_the_same_and_takes_no_workers(archive, monkeypatch):
     plain = [batch.rows for batch in dataset]
     loaded = [batch.rows for batch in DataLoader(dataset, batch_size=None)]
     assert all(torch.equal(a, b) for a, b in zip(plain, loaded, strict=True))
-    monkeypatch.setattr("train.data.shuffle.get_worker_info", lambda: "worker 0 of 2")
+    monkeypatch.setattr("train.data.packed.get_worker_info", lambda: "worker 0 of 2")
     with pytest.raises(TableError, match="num_workers=0"):
         next(iter(dataset))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError
-from train.data.place import place_of
+from train.data.batches import place_of
 from train.data.simulated import Batches, SimulatedArchive
-from train.settings.reading import read_config
+from train.settings import read_config
 
 ROWS = np.random.default_rng(0).normal(size=(23, 40)).astype("f2")
 

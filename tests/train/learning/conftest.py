@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from latentscope.models.network import SpectrumVAE
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.learning.module import SpectrumModule
 
 

@@ -1,7 +1,7 @@
 import torch
 
 from latentscope.models.network import SpectrumVAE
-from train.learning.averaging import average_of, averaged, take_average
+from train.learning.module import average_of, averaged, take_average
 
 
 def model_of(config, seed):

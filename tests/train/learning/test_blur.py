@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from train.learning.blur import blurred, blurred_energy
+from train.learning.losses import blurred, blurred_energy
 
 
 def rows(n=3, length=96):

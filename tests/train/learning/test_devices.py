@@ -3,8 +3,7 @@ import torch
 
 from latentscope.models.network import SpectrumVAE
 from train.learning.devices import compiled, on_this_machine, trainer_arguments
-from train.settings.reading import read_config
-from train.settings.trainer import TrainerConfig
+from train.settings import TrainerConfig, read_config
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from latentscope.models.weights import load_model
-from train.learning.fit import fit
-from train.settings.reading import read_config
+from train.fit import fit
+from train.settings import read_config
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 FAILING = """
 import sys
 from train.learning.module import SpectrumModule
-from train.learning.ranks import rank_and_world
+from train.learning.devices import rank_and_world
 
 step = SpectrumModule.training_step
 

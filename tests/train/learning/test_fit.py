@@ -11,9 +11,9 @@ import torch
 
 from latentscope.errors import ModelError
 from latentscope.models.weights import load_model
-from train.learning.checkpoints import WholeCheckpoints, discard_unfinished
-from train.learning.fit import fit
-from train.settings.reading import read_config
+from train.fit import fit
+from train.learning.callbacks import WholeCheckpoints, discard_unfinished
+from train.settings import read_config
 
 pytestmark = pytest.mark.slow
 

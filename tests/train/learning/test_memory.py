@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 FAULTS = """
 import resource
 import torch
-from train.learning.memory import keep_freed_memory
+from train.learning.devices import keep_freed_memory
 
 kept = keep_freed_memory()
 def take(times):

@@ -10,7 +10,7 @@ from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule
-from train.settings.stages import Schedule, Stage
+from train.settings import Schedule, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
 

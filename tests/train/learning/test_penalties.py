@@ -6,9 +6,8 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from train.learning.dependence import dependence
-from train.learning.penalties import Memory, Penalties, decorrelation, total_correlation
-from train.settings.stages import Schedule
+from train.learning.losses import Memory, Penalties, decorrelation, dependence, total_correlation
+from train.settings import Schedule
 
 
 def gaussian_latents(n, rho, seed, variance=0.25):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from train.learning import progress
-from train.learning.progress import ProgressLines
+from train.learning import callbacks
+from train.learning.callbacks import ProgressLines
 
 
 def trainer(step, **more):
@@ -17,7 +17,7 @@ def trainer(step, **more):
 
 def test_a_line_comes_now_and_then_with_the_time_left(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
     stream = io.StringIO()
     lines = ProgressLines(every=60.0, stream=stream)
     module = SimpleNamespace(config=SimpleNamespace(steps=25_000))
@@ -45,4 +45,4 @@ def test_only_the_first_process_speaks():
     ("seconds", "words"), [(50, "1 min"), (3590, "1 h 00 min"), (9000, "2 h 30 min")]
 )
 def test_durations_in_words(seconds, words):
-    assert progress._duration(seconds) == words
+    assert callbacks._duration(seconds) == words

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import distributed
 
-from train.learning.losses import with_free_bits
-from train.learning.penalties import decorrelation, total_correlation
-from train.learning.ranks import mean_over_ranks, rank_and_world, unit_noise, whole_batch
+from train.learning.devices import mean_over_ranks, rank_and_world, unit_noise, whole_batch
+from train.learning.losses import decorrelation, total_correlation, with_free_bits
 
 ROWS = torch.randn((8, 5), generator=torch.Generator().manual_seed(0))
 WEIGHT = torch.randn((5, 3), generator=torch.Generator().manual_seed(1))

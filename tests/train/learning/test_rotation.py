@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from latentscope.models.network import SpectrumVAE
-from train.learning.dependence import dependence
-from train.learning.rotation import (
+from train.learning.dims import (
     least_dependence,
     rotate,
     spacing_entropy,
     turn_to_least_dependence,
 )
+from train.learning.losses import dependence
 
 
 def turned(angle):

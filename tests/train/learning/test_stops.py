@@ -12,9 +12,9 @@ import yaml
 
 from latentscope.errors import ModelError
 from tests.train.conftest import TINY
-from train.data.batch import Batch
-from train.learning.stops import CollapseStop, Loss, settled, stop_if_not_finite
-from train.settings.stages import Schedule, Stage
+from train.data.batches import Batch
+from train.learning.callbacks import CollapseStop, Loss, settled, stop_if_not_finite
+from train.settings import Schedule, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
 

@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.balance import Draw
-from train.data.shuffle import PackedBatches
-from train.packing.archive import PackedArchive
-from train.packing.pack import pack
-from train.packing.store import Layout
+from train.data.archive import Layout, PackedArchive
+from train.data.packed import Draw, PackedBatches
+from train.data.packing import pack
 
 pytest.importorskip("aiohttp")
 

@@ -13,11 +13,9 @@ from latentscope.spectra.prepare import PrepareConfig, ivar_size, prepare, row_i
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from tests.train.conftest import TINY
-from train.data.balance import Draw
-from train.data.shuffle import PackedBatches
-from train.packing.archive import PackedArchive
-from train.packing.pack import pack
-from train.packing.store import Layout
+from train.data.archive import Layout, PackedArchive
+from train.data.packed import Draw, PackedBatches
+from train.data.packing import pack
 
 
 def layout_of(config, dtype="float16"):

@@ -14,9 +14,8 @@ from latentscope.errors import LatentscopeError, LatentscopeWarning, TableError
 from latentscope.models.rows import read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from tests.train.conftest import TINY
-from train.packing.archive import PackedArchive, unpacked
-from train.packing.pack import pack
-from train.packing.store import ArchiveStore, Layout
+from train.data.archive import ArchiveStore, Layout, PackedArchive, unpacked
+from train.data.packing import pack
 
 ROOT = Path(__file__).parents[3]
 SMALL = Layout(520, "float16", chunk=2, shard=4)
@@ -225,10 +224,10 @@ def test_labels_are_joined_by_id_kept_and_replaced(night, tmp_path, prepare):
 
 KILLED = """
 import json, multiprocessing, os, signal, sys, types, yaml
-import train.packing.store
+import train.data.archive
 from latentscope.spectra.prepare import PrepareConfig
-from train.packing.pack import pack
-from train.packing.store import Layout
+from train.data.packing import pack
+from train.data.archive import Layout
 
 def die():
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)
@@ -245,12 +244,12 @@ if __name__ == "__main__":
     night, archive, config, where, workers = sys.argv[1:]
     prepare = PrepareConfig.from_dict(yaml.safe_load(open(config))["prepare"])
     if where == "rows":  # nothing of the third block is written
-        train.packing.store.np.packbits = dies_at_call(3, train.packing.store.np.packbits)
+        train.data.archive.np.packbits = dies_at_call(3, train.data.archive.np.packbits)
     if where == "journal":  # the third block's rows are written, its entry is not
         dumps = dies_at_call(3, json.dumps)
-        train.packing.store.json = types.SimpleNamespace(dumps=dumps, loads=json.loads)
+        train.data.archive.json = types.SimpleNamespace(dumps=dumps, loads=json.loads)
     if where == "finish":  # half of the index's columns are written
-        train.packing.store.as_array = dies_at_call(9, train.packing.store.as_array)
+        train.data.archive.as_array = dies_at_call(9, train.data.archive.as_array)
     pack(night, archive, prepare, layout=Layout(520, "float16", 2, 4), workers=int(workers),
          progress=lambda done, total: die() if where == "reading" and done >= 10 else None)
 """

@@ -8,9 +8,9 @@ import torch
 
 from latentscope.models.network import SpectrumVAE
 from tests.train.publishing.hub import Hub
-from train.data.source import data_of
+from train.data.sources import data_of
 from train.learning.module import SpectrumModule
-from train.publishing.export import export
+from train.publishing import export
 
 
 @pytest.fixture

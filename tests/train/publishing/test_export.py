@@ -16,13 +16,10 @@ from latentscope.errors import ModelError
 from latentscope.models.check_rows import check_against_rows, check_model
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
+from train.card import UNWRITTEN, findings, is_unwritten
 from train.learning.module import SpectrumModule
-from train.publishing.card import UNWRITTEN, is_unwritten
-from train.publishing.export import export
-from train.publishing.findings import findings
-from train.publishing.half import half
-from train.watching.evaluated import evaluated
-from train.watching.validation import validate
+from train.publishing import export, half
+from train.validation import evaluated, validate
 
 
 @pytest.fixture
@@ -173,7 +170,7 @@ def interrupted(config, data_folder, tmp_path, monkeypatch):
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    from train.data.source import data_of
+    from train.data.sources import data_of
 
     data = data_of(config, data_folder)
     data.setup()
@@ -192,7 +189,7 @@ def interrupted(config, data_folder, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.filterwarnings("ignore:.*dataloader is not resumable")
 def test_a_run_that_has_not_ended_is_exported(interrupted, config, data_folder, tmp_path):
-    from train.publishing.checkpoint import export_checkpoint
+    from train.fit import export_checkpoint
 
     module, run = interrupted
     folder = tmp_path / "so-far"
@@ -211,7 +208,7 @@ def test_a_run_that_has_not_ended_is_exported(interrupted, config, data_folder, 
 
 
 def test_an_autoencoder_has_a_card(tiny, data, tmp_path):
-    from train.settings.reading import read_config
+    from train.settings import read_config
 
     values = yaml.safe_load(tiny.read_text())
     values["architecture"] |= {"variational": False, "doppler": False}

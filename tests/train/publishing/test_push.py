@@ -10,8 +10,8 @@ import torch
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.models.check_rows import check_model
 from latentscope.models.weights import load_model
-from train.publishing.card import UNWRITTEN
-from train.publishing.push import push
+from train.card import UNWRITTEN
+from train.publishing import push
 
 # Uploads by LFS, the way around Xet that this hub knows, warn of their own use of the HTTP library.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

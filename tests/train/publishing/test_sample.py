@@ -12,10 +12,7 @@ from latentscope.models.encode import encode
 from latentscope.models.trust import read_trust_sample
 from latentscope.models.weights import load_folder, weights_sha256
 from latentscope.simulation.simulate import simulate
-from train.publishing.export import export
-from train.publishing.half import half
-from train.publishing.push import push
-from train.publishing.sample import simulated_sample, validation_sample
+from train.publishing import export, half, push, simulated_sample, validation_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 

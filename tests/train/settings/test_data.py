@@ -3,14 +3,14 @@ import yaml
 
 from latentscope.errors import LatentscopeError
 from tests.train.conftest import TINY
-from train.settings.data import (
+from train.settings import (
     ArchiveConfig,
     DataConfig,
     DopplerConfig,
     MixtureConfig,
     StreamConfig,
+    read_config,
 )
-from train.settings.reading import read_config
 
 
 @pytest.fixture

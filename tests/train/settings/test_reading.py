@@ -7,8 +7,7 @@ import yaml
 
 from latentscope.errors import LatentscopeError
 from tests.train.conftest import TINY
-from train.settings.data import ArchiveConfig, DataConfig
-from train.settings.reading import continues, read_config
+from train.settings import ArchiveConfig, DataConfig, continues, read_config
 
 FOLDER = Path(__file__).parents[3] / "train" / "configs"
 CONFIGS = [p for p in sorted(FOLDER.glob("*.yaml")) if "stages" in yaml.safe_load(p.read_text())]

@@ -4,8 +4,7 @@ import pytest
 
 from latentscope.errors import ModelError
 from latentscope.models.config import VAEConfig
-from train.settings.run import TrainConfig
-from train.settings.stages import Schedule, Stage
+from train.settings import Schedule, Stage, TrainConfig
 
 
 def test_steps_belong_to_their_stage(config):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.settings.stages import Schedule, Stage
+from train.settings import Schedule, Stage
 
 fractions = st.floats(0, 1)
 

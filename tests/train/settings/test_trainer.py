@@ -4,8 +4,7 @@ import json
 import pytest
 
 from latentscope.errors import LatentscopeError
-from train.settings.reading import continues, read_config
-from train.settings.trainer import TrainerConfig
+from train.settings import TrainerConfig, continues, read_config
 
 
 def test_a_trainer_section_is_read(tiny):

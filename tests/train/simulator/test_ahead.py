@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from train.data.batch import Batch
+from train.data.batches import Batch
 from train.simulator.ahead import made_ahead
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from torch import nn
 
 from latentscope.errors import ChoiceError, ModelError
 from tests.train.simulator.conftest import PREPARATIONS
-from train.settings.data import DataConfig, StreamConfig
+from train.settings import DataConfig, StreamConfig
 from train.simulator.making import Maker
 from train.simulator.stream import SimulatedStream, StreamBatches
 

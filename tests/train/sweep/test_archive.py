@@ -5,7 +5,7 @@ import pytest
 
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.simulation.rows import simulated_rows
-from train.packing.archive import PackedArchive
+from train.data.archive import PackedArchive
 from train.sweep import archive
 from train.sweep.archive import Recipe, make_archive
 

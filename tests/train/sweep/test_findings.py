@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 
 from train.sweep.findings import findings
-from train.sweep.grid import runs_of
-from train.sweep.measure import LABELS, Figures
-from train.sweep.results import Measured, Results
+from train.sweep.grid import Archive, Grid, NewStars, Setting, SweepConfig, runs_of
+from train.sweep.measure import LABELS, Figures, Measured, Results
 from train.sweep.robustness import changes_of
-from train.sweep.settings import Archive, Grid, NewStars, Setting, SweepConfig
 from train.sweep.tables import grid_table, information_table, robustness_table
 
 CONFIG = SweepConfig(

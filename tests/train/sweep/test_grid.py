@@ -3,11 +3,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.settings.reading import read_config
-from train.settings.stages import Schedule
-from train.sweep.grid import runs_of, scaled, values_of
-from train.sweep.settings import read_sweep
-from train.sweep.sweep import CONFIGS
+from train.settings import Schedule, read_config
+from train.sweep.grid import read_sweep, runs_of, scaled, values_of
+from train.sweep.run import CONFIGS
 
 
 def config_of(values, path):

@@ -22,9 +22,9 @@ from latentscope.errors import LatentscopeError
 from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL
 from train.__main__ import app
-from train.packing.archive import PackedArchive
+from train.data.archive import PackedArchive
 from train.sweep.page import BEGIN, END
-from train.sweep.sweep import sweep
+from train.sweep.run import sweep
 
 pytestmark = pytest.mark.slow
 

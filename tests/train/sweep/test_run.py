@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from latentscope.errors import LatentscopeError, ModelError
-from train.sweep.grid import runs_of
+from train.sweep.grid import read_sweep, runs_of
 from train.sweep.run import Sweep, alone, folder_of, is_done, write_configs
-from train.sweep.settings import read_sweep
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,7 +85,7 @@ def driver(sweep, tmp_path):
         from pathlib import Path
         from train.sweep.run import Sweep
         from train.sweep.grid import runs_of
-        from train.sweep.settings import read_sweep
+        from train.sweep.grid import read_sweep
         runs = runs_of(read_sweep({str(tmp_path / "sweep.yaml")!r}))
         runs = [run for run in runs if run.name in {[run.name for run in sweep.runs]!r}]
         Sweep(Path({str(sweep.folder)!r}), runs, 2, print, fit={tuple(sweep.fit)!r}).train()

@@ -11,10 +11,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from latentscope.models.network import SpectrumVAE
-from train.data.source import data_of
+from train.data.sources import data_of
 from train.learning.module import SpectrumModule
-from train.watching.loggers import loggers
-from train.watching.watch import Watch
+from train.watching import Watch, loggers
 
 
 @pytest.fixture

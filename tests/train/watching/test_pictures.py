@@ -3,8 +3,8 @@ import pytest
 from matplotlib.image import imread
 
 from latentscope.spectra.prepare import restore
-from train.watching.evaluated import evaluated
-from train.watching.pictures import (
+from train.validation import Validation, evaluated
+from train.watching import (
     QUANTILES,
     _binned,
     draw_reconstructions,
@@ -12,7 +12,6 @@ from train.watching.pictures import (
     scene,
     write_picture,
 )
-from train.watching.validation import Validation
 
 
 @pytest.fixture

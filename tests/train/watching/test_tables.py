@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentscope.errors import TableError
-from train.watching.tables import StepTable
+from train.watching import StepTable
 
 
 def rows(*steps, **columns):

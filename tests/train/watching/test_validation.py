@@ -12,8 +12,7 @@ from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.models.network import SpectrumVAE
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule
-from train.watching.evaluated import evaluated
-from train.watching.validation import Validation, dims_table, figures, own_threads, validate
+from train.validation import Validation, dims_table, evaluated, figures, own_threads, validate
 
 
 def seen_of(mean, kl=None):

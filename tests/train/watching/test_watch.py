@@ -6,7 +6,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from train.watching.watch import Watch
+from train.watching import Watch
 
 pytestmark = [
     pytest.mark.slow,

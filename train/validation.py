@@ -1,7 +1,4 @@
-"""Numbers of a network on validation rows: loss terms, dimensions, and what labels know of them.
-
-Labels are looked at here alone, for the log; nothing flows back into the training.
-"""
+"""Figures of a network on validation rows: loss terms, dimensions, and what labels know of them."""
 
 from __future__ import annotations
 
@@ -21,9 +18,32 @@ from scipy.stats import rankdata
 from latentscope.diagnostics.activity import THRESHOLD
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from train.data.source import Data
+from latentscope.models.network import SpectrumVAE
+from train.data.batches import Data
 from train.learning.dims import DEAD
 from train.learning.module import SpectrumModule
+
+
+@contextmanager
+def evaluated(module: SpectrumModule) -> Iterator[SpectrumVAE]:
+    """Yield the network that is watched and exported, in eval mode and without gradients.
+
+    It has the averaged weights, where the run averages them. Training goes on afterwards as if
+    nothing had been looked at; no random number is drawn.
+    """
+    model = module.model
+    training = model.training
+    model.eval()
+    try:
+        with module.averaged(), torch.no_grad():
+            yield model
+    finally:
+        model.train(training)
+
+
+# Numbers of a network on validation rows: loss terms, dimensions, and what labels know of them.
+#
+# Labels are looked at here alone, for the log; nothing flows back into the training.
 
 ACTIVE = 0.01
 """Variance of the mean above which a dimension is active (Burda et al. 2016, section 5)."""

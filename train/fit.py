@@ -1,4 +1,4 @@
-"""One training run from a configuration to a model folder."""
+"""One training run from a configuration to a model folder, or to that of its last checkpoint."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
+from latentscope.errors import ModelError
+from latentscope.models.config import WeightsDtype
 from latentscope.models.network import SpectrumVAE
-from train.data.source import Data, data_of
-from train.learning.checkpoints import LAST, WholeCheckpoints, discard_unfinished
+from train.data.batches import Data
+from train.data.sources import data_of
+from train.learning.callbacks import LAST, ProgressLines, WholeCheckpoints, discard_unfinished
 from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.learning.module import SpectrumModule
-from train.learning.progress import ProgressLines
-from train.publishing.export import export
-from train.settings.data import ArchiveConfig
-from train.settings.run import TrainConfig
-from train.settings.trainer import TrainerConfig
-from train.watching.loggers import loggers
-from train.watching.watch import Watch
+from train.publishing import export
+from train.settings import ArchiveConfig, TrainConfig, TrainerConfig
+from train.watching import Watch, loggers
 
 
 def fit(
@@ -143,3 +142,58 @@ def start_from_means(model: SpectrumVAE, data: Data) -> None:
             model.extra_mean.copy_(mean[config.length :])
         if config.output == "mean":
             model.line_mean.copy_(mean[: config.length])
+
+
+def export_checkpoint(
+    config: TrainConfig,
+    run: Path,
+    folder: Path,
+    *,
+    linelist: str | None = None,
+    archive: str | None = None,
+    data_folder: Path | None = None,
+    dtype: WeightsDtype = "float32",
+) -> int:
+    """Write the model folder of what a run has reached so far.
+
+    Averaged weights, where the run has them; no dimension is closed. The run can go on meanwhile.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The run's.
+    run : Path
+        Its folder, with `last.ckpt`.
+    folder : Path
+        Receives the model.
+    linelist, archive, data_folder
+        As `fit` takes them.
+    dtype : {"float32", "float16"}
+        How the weights are stored.
+
+    Returns
+    -------
+    int
+        Steps that the network was trained.
+
+    Raises
+    ------
+    ModelError
+        If there is no checkpoint, or it belongs to another configuration.
+    """
+    path = run / LAST
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: no such file; a run writes its first checkpoint after some steps, and one "
+            f"that has ended has its model in {run / 'model'}"
+        )
+    config = with_paths(config, linelist, archive)
+    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
+    data = data_of(config, data_folder or run / "data")
+    data.setup()
+    steps = int(checkpoint["global_step"])
+    export(module, config, data, folder, steps=steps, dtype=dtype)
+    return steps

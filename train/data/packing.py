@@ -4,28 +4,253 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
+from numpy.typing import NDArray
 
 import latentscope
+from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels
-from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.models.rows import expand_sources
+from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
+from latentscope.models.registry import DEFAULT_MODEL, known_settings
+from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
-from train.packing.alone import alone
-from train.packing.columns import COLUMNS
-from train.packing.reading import Read, file_stamp, read_chunks, worker_count
-from train.packing.store import ROOT_IVAR, ArchiveStore, Layout, MissingArchiveError
+from train.data.archive import (
+    COLUMNS,
+    ROOT_IVAR,
+    ArchiveStore,
+    Layout,
+    MissingArchiveError,
+    worker_count,
+)
+
+
+@contextmanager
+def alone(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a folder that exists; Windows has no such lock, and there nothing is held.
+
+    Parameters
+    ----------
+    folder : Path
+    wait : bool
+        For another process that holds it.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it, and it is not waited for.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(held)
+
+
+def named_preparation(model: str | None, grid: Path | None) -> tuple[str, PrepareConfig]:
+    """Return the name of a model and its preparation, or "" and the one that a file holds.
+
+    Parameters
+    ----------
+    model : str, optional
+        As `load_model` takes it; weights are loaded only where the preparation is not known without
+        them. The bundled model where neither is given.
+    grid : Path, optional
+        YAML or JSON: a training configuration, a model's config.json, or its `prepare` alone.
+
+    Raises
+    ------
+    UsageError
+        If both are given.
+    ModelError
+        If there is no such model, it has no preparation, or the file holds none.
+    """
+    if grid is not None:
+        if model is not None:
+            raise UsageError("--model and --grid both say how to prepare; give one of them")
+        return "", _from_file(grid)
+    name = model or DEFAULT_MODEL
+    settings = known_settings(name)
+    if settings is not None:
+        prepare = settings.prepare
+    else:
+        from latentscope.models.weights import load_model
+
+        prepare = load_model(name).prepare
+    if prepare is None:
+        raise ModelError(f"{name}: this model does not say how to prepare spectra; use --grid")
+    return name, prepare
+
+
+def _from_file(path: Path) -> PrepareConfig:
+    try:
+        values: Any = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path}: cannot be read as YAML or JSON: {error}") from error
+    if isinstance(values, Mapping) and "prepare" in values:
+        values = values["prepare"]
+    if not isinstance(values, Mapping) or "grid" not in values:
+        raise ModelError(f"{path}: holds no preparation; wanted `prepare` with a `grid` in it")
+    try:
+        return PrepareConfig.from_dict(dict(values))
+    except (LatentscopeError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+_TASK_FILES = 16
+_TASK_BYTES = 8e6
+"""What a worker reads at once: at most so many files, or rows of so many bytes in float32."""
+
+
+class Read(NamedTuple):
+    """What came of some files.
+
+    Attributes
+    ----------
+    rows : ndarray of the archive's dtype, shape (n, row_size)
+    valid : ndarray of bool, shape (n, row_size)
+    records : list of dict
+        One a file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a file without.
+    root_ivar : ndarray of float16, shape (n, ivar_size), or None
+        1 / sigma, 0 where it is not known, at most what float16 holds.
+    """
+
+    rows: NDArray[Any]
+    valid: NDArray[np.bool_]
+    records: list[dict[str, Any]]
+    root_ivar: NDArray[np.float16] | None = None
+
+
+def file_stamp(file: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in ns, by which a file is known; -1 where there is none."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def read_chunks(
+    files: list[Path], store: ArchiveStore, min_coverage: float, workers: int
+) -> Generator[Read, None, None]:
+    """Yield what came of some files at a time, in order of the files.
+
+    Parameters
+    ----------
+    files : list of Path
+    store : ArchiveStore
+        Whose preparation, dtype and inverse variances (if any) the rows get.
+    min_coverage : float
+        Spectra that fill less of the grid fail.
+    workers : int
+        Processes; 1 reads in this one. At most two tasks a worker wait for the caller.
+
+    Raises
+    ------
+    TableError
+        If a worker was killed.
+    """
+    size = max(1, min(_TASK_FILES, int(_TASK_BYTES / (4 * store.layout.row_size))))
+    size = min(size, -(-len(files) // workers) or 1)
+    tasks = [files[at : at + size] for at in range(0, len(files), size)]
+    how = store.prepare, min_coverage, store.layout.dtype, store.layout.ivar_size > 0
+    if workers == 1:
+        for some in tasks:
+            yield read_files(some, *how)
+        return
+    waiting: deque[Future[Read]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_with_parent)
+    try:
+        for some in tasks:
+            waiting.append(pool.submit(read_files, some, *how))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise TableError(
+            f"{store.source}: a process that reads spectra was killed (out of memory?); what was "
+            "packed is kept: go on with the same command and fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent is killed, which the pool itself would not notice.
+
+    Ctrl-C is the parent's to answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def read_files(
+    files: list[Path], prepare: PrepareConfig, min_coverage: float, dtype: str, ivar: bool = False
+) -> Read:
+    """Read and prepare some files, with inverse variances if asked for.
+
+    A row that `dtype` cannot hold fails.
+    """
+    stamps = [file_stamp(file) for file in files]
+    chunk = read_chunk(list(files), 0, prepare, min_coverage, ivar=ivar)
+    limit = float(np.finfo(dtype).max)
+    largest = np.abs(chunk.rows).max(axis=1, initial=0)
+    kept = [at for at, value in enumerate(largest) if value <= limit]
+    where = dict.fromkeys(range(len(files)), -1)
+    for at, index in enumerate(chunk.where):
+        if largest[at] > limit:
+            fail(
+                chunk.records[index],
+                f"{files[index]}: its row reaches {largest[at]:g}, more than {dtype} holds; mask "
+                "the outliers, or pack into float32",
+            )
+    where |= {chunk.where[at]: row for row, at in enumerate(kept)}
+    records = [
+        record
+        | {"frame": prepare.grid.frame, "row": where[index]}
+        | dict(zip(("size", "mtime_ns"), stamps[index], strict=True))
+        for index, record in enumerate(chunk.records)
+    ]
+    root_ivar = None if chunk.ivar is None else _root(chunk.ivar[kept])
+    return Read(chunk.rows[kept].astype(dtype), chunk.valid[kept], records, root_ivar)
+
+
+def _root(ivar: NDArray[np.float32]) -> NDArray[np.float16]:
+    limit = np.float32(np.finfo(ROOT_IVAR).max)
+    root: NDArray[np.float16] = np.minimum(np.sqrt(ivar), limit).astype(ROOT_IVAR)
+    return root
+
 
 _FAILURES_A_SHARD = 4
 """A block ends early with so many times a shard's rows in files, when most of them fail."""

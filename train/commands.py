@@ -1,0 +1,437 @@
+"""The commands of `python -m train`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from latentscope.cli.application import INTERRUPTED, NOTHING_DONE, SOME_FAILED, UsageError, one_of
+from latentscope.cli.options import Json, Workers
+from latentscope.cli.output import Output, progress
+from latentscope.errors import LatentscopeError, LatentscopeWarning
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def about() -> None:
+    """Train spectrum autoencoders: on a simulated archive, or on your own, packed.
+
+    Exit codes: 0 all done, 1 nothing done, 2 wrong usage, 3 done but some inputs failed.
+    """
+
+
+@contextmanager
+def guard(after_interrupt: str) -> Iterator[None]:
+    """Errors and warnings become lines on stderr, errors the exit codes of latentscope."""
+    try:
+        with _warnings_as_lines():
+            yield
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {after_interrupt}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (LatentscopeError, OSError) as error:
+        typer.echo(f"train: {error}", err=True)
+        raise typer.Exit(NOTHING_DONE) from error
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, LatentscopeWarning):
+            typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        else:
+            others(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+        warnings.showwarning = show
+        yield
+
+
+@app.command(name="fit")
+def fit_command(
+    config: Annotated[Path, typer.Argument(help="YAML file, such as train/configs/harps-sim.yaml")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
+    linelist: Annotated[
+        Path | None, typer.Option(help="Line list of the simulation; default: the built-in one.")
+    ] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="Packed archive; default: the configuration's.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for the simulated rows; default: in the run's.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(help="Threads of torch; 1 is best beside other work on the machine.")
+    ] = 1,
+    watch_every: Annotated[
+        int, typer.Option(min=1, help="Steps between checkpoints, and looks at validation rows.")
+    ] = 1000,
+    accelerator: Annotated[
+        str | None, typer.Option(help="auto, cpu, gpu or mps; this and the next: see `trainer`.")
+    ] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices a machine; -1: all.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Of Lightning, such as ddp.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, 32-true or bf16-mixed.")] = None,
+    compile: Annotated[str | None, typer.Option(help="auto, on or off.")] = None,
+) -> None:
+    """Train a model; run the same command again to go on after an interruption.
+
+    Example: python -m train fit train/configs/harps-sim.yaml -o runs/harps-sim --linelist lines.csv
+    """
+    from train.settings import read_config
+
+    given: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+        "precision": precision,
+        "compile": compile,
+    }
+    with guard("the same command goes on from the last checkpoint"):
+        settings = read_config(config)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        settings = replace(settings, trainer=replace(settings.trainer, **chosen))
+        import torch
+
+        from train.fit import fit
+        from train.learning.devices import keep_freed_memory, rank_and_world
+
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        torch.set_num_threads(threads)
+        keep_freed_memory()
+        folder = fit(
+            settings,
+            output,
+            linelist=None if linelist is None else str(linelist),
+            archive=archive,
+            data_folder=data,
+            watch_every=watch_every,
+            progress=sys.stderr.isatty(),
+        )
+    if rank_and_world()[0] == 0:
+        typer.echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")
+
+
+@app.command(
+    name="export",
+    epilog="\b\nExample:\n  python -m train export my.yaml --run runs/mine -o runs/mine/so-far",
+)
+def export_command(
+    config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    linelist: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
+    archive: Annotated[str | None, typer.Option(help="As of `fit`.")] = None,
+    data: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
+) -> None:
+    """Write the model of a run that has not ended, from its last checkpoint."""
+    from train.settings import read_config
+
+    with guard("nothing half-written is left"):
+        settings = read_config(config)
+        from train.fit import export_checkpoint
+
+        steps = export_checkpoint(
+            settings,
+            run,
+            output,
+            linelist=None if linelist is None else str(linelist),
+            archive=archive,
+            data_folder=data,
+            dtype="float16" if half else "float32",
+        )
+    typer.echo(f"model of step {steps:,} of {settings.steps:,} written to {output}")
+
+
+@app.command(
+    name="half",
+    epilog="\b\nExample:\n  python -m train half runs/mine/model runs/mine/model-half",
+)
+def half_command(
+    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the smaller model.")],
+) -> None:
+    """Copy a model folder with its weights rounded to float16: half the size.
+
+    Whoever loads it computes in float32 as before.
+    """
+    with guard("nothing half-written is left"):
+        from train.publishing import half
+
+        moved = half(folder, output)
+    size = sum(path.stat().st_size for path in output.iterdir()) / 1e6
+    typer.echo(f"{output}: {size:.1f} MB; the reference latents moved by {moved:.1g} at most")
+
+
+if TYPE_CHECKING:
+    from train.data.packing import PackReport
+
+
+@app.command(
+    name="pack",
+    epilog="\b\nExample:\n"
+    "  python -m train pack spectra/ -o archive.zarr -m harps-sim --labels spectra/labels.csv\n"
+    "  find /archive -name '*_s1d_A.fits' | python -m train pack - -o s3://bucket/archive.zarr",
+)
+def pack_command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES...",
+            help="Files, folders, quoted globs, @list.txt (a name a line), - for a list on stdin.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="The archive: a folder or an fsspec URL.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="Model whose grid the rows get. Default: harps-sim."),
+    ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option("--grid", help="YAML or JSON file with `prepare`, as in train/configs/."),
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float16 or float32.")] = "float16",
+    compression: Annotated[
+        str, typer.Option("--compression", help="zstd (smaller) or lz4 (read faster).")
+    ] = "zstd",
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Table of labels, joined on an id column.")
+    ] = None,
+    join: Annotated[
+        str | None, typer.Option("--join", help="Column to join labels on, such as star.")
+    ] = None,
+    min_coverage: Annotated[
+        float,
+        typer.Option(
+            "--min-coverage",
+            min=0.0,
+            max=1.0,
+            help="A spectrum that fills less of the grid than this fails.",
+        ),
+    ] = 0.5,
+    ivar: Annotated[
+        bool, typer.Option("--ivar", help="Pack the inverse variance of each value too.")
+    ] = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Pack spectra into one Zarr archive, or add new ones to it.
+
+    A file that fails stands in the archive's table with the reason. The same command goes on after
+    an interruption, and reads no file twice.
+    """
+    from latentscope.spectra.prepare import ivar_size
+    from train.data.archive import Compression, Dtype, Layout
+    from train.data.packing import named_preparation, pack
+
+    out = Output(as_json)
+    with guard("finished blocks are kept, the same command goes on from there"):
+        one_of("--dtype", dtype, Dtype)
+        one_of("--compression", compression, Compression)
+        name, prepare = named_preparation(model, grid)
+        size = ivar_size(prepare) if ivar else 0
+        layout = Layout.sized(
+            prepare.row_size,
+            cast(Dtype, dtype),
+            compression=cast(Compression, compression),
+            ivar_size=size,
+        )
+        with progress("pack") as advance:
+            report = pack(
+                files,
+                output,
+                prepare,
+                layout=layout,
+                model=name,
+                min_coverage=min_coverage,
+                labels=labels,
+                join=join,
+                workers=workers,
+                progress=advance,
+            )
+    _tell(out, report)
+
+
+def _tell(out: Output, report: PackReport) -> None:
+    out.failures(report.failed)
+    out.say(
+        f"packed {report.packed} spectra into {report.archive}: {report.rows} rows, "
+        f"{report.kept} of the named files were there before"
+    )
+    result: dict[str, Any] = {
+        "archive": report.archive,
+        "rows": report.rows,
+        "packed": report.packed,
+        "kept": report.kept,
+        "failed": [{"file": file, "error": reason} for file, reason in report.failed],
+    }
+    out.result(result)
+    if report.failed:
+        raise typer.Exit(SOME_FAILED if report.packed + report.kept else NOTHING_DONE)
+
+
+@app.command(
+    name="sample",
+    epilog="\b\nExample:\n"
+    "  python -m train sample runs/mine/model --spectra 3000 --linelist lines.csv.gz\n"
+    "  python -m train sample runs/mine/model --latents mine.npy",
+)
+def sample_command(
+    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+    latents: Annotated[
+        Path | None,
+        typer.Option(help="Latents of ordinary spectra, encoded with this model: take 3,000."),
+    ] = None,
+    spectra: Annotated[
+        int, typer.Option(min=100, help="Without --latents: simulate and encode so many spectra.")
+    ] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 7000,
+    linelist: Annotated[
+        Path | None, typer.Option(help="Line list of the simulation. Default: the built-in one.")
+    ] = None,
+) -> None:
+    """Write the reference sample of a model, by which `latentscope score` judges spectra.
+
+    Ordinary spectra, which it was not trained on: simulated ones, or yours.
+    """
+    from latentscope.data import read_latents
+    from latentscope.diagnostics.trust import draw_trust_sample
+    from latentscope.models.trust import write_trust_sample
+    from latentscope.models.weights import load_folder
+    from train.publishing import simulated_sample
+
+    with guard("no sample is written"):
+        model = load_folder(folder)
+        model.folder = None  # so that an older sample, of other weights perhaps, is not asked
+        if latents is not None:
+            sample = draw_trust_sample(read_latents(latents), origin=latents.name)
+        else:
+            with progress("simulate and encode", spectra) as advance:
+                sample = simulated_sample(
+                    model,
+                    spectra,
+                    seed=seed,
+                    linelist=None if linelist is None else str(linelist),
+                    progress=advance,
+                )
+        path = write_trust_sample(sample, folder)
+    size = path.stat().st_size / 1e3
+    typer.echo(f"{path}: {len(sample):,} spectra ({sample.info['origin']}), {size:.0f} kB")
+
+
+@app.command(
+    name="push",
+    epilog="\b\nExample:\n"
+    "  python -m train push runs/mine/model me/my-model --private\n"
+    "  latentscope encode spectra/ -m me/my-model",
+)
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="ORG/NAME", help="Repository; made if it is not there.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, made if it is not there. Default: main.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the folder; upload nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Upload a model folder to the Hugging Face hub, after a check that it loads.
+
+    Needs a token that may write: `hf auth login`, or HF_TOKEN. HF_ENDPOINT names another hub.
+    """
+    from train.publishing import push
+
+    out = Output(as_json)
+    with guard("push again; what the hub has already is not sent twice"):
+        pushed = push(folder, repository, private=private, revision=revision, dry_run=dry_run)
+    out.table(("file", "bytes"), list(pushed.files.items()))
+    if pushed.url is None:
+        out.say(f"nothing uploaded; without --dry-run this goes to {pushed.repository}")
+    else:
+        out.say(
+            f"uploaded as {pushed.url}; try: latentscope encode spectra/ -m {pushed.repository}"
+        )
+    out.result(
+        {
+            "repository": pushed.repository,
+            "files": pushed.files,
+            "reference_difference": pushed.difference,
+            "url": pushed.url,
+        }
+    )
+
+
+@app.command(
+    name="sweep",
+    epilog="\b\nExample:\n"
+    "  python -m train sweep -o runs/sweep --linelist lines.csv --page docs/reproduction.md",
+)
+def sweep_command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the sweep.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file; default: train/configs/sweep.yaml.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny networks, a minute in all, for a look.")
+    ] = False,
+    linelist: Annotated[
+        Path | None, typer.Option(help="Line list of the simulation; default: the built-in one.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time; each has one thread.")] = 2,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Train nothing; draw from the runs that are finished.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Page to draw; default: reproduction.md in the folder.")
+    ] = None,
+) -> None:
+    """Train a grid of networks, latent size by beta, and draw what the paper found.
+
+    The same command goes on after an interruption: finished runs are kept, others go on from their
+    checkpoints. A run that fails leaves the others alone; the exit code is 3 then.
+    """
+    from train.sweep.run import sweep
+
+    with guard("the same command goes on; finished runs are kept"):
+        report = sweep(
+            output,
+            config=config,
+            quick=quick,
+            linelist=None if linelist is None else str(linelist),
+            workers=workers,
+            draw_only=draw,
+            page=page,
+            say=lambda line: typer.echo(line, err=True),
+        )
+    for name, reason in report.failed.items():
+        typer.echo(f"failed: {name}: {reason}", err=True)
+    typer.echo(f"{report.finished} of {report.total} runs finished; page: {report.page}")
+    if report.failed or report.finished < report.total:
+        raise typer.Exit(SOME_FAILED if report.finished else NOTHING_DONE)

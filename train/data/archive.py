@@ -1,0 +1,676 @@
+"""The packed archive: rows of spectra, their masks and a table of them in one Zarr v3 store.
+
+    rows     (capacity, row_size)        prepared rows; chunks and shards of whole spectra
+    valid    (capacity, row_size / 8)    bits of the masks, first pixel in the highest bit
+    root_ivar (capacity, ivar_size)      where asked for: 1 / sigma of the values that have one
+    journal  (blocks,)                   one JSON text a block: the records of its files
+    index/n  columns, one array each     the table as the last finished run left it
+
+A block is one shard and the records of the files read for it. Its rows are written first, its masks
+next, its journal entry last, each as a single object: what the journal names is there. A shard is
+never written again once its entry stands. The attributes of the group say which `index` counts and
+how many blocks it covers; journal entries after these complete it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+import pandas as pd
+import zarr
+from numcodecs import Blosc
+from numpy.typing import ArrayLike, NDArray
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from zarr.codecs import BloscCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore
+
+from latentscope.errors import TableError
+from latentscope.spectra.prepare import PrepareConfig
+
+COLUMNS = {
+    "file": "absolute path of the file",
+    "id": "file name without folders and suffixes",
+    "star": "the star, as the header has it",
+    "object": "target name in the header",
+    "archive_id": "id of the file in its archive",
+    "frame": "frame of the row's wavelengths",
+    "berv": "barycentric correction, km/s",
+    "rv": "radial velocity in the header, km/s",
+    "airmass": "airmass",
+    "snr": "signal-to-noise ratio in the header",
+    "median": "median flux, what the flux was divided by, in the file's unit",
+    "coverage": "fraction of the grid outside gaps that the spectrum fills",
+    "status": "ok, failed or degenerate",
+    "error": "why there is no row",
+    "assumed": "what the file does not say and was assumed",
+    "row": "number of the row in `rows` and `valid`; -1: none",
+    "size": "bytes of the file",
+    "mtime_ns": "time of the file's last change, ns",
+}
+"""Columns of the table, and what they mean; labels follow them."""
+
+NUMBERS = ("berv", "rv", "airmass", "snr", "median", "coverage")
+INTEGERS = ("row", "size", "mtime_ns")
+
+
+def node_name(column: str) -> str:
+    """Name of a column's array; a slash would make it a group."""
+    return column.replace("%", "%25").replace("/", "%2F")
+
+
+def as_series(values: NDArray[Any], column: str) -> pd.Series:
+    """Return a stored column; a label without text is missing."""
+    if values.dtype.kind in "if":
+        return pd.Series(values)
+    text = pd.Series(values.astype(object), dtype=object)
+    return text if column in COLUMNS else text.where(text != "", np.nan)
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with `COLUMNS` of text, float64 and int64; labels stay as they are."""
+    kinds = dict.fromkeys(COLUMNS, "object")
+    kinds |= dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(INTEGERS, "int64")
+    return table.astype(kinds)
+
+
+def as_array(column: pd.Series) -> NDArray[Any]:
+    """Return a column as an array that Zarr knows: int64, float64 or text ("" where missing)."""
+    if column.name in INTEGERS:
+        return column.to_numpy(np.int64)
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return column.to_numpy(np.float64, na_value=np.nan)
+    filled = column.astype(object).where(column.notna(), "")
+    return np.array([str(value) for value in filled], dtype=np.dtypes.StringDType())
+
+
+FORMAT = 1
+MARK = "latentscope_archive"
+_PARTIAL = ".partial"
+
+ROOT_IVAR = np.dtype(np.float16)
+"""Of 1 / sigma, which saturates at 65504: an ivar of 4.3e9 in the units of the row."""
+
+Dtype = Literal["float16", "float32"]
+Compression = Literal["zstd", "lz4"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows lie in the store.
+
+    Parameters
+    ----------
+    row_size : int
+        Values in a row.
+    dtype : {"float16", "float32"}
+    chunk, shard : int
+        Rows in a chunk (decompressed at once) and in a shard (one object of the store).
+    compression : {"zstd", "lz4"}
+        By Blosc, after its transposition of bits.
+    ivar_size : int
+        Values of a row, from the first on, that have an inverse variance; 0: none is kept.
+    """
+
+    row_size: int
+    dtype: Dtype
+    chunk: int
+    shard: int
+    compression: Compression = "zstd"
+    ivar_size: int = 0
+
+    def __post_init__(self) -> None:
+        for what, known in (("dtype", Dtype), ("compression", Compression)):
+            value = getattr(self, what)
+            if value not in get_args(known):
+                raise TableError(f"{what} is {value!r}; wanted one of {', '.join(get_args(known))}")
+
+    @classmethod
+    def sized(
+        cls,
+        row_size: int,
+        dtype: Dtype,
+        *,
+        chunk_mb: float = 1.0,
+        shard_mb: float = 32.0,
+        compression: Compression = "zstd",
+        ivar_size: int = 0,
+    ) -> Layout:
+        """Lay rows out in chunks and shards of about so many MB (10^6 bytes), at least a row."""
+        if chunk_mb <= 0 or shard_mb <= 0:
+            raise TableError(f"chunks of {chunk_mb} and shards of {shard_mb} MB; wanted positive")
+        row = row_size * (2 if dtype == "float16" else 4)
+        chunk = max(1, int(chunk_mb * 1e6 / row))
+        shard = chunk * max(1, math.ceil(shard_mb * 1e6 / (row * chunk)))
+        return cls(row_size, dtype, chunk, shard, compression, ivar_size)
+
+
+class MissingArchiveError(TableError):
+    """There is no archive at that place."""
+
+
+class ArchiveStore:
+    """A packed archive as a store: blocks are added one after the other.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    source : str
+        What messages call it.
+    """
+
+    def __init__(self, group: zarr.Group, source: str) -> None:
+        self.group, self.source = group, source
+        attributes = self._attributes
+        if attributes.get(MARK) != FORMAT:
+            raise TableError(
+                f"{source}: is no packed archive of format {FORMAT} ({MARK} is "
+                f"{attributes.get(MARK)!r}); one is made by `python -m train pack`"
+            )
+        self.settings: dict[str, Any] = attributes["settings"]
+        self.prepare = PrepareConfig.from_dict(self.settings["prepare"])
+        self.layout = Layout(**attributes["layout"])
+        self._blocks = int(attributes["blocks"]) + len(self._journal())
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str], *, write: bool = False) -> ArchiveStore:
+        """Open an archive that exists.
+
+        Raises
+        ------
+        MissingArchiveError
+            If there is none.
+        TableError
+            If it cannot be read.
+        """
+        source = os.fspath(url)
+        try:
+            group = zarr.open_group(_place(source), mode="r+" if write else "r", zarr_format=3)
+        except FileNotFoundError:
+            raise MissingArchiveError(
+                f"{source}: no packed archive there; make one by `python -m train pack FILES... "
+                f"-o {source}`"
+            ) from None
+        except (OSError, ValueError, ImportError) as error:
+            raise TableError(f"{source}: cannot be opened as a Zarr store: {error}") from error
+        return cls(group, source)
+
+    @classmethod
+    def create(
+        cls, url: str | os.PathLike[str], settings: dict[str, Any], layout: Layout
+    ) -> ArchiveStore:
+        """Make an archive without rows.
+
+        Parameters
+        ----------
+        url : path or fsspec URL
+            A folder that is absent or empty.
+        settings : dict
+            What the rows depend on besides the files, as JSON: `prepare` at least.
+        layout : Layout
+
+        Raises
+        ------
+        TableError
+            If something else is there, or nothing can be written.
+        """
+        source = os.fspath(url)
+        attributes = {
+            MARK: FORMAT,
+            "settings": settings,
+            "layout": asdict(layout),
+            "columns": COLUMNS,
+            "labels": [],
+            "index": "",
+            "blocks": 0,
+            "runs": [],
+        }
+        place = _place(source)
+        if isinstance(place, Path) and any(f.suffix != _PARTIAL for f in place.glob("*")):
+            raise TableError(f"{source}: holds other files; wanted a new or an empty folder")
+        try:
+            group = zarr.create_group(place, zarr_format=3, attributes=attributes)
+        except (OSError, ValueError, ImportError) as error:
+            raise TableError(f"{source}: no archive can be made there: {error}") from error
+        return cls(group, source)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a local archive."""
+        place = _place(self.source)
+        return place if isinstance(place, Path) else None
+
+    def sweep(self) -> None:
+        """Remove the half-written files that a killed run left; a local archive's alone."""
+        for file in self.folder.rglob(f"*{_PARTIAL}") if self.folder else ():
+            file.unlink()
+
+    @property
+    def labels(self) -> list[str]:
+        """Columns of the table that are labels."""
+        return list(self._attributes["labels"])
+
+    @property
+    def _attributes(self) -> dict[str, Any]:
+        return self.group.attrs.asdict()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the arrays that have a row a spectrum."""
+        return ["rows", "valid", *(["root_ivar"] if self.layout.ivar_size else [])]
+
+    def array(self, name: str) -> zarr.Array[Any]:
+        """Return an array of `names`, or `journal`; made at first use by whoever may write."""
+        if name in self.group:
+            return _array(self.group, name)
+        if self.group.read_only:
+            raise TableError(f"{self.source}: has no {name} yet; pack spectra into it first")
+        if name == "journal":
+            return self.group.create_array(name, shape=(0,), chunks=(1,), dtype=str, fill_value="")
+        layout = self.layout
+        wide, dtype = {
+            "rows": (layout.row_size, np.dtype(layout.dtype)),
+            "valid": (-(-layout.row_size // 8), np.dtype(np.uint8)),
+            "root_ivar": (layout.ivar_size, ROOT_IVAR),
+        }[name]
+        return self.group.create_array(
+            name,
+            shape=(0, wide),
+            chunks=(layout.chunk, wide),
+            shards=(layout.shard, wide),
+            dtype=dtype,
+            compressors=BloscCodec(
+                cname=layout.compression,
+                clevel=1,
+                shuffle="noshuffle" if name == "valid" else "bitshuffle",
+                typesize=dtype.itemsize,
+            ),
+            fill_value=0,
+        )
+
+    def add(
+        self,
+        rows: NDArray[Any],
+        valid: NDArray[np.bool_],
+        records: list[dict[str, Any]],
+        root_ivar: NDArray[np.float16] | None = None,
+    ) -> None:
+        """Write a block of at most a shard of rows.
+
+        Parameters
+        ----------
+        rows, valid : ndarray, shape (n, row_size)
+        records : list of dict
+            Of its files, with the keys of `COLUMNS`; their `row` counts within the block (-1: none)
+            and is turned into the archive's.
+        root_ivar : ndarray, shape (n, ivar_size)
+            Where the layout has it.
+        """
+        block, shard = self._blocks, self.layout.shard
+        first = block * shard
+        arrays = [rows, np.packbits(valid, axis=1), root_ivar]
+        # Zeros are written too (spectra without errors), so that a shard that lacks is lost.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            for name, values in zip(self.names, arrays, strict=False):
+                array = self.array(name)
+                whole = np.zeros((shard, array.shape[1]), dtype=array.dtype)
+                whole[: len(rows)] = values
+                array.resize((first + shard, array.shape[1]))
+                array[first : first + shard] = whole
+        named = [r | {"row": first + r["row"] if r["row"] >= 0 else -1} for r in records]
+        journal = self.array("journal")
+        journal.resize((block + 1,))
+        journal[block] = json.dumps({key: [r[key] for r in named] for key in COLUMNS})
+        self._blocks += 1
+
+    def table(self) -> pd.DataFrame:
+        """One row a file, in the order of packing: `COLUMNS`, then labels.
+
+        A file that was packed again after a change stands for its last version alone.
+        """
+        index = str(self._attributes["index"])
+        parts = [self._index(index)] if index else []
+        parts += [pd.DataFrame(json.loads(text)) for text in self._journal()]
+        if not parts:
+            return typed(pd.DataFrame(columns=list(COLUMNS)))
+        table = pd.concat(parts, ignore_index=True)
+        return typed(table.drop_duplicates("file", keep="last", ignore_index=True))
+
+    def finish(self, table: pd.DataFrame, labels: list[str], run: dict[str, Any]) -> None:
+        """Write the table (with label columns) as the index, and cut `rows` behind the last row."""
+        old = str(self._attributes["index"])
+        name = f"index/{int(old.split('/')[1]) + 1 if old else 0:04d}"
+        if name in self.group:
+            del self.group[name]  # of a run that was killed here
+        group = self.group.create_group(name, attributes={"n": len(table)})
+        for column in table.columns:
+            values = as_array(table[column])
+            group.create_array(node_name(column), data=values, chunks=(max(1, len(table)),))
+        runs = [*self._attributes["runs"], run]
+        self.group.attrs.update(
+            {"index": name, "blocks": self._blocks, "labels": labels, "runs": runs}
+        )
+        end = int(table["row"].max()) + 1 if len(table) else 0
+        for array in map(self.array, self.names):
+            array.resize((end, array.shape[1]))
+        if old:
+            del self.group[old]
+
+    def _journal(self) -> list[str]:
+        """Entries of the blocks that the index does not cover."""
+        if "journal" not in self.group:
+            return []
+        texts = self.array("journal")[int(self._attributes["blocks"]) :]
+        return [str(text) for text in np.asarray(texts) if text]
+
+    def _index(self, name: str) -> pd.DataFrame:
+        group = self.group[name]
+        assert isinstance(group, zarr.Group)
+        names = [*COLUMNS, *self.labels]
+        arrays = {column: _array(group, node_name(column))[:] for column in names}
+        return pd.DataFrame({name: as_series(np.asarray(arrays[name]), name) for name in names})
+
+
+def _place(source: str) -> Path | str:
+    """Return a local archive as a `Path`, whose files are replaced whole, others as their URL."""
+    if source.startswith("file://"):
+        return Path(url2pathname(urlsplit(source).path))
+    return source if "://" in source or "::" in source else Path(source).expanduser()
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    found = group[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+# Chunks of a packed archive, decompressed in threads.
+#
+# Zarr reads a chunk in a few milliseconds beyond its decompression, one after the other, which
+# would keep a GPU waiting. This reads the same objects by the layout that `store` gave them:
+# shards of the Zarr v3 sharding codec, chunks compressed by Blosc, an index of (offset, length)
+# as little endian uint64 and a checksum at the shard's end.
+
+_EMPTY = 2**64 - 1
+_CHECKSUM = 4
+
+
+class ChunkReader:
+    """Reads rows of an array whose shards and chunks are whole rows.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        `rows` or `valid` of a packed archive.
+    """
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        assert array.shards is not None
+        self.chunk, self.shard = array.chunks[0], array.shards[0]
+        self.shape, self.dtype = (self.chunk, array.shape[1]), np.dtype(array.dtype)
+        self._store: Store = array.store_path.store
+        self._path, self._key = array.store_path.path, array.metadata.encode_chunk_key
+        self._indices: dict[int, NDArray[np.uint64]] = {}
+        self._codec, self._scratch = Blosc(), threading.local()
+
+    def take(self, chunk: int, rows: NDArray[np.int64], into: Any, places: Any) -> None:
+        """Put rows of a chunk, numbered within it, at some places of an array.
+
+        Raises
+        ------
+        TableError
+            If the chunk is not there, or is damaged.
+        """
+        shard, at = divmod(chunk, self.shard // self.chunk)
+        offset, length = (int(value) for value in self._index(shard)[at])
+        if offset == _EMPTY:
+            into[places] = 0
+            return
+        data = self._bytes(shard, RangeByteRequest(offset, offset + length))
+        values = self._buffer()
+        try:
+            self._codec.decode(data, values)
+        except (RuntimeError, ValueError) as error:
+            raise TableError(f"{self._name(shard)}: chunk {at} is damaged: {error}") from error
+        into[places] = values[rows]
+
+    def _buffer(self) -> NDArray[Any]:
+        """An array for a chunk, the same for all chunks of a thread."""
+        if not hasattr(self._scratch, "values"):
+            self._scratch.values = np.empty(self.shape, self.dtype)
+        values: NDArray[Any] = self._scratch.values
+        return values
+
+    def _index(self, shard: int) -> NDArray[np.uint64]:
+        """Offset and length of the shard's chunks, shape (chunks, 2)."""
+        if shard not in self._indices:
+            size = self.shard // self.chunk * 16
+            data = self._bytes(shard, SuffixByteRequest(size + _CHECKSUM))
+            self._indices[shard] = np.frombuffer(data[:size], "<u8").reshape(-1, 2)
+        return self._indices[shard]
+
+    def _bytes(self, shard: int, part: RangeByteRequest | SuffixByteRequest) -> bytes:
+        if isinstance(self._store, LocalStore):
+            try:
+                return _part_of(Path(self._store.root) / self._name(shard), part)
+            except FileNotFoundError:
+                found = None
+        else:
+            found = sync(self._store.get(self._name(shard), default_buffer_prototype(), part))
+        if found is None:
+            raise TableError(f"{self._store}: {self._name(shard)} is missing; pack again")
+        return found.to_bytes()
+
+    def _name(self, shard: int) -> str:
+        return f"{self._path}/{self._key((shard, 0))}".lstrip("/")
+
+
+def _part_of(file: Path, part: RangeByteRequest | SuffixByteRequest) -> bytes:
+    with file.open("rb") as stream:
+        if isinstance(part, SuffixByteRequest):
+            stream.seek(-part.suffix, 2)
+            return stream.read()
+        stream.seek(part.start)
+        return stream.read(part.end - part.start)
+
+
+def take_rows(
+    readers: list[ChunkReader],
+    arrays: list[NDArray[Any]],
+    wanted: NDArray[np.int64],
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Fill arrays (m, width) with the rows numbered `wanted`, shape (m,), of each reader's array.
+
+    Each chunk is read once; `pool` reads several at a time.
+    """
+    jobs = [
+        pool.submit(reader.take, chunk, rows, array, places)
+        for chunk, rows, places in _by_chunk(wanted, readers[0].chunk)
+        for reader, array in zip(readers, arrays, strict=True)
+    ]
+    try:
+        for job in jobs:
+            job.result()
+    finally:
+        for job in jobs:
+            job.cancel()
+
+
+def _by_chunk(
+    wanted: NDArray[np.int64], size: int
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield each chunk, the rows wanted of it, and their places in `wanted`."""
+    order = np.argsort(wanted, kind="stable")
+    chunks = wanted[order] // size
+    for places in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
+        if len(places):
+            chunk = int(wanted[places[0]]) // size
+            yield chunk, wanted[places] - chunk * size, places
+
+
+def worker_count(workers: int | None) -> int:
+    """Return `workers`, or one a core, at most 32.
+
+    Raises
+    ------
+    TableError
+        If it is below 1.
+    """
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return min(cores or 1, 32)
+    if workers < 1:
+        raise TableError(f"workers is {workers}; wanted at least 1")
+    return workers
+
+
+class PackedArchive:
+    """The spectra of a packed archive that have a row, numbered 0 to n - 1.
+
+    An archive can be read while it is being packed, or after packing was interrupted: its finished
+    blocks are there, labels as the last finished run left them.
+
+    Parameters
+    ----------
+    url : path or fsspec URL
+    threads : int, optional
+        Threads that decompress; by default one a core, at most 32.
+
+    Attributes
+    ----------
+    table : DataFrame of n rows
+        The columns of `train.data.archive.COLUMNS`, then `labels`; in the order of packing.
+    failed : DataFrame
+        The same for files without a row, with the reason in `error`.
+    labels : list of str
+        Columns of `table` that are labels.
+    prepare : PrepareConfig
+        Grid and normalisation of the rows.
+
+    Raises
+    ------
+    TableError
+        If there is no archive, or no row in it.
+    """
+
+    def __init__(self, url: str | os.PathLike[str], *, threads: int | None = None) -> None:
+        self._store = ArchiveStore.open(url)
+        table = self._store.table()
+        packed = table["row"] >= 0
+        self.source = self._store.source
+        self.prepare, self.settings = self._store.prepare, self._store.settings
+        self.table: pd.DataFrame = table[packed].reset_index(drop=True)
+        self.failed: pd.DataFrame = table[~packed].reset_index(drop=True)
+        self.labels = self._store.labels
+        if self.table.empty:
+            raise TableError(f"{self.source}: holds no row; pack spectra into it first")
+        self._readers = {name: ChunkReader(self._store.array(name)) for name in self._store.names}
+        self._pool = ThreadPoolExecutor(worker_count(threads), "train-chunks")
+        self._at: NDArray[np.int64] = self.table["row"].to_numpy(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def row_size(self) -> int:
+        """Values in a row."""
+        return self._store.layout.row_size
+
+    @property
+    def ivar_size(self) -> int:
+        """Values of a row, from the first on, that have an inverse variance; 0: none was packed."""
+        return self._store.layout.ivar_size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+        return np.dtype(self._store.layout.dtype)
+
+    @property
+    def chunks(self) -> NDArray[np.int64]:
+        """Which chunk of the store each spectrum lies in, shape (n,)."""
+        return self._at // self._store.layout.chunk
+
+    @property
+    def stars(self) -> NDArray[np.object_]:
+        """What keeps spectra together in splits, shape (n,).
+
+        The star's name in lower case without blanks; the object's where there is none; else the
+        file, each a star of its own.
+        """
+        names = self.table["star"].where(self.table["star"] != "", self.table["object"])
+        names = names.astype(object).map(lambda name: "".join(str(name).split()).lower())
+        named: NDArray[np.object_] = names.where(names != "", self.table["file"]).to_numpy(object)
+        return named
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of which version of which file lies in which row, and of the labels."""
+        columns = ["file", "size", "mtime_ns", "row", *self.labels]
+        text = self.table[columns].to_csv(index=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, members: ArrayLike) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Read spectra by number.
+
+        Each chunk is read once, whatever the order of the numbers.
+
+        Parameters
+        ----------
+        members : array of int, shape (m,)
+
+        Returns
+        -------
+        rows : ndarray of `dtype`, shape (m, row_size)
+        valid : ndarray of uint8, shape (m, ceil(row_size / 8))
+            Bits of the masks, for `unpacked`.
+        """
+        wanted = self._at[np.asarray(members, dtype=np.int64)]
+        rows = np.empty((len(wanted), self.row_size), self.dtype)
+        valid = np.empty((len(wanted), -(-self.row_size // 8)), np.uint8)
+        readers = [self._readers["rows"], self._readers["valid"]]
+        take_rows(readers, [rows, valid], wanted, self._pool)
+        return rows, valid
+
+    def read_root_ivar(self, members: ArrayLike) -> NDArray[np.float16]:
+        """Read square roots of inverse variances, 1 / sigma in the units of the row, by number.
+
+        Parameters
+        ----------
+        members : array of int, shape (m,)
+
+        Returns
+        -------
+        ndarray of float16, shape (m, ivar_size)
+            0 where it is not known; of the first `ivar_size` values of each row.
+
+        Raises
+        ------
+        TableError
+            If the archive has none.
+        """
+        if not self.ivar_size:
+            raise TableError(f"{self.source}: has no inverse variances; pack it with --ivar")
+        wanted = self._at[np.asarray(members, dtype=np.int64)]
+        root = np.empty((len(wanted), self.ivar_size), ROOT_IVAR)
+        take_rows([self._readers["root_ivar"]], [root], wanted, self._pool)
+        return root
+
+
+def unpacked(valid: NDArray[np.uint8], row_size: int) -> NDArray[np.bool_]:
+    """Masks of shape (m, row_size), True where a pixel is valid, of their bits."""
+    return np.unpackbits(valid, axis=1, count=row_size).view(np.bool_)

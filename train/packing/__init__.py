@@ -1,1 +1,0 @@
-"""Any spectra into one archive on a model's grid, and back."""

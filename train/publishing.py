@@ -1,0 +1,426 @@
+"""A model folder: written from a run, made half as large, and pushed to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from latentscope import __version__
+from latentscope.data import Latents
+from latentscope.diagnostics.activity import THRESHOLD
+from latentscope.diagnostics.trust import MAX_ROWS, MIN_ROWS, TrustSample, draw_trust_sample
+from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
+from latentscope.files import atomic_path
+from latentscope.models.check_rows import (
+    CHECK_FILE,
+    check_against_rows,
+    read_check_rows,
+    write_check_rows,
+)
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, WeightsDtype, read_settings
+from latentscope.models.encode import Network, encode
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
+from latentscope.models.weights import WEIGHTS_FILE, load_folder, save_model, weights_sha256
+from latentscope.simulation.simulate import simulate
+from train.card import CARD_FILE, card, findings, is_unwritten, read_card
+from train.data.batches import Data
+from train.learning.module import SpectrumModule
+from train.settings import TrainConfig
+from train.validation import evaluated
+
+_AT_ONCE = 64
+
+SEED = 7000
+"""Of the simulated spectra of a sample; no configuration trains on this archive."""
+
+
+def simulated_sample(
+    model: SpectrumVAE,
+    n: int,
+    *,
+    seed: int = SEED,
+    linelist: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> TrustSample:
+    """Encode `n` simulated spectra, one a star, as a reference sample.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+        With its preparation.
+    n : int
+    seed : int
+        Of the simulated archive: another one than the network was trained on.
+    linelist : str, optional
+        Line list file; the built-in list by default.
+    progress : callable, optional
+        Called with the number of spectra done.
+    """
+    values, tables, provenance = [], [], {}
+    spectra = (spectrum for spectrum, _ in simulate(n, seed=seed, linelist=linelist, repeats=False))
+    done = 0
+    while some := list(islice(spectra, _AT_ONCE)):
+        part = encode(some, model)
+        values.append(part.values)
+        tables.append(part.table)
+        provenance = part.provenance
+        done += len(some)
+        if progress is not None:
+            progress(done)
+    latents = Latents(
+        np.concatenate(values), pd.concat(tables, ignore_index=True), None, provenance
+    )
+    lines = "built-in lines" if linelist is None else Path(linelist).name
+    return draw_trust_sample(latents, max_rows=n, origin=f"simulated spectra, seed {seed}, {lines}")
+
+
+def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
+    """Sample of up to 3,000 validation rows, whose noise and resolution nobody knows any more."""
+    assert model.prepare is not None
+    rows, valid = data.validation_rows, data.validation_valid
+    order = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
+    some, pixels = rows[order].astype(np.float32), _everywhere(model)
+    good = np.tile(pixels, (len(some), 1)) if valid is None else valid[order]
+    found = Network(model, "cpu", "auto", True).encode(some, good)
+    unknown = np.full(len(some), np.nan)
+    info = {
+        "model": str(model.info["name"]),
+        "weights_sha256": weights_sha256(model),
+        "origin": "validation spectra of its training",
+    }
+    return TrustSample(
+        found.mean.astype(np.float64),
+        found.recon_error.astype(np.float64),
+        (good & pixels).sum(axis=1) / pixels.sum(),
+        unknown,
+        unknown,
+        found.segments.astype(np.float64),
+        np.array(segment_edges(model.prepare)),
+        info,
+    )
+
+
+def export_sample(folder: Path, data: Data) -> None:
+    """Write the sample of validation rows beside a model's weights; none of fewer than 100 rows.
+
+    An older one is removed: it belonged to other weights.
+    """
+    (folder / SAMPLE_FILE).unlink(missing_ok=True)
+    if len(data.validation_rows) >= MIN_ROWS:
+        write_trust_sample(validation_sample(load_folder(folder), data), folder)
+
+
+def copy_sample(sample: TrustSample, model: SpectrumVAE, folder: Path) -> None:
+    """Write a model's sample beside other weights that make nearly the same latents."""
+    info = sample.info | {"weights_sha256": weights_sha256(model)}
+    write_trust_sample(replace(sample, info=info), folder)
+
+
+def _everywhere(model: SpectrumVAE) -> np.ndarray:
+    """Pixels of a row that hold flux, shape (row_size,): no gap, no padding, no log continuum."""
+    assert model.prepare is not None
+    grid, out = model.prepare.grid, np.zeros(model.prepare.row_size, np.bool_)
+    first = 0 if model.prepare.normalization == "continuum" else grid.pad_left
+    out[first : first + grid.length] = ~grid.gap_mask
+    return out
+
+
+_REFERENCES = 3
+
+
+def export(
+    module: SpectrumModule,
+    config: TrainConfig,
+    data: Data,
+    folder: Path,
+    *,
+    steps: int | None = None,
+    dtype: WeightsDtype = "float32",
+) -> Path:
+    """Write the model folder: config.json, model.safetensors, README.md, reference.safetensors.
+
+    With 100 validation rows or more also sample.safetensors, by which spectra are judged.
+    Averaged weights, where the run has them. What an author wrote in an older README.md stays.
+
+    Parameters
+    ----------
+    module : SpectrumModule
+        As training left it.
+    config : TrainConfig
+    data : data module
+        Set up; its validation rows are measured, three of them become the reference, and all the
+        sample.
+    folder : Path
+        Made if it is not there.
+    steps : int, optional
+        Steps that the network was trained; by default all of the configuration.
+    dtype : {"float32", "float16"}
+        How the weights are stored.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder cannot be written, or the weights are not finite or too large for float16.
+    """
+    found = findings(module, data)
+    with evaluated(module) as model:
+        model.info = {
+            "name": config.name,
+            "description": config.description,
+            "beta": config.stages[-1].beta.at(1.0),
+            "mad_threshold": THRESHOLD,
+            "weights_dtype": dtype,
+            "training": data.provenance
+            | {
+                "steps": config.steps if steps is None else steps,
+                "batch_size": config.data.batch_size,
+                "seed": config.seed,
+                "minutes": round(module.seconds / 60, 1),
+                "latentscope": __version__,
+                "torch": str(torch.__version__),
+            },
+        }
+        save_model(model, folder)
+    # Read back: rounded as they are stored, and a proof that the folder loads.
+    write_check_rows(load_folder(folder), _reference_rows(data), folder)
+    export_sample(folder, data)
+    text = card(read_settings(folder / CONFIG_FILE), config, found, read_card(folder))
+    write_card(text, folder)
+    return folder
+
+
+def write_card(text: str, folder: Path) -> None:
+    """Write README.md of a model folder, whole or not at all."""
+    with atomic_path(folder / CARD_FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _reference_rows(data: Data) -> NDArray[np.float32]:
+    """Three of the validation rows, evenly among them."""
+    rows = data.validation_rows
+    chosen = np.unique(np.linspace(0, len(rows) - 1, _REFERENCES).round().astype(int))
+    some: NDArray[np.float32] = rows[chosen].astype(np.float32)
+    return some
+
+
+def half(folder: Path, target: Path) -> float:
+    """Copy a model folder with float16 weights, which `load_model` reads back as float32.
+
+    Parameters
+    ----------
+    folder : Path
+        With reference latents.
+    target : Path
+        Another folder.
+
+    Returns
+    -------
+    float
+        How far the latents of the reference spectra moved, as `check_against_rows` measures it.
+
+    Raises
+    ------
+    ModelError
+        If the folder is no model with a reference, or a weight is too large for float16.
+    """
+    if target.resolve() == folder.resolve():
+        raise ModelError(f"{target}: wanted another folder than the model's own")
+    rows = read_check_rows(folder)
+    model = load_folder(folder)
+    sample = sample_beside(model)
+    model.info["weights_dtype"] = "float16"
+    save_model(model, target)
+    rounded = load_folder(target)
+    moved = check_against_rows(rounded, folder, tolerance=float("inf"))
+    write_check_rows(rounded, rows, target)
+    if sample is not None:
+        copy_sample(sample, rounded, target)
+    text = read_card(folder)
+    if text is not None:
+        line = f"Weights rounded to float16; the reference latents moved by {moved:.1g} at most."
+        write_card(f"{text.rstrip()}\n\n{line}\n", target)
+    return moved
+
+
+FILES = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE, CARD_FILE)
+"""What a model folder has to hold to be pushed."""
+
+BESIDES = (SAMPLE_FILE, "*.png", "*.svg", "LICENSE*", "CITATION*")
+"""What goes along, if it is there."""
+
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+_ADVICE = {
+    400: "the hub did not take the request: look at README.md's first lines and at the names",
+    401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
+    403: "this token may not write there: take one with write permission, and a member's",
+    404: "there is no such repository or branch for this token",
+}
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was uploaded, or would be.
+
+    Parameters
+    ----------
+    repository : str
+        `org/name`, with `@revision` if one was named: what `load_model` takes.
+    files : dict
+        Name -> size in bytes.
+    difference : float
+        Largest difference of the reference latents.
+    url : str or None
+        Of the commit; None of a dry run.
+    """
+
+    repository: str
+    files: dict[str, int]
+    difference: float
+    url: str | None
+
+
+def push(
+    folder: Path,
+    repository: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    dry_run: bool = False,
+) -> Pushed:
+    """Check a model folder and upload it to the Hugging Face hub in one commit.
+
+    The token is that of the environment (`HF_TOKEN`) or of `hf auth login`; `HF_ENDPOINT` names
+    another hub.
+
+    Parameters
+    ----------
+    folder : Path
+        As `export` writes it.
+    repository : str
+        `org/name`; made if it is not there.
+    private : bool
+        Make a private repository; one that is there and public is refused.
+    revision : str, optional
+        Branch, made if it is not there; by default `main`.
+    dry_run : bool
+        Check the folder and upload nothing.
+
+    Raises
+    ------
+    ChoiceError
+        If the repository's name is none.
+    ModelError
+        If the folder does not load, its reference latents do not agree, there is no token, or the
+        hub cannot be reached or refuses.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If the author's part of the model card is not written.
+    """
+    if not _REPOSITORY.fullmatch(repository):
+        raise ChoiceError(f"{repository!r} is no repository; wanted ORG/NAME, such as me/my-model")
+    difference, files = _checked(folder)
+    name = repository if revision is None else f"{repository}@{revision}"
+    if dry_run:
+        return Pushed(name, files, difference, None)
+    with _hub_errors(repository):
+        url = _upload(folder, repository, list(files), private, revision)
+    return Pushed(name, files, difference, url)
+
+
+def _checked(folder: Path) -> tuple[float, dict[str, int]]:
+    """Difference of the reference latents, and the files to upload with their sizes."""
+    difference = check_against_rows(load_folder(folder), folder)
+    card = read_card(folder)
+    if card is None:
+        raise ModelError(
+            f"{folder / CARD_FILE}: no such file; nobody knows what a model without a card is good "
+            "for: export the run again, or write one"
+        )
+    if is_unwritten(card):
+        warnings.warn(
+            f"{folder / CARD_FILE}: nobody has written what this model cannot do; edit that "
+            "section and push again",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+    paths = {path for pattern in (*FILES, *BESIDES) for path in folder.glob(pattern)}
+    return difference, {path.name: path.stat().st_size for path in sorted(paths)}
+
+
+def _upload(
+    folder: Path, repository: str, files: list[str], private: bool, revision: str | None
+) -> str:
+    # half a second to import
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    token = get_token()
+    if token is None:
+        raise ModelError(
+            "no Hugging Face token: run `hf auth login`, or set HF_TOKEN to a token that may write"
+        )
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token, library_name="latentscope")
+    if not api.repo_exists(repository):
+        api.create_repo(repository, private=private or None, exist_ok=True)
+    if private and not api.model_info(repository).private:
+        raise ModelError(
+            f"{repository} is there already and is public; make it private in its settings, or "
+            "push without --private"
+        )
+    if revision is not None:
+        api.create_branch(repository, branch=revision, exist_ok=True)
+    commit = api.upload_folder(
+        repo_id=repository,
+        folder_path=folder,
+        allow_patterns=files,
+        revision=revision,
+        commit_message="Upload a latentscope model",
+    )
+    return str(commit.commit_url)
+
+
+@contextmanager
+def _hub_errors(repository: str) -> Iterator[None]:
+    """Turn whatever the hub's client raises into a ModelError that says what to do."""
+    try:
+        yield
+    except ModelError:
+        raise
+    # The client raises errors of its HTTP library and of its storage library as they are, and
+    # these have no base in common.
+    except Exception as error:
+        causes = [error] if error.__cause__ is None else [error, error.__cause__]
+        reason = " ".join(" ".join(map(str, causes)).split()) or type(error).__name__
+        advice = _ADVICE.get(_status(error), "look at the network connection, and push again")
+        raise ModelError(f"{repository}: not uploaded ({reason}); {advice}") from error
+
+
+def _status(error: BaseException) -> int:
+    """HTTP status of an error or of what it came from; 0 without one."""
+    response = getattr(error, "response", None)
+    if response is None and error.__cause__ is not None:
+        return _status(error.__cause__)
+    return int(getattr(response, "status_code", 0))
