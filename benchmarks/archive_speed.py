@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import zarr
 
-from latentscope.models.registry import known_settings
+from latentscope.models.registry import known_config
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import PrepareConfig, ivar_size
@@ -123,7 +123,7 @@ def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[
 
 
 def measure(model: str, files: list[Path], rows: int, folder: Path, repeats: int) -> dict:
-    settings = known_settings(model)
+    settings = known_config(model)
     assert settings is not None
     assert settings.prepare is not None
     folder.mkdir()
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
         for (spectrum, _), file in zip(simulate(options.files), files, strict=True):
             write_spectrum(spectrum, file, options.layout)
         for model in options.models.split(","):
-            settings = known_settings(model)
+            settings = known_config(model)
             assert settings is not None
             assert settings.prepare is not None
             rows = max(options.rows * 20_800 // settings.prepare.row_size, 2 * BATCH)

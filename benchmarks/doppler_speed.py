@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import known_settings
+from latentscope.models.registry import known_config
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import fine_flux, synthesizer_of
@@ -39,7 +39,7 @@ MARGIN = 60
 
 
 def preparation(model: str) -> PrepareConfig:
-    settings = known_settings(model)
+    settings = known_config(model)
     assert settings is not None
     assert settings.prepare is not None
     return settings.prepare

@@ -15,7 +15,7 @@ import pandas as pd
 
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.models.config import ModelSettings
+from latentscope.models.config import ModelConfig
 from train.data.batches import Data
 from train.learning.losses import NAMES as PENALTIES
 from train.learning.module import SpectrumModule
@@ -155,13 +155,13 @@ machine computed.
 
 
 def card(
-    settings: ModelSettings, config: TrainConfig, found: Findings, older: str | None = None
+    settings: ModelConfig, config: TrainConfig, found: Findings, older: str | None = None
 ) -> str:
     """Return the text of a model card.
 
     Parameters
     ----------
-    settings : ModelSettings
+    settings : ModelConfig
         What config.json says of the model.
     config : TrainConfig
     found : Findings
@@ -191,7 +191,7 @@ def is_unwritten(text: str) -> bool:
     return UNWRITTEN in text
 
 
-def _made(settings: ModelSettings, config: TrainConfig) -> str:
+def _made(settings: ModelConfig, config: TrainConfig) -> str:
     training, shape = settings.info["training"], settings.architecture
     kind = "A beta-VAE" if shape.variational else "An autoencoder"
     penalties = any(config.uses(name) for name in PENALTIES)
@@ -261,7 +261,7 @@ def _schedule(schedule: Schedule) -> str:
     return f"{schedule.start:g} to {schedule.last:g}, {schedule.curve}"
 
 
-def _known(found: Findings, settings: ModelSettings) -> str:
+def _known(found: Findings, settings: ModelConfig) -> str:
     threshold = settings.info["mad_threshold"]
     lines = [
         "## What its dimensions know",

@@ -29,7 +29,7 @@ from latentscope.models.check_rows import (
     read_check_rows,
     write_check_rows,
 )
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, WeightsDtype, read_settings
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, WeightsDtype, read_config
 from latentscope.models.encode import Network, encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
@@ -202,7 +202,7 @@ def export(
     # Read back: rounded as they are stored, and a proof that the folder loads.
     write_check_rows(load_folder(folder), _reference_rows(data), folder)
     export_sample(folder, data)
-    text = card(read_settings(folder / CONFIG_FILE), config, found, read_card(folder))
+    text = card(read_config(folder / CONFIG_FILE), config, found, read_card(folder))
     write_card(text, folder)
     return folder
 

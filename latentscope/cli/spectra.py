@@ -180,9 +180,9 @@ def inspect(
 
 def _preparation(model: str | None) -> PrepareConfig | None:
     """Return how a model wants its spectra, without its weights where it is known without them."""
-    from latentscope.models.registry import DEFAULT_MODEL, known_settings
+    from latentscope.models.registry import DEFAULT_MODEL, known_config
 
-    settings = known_settings(model or DEFAULT_MODEL)
+    settings = known_config(model or DEFAULT_MODEL)
     if settings is not None:
         return settings.prepare
     from latentscope.models.weights import load_model

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from latentscope.errors import ModelError
+from latentscope.files import plain
+from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
 
 CONFIG_FILE = "config.json"
 SAMPLE_FILE = "sample.safetensors"
-FORMAT = 1
-REQUIRED = ("format", "name", "architecture", "prepare")
-OPTIONAL = (
-    "description",
-    "mad_threshold",
-    "beta",
-    "paper",
-    "training",
-    "dims",
-    "source",
-    "license",
-    "weights_dtype",
-    "weights_sha256",
-)
 
+Output = Literal["conv", "mean"]
 WeightsDtype = Literal["float32", "float16"]
 """How weights lie in model.safetensors; the network computes in float32 either way."""
 
-Output = Literal["conv", "mean"]
+
+def _odd(kernel: int) -> int:
+    # An even kernel has no middle, and would shift the row by half a pixel.
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel {kernel}; expected an odd one")
+    return kernel
 
 
-@dataclass(frozen=True)
+def _one_or_even(stride: int) -> int:
+    # The decoder mirrors a stride s by a transposed convolution of padding s/2.
+    if stride > 1 and stride % 2:
+        raise ValueError(f"stride {stride}; expected 1 or an even one")
+    return stride
+
+
+@settings(ModelError)
 class VAEConfig:
     """Architecture of a `SpectrumVAE`.
 
@@ -74,57 +77,34 @@ class VAEConfig:
         If the numbers do not make a network.
     """
 
-    length: int
-    channels: tuple[int, ...]
-    kernels: tuple[int, ...]
-    strides: tuple[int, ...]
-    latents: int
-    extra: int = 0
-    extra_hidden: int = 64
-    hidden: int = 0
+    length: PositiveInt
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    kernels: tuple[Annotated[PositiveInt, AfterValidator(_odd)], ...]
+    strides: tuple[Annotated[PositiveInt, AfterValidator(_one_or_even)], ...]
+    latents: PositiveInt
+    extra: NonNegativeInt = 0
+    extra_hidden: PositiveInt = 64
+    hidden: NonNegativeInt = 0
     variational: bool = True
     negative_slope: float = 0.1
     output: Output = "conv"
     doppler: bool = False
     doppler_init: float = 3.0
 
-    def __post_init__(self) -> None:
-        for name in ("channels", "kernels", "strides"):
-            object.__setattr__(self, name, tuple(int(value) for value in getattr(self, name)))
-        for wrong in self._faults():
-            raise ModelError(f"this is no architecture: {wrong}")
-
-    def _faults(self) -> list[str]:
+    @model_validator(mode="after")
+    def _fits_together(self) -> VAEConfig:
         depth = len(self.channels)
-        even = [s for s in self.strides if s < 1 or (s > 1 and s % 2)]
-        checks = [
-            (
-                depth == 0 or depth != len(self.kernels) or depth != len(self.strides),
+        if not depth == len(self.kernels) == len(self.strides):
+            raise ValueError(
                 f"{depth} channels, {len(self.kernels)} kernels, {len(self.strides)} strides; "
-                "wanted as many of each, at least one",
-            ),
-            (
-                any(k < 1 or k % 2 == 0 for k in self.kernels),
-                f"kernels {self.kernels}; wanted odd ones",
-            ),
-            (bool(even), f"strides {self.strides}; wanted 1 or even ones"),
-            (
-                min((self.latents, self.length, *self.channels), default=0) < 1
-                or min(self.extra, self.hidden) < 0,
-                f"length {self.length}, channels {self.channels}, latents {self.latents}, extra "
-                f"{self.extra}, hidden {self.hidden}; wanted positive numbers (these two: or 0)",
-            ),
-            (
-                not even and self.length % prod(self.strides) != 0,
-                f"length {self.length} is no multiple of {prod(self.strides)}, the product of "
-                "the strides",
-            ),
-            (
-                self.output not in get_args(Output),
-                f"output {self.output!r}; wanted one of {', '.join(get_args(Output))}",
-            ),
-        ]
-        return [message for failed, message in checks if failed]
+                "expected as many of each"
+            )
+        if self.length % prod(self.strides):
+            raise ValueError(
+                f"length {self.length} is no multiple of {prod(self.strides)}, the product of the "
+                "strides"
+            )
+        return self
 
     @property
     def row_size(self) -> int:
@@ -143,65 +123,76 @@ class VAEConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON types."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return dict(plain(dataclasses.asdict(self)))
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> VAEConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> VAEConfig:
         """Build a config from `to_dict` output; unknown or missing keys raise `ModelError`."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ModelError(
-                f"architecture has unknown keys {', '.join(unknown)}; known: "
-                f"{', '.join(sorted(known))}"
-            )
-        missing = [
-            k for k in ("length", "channels", "kernels", "strides", "latents") if k not in settings
-        ]
-        if missing:
-            raise ModelError(f"architecture lacks {', '.join(missing)}")
-        return cls(**settings)
+        return read_settings(cls, values, where="architecture", error=ModelError)
 
 
-@dataclass(frozen=True)
-class ModelSettings:
+@settings(ModelError)
+class ModelConfig:
     """What config.json says.
 
     Parameters
     ----------
+    name : str
     architecture : VAEConfig
     prepare : PrepareConfig or None
         None for a model of rows that did not come from spectra.
-    info : dict
-        `name` and the optional entries: `description`, `mad_threshold`, `beta`, `paper`,
-        `training`, `dims` (dimension -> text), `source`, `license`, `weights_dtype`
-        (one of `WeightsDtype`; float32 where it is not said), `weights_sha256`.
+    format : int
+        Of the file; later versions of latentscope may write another.
+    description, paper, license : str, optional
+    beta : float, optional
+        Weight of the KL divergence in training.
+    mad_threshold : float, optional
+        Median absolute deviation from which a dimension of this model is informative.
+    weights_dtype : {"float32", "float16"}, optional
+        Float32 where it is not said.
+    training, source : dict, optional
+        What it was trained on; the checkpoint that it was converted from.
+    dims : dict, optional
+        Dimension -> text.
+    weights_sha256 : str, optional
+        Of model.safetensors, so that a folder left half written is told from a whole one.
+
+    Raises
+    ------
+    ModelError
+        If a value does not fit.
     """
 
+    name: str
     architecture: VAEConfig
-    prepare: PrepareConfig | None = None
-    info: dict[str, Any] = field(default_factory=dict)
+    prepare: PrepareConfig | None
+    format: Literal[1] = 1
+    description: str | None = None
+    beta: Annotated[float, Field(ge=0)] | None = None
+    mad_threshold: Annotated[float, Field(ge=0)] | None = None
+    paper: str | None = None
+    weights_dtype: WeightsDtype | None = None
+    training: dict[str, Any] | None = None
+    dims: dict[str, str] | None = None
+    source: dict[str, Any] | None = None
+    license: str | None = None
+    weights_sha256: str | None = None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The name, and what else is said besides architecture and preparation."""
+        others = {"architecture", "prepare", "format"}
+        names = [field.name for field in dataclasses.fields(self) if field.name not in others]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def to_json(self) -> str:
-        """Return the text of config.json.
-
-        Raises
-        ------
-        ModelError
-            If `info` has no name, a key that config.json does not know, or an unknown
-            `weights_dtype`.
-        """
-        values = {"format": FORMAT, **self.info}
-        values["architecture"] = self.architecture.to_dict()
-        values["prepare"] = None if self.prepare is None else self.prepare.to_dict()
-        _check_keys("the model's info", values)
-        return json.dumps(values, indent=2) + "\n"
+        """Return the text of config.json."""
+        prepare = None if self.prepare is None else self.prepare.to_dict()
+        values = {"format": self.format, **self.info, "architecture": self.architecture.to_dict()}
+        return json.dumps(values | {"prepare": prepare}, indent=2) + "\n"
 
 
-def read_settings(path: Path) -> ModelSettings:
+def read_config(path: Path) -> ModelConfig:
     """Read a config.json, strictly.
 
     Parameters
@@ -209,34 +200,12 @@ def read_settings(path: Path) -> ModelSettings:
     path : Path
         The file.
 
-    Returns
-    -------
-    ModelSettings
-
     Raises
     ------
     ModelError
         If the file is missing, is no JSON object, is of another format, lacks a key, has one that
         is not known, or a value makes no architecture or preparation.
     """
-    values = _read_object(path)
-    if values.get("format") != FORMAT:
-        raise ModelError(
-            f"{path}: format is {values.get('format')!r}; this version of latentscope reads "
-            f"format {FORMAT}; is it a latentscope model, or one from a newer version?"
-        )
-    _check_keys(str(path), values)
-    try:
-        architecture = VAEConfig.from_dict(values["architecture"])
-        prepare = values["prepare"]
-        prepare = None if prepare is None else PrepareConfig.from_dict(prepare)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    info = {k: v for k, v in values.items() if k not in ("format", "architecture", "prepare")}
-    return ModelSettings(architecture, prepare, info)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -246,21 +215,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(values, dict):
-        raise ModelError(f"{path}: holds a {type(values).__name__}; wanted a JSON object")
-    return values
-
-
-def _check_keys(what: str, values: dict[str, Any]) -> None:
-    missing = [key for key in REQUIRED if key not in values]
-    if missing:
-        raise ModelError(f"{what}: lacks {', '.join(missing)}")
-    unknown = sorted(set(values) - {*REQUIRED, *OPTIONAL})
-    if unknown:
+        raise ModelError(f"{path}: holds a {type(values).__name__}; expected a JSON object")
+    # Before all else, since a newer format may have other keys.
+    if values.get("format") != 1:
         raise ModelError(
-            f"{what}: unknown {', '.join(unknown)}; known are {', '.join((*REQUIRED, *OPTIONAL))}"
+            f"{path}: format is {values.get('format')!r}; this version of latentscope reads "
+            "format 1; is it a latentscope model, or one from a newer version?"
         )
-    dtype = values.get("weights_dtype", "float32")
-    if dtype not in get_args(WeightsDtype):
-        raise ModelError(
-            f"{what}: weights_dtype is {dtype!r}; wanted one of {', '.join(get_args(WeightsDtype))}"
-        )
+    return read_settings(ModelConfig, values, where=str(path), error=ModelError)

@@ -206,7 +206,7 @@ def _info(path: Path, normalization: PublishedNormalization) -> dict[str, Any]:
     source = {"file": path.name, "sha256": file_sha256(path)}
     for model in PUBLISHED.values():
         if model.filename == path.name and model.normalization == normalization:
-            return {**model.settings.info, "source": source}
+            return {**model.config.info, "source": source}
     return {
         "name": path.name.split(".")[0],
         "description": "converted from a checkpoint with the published architecture",

@@ -8,14 +8,12 @@ doi:10.1093/mnras/stad2686 (stellar-karaoke); values from their public code.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from latentscope.models.config import CONFIG_FILE, ModelSettings, VAEConfig, read_settings
+from latentscope.models.config import CONFIG_FILE, ModelConfig, VAEConfig, read_config
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 
@@ -99,16 +97,17 @@ class PublishedModel:
         return self.url.rsplit("/", 1)[-1]
 
     @property
-    def settings(self) -> ModelSettings:
+    def config(self) -> ModelConfig:
         """Architecture, preparation and description, as config.json would hold them."""
-        info = {
-            "name": self.name,
-            "description": self.description,
-            "mad_threshold": 0.02,
-            "beta": 0.3,
-            "paper": self.paper,
-        }
-        return ModelSettings(PUBLISHED_ARCHITECTURE, published_prepare(self.normalization), info)
+        return ModelConfig(
+            name=self.name,
+            architecture=PUBLISHED_ARCHITECTURE,
+            prepare=published_prepare(self.normalization),
+            description=self.description,
+            beta=0.3,
+            mad_threshold=0.02,
+            paper=self.paper,
+        )
 
 
 _SITE = "https://www.rawdataspeaks.org/wp-content/uploads/projects"
@@ -137,17 +136,6 @@ PUBLISHED = {
 def bundled_models() -> dict[str, Path]:
     """Return the folders of the models that come with the package, by name."""
     return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG_FILE}"))}
-
-
-def known_names() -> list[str]:
-    """Return the names that `load_model` knows."""
-    return [*bundled_models(), *PUBLISHED]
-
-
-def near_misses(name: str, known: Iterable[str]) -> str:
-    """Return ' (did you mean ...?)' for names close to `name`, else an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -183,23 +171,31 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
         `name`, `where` ("bundled", "cached" or "to download"), `latents` (number), `grid` (text,
         wavelengths in Angstrom), `description`, `paper`.
     """
-    rows = [
-        _row("bundled", read_settings(folder / CONFIG_FILE)) for folder in bundled_models().values()
-    ]
+    found = [("bundled", read_config(path / CONFIG_FILE)) for path in bundled_models().values()]
     for model in PUBLISHED.values():
         cached = (cache_folder(model.name, cache_dir) / model.filename).exists()
-        rows.append(_row("cached" if cached else "to download", model.settings))
-    return rows
+        found.append(("cached" if cached else "to download", model.config))
+    return [
+        {
+            "name": config.name,
+            "where": where,
+            "latents": config.architecture.latents,
+            "grid": _grid_text(config),
+            "description": config.description or "",
+            "paper": config.paper or "",
+        }
+        for where, config in found
+    ]
 
 
-def known_settings(source: str | os.PathLike[str]) -> ModelSettings | None:
+def known_config(source: str | os.PathLike[str]) -> ModelConfig | None:
     """Return what config.json says of a bundled or published model, or of one in a folder.
 
     Without weights: nothing is downloaded, and torch is not loaded.
 
     Returns
     -------
-    ModelSettings or None
+    ModelConfig or None
         None for a checkpoint, an address or a Hugging Face id; `load_model` knows these.
 
     Raises
@@ -209,27 +205,16 @@ def known_settings(source: str | os.PathLike[str]) -> ModelSettings | None:
     """
     text = os.fspath(source)
     if text in bundled_models():
-        return read_settings(bundled_models()[text] / CONFIG_FILE)
+        return read_config(bundled_models()[text] / CONFIG_FILE)
     if text in PUBLISHED:
-        return PUBLISHED[text].settings
+        return PUBLISHED[text].config
     folder = Path(text).expanduser()
-    return read_settings(folder / CONFIG_FILE) if folder.is_dir() else None
+    return read_config(folder / CONFIG_FILE) if folder.is_dir() else None
 
 
-def _row(where: str, settings: ModelSettings) -> dict[str, Any]:
-    return {
-        "name": settings.info["name"],
-        "where": where,
-        "latents": settings.architecture.latents,
-        "grid": _grid_text(settings),
-        "description": settings.info.get("description", ""),
-        "paper": settings.info.get("paper", ""),
-    }
-
-
-def _grid_text(settings: ModelSettings) -> str:
-    if settings.prepare is None:
-        return f"rows of {settings.architecture.row_size} values"
-    grid = settings.prepare.grid
+def _grid_text(config: ModelConfig) -> str:
+    if config.prepare is None:
+        return f"rows of {config.architecture.row_size} values"
+    grid = config.prepare.grid
     first, last = grid.wavelength[0], grid.wavelength[-1]
     return f"{first:.0f}-{last:.0f} A, {grid.length} {grid.kind} pixels, {grid.medium}"

@@ -27,7 +27,7 @@ from latentscope.diagnostics.trust import (
 )
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_settings
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_config
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import bundled_models
 from latentscope.models.rows import SEGMENTS
@@ -144,7 +144,7 @@ def _sample_of_bundled(latents: Latents) -> TrustSample | None:
     folder = bundled_models().get(str(latents.provenance.get("model")))
     if folder is None or not (folder / SAMPLE_FILE).is_file():
         return None
-    own = read_settings(folder / CONFIG_FILE).info.get("weights_sha256")
+    own = read_config(folder / CONFIG_FILE).info.get("weights_sha256")
     return read_trust_sample(folder) if own == latents.provenance.get("weights_sha256") else None
 
 
@@ -213,7 +213,7 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
 
 
 def _check_weights(info: dict[str, str], folder: Path, what: str) -> None:
-    expected = read_settings(folder / CONFIG_FILE).info.get("weights_sha256")
+    expected = read_config(folder / CONFIG_FILE).info.get("weights_sha256")
     found = info.get("weights_sha256")
     if expected and found and expected != found:
         raise ModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelSettings, read_settings
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelConfig, read_config
 from latentscope.models.convert import load_checkpoint
 from latentscope.models.download import check_url, fetch, file_sha256, url_filename
 from latentscope.models.network import SpectrumVAE, listed, load_state, moved
@@ -27,9 +28,8 @@ from latentscope.models.registry import (
     bundled_models,
     cache_folder,
     cache_root,
-    known_names,
-    near_misses,
 )
+from latentscope.settings import read_settings
 
 WEIGHTS_FILE = "model.safetensors"
 CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
@@ -144,7 +144,9 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     """
     folder = Path(folder)
     info = {**model.info, "weights_sha256": weights_sha256(model)}
-    text = ModelSettings(model.config, model.prepare, info).to_json()
+    values = {"architecture": model.config, "prepare": model.prepare, **info}
+    what = f"{folder}: the model's info"
+    text = read_settings(ModelConfig, values, where=what, error=ModelError).to_json()
     try:
         with atomic_path(folder / WEIGHTS_FILE) as path:
             path.write_bytes(serialize(model))
@@ -185,44 +187,31 @@ def convert_checkpoint(
     return save_model(load_checkpoint(path, normalization=normalization), folder)
 
 
-def load_folder(folder: str | os.PathLike[str]) -> SpectrumVAE:
+def load_folder(folder: PathLike) -> SpectrumVAE:
     """Return the model in a folder, in eval mode on the CPU.
-
-    Parameters
-    ----------
-    folder : path
-        Holds config.json and model.safetensors.
-
-    Returns
-    -------
-    SpectrumVAE
 
     Raises
     ------
     ModelError
-        If a file is missing or damaged, or the weights are not those of the config.
+        If config.json or model.safetensors is missing or damaged, or the weights are not those of
+        the config.
     """
     folder = Path(folder)
-    model = load_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
-    model.folder = folder
-    return model
-
-
-def load_files(config: Path, weights: Path) -> SpectrumVAE:
-    """Return the model of a config.json and a .safetensors file; see `load_folder`."""
-    settings = read_settings(config)
-    recorded = settings.info.get("weights_sha256")
+    path, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    config = read_config(path)
     state = read_weights(weights)
-    if recorded is not None and weights_sha256(weights) != recorded:
+    found = weights_sha256(weights)
+    if config.weights_sha256 is not None and found != config.weights_sha256:
         raise ModelError(
-            f"{weights}: SHA-256 is {weights_sha256(weights)}, {config} records {recorded}; the "
-            "two are not of one model: copy or write the folder again"
+            f"{weights}: SHA-256 is {found}, {path} records {config.weights_sha256}; the two are "
+            "not of one model: copy or write the folder again"
         )
     try:
-        model = SpectrumVAE(settings.architecture, settings.prepare, settings.info)
+        model = SpectrumVAE(config.architecture, config.prepare, config.info)
     except ModelError as error:
-        raise ModelError(f"{config}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
     load_state(model, state, str(weights))
+    model.folder = folder
     return model.eval()
 
 
@@ -319,10 +308,13 @@ def model_path(
         return _local_path(Path(text).expanduser())
     if (hub := _hub_id(text)) is not None:
         return _hub_folder(*hub, files, cache_dir)
+    names = [*bundled_models(), *PUBLISHED]
+    close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ModelError(
-        f"{text!r} is no model: no such name{near_misses(text, known_names())} and no such "
-        f"file. Known names: {', '.join(known_names())}. Else give a folder, a .pth.tar file, "
-        "an https:// address or a Hugging Face id (org/name)"
+        f"{text!r} is no model: no such name{hint} and no such file. Known names: "
+        f"{', '.join(names)}. Else give a folder, a .pth.tar file, an https:// address or a "
+        "Hugging Face id (org/name)"
     )
 
 

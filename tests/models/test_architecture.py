@@ -59,15 +59,17 @@ def test_shapes_agree_for_any_architecture(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kernels": (9, 4, 3)}, "odd"),
-        ({"strides": (4, 3, 1)}, "even"),
-        ({"strides": (4, 2)}, "as many"),
-        ({"length": 260}, "multiple of 8"),
-        ({"latents": 0}, "positive"),
-        ({"channels": (4, 0, 8)}, "positive"),
-        ({"extra": -1}, "positive"),
-        ({"output": "max"}, "conv, mean"),
-        ({"channels": (), "kernels": (), "strides": ()}, "at least one"),
+        ({"kernels": (9, 4, 3)}, "kernels.1: kernel 4"),
+        ({"strides": (4, 3, 1)}, "strides.1: stride 3"),
+        ({"strides": (4, 2)}, "3 channels, 3 kernels, 2 strides"),
+        ({"length": 260}, "length 260 is no multiple of 8"),
+        ({"latents": 0}, "latents is 0"),
+        ({"channels": (4, 0, 8)}, "channels.1 is 0"),
+        ({"extra": -1}, "extra is -1"),
+        ({"extra_hidden": 0}, "extra_hidden is 0"),
+        ({"negative_slope": float("inf")}, "negative_slope is inf"),
+        ({"output": "max"}, "'conv' or 'mean'"),
+        ({"channels": (), "kernels": (), "strides": ()}, "channels is"),
     ],
 )
 def test_numbers_that_make_no_network_are_refused(change, message):
@@ -78,8 +80,8 @@ def test_numbers_that_make_no_network_are_refused(change, message):
 def test_a_config_is_read_strictly():
     settings_ = SMALL.to_dict()
     assert VAEConfig.from_dict(settings_) == SMALL
-    with pytest.raises(ModelError, match="latnets"):
+    with pytest.raises(ModelError, match="unknown latnets"):
         VAEConfig.from_dict(settings_ | {"latnets": 3})
     del settings_["kernels"]
-    with pytest.raises(ModelError, match="lacks kernels"):
+    with pytest.raises(ModelError, match="kernels is missing"):
         VAEConfig.from_dict(settings_)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 import pytest
 import safetensors.torch
@@ -63,7 +64,7 @@ def test_saving_again_replaces_a_model_and_keeps_its_card(model, folder, same):
 
 def test_a_model_without_a_name_or_with_an_unknown_entry_is_not_saved(model, tmp_path):
     model.info = {"description": "?"}
-    with pytest.raises(ModelError, match="lacks name"):
+    with pytest.raises(ModelError, match="name is missing"):
         save_model(model, tmp_path / "m")
     model.info = {"name": "m", "colour": "red"}
     with pytest.raises(ModelError, match=r"unknown colour; known are .*beta"):
@@ -87,14 +88,17 @@ def test_a_model_of_rows_that_are_no_spectra_needs_no_preparation(model, tmp_pat
     ("key", "value", "message"),
     [
         ("format", 2, "format is 2"),
-        ("architecture", None, "lacks architecture"),
-        ("prepare", None, "lacks prepare"),
+        ("architecture", None, "architecture is missing"),
+        ("prepare", None, "prepare is missing"),
         ("colour", "red", "unknown colour"),
-        ("architecture.channels", None, "lacks channels"),
-        ("architecture.channels", "many", "invalid literal"),
-        ("architecture.kernels", [8, 5], "odd"),
-        ("architecture", 3, "config.json: "),
+        ("architecture.channels", None, "architecture.channels is missing"),
+        ("architecture.channels", "many", "architecture.channels is 'many'"),
+        ("architecture.kernels", [8, 5], "architecture.kernels.0: kernel 8"),
+        ("architecture", 3, "architecture is 3"),
         ("prepare.widow", 3, "widow"),
+        ("mad_threshold", -0.1, "mad_threshold is -0.1"),
+        ("mad_threshold", math.nan, "mad_threshold is nan"),
+        ("weights_dtype", "bfloat16", "'float32' or 'float16'"),
         ("architecture.extra", 9, "264 values.*takes 265"),
     ],
 )

@@ -28,7 +28,7 @@ import latentscope
 from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
-from latentscope.models.registry import DEFAULT_MODEL, known_settings
+from latentscope.models.registry import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
@@ -93,7 +93,7 @@ def named_preparation(model: str | None, grid: Path | None) -> tuple[str, Prepar
             raise UsageError("--model and --grid both say how to prepare; give one of them")
         return "", _from_file(grid)
     name = model or DEFAULT_MODEL
-    settings = known_settings(name)
+    settings = known_config(name)
     if settings is not None:
         prepare = settings.prepare
     else:
