@@ -237,11 +237,11 @@ def _besides(config: TrainConfig) -> str:
 def _stages(stages: Iterable[Stage]) -> list[str]:
     """Table of the stages: a column for each schedule that any of them sets."""
     stages = list(stages)
-    defaults = {field.name: field.default_factory for field in fields(Stage)}
+    defaults = {field.name: field.default for field in fields(Stage)}
     shown = [
         name
         for name in SCHEDULES
-        if name == "beta" or any(getattr(s, name) != defaults[name]() for s in stages)  # type: ignore[operator]
+        if name == "beta" or any(getattr(stage, name) != defaults[name] for stage in stages)
     ]
     rows = [
         [

@@ -1,27 +1,71 @@
-"""The settings of a run: one YAML file, read strictly."""
+"""The settings of a run: one YAML file, checked strictly.
+
+What a field means is in its class; that unknown keys, wrong kinds of values, and numbers that are
+not finite or out of bounds are errors follows from `latentscope.settings`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BeforeValidator, Field
 
-from latentscope.errors import ChoiceError, LatentscopeError, ModelError
+from latentscope.errors import LatentscopeError, ModelError
 from latentscope.models.config import VAEConfig
+from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
 
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
-Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+Curve = Literal["linear", "geometric", "cyclic"]
+Loss = Literal["l2", "l1", "ivar"]
+
+LOSS_SCHEDULES = (
+    "beta",
+    "free_bits",
+    "blur",
+    "continuum_weight",
+    "total_correlation",
+    "decorrelation",
+    "dependence",
+)
+"""Schedules of a stage that change what is minimised."""
+
+SCHEDULES = (*LOSS_SCHEDULES, "learning_rate")
 
 
-@dataclass(frozen=True)
+def _no_truth(value: Any) -> Any:
+    """Refuse true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"is {value}; expected a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+AtLeastOne = Annotated[Whole, Field(ge=1)]
+
+
+def _short(key: str) -> BeforeValidator:
+    """Take the short forms of a part: true for all its defaults, false for none of it."""
+
+    def spelled_out(value: Any) -> Any:
+        if value is False:
+            return None
+        return {key: value} if isinstance(value, str) and key else {} if value is True else value
+
+    return BeforeValidator(spelled_out)
+
+
+@settings(ModelError)
 class TrainerConfig:
     """Where and how the steps of a run are computed. Only `precision` changes what comes out.
 
@@ -39,42 +83,26 @@ class TrainerConfig:
         "auto": convolutions in bfloat16 on a GPU that has it, else float32 throughout.
     compile : {"auto", "on", "off"}
         Compile the convolutions by `torch.compile`; "auto": on GPUs.
-
-    Raises
-    ------
-    ChoiceError
-        If a value is none of these.
     """
 
     accelerator: Accelerator = "auto"
-    devices: int = 1
-    nodes: int = 1
+    devices: Whole = Field(1, ge=-1)
+    nodes: AtLeastOne = 1
     strategy: str = "auto"
     precision: Precision = "auto"
-    compile: Compile = "auto"
+    compile: Annotated[Compile, BeforeValidator(lambda value: _switch(value))] = "auto"
 
     def __post_init__(self) -> None:
-        if isinstance(self.compile, bool):  # what YAML makes of on and off
-            object.__setattr__(self, "compile", "on" if self.compile else "off")
-        choices: dict[str, Any] = {
-            "accelerator": Accelerator,
-            "precision": Precision,
-            "compile": Compile,
-        }
-        for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                raise ChoiceError(
-                    f"trainer: {name} is {getattr(self, name)!r}; wanted one of "
-                    f"{', '.join(get_args(kind))}"
-                )
-        if self.nodes < 1 or (self.devices < 1 and self.devices != -1):
-            raise ChoiceError(
-                f"trainer: {self.devices} devices on {self.nodes} nodes; wanted at least 1 of "
-                "each, or devices: -1 for all"
-            )
+        if self.devices == 0:
+            raise ModelError("devices is 0; expected at least 1, or -1 for all")
 
 
-@dataclass(frozen=True)
+def _switch(value: Any) -> Any:
+    """Undo what YAML makes of on and off."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+@settings(ModelError)
 class ArchiveConfig:
     """A packed archive to learn from, and how it is split and balanced.
 
@@ -102,18 +130,18 @@ class ArchiveConfig:
     """
 
     path: str
-    validation: float = 0.1
-    test: float = 0.0
-    split_seed: int = 0
+    validation: Fraction = 0.1
+    test: Fraction = 0.0
+    split_seed: Whole = 0
     one_per_star: bool = False
     label: str | None = None
-    bins: int | list[float] = 10
-    weights: dict[Any, float] | None = None
-    window_mb: float = 256.0
-    watch_rows: int = 500
+    bins: int | list[int | float] = 10
+    weights: dict[int | str, int | float] | None = None
+    window_mb: Number = Field(256.0, gt=0)
+    watch_rows: AtLeastOne = 500
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class StreamConfig:
     """Simulated spectra made while training, on its device, instead of an archive made before.
 
@@ -127,19 +155,12 @@ class StreamConfig:
         Spectra whose mean the network starts from.
     """
 
-    ahead: int = 1
-    block: int | None = None
-    mean_rows: int = 500
-
-    def __post_init__(self) -> None:
-        if self.ahead < 0 or self.mean_rows < 1 or (self.block is not None and self.block < 1):
-            raise ChoiceError(
-                f"stream: ahead {self.ahead}, block {self.block}, mean_rows {self.mean_rows}; "
-                "wanted ahead from 0 on, the others from 1 on"
-            )
+    ahead: Whole = Field(1, ge=0)
+    block: AtLeastOne | None = None
+    mean_rows: AtLeastOne = 500
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class MixtureConfig:
     """Simulated and packed spectra in every batch.
 
@@ -150,16 +171,10 @@ class MixtureConfig:
         least one of each kind.
     """
 
-    simulated: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.simulated < 1:
-            raise ChoiceError(
-                f"mixture: simulated is {self.simulated}; wanted a fraction between 0 and 1"
-            )
+    simulated: Number = Field(0.5, gt=0, lt=1)
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class DopplerConfig:
     """A velocity drawn anew for each spectrum each time it is shown, by which it is shifted.
 
@@ -171,17 +186,11 @@ class DopplerConfig:
         Round shifts to whole pixels of a logarithmic grid: nothing is interpolated then.
     """
 
-    spread: float = 60.0
+    spread: Number = Field(60.0, gt=0, lt=3000)
     whole_pixels: bool = False
 
-    def __post_init__(self) -> None:
-        if not 0 < self.spread < 3000:
-            raise ChoiceError(
-                f"doppler: spread is {self.spread} km/s; wanted more than 0 and less than 3000"
-            )
 
-
-@dataclass(frozen=True)
+@settings(ModelError)
 class DataConfig:
     """What a network learns from: a simulated archive, a stream of spectra, a packed archive.
 
@@ -198,26 +207,27 @@ class DataConfig:
     workers : int, optional
         Processes that make the archive.
     archive : ArchiveConfig, optional
-        A packed archive; of the values above only `batch_size` counts then, unless there is a
-        `mixture`.
+        A packed archive, in a file also its path alone; of the values above only `batch_size`
+        counts then, unless there is a `mixture`.
     stream : StreamConfig, optional
-        Simulate while training, instead of `spectra` before it.
+        Simulate while training, instead of `spectra` before it; this and the next two in a file
+        also true, for their defaults, or false.
     mixture : MixtureConfig, optional
         Simulated spectra (an archive or a stream) and those of `archive` in every batch.
     doppler : DopplerConfig, optional
         Shift training spectra by random velocities.
     """
 
-    spectra: int = 16000
-    validation: int = 500
-    seed: int = 1000
+    spectra: AtLeastOne = 16000
+    validation: AtLeastOne = 500
+    seed: Whole = Field(1000, ge=0)
     linelist: str | None = None
-    batch_size: int = 8
-    workers: int | None = None
-    archive: ArchiveConfig | None = None
-    stream: StreamConfig | None = None
-    mixture: MixtureConfig | None = None
-    doppler: DopplerConfig | None = None
+    batch_size: AtLeastOne = 8
+    workers: AtLeastOne | None = None
+    archive: Annotated[ArchiveConfig | None, _short("path")] = None
+    stream: Annotated[StreamConfig | None, _short("")] = None
+    mixture: Annotated[MixtureConfig | None, _short("")] = None
+    doppler: Annotated[DopplerConfig | None, _short("")] = None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -232,56 +242,7 @@ class DataConfig:
         return {key: value for key, value in values.items() if key not in parts or value}
 
 
-PARTS: dict[str, type[Any]] = {
-    "archive": ArchiveConfig,
-    "stream": StreamConfig,
-    "mixture": MixtureConfig,
-    "doppler": DopplerConfig,
-}
-"""Keys of `data` that hold keys of their own."""
-
-
-def spelled_out(key: str, value: Any) -> Mapping[str, Any] | None:
-    """Return a part's keys where a configuration has its short form; None for no such part.
-
-    The path alone of an archive, ``true`` for another part with all its defaults, ``false`` for
-    none.
-
-    Raises
-    ------
-    ChoiceError
-        If it is no form of the part.
-    """
-    if value is None or value is False:
-        return None
-    if key == "archive" and isinstance(value, str):
-        return {"path": value}
-    if key != "archive" and value is True:
-        return {}
-    if not isinstance(value, Mapping):
-        names = ", ".join(field.name for field in dataclasses.fields(PARTS[key]))
-        short = "its path alone" if key == "archive" else "true"
-        raise ChoiceError(f"data: {key} is {value!r}; wanted its keys ({names}), or {short}")
-    return value
-
-
-Curve = Literal["linear", "geometric", "cyclic"]
-
-LOSS_SCHEDULES = (
-    "beta",
-    "free_bits",
-    "blur",
-    "continuum_weight",
-    "total_correlation",
-    "decorrelation",
-    "dependence",
-)
-"""Schedules of a stage that change what is minimised."""
-
-SCHEDULES = (*LOSS_SCHEDULES, "learning_rate")
-
-
-@dataclass(frozen=True)
+@settings(ModelError)
 class Schedule:
     """A number that changes during a stage.
 
@@ -293,7 +254,7 @@ class Schedule:
     Parameters
     ----------
     start, end : float
-        Values; `end` defaults to `start`.
+        Values from 0 on; `end` defaults to `start`.
     hold, until : float
         Fractions of the stage; with `until` above 1 the stage ends on the way.
     curve : {"linear", "geometric", "cyclic"}
@@ -305,38 +266,26 @@ class Schedule:
     rise : float
         Fraction of each cycle in which the value moves evenly from `start` to `end`, where it stays
         for the rest.
-
-    Raises
-    ------
-    ModelError
-        If the numbers make no schedule.
     """
 
-    start: float
-    end: float | None = None
-    hold: float = 0.0
-    until: float = 1.0
+    start: Number = Field(ge=0)
+    end: Annotated[Number, Field(ge=0)] | None = None
+    hold: Number = Field(0.0, ge=0)
+    until: Number = 1.0
     curve: Curve = "linear"
-    power: float = 1.0
-    cycles: int = 4
-    rise: float = 0.5
+    power: Number = 1.0
+    cycles: AtLeastOne = 4
+    rise: Number = Field(0.5, gt=0, le=1)
 
     def __post_init__(self) -> None:
-        if self.curve not in get_args(Curve):
-            raise ModelError(f"curve is {self.curve!r}; wanted one of {', '.join(get_args(Curve))}")
-        if not 0 <= self.hold <= self.until:
-            raise ModelError(f"hold {self.hold}, until {self.until}; wanted 0 <= hold <= until")
-        if self.curve == "geometric" and not (self.start > 0 and (self.end or 1.0) > 0):
+        if self.hold > self.until:
+            raise ModelError(f"hold {self.hold}, until {self.until}; expected hold <= until")
+        if self.curve == "geometric" and not (self.start > 0 and self.last > 0):
             raise ModelError(
-                f"geometric from {self.start} to {self.end}; wanted two positive numbers"
+                f"geometric from {self.start} to {self.end}; expected two positive numbers"
             )
         if self.curve != "cyclic" and (self.cycles, self.rise) != (4, 0.5):
             raise ModelError(f"cycles and rise belong to curve: cyclic, and this is {self.curve}")
-        if self.cycles < 1 or not 0 < self.rise <= 1:
-            raise ModelError(
-                f"cycles {self.cycles}, rise {self.rise}; wanted at least one cycle, and a "
-                "fraction above 0 and up to 1"
-            )
 
     @property
     def last(self) -> float:
@@ -361,9 +310,18 @@ class Schedule:
         return float(end + (self.start - end) * (1.0 - progress) ** self.power)
 
 
-@dataclass(frozen=True)
+Scheduled = Annotated[
+    Schedule,
+    # A number alone is a schedule that stays there.
+    BeforeValidator(
+        lambda value: value if isinstance(value, Mapping | Schedule) else {"start": value}
+    ),
+]
+
+
+@settings(ModelError)
 class Stage:
-    """A stretch of training with schedules of its own.
+    """A stretch of training with schedules of its own; a number alone is one that stays.
 
     Parameters
     ----------
@@ -392,34 +350,18 @@ class Stage:
     revive : bool
         Draw the weights of dead dimensions (KL below 0.1 nats on validation rows; of a plain
         autoencoder, MAD below 0.02) anew at the start, with fresh optimiser moments.
-
-    Raises
-    ------
-    ModelError
-        If there is no step, or a schedule reaches below 0.
     """
 
-    steps: int
-    beta: Schedule
-    blur: Schedule = field(default_factory=lambda: Schedule(0.0))
-    continuum_weight: Schedule = field(default_factory=lambda: Schedule(1.0))
-    learning_rate: Schedule = field(default_factory=lambda: Schedule(1e-3))
+    steps: AtLeastOne
+    beta: Scheduled
+    blur: Scheduled = Schedule(0.0)
+    continuum_weight: Scheduled = Schedule(1.0)
+    learning_rate: Scheduled = Schedule(1e-3)
     revive: bool = False
-    free_bits: Schedule = field(default_factory=lambda: Schedule(0.0))
-    total_correlation: Schedule = field(default_factory=lambda: Schedule(0.0))
-    decorrelation: Schedule = field(default_factory=lambda: Schedule(0.0))
-    dependence: Schedule = field(default_factory=lambda: Schedule(0.0))
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ModelError(f"steps is {self.steps}; wanted at least 1")
-        for name in SCHEDULES:
-            schedule = getattr(self, name)
-            if not (schedule.start >= 0 and schedule.last >= 0):
-                raise ModelError(
-                    f"{name} goes from {schedule.start} to {schedule.last}; wanted numbers not "
-                    "below 0"
-                )
+    free_bits: Scheduled = Schedule(0.0)
+    total_correlation: Scheduled = Schedule(0.0)
+    decorrelation: Scheduled = Schedule(0.0)
+    dependence: Scheduled = Schedule(0.0)
 
     def uses(self, name: str) -> bool:
         """Whether a schedule is above 0 anywhere in this stage."""
@@ -433,10 +375,13 @@ class Stage:
         return max(schedule.settled for schedule in schedules)
 
 
-Loss = Literal["l2", "l1", "ivar"]
+def _of_latentscope(kind: Any) -> BeforeValidator:
+    """Let latentscope build its own settings from a mapping."""
+    build: Callable[[dict[str, Any]], Any] = kind.from_dict
+    return BeforeValidator(lambda value: build(value) if isinstance(value, Mapping) else value)
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class TrainConfig:
     """A training run.
 
@@ -474,79 +419,41 @@ class TrainConfig:
         stopped; None: it never is. What comes out does not depend on it.
     trainer : TrainerConfig
         Devices and precision.
-
-    Raises
-    ------
-    ModelError
-        If a value makes no training.
     """
 
     name: str
     description: str
-    architecture: VAEConfig
-    prepare: PrepareConfig
+    architecture: Annotated[VAEConfig, _of_latentscope(VAEConfig)]
+    prepare: Annotated[PrepareConfig, _of_latentscope(PrepareConfig)]
     data: DataConfig
-    stages: tuple[Stage, ...]
-    seed: int = 0
-    close_below: float = 0.0
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    seed: Whole = Field(0, ge=0)
+    close_below: Number = Field(0.0, ge=0)
     rotate: bool = False
     loss: Loss = "l2"
-    logvar_range: tuple[float, float] = (-20.0, 10.0)
-    clip_gradients: float | None = None
-    ema_decay: float = 0.0
-    penalty_spectra: int = 1024
-    collapse_grace: int | None = 5000
+    logvar_range: tuple[Number, Number] = (-20.0, 10.0)
+    clip_gradients: Annotated[Number, Field(gt=0)] | None = None
+    ema_decay: Number = Field(0.0, ge=0, lt=1)
+    penalty_spectra: Whole = Field(1024, ge=2)
+    collapse_grace: Annotated[Whole, Field(ge=0)] | None = 5000
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        low, high = (float(value) for value in self.logvar_range)
-        object.__setattr__(self, "logvar_range", (low, high))
-        for wrong in [*self._faults(), *self._faults_of_plain_autoencoder()]:
-            raise ModelError(wrong)
-
-    def _faults(self) -> list[str]:
         low, high = self.logvar_range
-        clip, grace = self.clip_gradients, self.collapse_grace
-        checks = [
-            (
-                self.loss not in get_args(Loss),
-                f"loss is {self.loss!r}; wanted one of {', '.join(get_args(Loss))}",
-            ),
-            (
-                not low < 0 < high,
-                f"logvar_range is {low:g} to {high:g}; wanted a range with 0, the unit Gaussian's, "
-                "inside",
-            ),
-            (
-                clip is not None and not clip > 0,
-                f"clip_gradients is {clip}; wanted a positive number, or no such key",
-            ),
-            (
-                not 0 <= self.ema_decay < 1,
-                f"ema_decay is {self.ema_decay}; wanted 0 (no average) or a decay below 1, such as "
-                "0.999",
-            ),
-            (
-                self.penalty_spectra < 2,
-                f"penalty_spectra is {self.penalty_spectra}; wanted at least 2",
-            ),
-            (
-                grace is not None and grace < 0,
-                f"collapse_grace is {grace}; wanted a number of steps, or null for no such stop",
-            ),
-        ]
-        return [message for failed, message in checks if failed]
-
-    def _faults_of_plain_autoencoder(self) -> list[str]:
+        if not low < 0 < high:
+            raise ModelError(
+                f"logvar_range is {low:g} to {high:g}; expected a range with 0, the unit "
+                "Gaussian's, inside"
+            )
         if self.architecture.variational:
-            return []
-        asked = [name for name in ("beta", "free_bits", "total_correlation") if self.uses(name)]
-        asked += ["close_below"] if self.close_below > 0 else []
-        return [
-            f"{name} is above 0, but architecture: variational: false has no distribution of the "
-            f"latents; set {name} to 0"
-            for name in asked
-        ]
+            return
+        by_kl = [name for name in ("beta", "free_bits", "total_correlation") if self.uses(name)]
+        by_kl += ["close_below"] if self.close_below > 0 else []
+        if by_kl:
+            raise ModelError(
+                f"{by_kl[0]} is above 0, but architecture: variational: false has no distribution "
+                f"of the latents; set {by_kl[0]} to 0"
+            )
 
     def uses(self, name: str) -> bool:
         """Whether a schedule is above 0 in any stage."""
@@ -569,14 +476,26 @@ class TrainConfig:
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """Index and stage that a step belongs to, and how far into it (0 to 1)."""
-        for index, stage in enumerate(self.stages):
-            if step < stage.steps or index == len(self.stages) - 1:
-                return index, stage, min(step / stage.steps, 1.0)
-            step -= stage.steps
-        raise ModelError("a training run needs at least one stage")
+        index = 0
+        while index < len(self.stages) - 1 and step >= self.stages[index].steps:
+            step -= self.stages[index].steps
+            index += 1
+        stage = self.stages[index]
+        return index, stage, min(step / stage.steps, 1.0)
 
 
-T = TypeVar("T")
+def read_yaml(path: str | Path) -> Any:
+    """Return what a YAML (or JSON) file holds.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    try:
+        return yaml.safe_load(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path}: cannot be read as YAML: {error}") from error
 
 
 def read_config(path: str | Path) -> TrainConfig:
@@ -585,22 +504,9 @@ def read_config(path: str | Path) -> TrainConfig:
     Raises
     ------
     ModelError
-        If the file is missing, is no YAML, or holds an unknown or missing key.
+        If the file is missing, is no YAML, or a key of it is unknown, missing or does not fit.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: cannot read the training configuration: {error}") from error
-    if not isinstance(values, Mapping):
-        raise ModelError(f"{path}: wanted a mapping with name, architecture, prepare, data, stages")
-    try:
-        return _train_config(values, path)
-    except (TypeError, ValueError, AttributeError) as error:
-        if str(error).startswith(f"{path}:"):
-            raise
-        raise ModelError(
-            f"{path}: {error}; see docs/training.md for what each key takes"
-        ) from error
+    return read_settings(TrainConfig, read_yaml(path), where=str(path), error=ModelError)
 
 
 def continues(config: TrainConfig, recipe: str) -> bool:
@@ -613,72 +519,7 @@ def continues(config: TrainConfig, recipe: str) -> bool:
     if "archive" in values["data"]:
         values["data"]["archive"]["path"] = ""
     try:
-        return _train_config(values, "the checkpoint").recipe == config.recipe
+        former = read_settings(TrainConfig, values, where="the checkpoint", error=ModelError)
     except LatentscopeError:
         return False
-
-
-def _train_config(values: Mapping[str, Any], path: str | Path) -> TrainConfig:
-    stages = tuple(_stage(stage, path) for stage in values.get("stages", []))
-    if not stages:
-        raise ModelError(f"{path}: no stages; a training run needs at least one")
-    return _build(
-        TrainConfig,
-        dict(values)
-        | {
-            "architecture": VAEConfig.from_dict(values.get("architecture", {})),
-            "prepare": PrepareConfig.from_dict(values.get("prepare", {})),
-            "data": _data(values.get("data", {}), path),
-            "stages": stages,
-            "trainer": _build(TrainerConfig, values.get("trainer") or {}, path),
-        },
-        path,
-    )
-
-
-def _data(values: Mapping[str, Any], path: str | Path) -> DataConfig:
-    built = dict(values)
-    for key, kind in PARTS.items():
-        part = spelled_out(key, values.get(key))
-        built[key] = None if part is None else _build(kind, part, path)
-    return _build(DataConfig, built, path)
-
-
-def _stage(values: Mapping[str, Any], path: str | Path) -> Stage:
-    built = {
-        key: _schedule(value, f"{path}: {key}") if key in SCHEDULES else value
-        for key, value in values.items()
-    }
-    return _build(Stage, built, path)
-
-
-def _schedule(value: Any, path: str | Path) -> Schedule:
-    return _build(Schedule, value if isinstance(value, Mapping) else {"start": value}, path)
-
-
-def _build(kind: type[T], values: Mapping[str, Any], path: str | Path) -> T:
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ModelError(
-            f"{path}: {kind.__name__} has no {', '.join(unknown)}; "
-            f"known: {', '.join(sorted(known))}"
-        )
-    types = {f.name: str(f.type) for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    try:
-        return kind(**{key: _number(key, types[key], value) for key, value in values.items()})
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
-def _number(key: str, kind: str, value: Any) -> Any:
-    """Return a value as the number that its key takes; a key of another kind keeps its own."""
-    base = kind.removesuffix(" | None")
-    if base not in ("int", "float") or (value is None and base != kind):
-        return value
-    with suppress(ValueError):
-        value = float(value) if base == "float" and isinstance(value, str) else value  # 1e-3
-    fits = isinstance(value, int) or (base == "float" and isinstance(value, float))
-    if not fits or isinstance(value, bool):
-        raise ModelError(f"{key} is {value!r}; wanted a {'whole ' * (base == 'int')}number")
-    return value
+    return former.recipe == config.recipe

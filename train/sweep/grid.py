@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import Field
 
-from latentscope.errors import LatentscopeError, ModelError
+from latentscope.errors import ModelError
+from latentscope.settings import read_settings, settings
+from train.settings import AtLeastOne, Number, Whole, read_yaml
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True)
+@settings(ModelError)
 class Archive:
     """The simulated archive that all runs learn from.
 
     Parameters
     ----------
     spectra : int
-        Some stars have several; see `latentscope.simulate`.
+        Some stars are observed several times, as by `latentscope simulate`.
     seed : int
     """
 
-    spectra: int
-    seed: int
+    spectra: AtLeastOne
+    seed: Whole = Field(ge=0)
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class NewStars:
     """New stars, one spectrum each, that all runs are measured on.
 
@@ -42,11 +41,11 @@ class NewStars:
         Another one than the archive's.
     """
 
-    stars: int
-    seed: int
+    stars: AtLeastOne
+    seed: Whole = Field(ge=0)
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class Grid:
     """Which networks are trained.
 
@@ -59,29 +58,25 @@ class Grid:
         A plain autoencoder at each size, too.
     """
 
-    latents: tuple[int, ...]
-    beta: tuple[float, ...]
+    latents: tuple[AtLeastOne, ...] = Field(min_length=1)
+    beta: tuple[Annotated[Number, Field(ge=0)], ...] = Field(min_length=1)
     deterministic: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "latents", tuple(int(n) for n in self.latents))
-        object.__setattr__(self, "beta", tuple(float(b) for b in self.beta))
         for name, values in (("latents", self.latents), ("beta", self.beta)):
-            if not values or len(set(values)) < len(values) or min(values) < 0:
-                raise ModelError(
-                    f"grid: {name} is {list(values)}; wanted different numbers, none negative"
-                )
+            if len(set(values)) < len(values):
+                raise ModelError(f"{name} is {list(values)}; expected different numbers")
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class Setting:
     """A point of the grid."""
 
-    latents: int
-    beta: float
+    latents: Whole
+    beta: Number
 
 
-@dataclass(frozen=True)
+@settings(ModelError)
 class SweepConfig:
     """A sweep.
 
@@ -101,35 +96,32 @@ class SweepConfig:
         Name of a balanced archive -> keys of `data.archive` that make it out of the simulated one.
     seeds : tuple of int
         Further seeds for the chosen setting, to know how far two runs differ by chance.
-
-    Raises
-    ------
-    ModelError
-        If `chosen` or `too_small` are not in the grid, or both archives have the same seed.
     """
 
-    base: Mapping[str, Any]
+    base: dict[str, Any]
     archive: Archive
     test: NewStars
     grid: Grid
     chosen: Setting
-    too_small: float
-    balanced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = ()
+    too_small: Number
+    balanced: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seeds: tuple[Whole, ...] = ()
 
     def __post_init__(self) -> None:
-        parts = {"architecture", "prepare", "data", "stages"}
-        if not isinstance(self.base, Mapping) or not parts <= set(self.base):
-            raise ModelError(f"base: wanted a mapping with {', '.join(sorted(parts))}")
-        for what, value, there in (
+        lacking = sorted({"architecture", "prepare", "data", "stages"} - set(self.base))
+        if lacking:
+            raise ModelError(f"base lacks {', '.join(lacking)}")
+        for what, value, of_grid in (
             ("chosen: latents", self.chosen.latents, self.grid.latents),
             ("chosen: beta", self.chosen.beta, self.grid.beta),
             ("too_small", self.too_small, self.grid.beta),
         ):
-            if value not in there:
-                raise ModelError(f"{what} is {value}; wanted a value of the grid, {list(there)}")
+            if value not in of_grid:
+                raise ModelError(
+                    f"{what} is {value}; expected a value of the grid, {list(of_grid)}"
+                )
         if self.test.seed == self.archive.seed:
-            raise ModelError(f"archive and test have the seed {self.test.seed}; wanted two")
+            raise ModelError(f"archive and test have the seed {self.test.seed}; expected two")
 
 
 def read_sweep(path: str | Path) -> SweepConfig:
@@ -138,43 +130,9 @@ def read_sweep(path: str | Path) -> SweepConfig:
     Raises
     ------
     ModelError
-        If the file is missing, is no YAML, holds an unknown key or lacks one.
+        If the file is missing, is no YAML, or a key of it is unknown, missing or does not fit.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: cannot read the sweep's configuration: {error}") from error
-    if not isinstance(values, Mapping):
-        raise ModelError(f"{path}: wanted a mapping with base, archive, test, grid, chosen")
-    kinds = {"archive": Archive, "test": NewStars, "grid": Grid, "chosen": Setting}
-    try:
-        parts = {
-            name: _built(kinds[name], value, name) if name in kinds else value
-            for name, value in values.items()
-        }
-        if "seeds" in parts:
-            parts["seeds"] = tuple(int(seed) for seed in parts["seeds"])
-        return _built(SweepConfig, parts, "the sweep")
-    except (TypeError, ValueError) as error:
-        reason = error if isinstance(error, LatentscopeError) else f"not a sweep: {error}"
-        raise ModelError(f"{path}: {reason}") from error
-
-
-def _built(kind: type[T], values: Any, name: str) -> T:
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(values, Mapping):
-        raise ModelError(f"{name} is {values!r}; wanted {', '.join(known)}")
-    needed = [
-        key
-        for key, f in known.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    unknown, missing = sorted(set(values) - set(known)), sorted(set(needed) - set(values))
-    if unknown or missing:
-        said = [f"has no {', '.join(map(str, unknown))}"] if unknown else []
-        said += [f"lacks {', '.join(missing)}"] if missing else []
-        raise ModelError(f"{name} {' and '.join(said)}; known: {', '.join(known)}")
-    return kind(**values)
+    return read_settings(SweepConfig, read_yaml(path), where=str(path), error=ModelError)
 
 
 ARCHIVE, TEST, RUNS = "archive.zarr", "test.zarr", "runs"
