@@ -1,40 +1,31 @@
-"""Model files from the web: whole and verified, or absent."""
+"""Model files from the web, through pooch: whole and verified, or absent."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import time
-import urllib.error
+import sys
 import urllib.parse
-import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from typing import TYPE_CHECKING, Any
 
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.files import atomic_path
 
-CHUNK = 1 << 18
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+if TYPE_CHECKING:
+    import requests
 
-Report = Callable[[int, int | None], None]  # bytes received so far, bytes in all
+ATTEMPTS = 4
+TIMEOUT = 30.0  # seconds without a byte after which an attempt has failed
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PASSING = (408, 416, 429)  # besides 5xx: what a server may answer otherwise a second later
+_PAGES = (b"<!doctype", b"<html", b"<?xml")
 
 
-class _InterruptedError(Exception):
-    """A transfer failed in a way that may pass: try again, from where it stopped if possible."""
+class _RefusedError(Exception):
+    """No reason to try again. No ValueError, as all of ours are: pooch would try those again."""
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -51,16 +42,17 @@ def url_filename(url: str) -> str:
 def check_url(url: str) -> None:
     """Raise ModelError unless `url` is https (or http on this machine)."""
     parts = urllib.parse.urlsplit(url)
-    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or local) or not parts.hostname:
         raise ModelError(f"{url}: models are loaded over https:// only, so that nobody swaps them")
 
 
-def fetch(url: str, folder: Path, *, sha256: str | None = None, pause: float = 1.0) -> Path:
-    """Return the path of `url`'s file in `folder`, downloading it if it is not there.
+def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:
+    """Return the path of `url`'s file in `folder`, downloaded if it is not there.
 
     The file is verified each time: against `sha256`, or where none is known against the hash that
-    was recorded beside it (FILE.sha256, in the layout of sha256sum) when it was first seen.
+    was recorded beside it (FILE.sha256, in the layout of sha256sum) when it was first seen. A file
+    that has changed since is downloaded again.
 
     Parameters
     ----------
@@ -70,8 +62,6 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, pause: float = 1
         Folder of the cache.
     sha256 : str, optional
         The published hash.
-    pause : float
-        Seconds before the second attempt; doubled after each.
 
     Returns
     -------
@@ -80,138 +70,102 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, pause: float = 1
     Raises
     ------
     ModelError
-        If the file cannot be downloaded, or is not the one that was wanted.
+        If the file cannot be downloaded, or is not the one that was expected.
 
     Warns
     -----
     LatentscopeWarning
         When a hash is recorded because none was published.
     """
+    # A quarter of a second to import both, and most models are here already.
+    import pooch
+    import requests
+
+    check_url(url)
     path = folder / url_filename(url)
     pin = path.with_name(f"{path.name}.sha256")
-    wanted = sha256 or _read_pin(pin)
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            download(url, temporary, pause=pause)
-            remedy = f"remove {pin}" if sha256 is None else "a newer latentscope may know it"
-            _verify(temporary, wanted, f"{url} gave another file", remedy)
-    elif wanted is not None:
-        _verify(path, wanted, f"{path} has changed", "delete it and it is downloaded again")
-    if wanted is None:
+    expected = sha256 or _read_pin(pin)
+    cache = pooch.create(
+        folder,
+        base_url="",
+        registry={path.name: expected},
+        urls={path.name: url},
+        retry_if_failed=ATTEMPTS - 1,
+    )
+    try:
+        cache.fetch(path.name, downloader=_download)
+    except _RefusedError as error:
+        raise ModelError(f"{url}: {error}") from None
+    except requests.RequestException as error:
+        raise ModelError(
+            f"{url}: download failed {ATTEMPTS} times, last with: {error}. Is there a network "
+            "connection? A file fetched by other means loads by its path"
+        ) from error
+    except OSError as error:
+        raise ModelError(
+            f"{url}: cannot be kept in {folder} ({error}); LATENTSCOPE_CACHE can name another "
+            "folder"
+        ) from error
+    except ValueError as error:  # what pooch says of a hash
+        remedy = f"remove {pin}" if sha256 is None else "a newer latentscope may know it"
+        raise ModelError(
+            f"{url} gave another file, {ATTEMPTS} times ({error}); expected SHA-256 {expected}. If "
+            f"the change is expected, {remedy}"
+        ) from error
+    if expected is None:
         _record_pin(pin, path)
     return path
 
 
-def download(
-    url: str, path: Path, *, attempts: int = 4, pause: float = 1.0, timeout: float = 30.0
-) -> None:
-    """Download `url` to `path`, with a progress bar on a terminal.
+def _download(url: str, output: str, _: Any) -> None:
+    """Download to a temporary file for pooch, with a bar on a terminal."""
+    import pooch
+    import requests
 
-    A transfer that breaks off is resumed where the server allows it (Range with If-Range), else
-    started anew.
+    length = 0
 
-    Parameters
-    ----------
-    url : str
-    path : Path
-        A file that nobody reads before this function has returned.
-    attempts : int
-        How often to try.
-    pause : float
-        Seconds before the second attempt; doubled after each.
-    timeout : float
-        Seconds without an answer after which an attempt has failed.
+    def check(response: requests.Response, **_: Any) -> None:
+        nonlocal length
+        length = int(response.headers.get("Content-Length", 0))
+        reason = _refusal(response)
+        if reason:
+            response.close()
+            raise _RefusedError(reason)
 
-    Raises
-    ------
-    ModelError
-        If the address does not exist, refuses, gives a web page, or the attempts are used up.
-    """
-    check_url(url)
-    path.unlink(missing_ok=True)
-    etag: str | None = None
-    with _progress_bar(url_filename(url)) as report:
-        for attempt in range(attempts):
-            try:
-                with _open(url, path, etag, timeout) as response:
-                    etag = response.headers.get("ETag")
-                    _receive(response, path, report)
-                break
-            except _InterruptedError as error:
-                if attempt + 1 == attempts:
-                    raise ModelError(
-                        f"{url}: download failed {attempts} times, last with: {error}. Is there a "
-                        "network connection? A file fetched by other means loads by its path"
-                    ) from error
-                time.sleep(pause * 2**attempt)
-    _reject_page(url, path)
-
-
-def _open(url: str, path: Path, etag: str | None, timeout: float) -> http.client.HTTPResponse:
-    headers = {"User-Agent": "latentscope"}
-    if path.exists() and etag is not None and not etag.startswith("W/"):
-        headers |= {"Range": f"bytes={path.stat().st_size}-", "If-Range": etag}
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            status, reason = error.code, error.reason
-        raise _refusal(url, status, reason) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _InterruptedError(getattr(error, "reason", None) or error) from error
-    check_url(response.url)
-    return response
-
-
-def _refusal(url: str, status: int, reason: str) -> Exception:
-    if status in (408, 416, 429) or status >= 500:
-        return _InterruptedError(f"{status} {reason}")
-    what = {404: "there is no such file", 410: "the file is gone"}.get(status, "the server refuses")
-    return ModelError(f"{url}: {what} ({status} {reason}); check the address")
-
-
-def _reject_page(url: str, path: Path) -> None:
-    with open(path, "rb") as file:
+    # pooch's temporary file is its owner's alone; one that open() makes is as readable as others.
+    os.unlink(output)
+    pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=1 << 18,
+        timeout=TIMEOUT,
+        # Not compressed on the way, so that what comes is as long as is said.
+        headers={"User-Agent": "latentscope", "Accept-Encoding": "identity"},
+        hooks={"response": check},
+    )(url, output, None)
+    size = os.path.getsize(output)
+    if size < length:  # older versions of urllib3 do not notice
+        raise requests.ConnectionError(f"broken off after {size} of {length} bytes")
+    with open(output, "rb") as file:
         start = file.read(256).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise ModelError(
-            f"{url}: the server sent a web page and no model file; has it moved, or is it behind a "
-            "login? Open the address in a browser to see"
+    if start.startswith(_PAGES):
+        raise _RefusedError(
+            "the server sent a web page and no model file; has it moved, or is it behind a login? "
+            "Open the address in a browser to see"
         )
 
 
-def _receive(response: http.client.HTTPResponse, path: Path, report: Report) -> None:
-    """Write the body to `path` (behind what is there, if the server resumes) to its last byte."""
-    start = path.stat().st_size if response.status == 206 else 0
-    length = response.headers.get("Content-Length")
-    total = None if length is None else start + int(length)
-    if response.status == 206 and not _continues(response, start):
-        path.unlink()
-        raise _InterruptedError("the server resumed at another byte than asked for")
-    received = start
-    with open(path, "ab" if start else "wb") as file:
+def _refusal(response: requests.Response) -> str:
+    """Why an answer is final; empty where there is a file in it, or a later attempt may help."""
+    if response.is_redirect:
         try:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                received += len(chunk)
-                report(received, total)
-        except (OSError, http.client.HTTPException) as error:
-            raise _InterruptedError(f"broken off after {received} bytes ({error})") from error
-    if total is not None and received < total:
-        raise _InterruptedError(f"broken off after {received} of {total} bytes")
-
-
-def _continues(response: http.client.HTTPResponse, start: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def _verify(path: Path, wanted: str | None, what: str, remedy: str) -> None:
-    found = file_sha256(path)
-    if wanted is not None and found != wanted:
-        raise ModelError(
-            f"{what}: its SHA-256 is {found}, wanted {wanted}. If the change is expected, {remedy}"
-        )
+            check_url(urllib.parse.urljoin(response.url, response.headers["Location"]))
+        except ModelError as error:
+            return f"leads elsewhere: {error}"
+    status = response.status_code
+    if not 400 <= status < 500 or status in _PASSING:
+        return ""
+    what = {404: "there is no such file", 410: "the file is gone"}.get(status, "the server refuses")
+    return f"{what} ({status} {response.reason}); check the address"
 
 
 def _read_pin(pin: Path) -> str | None:
@@ -233,21 +187,3 @@ def _record_pin(pin: Path, path: Path) -> None:
         LatentscopeWarning,
         stacklevel=3,
     )
-
-
-@contextmanager
-def _progress_bar(name: str) -> Iterator[Report]:
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(name),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(name, total=None)
-        yield lambda received, total: bar.update(task, completed=received, total=total)

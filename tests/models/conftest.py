@@ -117,8 +117,8 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files = {}
         self.types = {}
+        self.redirects = {}
         self.faults = defaultdict(list)
-        self.ranges = True
         self.log = []
 
     @property
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, body):
         server = self.server
-        server.log.append((self.command, self.path, self.headers.get("Range")))
+        server.log.append((self.command, self.path))
         fault = server.faults[self.path].pop(0) if server.faults[self.path] else None
         data = server.files.get(self.path)
         if fault == "hang up":
@@ -146,26 +146,24 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.isdigit():
             self.refuse(int(fault))
             return
+        if self.path in server.redirects:
+            self.send_response(302)
+            self.send_header("Location", server.redirects[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if data is None:
             self.refuse(404)
             return
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
-        wanted = self.headers.get("Range")
-        start = 0
-        if wanted and server.ranges and self.headers.get("If-Range", etag) == etag:
-            start = int(wanted.removeprefix("bytes=").split("-")[0])
-        self.send_response(206 if start else 200)
-        if start:
-            shown = start + 1 if fault == "wrong range" else start
-            self.send_header("Content-Range", f"bytes {shown}-{len(data) - 1}/{len(data)}")
+        self.send_response(200)
         self.send_header("ETag", etag)
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Type", server.types.get(self.path, "application/octet-stream"))
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if body:
-            end = (start + len(data)) // 2 if fault == "cut" else len(data)
-            self.wfile.write(data[start:end])
+            self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
         if fault == "cut":
             self.close_connection = True
 

@@ -146,14 +146,14 @@ def test_a_model_loads_from_the_hub_and_then_from_its_cache(hub, model, tmp_path
     cache = tmp_path / "cache"
     assert same(load_model("org/tiny", cache_dir=cache), model)
     assert same(load_model("org/tiny@v1", cache_dir=cache), model)
-    fetched = [path for command, path, _ in hub.log if command == "GET"]
+    fetched = [path for command, path in hub.log if command == "GET"]
     assert len([p for p in fetched if p.endswith("model.safetensors")]) == 1
     assert (cache / "huggingface").is_dir()
 
 
 def test_both_files_come_from_one_commit_of_the_hub(hub, model, tmp_path):
     load_model("org/tiny", cache_dir=tmp_path / "cache")
-    asked = [path for _, path, _ in hub.log if path.endswith("model.safetensors")]
+    asked = [path for _, path in hub.log if path.endswith("model.safetensors")]
     assert all("/resolve/0123456789abcdef" in path for path in asked)
 
 
