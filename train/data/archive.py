@@ -21,24 +21,23 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
 import zarr
+from fsspec.core import url_to_fs
 from numcodecs import Blosc
 from numpy.typing import ArrayLike, NDArray
-from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from pydantic import Field
 from zarr.codecs import BloscCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-from zarr.storage import LocalStore
 
 from latentscope.errors import TableError
+from latentscope.settings import settings
 from latentscope.spectra.prepare import PrepareConfig
 
 COLUMNS = {
@@ -108,7 +107,7 @@ Dtype = Literal["float16", "float32"]
 Compression = Literal["zstd", "lz4"]
 
 
-@dataclass(frozen=True)
+@settings(TableError)
 class Layout:
     """How rows lie in the store.
 
@@ -125,18 +124,12 @@ class Layout:
         Values of a row, from the first on, that have an inverse variance; 0: none is kept.
     """
 
-    row_size: int
+    row_size: Annotated[int, Field(ge=1)]
     dtype: Dtype
-    chunk: int
-    shard: int
+    chunk: Annotated[int, Field(ge=1)]
+    shard: Annotated[int, Field(ge=1)]
     compression: Compression = "zstd"
-    ivar_size: int = 0
-
-    def __post_init__(self) -> None:
-        for what, known in (("dtype", Dtype), ("compression", Compression)):
-            value = getattr(self, what)
-            if value not in get_args(known):
-                raise TableError(f"{what} is {value!r}; wanted one of {', '.join(get_args(known))}")
+    ivar_size: int = Field(0, ge=0)
 
     @classmethod
     def sized(
@@ -151,7 +144,7 @@ class Layout:
     ) -> Layout:
         """Lay rows out in chunks and shards of about so many MB (10^6 bytes), at least a row."""
         if chunk_mb <= 0 or shard_mb <= 0:
-            raise TableError(f"chunks of {chunk_mb} and shards of {shard_mb} MB; wanted positive")
+            raise TableError(f"chunks of {chunk_mb} and shards of {shard_mb} MB; expected positive")
         row = row_size * (2 if dtype == "float16" else 4)
         chunk = max(1, int(chunk_mb * 1e6 / row))
         shard = chunk * max(1, math.ceil(shard_mb * 1e6 / (row * chunk)))
@@ -397,13 +390,10 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return found
 
 
-# Chunks of a packed archive, decompressed in threads.
-#
 # Zarr reads a chunk in a few milliseconds beyond its decompression, one after the other, which
-# would keep a GPU waiting. This reads the same objects by the layout that `store` gave them:
-# shards of the Zarr v3 sharding codec, chunks compressed by Blosc, an index of (offset, length)
-# as little endian uint64 and a checksum at the shard's end.
-
+# would keep a GPU waiting. So rows are read from the store's objects themselves, as the Zarr v3
+# format describes them: the shard of rows n * shard ... is the object "c/n/0", made of chunks that
+# Blosc compressed, an index of (offset, length) as little endian uint64, and a checksum.
 _EMPTY = 2**64 - 1
 _CHECKSUM = 4
 
@@ -413,16 +403,19 @@ class ChunkReader:
 
     Parameters
     ----------
+    files : fsspec file system
+        That of the archive.
+    path : str
+        Of the array in it.
     array : zarr.Array
-        `rows` or `valid` of a packed archive.
+        Says how the rows lie.
     """
 
-    def __init__(self, array: zarr.Array[Any]) -> None:
+    def __init__(self, files: Any, path: str, array: zarr.Array[Any]) -> None:
         assert array.shards is not None
         self.chunk, self.shard = array.chunks[0], array.shards[0]
         self.shape, self.dtype = (self.chunk, array.shape[1]), np.dtype(array.dtype)
-        self._store: Store = array.store_path.store
-        self._path, self._key = array.store_path.path, array.metadata.encode_chunk_key
+        self._files, self._path = files, path
         self._indices: dict[int, NDArray[np.uint64]] = {}
         self._codec, self._scratch = Blosc(), threading.local()
 
@@ -432,59 +425,39 @@ class ChunkReader:
         Raises
         ------
         TableError
-            If the chunk is not there, or is damaged.
+            If the chunk is missing or damaged.
         """
         shard, at = divmod(chunk, self.shard // self.chunk)
         offset, length = (int(value) for value in self._index(shard)[at])
         if offset == _EMPTY:
             into[places] = 0
             return
-        data = self._bytes(shard, RangeByteRequest(offset, offset + length))
-        values = self._buffer()
-        try:
-            self._codec.decode(data, values)
-        except (RuntimeError, ValueError) as error:
-            raise TableError(f"{self._name(shard)}: chunk {at} is damaged: {error}") from error
-        into[places] = values[rows]
-
-    def _buffer(self) -> NDArray[Any]:
-        """An array for a chunk, the same for all chunks of a thread."""
+        data = self._bytes(shard, offset, offset + length)
+        # One array for all chunks of a thread: decompression would spend its time on new pages.
         if not hasattr(self._scratch, "values"):
             self._scratch.values = np.empty(self.shape, self.dtype)
-        values: NDArray[Any] = self._scratch.values
-        return values
+        try:
+            self._codec.decode(data, self._scratch.values)
+        except (RuntimeError, ValueError) as error:
+            raise TableError(f"{self._name(shard)}: chunk {at} is damaged: {error}") from error
+        into[places] = self._scratch.values[rows]
 
     def _index(self, shard: int) -> NDArray[np.uint64]:
         """Offset and length of the shard's chunks, shape (chunks, 2)."""
         if shard not in self._indices:
             size = self.shard // self.chunk * 16
-            data = self._bytes(shard, SuffixByteRequest(size + _CHECKSUM))
+            data = self._bytes(shard, -(size + _CHECKSUM), None)
             self._indices[shard] = np.frombuffer(data[:size], "<u8").reshape(-1, 2)
         return self._indices[shard]
 
-    def _bytes(self, shard: int, part: RangeByteRequest | SuffixByteRequest) -> bytes:
-        if isinstance(self._store, LocalStore):
-            try:
-                return _part_of(Path(self._store.root) / self._name(shard), part)
-            except FileNotFoundError:
-                found = None
-        else:
-            found = sync(self._store.get(self._name(shard), default_buffer_prototype(), part))
-        if found is None:
-            raise TableError(f"{self._store}: {self._name(shard)} is missing; pack again")
-        return found.to_bytes()
+    def _bytes(self, shard: int, start: int, end: int | None) -> bytes:
+        try:
+            return bytes(self._files.cat_file(self._name(shard), start=start, end=end))
+        except FileNotFoundError:
+            raise TableError(f"{self._name(shard)} is missing; pack again") from None
 
     def _name(self, shard: int) -> str:
-        return f"{self._path}/{self._key((shard, 0))}".lstrip("/")
-
-
-def _part_of(file: Path, part: RangeByteRequest | SuffixByteRequest) -> bytes:
-    with file.open("rb") as stream:
-        if isinstance(part, SuffixByteRequest):
-            stream.seek(-part.suffix, 2)
-            return stream.read()
-        stream.seek(part.start)
-        return stream.read(part.end - part.start)
+        return f"{self._path}/c/{shard}/0"
 
 
 def take_rows(
@@ -578,7 +551,11 @@ class PackedArchive:
         self.labels = self._store.labels
         if self.table.empty:
             raise TableError(f"{self.source}: holds no row; pack spectra into it first")
-        self._readers = {name: ChunkReader(self._store.array(name)) for name in self._store.names}
+        files, root = url_to_fs(str(_place(self.source)))
+        self._readers = {
+            name: ChunkReader(files, f"{root}/{name}", self._store.array(name))
+            for name in self._store.names
+        }
         self._pool = ThreadPoolExecutor(worker_count(threads), "train-chunks")
         self._at: NDArray[np.int64] = self.table["row"].to_numpy(np.int64)
 
