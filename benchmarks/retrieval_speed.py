@@ -3,7 +3,7 @@
 The ten nearest of --rows standardised rows of float32, by Euclidean distance, for one query and for
 --queries of them at once, after everything is loaded:
 
-- latentscope: the search alone (`Neighbours`), and `Retriever.query` with its tables and reasons;
+- latentscope: the search alone (`Neighbors`), and `Retriever.query` with its tables and reasons;
 - numpy: squared norms and one product of matrices, then `argpartition`;
 - scikit-learn: `NearestNeighbors`, brute force;
 - scipy: `cKDTree`, of which only --tree-queries of many are timed and scaled;
@@ -30,8 +30,8 @@ from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.mi_speed import row, told
-from latentscope.diagnostics.retrieval.neighbours import Neighbours
-from latentscope.diagnostics.retrieval.retriever import Retriever
+from latentscope.diagnostics.nearest import Neighbors
+from latentscope.diagnostics.retrieval import Retriever
 
 Singles = NDArray[np.float32]
 Found = NDArray[np.int64]
@@ -72,10 +72,10 @@ def ours(rows: Singles) -> list[Contender]:
     """Both ways into this package."""
     retriever = Retriever(rows, dims="all", spread="none")
     every, nobody = np.ones(len(rows), dtype=np.bool_), np.empty(0, dtype=np.int64)
-    neighbours = Neighbours(rows, every, retriever.space)
+    neighbors = Neighbors(rows, every, retriever.space)
 
     def search(queries: Singles) -> Found:
-        near = neighbours.nearest(queries.astype("f8"), [nobody] * len(queries), K)
+        near = neighbors.nearest(queries.astype("f8"), [nobody] * len(queries), K)
         return np.array([one.rows for one in near])
 
     def answer(queries: Singles) -> Found:

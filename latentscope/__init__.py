@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
     from latentscope.diagnostics.mi.indicator import paper_indicator
     from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-    from latentscope.diagnostics.retrieval.result import RetrievalResult
-    from latentscope.diagnostics.retrieval.retriever import Retriever, retrieve
-    from latentscope.diagnostics.robustness.result import RobustnessResult
-    from latentscope.diagnostics.robustness.robustness import robustness
+    from latentscope.diagnostics.retrieval import RetrievalResult, Retriever, retrieve
+    from latentscope.diagnostics.robustness import RobustnessResult, robustness
     from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
     from latentscope.diagnostics.traversal.traverse import TraversalResult, traverse
     from latentscope.diagnostics.trust import ScoreResult
@@ -71,10 +69,8 @@ _NAMES_OF_MODULE = {
     "diagnostics.exclusive": ("ExclusiveResult", "exclusive_information"),
     "diagnostics.mi.result": ("MIResult", "PairwiseResult"),
     "diagnostics.disentanglement": ("MetricsResult", "metrics"),
-    "diagnostics.retrieval.result": ("RetrievalResult",),
-    "diagnostics.retrieval.retriever": ("Retriever", "retrieve"),
-    "diagnostics.robustness.robustness": ("robustness",),
-    "diagnostics.robustness.result": ("RobustnessResult",),
+    "diagnostics.retrieval": ("RetrievalResult", "Retriever", "retrieve"),
+    "diagnostics.robustness": ("RobustnessResult", "robustness"),
     "diagnostics.traversal.line_map": ("LineMapResult", "line_map"),
     "diagnostics.traversal.traverse": ("TraversalResult", "traverse"),
     "diagnostics.trust": ("ScoreResult",),

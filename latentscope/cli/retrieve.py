@@ -26,7 +26,7 @@ from latentscope.cli.tables import check_outputs, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from latentscope.diagnostics.retrieval.result import RetrievalResult
+    from latentscope.diagnostics.retrieval import RetrievalResult
 
 _ON_SCREEN = ("rank", "row", "id", "star", "distance", "percentile", "agree", "differ")
 _IN_FILES_ONLY = ("query", "object", "file")
@@ -45,7 +45,9 @@ def retrieve(
             help="Spectra to look for, as 'encode' takes them, then the latents to search.",
         ),
     ],
-    k: Annotated[int, typer.Option("-k", "--matches", min=1, help="Matches of each query.")] = 10,
+    n_matches: Annotated[
+        int, typer.Option("-k", "--n-matches", min=1, help="Matches of each query.")
+    ] = 10,
     row: Annotated[
         list[int] | None,
         typer.Option("--row", help="Look for this row of LATENTS, counted from 0. Repeatable."),
@@ -91,8 +93,8 @@ def retrieve(
     Exact; other spectra of the same star are left out. The percentile says how many spectra have a
     nearer match than this one.
     """
-    from latentscope.diagnostics.retrieval.retriever import Retriever
-    from latentscope.diagnostics.retrieval.space import Metric, Spread
+    from latentscope.diagnostics.nearest import Metric, Spread
+    from latentscope.diagnostics.retrieval import Retriever
 
     out = Output(as_json)
     *files, latents = sources
@@ -121,7 +123,7 @@ def retrieve(
 
         with progress("encode") as advance:
             asked.append(encode_queries(files, retriever.latents, model, progress=advance))
-    result = retriever.query(asked, k)
+    result = retriever.query(asked, n_matches)
     write_table(output, _wide(result), result.provenance)
     _show(out, result)
     if plot is not None:
@@ -136,7 +138,7 @@ def retrieve(
 def _check_asked(files: list[str], rows: list[int], names: list[str], latents: str) -> None:
     if not files and not rows and not names:
         raise UsageError(
-            f"nothing to look for in {latents}; wanted spectra before it, or --row, or --id"
+            f"nothing to look for in {latents}; expected spectra before it, or --row, or --id"
         )
 
 
@@ -144,7 +146,7 @@ def _chosen_columns(columns: str | None, labels: Path | None) -> list[str] | Non
     if columns is None:
         return None
     if labels is None:
-        raise UsageError("--labels names columns to show; wanted --labels-file with their file too")
+        raise UsageError("--labels names columns to show; give their file too (--labels-file)")
     return chosen_names(columns)
 
 

@@ -45,8 +45,8 @@ def robustness(
             help="Label whose classes are drawn in equal numbers. Default: spectral type or Teff.",
         ),
     ] = None,
-    halves: Annotated[
-        int, typer.Option("--halves", min=3, help="Draws of each random sample.")
+    n_draws: Annotated[
+        int, typer.Option("--n-draws", min=3, help="Draws of each random sample.")
     ] = 8,
     seed: Seed = 0,
     as_json: Json = False,
@@ -56,7 +56,7 @@ def robustness(
     Counts informative dimensions and measures information on one spectrum a star, on equal classes
     and on halves.
     """
-    from latentscope.diagnostics.robustness.robustness import robustness as measure
+    from latentscope.diagnostics.robustness import robustness as measure
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
@@ -66,7 +66,7 @@ def robustness(
             str(labels),
             groups=groups,
             classes=classes,
-            halves=halves,
+            n_draws=n_draws,
             dims=chosen_dims(dims),
             columns=None if only is None else chosen_names(only),
             join=join,

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.retrieval.result import RetrievalResult
+from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError
 from latentscope.plots.style import LITERAL, OVERLAY, STRONG, new_axes, styled
 from latentscope.spectra.read import read_spectrum

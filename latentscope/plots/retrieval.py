@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from latentscope.diagnostics.retrieval.result import RetrievalResult
+from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.plots.matched_spectra import (
     HEIGHTS,

@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.robustness.result import RobustnessResult
-from latentscope.diagnostics.robustness.samples import HALF, REPEATS, SINGLE, WHOLE
+from latentscope.diagnostics.robustness import HALF, REPEATS, SINGLE, WHOLE, RobustnessResult
 from latentscope.plots.style import INK, LITERAL, OVERLAY, STRONG, new_axes, short_names, styled
 
 _EQUAL = "#009e73"

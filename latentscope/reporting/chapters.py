@@ -21,9 +21,7 @@ from latentscope.diagnostics.exclusive import (
 )
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.robustness.result import RobustnessResult
-from latentscope.diagnostics.robustness.robustness import robustness
-from latentscope.diagnostics.robustness.samples import REPEATS, WHOLE
+from latentscope.diagnostics.robustness import REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
@@ -796,7 +794,7 @@ def other_samples(study: ReportStudy) -> Part:
             study.sample,
             labels,
             groups=study.sample_stars,
-            halves=study.effort.halves,
+            n_draws=study.effort.halves,
             dims=dims,
             columns=study.columns,
             seed=study.seed,

@@ -58,7 +58,7 @@ def test_metrics_as_json_is_alone_on_stdout(command, here):
 @pytest.mark.slow
 def test_robustness_prints_writes_and_draws(process, repeats):
     ended = process(
-        "robustness", LATENTS, LABELS, "--groups", "star", "--halves", "3", "-o", "r.csv",
+        "robustness", LATENTS, LABELS, "--groups", "star", "--n-draws", "3", "-o", "r.csv",
         "--plot", "r.svg",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
@@ -75,7 +75,7 @@ def test_robustness_prints_writes_and_draws(process, repeats):
 
 def test_robustness_as_json_is_alone_on_stdout(command, here):
     ended = command(
-        "robustness", LATENTS, LABELS, "--json", "--halves", "3", "--labels", "radvel",
+        "robustness", LATENTS, LABELS, "--json", "--n-draws", "3", "--labels", "radvel",
         "--classes", "Teff",
     )  # fmt: skip
     assert ended.code == 0
@@ -94,7 +94,7 @@ def test_robustness_as_json_is_alone_on_stdout(command, here):
         (("metrics", LATENTS, LABELS, "--dims", "1"), 1, "1 dimension; wanted two or more"),
         (("metrics", LATENTS, LABELS, "--bootstrap", "4"), 1, "bootstrap is 4"),
         (("metrics", LATENTS, LABELS, "-o", LABELS), 2, "would replace"),
-        (("robustness", LATENTS, LABELS, "--halves", "1"), 2, "--halves"),
+        (("robustness", LATENTS, LABELS, "--n-draws", "1"), 2, "--n-draws"),
         (("robustness", LATENTS, LABELS, "--classes", "nosuch"), 2, "no label nosuch"),
         (("robustness", "nosuch.npy", LABELS), 1, "nosuch.npy"),
         (("robustness", LATENTS, LABELS, "--plot", "r.txt"), 2, "--plot"),

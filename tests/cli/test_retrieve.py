@@ -125,7 +125,7 @@ def test_the_model_is_looked_for_by_the_name_in_the_provenance(command, encoded)
     [
         ((LATENTS,), 2, "nothing to look for in latents.npy"),
         ((), 2, "Usage"),
-        (("--row", "400", LATENTS), 2, "no row 400; wanted 0 ... 399"),
+        (("--row", "400", LATENTS), 2, "no row 400; expected 0 ... 399"),
         (("--row", "x", LATENTS), 2, "--row"),
         (("--id", "nosuch", LATENTS), 2, "no row is named 'nosuch'"),
         (("--row", "5", LATENTS), 1, "its latents are NaN"),

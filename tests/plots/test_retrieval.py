@@ -43,7 +43,7 @@ def latents(tmp_path):
 
 
 def found(latents, query=0, k=3):
-    return retrieve(query, latents, k=k, dims=[0, 2], spread="none")
+    return retrieve(query, latents, n_matches=k, dims=[0, 2], spread="none")
 
 
 def names(ax):
@@ -63,7 +63,7 @@ def test_a_query_and_its_matches_as_latents(latents):
 
 def test_many_dimensions_are_not_all_named():
     values = np.random.default_rng(0).normal(size=(50, 100))
-    ax = plot_retrieval(retrieve(0, values, k=2))
+    ax = plot_retrieval(retrieve(0, values, n_matches=2))
     assert len(ax.get_xticks()) == 20
 
 
@@ -128,8 +128,8 @@ def test_of_many_answers_the_first_four_are_drawn_and_failures_are_not():
     values = np.random.default_rng(1).normal(size=(9, 2))
     values[0] = np.nan
     with pytest.warns(LatentscopeWarning, match="first 4 of 5 queries"):
-        ax = plot_answers(retrieve([0, 1, 2, 3, 4, 5], values, k=1))
+        ax = plot_answers(retrieve([0, 1, 2, 3, 4, 5], values, n_matches=1))
     titles = [axes.get_title(loc="left") for axes in ax.get_figure().axes]
     assert [title.split(":")[0] for title in titles] == ["row 1", "row 2", "row 3", "row 4"]
     with pytest.raises(EstimatorError, match="row 0: no matches to draw, its latents are NaN"):
-        plot_retrieval(retrieve([0, 1], values, k=1), query=0)
+        plot_retrieval(retrieve([0, 1], values, n_matches=1), query=0)

@@ -6,8 +6,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from latentscope.diagnostics.robustness.result import RobustnessResult  # noqa: E402
-from latentscope.diagnostics.robustness.samples import HALF, WHOLE  # noqa: E402
+from latentscope.diagnostics.robustness import (  # noqa: E402
+    HALF,
+    WHOLE,
+    RobustnessResult,
+)
 from latentscope.plots.robustness import plot_robustness  # noqa: E402
 from latentscope.plots.style import save_figure  # noqa: E402
 

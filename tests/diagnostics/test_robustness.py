@@ -1,4 +1,4 @@
-"""What other samples change, where it is known what they should."""
+"""Whether it is the sample: what other samples of known stars show."""
 
 import warnings
 
@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 
 import latentscope
-from latentscope.diagnostics.robustness.samples import HALF, REPEATS, SINGLE, WHOLE
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.diagnostics.robustness import (
+    HALF,
+    REPEATS,
+    SINGLE,
+    WHOLE,
+    nested_error,
+    read_classes,
+)
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 
 STARS = 400
 
@@ -40,7 +47,7 @@ def by_pair(result, sample):
 def repeated():
     values, frame = stars_of_two_kinds(times=4)
     return latentscope.robustness(
-        values, frame, groups="star", classes="kind", columns=["teff", "kind"], halves=4
+        values, frame, groups="star", classes="kind", columns=["teff", "kind"], n_draws=4
     )
 
 
@@ -104,7 +111,7 @@ def test_dimensions_come_and_go_with_the_classes():
     # Moves in G stars alone.
     values[:, 2] = np.where(kind == "G", rng.normal(size=600), 0.0)
     frame = pd.DataFrame({"spec_type": kind, "teff": rng.normal(size=600)})
-    result = latentscope.robustness(values, frame, halves=3)
+    result = latentscope.robustness(values, frame, n_draws=3)
     rows = result.mad.set_index("sample")
     assert list(rows.index) == [WHOLE, "equal spec_type", HALF]
     assert rows.loc[WHOLE, "informative"] == 2
@@ -116,12 +123,12 @@ def test_dimensions_come_and_go_with_the_classes():
 def test_what_cannot_be_drawn_is_noted():
     values, frame = stars_of_two_kinds()
     frame = frame.rename(columns={"teff": "age"})
-    result = latentscope.robustness(values, frame[["age"]], halves=3)
+    result = latentscope.robustness(values, frame[["age"]], n_draws=3)
     assert result.samples == [WHOLE, HALF]
     assert any("no sample of one per star" in note for note in result.notes)
     assert any("no sample of equal classes" in note for note in result.notes)
     values, frame = values[:90], frame[:90]
-    few = latentscope.robustness(values, frame[["age", "kind"]], classes="kind", halves=3)
+    few = latentscope.robustness(values, frame[["age", "kind"]], classes="kind", n_draws=3)
     assert any("no sample of equal kind: " in note for note in few.notes)
 
 
@@ -130,7 +137,7 @@ def test_warnings_come_once():
     frame["same"] = 4.0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        latentscope.robustness(values, frame[["teff", "same"]], halves=3)
+        latentscope.robustness(values, frame[["teff", "same"]], n_draws=3)
     told = [str(it.message) for it in caught if issubclass(it.category, LatentscopeWarning)]
     assert len(told) == 1
     assert "constant" in told[0]
@@ -143,7 +150,7 @@ def test_same_seed_same_table_and_progress_reaches_its_total():
         latentscope.robustness(
             values,
             frame[["teff"]],
-            halves=3,
+            n_draws=3,
             seed=seed,
             progress=lambda *done: seen.append(done),
         ).mi
@@ -156,7 +163,72 @@ def test_same_seed_same_table_and_progress_reaches_its_total():
 
 def test_wrong_use_is_told():
     values, frame = stars_of_two_kinds()
-    with pytest.raises(EstimatorError, match="halves is 2; wanted 3 or more"):
-        latentscope.robustness(values, frame, halves=2)
+    with pytest.raises(EstimatorError, match="n_draws is 2; expected 3 or more"):
+        latentscope.robustness(values, frame, n_draws=2)
     with pytest.raises(EstimatorError, match="no label nosuch"):
         latentscope.robustness(values, frame[["teff"]], classes="nosuch")
+
+
+def names(values, column="x"):
+    classes = read_classes(pd.DataFrame({column: values}), column)
+    return [None if code < 0 else classes.names[code] for code in classes.codes]
+
+
+def test_spectral_types_go_by_their_letter():
+    assert names(["G2V", "K V", "M3.5", "G", None, " ", "F5 IV-V"]) == [
+        "G", "K", "M", "G", None, None, "F",
+    ]  # fmt: skip
+
+
+def test_other_text_stays_whole():
+    assert names(["Binary", "Ketchup", "Gamma", "Binary"]) == [
+        "Binary", "Ketchup", "Gamma", "Binary",
+    ]  # fmt: skip
+
+
+def test_numbers_get_five_bins_of_equal_width():
+    values = np.append(np.linspace(3000, 8000, 1001), [np.nan, 90000.0])
+    classes = read_classes(pd.DataFrame({"Teff": values}), None)
+    assert classes.name == "Teff"
+    assert classes.codes[-2] == -1
+    assert classes.codes[-1] == 4
+    assert np.bincount(classes.codes[:-2]) == pytest.approx(200, rel=0.08)
+
+
+def test_few_numbers_are_classes():
+    assert set(names([1.0, 2.0] * 30)) == {"1", "2"}
+
+
+def test_the_usual_columns_come_first():
+    frame = pd.DataFrame({"Teff": np.arange(60.0), "spec_type": ["G", "K"] * 30})
+    assert read_classes(frame, None).name == "spec_type"
+    assert read_classes(frame[["Teff"]], None).name == "Teff"
+    assert read_classes(frame.rename(columns=str.upper), None) is None
+    with pytest.raises(ChoiceError, match="no label nosuch"):
+        read_classes(frame, "nosuch")
+
+
+def test_equal_numbers_of_each_class_but_rare_ones():
+    text = ["A"] * 30 + ["F"] * 400 + ["G"] * 500 + ["O"] * 5 + [None] * 65
+    classes = read_classes(pd.DataFrame({"spec_type": text}), None)
+    rows = classes.equal_rows(np.arange(1000), np.random.default_rng(0))
+    assert pd.Series(text)[rows].value_counts().to_dict() == {"A": 30, "F": 30, "G": 30}
+    note = classes.note(np.arange(1000))
+    assert note == "stars by spec_type: A 30, F 400, G 500, O 5 (left out)"
+    assert len(classes.equal_rows(np.arange(30), np.random.default_rng(0))) == 0
+
+
+def test_error_of_a_part_against_the_whole_it_belongs_to():
+    """Of a mean of m among n numbers: sigma sqrt(1/m - 1/n)."""
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(4000, 300))
+    scatter = (samples[:, :100].mean(axis=1) - samples.mean(axis=1)).std()
+    part, whole = 1 / np.sqrt(100), 1 / np.sqrt(300)
+    found = nested_error(*(pd.Series([x]) for x in (part, whole, 100, 300)))[0]
+    assert found == pytest.approx(np.sqrt(1 / 100 - 1 / 300))
+    assert found == pytest.approx(scatter, rel=0.05)
+
+
+def test_the_whole_differs_from_itself_by_nothing():
+    same = nested_error(*(pd.Series([x]) for x in (0.1, 0.1, 50, 50)))
+    assert same[0] == pytest.approx(0, abs=1e-8)

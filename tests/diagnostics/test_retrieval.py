@@ -1,4 +1,4 @@
-"""Retrieval: whose rows are left out, what is said of matches, and what is refused."""
+"""Retrieval: what is asked, whose rows are left out, what is said of matches and refused."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,14 +8,89 @@ import pytest
 
 import latentscope
 from latentscope import Latents, Retriever, retrieve
-from latentscope.diagnostics.retrieval.answers import percentiles
+from latentscope.diagnostics.retrieval import percentiles
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
-from tests.diagnostics.retrieval.samples import line, near, sample
+from tests.diagnostics.retrieval_cases import line, near, sample
+
+
+def test_rows_by_number_by_name_and_by_value_are_the_same():
+    latents = sample()
+    wanted = retrieve(5, latents).table
+    for query in ("exposure-5", "exposure-5.fits", ["exposure-5"], [5], np.array([5])):
+        pd.testing.assert_frame_equal(retrieve(query, latents).table, wanted)
+    by_value = retrieve(latents.values[5], latents, n_matches=3)
+    assert by_value.table["row"].tolist()[0] == 5
+    same = retrieve(5, latents, n_matches=2, same_star=True).table["row"]
+    assert by_value.table["row"].tolist()[1:] == same.tolist()
+    assert by_value.queries["query"].tolist() == ["query 0"]
+    assert by_value.queries["row"].isna().all()
+
+
+def test_queries_of_every_kind_in_one_list():
+    latents = sample()
+    result = retrieve([3, "exposure-4", latents.values[5:7], Latents(latents.values[7:8])], latents)
+    assert result.queries["query"].tolist() == [
+        "exposure-3", "exposure-4", "query 0", "query 1", "query 0",
+    ]  # fmt: skip
+    assert result.queries["matches"].tolist() == [10] * 5
+
+
+def other(latents, rows, **columns):
+    """Rows of latents as if encoded again."""
+    table = latents.table.iloc[rows].assign(file="elsewhere.fits", **columns)
+    return Latents(latents.values[rows], table.reset_index(drop=True))
+
+
+def test_other_latents_do_not_find_their_own_exposure_nor_their_star():
+    latents = sample()
+    result = retrieve(other(latents, [7]), latents, n_matches=60)
+    assert not set(result.table["row"]) & {7, 27, 47}
+    assert result.queries.loc[0, ["query", "row", "left_out"]].tolist() == ["exposure-7", 7, 3]
+    assert result.queries.loc[0, "file"] == "elsewhere.fits"
+    same = retrieve(other(latents, [7]), latents, n_matches=60, same_star=True)
+    assert set(same.table["row"].head(2)) == {27, 47}
+    assert 7 not in set(same.table["row"])
+
+
+def test_an_exposure_is_known_by_its_archive_id_too():
+    latents = sample(archive_id=[f"A{i}" for i in range(60)])
+    query = other(latents, [7], id="renamed", object=None)
+    result = retrieve(query, latents, n_matches=60)
+    assert not set(result.table["row"]) & {7, 27, 47}
+
+
+def test_an_exposure_that_the_sample_lacks_leaves_out_its_star():
+    latents = sample()
+    result = retrieve(other(latents, [7], id="new"), latents, n_matches=60)
+    assert result.queries.loc[0, "left_out"] == 3
+    assert pd.isna(result.queries.loc[0, "row"])
+    stranger = retrieve(other(latents, [7], id="new", object="S 7"), latents, n_matches=60)
+    assert stranger.queries.loc[0, "left_out"] == 0
+    assert any("new: of a star that no row is known to show" in note for note in stranger.notes)
+
+
+def test_a_failed_row_of_other_latents_says_why():
+    latents = sample()
+    query = other(latents, [1, 2], error=["not a spectrum", None])
+    query.values[0] = np.nan
+    assert retrieve(query, latents).failed == [("exposure-1", "not a spectrum")]
+
+
+def test_a_name_of_several_rows_is_refused_but_its_rows_can_be_asked_for():
+    latents = line([0, 1, 2], id=["a", "a", "b"])
+    with pytest.raises(ChoiceError, match=r"2 rows are named 'a' \(0, 1\)"):
+        near(latents, "a")
+    assert near(latents, 0).table["row"].tolist() == [1, 2]
+
+
+def test_names_need_a_table():
+    with pytest.raises(ChoiceError, match="a table of ids, which it does not have"):
+        near(line([0, 1]), "a")
 
 
 def test_other_rows_of_the_same_star_are_left_out_by_default():
     latents = sample()
-    result = retrieve(7, latents, k=60)
+    result = retrieve(7, latents, n_matches=60)
     assert not set(result.table["row"]) & {7, 27, 47}
     assert len(result.table) == 57
     assert result.queries.loc[0, "left_out"] == 3
@@ -23,7 +98,7 @@ def test_other_rows_of_the_same_star_are_left_out_by_default():
 
 
 def test_same_star_finds_them_first_but_never_the_query_itself():
-    result = retrieve(7, sample(), k=2, same_star=True)
+    result = retrieve(7, sample(), n_matches=2, same_star=True)
     assert set(result.table["row"]) == {27, 47}
     assert result.queries.loc[0, "left_out"] == 1
 
@@ -53,18 +128,18 @@ def test_where_no_star_is_known_a_note_says_so():
 
 
 def test_one_row_per_star():
-    result = retrieve([0, 1], sample(), k=50, one_per_star=True)
+    result = retrieve([0, 1], sample(), n_matches=50, one_per_star=True)
     for query in (0, 1):
         stars = result.matches(query)["object"]
         assert len(stars) == stars.nunique() == 19
-    every = retrieve(0, sample(), k=57).table.drop_duplicates("object")
+    every = retrieve(0, sample(), n_matches=57).table.drop_duplicates("object")
     assert every["row"].tolist() == result.matches(0)["row"].tolist()
 
 
 def test_rows_of_nan_never_match_and_cannot_be_asked_for():
     latents = sample()
     latents.values[[3, 9]] = np.nan
-    result = retrieve([3, 4, 9], latents, k=60)
+    result = retrieve([3, 4, 9], latents, n_matches=60)
     assert not set(result.table["row"]) & {3, 9}
     assert result.queries["matches"].tolist() == [0, 55, 0]
     assert [name for name, _ in result.failed] == ["exposure-3", "exposure-9"]
@@ -84,12 +159,12 @@ def test_a_sample_of_one_star_has_no_other():
 
 
 def test_equally_near_rows_come_in_their_order():
-    assert near(line([5, 6, 4, 6, 4, 5]), 0, k=5).table["row"].tolist() == [5, 1, 2, 3, 4]
+    assert near(line([5, 6, 4, 6, 4, 5]), 0, n_matches=5).table["row"].tolist() == [5, 1, 2, 3, 4]
 
 
 def test_distances_differences_and_reasons_by_hand():
     latents = Latents(np.array([[0.0, 0, 0], [0.3, -2, 0.5], [10, 10, 10], [-10, -10, -10]]))
-    result = near(latents, 0, k=1)
+    result = near(latents, 0, n_matches=1)
     match = result.table.iloc[0]
     assert match["distance"] == pytest.approx(np.sqrt(0.09 + 4 + 0.25))
     assert result.differences.to_numpy().tolist() == [[0.3, -2, 0.5]]
@@ -122,7 +197,7 @@ def test_what_is_usual_follows_the_same_rules_as_the_search():
     others = Retriever(latents).usual
     assert len(others) == 20  # one row a star
     assert others.min() > Retriever(latents, same_star=True).usual.max()
-    assert len(Retriever(latents, reference=7).usual) == 7
+    assert len(Retriever(latents, n_reference=7).usual) == 7
 
 
 def test_percentiles_of_nothing_usual_are_not_known():
@@ -166,7 +241,7 @@ def test_columns_are_in_a_fixed_order():
 
 
 def test_sentences():
-    lines = near(line([0, 1, 10, 12, 16], id=list("abcde")), [0, "e"], k=2).sentences()
+    lines = near(line([0, 1, 10, 12, 16], id=list("abcde")), [0, "e"], n_matches=2).sentences()
     assert lines == [
         "a: 2 nearest of 4 spectra over 1 dims (euclidean); 1 left out: itself and its star",
         "1. b: distance 1 (80 % of spectra have none so near); agrees in 0 of 1 dims, differs most "
@@ -223,18 +298,18 @@ def test_a_row_at_the_median_has_no_direction():
 @pytest.mark.parametrize(
     ("query", "options", "error", "message"),
     [
-        (60, {}, ChoiceError, "no row 60; wanted 0 ... 59"),
+        (60, {}, ChoiceError, "no row 60; expected 0 ... 59"),
         ([1, -1], {}, ChoiceError, "no row -1"),
         ("nosuch", {}, ChoiceError, "no row is named 'nosuch'"),
         (np.zeros(2), {}, EstimatorError, "query has 2 dimensions, here.npy has 3"),
         (np.zeros((0, 3)), {}, EstimatorError, "query: float64 of shape"),
-        ([], {}, EstimatorError, "wanted numbers of rows, ids, or values"),
+        ([], {}, EstimatorError, "expected numbers of rows, ids, or values"),
         (None, {}, EstimatorError, "query: object"),
         (np.array([np.inf, 0, 0]), {}, EstimatorError, "its latents are not finite"),
-        (1, {"k": 0}, EstimatorError, "k is 0"),
+        (1, {"n_matches": 0}, EstimatorError, "n_matches is 0"),
         (1, {"dims": [7]}, ChoiceError, "dims"),
-        (1, {"metric": "hamming"}, EstimatorError, "wanted one of euclidean"),
-        (1, {"spread": "wide"}, EstimatorError, "wanted one of robust"),
+        (1, {"metric": "hamming"}, EstimatorError, "expected one of euclidean"),
+        (1, {"spread": "wide"}, EstimatorError, "expected one of robust"),
         (1, {"groups": "planet"}, ChoiceError, "planet"),
         (1, {"groups": [1, 2]}, EstimatorError, "groups has 2 values"),
         (1, {"labels": pd.DataFrame({"Teff": [1.0]})}, TableError, "60"),

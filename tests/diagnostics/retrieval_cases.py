@@ -29,5 +29,5 @@ def line(values, **columns):
 
 
 def near(latents, query, **options):
-    options = {"dims": "all", "spread": "none", "k": 3} | options
+    options = {"dims": "all", "spread": "none", "n_matches": 3} | options
     return retrieve(query, latents, **options)

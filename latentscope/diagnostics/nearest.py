@@ -1,0 +1,407 @@
+"""Exact nearest rows of a sample: what near means, and a search that reads little memory.
+
+Latent dimensions have different spreads, and the values of some models have a common offset, so
+each dimension is centered on its median over the sample and divided by its spread. The points that
+come of it are kept in float32, and beside each how far rounding moved it. A pass over them bounds
+the distance of each from both sides; all but a few can be left out for certain, and the few are
+measured in float64 from the original values.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+import numba
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from latentscope.diagnostics.threads import in_order, may_spread, spread
+from latentscope.diagnostics.wording import shortened
+from latentscope.errors import EstimatorError, LatentscopeWarning
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+Metric = Literal["euclidean", "mahalanobis", "manhattan", "cosine"]
+Spread = Literal["robust", "plain", "none"]
+
+_NORMAL = 1.482602218505602
+"""Standard deviation of a Gaussian over its median absolute deviation."""
+
+_CHUNK = 1 << 14
+_BLOCK = 64
+_N_TOGETHER = 16
+_WORTH_THREADS = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A distance between rows of latents.
+
+    Parameters
+    ----------
+    dims : list of int
+        Dimensions that count, ascending.
+    metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
+        Length of the difference of two rows in units of the spreads; the same after the sample's
+        correlations are taken out (P. C. Mahalanobis 1936, Proc. Natl. Inst. Sci. India 2, 49);
+        sum of the absolute differences; or 1 minus the cosine of the angle at the sample's center.
+    center, spread : ndarray of float64, shape (d,)
+        Of each dimension over the sample, in units of the latents.
+    unmixing : ndarray of float64, shape (d, d), optional
+        What standardised rows are multiplied by to be uncorrelated, each with variance 1.
+    """
+
+    dims: list[int]
+    metric: Metric
+    center: Floats
+    spread: Floats
+    unmixing: Floats | None = None
+
+    @property
+    def absolute(self) -> bool:
+        """Whether absolute differences add up; else squared ones."""
+        return self.metric == "manhattan"
+
+    def part(self, values: NDArray[np.floating[Any]], rows: Rows) -> Floats:
+        """Rows of latents in the dimensions that count, shape (rows, d), float64."""
+        return np.asarray(values[rows[:, None], self.dims], dtype=np.float64)
+
+    def standardised(self, values: Floats) -> Floats:
+        """Rows in spreads from the center, shape (m, d)."""
+        return np.asarray((values - self.center) / self.spread)
+
+    def points(self, values: Floats) -> Floats:
+        """Rows as points whose distance is in the order of the metric, shape (m, d).
+
+        NaN for a row at the center, which has no direction, where directions are compared.
+        """
+        rows = self.standardised(values)
+        if self.unmixing is not None:
+            return np.asarray(rows @ self.unmixing)
+        if self.metric != "cosine":
+            return rows
+        length = _lengths(rows)[:, None]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(rows / np.where(length > 0, length, np.nan))
+
+    def distances(self, values: Floats, query: Floats) -> Floats:
+        """Distance of each row from a query, shape (m, d), (d,) -> (m,), in float64.
+
+        Equal rows are equally far to the last bit.
+        """
+        if self.metric == "cosine":
+            apart = _lengths(self.points(values) - self.points(query[None]))
+            # 1 - cos would lose all digits of small angles.
+            return np.asarray(apart * apart / 2)
+        difference = (values - query) / self.spread
+        if self.unmixing is not None:
+            # Column by column: a product of matrices would treat equal rows unequally.
+            mixed, difference = difference, np.zeros_like(difference)
+            for column, weights in zip(mixed.T, self.unmixing, strict=True):
+                difference += column[:, None] * weights
+        return _lengths(difference, absolute=self.absolute)
+
+
+def _lengths(differences: Floats, *, absolute: bool = False) -> Floats:
+    """Length of each row (m, e) -> (m,), whose last bit does not depend on where the row stands."""
+    rows = np.ascontiguousarray(differences)
+    if absolute:
+        return np.asarray(np.abs(rows).sum(axis=1))
+    return np.asarray(np.sqrt((rows * rows).sum(axis=1)))
+
+
+def measure_space(
+    values: NDArray[np.floating[Any]],
+    ok: NDArray[np.bool_],
+    dims: list[int],
+    metric: Metric,
+    spread: Spread,
+    source: str,
+) -> Space:
+    """Measure center, spread and correlations of a sample.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, all dims)
+    ok : ndarray of bool, shape (n,)
+        Rows that count.
+    dims : list of int
+    metric : str
+        As in `Space`.
+    spread : {"robust", "plain", "none"}
+        1.4826 times the median absolute deviation (the standard deviation of a Gaussian), the
+        standard deviation, or 1: the latents' own units.
+    source : str
+        What messages call the latents.
+
+    Raises
+    ------
+    EstimatorError
+        If a choice is unknown, no row is finite, all dimensions are constant, or some depend
+        linearly on others where correlations are to be taken out.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If dimensions without spread are left out.
+    """
+    for name, value, choices in (("metric", metric, Metric), ("spread", spread, Spread)):
+        if value not in get_args(choices):
+            one_of = ", ".join(get_args(choices))
+            raise EstimatorError(f"{name} is {value!r}; expected one of {one_of}")
+    if not ok.any():
+        raise EstimatorError(f"{source}: none of {len(ok)} rows is finite; nothing to search")
+    measured = [_center_and_spread(values[ok, dim].astype(np.float64), spread) for dim in dims]
+    center, width = np.array(measured).T
+    moves = width > 0
+    if not moves.all():
+        still = [str(dim) for dim, moving in zip(dims, moves, strict=True) if not moving]
+        advice = "; spread='plain' may find one" if spread == "robust" else ""
+        reason = f"{source}: dims {shortened(still)} have no {spread} spread over the sample"
+        if not moves.any():
+            raise EstimatorError(f"{reason}{advice}; nothing to compare")
+        warnings.warn(f"{reason}{advice}; left out", LatentscopeWarning, stacklevel=4)
+        dims = [dim for dim, moving in zip(dims, moves, strict=True) if moving]
+        center, width = center[moves], width[moves]
+    space = Space(dims, metric, center, width)
+    if metric == "mahalanobis":
+        space = replace(space, unmixing=_unmixing(space, values, np.flatnonzero(ok), source))
+    return space
+
+
+def _center_and_spread(column: Floats, spread: Spread) -> tuple[float, float]:
+    median = float(np.median(column))
+    if column.min() == column.max():
+        return median, 0.0
+    if spread == "robust":
+        return median, _NORMAL * float(np.median(np.abs(column - median)))
+    return median, float(column.std()) if spread == "plain" else 1.0
+
+
+def _unmixing(space: Space, values: NDArray[np.floating[Any]], rows: Rows, source: str) -> Floats:
+    """Matrix that makes the sample's covariance one, of the standardised dimensions."""
+    size = len(space.dims)
+    total, products = np.zeros(size), np.zeros((size, size))
+    for first in range(0, len(rows), _CHUNK):
+        part = space.standardised(space.part(values, rows[first : first + _CHUNK]))
+        total += part.sum(axis=0)
+        products += part.T @ part
+    mean = total / len(rows)
+    variance, axes = np.linalg.eigh(products / len(rows) - np.outer(mean, mean))
+    flat = int((variance <= 1e-10 * variance[-1]).sum())
+    if flat:
+        raise EstimatorError(
+            f"{source}: {flat} of {size} dimensions depend linearly on the others over "
+            f"{len(rows):,} rows, so that mahalanobis has no meaning; choose fewer dims, or "
+            "another metric"
+        )
+    return np.asarray(axes / np.sqrt(variance))
+
+
+# In any order the sums may be vector instructions; the bounds below hold for every order.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def bound_distances(
+    points: Any,
+    slack: Any,
+    queries: Any,
+    shifts: Any,
+    absolute: bool,
+    first: int,
+    end: int,
+    lower: Any,
+    upper: Any,
+    nearest: Any,
+) -> None:
+    """Bound the distances from queries to some points.
+
+    Parameters
+    ----------
+    points : ndarray of float32, shape (n, e)
+    slack : ndarray of float32, shape (n,)
+        How far each point is at most from the one that it was rounded from.
+    queries : ndarray of float32, shape (m, e)
+    shifts : ndarray of float32, shape (m,)
+        The same of queries.
+    absolute : bool
+        Sums of absolute differences; else Euclidean lengths.
+    first, end : int
+        Blocks of 64 points to look at.
+    lower : ndarray of float32, shape (m, n)
+        Filled: no more than the distance; NaN where float32 does not hold it.
+    upper : ndarray of float32, shape (m, blocks)
+        Filled: no less than the distance of the nearest point of each block.
+    nearest : ndarray of int64, shape (m, blocks)
+        Filled with that point.
+    """
+    # Each of e + 8 operations rounds by 2^-24 at most (Higham 2002, section 3.1).
+    share = np.float32((points.shape[1] + 16) * 2.0**-24)
+    for block in range(first, end):
+        for m in range(len(queries)):
+            query = queries[m]
+            best, place = np.float32(np.inf), block * _BLOCK
+            for i in range(block * _BLOCK, min((block + 1) * _BLOCK, len(points))):
+                total = np.float32(0)
+                if absolute:
+                    for j in range(len(query)):
+                        total += abs(points[i, j] - query[j])
+                else:
+                    for j in range(len(query)):
+                        difference = points[i, j] - query[j]
+                        total += difference * difference
+                    total = math.sqrt(total)
+                margin = slack[i] + shifts[m] + share * total
+                lower[m, i] = total - margin
+                if total + margin < best:
+                    best, place = total + margin, i
+            upper[m, block], nearest[m, block] = best, place
+
+
+class Near(NamedTuple):
+    """Rows of the sample, the nearest first, and their distances."""
+
+    rows: Rows
+    distances: Floats
+
+
+class Neighbors:
+    """A sample that is searched: its points in memory, its own numbers where they are.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, all dims)
+        May be mapped from a file: few rows are read again after this.
+    ok : ndarray of bool, shape (n,)
+        Rows that may be found.
+    space : Space
+    codes : ndarray of int64, shape (n,), optional
+        Group of each row, of which only the nearest row is found. By default each row is found.
+    """
+
+    def __init__(
+        self,
+        values: NDArray[np.floating[Any]],
+        ok: NDArray[np.bool_],
+        space: Space,
+        codes: Rows | None = None,
+    ) -> None:
+        self.values, self.space = values, space
+        rows = np.flatnonzero(ok)
+        self._points = np.empty((len(rows), len(space.dims)), dtype=np.float32)
+        self._slack = np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            points = space.points(space.part(values, rows[part]))
+            self._points[part], self._slack[part] = rounded(points, space.absolute)
+        # A row at the center has no direction.
+        directed = ~np.isnan(self._points).any(axis=1)
+        if not directed.all():
+            self._points, self._slack = self._points[directed], self._slack[directed]
+        self.rows: Rows = rows[directed]
+        self._place = np.full(len(values), -1, dtype=np.int64)
+        self._place[self.rows] = np.arange(len(self.rows))
+        self._codes = self.rows if codes is None else codes[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def count(self, rows: Rows) -> int:
+        """Count those of some rows that may be found."""
+        return int((self._place[rows] >= 0).sum())
+
+    def nearest(
+        self,
+        queries: Floats,
+        left_out: Sequence[Rows],
+        k: int,
+        progress: Progress | None = None,
+    ) -> list[Near]:
+        """Find the nearest rows of each query; of equally near ones the first.
+
+        Parameters
+        ----------
+        queries : ndarray of float64, shape (m, d)
+            In the dimensions of the space. NaN finds nothing.
+        left_out : list of m arrays of int64
+            Rows that each query must not find.
+        k : int
+            Rows (or groups) asked for.
+        progress : callable, optional
+            Called with (queries done, queries in all).
+
+        Returns
+        -------
+        list of m Near
+            With fewer than k rows where there are no more.
+        """
+        found: list[Near] = []
+        # So many queries look at a block of points while it is in the cache.
+        for first in range(0, len(queries), _N_TOGETHER):
+            part = slice(first, first + _N_TOGETHER)
+            found.extend(self._nearest(queries[part], left_out[part], k))
+            if progress is not None:
+                progress(len(found), len(queries))
+        return found
+
+    def _nearest(self, queries: Floats, left_out: Sequence[Rows], k: int) -> list[Near]:
+        points = self.space.points(queries)
+        singles, shifts = rounded(points, self.space.absolute)
+        m, n = len(points), len(self)
+        n_blocks = -(-n // _BLOCK)
+        lower = np.empty((m, n), dtype=np.float32)
+        upper = np.empty((m, n_blocks), dtype=np.float32)
+        first_rows = np.empty((m, n_blocks), dtype=np.int64)
+
+        def bound(first: int, end: int) -> None:
+            bound_distances(
+                self._points, self._slack, singles, shifts, self.space.absolute,
+                first, end, lower, upper, first_rows,
+            )  # fmt: skip
+
+        def chosen(query: int) -> Near:
+            if np.isnan(points[query]).any():
+                return Near(np.empty(0, dtype=np.int64), np.empty(0))
+            banned = self._place[left_out[query]]
+            banned = banned[banned >= 0]
+            lower[query, banned] = np.inf
+            # The nearest point of a block may be one that is left out; then the block says nothing.
+            upper[query, banned // _BLOCK] = np.inf
+            limit = self._limit(upper[query], first_rows[query], k)
+            # Points at NaN are beyond float32 and measured; so is all if the limit is infinite.
+            places = np.setdiff1d(np.flatnonzero(~(lower[query] > limit)), banned)
+            distances = self.space.distances(self._part(self.rows[places]), queries[query])
+            order = np.argsort(distances, kind="stable")
+            # Of each group the first in this order, which is its nearest.
+            _, first = np.unique(self._codes[places[order]], return_index=True)
+            order = order[np.sort(first)[:k]]
+            return Near(self.rows[places[order]], distances[order])
+
+        busy = may_spread() and self._points.size * m >= _WORTH_THREADS
+        threads = int(numba.get_num_threads()) if busy else 1
+        spread(bound, 0, n_blocks, threads)
+        return list(in_order(chosen, range(m), min(threads, m)))
+
+    def _limit(self, upper: Singles, places: Rows, k: int) -> float:
+        """Distance within which k groups are for certain; inf where the blocks tell of fewer."""
+        order = np.argsort(upper)
+        _, first = np.unique(self._codes[places[order]], return_index=True)
+        return float(upper[order[np.sort(first)[k - 1]]]) if len(first) >= k else math.inf
+
+    def _part(self, rows: Rows) -> Floats:
+        return self.space.part(self.values, rows)
+
+
+def rounded(points: Floats, absolute: bool) -> tuple[Singles, Singles]:
+    """Points in float32, and how far each was moved, rounded up; infinite beyond float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        singles = points.astype(np.float32)
+        moved = _lengths(points - singles, absolute=absolute)
+        # The second term is what float64 may lose on the way, the third what float32 calls 0.
+        slack = 1.001 * moved + 1e-12 * _lengths(points, absolute=absolute) + 1e-17
+        return singles, slack.astype(np.float32)

@@ -1,0 +1,782 @@
+"""Find the spectra that are nearest to a query in latent space.
+
+As the page RETR-SPECT does that goes with N. Sedaghat et al., "Machines learn to infer stellar
+parameters just by looking at a large number of spectra", MNRAS 501, 6026 (2021).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from latentscope.data import Latents, align, read_labels, read_latents, row_keys
+from latentscope.diagnostics.columns.dims import Dims, choose_dims
+from latentscope.diagnostics.columns.group_columns import groups_of
+from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
+from latentscope.diagnostics.mi.columns import check_known
+from latentscope.diagnostics.nearest import (
+    Metric,
+    Near,
+    Neighbors,
+    Progress,
+    Spread,
+    measure_space,
+)
+from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.wording import shortened
+from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.tables import STAR_COLUMNS, is_id_column
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Source = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
+Labels = ArrayLike | pd.DataFrame | str | os.PathLike[str]
+Query = int | str | Latents | ArrayLike | Sequence["int | str | Latents"]
+
+N_REFERENCE = 500
+"""Rows whose own nearest one tells what is usual: the percentile is then known to 2 points."""
+
+AGREE = 0.5
+"""Spreads within which two spectra agree in a dimension; two Gaussian ones do in 28 % of cases."""
+
+NAMES = ("id", *STAR_COLUMNS[::-1], "file")
+"""Columns of the sidecar that name a row, in the order in which they are shown."""
+
+_EXPOSURE_NAMES = ("id", "archive_id")
+_OF_RESULT = (
+    "query", "rank", "row", "distance", "percentile", "agree", "differ",
+    "left_out", "matches", "error", *NAMES,
+)  # fmt: skip
+_NO_ROW = -1
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalResult:
+    """Nearest spectra of one or more queries.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a match, by query and then by rank: `query` (name), `rank` (from 1), `row` (of the
+        latents, from 0), `id`, `object`, `star` and `file` where known, `distance`, `percentile`
+        (share of spectra, in %, whose own nearest one is nearer than this match; NaN where none
+        has any), `agree` (number of dimensions within 0.5 spreads), `differ` (the three that differ
+        most, match minus query in spreads), and the labels.
+    queries : DataFrame
+        One row a query: `query`, `row` (missing where it is not in the latents), `id`, `object`,
+        `star` and `file` where known, `left_out` (rows of its own star, itself included),
+        `matches`, `error` (why there are none, else empty), and the labels of its row.
+    differences : DataFrame
+        One row a match, as in `table`; one column a dimension: match minus query, in spreads.
+    profiles : DataFrame
+        One row a query, as in `queries`; one column a dimension: spreads from the sample's median.
+    band : DataFrame
+        `low` and `high` of each dimension: where 90 % of stars (or rows) lie, in spreads.
+    usual : ndarray of float64
+        Ascending distances from rows of the sample, one a star, to their own nearest.
+    provenance : dict
+        Settings, and where the latents come from.
+    notes : tuple of str
+        What was left out, or is not known, in words.
+    """
+
+    table: pd.DataFrame
+    queries: pd.DataFrame
+    differences: pd.DataFrame
+    profiles: pd.DataFrame
+    band: pd.DataFrame
+    usual: Floats
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> list[int]:
+        """Dimensions that counted, ascending."""
+        return [int(dim) for dim in self.profiles.columns]
+
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """Queries that could not be answered, and why."""
+        rows = self.queries[self.queries["error"] != ""]
+        return list(zip(rows["query"], rows["error"], strict=True))
+
+    def matches(self, query: int = 0) -> pd.DataFrame:
+        """Rows of the table that belong to a query, counted from 0.
+
+        Their index says which rows of `differences` are theirs.
+        """
+        counts = self.queries["matches"].to_numpy()
+        first = int(counts[:query].sum())
+        return self.table.iloc[first : first + int(counts[query])]
+
+    def sentences(self, count: int = 3) -> list[str]:
+        """Say for each query what its first matches are, how near, and in what they differ.
+
+        Parameters
+        ----------
+        count : int
+            Matches of each query at most.
+        """
+        lines = []
+        for place in range(len(self.queries)):
+            lines.append(self.heading(place))
+            for match in self.matches(place).head(count).to_dict("records"):
+                name = match.get("id", f"row {match['row']}")
+                lines.append(
+                    f"{match['rank']}. {name}: distance {match['distance']:.3g}"
+                    f"{_nearness(match['percentile'])}; agrees in {match['agree']} of "
+                    f"{len(self.dims)} dims, differs most in dim {match['differ'].split(',')[0]}"
+                )
+        return lines
+
+    def heading(self, query: int = 0) -> str:
+        """Say of a query, counted from 0, among how many spectra it was looked for, and how.
+
+        Such as "spectrum-12: 10 nearest of 1,998 spectra over 5 dims (euclidean)".
+        """
+        asked = self.queries.iloc[query]
+        if asked["error"]:
+            return f"{asked['query']}: no matches, {asked['error']}"
+        made, out = self.provenance, int(asked["left_out"])
+        left = f"; {out:,} left out: itself and its star" if out else ""
+        return (
+            f"{asked['query']}: {asked['matches']} nearest of {made['rows_searched'] - out:,} "
+            f"spectra over {len(self.dims)} dims ({made['metric']}){left}"
+        )
+
+    def plot(self, ax: Any = None, *, query: int = 0) -> Any:
+        """Draw a query and its matches dimension by dimension (`latentscope.plot_retrieval`)."""
+        # The package finds its own pictures; diagnostics know of none.
+        from latentscope import plot_retrieval
+
+        return plot_retrieval(self, ax, query=query)
+
+
+def _nearness(percentile: float) -> str:
+    if np.isnan(percentile):
+        return ""
+    if percentile <= 50:
+        return f" ({100 - percentile:.0f} % of spectra have none so near)"
+    return f" ({percentile:.0f} % of spectra have a nearer one)"
+
+
+class Retriever:
+    """A sample of latents, loaded once and searched as often as wanted, from any thread.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame or path
+        The sample. Rows of NaN are never found. Of a .npy file the values stay on disk, mapped;
+        what a search reads lies in memory as 4 bytes a value of the chosen dimensions.
+    dims : "informative", "all" or a list of int
+        Dimensions that count. "informative": those whose median absolute deviation exceeds 0.02;
+        dividing a dimension that the network does not use by its spread would make it count.
+    metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
+        Of differences in units of the spreads: their length; their length after the sample's
+        correlations are taken out, for dimensions that share what they know; the sum of their
+        absolute values, where one odd dimension should not decide; or 1 minus the cosine of the
+        angle at the sample's median, for which a spectrum is like another that departs from the
+        median in the same direction, however far.
+    spread : {"robust", "plain", "none"}
+        What a dimension is divided by: 1.4826 times its median absolute deviation over the sample,
+        its standard deviation, or 1.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the column that says so. By default `star`, filled from
+        `object`, of the sidecar, where it has them.
+    same_star : bool
+        Whether other rows of a query's star may be found. Its own row never is.
+    one_per_star : bool
+        Whether only the nearest row of each star is found.
+    labels : DataFrame, array (n, labels) or path, optional
+        Shown beside the matches; brought to the rows as `latentscope.align` does.
+    columns : list of str, optional
+        Labels to show; by default all but ids and names of stars.
+    join : str, optional
+        Column to join latents and labels on.
+    n_reference : int
+        Rows at most, one a star, whose distances to their own nearest tell what is usual.
+    seed : int
+        Of their choice.
+    progress : callable, optional
+        Called with (of these done, of these in all).
+
+    Raises
+    ------
+    EstimatorError
+        If values are infinite, no row is finite, no dimension is informative or has a spread, a
+        choice is unknown, or some dimensions depend linearly on others for "mahalanobis".
+    ChoiceError
+        If a dimension, label or column of groups is not there.
+    TableError
+        If latents and labels cannot be read or matched.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If dimensions without spread are left out, or rows have no name in `groups`.
+    """
+
+    def __init__(
+        self,
+        latents: Source,
+        *,
+        dims: Dims = "informative",
+        metric: Metric = "euclidean",
+        spread: Spread = "robust",
+        groups: ArrayLike | pd.Series | str | None = None,
+        same_star: bool = False,
+        one_per_star: bool = False,
+        labels: Labels | None = None,
+        columns: Sequence[str] | None = None,
+        join: str | None = None,
+        n_reference: int = N_REFERENCE,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self.latents = read = _mapped(latents)
+        frame = None if labels is None else align(read, read_labels(labels), join)[1]
+        self._beside = _names_and_labels(read, frame, columns)
+        self._stars = _read_stars(groups, read, frame)
+        self._same_star = same_star
+        chosen = choose_dims(dims, read)
+        ok = read.ok
+        self._finite = int(ok.sum())
+        self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
+        codes = self._stars.groups.codes if one_per_star else None
+        self._neighbors = Neighbors(read.values, ok, self.space, codes)
+        drawn = self._drawn(n_reference, np.random.default_rng(seed))
+        limits = np.quantile(self.space.standardised(self._values(drawn)), (0.05, 0.95), axis=0)
+        self._band = pd.DataFrame(limits.T, index=self.space.dims, columns=["low", "high"])
+        self.usual = self._usual_distances(drawn, progress)
+        self._provenance = {
+            **origin("retrieval"),
+            "dims": self.space.dims,
+            "metric": metric,
+            "spread": spread,
+            "groups": groups if isinstance(groups, str) else groups is not None,
+            "same_star": same_star,
+            "one_per_star": one_per_star,
+            "reference": len(self.usual),
+            "seed": seed,
+            "rows": len(read),
+            "rows_searched": len(self._neighbors),
+            "source": read.source,
+            "latents": read.provenance,
+        }
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def queries(self, query: Query | Queries) -> Queries:
+        """Read queries without answering them, to see early whether there are such rows.
+
+        Parameters
+        ----------
+        query : as `query` takes it
+
+        Raises
+        ------
+        ChoiceError, EstimatorError
+            As `query` does.
+        """
+        if isinstance(query, Queries):
+            return query
+        if isinstance(query, Latents):
+            return self._of_latents(query)
+        if isinstance(query, str):
+            return self._of_rows([self._row_named(query)])
+        if isinstance(query, list | tuple) and any(
+            isinstance(item, str | Latents | Queries) for item in query
+        ):
+            return _joined(self.queries(item) for item in query)
+        array = np.asarray(query)
+        if array.dtype.kind in "iu" and array.ndim <= 1 and array.size:
+            return self._of_rows([int(row) for row in np.atleast_1d(array)])
+        if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or not array.size:
+            raise EstimatorError(
+                f"query: {array.dtype} of shape {array.shape}; expected numbers of rows, ids, or "
+                "values of shape (d,) or (m, d)"
+            )
+        return self._of_latents(Latents(np.atleast_2d(array), source="query"))
+
+    def query(self, query: Query | Queries, n_matches: int = 10) -> RetrievalResult:
+        """Find the nearest rows of each query.
+
+        Parameters
+        ----------
+        query : int, str, Latents, array (d,) or (m, d), or a list of these
+            Rows of the sample by number, counted from 0 (a whole number, or an array (m,) of them),
+            or by id (text); or values in all dimensions of the sample. Rows of other latents that
+            show an exposure of the sample (same `id` or `archive_id`) do not find it.
+        n_matches : int
+            Matches of each query; fewer where there are no more rows.
+
+        Returns
+        -------
+        RetrievalResult
+            Of equally near rows the first one comes first. Queries of NaN have no matches, and say
+            why.
+
+        Raises
+        ------
+        ChoiceError
+            If there is no such row, or several have the id.
+        EstimatorError
+            If values have another number of dimensions, n_matches is below 1, or no query can be
+            answered.
+        """
+        if n_matches < 1:
+            raise EstimatorError(f"n_matches is {n_matches}; expected at least 1")
+        asked = self.queries(query)
+        values = asked.values[:, self.space.dims]
+        hidden = [self._hidden(asked, place) for place in range(len(asked))]
+        near, failures = self._answers(asked, values, hidden, n_matches)
+        if all(failures):
+            more = f" (and {len(asked) - 1} more)" if len(asked) > 1 else ""
+            raise EstimatorError(f"no query can be answered: {asked.names[0]}: {failures[0]}{more}")
+        rows = np.concatenate([one.rows for one in near])
+        counts = [len(one.rows) for one in near]
+        moved = (self._values(rows) - np.repeat(values, counts, axis=0)) / self.space.spread
+        differences = pd.DataFrame(moved, columns=self.space.dims)
+        agree, differ = _reasons(differences)
+        distances = np.concatenate([one.distances for one in near])
+        table = pd.DataFrame(
+            {
+                "query": np.repeat(np.array(asked.names, dtype=object), counts),
+                "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
+                "row": rows,
+                "distance": distances,
+                "percentile": percentiles(distances, self.usual),
+                "agree": agree,
+                "differ": differ,
+            }
+        )
+        places = pd.Series(asked.rows)
+        queries = pd.DataFrame(
+            {
+                "query": asked.names,
+                "row": places.where(places >= 0).astype("Int64"),
+                "left_out": [self._neighbors.count(some) for some in hidden],
+                "matches": counts,
+                "error": failures,
+            }
+        )
+        # Queries that the sample does not have are at row -1, which no table has.
+        beside = self._beside.reindex(asked.rows)
+        if any(asked.files):
+            queries.insert(2, "file", asked.files)
+            beside = beside.drop(columns="file", errors="ignore")
+        return RetrievalResult(
+            _with_names(table, self._beside.iloc[rows]),
+            _with_names(queries, beside),
+            differences,
+            pd.DataFrame(self.space.standardised(values), columns=self.space.dims),
+            self._band,
+            self.usual,
+            {**self._provenance, "n_matches": n_matches, "queries": asked.names},
+            tuple(self._notes(asked)),
+        )
+
+    def _answers(
+        self, asked: Queries, values: Floats, hidden: list[Rows], n_matches: int
+    ) -> tuple[list[Near], list[str]]:
+        """Rows found for each query, and why there are none, else empty."""
+        fine = [place for place, reason in enumerate(asked.reasons) if not reason]
+        found = self._neighbors.nearest(values[fine], [hidden[place] for place in fine], n_matches)
+        near = [Near(np.empty(0, dtype=np.int64), np.empty(0)) for _ in asked.names]
+        failures = list(asked.reasons)
+        for place, one in zip(fine, found, strict=True):
+            near[place] = one
+            if not len(one.rows):
+                failures[place] = "the sample has no other row" + (
+                    "" if self._same_star else " of another star"
+                )
+                if np.isnan(self.space.points(values[place][None])).any():
+                    failures[place] = (
+                        "it lies at the sample's median and has no direction for cosine to compare"
+                    )
+        return near, failures
+
+    def _hidden(self, asked: Queries, place: int) -> Rows:
+        """Rows that a query must not find."""
+        own, star = asked.own[place], int(asked.stars[place])
+        if self._same_star or star < 0:
+            return own
+        return np.union1d(own, self._stars.rows_of(star))
+
+    def _drawn(self, n_reference: int, rng: np.random.Generator) -> Rows:
+        """One random row of each of so many random stars."""
+        keep = np.zeros(len(self), dtype=np.bool_)
+        keep[self._neighbors.rows] = True
+        rows = self._stars.groups.draws(keep, 1, rng).rows[0]
+        return np.sort(rng.permutation(rows)[:n_reference])
+
+    def _usual_distances(self, drawn: Rows, progress: Progress | None) -> Floats:
+        asked = self.queries(drawn)
+        hidden = [self._hidden(asked, place) for place in range(len(asked))]
+        near = self._neighbors.nearest(self._values(drawn), hidden, 1, progress)
+        return np.sort([float(one.distances[0]) for one in near if len(one.rows)])
+
+    def _values(self, rows: Rows) -> Floats:
+        return self.space.part(self.latents.values, rows)
+
+    def _notes(self, asked: Queries) -> list[str]:
+        missing = len(self) - self._finite
+        notes = [f"{_rows_text(missing)} of NaN left out"] if missing else []
+        flat = len(self) - missing - len(self._neighbors)
+        if flat:
+            notes.append(f"{_rows_text(flat)} at the sample's median left out: no direction")
+        if self._same_star:
+            return notes
+        queries = zip(asked.names, asked.stars, asked.reasons, strict=True)
+        strangers = [name for name, star, reason in queries if star < 0 and not reason]
+        if not self._stars.codes:
+            notes.append("no column says which star a row shows: matches may show the same star")
+        elif strangers:
+            notes.append(
+                f"{shortened(strangers)}: of a star that no row is known to show; if rows show it "
+                "under another name, they are among the matches"
+            )
+        return notes
+
+    @cached_property
+    def _rows_by_name(self) -> list[tuple[str, dict[str, Rows]]]:
+        """Rows of each name of an exposure, for each column of such names."""
+        return [
+            (name, {str(key): np.asarray(rows) for key, rows in keys.groupby(keys).indices.items()})
+            for name, keys in _exposure_names(self.latents)
+        ]
+
+    def _row_named(self, name: str) -> int:
+        """Row of an id, with or without its suffix, or of an archive id."""
+        source = self.latents.source
+        key = str(row_keys(pd.Series([name]), files=True)[0])
+        found = [rows[key] for _, rows in self._rows_by_name if key in rows]
+        if not found:
+            columns = ", ".join(column for column, _ in self._rows_by_name)
+            where = f"the column {columns}" if columns else "a table of ids, which it does not have"
+            raise ChoiceError(
+                f"{source}: no row is named {name!r}; expected a value of {where}, or the number "
+                "of a row"
+            )
+        if len(found[0]) > 1:
+            shown = ", ".join(map(str, found[0][:5]))
+            raise ChoiceError(
+                f"{source}: {len(found[0])} rows are named {name!r} ({shown}); ask for one of them "
+                "by its number"
+            )
+        return int(found[0][0])
+
+    def _of_rows(self, rows: list[int]) -> Queries:
+        latents = self.latents
+        absent = [row for row in rows if not 0 <= row < len(latents)]
+        if absent:
+            raise ChoiceError(
+                f"{latents.source}: no row {', '.join(map(str, absent))}; expected 0 ... "
+                f"{len(latents) - 1}"
+            )
+        ids = latents.ids
+        places = np.array(rows, dtype=np.int64)
+        values = np.asarray(latents.values[places], dtype=np.float64)
+        failed = "its latents are NaN: it could not be encoded"
+        return Queries(
+            values,
+            [f"row {row}" if ids is None else f"{ids[row]}" for row in rows],
+            places,
+            [places[i : i + 1] for i in range(len(places))],
+            self._stars.groups.codes[places],
+            _files_of(latents, places),
+            ["" if np.isfinite(row).all() else failed for row in values],
+        )
+
+    def _of_latents(self, others: Latents) -> Queries:
+        if others.dims != self.latents.dims:
+            raise EstimatorError(
+                f"{others.source} has {others.dims} dimensions, {self.latents.source} has "
+                f"{self.latents.dims}; expected latents of the same model"
+            )
+        n, ids, errors = len(others), others.ids, others.column("error")
+        own = self._same_exposures(others)
+        rows = np.array([found[0] if len(found) else _NO_ROW for found in own], dtype=np.int64)
+        stars = self._stars.codes_in(others)
+        through_exposure = (stars < 0) & (rows >= 0)
+        stars[through_exposure] = self._stars.groups.codes[rows[through_exposure]]
+        reasons = [""] * n
+        for row in np.flatnonzero(~others.ok).tolist():
+            error = "" if errors is None or not isinstance(errors[row], str) else errors[row]
+            reasons[row] = error or "its latents are not finite"
+        return Queries(
+            np.asarray(others.values, dtype=np.float64),
+            [f"query {row}" for row in range(n)] if ids is None else [str(name) for name in ids],
+            rows,
+            own,
+            stars,
+            _files_of(others, np.arange(n)),
+            reasons,
+        )
+
+    def _same_exposures(self, others: Latents) -> list[Rows]:
+        """Rows of the sample that show the exposure of each row of other latents."""
+        found: list[list[Rows]] = [[np.empty(0, dtype=np.int64)] for _ in range(len(others))]
+        names = dict(_exposure_names(others))
+        for column, rows in self._rows_by_name:
+            for place, key in enumerate(names.get(column, ())):
+                if isinstance(key, str) and key in rows:
+                    found[place].append(rows[key])
+        return [np.unique(np.concatenate(rows)).astype(np.int64) for rows in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Latents whose neighbors are asked for.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (m, d)
+        All dimensions; a row of NaN cannot be compared.
+    names : list of str
+        What results call them.
+    rows : ndarray of int64, shape (m,)
+        Row of the sample that a query is, or shows the same exposure as; -1 for none.
+    own : list of m arrays of int64
+        Rows of the sample that are the query itself.
+    stars : ndarray of int64, shape (m,)
+        Code of the star that each shows; -1 where no row of the sample is known to show it.
+    files : list of str
+        File of each spectrum; empty where it is not known.
+    reasons : list of str
+        Why a query cannot be answered; empty where it can.
+    """
+
+    values: Floats
+    names: list[str]
+    rows: Rows
+    own: list[Rows]
+    stars: Rows
+    files: list[str]
+    reasons: list[str]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def _joined(queries: Iterable[Queries]) -> Queries:
+    parts = list(queries)
+    return Queries(
+        np.concatenate([part.values for part in parts]),
+        [name for part in parts for name in part.names],
+        np.concatenate([part.rows for part in parts]),
+        [rows for part in parts for rows in part.own],
+        np.concatenate([part.stars for part in parts]),
+        [file for part in parts for file in part.files],
+        [reason for part in parts for reason in part.reasons],
+    )
+
+
+def _exposure_names(latents: Latents) -> list[tuple[str, pd.Series]]:
+    """Columns that name exposures, as text that compares equal for the same one."""
+    table = pd.DataFrame() if latents.table is None else latents.table
+    return [(name, row_keys(table[name], files=True)) for name in _EXPOSURE_NAMES if name in table]
+
+
+def _files_of(latents: Latents, rows: Rows) -> list[str]:
+    files = latents.column("file")
+    if files is None:
+        return [""] * len(rows)
+    return [file if isinstance(file, str) else "" for file in files[rows]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Stars:
+    """Which star each row shows.
+
+    `column` of the sidecar says so for other latents too; None where there is none. `codes` has
+    the code of each name; a row without one is a star of its own.
+    """
+
+    groups: Groups
+    column: str | None
+    codes: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def _starts(self) -> Rows:
+        ordered = self.groups.codes[self.groups.order]
+        return np.searchsorted(ordered, np.arange(len(ordered) + 1))
+
+    def rows_of(self, code: int) -> Rows:
+        """Rows of a star, ascending."""
+        return self.groups.order[self._starts[code] : self._starts[code + 1]]
+
+    def codes_in(self, latents: Latents) -> Rows:
+        """Codes of the stars that rows of other latents show; -1 of those not known here."""
+        names = None if self.column is None else latents.column(self.column)
+        if self.column == STAR_COLUMNS[0]:
+            names = latents.groups
+        if names is None:
+            return np.full(len(latents), _NO_ROW, dtype=np.int64)
+        return np.array([self.codes.get(str(name).strip(), _NO_ROW) for name in names], np.int64)
+
+
+def _read_stars(
+    groups: ArrayLike | pd.Series | str | None, latents: Latents, labels: pd.DataFrame | None
+) -> _Stars:
+    if groups is None:
+        names = latents.groups
+        if names is None or unnamed(names).all():
+            alone = np.arange(len(latents))
+            return _Stars(Groups(alone, alone), STAR_COLUMNS[0])
+        return _named(read_groups(names, len(latents)), names, STAR_COLUMNS[0])
+    frame = pd.DataFrame(index=range(len(latents))) if labels is None else labels
+    found = groups_of(groups, latents, frame)
+    assert found is not None
+    if not isinstance(groups, str):
+        return _named(found, np.asarray(groups, dtype=object), None)
+    return _named(found, _names_of(groups, latents, frame), groups)
+
+
+def _names_of(column: str, latents: Latents, frame: pd.DataFrame) -> NDArray[np.object_]:
+    """Names of the sidecar, and where it has none those of the labels."""
+    names: NDArray[np.object_] = np.full(len(latents), None, dtype=object)
+    of_table = latents.groups if column == STAR_COLUMNS[0] else latents.column(column)
+    of_labels = frame[column].to_numpy(dtype=object) if column in frame else None
+    for more in (of_table, of_labels):
+        if more is not None:
+            names = np.where(unnamed(names), more, names)
+    return names
+
+
+def _named(groups: Groups, names: NDArray[np.object_], column: str | None) -> _Stars:
+    named = np.flatnonzero(~unnamed(names))
+    _, first = np.unique(groups.codes[named], return_index=True)
+    codes = {str(names[row]).strip(): int(groups.codes[row]) for row in named[first]}
+    return _Stars(groups, column, codes)
+
+
+def _names_and_labels(
+    latents: Latents, labels: pd.DataFrame | None, columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """What is shown beside a row: what names it, and the labels asked for.
+
+    A label that has the name of a column of results has " (label)" after it.
+    """
+    table = pd.DataFrame(index=range(len(latents))) if latents.table is None else latents.table
+    names = table[[name for name in NAMES if name in table]].reset_index(drop=True)
+    if labels is None:
+        return names
+    if columns is None:
+        every = [str(name) for name in labels.columns]
+        columns = [name for name in every if not is_id_column(name) and name not in STAR_COLUMNS]
+    check_known(labels, columns)
+    renamed = {name: f"{name} (label)" for name in columns if name in _OF_RESULT}
+    beside = labels[list(columns)].rename(columns=renamed).reset_index(drop=True)
+    return pd.concat([names, beside], axis=1)
+
+
+def _with_names(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    """Put what names a row after its number, and labels at the end."""
+    at = list(table.columns).index("row") + 1
+    beside = beside.reset_index(drop=True)
+    names = [name for name in NAMES if name in beside]
+    parts = [table.iloc[:, :at], beside[names], table.iloc[:, at:], beside.drop(columns=names)]
+    return pd.concat(parts, axis=1)
+
+
+def _reasons(differences: pd.DataFrame) -> tuple[list[int], list[str]]:
+    """Number of dims in which matches agree, and those that differ most: "85 (+0.71), ..."."""
+    dims = [str(dim) for dim in differences.columns]
+    agree, differ = [], []
+    for row in differences.to_numpy(dtype=np.float64):
+        largest = np.argsort(-np.abs(row), kind="stable")[:3]
+        agree.append(int((np.abs(row) <= AGREE).sum()))
+        differ.append(", ".join(f"{dims[place]} ({row[place]:+.2f})" for place in largest))
+    return agree, differ
+
+
+def percentiles(distances: Floats, usual: Floats) -> Floats:
+    """Share of the usual distances that are smaller, in %; of equal ones half counts.
+
+    NaN where there is no usual distance.
+    """
+    if not len(usual):
+        return np.full(len(distances), np.nan)
+    below = np.searchsorted(usual, distances, "left") + np.searchsorted(usual, distances, "right")
+    return np.asarray(below * (50 / len(usual)))
+
+
+def retrieve(
+    query: Query,
+    latents: Source,
+    *,
+    n_matches: int = 10,
+    dims: Dims = "informative",
+    metric: Metric = "euclidean",
+    spread: Spread = "robust",
+    groups: ArrayLike | pd.Series | str | None = None,
+    same_star: bool = False,
+    one_per_star: bool = False,
+    labels: Labels | None = None,
+    columns: Sequence[str] | None = None,
+    join: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> RetrievalResult:
+    """Find the spectra that are nearest to a query in latent space, exactly.
+
+    Of many questions to the same sample ask a `Retriever`.
+
+    Parameters
+    ----------
+    query : int, str, Latents, array (d,) or (m, d), or a list of these
+        As `Retriever.query` takes it.
+    latents : Latents, array (n, d), DataFrame or path
+        The sample.
+    n_matches : int
+        Matches of each query.
+    dims, metric, spread, groups, same_star, one_per_star, labels, columns, join, seed, progress
+        As `Retriever` takes them.
+
+    Returns
+    -------
+    RetrievalResult
+
+    Raises
+    ------
+    EstimatorError, ChoiceError, TableError
+        As `Retriever` and its `query` do.
+    """
+    retriever = Retriever(
+        latents,
+        dims=dims,
+        metric=metric,
+        spread=spread,
+        groups=groups,
+        same_star=same_star,
+        one_per_star=one_per_star,
+        labels=labels,
+        columns=columns,
+        join=join,
+        seed=seed,
+        progress=progress,
+    )
+    return retriever.query(query, n_matches)
+
+
+def _rows_text(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _mapped(source: Source) -> Latents:
+    """Read latents; values of a .npy file are mapped from it and not held in memory."""
+    read = read_latents(source)
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source).lower().endswith(".npy"):
+        return read
+    mapped = np.load(source, mmap_mode="r")
+    same = mapped.dtype == read.values.dtype and mapped.shape == read.values.shape
+    return replace(read, values=mapped) if same else read

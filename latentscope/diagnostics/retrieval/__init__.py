@@ -1,1 +1,0 @@
-"""Nearest spectra in latent space: exact, fast, and with the reasons why they match."""

@@ -1,0 +1,581 @@
+"""Is it the sample: the number of informative dimensions and the information, on other samples.
+
+After N. Sedaghat et al., "Machines learn to infer stellar parameters just by looking at a large
+number of spectra", MNRAS 501, 6026 (2021), who repeat their analysis on one spectrum a star and on
+equal numbers of each spectral class.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from latentscope.data import Latents, align, read_labels, read_latents
+from latentscope.diagnostics.activity import MADResult, mad
+from latentscope.diagnostics.columns.dims import Dims, choose_dims
+from latentscope.diagnostics.columns.group_columns import groups_of
+from latentscope.diagnostics.columns.groups import Groups, read_groups
+from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.mi.columns import (
+    check_known,
+    choose_labels,
+    is_text,
+    own_rng,
+    read_column,
+    read_label,
+)
+from latentscope.diagnostics.mi.nulls import false_discovery_rate
+from latentscope.diagnostics.mi.result import SIGNIFICANT
+from latentscope.diagnostics.mi.table import Progress
+from latentscope.diagnostics.provenance import origin
+from latentscope.errors import EstimatorError, LatentscopeWarning
+
+Rows = NDArray[np.int64]
+Kind = Literal["whole", "repeats", "single", "equal", "half"]
+
+WHOLE, REPEATS, SINGLE, HALF = "all", "repeats counted", "one per star", "half of the stars"
+
+_BEST = 0.05
+"""Nats from which a dimension is worth calling the best of a label."""
+
+_MIN_DRAWS = 3
+_WHOLE_DRAWS = 11
+_OTHER_DRAWS = 5
+_MIN_EQUAL = 100
+
+_CLASS_COLUMNS = ("spec_type", "sp_type", "spectral_type", "Teff", "teff")
+"""Columns that classes are made of where none is named, the first that is there."""
+
+_SPECTRAL_TYPE = re.compile(r"[OBAFGKM]([\d\s.:+/-]|I|V|$)")
+_N_BINS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessResult:
+    """Informative dimensions and mutual information on other samples of the same rows.
+
+    Parameters
+    ----------
+    mad : DataFrame
+        One row a sample: `sample, draws, n, n_stars, informative, low, high, gained, lost`.
+        `informative` is the number of dimensions with a median absolute deviation above 0.02, the
+        median over the draws of the sample, `low` ... `high` their range; `gained` and `lost` are
+        the dimensions that most draws count and the whole does not, and the other way round.
+    mi : DataFrame
+        One row a sample, label and dimension: `sample, label, dim, mi_nats, std_nats, scatter,
+        whole, difference, std_difference, p_value, draws, n, n_stars, q_value, significant`.
+        `mi_nats` is the mean over the draws, `std_nats` the sampling error (68 %) of one,
+        `scatter` their standard deviation, `whole` the value on all rows, `difference` the mean
+        minus that, `std_difference` its error: for samples of fewer stars that of one draw, which
+        is part of the whole, else the error of the whole.
+        `significant` is q below 0.05 over the table.
+    provenance : dict
+        Settings, versions, and where latents and labels come from.
+    notes : tuple of str
+        Which samples there are not and why, and how many stars each class has.
+    """
+
+    mad: pd.DataFrame
+    mi: pd.DataFrame
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Both tables in one: the rows of `mi` with the counts of their sample."""
+        counts = self.mad[["sample", "informative", "gained", "lost"]]
+        return self.mi.merge(counts, on="sample", how="left")
+
+    @property
+    def samples(self) -> list[str]:
+        """Names of the samples, the whole first."""
+        return list(self.mad["sample"])
+
+    @property
+    def overview(self) -> pd.DataFrame:
+        """One row a sample: its size, informative dimensions, and how many pairs differ."""
+        pairs = self.mi.groupby("sample", sort=False)
+        return self.mad.assign(
+            pairs=self.mad["sample"].map(pairs["mi_nats"].count()),
+            changed=self.mad["sample"].map(pairs["significant"].sum()),
+        )
+
+    @property
+    def error_ratio(self) -> float:
+        """Scatter of halves of the stars in units of the quoted errors, the median over pairs.
+
+        1 where the errors are right: a half scatters about the whole as the whole does about what
+        infinitely many stars would give. NaN where no pair has both.
+        """
+        half, whole = (self.of(name).set_index(["label", "dim"]) for name in (HALF, WHOLE))
+        ratio = half["scatter"] / whole["std_nats"].where(whole["std_nats"] > 0)
+        return float(ratio.median())
+
+    def of(self, sample: str) -> pd.DataFrame:
+        """Return the rows of `mi` of a sample."""
+        return self.mi[self.mi["sample"] == sample]
+
+    def best(self, sample: str) -> dict[str, int]:
+        """Return the strongest dimension of each label that has one above 0.05 nats."""
+        rows = self.of(sample)
+        rows = rows[rows["mi_nats"] > _BEST]
+        first = rows.loc[rows.groupby("label", sort=False)["mi_nats"].idxmax()]
+        return dict(zip(first["label"], first["dim"].astype(int), strict=True))
+
+    def sentences(self) -> list[str]:
+        """Say what changes and what does not, in lines a person can read."""
+        changes = [self._change(name) for name in self.samples[1:]]
+        return [self._counts(), *changes, self._best_dims(), self._errors()]
+
+    def _counts(self) -> str:
+        parts = []
+        for row in self.mad.to_dict("records"):
+            # The same rows as the whole, so the same dimensions.
+            if row["sample"] == REPEATS:
+                continue
+            between = "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
+            moved = "".join(f", {what} {row[what]}" for what in ("gained", "lost") if row[what])
+            parts.append(f"{row['sample']} {row['informative']}{between}{moved}")
+        return f"Informative dimensions: {'; '.join(parts)}."
+
+    def _change(self, sample: str) -> str:
+        rows = self.of(sample)
+        changed = rows[rows["significant"]]
+        when = {
+            REPEATS: "With every spectrum counted as a star",
+            SINGLE: "With one spectrum per star",
+            HALF: "With half of the stars",
+        }.get(sample, f"With {sample}")
+        if not len(changed):
+            return f"{when}: none of {len(rows)} pairs change (q < {SIGNIFICANT:g})."
+        most = changed.iloc[int(np.argmax(changed["difference"].abs()))]
+        others = self._other_best(sample) if sample == REPEATS else {}
+        misled = f"; another dimension then seems to know most of {', '.join(others)}"
+        return (
+            f"{when}: {len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of "
+            f"all {most['label']} with dim {most['dim']}, from {most['whole']:.2f} to "
+            f"{most['mi_nats']:.2f} nats ({most['difference']:+.2f} +- "
+            f"{most['std_difference']:.2f}){misled if others else ''}."
+        )
+
+    def _best_dims(self) -> str:
+        whole = self.best(WHOLE)
+        if not whole:
+            return f"No label shares more than {_BEST:g} nats with a dimension."
+        moved = [
+            f"{label} (dim {whole[label]} on all, {dim} on {name})"
+            for name in self.samples[1:]
+            if name != REPEATS
+            for label, dim in self._other_best(name).items()
+        ]
+        if not moved:
+            return "The dimension that knows most of a label is the same on every sample of stars."
+        return f"The dimension that knows most differs for {', '.join(moved)}."
+
+    def _other_best(self, sample: str) -> dict[str, int]:
+        """Labels whose strongest dimension is not that of the whole, and which it is."""
+        whole, here = self.best(WHOLE), self.best(sample)
+        return {label: dim for label, dim in here.items() if whole.get(label, dim) != dim}
+
+    def _errors(self) -> str:
+        ratio = self.error_ratio
+        if np.isnan(ratio):
+            return "Errors cannot be checked against the scatter of halves."
+        return (
+            f"Halves of the stars scatter by {ratio:.2f} of the quoted errors (median over pairs; "
+            "1 where the errors are right)."
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the samples side by side (`latentscope.plot_robustness`), on `ax` or a new one."""
+        # The package finds its own pictures; diagnostics know of none.
+        from latentscope import plot_robustness
+
+        return plot_robustness(self, ax)
+
+
+def robustness(
+    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    *,
+    groups: ArrayLike | pd.Series | str | None = None,
+    classes: str | None = None,
+    n_draws: int = 8,
+    dims: Dims = "informative",
+    columns: Sequence[str] | None = None,
+    join: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> RobustnessResult:
+    """Count informative dimensions and measure information again on other samples of the rows.
+
+    On one spectrum a star, on equal numbers of stars of each class, on random halves of the stars,
+    and with every spectrum taken for a star.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame or path
+        Rows of NaN are left out.
+    labels : DataFrame, array (n, labels) or path
+        Brought to the rows of the latents as `latentscope.align` does.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the column that says so, as for `mi_matrix`. Without it each
+        row is a star.
+    classes : str, optional
+        The label whose classes are drawn in equal numbers: letters of spectral types, other
+        classes, or five bins of equal width of a number. By default a column of spectral types, or
+        Teff, if there is one.
+    n_draws : int
+        Draws of each random sample, 3 or more.
+    dims : "informative", "all" or a list of int
+        Dimensions whose information is measured: the informative ones of all rows.
+    columns : list of str, optional
+        Labels to take; by default all but ids, names of stars, and text that names nearly each
+        row.
+    join : str, optional
+        Column to join latents and labels on.
+    seed : int
+        Of all that is random.
+    progress : callable, optional
+        Called with (draws done, draws in all).
+
+    Returns
+    -------
+    RobustnessResult
+
+    Raises
+    ------
+    EstimatorError
+        If values are infinite, no dimension is informative, no label can be measured, or `n_draws`
+        is too small.
+    TableError
+        If latents and labels cannot be read or matched.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows repeat a star and no groups are given, columns are constant or rows are too few.
+    """
+    if n_draws < _MIN_DRAWS:
+        raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
+    read, frame = align(read_latents(latents), read_labels(labels), join)
+    chosen = choose_dims(dims, read)
+    given = groups_of(groups, read, frame)
+    grouping = read_groups(np.arange(len(read)), len(read)) if given is None else given
+    names, notes = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
+    taken = frame[names]
+    class_of_row = read_classes(frame, classes)
+    samples, sample_notes = _draw_samples(read.ok, grouping, class_of_row, n_draws, seed)
+    # Classes on all rows are classes on every sample too.
+    discrete = [
+        str(name)
+        for name in names
+        if is_text(taken[name])
+        or read_label(str(name), taken[name], discrete="auto", clip_sigma=None, seed=seed).discrete
+    ]
+
+    def information(sample: _Sample, rows: Rows) -> pd.DataFrame:
+        whole = sample.kind == "whole"
+        with warnings.catch_warnings():
+            # Said once, of the whole.
+            warnings.simplefilter("default" if whole else "ignore", LatentscopeWarning)
+            return mi_matrix(
+                Latents(read.values[rows], source=read.source),
+                taken.iloc[rows].reset_index(drop=True),
+                dims=chosen,
+                discrete=discrete,
+                groups=grouping.codes[rows] if sample.starred else None,
+                draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
+                permutations=1,
+                seed=seed,
+            ).table
+
+    total, done = sum(len(sample.draws) for sample in samples), 0
+    spreads: list[list[MADResult]] = [[] for _ in samples]
+    tables: list[list[pd.DataFrame]] = [[] for _ in samples]
+    for number, sample in enumerate(samples):
+        for rows in sample.draws:
+            spreads[number].append(mad(read.values[rows]))
+            tables[number].append(information(sample, rows))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    provenance = {
+        **origin("robustness"),
+        "dims": chosen,
+        "columns": names,
+        "groups": groups if isinstance(groups, str) else groups is not None,
+        "classes": None if class_of_row is None else class_of_row.name,
+        "n_draws": n_draws,
+        "join": join,
+        "seed": seed,
+        "rows": len(read),
+        "rows_finite": int(read.ok.sum()),
+        "source": read.source,
+        "labels": str(frame.attrs.get("source", "labels")),
+        "latents": read.provenance,
+    }
+    return RobustnessResult(
+        _compared_spread(samples, spreads, grouping),
+        _compared_information(samples, tables),
+        provenance,
+        (*notes, *sample_notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A way to choose rows, drawn one or several times.
+
+    `kind` "whole" is all rows, each star counting once; "repeats" all rows, each counting as a
+    star; "single" one row a star; "equal" of those, equal numbers of each class; "half" all rows of
+    a random half of the stars.
+    """
+
+    name: str
+    kind: Kind
+    draws: Sequence[Rows]
+
+    @property
+    def starred(self) -> bool:
+        """Whether rows are told apart by star when information is measured."""
+        return self.kind in ("whole", "half")
+
+
+def _draw_samples(
+    ok: NDArray[np.bool_], groups: Groups, classes: Classes | None, n_draws: int, seed: int
+) -> tuple[list[_Sample], list[str]]:
+    """Draw the samples that make sense here, the whole first; and say what was left out."""
+    every = np.flatnonzero(ok)
+    singles = [groups.draws(ok, 1, own_rng(seed, 20, i)).rows[0] for i in range(n_draws)]
+    samples, notes = [_Sample(WHOLE, "whole", [every])], []
+    if len(singles[0]) < len(every):
+        samples += [_Sample(REPEATS, "repeats", [every]), _Sample(SINGLE, "single", singles)]
+    else:
+        notes.append(f"no sample of {SINGLE}: every star has one spectrum, as far as is known")
+    if classes is None:
+        notes.append("no sample of equal classes: no column of spectral types or Teff; name one")
+    else:
+        notes.append(classes.note(singles[0]))
+        equal = [classes.equal_rows(rows, own_rng(seed, 21, i)) for i, rows in enumerate(singles)]
+        n_equal = min(map(len, equal))
+        if n_equal < _MIN_EQUAL:
+            notes.append(
+                f"no sample of equal {classes.name}: {n_equal} stars; expected {_MIN_EQUAL} or "
+                "more in two classes or more"
+            )
+        else:
+            samples.append(_Sample(f"equal {classes.name}", "equal", equal))
+    stars = np.unique(groups.codes[every])
+    halves = []
+    for i in range(n_draws):
+        half = own_rng(seed, 22, i).choice(stars, len(stars) // 2, replace=False)
+        halves.append(every[np.isin(groups.codes[every], half)])
+    return [*samples, _Sample(HALF, "half", halves)], notes
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Class of each row.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    codes : ndarray of int64, shape (n,)
+        -1 where missing.
+    names : tuple of str
+        Of the classes.
+    """
+
+    name: str
+    codes: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def equal_rows(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Draw as many of these rows, one a star, from each class as the smallest one has.
+
+        None is drawn where fewer than two classes are frequent.
+        """
+        codes = self.codes[rows]
+        counts = self._counts(rows)
+        taken = np.flatnonzero(self._frequent(counts))
+        if len(taken) < 2:
+            return rows[:0]
+        size = int(counts[taken].min())
+        drawn = [rng.choice(rows[codes == code], size, replace=False) for code in taken]
+        return np.sort(np.concatenate(drawn))
+
+    def note(self, rows: Rows) -> str:
+        """Say how many of these rows, one a star, each class has, and which do not count."""
+        counts = self._counts(rows)
+        parts = [
+            f"{name} {count:,}{'' if kept else ' (left out)'}"
+            for name, count, kept in zip(self.names, counts, self._frequent(counts), strict=True)
+            if count
+        ]
+        return f"stars by {self.name}: {', '.join(parts)}"
+
+    def _counts(self, rows: Rows) -> Rows:
+        codes = self.codes[rows]
+        return np.bincount(codes[codes >= 0], minlength=len(self.names))
+
+    @staticmethod
+    def _frequent(counts: Rows) -> NDArray[np.bool_]:
+        # A rarer class would leave next to nothing of the others.
+        return np.asarray(counts >= max(20, 0.02 * counts.sum()))
+
+
+def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
+    """Make classes of a column of the labels.
+
+    Spectral types go by their letter; numbers of many values into five bins of equal width between
+    their 1st and 99th percentile.
+
+    Parameters
+    ----------
+    frame : DataFrame of n rows
+    name : str or None
+        None takes a column of spectral types or Teff, if there is one; else there are no classes.
+
+    Raises
+    ------
+    ChoiceError
+        If there is no such column.
+    """
+    if name is None:
+        name = next((column for column in _CLASS_COLUMNS if column in frame), None)
+        if name is None:
+            return None
+    check_known(frame, [name])
+    values = frame[name]
+    if is_text(values):
+        text = values.astype(object).where(values.notna(), None)
+        text = text.map(lambda value: str(value).strip() or None, na_action="ignore")
+        spectral = text.dropna().map(lambda value: bool(_SPECTRAL_TYPE.match(value)))
+        # A few peculiar types do not make a column of spectral types something else.
+        if len(spectral) and spectral.mean() >= 0.8:
+            text = text.map(lambda value: value[0], na_action="ignore")
+        codes, names = pd.factorize(text, sort=True)
+        return Classes(name, codes.astype(np.int64), tuple(map(str, names)))
+    column = read_column(name, values)
+    if column.codes is not None:
+        known = np.sort(values.dropna().unique())
+        return Classes(name, column.codes, tuple(f"{value:g}" for value in known))
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    low, high = np.nanquantile(numbers, (0.01, 0.99))
+    edges = np.linspace(low, high, _N_BINS + 1)
+    codes = np.searchsorted(edges[1:-1], numbers, side="right").astype(np.int64)
+    codes[np.isnan(numbers)] = -1
+    return Classes(name, codes, tuple(f"{a:.4g}-{b:.4g}" for a, b in pairwise(edges)))
+
+
+def _compared_spread(
+    samples: Sequence[_Sample], spreads: Sequence[Sequence[MADResult]], groups: Groups
+) -> pd.DataFrame:
+    """How many dimensions are informative on each sample, and which come and go."""
+    records = []
+    whole = np.array(spreads[0][0].values > spreads[0][0].threshold)
+    for sample, found in zip(samples, spreads, strict=True):
+        informative = np.array([result.values > result.threshold for result in found])
+        counts, mostly = informative.sum(axis=1), informative.mean(axis=0) > 0.5
+        n_stars = [len(np.unique(groups.codes[rows])) for rows in sample.draws]
+        records.append(
+            {
+                "sample": sample.name,
+                "draws": len(found),
+                "n": int(np.median([len(rows) for rows in sample.draws])),
+                "n_stars": int(np.median(n_stars)),
+                "informative": int(np.median(counts)),
+                "low": int(counts.min()),
+                "high": int(counts.max()),
+                "gained": " ".join(map(str, np.flatnonzero(mostly & ~whole))),
+                "lost": " ".join(map(str, np.flatnonzero(~mostly & whole))),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def _compared_information(
+    samples: Sequence[_Sample], tables: Sequence[Sequence[pd.DataFrame]]
+) -> pd.DataFrame:
+    """Information of each pair on each sample, and its difference to the whole."""
+    whole = _pairs(tables[0])
+    parts = []
+    for sample, found in zip(samples, tables, strict=True):
+        pairs = _pairs(found).reindex(whole.index)
+        difference = pairs["mi_nats"] - whole["mi_nats"]
+        error = _error(sample, pairs, whole)
+        pairs = pairs.assign(
+            sample=sample.name,
+            whole=whole["mi_nats"],
+            difference=difference,
+            std_difference=error,
+            p_value=2 * norm.sf(np.abs(difference / error.where(error > 0))),
+        )
+        parts.append(pairs.reset_index())
+    table = pd.concat(parts, ignore_index=True)[
+        ["sample", "label", "dim", "mi_nats", "std_nats", "scatter", "whole", "difference",
+         "std_difference", "p_value", "draws", "n", "n_stars"]
+    ]  # fmt: skip
+    table["q_value"] = false_discovery_rate(table["p_value"].to_numpy(dtype=np.float64))
+    table["significant"] = table["q_value"] < SIGNIFICANT
+    return table
+
+
+def _pairs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean over the draws, their scatter, and the error of one, by (label, dim)."""
+    joined = pd.concat(tables)
+    joined["variance"] = joined["std_nats"] ** 2
+    by_pair = joined.groupby(["label", "dim"], sort=False)
+    return pd.DataFrame(
+        {
+            "mi_nats": by_pair["mi_nats"].mean(),
+            "std_nats": np.sqrt(by_pair["variance"].mean()),
+            "scatter": by_pair["mi_nats"].std(ddof=1),
+            "draws": by_pair["mi_nats"].count(),
+            "n": by_pair["n"].median().astype(int),
+            "n_stars": by_pair["n_groups"].median().astype(int),
+        }
+    )
+
+
+def _error(sample: _Sample, pairs: pd.DataFrame, whole: pd.DataFrame) -> pd.Series:
+    """Error of the difference to the whole that the sample is part of."""
+    if sample.kind == "whole":
+        return pairs["std_nats"] * np.nan
+    if sample.kind in ("repeats", "single"):
+        # The same stars: a change within the error of the whole says nothing.
+        return whole["std_nats"]
+    return nested_error(pairs["std_nats"], whole["std_nats"], pairs["n_stars"], whole["n_stars"])
+
+
+def nested_error(
+    part: pd.Series, whole: pd.Series, part_stars: pd.Series, whole_stars: pd.Series
+) -> pd.Series:
+    """Error of the difference between a sample and the whole that it is part of.
+
+    sqrt(s^2 + w^2 - 2 sqrt(m / n) s w): with s^2 = sigma^2 / m and w^2 = sigma^2 / n this is
+    sigma^2 (1/m - 1/n), since the m stars are among the n.
+
+    Parameters
+    ----------
+    part, whole : Series
+        Errors s and w.
+    part_stars, whole_stars : Series
+        m and n.
+    """
+    shared = (part_stars / whole_stars).clip(upper=1.0) ** 0.5
+    variance: pd.Series = part**2 + whole**2 - 2 * shared * part * whole
+    # Of equal errors and stars, rounding may leave it below 0.
+    return variance.clip(lower=0.0) ** 0.5

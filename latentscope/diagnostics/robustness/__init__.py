@@ -1,1 +1,0 @@
-"""Do the findings hold on other samples: one spectrum a star, equal classes, halves."""
