@@ -29,6 +29,8 @@ from latentscope.tables import (
     tidy,
 )
 
+LabelsLike = ArrayLike | pd.DataFrame | str | os.PathLike[str]
+
 _MATRIX_NAMES = ("latents", "values", "mean", "z")
 _TRUST_COLUMNS = (
     *("coverage", "snr", "recon_error", "resolution"),
@@ -126,8 +128,21 @@ class Latents:
             return None
         return self.table[name].to_numpy(dtype=object)
 
+    def take(self, rows: NDArray[np.int64]) -> Latents:
+        """Return the latents of some rows."""
+        return replace(
+            self,
+            values=self.values[rows],
+            table=None if self.table is None else self.table.iloc[rows].reset_index(drop=True),
+            logvar=None if self.logvar is None else self.logvar[rows],
+            index=None,
+        )
 
-def read_latents(source: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]) -> Latents:
+
+LatentsLike = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
+
+
+def read_latents(source: LatentsLike) -> Latents:
     """Read latents from wherever they are.
 
     Parameters
@@ -254,7 +269,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"provenance holds a {type(value).__name__}; wanted what JSON can hold")
 
 
-def read_labels(source: ArrayLike | pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
+def read_labels(source: LabelsLike) -> pd.DataFrame:
     """Read labels: one row a spectrum or a star, one column a label.
 
     Empty text, the text "nan" and masked cells are missing (NaN), never a class. Id columns stay

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from latentscope.data import Latents, align, read_labels
-from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
+from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.result import MIResult
@@ -183,7 +183,7 @@ def _listed(truth: Path) -> list[Path]:
 
 
 def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed: int) -> _Found:
-    activity = mad(latents, threshold=float(network.info.get("mad_threshold", THRESHOLD)))
+    activity = mad(latents)
     information = mi_matrix(
         latents,
         labels,

@@ -1,4 +1,8 @@
-"""The errors a user can meet; each says what came, what was wanted and what to do."""
+"""The errors a user can meet; each says what came, what was expected and what to do."""
+
+from collections.abc import Iterable
+
+_N_NAMES = 8
 
 
 class LatentscopeError(ValueError):
@@ -27,3 +31,10 @@ class ChoiceError(EstimatorError):
 
 class LatentscopeWarning(UserWarning):
     """A result is usable but doubtful; said once, never quietly mended."""
+
+
+def shortened(names: Iterable[str]) -> str:
+    """Join different names, of many only the first few."""
+    different = list(dict.fromkeys(names))
+    more = len(different) - _N_NAMES
+    return ", ".join(different[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")

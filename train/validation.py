@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from latentscope.diagnostics.activity import THRESHOLD
 from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.study import (
+    THRESHOLD,
+)
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Data

@@ -8,7 +8,7 @@ import typer
 
 from latentscope.cli.application import command, one_of
 from latentscope.cli.options import Groups, Json, Latents, Plot, Seed, Table
-from latentscope.cli.output import Output, progress
+from latentscope.cli.output import Output, progress, say_groups
 from latentscope.cli.tables import check_outputs, write_table
 
 if TYPE_CHECKING:
@@ -22,13 +22,18 @@ _MOST_ROWS = 32
 
 @command(
     "latentscope mad latents.npy",
-    "latentscope mad latents.npy --groups star -o mad.csv --plot mad.png",
+    "latentscope mad latents.npy -o mad.csv --plot mad.png",
 )
 def mad(
     latents: Latents,
     threshold: Annotated[
-        float, typer.Option("--threshold", min=0.0, help="A dimension above it is informative.")
-    ] = 0.02,
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            help="A dimension above it is informative. Default: the model's own, else 0.02.",
+        ),
+    ] = None,
     kind: Annotated[
         str, typer.Option("--kind", help="median or mean: absolute deviation, unscaled.")
     ] = "median",
@@ -39,7 +44,7 @@ def mad(
             help="Also measure what each dimension carries, shares and adds.",
         ),
     ] = True,
-    groups: Groups = None,
+    groups: Groups = "auto",
     seed: Seed = 0,
     output: Table = None,
     plot: Plot = None,
@@ -48,8 +53,8 @@ def mad(
     """Tell how many dimensions are informative, by two independent answers.
 
     Dispersion: those whose median absolute deviation exceeds the threshold. Information: those
-    that add something to the ones before them, in nats, measured on up to 5,000 rows (with
-    --groups one a star).
+    that add something to the ones before them, in nats, measured on up to 5,000 rows, one a
+    star.
     """
     from latentscope.data import read_latents
     from latentscope.diagnostics.activity import Kind
@@ -67,6 +72,8 @@ def mad(
     agreement = _say(out, result, found, table, written=output is not None)
     if why_not:
         out.say(f"information was not measured: {why_not}")
+    if found is not None:
+        say_groups(out, found.provenance)
     out.result(_as_json(result, found, agreement, table))
     if plot is not None:
         from latentscope.plots.activity import plot_mad
@@ -75,7 +82,7 @@ def mad(
         save_figure(plot_mad(result), plot)
 
 
-def _information(latents: Any, groups: str | None, seed: int) -> tuple[ExclusiveResult | None, str]:
+def _information(latents: Any, groups: str, seed: int) -> tuple[ExclusiveResult | None, str]:
     from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.errors import ChoiceError, EstimatorError
 

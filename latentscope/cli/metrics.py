@@ -8,13 +8,13 @@ import typer
 
 from latentscope.cli.application import command
 from latentscope.cli.options import (
+    Columns,
     Dims,
     Groups,
     Join,
     Json,
     Labels,
     Latents,
-    OnlyLabels,
     Plot,
     Seed,
     Table,
@@ -27,7 +27,7 @@ from latentscope.cli.tables import check_outputs, write_table
 
 @command(
     "latentscope metrics latents.npy labels.csv --plot metrics.png",
-    "latentscope metrics latents.npy labels.csv --groups star --labels radvel,Teff -o metrics.csv",
+    "latentscope metrics latents.npy labels.csv --columns radvel,Teff -o metrics.csv",
 )
 def metrics(
     latents: Latents,
@@ -35,9 +35,9 @@ def metrics(
     output: Table = None,
     plot: Plot = None,
     dims: Dims = "informative",
-    only: OnlyLabels = None,
+    columns: Columns = None,
     join: Join = None,
-    groups: Groups = None,
+    groups: Groups = "auto",
     bootstrap: Annotated[
         int,
         typer.Option("--bootstrap", min=0, help="Halves of the stars for the intervals; 0: none."),
@@ -58,7 +58,7 @@ def metrics(
             str(latents),
             str(labels),
             dims=chosen_dims(dims),
-            columns=None if only is None else chosen_names(only),
+            columns=None if columns is None else chosen_names(columns),
             groups=groups,
             join=join,
             bootstrap=bootstrap,

@@ -8,13 +8,13 @@ import typer
 
 from latentscope.cli.application import command, one_of
 from latentscope.cli.options import (
+    Columns,
     Dims,
     Groups,
     Join,
     Json,
     Labels,
     Latents,
-    OnlyLabels,
     Plot,
     Seed,
     Table,
@@ -34,7 +34,7 @@ _ESTIMATORS = "auto, copula, ksg, ross, plugin, mixture, histogram, gmm, npeet"
 
 @command(
     "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
-    "latentscope mi latents.npy labels.csv --dims informative --labels radvel,Teff --groups star",
+    "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
 )
 def mi(
     latents: Latents,
@@ -42,7 +42,7 @@ def mi(
     output: Table = None,
     plot: Plot = None,
     dims: Dims = "all",
-    only: OnlyLabels = None,
+    columns: Columns = None,
     estimator: Annotated[str, typer.Option("--estimator", help=f"One of {_ESTIMATORS}.")] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
@@ -52,7 +52,7 @@ def mi(
         typer.Option("--clip-sigma", min=0.0, help="Clip labels at so many sigma; 0: do not."),
     ] = 5.0,
     join: Join = None,
-    groups: Groups = None,
+    groups: Groups = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +70,7 @@ def mi(
             str(latents),
             str(labels),
             dims=chosen_dims(dims),
-            columns=None if only is None else chosen_names(only),
+            columns=None if columns is None else chosen_names(columns),
             estimator=one_of("--estimator", estimator, Estimator),
             neighbors=neighbors,
             clip_sigma=clip_sigma or None,

@@ -42,18 +42,26 @@ Table = Annotated[
     typer.Option("-o", "--output", help="Write the table as CSV, and provenance as .json."),
 ]
 Dims = Annotated[
-    str, typer.Option("--dims", help="all, informative (MAD > 0.02), or a list: 11,19.")
+    str,
+    typer.Option(
+        "--dims", help="all, informative (MAD above the model's threshold), or a list: 11,19."
+    ),
 ]
-OnlyLabels = Annotated[
-    str | None, typer.Option("--labels", help="Only these columns: a,b. Default: all.")
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", "--labels", help="Only these columns of LABELS: a,b. Default: all."),
 ]
 Join = Annotated[
     str | None,
     typer.Option("--join", help="Column to join on. Default: an id column both sides have."),
 ]
 Groups = Annotated[
-    str | None,
-    typer.Option("--groups", help="Column that names the star: its rows are not independent."),
+    str,
+    typer.Option(
+        "--groups",
+        help="Column that names the star, whose rows are not independent; none: they are. auto: "
+        "star, else object.",
+    ),
 ]
 
 
@@ -63,13 +71,13 @@ def chosen_dims(text: str) -> Any:
         return text
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdigit() for number in numbers):
-        raise UsageError(f"--dims is {text!r}; wanted all, informative, or numbers such as 11,19")
+        raise UsageError(f"--dims is {text!r}; expected all, informative, or numbers such as 11,19")
     return [int(number) for number in numbers]
 
 
 def chosen_names(text: str) -> list[str]:
-    """Return the columns that --labels names."""
+    """Return the columns that --columns names."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise UsageError(f"--labels is {text!r}; wanted names of columns such as radvel,Teff")
+        raise UsageError(f"--columns is {text!r}; expected names of columns such as radvel,Teff")
     return names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,12 @@ class Output:
         """Print `value` as JSON on stdout, if JSON was asked for; NaN becomes null."""
         if self.as_json:
             typer.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def say_groups(out: Output, provenance: Mapping[str, Any]) -> None:
+    """Say once which rows were taken for one star, where no option said it."""
+    if "groups_found" in provenance:
+        out.say(str(provenance["groups_found"]))
 
 
 def _aligned(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:

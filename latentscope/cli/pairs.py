@@ -20,7 +20,7 @@ from latentscope.cli.options import (
     Table,
     chosen_dims,
 )
-from latentscope.cli.output import Output, progress
+from latentscope.cli.output import Output, progress, say_groups
 from latentscope.cli.tables import check_outputs, write_table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def pairs(
     output: Table = None,
     plot: Plot = None,
     join: Join = None,
-    groups: Groups = None,
+    groups: Groups = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -75,6 +75,7 @@ def pairs(
     for line in result.sentences(_STRONGEST, significant=True):
         out.say(line)
     out.say(_count(result))
+    say_groups(out, result.provenance)
     out.result({"dims": result.dims, "pairs": ranked.to_dict("records")})
     if plot is not None:
         from latentscope.plots.pairs import plot_pairs

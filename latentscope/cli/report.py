@@ -14,10 +14,11 @@ import typer
 
 from latentscope.cli.application import SOME_FAILED, command, debugging
 from latentscope.cli.options import (
+    Columns,
+    Groups,
     Join,
     Json,
     Latents,
-    OnlyLabels,
     Seed,
     chosen_names,
 )
@@ -47,11 +48,8 @@ def report(
         Path,
         typer.Option("-o", "--output", help="The page, .html; its numbers go beside it as .json."),
     ] = Path("report.html"),
-    groups: Annotated[
-        str | None,
-        typer.Option("--groups", help="Column that names the star. Default: star or object."),
-    ] = None,
-    only: OnlyLabels = None,
+    groups: Groups = "auto",
+    columns: Columns = None,
     join: Join = None,
     rows: Annotated[
         int, typer.Option("--rows", min=100, help="Random rows that slow statistics take at most.")
@@ -85,7 +83,7 @@ def report(
         output=output,
         model=model,
         groups=groups,
-        columns=None if only is None else chosen_names(only),
+        columns=None if columns is None else chosen_names(columns),
         join=join,
         rows=rows,
         title=title,

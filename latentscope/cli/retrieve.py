@@ -9,11 +9,12 @@ import typer
 
 from latentscope.cli.application import SOME_FAILED, UsageError, command, one_of
 from latentscope.cli.options import (
+    Columns,
     Dims,
+    Groups,
     Join,
     Json,
     LabelsFile,
-    OnlyLabels,
     Plot,
     Seed,
     Table,
@@ -70,10 +71,7 @@ def retrieve(
         str,
         typer.Option("--spread", help="What dims are divided by: robust, plain (std) or none."),
     ] = "robust",
-    groups: Annotated[
-        str | None,
-        typer.Option("--groups", help="Column that names the star. Default: star, then object."),
-    ] = None,
+    groups: Groups = "auto",
     same_star: Annotated[
         bool, typer.Option("--same-star", help="Find other spectra of the query's star too.")
     ] = False,
@@ -81,7 +79,7 @@ def retrieve(
         bool, typer.Option("--one-per-star", help="Find only the nearest spectrum of a star.")
     ] = False,
     labels: LabelsFile = None,
-    columns: OnlyLabels = None,
+    columns: Columns = None,
     join: Join = None,
     output: Table = None,
     plot: Plot = None,
@@ -146,7 +144,7 @@ def _chosen_columns(columns: str | None, labels: Path | None) -> list[str] | Non
     if columns is None:
         return None
     if labels is None:
-        raise UsageError("--labels names columns to show; give their file too (--labels-file)")
+        raise UsageError("--columns names columns to show; give their file too (--labels-file)")
     return chosen_names(columns)
 
 

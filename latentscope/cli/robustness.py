@@ -8,13 +8,13 @@ import typer
 
 from latentscope.cli.application import command
 from latentscope.cli.options import (
+    Columns,
     Dims,
     Groups,
     Join,
     Json,
     Labels,
     Latents,
-    OnlyLabels,
     Plot,
     Seed,
     Table,
@@ -26,8 +26,8 @@ from latentscope.cli.tables import check_outputs, write_table
 
 
 @command(
-    "latentscope robustness latents.npy labels.csv --groups star --plot robustness.png",
-    "latentscope robustness latents.npy labels.csv --groups star --classes Teff -o robustness.csv",
+    "latentscope robustness latents.npy labels.csv --plot robustness.png",
+    "latentscope robustness latents.npy labels.csv --classes Teff -o robustness.csv",
 )
 def robustness(
     latents: Latents,
@@ -35,9 +35,9 @@ def robustness(
     output: Table = None,
     plot: Plot = None,
     dims: Dims = "informative",
-    only: OnlyLabels = None,
+    columns: Columns = None,
     join: Join = None,
-    groups: Groups = None,
+    groups: Groups = "auto",
     classes: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +68,7 @@ def robustness(
             classes=classes,
             n_draws=n_draws,
             dims=chosen_dims(dims),
-            columns=None if only is None else chosen_names(only),
+            columns=None if columns is None else chosen_names(columns),
             join=join,
             seed=seed,
             progress=advance,

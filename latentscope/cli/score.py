@@ -9,7 +9,7 @@ import typer
 
 from latentscope.cli.application import UsageError, command
 from latentscope.cli.options import Groups, Json, Latents, Plot, Seed, Table
-from latentscope.cli.output import Output
+from latentscope.cli.output import Output, say_groups
 from latentscope.cli.tables import check_outputs, write_table
 
 
@@ -38,7 +38,7 @@ def score(
     show: Annotated[
         int, typer.Option("--show", min=0, help="Name so many of the least trusted.")
     ] = 10,
-    groups: Groups = None,
+    groups: Groups = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +69,7 @@ def score(
         save_figure(plot_trust(result), plot)
     for line in result.sentences(show):
         out.say(line)
+    say_groups(out, result.provenance)
     out.result(
         {
             "counts": result.counts,

@@ -10,24 +10,20 @@ estimated from the deviations themselves.
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.study import Study, StudyLike, mad_threshold, origin
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Kind = Literal["median", "mean"]
 Floats = NDArray[np.float64]
-
-THRESHOLD = 0.02
-"""Unscaled deviation above which the paper calls a dimension informative."""
 
 ACTIVE_VARIANCE = 0.01
 """Variance of the posterior mean over the data above which a unit is active."""
@@ -122,22 +118,24 @@ class MADResult:
 
 
 def mad(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
     *,
     kind: Kind = "median",
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
 ) -> MADResult:
     """Median absolute deviation of each latent dimension, unscaled, in units of the latents.
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Posterior means, with `Latents.logvar` for the KL divergence. Rows that hold a NaN are left
         out and counted.
     kind : {"median", "mean"}
         median(|z - median(z)|), or mean(|z - mean(z)|). Neither is scaled to a standard deviation.
-    threshold : float
-        What informative means; the paper's 0.02 belongs to latents with a unit Gaussian prior.
+    threshold : float, optional
+        What informative means. By default what the model that made the latents says
+        (`mad_threshold` of their provenance), else the paper's 0.02, which belongs to latents with
+        a unit Gaussian prior.
 
     Returns
     -------
@@ -155,7 +153,8 @@ def mad(
     """
     if kind not in get_args(Kind):
         raise EstimatorError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Kind))}")
-    read = read_latents(latents)
+    read = latents.latents if isinstance(latents, Study) else read_latents(latents)
+    threshold = mad_threshold(read) if threshold is None else threshold
     infinite = int(np.isinf(read.values).sum())
     if infinite:
         raise EstimatorError(

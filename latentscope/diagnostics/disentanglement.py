@@ -5,7 +5,6 @@ All measures of one set of latents and labels, with intervals, beside random rot
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,13 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.dims import Dims, choose_dims
-from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.groups import Groups, read_groups
+from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.disentanglement_measures import (
     MEAN,
     MEASURES,
@@ -42,9 +38,14 @@ from latentscope.diagnostics.disentanglement_measures import (
     sap_scores,
     standardised,
 )
+from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.columns import own_rng
 from latentscope.diagnostics.mi.table import Progress
-from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.study import (
+    Dims,
+    StudyLike,
+    read_study,
+)
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError
 
@@ -205,13 +206,13 @@ class _Task:
 
 
 def metrics(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
     *,
     dims: Dims = "informative",
     columns: Sequence[str] | None = None,
     discrete: Sequence[str] | None = None,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     join: str | None = None,
     bootstrap: int = 100,
     rotations: int = 5,
@@ -227,14 +228,14 @@ def metrics(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
-        Brought to the rows of the latents as `latentscope.align` does. A missing label leaves the
-        row out for that label. Continuous labels (clipped at 5 sigma) are cut into 20 bins of equal
+        Joined on an id column that both have, else row by row. A missing label leaves the row out
+        for that label. Continuous labels (clipped at 5 sigma) are cut into 20 bins of equal
         count, fewer below 1,000 stars, where a measure wants classes: MIG and modularity.
     dims : "informative", "all" or a list of int
-        "informative": those whose median absolute deviation exceeds 0.02. Two or more.
+        "informative": as for `mi_matrix`. Two or more.
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row, and those with fewer than 100 stars.
@@ -273,42 +274,35 @@ def metrics(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given, or labels have too few stars.
+        If rows repeat a star and no groups are found, or labels have too few stars.
     """
     _check_counts(bootstrap, rotations, most)
-    read, frame = align(read_latents(latents), read_labels(labels), join)
-    wanted = choose_dims(dims, read)
+    study = read_study(latents, labels, groups=groups, join=join)
+    read, wanted, grouping = study.latents, study.choose(dims), study.stars
     if len(wanted) < 2:
-        raise EstimatorError(f"{read.source}: {len(wanted)} dimension; wanted two or more")
-    given = groups_of(groups, read, frame)
-    grouping = read_groups(np.arange(len(read)), len(read)) if given is None else given
+        raise EstimatorError(f"{read.source}: {len(wanted)} dimension; expected two or more")
     ok, notes = _stars_kept(read, grouping, most, seed)
-    named = groups if isinstance(groups, str) else None
-    found, told = read_all(frame, columns, discrete or (), named, ok, grouping, seed)
+    found, told = read_all(
+        study.label_table, columns, discrete or (), study.group_column, ok, grouping, seed
+    )
     values = np.array(read.values[:, wanted], dtype=np.float64)
     every = grouping.draws(ok, 1, own_rng(seed, 7)).rows[0]
     stars = Stars(standardised(values, every), ok, grouping, found, wanted)
     evaluations = _evaluated(stars, every, bootstrap, rotations, seed, progress)
-    provenance = {
-        **origin("metrics"),
-        "dims": wanted,
-        "columns": [label.name for label in found],
-        "discrete": list(discrete or ()),
-        "groups": groups if isinstance(groups, str) else groups is not None,
-        "join": join,
-        "bootstrap": bootstrap,
-        "rotations": rotations,
-        "most": most,
-        "seed": seed,
-        "rows": len(read),
-        "rows_finite": int(read.ok.sum()),
-        "source": read.source,
-        "labels": str(frame.attrs.get("source", "labels")),
-        "latents": read.provenance,
-    }
+    provenance = study.provenance(
+        "metrics",
+        dims=wanted,
+        columns=[label.name for label in found],
+        discrete=list(discrete or ()),
+        bootstrap=bootstrap,
+        rotations=rotations,
+        most=most,
+        seed=seed,
+    )
     importance, information = matrices_of(evaluations, stars)
     table = table_of(evaluations, stars)
-    return MetricsResult(table, provenance, (*notes, *told), importance, information)
+    words = (*study.notes, *notes, *told)
+    return MetricsResult(table, provenance, words, importance, information)
 
 
 def _check_counts(bootstrap: int, rotations: int, most: int) -> None:

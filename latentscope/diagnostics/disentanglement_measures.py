@@ -34,7 +34,7 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
-from latentscope.diagnostics.columns.groups import Groups
+from latentscope.diagnostics.groups import Groups
 from latentscope.diagnostics.mi.columns import (
     Column,
     Discrete,
@@ -45,8 +45,7 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.estimators import closer_points, digamma_table
 from latentscope.diagnostics.mi.table import Settings, value_of
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
 MEAN = "mean"
 """What the table calls the row of a measure over all labels, or of the latents as a whole."""

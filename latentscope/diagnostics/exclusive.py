@@ -17,22 +17,19 @@ I(x; z_j | mu_S) <= h(z_j - f) - E[h(z_j | x)].
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import digamma, ndtri
 from scipy.stats import t as student
 
-from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.activity import THRESHOLD, MADResult, kl_divergence, mad
-from latentscope.diagnostics.columns.dims import Dims, choose_dims
-from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.groups import Groups
+from latentscope.data import LabelsLike, Latents
+from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
+from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import mutual_information, pairwise_mi
 from latentscope.diagnostics.mi.columns import (
     Column,
@@ -44,7 +41,13 @@ from latentscope.diagnostics.mi.columns import (
 from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.mi.table import PairResult, Progress, Settings, measure
-from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.study import (
+    Dims,
+    Study,
+    StudyLike,
+    mad_threshold,
+    read_study,
+)
 from latentscope.errors import EstimatorError
 
 Floats = NDArray[np.float64]
@@ -57,12 +60,12 @@ MOST = 32
 
 
 def exclusive_information(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
     *,
     dims: Dims = "all",
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str] | None = None,
+    labels: LabelsLike | None = None,
     columns: Sequence[str] | None = None,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     join: str | None = None,
     rows: int = ROWS,
     most: int = MOST,
@@ -94,7 +97,7 @@ def exclusive_information(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Posterior means; draws would count their noise as information. Rows of NaN are left out.
     dims : "all", "informative" or a list of int
         Those looked at.
@@ -105,6 +108,7 @@ def exclusive_information(
         Labels to take.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: one random row of each is measured.
+        "auto": `star`, else `object`, if rows repeat it; None or "none": rows are independent.
     join : str, optional
         Column to join latents and labels on.
     rows : int
@@ -132,16 +136,13 @@ def exclusive_information(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given.
+        If rows repeat a star and no groups are found.
     """
     _check(rows, most)
-    read, frame = read_latents(latents), None
-    if labels is not None:
-        read, frame = align(read, read_labels(labels), join)
-    wanted = choose_dims(dims, read)
-    beside = pd.DataFrame(index=range(len(read))) if frame is None else frame
-    sample = draw_sample(read, wanted, groups_of(groups, read, beside), rows, seed)
-    about = [] if frame is None else _labels(frame, columns, groups, seed)
+    study = read_study(latents, labels, groups=groups, join=join)
+    read, wanted = study.latents, study.choose(dims)
+    sample = draw_sample(read, wanted, study.groups, rows, seed)
+    about = [] if study.labels is None else _labels(study, columns, seed)
     carried = _carried(sample)
     places = _strongest(carried, most)
     step = _steps(progress, len(places) * (2 if len(places) > 1 else 1))
@@ -153,21 +154,15 @@ def exclusive_information(
     table = _table(read, sample, carried, shared)
     table["adds"] = table["dim"].isin(order.loc[order["adds"], "dim"])
     names = tuple(column.name for column in about)
-    provenance = {
-        **origin("exclusive information"),
-        "dims": wanted,
-        "columns": list(names),
-        "groups": groups if isinstance(groups, str) else groups is not None,
-        "join": join,
-        "seed": seed,
-        "resolution": sample.resolution,
-        "rows": len(read),
-        "rows_finite": int(read.ok.sum()),
-        "rows_measured": len(sample.rows),
-        "dims_compared": [wanted[i] for i in places],
-        "source": read.source,
-        "latents": read.provenance,
-    }
+    provenance = study.provenance(
+        "exclusive information",
+        dims=wanted,
+        columns=list(names),
+        seed=seed,
+        resolution=sample.resolution,
+        rows_measured=len(sample.rows),
+        dims_compared=[wanted[i] for i in places],
+    )
     return ExclusiveResult(
         table,
         order,
@@ -223,10 +218,9 @@ def _steps(progress: Progress | None, total: int) -> Callable[[], None]:
     return step
 
 
-def _labels(
-    frame: pd.DataFrame, columns: Sequence[str] | None, groups: Any, seed: int
-) -> list[Column]:
-    names, _ = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
+def _labels(study: Study, columns: Sequence[str] | None, seed: int) -> list[Column]:
+    frame = study.label_table
+    names, _ = choose_labels(frame, columns, study.group_column)
     return [
         read_label(name, frame[name], discrete="auto", clip_sigma=5.0, seed=seed) for name in names
     ]
@@ -238,7 +232,8 @@ def _shared(
     """What each dimension shares with the others, by its place."""
     if len(places) < 2:
         return {}
-    pairs = pairwise_mi(sample.means[:, places], seed=seed).table
+    # One row a star was drawn: these are independent.
+    pairs = pairwise_mi(sample.means[:, places], groups=None, seed=seed).table
     found = {}
     for number, place in enumerate(places):
         of_it = pairs[(pairs["dim_x"] == number) | (pairs["dim_y"] == number)]
@@ -597,7 +592,7 @@ def _sigma(latents: Latents, rows: NDArray[np.int64], dims: list[int]) -> tuple[
         sigma: Floats = np.exp(0.5 * latents.logvar[rows][:, dims].astype(np.float64))
         return sigma, "the posterior's own width (logvar)"
     estimated = mad(latents).estimated_threshold
-    threshold = THRESHOLD if estimated is None else estimated
+    threshold = mad_threshold(latents) if estimated is None else estimated
     where = "published" if estimated is None else "estimated"
     told = f"that of a dimension at the {where} threshold {threshold:.3g}, since logvar is unknown"
     return np.full((len(rows), len(dims)), threshold / _MAD_OF_NORMAL), told

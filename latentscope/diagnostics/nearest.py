@@ -21,8 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.threads import in_order, may_spread, spread
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

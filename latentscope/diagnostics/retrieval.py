@@ -16,10 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.data import Latents, align, read_labels, read_latents, row_keys
-from latentscope.diagnostics.columns.dims import Dims, choose_dims
-from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.groups import Groups, read_groups, unnamed
+from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents, row_keys
+from latentscope.diagnostics.groups import (
+    Groups,
+    GroupsLike,
+    find_groups,
+    read_groups,
+    star_names,
+    unnamed,
+)
 from latentscope.diagnostics.mi.columns import check_known
 from latentscope.diagnostics.nearest import (
     Metric,
@@ -29,15 +34,12 @@ from latentscope.diagnostics.nearest import (
     Spread,
     measure_space,
 )
-from latentscope.diagnostics.provenance import origin
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
+from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Source = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
-Labels = ArrayLike | pd.DataFrame | str | os.PathLike[str]
 Query = int | str | Latents | ArrayLike | Sequence["int | str | Latents"]
 
 N_REFERENCE = 500
@@ -172,12 +174,13 @@ class Retriever:
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         The sample. Rows of NaN are never found. Of a .npy file the values stay on disk, mapped;
         what a search reads lies in memory as 4 bytes a value of the chosen dimensions.
     dims : "informative", "all" or a list of int
-        Dimensions that count. "informative": those whose median absolute deviation exceeds 0.02;
-        dividing a dimension that the network does not use by its spread would make it count.
+        Dimensions that count. "informative": those whose median absolute deviation exceeds the
+        threshold of the model that made the latents, else 0.02; dividing a dimension that the
+        network does not use by its spread would make it count.
     metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
         Of differences in units of the spreads: their length; their length after the sample's
         correlations are taken out, for dimensions that share what they know; the sum of their
@@ -188,8 +191,8 @@ class Retriever:
         What a dimension is divided by: 1.4826 times its median absolute deviation over the sample,
         its standard deviation, or 1.
     groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so. By default `star`, filled from
-        `object`, of the sidecar, where it has them.
+        Which star each row shows, or the column that says so. "auto": `star`, filled from
+        `object`, of the sidecar, where it has them; None or "none": no star is known.
     same_star : bool
         Whether other rows of a query's star may be found. Its own row never is.
     one_per_star : bool
@@ -225,27 +228,30 @@ class Retriever:
 
     def __init__(
         self,
-        latents: Source,
+        latents: StudyLike,
         *,
         dims: Dims = "informative",
         metric: Metric = "euclidean",
         spread: Spread = "robust",
-        groups: ArrayLike | pd.Series | str | None = None,
+        groups: GroupsLike = "auto",
         same_star: bool = False,
         one_per_star: bool = False,
-        labels: Labels | None = None,
+        labels: LabelsLike | None = None,
         columns: Sequence[str] | None = None,
         join: str | None = None,
         n_reference: int = N_REFERENCE,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        self.latents = read = _mapped(latents)
-        frame = None if labels is None else align(read, read_labels(labels), join)[1]
+        mapped = latents if isinstance(latents, Study) else _mapped(latents)
+        # Rows need not be independent here: stars are for what may be found.
+        study = read_study(mapped, labels, groups=None, join=join)
+        read, frame = study.latents, study.labels
+        self.latents = read
         self._beside = _names_and_labels(read, frame, columns)
         self._stars = _read_stars(groups, read, frame)
         self._same_star = same_star
-        chosen = choose_dims(dims, read)
+        chosen = study.choose(dims)
         ok = read.ok
         self._finite = int(ok.sum())
         self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
@@ -256,19 +262,18 @@ class Retriever:
         self._band = pd.DataFrame(limits.T, index=self.space.dims, columns=["low", "high"])
         self.usual = self._usual_distances(drawn, progress)
         self._provenance = {
-            **origin("retrieval"),
-            "dims": self.space.dims,
-            "metric": metric,
-            "spread": spread,
-            "groups": groups if isinstance(groups, str) else groups is not None,
-            "same_star": same_star,
-            "one_per_star": one_per_star,
-            "reference": len(self.usual),
-            "seed": seed,
-            "rows": len(read),
-            "rows_searched": len(self._neighbors),
-            "source": read.source,
-            "latents": read.provenance,
+            **study.provenance(
+                "retrieval",
+                dims=self.space.dims,
+                metric=metric,
+                spread=spread,
+                same_star=same_star,
+                one_per_star=one_per_star,
+                reference=len(self.usual),
+                seed=seed,
+                rows_searched=len(self._neighbors),
+            ),
+            "groups": self._stars.column if self._stars.codes else False,
         }
 
     def __len__(self) -> int:
@@ -624,32 +629,22 @@ class _Stars:
         return np.array([self.codes.get(str(name).strip(), _NO_ROW) for name in names], np.int64)
 
 
-def _read_stars(
-    groups: ArrayLike | pd.Series | str | None, latents: Latents, labels: pd.DataFrame | None
-) -> _Stars:
-    if groups is None:
+def _read_stars(groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None) -> _Stars:
+    if isinstance(groups, str) and groups == "auto":
+        # Few stars or many, whether rows repeat them or not: a query may show one of them.
         names = latents.groups
-        if names is None or unnamed(names).all():
-            alone = np.arange(len(latents))
-            return _Stars(Groups(alone, alone), STAR_COLUMNS[0])
-        return _named(read_groups(names, len(latents)), names, STAR_COLUMNS[0])
-    frame = pd.DataFrame(index=range(len(latents))) if labels is None else labels
-    found = groups_of(groups, latents, frame)
-    assert found is not None
+        if names is not None and not unnamed(names).all():
+            return _named(read_groups(names, len(latents)), names, STAR_COLUMNS[0])
+        groups = None
+    found, _ = find_groups(groups, latents, labels)
+    if found is None:
+        alone = np.arange(len(latents))
+        return _Stars(Groups(alone, alone), STAR_COLUMNS[0])
     if not isinstance(groups, str):
         return _named(found, np.asarray(groups, dtype=object), None)
-    return _named(found, _names_of(groups, latents, frame), groups)
-
-
-def _names_of(column: str, latents: Latents, frame: pd.DataFrame) -> NDArray[np.object_]:
-    """Names of the sidecar, and where it has none those of the labels."""
-    names: NDArray[np.object_] = np.full(len(latents), None, dtype=object)
-    of_table = latents.groups if column == STAR_COLUMNS[0] else latents.column(column)
-    of_labels = frame[column].to_numpy(dtype=object) if column in frame else None
-    for more in (of_table, of_labels):
-        if more is not None:
-            names = np.where(unnamed(names), more, names)
-    return names
+    names = star_names(groups, latents, labels)
+    assert names is not None
+    return _named(found, names, groups)
 
 
 def _named(groups: Groups, names: NDArray[np.object_], column: str | None) -> _Stars:
@@ -712,16 +707,16 @@ def percentiles(distances: Floats, usual: Floats) -> Floats:
 
 def retrieve(
     query: Query,
-    latents: Source,
+    latents: StudyLike,
     *,
     n_matches: int = 10,
     dims: Dims = "informative",
     metric: Metric = "euclidean",
     spread: Spread = "robust",
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     same_star: bool = False,
     one_per_star: bool = False,
-    labels: Labels | None = None,
+    labels: LabelsLike | None = None,
     columns: Sequence[str] | None = None,
     join: str | None = None,
     seed: int = 0,
@@ -735,7 +730,7 @@ def retrieve(
     ----------
     query : int, str, Latents, array (d,) or (m, d), or a list of these
         As `Retriever.query` takes it.
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         The sample.
     n_matches : int
         Matches of each query.
@@ -772,7 +767,7 @@ def _rows_text(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _mapped(source: Source) -> Latents:
+def _mapped(source: LatentsLike) -> Latents:
     """Read latents; values of a .npy file are mapped from it and not held in memory."""
     read = read_latents(source)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source).lower().endswith(".npy"):

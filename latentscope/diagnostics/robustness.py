@@ -7,24 +7,21 @@ equal numbers of each spectral class.
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import norm
 
-from latentscope.data import Latents, align, read_labels, read_latents
+from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.columns.dims import Dims, choose_dims
-from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.groups import Groups, read_groups
+from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.columns import (
     check_known,
@@ -37,7 +34,7 @@ from latentscope.diagnostics.mi.columns import (
 from latentscope.diagnostics.mi.nulls import false_discovery_rate
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.mi.table import Progress
-from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Rows = NDArray[np.int64]
@@ -205,10 +202,10 @@ class RobustnessResult:
 
 
 def robustness(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
     *,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     classes: str | None = None,
     n_draws: int = 8,
     dims: Dims = "informative",
@@ -224,13 +221,13 @@ def robustness(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
-        Brought to the rows of the latents as `latentscope.align` does.
+        Joined on an id column that both have, else row by row.
     groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so, as for `mi_matrix`. Without it each
-        row is a star.
+        Which star each row shows, or the column that says so, as for `mi_matrix`. Where none says
+        so each row is a star.
     classes : str, optional
         The label whose classes are drawn in equal numbers: letters of spectral types, other
         classes, or five bins of equal width of a number. By default a column of spectral types, or
@@ -264,16 +261,17 @@ def robustness(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given, columns are constant or rows are too few.
+        If rows repeat a star and no groups are found, columns are constant or rows are too few.
     """
     if n_draws < _MIN_DRAWS:
         raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
-    read, frame = align(read_latents(latents), read_labels(labels), join)
-    chosen = choose_dims(dims, read)
-    given = groups_of(groups, read, frame)
-    grouping = read_groups(np.arange(len(read)), len(read)) if given is None else given
-    names, notes = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
+    study = read_study(latents, labels, groups=groups, join=join)
+    read, frame, grouping = study.latents, study.label_table, study.stars
+    chosen = study.choose(dims)
+    names, notes = choose_labels(frame, columns, study.group_column)
     taken = frame[names]
+    # Every sample is measured in the dimensions of the whole, whatever is informative on it.
+    every = replace(study, labels=taken, groups=grouping, dims=chosen)
     class_of_row = read_classes(frame, classes)
     samples, sample_notes = _draw_samples(read.ok, grouping, class_of_row, n_draws, seed)
     # Classes on all rows are classes on every sample too.
@@ -285,51 +283,42 @@ def robustness(
     ]
 
     def information(sample: _Sample, rows: Rows) -> pd.DataFrame:
-        whole = sample.kind == "whole"
+        whole, part = sample.kind == "whole", every.take(rows)
         with warnings.catch_warnings():
             # Said once, of the whole.
             warnings.simplefilter("default" if whole else "ignore", LatentscopeWarning)
             return mi_matrix(
-                Latents(read.values[rows], source=read.source),
-                taken.iloc[rows].reset_index(drop=True),
-                dims=chosen,
+                part if sample.starred else replace(part, groups=None),
                 discrete=discrete,
-                groups=grouping.codes[rows] if sample.starred else None,
                 draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
                 permutations=1,
                 seed=seed,
             ).table
 
+    values = replace(read, table=None, logvar=None)
     total, done = sum(len(sample.draws) for sample in samples), 0
     spreads: list[list[MADResult]] = [[] for _ in samples]
     tables: list[list[pd.DataFrame]] = [[] for _ in samples]
     for number, sample in enumerate(samples):
         for rows in sample.draws:
-            spreads[number].append(mad(read.values[rows]))
+            spreads[number].append(mad(values.take(rows)))
             tables[number].append(information(sample, rows))
             done += 1
             if progress is not None:
                 progress(done, total)
-    provenance = {
-        **origin("robustness"),
-        "dims": chosen,
-        "columns": names,
-        "groups": groups if isinstance(groups, str) else groups is not None,
-        "classes": None if class_of_row is None else class_of_row.name,
-        "n_draws": n_draws,
-        "join": join,
-        "seed": seed,
-        "rows": len(read),
-        "rows_finite": int(read.ok.sum()),
-        "source": read.source,
-        "labels": str(frame.attrs.get("source", "labels")),
-        "latents": read.provenance,
-    }
+    provenance = study.provenance(
+        "robustness",
+        dims=chosen,
+        columns=names,
+        classes=None if class_of_row is None else class_of_row.name,
+        n_draws=n_draws,
+        seed=seed,
+    )
     return RobustnessResult(
         _compared_spread(samples, spreads, grouping),
         _compared_information(samples, tables),
         provenance,
-        (*notes, *sample_notes),
+        (*study.notes, *notes, *sample_notes),
     )
 
 

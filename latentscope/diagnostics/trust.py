@@ -8,7 +8,6 @@ of a reference sample, and the smallest of them, corrected for there being sever
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,16 +19,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.activity import THRESHOLD
-from latentscope.diagnostics.columns.groups import unnamed
-from latentscope.diagnostics.provenance import origin as origin_of
+from latentscope.data import Latents, LatentsLike, read_latents
+from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
+from latentscope.diagnostics.study import THRESHOLD, mad_threshold
+from latentscope.diagnostics.study import origin as origin_of
 from latentscope.errors import TableError
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-LatentsLike = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
 
 MAX_ROWS = 3000
 """Rows of a sample at most: percentiles to 0.03 %."""
@@ -83,7 +81,8 @@ class TrustSample:
     edges : ndarray of float64, shape (s + 1,)
         Wavelengths between these parts, Angstrom; empty where not known.
     info : dict of str
-        `model`, `weights_sha256`, and `origin`: in words, what spectra these are.
+        `model`, `weights_sha256`, `mad_threshold` where the model has one, and `origin`: in words,
+        what spectra these are.
     """
 
     values: Floats
@@ -129,6 +128,8 @@ def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
     if parts.shape[1] == 0 or len(edges) != parts.shape[1] + 1:
         edges = np.empty(0)
     info = {key: str(latents.provenance.get(key, "")) for key in ("model", "weights_sha256")}
+    if latents.provenance.get("mad_threshold") is not None:
+        info["mad_threshold"] = str(mad_threshold(latents))
     info["origin"] = latents.source
     values = latents.values.astype(np.float64)
     return TrustSample(values, **columns, segments=parts, edges=edges, info=info)
@@ -670,7 +671,7 @@ def _informative(sample: TrustSample) -> Rows:
     """Dimensions above the MAD threshold; where there is none, those that vary at all."""
     values = sample.values
     spread = np.median(np.abs(values - np.median(values, axis=0)), axis=0)
-    dims = np.flatnonzero(spread > THRESHOLD)
+    dims = np.flatnonzero(spread > float(sample.info.get("mad_threshold", THRESHOLD)))
     return dims if len(dims) else np.flatnonzero(values.std(axis=0) > 0)
 
 
@@ -775,7 +776,7 @@ def score_against(
     latents: LatentsLike,
     reference: TrustSample | Reference | LatentsLike | None = None,
     *,
-    groups: ArrayLike | str | None = None,
+    groups: GroupsLike = "auto",
     seed: int = 0,
     segments: Floats | None = None,
 ) -> ScoreResult:
@@ -794,8 +795,8 @@ def score_against(
         Ordinary spectra encoded with the same model; of more than 3,000 rows a random 3,000, one a
         star. By default the latents themselves: rows are then ranked among each other.
     groups : array (n,) or str, optional
-        The star of each row of `latents`, or the column that names it, where they are their own
-        reference.
+        The star of each row of the reference, or the column that names it: one row of each is
+        taken. "auto": `star`, filled from `object`; None or "none": rows are independent.
     seed : int
         Of the draw.
     segments : ndarray, shape (n, s), optional
@@ -813,15 +814,18 @@ def score_against(
     """
     read = read_latents(latents)
     rows = trust_rows(read, segments)
-    drawn = None
+    drawn, note = None, ""
     if isinstance(reference, Reference):
         model = reference
     elif isinstance(reference, TrustSample):
         model = Reference(reference)
     elif reference is not None:
-        model = Reference(draw_trust_sample(read_latents(reference), seed=seed))
+        ordinary = read_latents(reference)
+        stars, note = _stars(ordinary, groups)
+        model = Reference(draw_trust_sample(ordinary, groups=stars, seed=seed))
     else:
-        drawn = _drawn_rows(read, MAX_ROWS, _names(read, groups), seed)
+        stars, note = _stars(read, groups)
+        drawn = _drawn_rows(read, MAX_ROWS, stars, seed)
         model = Reference(rows.rows(drawn))
     _check_comparable(rows, model.sample, read.source)
     provenance = {
@@ -835,16 +839,30 @@ def score_against(
         "source": read.source,
         "latents": read.provenance,
     }
+    if note:
+        provenance["groups_found"] = note
     return ScoreResult(_judged_table(read, rows, model, drawn), provenance)
 
 
-def _names(latents: Latents, groups: ArrayLike | str | None) -> ArrayLike | None:
+def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
+    """Name the star of each row, and say how the names were found."""
+    alone = np.arange(len(latents))
+    if groups is None or (isinstance(groups, str) and groups == "none"):
+        return alone, ""
     if not isinstance(groups, str):
-        return groups
-    column = latents.column(groups)
+        return groups, ""
+    if groups == "auto":
+        # Few stars or many: a reference holds each star once.
+        names = latents.groups
+        if names is None or unnamed(names).all():
+            return alone, ""
+        n_rows, n_stars = int(latents.ok.sum()), read_groups(names, len(latents)).count(latents.ok)
+        note = f"the reference has one row a star: {n_stars:,} stars in {n_rows:,} rows"
+        return names, note if n_stars < n_rows else ""
+    column = star_names(groups, latents, None)
     if column is None:
         raise TableError(f"{latents.source}: no column {groups!r} to name the stars")
-    return column
+    return column, ""
 
 
 def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) -> None:

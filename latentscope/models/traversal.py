@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents
-from latentscope.diagnostics.activity import THRESHOLD, mad
+from latentscope.diagnostics.study import Study, with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
 from latentscope.diagnostics.traversal.traverse import Progress, TraversalResult, traverse
 from latentscope.errors import ChoiceError, EstimatorError, ModelError, SpectrumError
@@ -256,12 +256,12 @@ def _start(
 def _informative(decoder: _Decoder, data: Spread, start: Floats) -> list[int]:
     info = decoder.model.info
     if data.values is not None:
-        found = mad(data.values, threshold=float(info.get("mad_threshold", THRESHOLD))).informative
-        if not len(found):
+        found = Study(with_threshold(Latents(data.values), info)).informative
+        if not found:
             raise EstimatorError(
                 f"{data.source}: no dimension is informative; name dimensions to map them"
             )
-        return [int(dim) for dim in found]
+        return found
     change = np.array([_change(decoder, start, dim) for dim in range(data.dims)])
     if not change.max() > 0:
         raise EstimatorError("no dimension changes the decoded spectrum; is the model trained?")

@@ -7,19 +7,20 @@ spectra, by which `score` judges others.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import safetensors.numpy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from latentscope.data import Latents, read_latents
+from latentscope.data import Latents, LatentsLike, read_latents
+from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.trust import (
     MIN_ROWS,
-    LatentsLike,
     Reference,
     ScoreResult,
     TrustSample,
@@ -47,7 +48,7 @@ def score(
     model: ModelLike | None = None,
     *,
     reference: TrustSample | LatentsLike | None = None,
-    groups: ArrayLike | str | None = None,
+    groups: GroupsLike = "auto",
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> ScoreResult:
@@ -65,7 +66,8 @@ def score(
     reference : as `latents`, or what `trust_sample` gives, optional
         Latents of ordinary spectra, encoded with the same model.
     groups : array (n,) or str, optional
-        The star of each row, where rows are compared with one another.
+        The star of each row of the reference (without one, of the latents), or the column that
+        names it. "auto": `star`, filled from `object`; None or "none": rows are independent.
     seed : int
         Of the draw of 3,000 rows from a larger reference.
     cache_dir : path, optional
@@ -209,6 +211,9 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
             f"{path}: is no reference sample ({error}); write or download it again"
         ) from error
     _check_weights(info, Path(folder), str(path))
+    threshold = read_config(path.with_name(CONFIG_FILE)).info.get("mad_threshold")
+    if threshold is not None:
+        sample = replace(sample, info=info | {"mad_threshold": str(threshold)})
     return sample
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,14 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.columns.dims import Dims, choose_dims
+from latentscope.data import Latents
 from latentscope.diagnostics.mi.api import pairwise_mi
 from latentscope.diagnostics.mi.result import SIGNIFICANT, PairwiseResult
+from latentscope.diagnostics.study import (
+    Dims,
+    StudyLike,
+    read_study,
+)
 from latentscope.errors import EstimatorError
 from latentscope.plots.label_colours import NUMBERS, LabelColours, label_colours
 from latentscope.plots.style import HEXBIN_ABOVE, INK, LITERAL, QUIET, STRONG, short_names, styled
@@ -51,7 +54,7 @@ class _Grid:
 
 @styled
 def plot_pairs(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
     dims: Dims = "informative",
     color: ArrayLike | pd.Series | None = None,
     *,
@@ -71,10 +74,10 @@ def plot_pairs(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     dims : "informative", "all" or a list of int
-        "informative": those whose median absolute deviation exceeds 0.02. Of more than `most`,
+        "informative": those that `mi_matrix` takes. Of more than `most`,
         those that share most with another.
     color : array (n,), optional
         Of each row. Numbers get a colour bar; text, booleans and whole numbers of few values a
@@ -98,9 +101,9 @@ def plot_pairs(
     EstimatorError
         If there are fewer than two dimensions, or not one colour a row.
     """
-    read = read_latents(latents)
-    wanted = choose_dims(dims, read)
-    pairs = pairwise_mi(read, dims=wanted, seed=seed) if pairs is None else pairs
+    study = read_study(latents, groups="auto" if pairs is None else None)
+    read, wanted = study.latents, study.choose(dims)
+    pairs = pairwise_mi(study, dims=wanted, seed=seed) if pairs is None else pairs
     shown = _strongest(pairs, wanted, most) if isinstance(dims, str) else wanted
     grid = _grid(read, shown, color, name, seed)
     d = len(shown)

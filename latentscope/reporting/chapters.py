@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -25,8 +25,7 @@ from latentscope.diagnostics.robustness import REPEATS, WHOLE, RobustnessResult,
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import LatentscopeWarning
+from latentscope.errors import LatentscopeWarning, shortened
 from latentscope.plots.dimension import plot_dim_against_label
 from latentscope.plots.pairs import MOST_DIMS, plot_pairs
 from latentscope.reporting.document import (
@@ -84,7 +83,7 @@ def rows(study: ReportStudy) -> Part:
     n, finite = len(latents), study.finite
     failed = n - finite
     by = f" by {latents.provenance['model']}" if "model" in latents.provenance else ""
-    stars = "" if study.stars is None else f" of {study.star_count:,} stars"
+    stars = "" if study.data.groups is None else f" of {study.star_count:,} stars"
     lost = f"{failed:,} of them failed." if failed else "None failed."
     headline = f"{n:,} spectra{stars} were encoded into {latents.dims} numbers each{by}. {lost}"
     table = _quality(study)
@@ -109,9 +108,10 @@ def _errors(study: ReportStudy) -> list[str]:
 
 
 def _repeats(study: ReportStudy) -> list[str]:
-    if study.stars is None:
+    groups = study.data.groups
+    if groups is None:
         return []
-    counts = np.unique(study.stars[study.latents.ok], return_counts=True)[1]
+    counts = np.unique(groups.codes[study.latents.ok], return_counts=True)[1]
     return [
         f"rows a star: {np.median(counts):g} in the median, {counts.max():,} at most; stars, not "
         "rows, are taken for independent"
@@ -162,9 +162,15 @@ def trust(study: ReportStudy) -> Part:
     from latentscope.models.trust import sample_beside, score
 
     study.check_rows(_FEWEST_OF_TRUST)
+    groups = study.data.groups
     sample = None if study.model is None else sample_beside(study.model)
     with study.stage("trust"):
-        result = score(study.latents, reference=sample, groups=study.stars, seed=study.seed)
+        result = score(
+            study.latents,
+            reference=sample,
+            groups="auto" if groups is None else groups.codes,
+            seed=study.seed,
+        )
     told = result.sentences(0)
     drawn = Picture.of(
         result.plot(),
@@ -308,7 +314,7 @@ def information(study: ReportStudy) -> Part:
     study.check_stars(_FEWEST_STARS)
     with study.stage("information of dimensions") as advance:
         result = exclusive_information(
-            study.latents, groups=study.stars, seed=study.seed, progress=advance
+            replace(study.data, labels=None), seed=study.seed, progress=advance
         )
     agreement = compare(study.activity, result)
     drawn = Picture.of(
@@ -420,7 +426,7 @@ def scatter(study: ReportStudy) -> Part:
     """Draw the informative dimensions against one another, coloured by a label if there is one."""
     pairs = study.shared
     label = _coloured_by(study)
-    colour = None if label is None else study.labels_of(label)
+    colour = None if label is None else study.data.label_table[label]
     dims = _most_shared(pairs)
     axes = plot_pairs(
         study.latents, dims, colour, name=label or "label", pairs=pairs, seed=study.seed
@@ -450,9 +456,9 @@ def _most_shared(pairs: PairwiseResult) -> list[int]:
 
 def _coloured_by(study: ReportStudy) -> str | None:
     """Choose the label that colours: the kind of star as in the paper, or what is known best."""
-    if study.labels is None:
+    if study.data.labels is None:
         return None
-    names = [str(name) for name in study.labels.columns]
+    names = [str(name) for name in study.data.labels.columns]
     names = [name for name in names if study.columns is None or name in study.columns]
     kinds = [name for name in names if name.lower() in _KINDS_OF_STARS]
     if kinds:
@@ -462,15 +468,13 @@ def _coloured_by(study: ReportStudy) -> str | None:
 
 def disentanglement(study: ReportStudy) -> Part:
     """Show measures of disentanglement beside those of other axes."""
-    labels, dims = study.sample_labels, study.shared.dims
+    sample, dims = study.labelled_sample, study.shared.dims
     study.check_stars(_FEWEST_STARS)
     with study.stage("disentanglement") as advance:
         result = metrics(
-            study.sample,
-            labels,
+            sample,
             dims=dims,
             columns=study.columns,
-            groups=study.sample_stars,
             bootstrap=study.effort.bootstrap,
             seed=study.seed,
             progress=advance,
@@ -562,8 +566,9 @@ def labels(study: ReportStudy) -> Part:
 
 def meanings(study: ReportStudy) -> Part:
     """Say in words what each informative dimension follows."""
+    sample = study.labelled_sample
     found = dimension_meanings(
-        study.sample.values, study.sample_labels, study.activity, study.information
+        sample.latents.values, sample.label_table, study.activity, study.information
     )
     found = [it for it in found if it.dim in study.dims]
     table = _meanings_table(found, study.information)
@@ -573,7 +578,7 @@ def meanings(study: ReportStudy) -> Part:
 def against_labels(study: ReportStudy) -> Part:
     """Draw each label against the dimension that knows most of it."""
     result = study.information
-    values, frame = study.sample.values, study.sample_labels
+    values, frame = study.sample.latents.values, study.sample.label_table
     known = {(row["label"], row["dim"]) for row in result.significant.to_dict("records")}
     pictures = []
     for row in result.best.to_dict("records"):
@@ -753,8 +758,9 @@ def traversals(study: ReportStudy) -> Part:
 def _traversal(study: ReportStudy, dim: int) -> TraversalResult:
     from latentscope.models.traversal import traverse_model
 
+    latents = study.sample.latents
     with study.stage(f"traversal of dimension {dim}") as advance:
-        return traverse_model(study.network, dim, latents=study.sample, progress=advance)
+        return traverse_model(study.network, dim, latents=latents, progress=advance)
 
 
 def _drawn(result: TraversalResult) -> Picture:
@@ -788,12 +794,10 @@ def _steps(results: list[TraversalResult]) -> Table:
 def other_samples(study: ReportStudy) -> Part:
     """Show what changes on other samples of the same rows."""
     study.check_rows()
-    labels, dims = study.sample_labels, study.dims
+    sample, dims = study.labelled_sample, study.dims
     with study.stage("other samples") as advance:
         result = robustness(
-            study.sample,
-            labels,
-            groups=study.sample_stars,
+            sample,
             n_draws=study.effort.halves,
             dims=dims,
             columns=study.columns,

@@ -1,40 +1,40 @@
-"""Latents, labels, stars and model as they were given -> the study of a report."""
+"""Latents, labels, stars and model as they were given -> the subject of a report."""
 
 from __future__ import annotations
 
 import os
 import platform
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.group_columns import groups_of
-from latentscope.diagnostics.columns.groups import Groups
+from latentscope.data import LabelsLike, Latents
+from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import check_known
+from latentscope.diagnostics.study import (
+    StudyLike,
+    read_study,
+    with_threshold,
+)
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.reporting.study import Effort, ReportStudy, Stage
-from latentscope.tables import STAR_COLUMNS
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
-
-FEWEST_STARS = 20
-"""Stars below which their column is not taken unless it was asked for."""
 
 _SHORT_HASH = 12
 
 
 def study_of(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str] | None,
+    latents: StudyLike,
+    labels: LabelsLike | None,
     *,
     model: SpectrumVAE | str | os.PathLike[str] | None,
-    groups: ArrayLike | pd.Series | str | None,
+    groups: GroupsLike,
     columns: list[str] | None,
     join: str | None,
     rows: int,
@@ -53,56 +53,28 @@ def study_of(
     ChoiceError
         If a column asked for is not there.
     """
-    read = read_latents(latents)
+    study = read_study(latents, labels, groups=groups, join=join)
+    read = study.latents
     if not read.ok.any():
         raise TableError(f"{read.source}: none of {len(read)} rows is finite; nothing to report")
-    frame = None if labels is None else read_labels(labels)
-    if frame is not None:
-        check_known(frame, columns or ())
-        read, frame = align(read, frame, join)
-    stars, notes = _stars(groups, read, frame)
+    if study.labels is not None:
+        check_known(study.labels, columns or ())
     network = _network(model)
     if network is not None:
         _check_weights(read, network)
-    codes = None if stars is None else stars.codes
+        study = replace(study, latents=with_threshold(read, network.info))
     chosen = _chosen(np.flatnonzero(read.ok), rows, seed)
-    study = ReportStudy(read, frame, codes, network, chosen, columns, seed, effort, stage)
-    if study.sampled:
-        notes.append(f"Slow statistics are taken {study.sample_text}; --rows takes more.")
-    return study, notes
+    made = ReportStudy(study, network, chosen, columns, seed, effort, stage)
+    notes = list(study.notes)
+    if made.sampled:
+        notes.append(f"Slow statistics are taken {made.sample_text}; --rows takes more.")
+    return made, notes
 
 
 def _chosen(finite: NDArray[np.int64], rows: int, seed: int) -> NDArray[np.int64]:
     if len(finite) <= rows:
         return finite
     return np.sort(np.random.default_rng(seed).choice(finite, rows, replace=False))
-
-
-def _stars(
-    groups: ArrayLike | pd.Series | str | None, latents: Latents, labels: pd.DataFrame | None
-) -> tuple[Groups | None, list[str]]:
-    """Return which star each row shows, as asked for or as the tables say."""
-    frame = pd.DataFrame(index=range(len(latents))) if labels is None else labels
-    if groups is not None:
-        return groups_of(groups, latents, frame), []
-    tables = [table for table in (latents.table, frame) if table is not None]
-    names = [name for name in STAR_COLUMNS if any(name in table for table in tables)]
-    if not names:
-        return None, []
-    found = groups_of(names[0], latents, frame)
-    assert found is not None
-    if not found.repeated:
-        return None, []
-    stars = found.count(latents.ok)
-    if stars < FEWEST_STARS:
-        return None, [
-            f"The column {names[0]} names {stars} stars only, too few to take stars for "
-            "independent; rows are. With --groups it is taken all the same."
-        ]
-    return found, [
-        f"Rows that show the same star (column {names[0]}) are not independent: values, errors and "
-        "significance are those of stars."
-    ]
 
 
 def _network(model: SpectrumVAE | str | os.PathLike[str] | None) -> SpectrumVAE | None:
@@ -137,12 +109,12 @@ def facts_of(study: ReportStudy, command: str | None) -> dict[str, str]:
     """Say what was read, by what, when."""
     import latentscope
 
-    latents, labels = study.latents, study.labels
+    latents, labels = study.latents, study.data.labels
     facts = {"Latents": f"{latents.source}: {len(latents):,} rows × {latents.dims} dimensions"}
     facts |= _encoded_by(latents)
     if labels is not None:
         facts["Labels"] = f"{labels.attrs.get('source', 'labels')}: {len(labels.columns)} columns"
-    if study.stars is not None:
+    if study.data.groups is not None:
         facts["Stars"] = f"{study.star_count:,}"
     if study.model is not None:
         name = study.model.info.get("name", "without a name")

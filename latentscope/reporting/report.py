@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from latentscope.data import Latents
-from latentscope.diagnostics.provenance import origin
+from latentscope.data import LabelsLike
+from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.study import StudyLike, origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, write_json
 from latentscope.reporting.chapters import chapters_of
@@ -80,12 +80,12 @@ class ReportResult:
 
 
 def report(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str] | None = None,
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
     *,
     output: str | os.PathLike[str],
     model: SpectrumVAE | str | os.PathLike[str] | None = None,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     columns: list[str] | None = None,
     join: str | None = None,
     rows: int = ROWS,
@@ -104,17 +104,17 @@ def report(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out and counted.
     labels : DataFrame, array (n, labels) or path, optional
-        Brought to the rows of the latents as `latentscope.align` does.
+        Joined on an id column that both have, else row by row.
     output : path
         The page, .html: one file that opens without a network.
     model : SpectrumVAE, or what `load_model` takes, optional
         The model that made the latents; needed for traversals.
     groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so. By default the column `star`, or
-        `object`, if one of the tables has it and it names 20 stars or more.
+        Which star each row shows, or the column that says so. "auto": `star`, else `object`, if
+        rows repeat it and it names 20 stars or more; None or "none": rows are independent.
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.data import Latents
-from latentscope.diagnostics.activity import THRESHOLD, MADResult, mad
+from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.study import (
+    Study,
+)
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.reporting.document import NotPossible
 
@@ -61,10 +63,8 @@ class ReportStudy:
 
     Parameters
     ----------
-    latents : Latents of n rows
-    labels : DataFrame of n rows or None
-    stars : ndarray of int64, shape (n,), or None
-        Number of the star that each row shows.
+    data : Study of n rows
+        Latents, labels and stars.
     model : SpectrumVAE or None
     rows : ndarray of int64
         Rows that slow statistics take, ascending, all of them finite.
@@ -76,15 +76,18 @@ class ReportStudy:
         Shows progress.
     """
 
-    latents: Latents
-    labels: pd.DataFrame | None
-    stars: NDArray[np.int64] | None
+    data: Study
     model: SpectrumVAE | None
     rows: NDArray[np.int64]
     columns: list[str] | None
     seed: int
     effort: Effort
     stage: Stage
+
+    @property
+    def latents(self) -> Latents:
+        """Latents of all rows."""
+        return self.data.latents
 
     @property
     def finite(self) -> int:
@@ -98,7 +101,7 @@ class ReportStudy:
 
     def independent(self, known: NDArray[np.bool_]) -> int:
         """Count the stars among some rows, shape (n,); the rows where no stars are known."""
-        return int(known.sum()) if self.stars is None else len(np.unique(self.stars[known]))
+        return int(known.sum()) if self.data.groups is None else self.data.groups.count(known)
 
     @property
     def sampled(self) -> bool:
@@ -116,46 +119,25 @@ class ReportStudy:
         )
 
     @cached_property
-    def sample(self) -> Latents:
-        """Latents of the rows that slow statistics take."""
-        if len(self.rows) == len(self.latents):
-            return self.latents
-        table, logvar = self.latents.table, self.latents.logvar
-        return replace(
-            self.latents,
-            values=self.latents.values[self.rows],
-            table=None if table is None else table.iloc[self.rows].reset_index(drop=True),
-            logvar=None if logvar is None else logvar[self.rows],
-            index=None,
-        )
+    def sample(self) -> Study:
+        """The rows that slow statistics take."""
+        return self.data if len(self.rows) == len(self.data) else self.data.take(self.rows)
 
-    @cached_property
-    def sample_labels(self) -> pd.DataFrame:
-        """Labels of these rows.
+    @property
+    def labelled_sample(self) -> Study:
+        """The same, of which labels are needed.
 
         Raises
         ------
         NotPossible
             If there are none.
         """
-        if self.labels is None:
+        if self.data.labels is None:
             raise NotPossible(
                 "No labels were given, so nothing can be said of this: name a table of labels "
                 "(LABELS), with a column id that the latents' table has too."
             )
-        chosen = self.labels.iloc[self.rows].reset_index(drop=True)
-        chosen.attrs["source"] = self.labels.attrs.get("source", "labels")
-        return chosen
-
-    def labels_of(self, name: str) -> pd.Series:
-        """Return a label of all rows, shape (n,)."""
-        assert self.labels is not None
-        return self.labels[name]
-
-    @cached_property
-    def sample_stars(self) -> NDArray[np.int64] | None:
-        """Stars of these rows."""
-        return None if self.stars is None else self.stars[self.rows]
+        return self.sample
 
     def check_rows(self, fewest: int = FEWEST_ROWS) -> None:
         """Refuse to measure too few rows.
@@ -179,7 +161,7 @@ class ReportStudy:
             If there are fewer than that.
         """
         if self.star_count < fewest:
-            what = "rows are finite" if self.stars is None else "stars have a finite row"
+            what = "rows are finite" if self.data.groups is None else "stars have a finite row"
             raise NotPossible(
                 f"Only {self.star_count} {what}, too few for this: give {fewest} or more."
             )
@@ -202,10 +184,7 @@ class ReportStudy:
     @cached_property
     def activity(self) -> MADResult:
         """Spread of each dimension over all rows."""
-        threshold = THRESHOLD
-        if self.model is not None:
-            threshold = float(self.model.info.get("mad_threshold", THRESHOLD))
-        return mad(self.latents, threshold=threshold)
+        return mad(self.data)
 
     @cached_property
     def dims(self) -> list[int]:
@@ -253,7 +232,6 @@ class ReportStudy:
             return pairwise_mi(
                 self.sample,
                 dims=self.dims,
-                groups=self.sample_stars,
                 seed=self.seed,
                 progress=advance,
             )
@@ -262,14 +240,12 @@ class ReportStudy:
     def information(self) -> MIResult:
         """Mutual information of the informative dimensions with the labels."""
         self.check_rows()
-        labels, dims = self.sample_labels, self.dims
+        sample, dims = self.labelled_sample, self.dims
         with self.stage("mutual information with labels") as advance:
             return mi_matrix(
-                self.sample,
-                labels,
+                sample,
                 dims=dims,
                 columns=self.columns,
-                groups=self.sample_stars,
                 seed=self.seed,
                 progress=advance,
             )
@@ -279,9 +255,9 @@ class ReportStudy:
         """Which lines each informative dimension moves."""
         from latentscope.models.traversal import line_map_of_model
 
-        network, dims = self.network, self.dims
+        network, dims, latents = self.network, self.dims, self.sample.latents
         with self.stage("lines that dimensions move") as advance:
-            return line_map_of_model(network, latents=self.sample, dims=dims, progress=advance)
+            return line_map_of_model(network, latents=latents, dims=dims, progress=advance)
 
     def measured_on(self, *more: str) -> tuple[str, ...]:
         """Say in a paragraph what a part was measured on, if not on all; else nothing."""

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.activity import THRESHOLD
+from latentscope.diagnostics.study import THRESHOLD
 from latentscope.spectra.prepare import restore
 from train.sweep.measure import Floats, Measured, Results, Value
 

@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from latentscope.diagnostics.activity import THRESHOLD, mad
+from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.study import (
+    THRESHOLD,
+)
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256

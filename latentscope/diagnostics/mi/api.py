@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,15 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.data import Latents, align, read_labels, read_latents
-from latentscope.diagnostics.columns.dims import Dims, choose_dims, dim_reader
-from latentscope.diagnostics.columns.group_columns import groups_of
+from latentscope.data import LabelsLike
+from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import (
     Column,
     Discrete,
     SeenLabel,
     check_known,
     choose_labels,
+    dim_reader,
     is_text,
     notes_of,
     read_column,
@@ -46,9 +45,12 @@ from latentscope.diagnostics.mi.table import (
     value_of,
     warn_of_ties,
 )
-from latentscope.diagnostics.provenance import origin
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.diagnostics.study import (
+    Dims,
+    StudyLike,
+    read_study,
+)
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
 
 def mutual_information(
@@ -152,8 +154,8 @@ def _columns(
 
 
 def mi_matrix(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
     *,
     dims: Dims = "all",
     columns: Sequence[str] | None = None,
@@ -161,7 +163,7 @@ def mi_matrix(
     neighbors: int = 3,
     clip_sigma: float | None = 5.0,
     discrete: Sequence[str] | None = None,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     join: str | None = None,
     draws: int = 11,
     permutations: int = 199,
@@ -172,13 +174,14 @@ def mi_matrix(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
-        Rows of NaN are left out.
+    latents : Latents, array (n, d), DataFrame, path, or Study
+        Rows of NaN are left out. A `Study` has labels, groups and join of its own.
     labels : DataFrame, array (n, labels) or path
-        Brought to the rows of the latents as `latentscope.align` does. A missing label leaves the
-        row out for that label.
+        Joined on an id column that both have, else row by row. A missing label leaves the row out
+        for that label.
     dims : "all", "informative" or a list of int
-        "informative": those whose median absolute deviation exceeds 0.02.
+        "informative": those whose median absolute deviation exceeds the threshold of the model
+        that made the latents, else 0.02.
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row.
@@ -195,7 +198,8 @@ def mi_matrix(
         Which star each row shows, or the column that says so: the sidecar's, filled from the label
         table's of that name, and `star` from `object`. Rows of a star are not independent: the
         value is then the median over draws of one random row a star, the error bar includes their
-        spread, and the null shuffles whole stars.
+        spread, and the null shuffles whole stars. "auto": `star`, else `object`, if rows repeat
+        it; None or "none": rows are independent.
     join : str, optional
         Column to join latents and labels on.
     draws : int
@@ -222,16 +226,15 @@ def mi_matrix(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given, rows have no name in `groups`, columns are
+        If rows repeat a star and no groups are found, rows have no name in `groups`, columns are
         constant, or pairs have too few rows or groups, which makes them NaN.
     """
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, draws, permutations, seed)
-    read, frame = align(read_latents(latents), read_labels(labels), join)
-    wanted = choose_dims(dims, read)
-    grouping = groups_of(groups, read, frame)
+    study = read_study(latents, labels, groups=groups, join=join)
+    read, frame, numbers = study.latents, study.label_table, study.choose(dims)
     check_known(frame, discrete or ())
-    names, notes = choose_labels(frame, columns, groups if isinstance(groups, str) else None)
+    names, notes = choose_labels(frame, columns, study.group_column)
     if columns is None and kinds_of(estimator)[1] is False:
         names, notes = _of_numbers(frame, names, notes, estimator)
     source = _Labels(frame, names, settings, clip_sigma, frozenset(discrete or ()))
@@ -239,13 +242,13 @@ def mi_matrix(
     found, few = _with_rows(found, settings.neighbors, strict=columns is not None)
     warn_of_ties([label.name for label in found if label.many_tied], estimator)
     names = [label.name for label in found]
-    total = len(names) * len(wanted)
-    task = Task(grouping, replace(settings, pairs=total), columns is not None, progress)
+    total = len(names) * len(numbers)
+    task = Task(study.groups, replace(settings, pairs=total), columns is not None, progress)
     kind, _ = kinds_of(estimator)
     table = measured_table(
         across(
-            len(wanted),
-            dim_reader(read, wanted, kind, seed),
+            len(numbers),
+            dim_reader(read, numbers, kind, seed),
             len(names),
             lambda place: source.take(names[place]),
             columns_kept(len(read)),
@@ -253,27 +256,20 @@ def mi_matrix(
         total,
         task,
         ("label", "dim"),
-        (names, wanted),
+        (names, numbers),
     )
     check_measured(table, "label")
-    provenance = {
-        **origin("mutual information"),
+    provenance = study.provenance(
+        "mutual information",
         **asdict(task.settings),
-        "dims": wanted,
-        "columns": names,
-        "discrete": list(discrete or ()),
-        "clip_sigma": clip_sigma,
-        "groups": groups if isinstance(groups, str) else groups is not None,
-        "join": join,
-        "rows": len(read),
-        "rows_finite": int(read.ok.sum()),
-        "source": read.source,
-        "labels": str(frame.attrs.get("source", "labels")),
-        "latents": read.provenance,
-    }
+        dims=numbers,
+        columns=names,
+        discrete=list(discrete or ()),
+        clip_sigma=clip_sigma,
+    )
     entropies = {label.name: label.entropy for label in found}
-    said = (*notes, *few, *notes_of(found, clip_sigma))
-    return MIResult(table, provenance, said, entropies)
+    words = (*study.notes, *notes, *few, *notes_of(found, clip_sigma))
+    return MIResult(table, provenance, words, entropies)
 
 
 @dataclass(frozen=True)
@@ -347,12 +343,12 @@ def _with_rows(
 
 
 def pairwise_mi(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
     *,
     dims: Dims = "all",
     estimator: Estimator = "auto",
     neighbors: int = 3,
-    groups: ArrayLike | pd.Series | str | None = None,
+    groups: GroupsLike = "auto",
     draws: int = 11,
     permutations: int = 199,
     seed: int = 0,
@@ -365,14 +361,15 @@ def pairwise_mi(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     dims : "all", "informative" or a list of int
-        "informative": those whose median absolute deviation exceeds 0.02.
+        "informative": as for `mi_matrix`.
     estimator, neighbors, draws, permutations, seed
         As those of `mi_matrix`.
     groups : array (n,) or str, optional
-        Which star each row shows, or the sidecar's column that says so.
+        Which star each row shows, or the sidecar's column that says so. "auto": `star`, else
+        `object`, if rows repeat it; None or "none": rows are independent.
     progress : callable, optional
         Called with (pairs done, pairs in all).
 
@@ -391,36 +388,28 @@ def pairwise_mi(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are given, or dimensions are constant.
+        If rows repeat a star and no groups are found, or dimensions are constant.
     """
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, draws, permutations, seed)
-    read = read_latents(latents)
-    wanted = choose_dims(dims, read)
-    if len(wanted) < 2:
+    study = read_study(latents, groups=groups)
+    read, numbers = study.latents, study.choose(dims)
+    if len(numbers) < 2:
         raise EstimatorError(
-            f"{read.source}: {len(wanted)} dimension to compare; wanted two or more"
+            f"{read.source}: {len(numbers)} dimension to compare; expected two or more"
         )
-    grouping = groups_of(groups, read, pd.DataFrame(index=range(len(read))))
-    total = len(wanted) * (len(wanted) - 1) // 2
-    task = Task(grouping, replace(settings, pairs=total), True, progress)
+    total = len(numbers) * (len(numbers) - 1) // 2
+    task = Task(study.groups, replace(settings, pairs=total), True, progress)
     kind, _ = kinds_of(estimator)
     table = measured_table(
-        among(len(wanted), dim_reader(read, wanted, kind, seed), columns_kept(len(read))),
+        among(len(numbers), dim_reader(read, numbers, kind, seed), columns_kept(len(read))),
         total,
         task,
         ("dim_x", "dim_y"),
-        (wanted, wanted),
+        (numbers, numbers),
     )
     check_measured(table, "dim_x")
-    provenance = {
-        **origin("pairwise mutual information"),
-        **asdict(task.settings),
-        "dims": wanted,
-        "groups": groups if isinstance(groups, str) else groups is not None,
-        "rows": len(read),
-        "rows_finite": int(read.ok.sum()),
-        "source": read.source,
-        "latents": read.provenance,
-    }
+    provenance = study.provenance(
+        "pairwise mutual information", **asdict(task.settings), dims=numbers
+    )
     return PairwiseResult(table, provenance)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from latentscope.data import Latents
 from latentscope.diagnostics.mi.kernels import ascending_order
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Floats = NDArray[np.float64]
@@ -643,3 +643,21 @@ def check_lengths(of_x: int, of_y: int) -> None:
     """Raise EstimatorError unless x and y have as many rows."""
     if of_x != of_y:
         raise EstimatorError(f"x has {of_x} rows and y has {of_y}; wanted one row each")
+
+
+def dim_reader(
+    latents: Latents, dims: Sequence[int], kind: Discrete, seed: int
+) -> Callable[[int], Column]:
+    """Return what reads the column at a place of `dims`; its jitter depends on the dim alone.
+
+    Values stay as they are in memory or on disk until a column is read.
+    """
+    ok = latents.ok
+
+    def read(place: int) -> Column:
+        number = dims[place]
+        values = np.array(latents.values[:, number], dtype=np.float64)
+        values[~ok] = np.nan
+        return read_column(f"dim {number}", values, discrete=kind, stream=(seed, 0, number))
+
+    return read

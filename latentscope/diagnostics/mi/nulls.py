@@ -29,7 +29,7 @@ from numpy.polynomial.hermite_e import hermefit, hermeval
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from latentscope.diagnostics.columns.groups import Draws
+from latentscope.diagnostics.groups import Draws
 from latentscope.diagnostics.mi.columns import Column, Part
 from latentscope.diagnostics.mi.estimators import COPULA, PLUGIN, Items, Method, plugin_of_counts
 from latentscope.diagnostics.threads import together

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.columns.groups import Groups
+from latentscope.diagnostics.groups import Groups
 from latentscope.diagnostics.mi.columns import TIED_SHARE, Column, Part, own_rng
 from latentscope.diagnostics.mi.estimators import (
     PLUGIN,
@@ -38,8 +38,7 @@ from latentscope.diagnostics.mi.nulls import (
     ranks_of,
 )
 from latentscope.diagnostics.threads import in_order, threads_for
-from latentscope.diagnostics.wording import shortened
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
 _TESTED_DRAWS = 3
 """Draws of one row a group that a shuffle is made of: more cost in proportion."""

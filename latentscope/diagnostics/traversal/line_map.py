@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.provenance import origin
+from latentscope.diagnostics.study import origin
 from latentscope.diagnostics.traversal.lines import (
     Feature,
     by_element,

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.columns.groups import read_groups
 from latentscope.diagnostics.disentanglement_measures import read_all
+from latentscope.diagnostics.groups import read_groups
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 N = 1200

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, false_discovery_control
 
-from latentscope.diagnostics.columns.groups import read_groups
+from latentscope.diagnostics.groups import read_groups
 from latentscope.diagnostics.mi.columns import read_column
 from latentscope.diagnostics.mi.estimators import PLUGIN, plugin_of_counts, plugin_terms
 from latentscope.diagnostics.mi.nulls import (

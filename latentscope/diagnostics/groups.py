@@ -1,0 +1,279 @@
+"""Rows that show the same star: which they are, who says so, and draws of one row a star."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from latentscope.data import Latents
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
+
+Indices = NDArray[np.int64]
+GroupsLike = ArrayLike | pd.Series | str | None
+"""Names of stars, the column that holds them, "auto" (`star`, else `object`), or "none"."""
+
+FEWEST_STARS = 20
+"""Stars below which the column that names them is taken only if it is asked for."""
+
+_ALIKE = 10
+_REPEATED_COLUMNS = (
+    *STAR_COLUMNS,
+    *("star_id", "object_id", "source_id", "gaia_id"),
+    *ID_COLUMNS,
+)
+"""Columns in which a repeated value means rows that are not independent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which group, such as a star, each of n rows belongs to.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n,)
+        Group of each row, 0, 1, ...; a row without a name is a group of its own.
+    order : ndarray of int64, shape (n,)
+        Rows sorted by group.
+    column : str
+        The column that names the groups; empty where an array does.
+    """
+
+    codes: Indices
+    order: Indices
+    column: str = ""
+
+    @property
+    def repeated(self) -> int:
+        """Number of rows beyond the first of each group."""
+        return len(self.codes) - int(self.codes.max(initial=-1)) - 1
+
+    def count(self, keep: NDArray[np.bool_]) -> int:
+        """Count the groups among the rows kept."""
+        return int(np.count_nonzero(np.bincount(self.codes[keep])))
+
+    def take(self, rows: Indices) -> Groups:
+        """Return the groups of some rows, numbered anew."""
+        return replace(read_groups(self.codes[rows], len(rows)), column=self.column)
+
+    def draws(self, keep: NDArray[np.bool_], number: int, rng: np.random.Generator) -> Draws:
+        """Draw one random kept row of each group, `number` times over.
+
+        Only once where no group has two rows, since all draws would be the same.
+        """
+        rows = self.order[keep[self.order]]
+        start = np.flatnonzero(np.diff(self.codes[rows], prepend=-1))
+        size = np.diff(np.append(start, len(rows)))
+        if size.max(initial=1) == 1:
+            number = 1
+        return Draws(rows, start, size, rng.random((number, len(size))))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random rows of groups, of which groups can change places.
+
+    Parameters
+    ----------
+    kept : ndarray of int64, shape (n,)
+        Rows sorted by group.
+    start, size : ndarray of int64, shape (groups,)
+        Where each group's rows begin in `kept`, and how many they are.
+    lots : ndarray of float64, shape (draws, groups)
+        Which of its rows each group shows, as a share of its size.
+    """
+
+    kept: Indices
+    start: Indices
+    size: Indices
+    lots: NDArray[np.float64]
+
+    @property
+    def rows(self) -> Indices:
+        """The row of each group in each draw, shape (draws, groups)."""
+        return self.rows_of(np.arange(len(self.size)))
+
+    def rows_of(self, groups: Indices) -> Indices:
+        """Rows that other groups show by the lots of these, shape (groups,) -> (draws, groups).
+
+        Draws that show the same row of a group then show the same row of the one in its place, as
+        if the two were one. With lots of their own, draws of groups that changed places would be
+        less alike than those of groups as they are, and their median would scatter less.
+        """
+        return self.kept[self.start[groups] + (self.lots * self.size[groups]).astype(np.int64)]
+
+    @cached_property
+    def alike(self) -> tuple[Indices, ...]:
+        """Groups of about the same number of rows, 10 or more together, which change places."""
+        by_size = np.argsort(self.size, kind="stable")
+        bounds, ascending = [0], self.size[by_size]
+        for change in np.flatnonzero(np.diff(ascending)) + 1:
+            if change - bounds[-1] >= _ALIKE and len(by_size) - change >= _ALIKE:
+                bounds.append(int(change))
+        return tuple(np.split(by_size, bounds[1:]))
+
+    def shuffled(self, rng: np.random.Generator) -> Indices:
+        """Rows of groups that changed places with others of about their size, (draws, groups)."""
+        moved = np.empty(len(self.size), dtype=np.int64)
+        for groups in self.alike:
+            moved[groups] = rng.permutation(groups)
+        return self.rows_of(moved)
+
+
+def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
+    """Which of n names are missing: NaN, None or empty text, shape (n,)."""
+    series = pd.Series(np.asarray(values, dtype=object))
+    missing: NDArray[np.bool_] = (series.isna() | (series.astype(str).str.strip() == "")).to_numpy()
+    return missing
+
+
+def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
+    """Make groups of n names; missing ones (NaN, None, empty text) make groups of one row.
+
+    Raises
+    ------
+    EstimatorError
+        If there is not one name a row.
+    """
+    series = pd.Series(np.asarray(values, dtype=object))
+    if len(series) != n:
+        raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one a row")
+    codes = np.asarray(pd.factorize(series.where(~unnamed(series), None))[0], dtype=np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
+    return Groups(codes, np.argsort(codes, kind="stable"))
+
+
+def star_names(
+    column: str, latents: Latents, labels: pd.DataFrame | None
+) -> NDArray[np.object_] | None:
+    """Names in a column of the sidecar, row by row filled from the labels' column of that name.
+
+    What `star` then still lacks is filled from `object`. None where neither table has the column.
+    """
+    tables = [table for table in (latents.table, labels) if table is not None]
+    if not any(column in table for table in tables):
+        return None
+    names = pd.Series([None] * len(latents), dtype=object)
+    for name in STAR_COLUMNS if column == "star" else (column,):
+        for table in [table for table in tables if name in table]:
+            filling = table[name].astype(object).reset_index(drop=True)
+            names = names.where(~unnamed(names), filling)
+    return names.to_numpy(dtype=object)
+
+
+def find_groups(
+    groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None = None
+) -> tuple[Groups | None, str]:
+    """Find which rows show the same star; and say in words what "auto" found.
+
+    Parameters
+    ----------
+    groups : array (n,), str or None
+        Names; or the column that holds them, as `star_names` reads it; "auto": `star`, else
+        `object`, if it names 20 stars or more, some of them in several rows; None or "none": rows
+        are taken for independent.
+    latents : Latents of n rows
+        With their sidecar table.
+    labels : DataFrame of n rows, optional
+
+    Raises
+    ------
+    ChoiceError
+        If there is no such column.
+    EstimatorError
+        If no row with latents has a name.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows with latents have no name; and with "auto", if rows repeat a star or an id though
+        no column can be taken.
+    """
+    if groups is None or (isinstance(groups, str) and groups == "none"):
+        return None, ""
+    if not isinstance(groups, str):
+        found = read_groups(groups, len(latents))
+        _check_names(unnamed(groups)[latents.ok], "array")
+        return found, ""
+    if groups == "auto":
+        return _automatic(latents, labels)
+    names = star_names(groups, latents, labels)
+    if names is None:
+        sidecar = () if latents.table is None else tuple(latents.table.columns)
+        columns = "" if labels is None else f", the labels have {', '.join(labels.columns)}"
+        raise ChoiceError(
+            f"groups: no column {groups!r}; the latents' table has "
+            f"{', '.join(map(str, sidecar)) or 'none'}{columns}"
+        )
+    _check_names(unnamed(names)[latents.ok], f"column {groups!r}")
+    return replace(read_groups(names, len(latents)), column=groups), ""
+
+
+def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | None, str]:
+    """Take the column `star`, else `object`, where rows repeat what it names."""
+    tables = [table for table in (latents.table, labels) if table is not None]
+    for column in STAR_COLUMNS:
+        # An archive may write the column and leave it empty: then the next one says more.
+        if all(column not in table or unnamed(table[column]).all() for table in tables):
+            continue
+        names = star_names(column, latents, labels)
+        assert names is not None
+        found, rows = read_groups(names, len(latents)), int(latents.ok.sum())
+        stars = found.count(latents.ok)
+        if stars == rows:
+            break
+        if stars < FEWEST_STARS:
+            note = (
+                f"the {rows:,} rows show {stars} stars only, by column {column}, too few to be "
+                "taken for independent, so rows are, and significance is overstated; "
+                f"groups={column!r} (--groups {column}) takes stars all the same"
+            )
+            warnings.warn(note, LatentscopeWarning, stacklevel=5)
+            return None, note
+        _check_names(unnamed(names)[latents.ok], f"column {column!r}")
+        return replace(found, column=column), (
+            f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
+        )
+    _warn_of_repeats(latents, tables)
+    return None, ""
+
+
+def _check_names(missing: NDArray[np.bool_], what: str) -> None:
+    count, n = int(missing.sum()), len(missing)
+    if n and count == n:
+        raise EstimatorError(
+            f"groups: the {what} names none of {n:,} rows with latents; expected the star of each"
+        )
+    if count:
+        warnings.warn(
+            f"groups: {count:,} of {n:,} rows with latents have no name in the {what}, and each "
+            "is taken for a star of its own; if they repeat stars, values and significance are "
+            "too high",
+            LatentscopeWarning,
+            stacklevel=5,
+        )
+
+
+def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
+    for table in tables:
+        for name in [name for name in _REPEATED_COLUMNS if name in table]:
+            names = table[name].to_numpy(dtype=object)[latents.ok]
+            repeated = read_groups(names, len(names)).repeated
+            if repeated:
+                warnings.warn(
+                    f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows "
+                    "are not independent: a label that is constant for a star then seems to share "
+                    "0.3 nats and more at 3 exposures a star, 1 and more at 10, with whatever "
+                    "tells stars apart, and p-values call it significant; pass "
+                    f"groups={name!r} (--groups {name})",
+                    LatentscopeWarning,
+                    stacklevel=6,
+                )
+                return

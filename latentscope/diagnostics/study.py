@@ -1,0 +1,276 @@
+"""What a diagnostic is about: latents, labels and stars, read and joined once for all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import latentscope
+from latentscope.data import LabelsLike, Latents, LatentsLike, align, read_labels, read_latents
+from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups, read_groups
+from latentscope.errors import ChoiceError, EstimatorError, TableError
+
+Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
+
+THRESHOLD = 0.02
+"""Median absolute deviation, unscaled, above which a dimension is informative, where no model says
+otherwise: N. Sedaghat et al. 2021, MNRAS 501, 6026, section 4.2."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Latents, labels and stars of the same rows; every diagnostic takes it in place of latents.
+
+    Parameters
+    ----------
+    latents : Latents of n rows
+    labels : DataFrame of n rows or None
+    groups : Groups of n rows or None
+        Which star each row shows; None takes rows for independent.
+    notes : tuple of str
+        How the stars were found, where nobody named their column.
+    join : str or None
+        The column that latents and labels were joined on, if one was asked for.
+    dims : list of int or None
+        Dimensions that diagnostics take where they are not given numbers; None leaves the choice
+        to each.
+    """
+
+    latents: Latents
+    labels: pd.DataFrame | None = None
+    groups: Groups | None = None
+    notes: tuple[str, ...] = ()
+    join: str | None = None
+    dims: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def label_table(self) -> pd.DataFrame:
+        """The labels.
+
+        Raises
+        ------
+        EstimatorError
+            If none were given.
+        """
+        if self.labels is None:
+            raise EstimatorError(
+                f"{self.latents.source}: no labels were given, and this needs some: a table with "
+                "one row a spectrum, or a column that names it"
+            )
+        return self.labels
+
+    @property
+    def stars(self) -> Groups:
+        """Which star each row shows; each its own where none are known."""
+        if self.groups is not None:
+            return self.groups
+        return read_groups(np.arange(len(self)), len(self))
+
+    @property
+    def group_column(self) -> str | None:
+        """The column that names the stars, which is no label; None where there is none."""
+        return None if self.groups is None else self.groups.column or None
+
+    @cached_property
+    def deviations(self) -> NDArray[np.float64]:
+        """Median absolute deviation of each dimension over the finite rows, shape (d,)."""
+        latents = self.latents
+        if not latents.ok.any():
+            raise EstimatorError(
+                f"{latents.source}: none of {len(latents)} rows is finite; nothing to measure"
+            )
+        rows = slice(None) if latents.ok.all() else latents.ok
+        columns = (latents.values[rows, dim] for dim in range(latents.dims))
+        return np.array([median_deviation(column.astype(np.float64)) for column in columns])
+
+    @property
+    def informative(self) -> list[int]:
+        """Dimensions whose deviation exceeds the threshold (`mad_threshold`), ascending."""
+        return np.flatnonzero(self.deviations > mad_threshold(self.latents)).tolist()
+
+    def choose(self, dims: Dims) -> list[int]:
+        """Choose dimensions, ascending.
+
+        Parameters
+        ----------
+        dims : list of int, "all" or "informative"
+            A name gives way to the dimensions that the study was read with. None means all.
+
+        Raises
+        ------
+        ChoiceError
+            If a dimension asked for is not there.
+        EstimatorError
+            If values are infinite, or no dimension is informative.
+        """
+        latents = self.latents
+        infinite = np.flatnonzero(np.isinf(latents.values).any(axis=0))
+        if len(infinite):
+            raise EstimatorError(
+                f"{latents.source}: infinite values in dims {', '.join(map(str, infinite[:10]))}; "
+                "set these rows to NaN to leave them out"
+            )
+        if dims is None or isinstance(dims, str):
+            return self._named(dims or "all") if self.dims is None else self.dims
+        numbers = [int(dim) for dim in dims]
+        unknown = [dim for dim in numbers if not 0 <= dim < latents.dims]
+        if unknown or not numbers:
+            raise ChoiceError(
+                f"dims {unknown or numbers}: expected some of 0 ... {latents.dims - 1} of "
+                f"{latents.source}"
+            )
+        return sorted(set(numbers))
+
+    def _named(self, dims: str) -> list[int]:
+        if dims == "all":
+            return list(range(self.latents.dims))
+        if dims != "informative":
+            raise EstimatorError(
+                f"dims is {dims!r}; expected all, informative, or a list of numbers"
+            )
+        if not self.informative:
+            raise EstimatorError(
+                f"{self.latents.source}: no dimension is informative (largest deviation "
+                f"{self.deviations.max():.2g}, threshold {mad_threshold(self.latents):g}); ask for "
+                "dims='all'"
+            )
+        return self.informative
+
+    def take(self, rows: NDArray[np.int64]) -> Study:
+        """Return the study of some rows, such as a balanced sample."""
+        labels = self.labels
+        if labels is not None:
+            source = labels.attrs.get("source", "labels")
+            labels = labels.iloc[rows].reset_index(drop=True)
+            labels.attrs["source"] = source
+        groups = None if self.groups is None else self.groups.take(rows)
+        return replace(self, latents=self.latents.take(rows), labels=labels, groups=groups)
+
+    def provenance(self, diagnostic: str, **settings: Any) -> dict[str, Any]:
+        """Return what a result says of its origin: the diagnostic, its settings, and the rows."""
+        latents, labels = self.latents, self.labels
+        found = {
+            **origin(diagnostic),
+            **settings,
+            "groups": self.group_column or self.groups is not None,
+            "join": self.join,
+            "rows": len(latents),
+            "rows_finite": int(latents.ok.sum()),
+            "source": latents.source,
+            "latents": latents.provenance,
+        }
+        if labels is not None:
+            found["labels"] = str(labels.attrs.get("source", "labels"))
+        if self.notes:
+            found["groups_found"] = self.notes[0]
+        return found
+
+
+StudyLike = Study | LatentsLike
+
+
+def read_study(
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
+    *,
+    groups: GroupsLike = "auto",
+    join: str | None = None,
+    dims: Dims = None,
+) -> Study:
+    """Read latents and labels, bring them row to row, and find which rows show the same star.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame or path
+        Or a `Study`, which is returned as it is (without groups, where these are None).
+    labels : DataFrame, array (n, labels) or path, optional
+        Brought to the rows of the latents by an id, else by their order.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the column that says so. "auto": `star`, filled from
+        `object`, if rows repeat it; None or "none": rows are independent.
+    join : str, optional
+        Column to join latents and labels on.
+    dims : "all", "informative" or list of int, optional
+        Dimensions that diagnostics take unless they are given numbers.
+
+    Raises
+    ------
+    ChoiceError
+        If a column or dimension is not there, or labels, groups or a join are given with a study.
+    EstimatorError
+        If no row with latents has a name in `groups`.
+    TableError
+        If latents or labels cannot be read or matched.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows repeat a star or an id and no groups are found, or rows have no name in `groups`.
+    """
+    if isinstance(latents, Study):
+        off = groups is None or (isinstance(groups, str) and groups == "none")
+        automatic = isinstance(groups, str) and groups == "auto"
+        if labels is not None or join is not None or not (automatic or off):
+            raise ChoiceError(
+                "labels, groups or join are given beside a study, which has its own; leave them "
+                "out, or read another study"
+            )
+        return replace(latents, groups=None, notes=()) if off else latents
+    read, frame = read_latents(latents), None
+    if labels is not None:
+        read, frame = align(read, read_labels(labels), join)
+    found, note = find_groups(groups, read, frame)
+    study = Study(read, frame, found, (note,) if note else (), join)
+    return study if dims is None else replace(study, dims=study.choose(dims))
+
+
+def mad_threshold(latents: Latents) -> float:
+    """Deviation above which a dimension of these latents is informative.
+
+    What the model that made them says (`mad_threshold` of their provenance), else 0.02.
+
+    Raises
+    ------
+    TableError
+        If the provenance holds something else than a number, 0 or more.
+    """
+    given = latents.provenance.get("mad_threshold")
+    if given is None:
+        return THRESHOLD
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise TableError(
+            f"{latents.source}: mad_threshold is {given!r} in their provenance; expected a number, "
+            "0 or more, as the config.json of their model has it"
+        )
+    return float(given)
+
+
+def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
+    """Return latents whose provenance has the threshold of their model's config.json, `info`."""
+    provenance = {**latents.provenance, "mad_threshold": info.get("mad_threshold")}
+    return replace(latents, provenance=provenance)
+
+
+def median_deviation(column: NDArray[np.float64]) -> float:
+    """Median absolute deviation of a column from its median, unscaled."""
+    return float(np.median(np.abs(column - np.median(column))))
+
+
+def origin(diagnostic: str) -> dict[str, Any]:
+    """Return which diagnostic, of which version, measured when (UTC, ISO 8601)."""
+    return {
+        "diagnostic": diagnostic,
+        "latentscope": latentscope.__version__,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

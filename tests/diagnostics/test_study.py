@@ -1,0 +1,254 @@
+"""One reading for all diagnostics: rows, stars, dimensions; and what is said of missing names."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latentscope.data import Latents
+from latentscope.diagnostics.activity import mad
+from latentscope.diagnostics.disentanglement import metrics
+from latentscope.diagnostics.exclusive import exclusive_information
+from latentscope.diagnostics.groups import find_groups
+from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.retrieval import Retriever
+from latentscope.diagnostics.robustness import robustness
+from latentscope.diagnostics.study import Study, mad_threshold, read_study
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
+
+N = 300
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(5).normal(size=(N, 1))
+
+
+def stars(rows=3):
+    return pd.Series([f"HD{i // rows}" for i in range(N)])
+
+
+@pytest.mark.parametrize("name", ["star", "object"])
+def test_an_empty_sidecar_column_is_filled_from_the_labels(values, name):
+    sidecar = pd.DataFrame({"id": range(N), name: [None] * N})
+    labels = pd.DataFrame({"v": np.arange(N, dtype=float), name: stars()})
+    table = mi_matrix(Latents(values, sidecar), labels, groups=name).table
+    assert list(table["n_groups"]) == [100]
+
+
+def test_the_sidecar_goes_first_row_by_row(values):
+    sidecar = pd.DataFrame({"star": stars().where(stars().index < 150)})
+    labels = pd.DataFrame({"star": ["other"] * N})
+    groups, _ = find_groups("star", Latents(values, sidecar), labels)
+    assert groups.count(np.arange(N) < 150) == 50
+    assert groups.count(np.arange(N) >= 150) == 1
+
+
+def test_star_is_filled_from_object(values):
+    sidecar = pd.DataFrame({"star": [None] * N, "object": stars()})
+    groups, _ = find_groups("star", Latents(values, sidecar), pd.DataFrame({"v": range(N)}))
+    assert groups.repeated == 200
+
+
+def test_no_name_at_all_is_an_error(values):
+    sidecar = pd.DataFrame({"star": [None] * N})
+    labels = pd.DataFrame({"v": range(N), "star": [""] * N})
+    with pytest.raises(EstimatorError, match="'star' names none of 300 rows"):
+        mi_matrix(Latents(values, sidecar), labels, groups="star")
+    with pytest.raises(EstimatorError, match="array names none"):
+        mi_matrix(values, labels[["v"]], groups=[None] * N)
+
+
+def test_a_column_that_is_not_there_is_a_wrong_choice(values):
+    with pytest.raises(ChoiceError, match=r"groups: no column 'nosuch'.*the labels have v"):
+        find_groups("nosuch", Latents(values), pd.DataFrame({"v": range(N)}))
+
+
+def test_rows_without_a_name_are_counted_but_for_failed_ones(values):
+    values[:20] = np.nan
+    names = stars()
+    names[:30] = None
+    with pytest.warns(LatentscopeWarning, match="10 of 280 rows with latents have no name"):
+        groups, _ = find_groups("star", Latents(values), pd.DataFrame({"star": names}))
+    assert groups.count(np.arange(N) < 30) == 30
+
+
+def test_a_sparse_label_is_nan_and_leaves_the_others(values):
+    sparse = np.full(N, np.nan)
+    sparse[[0, 1, 2, 3, 4, 5]] = np.arange(6)
+    labels = pd.DataFrame({"v": np.arange(N, dtype=float), "sparse": sparse})
+    with pytest.warns(LatentscopeWarning, match="1 of 2 pairs are NaN.* sparse"):
+        result = mi_matrix(values, labels, groups=stars())
+    row = result.table.set_index("label").loc["sparse"]
+    assert np.isnan([row["mi_nats"], row["std_nats"], row["p_value"], row["q_value"]]).all()
+    assert (row["n"], row["n_groups"]) == (6, 2)
+    assert row["reason"].endswith("2 groups have both; wanted more than neighbors=3")
+    assert np.isfinite(result.matrix.loc["v", 0])
+    assert list(result.best["label"]) == ["v"]
+    assert len(result.sentences()) == 1
+    with pytest.raises(EstimatorError, match="2 groups have both"):
+        mi_matrix(values, labels, groups=stars(), columns=["v", "sparse"])
+    with (
+        pytest.warns(LatentscopeWarning),
+        pytest.raises(
+            EstimatorError,
+            match=r"no pair could be measured.*groups have both; wanted more than neighbors=3",
+        ),
+    ):
+        mi_matrix(values, labels.assign(empty=np.nan)[["sparse", "empty"]], groups=stars())
+
+
+class TwiceSeen:
+    """120 stars with two spectra each: a label that is constant a star, independent of latents.
+
+    Of one star the latents are alike, so that a shuffle of spectra takes the label for known.
+    """
+
+    def __init__(self):
+        rng = np.random.default_rng(3)
+        self.star = np.repeat([f"HD{i}" for i in range(120)], 2)
+        values = np.repeat(rng.normal(size=(120, 2)), 2, axis=0)
+        self.values = values + 0.01 * rng.normal(size=values.shape)
+        self.label = np.repeat(rng.normal(size=120), 2)
+
+
+@pytest.fixture(scope="module")
+def twice():
+    return TwiceSeen()
+
+
+@pytest.mark.parametrize("where", ["sidecar", "labels", "empty star"])
+def test_rows_of_one_star_count_once_without_being_told(twice, where):
+    names = {"object": twice.star}
+    labels = pd.DataFrame({"v": twice.label, **(names if where == "labels" else {})})
+    sidecar = {"empty star": pd.DataFrame({"star": [None] * 240, **names})}
+    sidecar |= {"sidecar": pd.DataFrame(names), "labels": None}
+    latents = Latents(twice.values, sidecar[where])
+    result = mi_matrix(latents, labels)
+    assert (result.table["p_value"] > 0.01).all()
+    assert result.table["mi_nats"].abs().max() < 0.15
+    assert list(result.table["n_groups"]) == [120, 120]
+    assert result.provenance["groups"] == "object"
+    assert "column object" in result.notes[0]
+    assert "120 stars in 240 rows" in result.notes[0]
+    named = mi_matrix(latents, labels, groups="object")
+    pd.testing.assert_frame_equal(named.table, result.table)
+    assert not any("120 stars" in note for note in named.notes)
+
+
+@pytest.mark.parametrize("off", [None, "none"])
+def test_none_takes_rows_for_independent(twice, off):
+    latents = Latents(twice.values, pd.DataFrame({"star": twice.star}))
+    labels = pd.DataFrame({"v": twice.label})
+    table = mi_matrix(latents, labels, groups=off).table
+    assert table["mi_nats"].max() > 0.25
+    assert (table["p_value"] < 0.01).all()
+
+
+def test_every_diagnostic_finds_the_stars_and_takes_a_study(twice):
+    latents = Latents(twice.values, pd.DataFrame({"star": twice.star}))
+    labels = pd.DataFrame({"v": twice.label})
+    study = read_study(latents, labels)
+    assert read_study(study) is study
+
+    def of_labels(given):
+        return {"labels": given[1]} if len(given) > 1 else {}
+
+    calls = {
+        "mi": lambda *given: mi_matrix(*given).table,
+        "pairwise": lambda *given: pairwise_mi(given[0]).table,
+        "exclusive": lambda *given: exclusive_information(given[0], **of_labels(given)).table,
+        "metrics": lambda *given: metrics(*given, bootstrap=0).table,
+        "robustness": lambda *given: robustness(*given, n_draws=3).table,
+    }
+    for measure in calls.values():
+        pd.testing.assert_frame_equal(measure(study), measure(latents, labels))
+    samples = robustness(study, n_draws=3)
+    assert "one per star" in set(samples.mad["sample"])
+    assert samples.mad["n_stars"].iloc[0] == 120
+    assert pairwise_mi(latents).provenance["groups"] == "star"
+    assert "120 stars" in exclusive_information(latents).provenance["groups_found"]
+    assert Retriever(study).queries([0]).names == Retriever(latents).queries([0]).names
+
+
+def test_a_study_has_its_own_labels_groups_and_join(twice):
+    study = read_study(twice.values, twice.label)
+    for given in ({"labels": twice.label}, {"groups": twice.star}, {"join": "id"}):
+        with pytest.raises(ChoiceError, match="beside a study"):
+            read_study(study, **given)
+    with pytest.raises(EstimatorError, match="no labels were given"):
+        mi_matrix(twice.values)
+
+
+def test_some_rows_of_a_study_keep_labels_stars_and_dims(twice):
+    latents = Latents(twice.values, pd.DataFrame({"star": twice.star}), provenance={"model": "m"})
+    study = read_study(latents, pd.DataFrame({"v": twice.label}), dims=[1])
+    rows = np.array([7, 3, 6, 200])
+    part = study.take(rows)
+    assert part.latents.values == pytest.approx(twice.values[rows])
+    assert part.labels["v"].to_numpy() == pytest.approx(twice.label[rows])
+    assert part.groups.codes.tolist() == [0, 1, 0, 2]
+    assert part.latents.table["star"].tolist() == twice.star[rows].tolist()
+    assert (part.choose("all"), part.choose("informative"), part.choose([0])) == ([1], [1], [0])
+    assert part.latents.provenance == {"model": "m"}
+
+
+def test_stars_that_do_not_repeat_are_no_groups(values):
+    latents = Latents(values, pd.DataFrame({"star": [f"HD{i}" for i in range(N)]}))
+    study = read_study(latents)
+    assert study.groups is None
+    assert study.notes == ()
+    assert study.stars.count(latents.ok) == N
+
+
+def test_a_star_of_which_all_rows_but_one_failed_does_not_repeat(values):
+    values[1::2] = np.nan
+    assert read_study(Latents(values, pd.DataFrame({"star": stars(2)}))).groups is None
+
+
+def test_few_stars_are_told_and_rows_taken(values):
+    latents = Latents(values, pd.DataFrame({"object": stars(30)}))
+    with pytest.warns(LatentscopeWarning, match="10 stars only, by column object"):
+        study = read_study(latents)
+    assert study.groups is None
+    assert "10 stars only" in study.notes[0]
+    assert read_study(latents, groups="object").groups.count(latents.ok) == 10
+
+
+def test_ids_that_repeat_are_told_where_no_column_names_stars(values):
+    sidecar = pd.DataFrame({"gaia_id": stars()})
+    with pytest.warns(LatentscopeWarning, match="200 of 300 rows repeat a value of 'gaia_id'"):
+        assert read_study(Latents(values, sidecar)).groups is None
+
+
+def with_own_threshold():
+    rng = np.random.default_rng(1)
+    scale = np.repeat([1.0, 0.2, 0.001], [4, 4, 8])
+    return Latents(rng.normal(size=(400, 16)) * scale, provenance={"mad_threshold": 0.5})
+
+
+def test_the_threshold_of_the_model_decides_what_is_informative():
+    latents = with_own_threshold()
+    first = [0, 1, 2, 3]
+    labels = latents.values[:, :2] + 0.1
+    assert mad(latents).informative.tolist() == first
+    assert mad(latents, threshold=0.02).informative.tolist() == list(range(8))
+    assert mad(latents.values).informative.tolist() == list(range(8))
+    assert mi_matrix(latents, labels, dims="informative").dims == first
+    assert pairwise_mi(latents, dims="informative").dims == first
+    assert metrics(latents, labels, bootstrap=0).provenance["dims"] == first
+    result = robustness(latents, labels, n_draws=3)
+    assert result.provenance["dims"] == first
+    assert set(result.mad["informative"]) == {4}
+    assert Retriever(latents).space.dims == first
+
+
+@pytest.mark.parametrize("value", ["0.5", -1, np.nan, True])
+def test_a_threshold_that_is_no_number_is_an_error(value):
+    latents = Latents(np.ones((3, 2)), provenance={"mad_threshold": value}, source="l.npy")
+    with pytest.raises(TableError, match=r"l\.npy: mad_threshold"):
+        mad_threshold(latents)
+
+
+def test_the_deviations_are_those_of_mad():
+    latents = with_own_threshold()
+    assert np.array_equal(Study(latents).deviations, mad(latents).values)
