@@ -1,4 +1,9 @@
-"""From files to latents: parallel reading, batches, one row per input, resumable."""
+"""From files to latents: parallel reading, batches, one row per input, resumable.
+
+`encode` expands its sources, cuts them into blocks of files, and has workers read, prepare and
+encode each; finished blocks lie in part files beside the output until all is written, so that an
+interrupted run goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,283 +40,17 @@ from latentscope.errors import LatentscopeWarning, ModelError, TableError
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
-from latentscope.models.trust import sample_beside, segment_edges, segments_text, with_trust
+from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
 
-
-@dataclass(frozen=True)
-class Part:
-    """Latents and records of some sources, row by row.
-
-    Parameters
-    ----------
-    values, logvar : ndarray of float32, shape (n, d)
-    records : list of n dict
-    """
-
-    values: NDArray[np.float32]
-    logvar: NDArray[np.float32]
-    records: list[dict[str, Any]]
-
-
-class PartStore:
-    """The part files of one output.
-
-    Parameters
-    ----------
-    output : Path
-        The latents' file; parts lie in a folder beside it, named `<output>.parts`.
-    settings : dict
-        Plain JSON values of whatever the results depend on besides the files.
-    """
-
-    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
-        self.folder = output.with_name(output.name + ".parts")
-        self._settings = json.dumps(settings, sort_keys=True)
-
-    def load(self, sources: list[Path]) -> Part | None:
-        """Return the part of these files, or None if there is none (or it is damaged)."""
-        path = self._path(sources)
-        if not path.is_file():
-            return None
-        try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                part = Part(stored["values"], stored["logvar"], json.loads(str(stored["records"])))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
-        return part if len(part.values) == len(part.records) == len(sources) else None
-
-    def save(self, sources: list[Path], part: Part) -> None:
-        """Write the part of these files, whole or not at all."""
-        with atomic_path(self._path(sources)) as temporary:
-            np.savez(
-                temporary,
-                values=part.values,
-                logvar=part.logvar,
-                records=np.array(json.dumps(part.records)),
-            )
-
-    def discard(self) -> None:
-        """Remove all parts of this output, of other runs too."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _path(self, sources: list[Path]) -> Path:
-        text = json.dumps([self._settings, [_stamp(source) for source in sources]])
-        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return str(path), -1, -1
-    return str(path), stat.st_size, stat.st_mtime_ns
-
+BLOCK = 256
+"""Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""
 
 # Batches larger than this many values leave a CPU's caches: the published network takes 13 ms a
 # spectrum at 2 of them, 22 ms at 8.
 _CPU_VALUES = 655_360
-_LARGEST = 32
-
-
-class Encoded(NamedTuple):
-    """What a network makes of n rows.
-
-    Parameters
-    ----------
-    mean : ndarray of float32, shape (n, d)
-    logvar : ndarray of float32, shape (n, d)
-        NaN for a deterministic model.
-    recon_error : ndarray of float32, shape (n,)
-        Root mean square of reconstruction minus row over the valid pixels (not the continuum
-        nodes); NaN if not asked for.
-    segments : ndarray of float32, shape (n, 32)
-        The same over 32 equal parts of the pixels; NaN where fewer than half of a part is valid.
-    """
-
-    mean: NDArray[np.float32]
-    logvar: NDArray[np.float32]
-    recon_error: NDArray[np.float32]
-    segments: NDArray[np.float32]
-
-    @classmethod
-    def blank(cls, n: int, d: int) -> Encoded:
-        """Arrays of NaN, to be filled."""
-        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS))
-        return cls(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
-
-
-class Network:
-    """A model on a device, with the batch size it can take.
-
-    Parameters
-    ----------
-    model : SpectrumVAE
-        Is not changed; copied where it has to be moved.
-    device : str
-        "auto" (CUDA or Apple's MPS where there is one, else the CPU) or a torch device.
-    batch_size : int or "auto"
-        "auto" starts from a size that suits the device and halves it whenever memory runs out.
-    recon_error : bool
-        Whether to decode too, and measure the reconstruction.
-
-    Raises
-    ------
-    ModelError
-        If the device or the batch size cannot be used.
-    """
-
-    def __init__(
-        self, model: SpectrumVAE, device: str, batch_size: int | str, recon_error: bool
-    ) -> None:
-        self.device = _device(device)
-        current = next(model.parameters()).device
-        self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
-        self._adapts = batch_size == "auto"
-        self._recon_error = recon_error
-        self._lock = threading.Lock()
-        self.batch_size = self._start_size() if batch_size == "auto" else _checked_size(batch_size)
-
-    @property
-    def on_cpu(self) -> bool:
-        """Whether the network runs on the CPU, beside the reading."""
-        return self.device.type == "cpu"
-
-    def encode(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
-        """Latents of prepared rows.
-
-        Parameters
-        ----------
-        rows : ndarray of float32, shape (n, row_size)
-        valid : ndarray of bool, shape (n, row_size)
-
-        Returns
-        -------
-        Encoded
-
-        Raises
-        ------
-        ModelError
-            If memory runs out at a batch of one, or of the size that was asked for.
-        """
-        n = len(rows)
-        out = Encoded.blank(n, self._model.config.latents)
-        start = 0
-        while start < n:
-            size = self.batch_size
-            some = slice(start, start + size)
-            try:
-                found = self._pass(rows[some], valid[some])
-            except RuntimeError as trouble:
-                if not _out_of_memory(trouble):
-                    raise
-                self._shrink(min(size, n - start), trouble)
-                continue
-            for whole, part in zip(out, found, strict=True):
-                whole[some] = part
-            start += size
-        return out
-
-    def _pass(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
-        length = self._model.config.length
-        with torch.inference_mode(), _full_precision(self.device):
-            batch = torch.from_numpy(rows).to(self.device)
-            mean, logvar = self._model.encode(batch)
-            if logvar is None:
-                logvar = torch.full_like(mean, torch.nan)
-            error = torch.full((len(rows),), torch.nan)
-            segments = torch.full((len(rows), SEGMENTS), torch.nan)
-            if self._recon_error:
-                residual = self._model.decode(mean)[:, :length] - batch[:, :length]
-                inside = torch.from_numpy(valid[:, :length]).to(self.device)
-                error, segments = _errors(torch.where(inside, residual.square(), 0.0), inside)
-            parts = (mean, logvar, error, segments)
-            return Encoded(*(part.cpu().numpy() for part in parts))
-
-    def _start_size(self) -> int:
-        if not self.on_cpu:
-            return _LARGEST
-        return min(max(_CPU_VALUES // self._model.config.row_size, 1), _LARGEST)
-
-    def _shrink(self, tried: int, trouble: RuntimeError) -> None:
-        if tried == 1 or not self._adapts:
-            raise ModelError(
-                f"out of memory on {self.device} at {tried} spectra at once; "
-                + (
-                    "use another device"
-                    if tried == 1
-                    else "use batch size 'auto', or a smaller one"
-                )
-            ) from trouble
-        with self._lock:
-            self.batch_size = min(self.batch_size, tried // 2)
-
-
-@contextmanager
-def single_threads() -> Iterator[None]:
-    """Give each new thread one torch thread of its own, and put the old number back afterwards.
-
-    Workers that read, prepare and encode side by side fill the cores by themselves; torch's own
-    threads on top would wait for one another. The calling thread keeps its number throughout.
-    """
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Root mean square over valid pixels, of rows (n,) and of their parts (n, 32)."""
-    pairs = zip(square.tensor_split(SEGMENTS, 1), inside.tensor_split(SEGMENTS, 1), strict=True)
-    sums = [(some.sum(dim=1), good.sum(dim=1), good.shape[1]) for some, good in pairs]
-    totals = torch.stack([total for total, _, _ in sums], dim=1)
-    counts = torch.stack([count for _, count, _ in sums], dim=1)
-    sizes = torch.tensor([size for _, _, size in sums], device=square.device)
-    known = (2 * counts >= sizes) & (counts > 0)
-    segments = torch.where(known, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
-    return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise ModelError(f"device is {name!r}; wanted auto, cpu, cuda, cuda:1 or mps") from None
-
-
-def _checked_size(batch_size: int | str) -> int:
-    if isinstance(batch_size, str) or batch_size < 1:
-        raise ModelError(f"batch size is {batch_size!r}; wanted 'auto' or a positive whole number")
-    return int(batch_size)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Convolve in float32 on CUDA, not in TF32, so that devices agree."""
-    if device.type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
-
-
-BLOCK = 256
-"""Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""
+_MAX_BATCH = 32
 
 Progress = Callable[[int, int], None]
 
@@ -401,17 +140,19 @@ def encode(
     path = _checked_output(output)
     items = expand_sources(sources)
     sample = sample_beside(model)
-    reference = None if sample is None else Reference(sample)
     network = Network(model, device, batch_size, recon_error)
     run = _Run(network, model.prepare, min_coverage, _worker_count(workers))
     settings = _settings(model, min_coverage, recon_error)
-    store = _part_store(path, items, settings)
+    # Spectra given as objects have no path and time of change to be known by.
+    resumable = path is not None and all(isinstance(item, Path) for item in items)
+    store = PartStore(path, settings) if path is not None and resumable else None
     if store is not None and not resume:
         store.discard()
-    parts = run.parts(items, store, progress or _silent)
-    latents = _assemble(parts, (len(items), model.config.latents), logvar)
+    parts = run.parts(items, store, progress or (lambda done, total: None))
+    latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
     latents.provenance.update(_provenance(settings, latents, network, model.info))
-    latents = replace(latents, table=with_trust(latents, reference))
+    reference = None if sample is None else Reference(sample)
+    latents = replace(latents, table=with_trust(latents, segments, reference))
     _warn_of_repeats(latents)
     if path is not None:
         _write(latents, path)
@@ -445,12 +186,12 @@ class _Run:
             yield first, part
         with closing(self._results(self._chunks(missing))) as results:
             for first, block in missing:
-                gathered: list[Part] = []
-                while sum(len(part.records) for part in gathered) < len(block):
-                    gathered.append(next(results))
-                    done += len(gathered[-1].records)
+                pieces: list[Part] = []
+                while sum(len(piece.records) for piece in pieces) < len(block):
+                    pieces.append(next(results))
+                    done += len(pieces[-1].records)
                     progress(done, len(items))
-                part = _joined(gathered)
+                part = Part.joined(pieces)
                 if store is not None:
                     store.save(block, part)
                 yield first, part
@@ -467,66 +208,317 @@ class _Run:
 
     def _results(self, chunks: list[tuple[int, list[Any]]]) -> Generator[Part, None, None]:
         """Yield the part of each chunk in order, with a bounded number of them under way."""
-        waiting: deque[Future[Any]] = deque()
-        with ExitStack() as stack:
-            stack.enter_context(single_threads())
-            pool = ThreadPoolExecutor(
-                self.workers, "latentscope-encode", initializer=partial(torch.set_num_threads, 1)
-            )
-            stack.callback(pool.shutdown, cancel_futures=True)
-            for first, some in chunks:
-                waiting.append(pool.submit(self._work, some, first))
+        # Workers that read, prepare and encode side by side fill the cores by themselves; torch's
+        # own threads on top would wait for one another. The calling thread keeps its number.
+        threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(
+            self.workers, "latentscope-encode", initializer=partial(torch.set_num_threads, 1)
+        )
+        waiting: deque[Future[Chunk | Part]] = deque()
+        try:
+            for first, sources in chunks:
+                waiting.append(pool.submit(self._work, sources, first))
                 if len(waiting) > 2 * self.workers:
-                    yield self._finished(waiting.popleft().result())
+                    yield self._encoded(waiting.popleft().result())
             while waiting:
-                yield self._finished(waiting.popleft().result())
+                yield self._encoded(waiting.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
-    def _work(self, some: list[Any], first: int) -> Chunk | Part:
-        chunk = read_chunk(some, first, self.prepare, self.min_coverage)
+    def _work(self, sources: list[Any], first: int) -> Chunk | Part:
+        chunk = read_chunk(sources, first, self.prepare, self.min_coverage)
+        # Another device takes its batches from one thread, that of the caller.
         return self._encoded(chunk) if self.network.on_cpu else chunk
 
-    def _finished(self, result: Chunk | Part) -> Part:
-        return self._encoded(result) if isinstance(result, Chunk) else result
-
-    def _encoded(self, chunk: Chunk) -> Part:
+    def _encoded(self, chunk: Chunk | Part) -> Part:
+        if isinstance(chunk, Part):
+            return chunk
         found = self.network.encode(chunk.rows, chunk.valid)
-        shape = (len(chunk.records), found.mean.shape[1])
-        part = Part(np.full(shape, np.nan, "f4"), np.full(shape, np.nan, "f4"), chunk.records)
+        part = Part.blank(chunk.records, found.mean.shape[1])
         for row, index in enumerate(chunk.where):
             if not np.isfinite(found.mean[row]).all():
                 fail(part.records[index], "the network's latents of it are not finite")
                 continue
             part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
+            part.segments[index] = found.segments[row]
             part.records[index]["recon_error"] = float(found.recon_error[row])
-            part.records[index]["recon_segments"] = segments_text(found.segments[row])
         return part
 
 
-def _silent(done: int, total: int) -> None:
-    """Report no progress."""
-
-
-def _joined(parts: list[Part]) -> Part:
-    return Part(
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.logvar for part in parts]),
-        [record for part in parts for record in part.records],
-    )
-
-
-def _assemble(parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool) -> Latents:
-    """Put each part where it belongs as it comes, so that only its numbers and table stay."""
+def _assembled(
+    parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool
+) -> tuple[Latents, NDArray[np.float32]]:
+    """Latents and the errors of segments, shape (n, 32): each part where it belongs."""
+    # As they come, so that of an archive only the numbers and the table stay in memory.
     values = np.full(shape, np.nan, "f4")
     spread = np.full(shape, np.nan, "f4") if logvar else None
+    segments = np.full((shape[0], SEGMENTS), np.nan, "f4")
     tables: dict[int, pd.DataFrame] = {}
     for first, part in parts:
         rows = slice(first, first + len(part.records))
-        values[rows] = part.values
+        values[rows], segments[rows] = part.values, part.segments
         if spread is not None:
             spread[rows] = part.logvar
         tables[first] = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
     table = pd.concat([tables[first] for first in sorted(tables)], ignore_index=True)
-    return Latents(values, table, spread)
+    return Latents(values, table, spread), segments
+
+
+@dataclass(frozen=True)
+class Part:
+    """What became of n sources, row by row.
+
+    Parameters
+    ----------
+    values, logvar : ndarray of float32, shape (n, d)
+    segments : ndarray of float32, shape (n, 32)
+        Error of the reconstruction in equal parts of the row.
+    records : list of n dict
+    """
+
+    values: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    segments: NDArray[np.float32]
+    records: list[dict[str, Any]]
+
+    @classmethod
+    def blank(cls, records: list[dict[str, Any]], d: int) -> Part:
+        """Rows of NaN, to be filled."""
+        n = len(records)
+        values, logvar = np.full((n, d), np.nan, "f4"), np.full((n, d), np.nan, "f4")
+        return cls(values, logvar, np.full((n, SEGMENTS), np.nan, "f4"), records)
+
+    @classmethod
+    def joined(cls, parts: list[Part]) -> Part:
+        """Rows of several, one after the other."""
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.logvar for part in parts]),
+            np.concatenate([part.segments for part in parts]),
+            [record for part in parts for record in part.records],
+        )
+
+
+class PartStore:
+    """Part files beside an output, so that an interrupted run goes on where it was.
+
+    The name of a part is a hash of all that its content depends on: weights, architecture,
+    preparation, options, and path, size and time of change of each file. A part from another model,
+    another list or an older file is never found by that name.
+
+    Parameters
+    ----------
+    output : Path
+        The latents' file; parts lie in a folder beside it, named `<output>.parts`.
+    settings : dict
+        Plain JSON values of whatever the results depend on besides the files.
+    """
+
+    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
+        self.folder = output.with_name(output.name + ".parts")
+        self._settings = json.dumps(settings, sort_keys=True)
+
+    def load(self, sources: list[Path]) -> Part | None:
+        """Return the part of these files, or None if there is none (or it is damaged)."""
+        path = self._path(sources)
+        if not path.is_file():
+            return None
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                records = json.loads(str(stored["records"]))
+                part = Part(stored["values"], stored["logvar"], stored["segments"], records)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        return part if len(part.values) == len(part.records) == len(sources) else None
+
+    def save(self, sources: list[Path], part: Part) -> None:
+        """Write the part of these files, whole or not at all."""
+        with atomic_path(self._path(sources)) as temporary:
+            np.savez(temporary, **vars(part) | {"records": np.array(json.dumps(part.records))})
+
+    def discard(self) -> None:
+        """Remove all parts of this output, of other runs too."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, sources: list[Path]) -> Path:
+        text = json.dumps([self._settings, [_stamp(source) for source in sources]])
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return str(path), -1, -1
+    return str(path), stat.st_size, stat.st_mtime_ns
+
+
+class Encoded(NamedTuple):
+    """What a network makes of n rows.
+
+    Parameters
+    ----------
+    mean : ndarray of float32, shape (n, d)
+    logvar : ndarray of float32, shape (n, d)
+        NaN for a deterministic model.
+    recon_error : ndarray of float32, shape (n,)
+        Root mean square of reconstruction minus row over the valid pixels (not the continuum
+        nodes); NaN if not asked for.
+    segments : ndarray of float32, shape (n, 32)
+        The same over 32 equal parts of the pixels; NaN where fewer than half of a part is valid.
+    """
+
+    mean: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    recon_error: NDArray[np.float32]
+    segments: NDArray[np.float32]
+
+
+class Network:
+    """A model on a device, with the batch size it can take.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+        Is not changed; copied where it has to be moved.
+    device : str
+        "auto" (CUDA or Apple's MPS where there is one, else the CPU) or a torch device.
+    batch_size : int or "auto"
+        "auto" starts from a size that suits the device and halves it whenever memory runs out.
+    recon_error : bool
+        Whether to decode too, and measure the reconstruction.
+
+    Raises
+    ------
+    ModelError
+        If the device or the batch size cannot be used.
+    """
+
+    def __init__(
+        self, model: SpectrumVAE, device: str, batch_size: int | str, recon_error: bool
+    ) -> None:
+        self.device = _device(device)
+        current = next(model.parameters()).device
+        self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
+        self._adapts = batch_size == "auto"
+        self._recon_error = recon_error
+        self._lock = threading.Lock()
+        if batch_size == "auto":
+            fitting = _CPU_VALUES // model.config.row_size if self.on_cpu else _MAX_BATCH
+            self.batch_size = min(max(fitting, 1), _MAX_BATCH)
+        elif isinstance(batch_size, str) or batch_size < 1:
+            raise ModelError(
+                f"batch size is {batch_size!r}; expected 'auto' or a positive whole number"
+            )
+        else:
+            self.batch_size = int(batch_size)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the network runs on the CPU, beside the reading."""
+        return self.device.type == "cpu"
+
+    def encode(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
+        """Latents of prepared rows.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (n, row_size)
+        valid : ndarray of bool, shape (n, row_size)
+
+        Raises
+        ------
+        ModelError
+            If memory runs out at a batch of one, or of the size that was asked for.
+        """
+        n, d = len(rows), self._model.config.latents
+        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS))
+        out = Encoded(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
+        start = 0
+        while start < n:
+            size = self.batch_size
+            batch = slice(start, start + size)
+            try:
+                found = self._pass(rows[batch], valid[batch])
+            except RuntimeError as trouble:
+                if not _out_of_memory(trouble):
+                    raise
+                self._shrink(min(size, n - start), trouble)
+                continue
+            for whole, part in zip(out, found, strict=True):
+                whole[batch] = part
+            start += size
+        return out
+
+    def _pass(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
+        length = self._model.config.length
+        with torch.inference_mode(), _full_precision(self.device):
+            batch = torch.from_numpy(rows).to(self.device)
+            mean, logvar = self._model.encode(batch)
+            if logvar is None:
+                logvar = torch.full_like(mean, torch.nan)
+            error = torch.full((len(rows),), torch.nan)
+            segments = torch.full((len(rows), SEGMENTS), torch.nan)
+            if self._recon_error:
+                residual = self._model.decode(mean)[:, :length] - batch[:, :length]
+                inside = torch.from_numpy(valid[:, :length]).to(self.device)
+                error, segments = _errors(torch.where(inside, residual.square(), 0.0), inside)
+            parts = (mean, logvar, error, segments)
+            return Encoded(*(part.cpu().numpy() for part in parts))
+
+    def _shrink(self, tried: int, trouble: RuntimeError) -> None:
+        if tried == 1 or not self._adapts:
+            advice = (
+                "use batch size 'auto', or a smaller one" if tried > 1 else "use another device"
+            )
+            raise ModelError(
+                f"out of memory on {self.device} at {tried} spectra at once; {advice}"
+            ) from trouble
+        with self._lock:
+            self.batch_size = min(self.batch_size, tried // 2)
+
+
+def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Root mean square over valid pixels, of rows (n,) and of their parts (n, 32)."""
+    pairs = zip(square.tensor_split(SEGMENTS, 1), inside.tensor_split(SEGMENTS, 1), strict=True)
+    sums = [(values.sum(dim=1), valid.sum(dim=1), valid.shape[1]) for values, valid in pairs]
+    totals = torch.stack([total for total, _, _ in sums], dim=1)
+    counts = torch.stack([count for _, count, _ in sums], dim=1)
+    sizes = torch.tensor([size for _, _, size in sums], device=square.device)
+    measured = (2 * counts >= sizes) & (counts > 0)
+    segments = torch.where(measured, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
+    return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ModelError(f"device is {name!r}; expected auto, cpu, cuda, cuda:1 or mps") from None
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, torch.cuda.OutOfMemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Convolve in float32 on CUDA, not in TF32, so that devices agree."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def _write(latents: Latents, path: Path) -> None:
@@ -547,19 +539,17 @@ def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
         return None
     path = Path(output)
     if path.suffix.lower() != ".npy":
-        raise TableError(f"{path}: latents are written as .npy; wanted a path that ends in .npy")
+        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
     table = path.with_suffix(".csv")
-    if table.exists() and not _is_sidecar(table):
-        raise TableError(
-            f"{path}: the table of these latents would replace {table}, which no encode wrote; "
-            "give the latents another name"
-        )
+    if table.exists():
+        with table.open(encoding="utf-8", errors="replace") as stream:
+            header = stream.readline().strip().split(",")
+        if "status" not in header:  # a table of labels, say
+            raise TableError(
+                f"{path}: the table of these latents would replace {table}, which no encode wrote; "
+                "give the latents another name"
+            )
     return path
-
-
-def _is_sidecar(table: Path) -> bool:
-    with table.open(encoding="utf-8", errors="replace") as stream:
-        return "status" in stream.readline().strip().split(",")
 
 
 def _worker_count(workers: int | None) -> int:
@@ -567,7 +557,7 @@ def _worker_count(workers: int | None) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(cores or 1, 32)
     if workers < 1:
-        raise ModelError(f"workers is {workers}; wanted at least 1")
+        raise ModelError(f"workers is {workers}; expected at least 1")
     return workers
 
 
@@ -583,15 +573,6 @@ def _settings(model: SpectrumVAE, min_coverage: float, recon_error: bool) -> dic
         "recon_segments": segment_edges(model.prepare),
         "latentscope": latentscope.__version__,
     }
-
-
-def _part_store(
-    output: Path | None, items: list[Any], settings: dict[str, Any]
-) -> PartStore | None:
-    """Part files serve lists of files; spectra given as objects have nothing to be known by."""
-    if output is None or not all(isinstance(item, Path) for item in items):
-        return None
-    return PartStore(output, settings)
 
 
 def _provenance(

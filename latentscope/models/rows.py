@@ -180,7 +180,6 @@ COLUMNS = (
     "berv",
     "airmass",
     "assumed",
-    "recon_segments",
 )
 """Columns of the sidecar table that follow from a spectrum alone, in order."""
 

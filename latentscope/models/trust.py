@@ -227,17 +227,37 @@ def _check_weights(info: dict[str, str], folder: Path, what: str) -> None:
         )
 
 
-def with_trust(latents: Latents, reference: Reference | None) -> pd.DataFrame:
-    """Return the table of latents with `TRUST_COLUMNS`, which are empty without a reference."""
+def with_trust(
+    latents: Latents, segments: NDArray[np.floating[Any]], reference: Reference | None
+) -> pd.DataFrame:
+    """Return the table of latents with `TRUST_COLUMNS` and the errors of segments, shape (n, s).
+
+    Without a reference the columns are empty.
+    """
     assert latents.table is not None
     if reference is None:
         found = pd.DataFrame(index=latents.table.index, columns=list(TRUST_COLUMNS), dtype=float)
         found["verdict"] = ""
     else:
-        found = score_against(latents, reference).table[list(TRUST_COLUMNS)]
-    table = latents.table.join(found)
+        measured = np.isfinite(segments).any()
+        # As they will be read from the table, so that `score` of the file says the same.
+        parts = _three_digits(segments) if measured else np.empty((len(latents), 0))
+        found = score_against(latents, reference, segments=parts).table[list(TRUST_COLUMNS)]
     # Last, since it is long and made for programs.
-    return table[[name for name in table if name != "recon_segments"] + ["recon_segments"]]
+    text = [segments_text(row) for row in segments]
+    return latents.table.join(found).assign(recon_segments=text)
+
+
+def _three_digits(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Round to three significant digits, as `segments_text` writes them."""
+    exact = values.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = 2 - np.floor(np.log10(exact))
+        # Divided by a power of ten, which is exact, and not multiplied by its inverse.
+        power = 10.0 ** np.abs(digits)
+        fine = np.round(exact * power) / power
+        coarse = np.round(exact / power) * power
+    return np.where(exact > 0, np.where(digits >= 0, fine, coarse), exact)
 
 
 def segment_edges(config: PrepareConfig) -> list[float]:

@@ -48,7 +48,7 @@ def test_rows_are_the_models_own_whatever_the_batches(archive, normalization, ba
     values, errors = one_by_one(archive, model)
     np.testing.assert_allclose(latents.values, values, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(latents.table["recon_error"], errors, rtol=1e-4)
-    assert set(latents.table.columns) == {*COLUMNS, *TRUST_COLUMNS}
+    assert set(latents.table.columns) == {*COLUMNS, *TRUST_COLUMNS, "recon_segments"}
     assert latents.table.columns[-1] == "recon_segments"
     assert list(latents.ids) == [file.name.removesuffix(".fits") for file in archive]
     assert (latents.table["status"] == "ok").all()
@@ -300,7 +300,7 @@ def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
         ({"batch_size": 0}, ModelError, "batch size is 0"),
         ({"batch_size": "large"}, ModelError, "batch size is 'large'"),
         ({"workers": 0}, ModelError, "workers is 0"),
-        ({"device": "abacus"}, ModelError, "wanted auto, cpu, cuda"),
+        ({"device": "abacus"}, ModelError, "expected auto, cpu, cuda"),
         ({"output": "latents.csv"}, TableError, "ends in .npy"),
     ],
 )

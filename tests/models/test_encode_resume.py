@@ -158,11 +158,13 @@ def test_failed_rows_survive_in_parts(archive, tmp_path):
 def test_parts_hold_what_was_put_in(tmp_path, archive):
     store = PartStore(tmp_path / "x.npy", {"weights": "abc"})
     values = np.array([[1.5, np.nan]], dtype=np.float32)
-    part = Part(values, -values, [{"id": "a", "snr": float("nan"), "coverage": 0.1}])
+    segments = np.full((1, 32), 0.25, dtype=np.float32)
+    part = Part(values, -values, segments, [{"id": "a", "snr": float("nan"), "coverage": 0.1}])
     store.save(archive[:1], part)
     found = store.load(archive[:1])
     np.testing.assert_array_equal(found.values, values)
     np.testing.assert_array_equal(found.logvar, -values)
+    np.testing.assert_array_equal(found.segments, segments)
     assert found.records[0]["coverage"] == 0.1
     assert np.isnan(found.records[0]["snr"])
     assert store.load(archive[:2]) is None

@@ -119,7 +119,7 @@ def test_encode_says_whom_to_trust(folder, tmp_path):
     np.testing.assert_allclose(edges, segment_edges(tiny_model().prepare))
     again = score(read_latents(tmp_path / "latents.npy"), model=folder)
     for name in TRUST_COLUMNS[:3]:
-        np.testing.assert_allclose(again.table[name], latents.table[name], rtol=1e-4)
+        np.testing.assert_allclose(again.table[name], latents.table[name], rtol=1e-9)
     assert list(again.table["verdict"]) == list(latents.table["verdict"])
 
 
