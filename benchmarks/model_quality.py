@@ -148,7 +148,7 @@ def draw(result: dict[str, Any], latents: np.ndarray, labels: pd.DataFrame, trac
     """Draw the RV and Teff dimensions against the truth, with the track of a real star."""
     import matplotlib.pyplot as plt
 
-    from latentscope.plots.dimension import plot_dim_against_label
+    from latentscope.plots.information import plot_dim_against_label
     from latentscope.plots.style import save_figure
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")

@@ -200,8 +200,7 @@ def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed:
 
 def _write(folder: Path, found: _Found) -> list[Path]:
     from latentscope.plots.activity import plot_mad
-    from latentscope.plots.dimension import plot_dim_against_label
-    from latentscope.plots.information import plot_mi
+    from latentscope.plots.information import plot_dim_against_label, plot_mi
     from latentscope.plots.style import save_figure
 
     tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}

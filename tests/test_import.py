@@ -82,6 +82,7 @@ def test_names_that_type_checkers_see_are_those_that_are_imported():
         "ModelError",
         "SpectrumError",
         "TableError",
+        "plots",
     }
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from latentscope import Latents, align, encode, load_model, read_labels, read_latents, write_archive
+from latentscope import Latents, encode, load_model, read_labels, read_latents
+from latentscope.data import align
+from latentscope.simulation.simulate import write_archive
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 FOLDER = Path(os.environ.get("LATENTSCOPE_FIGURES", "figures-archive"))

@@ -12,7 +12,8 @@ import pandas as pd
 from archive import IMAGES, archive
 from PIL import Image
 
-from latentscope import metrics, plot_metrics
+from latentscope import metrics
+from latentscope.plots import plot_metrics
 
 # Four even mixtures of four dimensions.
 EVEN = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2

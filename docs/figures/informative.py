@@ -13,14 +13,8 @@ from archive import IMAGES, archive
 from matplotlib.axes import Axes
 from PIL import Image
 
-from latentscope import (
-    exclusive_information,
-    mad,
-    pairwise_mi,
-    plot_exclusive,
-    plot_mad,
-    plot_pairs,
-)
+from latentscope import exclusive_information, mad, pairwise_mi
+from latentscope.plots import plot_exclusive, plot_mad, plot_pairs
 
 
 def main() -> None:

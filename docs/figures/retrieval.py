@@ -13,7 +13,8 @@ from archive import IMAGES, archive
 from matplotlib.axes import Axes
 from PIL import Image
 
-from latentscope import Retriever, plot_matched_spectra, plot_retrieval
+from latentscope import Retriever
+from latentscope.plots import plot_matched_spectra, plot_retrieval
 
 QUERY, MATCHES = 12, 6
 LABELS = ["radvel", "Teff", "logg", "[M/H]", "vsini"]

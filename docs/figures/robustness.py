@@ -10,7 +10,8 @@ import matplotlib.pyplot as plt
 from archive import IMAGES, archive
 from PIL import Image
 
-from latentscope import plot_robustness, robustness
+from latentscope import robustness
+from latentscope.plots import plot_robustness
 
 
 def main() -> None:

@@ -25,11 +25,10 @@ from latentscope import (
     encode,
     line_map_of_model,
     load_model,
-    plot_line_map,
-    plot_traversal,
     simulate,
     traverse_model,
 )
+from latentscope.plots import plot_line_map, plot_traversal
 
 STARS = 60
 

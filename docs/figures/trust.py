@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.outlier_kinds import ordinary
 from benchmarks.outliers import kinds
-from latentscope import encode, load_model, plot_trust, score
+from latentscope import encode, load_model, score
+from latentscope.plots import plot_trust
 
 SPECTRA, OF_EACH, SEED = 240, 2, 9000
 

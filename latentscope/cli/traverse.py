@@ -178,8 +178,8 @@ def linemap(
         )
     write_table(output, result.table, result.provenance)
     if plot is not None:
-        from latentscope.plots.line_map import plot_line_map
         from latentscope.plots.style import save_figure
+        from latentscope.plots.traversal import plot_line_map
 
         save_figure(plot_line_map(result), plot)
     out.frame(result.dims)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -110,11 +111,9 @@ class MADResult:
         return f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the stems (`latentscope.plot_mad`), on `ax` or a new figure."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_mad
-
-        return plot_mad(self, ax)
+        """Draw the stems (`latentscope.plots.plot_mad`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_mad(self, ax)
 
 
 def mad(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -129,11 +130,9 @@ class MetricsResult:
         return [f"Gap by label, MIG (kNN): {', '.join(told)}."]
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw values beside baselines (`latentscope.plot_metrics`), on `ax` or a new figure."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_metrics
-
-        return plot_metrics(self, ax)
+        """Draw values beside baselines (`latentscope.plots.plot_metrics`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_metrics(self, ax)
 
 
 _MEANS = {

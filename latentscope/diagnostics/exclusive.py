@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -413,10 +414,8 @@ class ExclusiveResult:
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw what each dimension adds (`latentscope.plot_exclusive`), on `ax` or a new figure."""
-        from latentscope import plot_exclusive
-
-        return plot_exclusive(self, ax)
+        """Draw what each dimension adds (`latentscope.plots.plot_exclusive`)."""
+        return import_module("latentscope.plots").plot_exclusive(self, ax)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -154,11 +155,9 @@ class RetrievalResult:
         )
 
     def plot(self, ax: Any = None, *, query: int = 0) -> Any:
-        """Draw a query and its matches dimension by dimension (`latentscope.plot_retrieval`)."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_retrieval
-
-        return plot_retrieval(self, ax, query=query)
+        """Draw a query beside its matches (`latentscope.plots.plot_retrieval`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_retrieval(self, ax, query=query)
 
 
 def _nearness(percentile: float) -> str:

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -194,11 +195,9 @@ class RobustnessResult:
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the samples side by side (`latentscope.plot_robustness`), on `ax` or a new one."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_robustness
-
-        return plot_robustness(self, ax)
+        """Draw the samples side by side (`latentscope.plots.plot_robustness`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_robustness(self, ax)
 
 
 def robustness(

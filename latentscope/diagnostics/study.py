@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import latentscope
 from latentscope.data import LabelsLike, Latents, LatentsLike, align, read_labels, read_latents
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups, read_groups
 from latentscope.errors import ChoiceError, EstimatorError, TableError
@@ -271,6 +271,6 @@ def origin(diagnostic: str) -> dict[str, Any]:
     """Return which diagnostic, of which version, measured when (UTC, ISO 8601)."""
     return {
         "diagnostic": diagnostic,
-        "latentscope": latentscope.__version__,
+        "latentscope": import_module("latentscope").__version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

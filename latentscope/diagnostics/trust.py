@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -765,11 +766,9 @@ class ScoreResult:
         return lines
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw trust and its parts (`latentscope.plot_trust`), on `ax` or a new figure."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_trust
-
-        return plot_trust(self, ax)
+        """Draw trust and its parts (`latentscope.plots.plot_trust`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_trust(self, ax)
 
 
 def score_against(

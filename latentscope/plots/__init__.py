@@ -1,1 +1,29 @@
-"""Pictures of diagnostics: each function draws a result on axes and returns the axes."""
+"""Pictures: each function takes a result (and `ax=None`) and returns the axes it drew on."""
+
+from latentscope.plots.activity import plot_exclusive, plot_mad
+from latentscope.plots.disentanglement import plot_metrics
+from latentscope.plots.information import plot_dim_against_label, plot_mi, plot_pairwise
+from latentscope.plots.pairs import plot_pairs
+from latentscope.plots.retrieval import plot_answers, plot_matched_spectra, plot_retrieval
+from latentscope.plots.robustness import plot_robustness
+from latentscope.plots.style import save_figure
+from latentscope.plots.traversal import plot_line_map, plot_traversal
+from latentscope.plots.trust import plot_trust
+
+__all__ = [
+    "plot_answers",
+    "plot_dim_against_label",
+    "plot_exclusive",
+    "plot_line_map",
+    "plot_mad",
+    "plot_matched_spectra",
+    "plot_metrics",
+    "plot_mi",
+    "plot_pairs",
+    "plot_pairwise",
+    "plot_retrieval",
+    "plot_robustness",
+    "plot_traversal",
+    "plot_trust",
+    "save_figure",
+]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from latentscope.diagnostics.retrieval import RetrievalResult
-from latentscope.errors import EstimatorError, LatentscopeWarning
-from latentscope.plots.matched_spectra import (
-    HEIGHTS,
-    Window,
-    plot_matched_spectra,
-    spectra_found,
-)
+from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
 from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, styled
+from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.wavelength import convert
 
 _MOST_QUERIES = 4
 _NAMED = 24
@@ -115,3 +115,195 @@ def plot_answers(result: RetrievalResult, *, window: Window | None = None) -> Ax
             plot_retrieval(result, ax, query=place)
     first: Axes = axes[0, 0]
     return first
+
+
+Window = tuple[float, float]
+
+MAGNESIUM = (5150.0, 5200.0)
+"""Angstrom; the Mg b lines, which know of temperature, gravity and metals, and iron beside them."""
+
+HEIGHTS = (1.2, 0.45)
+"""Inches of a picture, and of each spectrum in it."""
+
+_MOST = 10
+_POINTS = 2000
+_FEW_PIXELS = 20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A spectrum to draw.
+
+    Parameters
+    ----------
+    name : str
+        What stands beside it.
+    spectrum : Spectrum
+    """
+
+    name: str
+    spectrum: Spectrum
+
+
+def spectra_found(result: RetrievalResult, query: int = 0) -> list[Shown]:
+    """Read the spectra of a query and its first ten matches from the files that are found.
+
+    Files are looked for where the sidecar says, from the current folder and from that of the
+    latents.
+
+    Parameters
+    ----------
+    result : RetrievalResult
+    query : int
+        Which query, counted from 0.
+
+    Returns
+    -------
+    list of Shown
+        The query first, then its matches, all in the medium and frame of the query; empty where
+        the file of the query, or of all matches, is not found.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If files of some matches are not found, or cannot be read or brought to the query's frame.
+    """
+    asked = result.queries.iloc[query]
+    first = _read(str(asked.get("file", "")), result)
+    matches = result.matches(query).head(_MOST)
+    if not isinstance(first, Spectrum) or "file" not in matches:
+        return []
+    names = _names(result, query)
+    shown = [Shown(names[0], first)]
+    lost: list[str] = []
+    for name, file in zip(names[1:], matches["file"], strict=True):
+        found = _read(str(file), result, first)
+        if isinstance(found, Spectrum):
+            shown.append(Shown(name, found))
+        else:
+            lost.append(found)
+    if len(shown) == 1:
+        return []
+    if lost:
+        warnings.warn(
+            f"the picture lacks {len(lost)} of {len(matches)} matches: {lost[0]}",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+    return shown
+
+
+def _names(result: RetrievalResult, query: int) -> list[str]:
+    named = ["query"]
+    for match in result.matches(query).head(_MOST).to_dict("records"):
+        star = match.get("star", match.get("object"))
+        called = star if isinstance(star, str) else match.get("id", f"row {match['row']}")
+        named.append(f"{match['rank']}. {called}, {match['distance']:.3g}")
+    return named
+
+
+def _read(file: str, result: RetrievalResult, like: Spectrum | None = None) -> Spectrum | str:
+    """Read a spectrum, or return why there is none."""
+    folder = Path(str(result.provenance["source"])).parent
+    path = next((path for path in (Path(file), folder / file) if path.is_file()), None)
+    if path is None:
+        return f"{file}: no such file"
+    try:
+        spectrum = read_spectrum(path)
+        return spectrum if like is None else convert(spectrum, like.medium, like.frame)
+    except (LatentscopeError, OSError) as error:
+        return str(error)
+
+
+@styled
+def plot_matched_spectra(
+    result: RetrievalResult,
+    ax: Axes | None = None,
+    *,
+    query: int = 0,
+    window: Window | None = None,
+    spectra: list[Shown] | None = None,
+) -> Axes:
+    """Draw the spectrum of a query, and below it those of its matches, the nearest first.
+
+    Each is divided by its median over the window; behind each match stands the query again.
+
+    Parameters
+    ----------
+    result : RetrievalResult
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    query : int
+        Which query, counted from 0.
+    window : (float, float), optional
+        Wavelengths in Angstrom; by default 5150 to 5200, the Mg b lines, or all where the query
+        does not have these.
+    spectra : list of Shown, optional
+        As `spectra_found` gives them, which reads them otherwise.
+
+    Raises
+    ------
+    SpectrumError
+        If no file is found, or the query has nothing in the window.
+    """
+    shown = spectra_found(result, query) if spectra is None else spectra
+    name = str(result.queries["query"].iloc[query])
+    if not shown:
+        raise SpectrumError(
+            f"{name}: its file, or those of its matches, are not "
+            "found; run from the folder in which they were encoded"
+        )
+    window = _window(shown[0], window)
+    lines = [_line(one.spectrum, window) for one in shown]
+    if np.isnan(lines[0][1]).all():
+        raise SpectrumError(f"{name}: has no flux from {window[0]:g} to {window[1]:g} Angstrom")
+    ax = new_axes(ax, (7.6, HEIGHTS[0] + HEIGHTS[1] * len(shown)))
+    step = _step(lines[0][1])
+    for place, (one, (wavelength, flux)) in enumerate(zip(shown, lines, strict=True)):
+        ax.plot(lines[0][0], lines[0][1] - place * step, color=OVERLAY, linewidth=0.6)
+        if place:
+            ax.plot(wavelength, flux - place * step, color=STRONG, linewidth=0.6)
+        ax.annotate(
+            one.name, (1, 1 - place * step), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=7.5,
+            color=STRONG if place else OVERLAY, **LITERAL,
+        )  # fmt: skip
+    ax.set_xlim(*window)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(f"wavelength (Angstrom, {shown[0].spectrum.medium})")
+    ax.set_title(f"{name} (orange) and its nearest, with distances", **LITERAL)
+    return ax
+
+
+def _window(query: Shown, window: Window | None) -> Window:
+    wavelength = query.spectrum.wavelength
+    whole = (float(wavelength[0]), float(wavelength[-1]))
+    if window is not None:
+        return window
+    inside = (wavelength >= MAGNESIUM[0]) & (wavelength <= MAGNESIUM[1])
+    return MAGNESIUM if inside.sum() >= _FEW_PIXELS else whole
+
+
+def _line(spectrum: Spectrum, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Wavelength and flux in a window over its median, averaged where there are too many pixels."""
+    first, end = np.searchsorted(spectrum.wavelength, window)
+    wavelength = spectrum.wavelength[first:end]
+    flux = np.array(spectrum.flux[first:end], dtype=np.float64)
+    if spectrum.mask is not None:
+        flux[spectrum.mask[first:end]] = np.nan
+    known = flux[np.isfinite(flux)]
+    middle = float(np.median(known)) if len(known) else np.nan
+    flux = flux / middle if middle > 0 else np.full(len(flux), np.nan)
+    together = -(-len(flux) // _POINTS) if len(flux) else 1
+    whole = len(flux) // together * together
+    return (
+        wavelength[:whole].reshape(-1, together).mean(axis=1),
+        flux[:whole].reshape(-1, together).mean(axis=1),
+    )
+
+
+def _step(flux: NDArray[np.float64]) -> float:
+    """How far below each other spectra are drawn."""
+    low, high = np.nanquantile(flux, [0.01, 0.99])
+    return max(float(high - low), 0.1)

@@ -26,7 +26,7 @@ from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.errors import LatentscopeWarning, shortened
-from latentscope.plots.dimension import plot_dim_against_label
+from latentscope.plots.information import plot_dim_against_label
 from latentscope.plots.pairs import MOST_DIMS, plot_pairs
 from latentscope.reporting.document import (
     Chapter,

@@ -105,7 +105,7 @@ class Picture:
 
         `raster` says that it is so full that there is no use in trying SVG.
         """
-        from latentscope.plots.embedded import LARGEST_SVG, picture_bytes
+        from latentscope.plots.style import LARGEST_SVG, picture_bytes
 
         one = axes.flat[0] if hasattr(axes, "flat") else axes
         kind, data, (width, height) = picture_bytes(one, 0 if raster else LARGEST_SVG)

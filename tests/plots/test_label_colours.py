@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.plots.label_colours import label_colours
+from latentscope.plots.pairs import label_colours
 
 
 def test_numbers_are_a_scale_that_outliers_do_not_stretch():

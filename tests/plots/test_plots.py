@@ -10,8 +10,11 @@ import matplotlib.pyplot as plt  # noqa: E402
 from latentscope.diagnostics.activity import mad  # noqa: E402
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult  # noqa: E402
 from latentscope.plots.activity import plot_mad  # noqa: E402
-from latentscope.plots.dimension import plot_dim_against_label  # noqa: E402
-from latentscope.plots.information import plot_mi, plot_pairwise  # noqa: E402
+from latentscope.plots.information import (  # noqa: E402
+    plot_dim_against_label,
+    plot_mi,
+    plot_pairwise,
+)
 from latentscope.plots.style import save_figure  # noqa: E402
 
 

@@ -8,8 +8,12 @@ from astropy.io import fits
 
 from latentscope import Latents, retrieve
 from latentscope.errors import EstimatorError, LatentscopeWarning, SpectrumError
-from latentscope.plots.matched_spectra import plot_matched_spectra, spectra_found
-from latentscope.plots.retrieval import plot_answers, plot_retrieval
+from latentscope.plots.retrieval import (
+    plot_answers,
+    plot_matched_spectra,
+    plot_retrieval,
+    spectra_found,
+)
 
 
 @pytest.fixture(autouse=True)

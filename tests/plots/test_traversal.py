@@ -11,9 +11,12 @@ import matplotlib.pyplot as plt  # noqa: E402
 from latentscope.diagnostics.traversal.line_map import line_map  # noqa: E402
 from latentscope.diagnostics.traversal.traverse import traverse  # noqa: E402
 from latentscope.errors import LatentscopeWarning  # noqa: E402
-from latentscope.plots.line_map import plot_line_map, stretches  # noqa: E402
 from latentscope.plots.style import save_figure  # noqa: E402
-from latentscope.plots.traversal import plot_traversal  # noqa: E402
+from latentscope.plots.traversal import (  # noqa: E402
+    plot_line_map,
+    plot_traversal,
+    stretches,
+)
 from tests.diagnostics.traversal.stars import Decoder, log_grid  # noqa: E402
 
 WAVELENGTH = log_grid()

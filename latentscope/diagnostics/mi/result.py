@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -139,11 +140,9 @@ class MIResult(_Sentences):
         return f"dim {row['dim']}: {row['label']}"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the matrix as a heatmap (`latentscope.plot_mi`), on `ax` or a new figure."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_mi
-
-        return plot_mi(self, ax)
+        """Draw the matrix as a heatmap (`latentscope.plots.plot_mi`)."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_mi(self, ax)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +184,8 @@ class PairwiseResult(_Sentences):
         return f"dims {row['dim_x']} and {row['dim_y']}:"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the matrix as a heatmap (`latentscope.plot_pairwise`), on `ax` or a new figure."""
-        from latentscope import plot_pairwise
-
-        return plot_pairwise(self, ax)
+        """Draw the matrix as a heatmap (`latentscope.plots.plot_pairwise`)."""
+        return import_module("latentscope.plots").plot_pairwise(self, ax)
 
 
 def _strongest(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,9 @@ class LineMapResult:
         return [map_sentence(row, self.lines_of(row["dim"])) for row in order.to_dict("records")]
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw it (`latentscope.plot_line_map`): all panels, or only the elements on `ax`."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_line_map
-
-        return plot_line_map(self, ax)
+        """Draw it (`latentscope.plots.plot_line_map`): all panels, or only the elements on `ax`."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_line_map(self, ax)
 
 
 def line_map(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -134,11 +135,9 @@ class TraversalResult:
         return traversal_sentences(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw it (`latentscope.plot_traversal`): all panels, or only the spectra on `ax`."""
-        # The package finds its own pictures; diagnostics know of none.
-        from latentscope import plot_traversal
-
-        return plot_traversal(self, ax)
+        """Draw it (`latentscope.plots.plot_traversal`): all panels, or only the spectra on `ax`."""
+        # By name, since diagnostics stand below the pictures of them.
+        return import_module("latentscope.plots").plot_traversal(self, ax)
 
     def _column(self, name: str) -> Floats:
         return self.table[name].to_numpy(dtype=np.float64)
