@@ -6,6 +6,9 @@ one (faster where something else runs besides). All have the same random weights
 same latents; ratios are to the faster of the two loops. Run:
 
     python benchmarks/encode_speed.py --files 32 --repeats 3 --json encode_speed.json
+
+With --parsers it measures instead what our own parser of FITS files is worth: the CPU time of
+`encode` with it and with astropy.io.fits in its place, on files as pipeline and archive write them.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +33,9 @@ from torch import nn
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE, VAEConfig
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.weights import load_model
+from latentscope.spectra import fits as our_fits
+from latentscope.spectra import read
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 
@@ -46,25 +54,40 @@ COMPACT_GRID = Grid(
 LOOPS = ("loop: astropy, Conv1d, batch 1", "the same, 1 torch thread")
 
 
-def write_files(folder: Path, n: int, seed: int = 0) -> list[Path]:
-    """Phase-3 products of the size of real HARPS ones: 313,114 pixels, 5 MB."""
+DRS_CARDS = 3_000  # in the header of a real HARPS spectrum
+
+
+def write_files(
+    folder: Path, n: int, layout: str = "phase 3", cards: int = 0, seed: int = 0
+) -> list[Path]:
+    """Files of the size of real HARPS ones, 313,114 pixels: phase-3 tables (5 MB), S1D images."""
     rng = np.random.default_rng(seed)
     wavelength = 3781.19 + 0.01 * np.arange(313_114)
+    folder.mkdir(exist_ok=True)
     files = []
     for i in range(n):
         flux = 900 * (1 + 0.3 * np.sin(wavelength / 200 + i)) + rng.normal(0, 30, wavelength.size)
         flux[(wavelength > 5303.9) & (wavelength < 5336.9)] = 0
-        columns = [
-            fits.Column("WAVE", "313114D", unit="Angstrom", array=wavelength[None]),
-            fits.Column("FLUX", "313114E", array=flux[None].astype("f4")),
-            fits.Column("ERR", "313114E", array=np.full((1, wavelength.size), 30, "f4")),
-        ]
         primary = fits.PrimaryHDU()
         primary.header["OBJECT"] = f"star {i}"
         primary.header["SNR"] = 30.0
         primary.header["SPECSYS"] = "BARYCENT"
-        files.append(folder / f"ADP.2020-01-01T00:00:00.{i:03d}.fits")
-        fits.HDUList([primary, fits.BinTableHDU.from_columns(columns)]).writeto(files[-1])
+        for card in range(cards):
+            primary.header[f"HIERARCH ESO DRS CAL TH COEFF LL{card}"] = 3781.19 + card
+        if layout == "phase 3":
+            columns = [
+                fits.Column("WAVE", "313114D", unit="Angstrom", array=wavelength[None]),
+                fits.Column("FLUX", "313114E", array=flux[None].astype("f4")),
+                fits.Column("ERR", "313114E", array=np.full((1, wavelength.size), 30, "f4")),
+            ]
+            hdus = [primary, fits.BinTableHDU.from_columns(columns)]
+            files.append(folder / f"ADP.2020-01-01T00:00:00.{i:03d}.fits")
+        else:
+            primary.data = flux.astype(">f4")
+            primary.header["CRVAL1"], primary.header["CDELT1"] = wavelength[0], 0.01
+            hdus = [primary]
+            files.append(folder / f"HARPS.2020-01-01T00:00:00.{i:03d}_s1d_A.fits")
+        fits.HDUList(hdus).writeto(files[-1])
     return files
 
 
@@ -159,6 +182,126 @@ def measure(
     return {"ms_per_spectrum": wall, "cpu_ms_per_spectrum": cpu, "worst_difference": worst}
 
 
+class _Named(bytes):
+    """Stands for a file's content where astropy opens the file itself."""
+
+    path: str
+
+
+class _AstropyHeader(our_fits.Header):
+    """Keywords as astropy parses them; a card that breaks the standard reads as None."""
+
+    def __init__(self, header: fits.Header) -> None:
+        super().__init__({})
+        self._header = header
+
+    def get(self, key: str, default: our_fits.Value = None) -> our_fits.Value:
+        """Return the value of `key`, or `default` where it is absent, empty or broken."""
+        try:
+            value = self._header.get(key)
+        except (fits.VerifyError, ValueError):
+            return default
+        return value if isinstance(value, str | int | float | bool) else default
+
+    def has_prefix(self, prefix: str) -> bool:
+        """Whether any keyword starts with `prefix`."""
+        return any(key.startswith(prefix) for key in self._header)
+
+
+class _AstropyHDU(our_fits.HDU):
+    """An HDU whose pixels and columns astropy hands over."""
+
+    def __init__(self, index: int, hdu: Any) -> None:
+        header = _AstropyHeader(hdu.header)
+        axes = range(hdu.header["NAXIS"], 0, -1)
+        shape = tuple(hdu.header[f"NAXIS{axis}"] for axis in axes)
+        super().__init__(index, header, memoryview(b""), shape)
+        object.__setattr__(self, "hdu", hdu)
+
+    def image(self) -> np.ndarray:
+        """Pixels in native byte order."""
+        return self.hdu.data.astype(self.hdu.data.dtype.newbyteorder("="))
+
+    def cells(self, column: our_fits.Column) -> np.ndarray:
+        """Values of a column in native byte order, shape (rows, repeat)."""
+        values = self.hdu.data.field(column.index - 1)
+        return values.astype(values.dtype.newbyteorder("="))
+
+
+@contextmanager
+def parsed_by_astropy(memmap: bool) -> Iterator[None]:
+    """Let `read_spectrum` open files with astropy.io.fits: no checksums, HDUs when needed."""
+
+    def name(source: Any) -> tuple[bytes, str]:
+        content = _Named(b"SIMPLE  =")
+        content.path = str(source)
+        return content, content.path
+
+    def hdus(content: _Named) -> list[_AstropyHDU]:
+        opened = fits.open(content.path, memmap=memmap, lazy_load_hdus=True, checksum=False)
+        return [_AstropyHDU(index, hdu) for index, hdu in enumerate(opened)]
+
+    before = read.read_source, read.split_hdus
+    read.read_source, read.split_hdus = name, hdus
+    try:
+        yield
+    finally:
+        read.read_source, read.split_hdus = before
+
+
+def measure_parsers(files: list[Path], model: SpectrumVAE, repeats: int) -> dict[str, float]:
+    """CPU milliseconds a file of `encode`, the least of some repeats, by parser."""
+
+    def ours() -> np.ndarray:
+        return encode(files, model).values
+
+    def astropy(memmap: bool) -> np.ndarray:
+        with parsed_by_astropy(memmap):
+            return ours()
+
+    ways = {
+        "own parser": ours,
+        "astropy": lambda: astropy(False),
+        "astropy, memmap": lambda: astropy(True),
+    }
+    results = [way() for way in ways.values()]  # compiles, fills the file cache
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            used = time.process_time()
+            way()
+            cpu[name].append((time.process_time() - used) / len(files) * 1e3)
+    return {name: min(times) for name, times in cpu.items()}
+
+
+def parsers(n_files: int, repeats: int) -> dict[str, dict[str, float]]:
+    """Print and return what each parser costs on each kind of file with each model."""
+    torch.manual_seed(0)
+    models = {
+        "harps-sim": load_model("harps-sim"),
+        "published, random weights": SpectrumVAE(
+            PUBLISHED_ARCHITECTURE, published_prepare("median-padded")
+        ).eval(),
+    }
+    kinds = {
+        f"S1D, {DRS_CARDS} cards": ("s1d", DRS_CARDS),
+        f"phase 3, {DRS_CARDS} cards": ("phase 3", DRS_CARDS),
+        "phase 3, few cards": ("phase 3", 0),
+    }
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (kind, (layout, cards)) in enumerate(kinds.items()):
+            files = write_files(Path(folder) / str(number), n_files, layout, cards)
+            for name, model in models.items():
+                found = measure_parsers(files, model, repeats)
+                results[f"{kind}; {name}"] = found
+                best = min(found["astropy"], found["astropy, memmap"])
+                figures = "  ".join(f"{way} {ms:.1f}" for way, ms in found.items())
+                print(f"{kind}; {name}: {figures}  (CPU ms)  {best / found['own parser']:.2f}x")
+    return results
+
+
 def report(name: str, result: dict) -> None:
     base = min((result["ms_per_spectrum"][way] for way in LOOPS), key=statistics.median)
     print(f"\n{name}; latents agree to {result['worst_difference']:.1e}")
@@ -176,13 +319,17 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--parsers", action="store_true", help="compare parsers of FITS files")
     options = parser.parse_args()
+    if options.parsers:
+        parsers(options.files, options.repeats)
+        return
     cases = {
         "published": (PUBLISHED_ARCHITECTURE, published_prepare("median-padded"), published_row),
         "compact": (COMPACT, PrepareConfig(COMPACT_GRID, normalization="continuum"), compact_row),
     }
     with tempfile.TemporaryDirectory() as folder:
-        files = write_files(Path(folder), options.files)
+        files = write_files(Path(folder) / "adp", options.files)
         results = {name: measure(files, *case, options.repeats) for name, case in cases.items()}
     for name, result in results.items():
         report(name, result)
