@@ -28,7 +28,7 @@ import zarr
 from latentscope.models.registry import known_config
 from latentscope.simulation.files import file_name, write_spectrum
 from latentscope.simulation.simulate import simulate
-from latentscope.spectra.prepare import PrepareConfig, ivar_size
+from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ArchiveStore, Layout, PackedArchive
 from train.data.packed import Draw, PackedBatches
 from train.data.packing import pack, read_files
@@ -48,7 +48,7 @@ def seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, fl
 
 
 def layout_of(prepare: PrepareConfig, kind: str, ivar: bool = False) -> Layout:
-    size = ivar_size(prepare) if ivar else 0
+    size = prepare.ivar_size if ivar else 0
     return Layout.sized(prepare.row_size, "float16", compression=kind, ivar_size=size)
 
 

@@ -35,7 +35,7 @@ from latentscope.models.network import SpectrumVAE, VAEConfig
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.weights import load_model
 from latentscope.spectra import fits as our_fits
-from latentscope.spectra import read
+from latentscope.spectra import headers, read
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 
@@ -188,14 +188,14 @@ class _Named(bytes):
     path: str
 
 
-class _AstropyHeader(our_fits.Header):
+class _AstropyHeader(headers.Header):
     """Keywords as astropy parses them; a card that breaks the standard reads as None."""
 
     def __init__(self, header: fits.Header) -> None:
         super().__init__({})
         self._header = header
 
-    def get(self, key: str, default: our_fits.Value = None) -> our_fits.Value:
+    def get(self, key: str, default: headers.Value = None) -> headers.Value:
         """Return the value of `key`, or `default` where it is absent, empty or broken."""
         try:
             value = self._header.get(key)
@@ -241,12 +241,12 @@ def parsed_by_astropy(memmap: bool) -> Iterator[None]:
         opened = fits.open(content.path, memmap=memmap, lazy_load_hdus=True, checksum=False)
         return [_AstropyHDU(index, hdu) for index, hdu in enumerate(opened)]
 
-    before = read.read_source, read.split_hdus
-    read.read_source, read.split_hdus = name, hdus
+    before = read.read_source, read.read_hdus
+    read.read_source, read.read_hdus = name, hdus
     try:
         yield
     finally:
-        read.read_source, read.split_hdus = before
+        read.read_source, read.read_hdus = before
 
 
 def measure_parsers(files: list[Path], model: SpectrumVAE, repeats: int) -> dict[str, float]:

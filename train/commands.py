@@ -243,7 +243,6 @@ def pack_command(
     A file that fails stands in the archive's table with the reason. The same command goes on after
     an interruption, and reads no file twice.
     """
-    from latentscope.spectra.prepare import ivar_size
     from train.data.archive import Compression, Dtype, Layout
     from train.data.packing import named_preparation, pack
 
@@ -252,7 +251,7 @@ def pack_command(
         one_of("--dtype", dtype, Dtype)
         one_of("--compression", compression, Compression)
         name, prepare = named_preparation(model, grid)
-        size = ivar_size(prepare) if ivar else 0
+        size = prepare.ivar_size if ivar else 0
         layout = Layout.sized(
             prepare.row_size,
             cast(Dtype, dtype),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, SpectrumError
-from latentscope.spectra.prepare import PrepareConfig, Prepared, ivar_size, prepare, row_ivar
+from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import is_pair, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import resolving_power
@@ -203,7 +203,7 @@ class Chunk:
     rows : ndarray of float32, shape (len(where), row_size)
     valid : ndarray of bool, shape (len(where), row_size)
     ivar : ndarray of float32, shape (len(where), ivar_size), optional
-        As `row_ivar` gives it, where it was asked for.
+        Inverse variance of the rows, where it was asked for.
     """
 
     records: list[dict[str, Any]]
@@ -242,19 +242,19 @@ def read_chunk(
     """
     records, where, rows, valid, variances = [], [], [], [], []
     for index, source in enumerate(sources):
-        record, prepared, known = _read_one(source, first + index, config, min_coverage, ivar)
+        record, prepared = _read_one(source, first + index, config, min_coverage, ivar)
         records.append(record)
         if prepared is not None:
             where.append(index)
             rows.append(prepared.row)
             valid.append(prepared.valid)
-            variances.append(known)
+            variances.append(prepared.ivar)
     return Chunk(
         records,
         where,
         _stacked(rows, config.row_size, np.float32),
         _stacked(valid, config.row_size, np.bool_),
-        _stacked(variances, ivar_size(config), np.float32) if ivar else None,
+        _stacked(variances, config.ivar_size, np.float32) if ivar else None,
     )
 
 
@@ -270,19 +270,18 @@ def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
 
 def _read_one(
     source: Any, index: int, config: PrepareConfig, min_coverage: float, ivar: bool
-) -> tuple[dict[str, Any], Prepared | None, NDArray[np.float32] | None]:
+) -> tuple[dict[str, Any], Prepared | None]:
     record = _blank(source, index)
     try:
         spectrum = read_spectrum(source)
         _describe(record, spectrum)
-        prepared = prepare(spectrum, config)
-        known = row_ivar(spectrum, prepared, config) if ivar else None
+        prepared = prepare(spectrum, config, ivar=ivar)
     except LatentscopeError as error:
         fail(record, str(error))
-        return record, None, None
+        return record, None
     except Exception as error:  # one file in an archive may break a reader in any way
         fail(record, f"{source_file(source) or 'spectrum'}: {type(error).__name__}: {error}")
-        return record, None, None
+        return record, None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
     if prepared.coverage < min_coverage:
@@ -291,7 +290,7 @@ def _read_one(
             f"covers {prepared.coverage:.3f} of the model's grid, less than {min_coverage:g}; "
             "a lower --min-coverage lets it through",
         )
-        return record, None, None
+        return record, None
     if prepared.degenerate:
         limit = config.min_median or 0.0
         fail(
@@ -300,8 +299,8 @@ def _read_one(
             "positive: nothing to normalise by",
             status="degenerate",
         )
-        return record, None, None
-    return record, prepared, known
+        return record, None
+    return record, prepared
 
 
 def _blank(source: Any, index: int) -> dict[str, Any]:

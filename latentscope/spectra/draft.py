@@ -1,4 +1,4 @@
-"""What a reader took from a file, which columns it chose, and the Spectrum that becomes of it."""
+"""What a reader takes from a source, which columns it reads, and the Spectrum that comes of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.fits import Header
 from latentscope.spectra.headers import (
+    Header,
     Inferred,
     Keywords,
     describe,
@@ -20,8 +20,18 @@ from latentscope.spectra.headers import (
     medium_of,
     velocities,
 )
-from latentscope.spectra.spectrum import Frame, Medium, Spectrum
+from latentscope.spectra.spectrum import Medium, Spectrum
 from latentscope.spectra.wavelength import UNITS, angstrom_per
+
+WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_vac",
+              "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
+              "wavelength_air", "air_wavelength", "loglam", "spectral_axis")  # fmt: skip
+FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
+        "flux_norm", "normalized_flux", "relative_flux")  # fmt: skip
+ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
+         "noise", "std", "eflux")  # fmt: skip
+IVAR = ("ivar", "flux_ivar", "inverse_variance", "inv_var")
+QUALITY = ("qual", "quality", "dq", "mask", "and_mask", "flag", "flags", "bpm")
 
 
 @dataclass
@@ -39,14 +49,12 @@ class Draft:
     mask: NDArray[np.bool_] | None = None
     medium: Medium | None = None
     inferred: Inferred | None = None
-    frame: Frame | None = None
-    rv: float | None = None
     headers: Sequence[Header] = ()
     assumed: list[str] = field(default_factory=list)
 
 
 def finish(draft: Draft, file: str | None) -> Spectrum:
-    """Make the Spectrum of a draft.
+    """Make the Spectrum of a draft: Angstrom, ascending, errors to ivar, notes of it all.
 
     Raises
     ------
@@ -63,29 +71,19 @@ def finish(draft: Draft, file: str | None) -> Spectrum:
         flux = flux[keep]
         ivar = None if ivar is None else ivar[keep]
         mask = None if mask is None else mask[keep]
-    if not _any_finite(flux):
+    # One look at the middle spares most spectra the pass over all pixels.
+    if not (np.isfinite(flux[len(flux) // 2]) or np.isfinite(flux).any()):
         raise SpectrumError(f"{draft.where}: no flux value is finite; there is no spectrum in it")
     keywords = Keywords(draft.headers)
     rv, berv, rv_keyword = velocities(keywords)
     assumed = list(draft.assumed)
     medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
-    frame = draft.frame or frame_of(keywords, assumed)
+    frame = frame_of(keywords, assumed)
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}
     meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}
-    if draft.rv is None and rv is not None:
-        meta["rv_keyword"] = rv_keyword
-    return Spectrum(
-        wavelength,
-        flux,
-        medium=medium,
-        frame=frame,
-        ivar=ivar,
-        mask=mask,
-        rv=rv if draft.rv is None else draft.rv,
-        berv=berv,
-        meta=meta,
-    )
+    meta |= {"rv_keyword": rv_keyword} if rv is not None else {}
+    return Spectrum(wavelength, flux, medium, frame, ivar, mask, rv, berv, meta)
 
 
 def _angstrom(draft: Draft) -> NDArray[np.float64]:
@@ -93,13 +91,13 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
     if wavelength.ndim != 1 or wavelength.dtype.kind not in "fiu":
         raise SpectrumError(
             f"{draft.where}: wavelength is {wavelength.dtype} of shape {wavelength.shape}; "
-            "wanted numbers of shape (n,)"
+            "expected numbers of shape (n,)"
         )
     wavelength = wavelength.astype(np.float64, copy=False)
     factor = angstrom_per(draft.unit)
     if factor is None and draft.unit.strip():
         raise SpectrumError(
-            f"{draft.where}: the wavelength unit {draft.unit!r} is unknown; wanted Angstrom, nm, "
+            f"{draft.where}: the wavelength unit {draft.unit!r} is unknown; expected Angstrom, nm, "
             "micron or m"
         )
     if factor is None:
@@ -110,6 +108,7 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
 def _guess_unit(draft: Draft, wavelength: NDArray[np.float64]) -> float:
     real = wavelength[np.isfinite(wavelength) & (wavelength > 0)]
     middle = float(np.median(real)) if len(real) else 0.0
+    # From the ultraviolet to 50 micron the three units overlap nowhere that stars are observed.
     for longest, name in ((50.0, "micron"), (1500.0, "nm"), (1e6, "Angstrom")):
         if 0.05 < middle < longest:
             draft.assumed.append(
@@ -127,7 +126,7 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
     if flux.shape != (count,) or flux.dtype.kind not in "fiu":
         raise SpectrumError(
             f"{draft.where}: flux is {flux.dtype} of shape {flux.shape} where wavelength has "
-            f"shape ({count},); wanted one number per wavelength"
+            f"shape ({count},); expected one number per wavelength"
         )
     if flux.dtype in (np.float32, np.float64) and flux.dtype.isnative:
         return flux
@@ -145,6 +144,7 @@ def _inverse_variance(draft: Draft) -> NDArray[Any] | None:
         ivar: NDArray[Any] = np.square(error)
         np.divide(1, ivar, out=ivar)
         ivar[~(error > 0) | ~np.isfinite(ivar)] = 0
+    # Many HARPS products have a column ERR that is NaN from end to end.
     if not ivar.any():
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None
@@ -161,7 +161,7 @@ def _ascending(
     if last - first < 2:
         raise SpectrumError(
             f"{draft.where}: {max(last - first, 0)} of {len(wavelength)} wavelengths are usable; "
-            "wanted at least 2 positive ones"
+            "expected at least 2 positive ones"
         )
     inner = wavelength[first:last]
     keep = slice(first, last)
@@ -197,47 +197,6 @@ def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
     if not len(moving):
         return first, first + 1
     return first + int(moving[0]), first + int(moving[-1]) + 2
-
-
-def _any_finite(flux: NDArray[Any]) -> bool:
-    middle = len(flux) // 2
-    return bool(np.isfinite(flux[middle]) or np.isfinite(flux).any())
-
-
-WAVELENGTH = (
-    "wave",
-    "wavelength",
-    "lambda",
-    "lam",
-    "wl",
-    "wavelengths",
-    "wave_vac",
-    "wavelength_vac",
-    "wavelength_vacuum",
-    "vacuum_wavelength",
-    "wave_air",
-    "wavelength_air",
-    "air_wavelength",
-    "loglam",
-    "spectral_axis",
-)
-FLUX = (
-    "flux",
-    "flux_reduced",
-    "flux_el",
-    "spec",
-    "spectrum",
-    "intensity",
-    "counts",
-    "fluxes",
-    "flux_norm",
-    "normalized_flux",
-    "relative_flux",
-)
-ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
-         "noise", "std", "eflux")  # fmt: skip
-IVAR = ("ivar", "flux_ivar", "inverse_variance", "inv_var")
-QUALITY = ("qual", "quality", "dq", "mask", "and_mask", "flag", "flags", "bpm")
 
 
 @dataclass(frozen=True)
@@ -276,22 +235,28 @@ class Choice:
 
 
 def choose(labels: Sequence[Label]) -> Choice | None:
-    """Find the spectrum among the columns; None if there is no wavelength or no flux.
+    """Find the spectrum among the columns, by name, else UTYPE, else UCD.
 
-    Where vacuum and air wavelengths stand side by side (ESPRESSO), the main column counts.
+    None if there is no wavelength or no flux. Where vacuum and air wavelengths stand side by side
+    (ESPRESSO), the main column counts.
     """
     wavelength = _find(labels, WAVELENGTH, "spectralaxis.value", "em.wl")
     flux = _find(labels, FLUX, "fluxaxis.value", "phot.flux")
     if wavelength is None or flux is None or wavelength == flux:
         return None
+    inferred = None
+    # The ESO SDP standard means vacuum by a bare em.wl, which some writers put on air too: a
+    # keyword overrules it.
+    if labels[wavelength].ucd.lower().strip() == "em.wl":
+        inferred = Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
     return Choice(
         wavelength=wavelength,
         flux=flux,
         error=_find_error(labels, flux),
         ivar=_by_name(labels, IVAR),
         quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
-        medium=_medium(labels, wavelength),
-        inferred=_inferred(labels[wavelength]),
+        medium=_medium(labels, labels[wavelength]),
+        inferred=inferred,
     )
 
 
@@ -324,22 +289,17 @@ def _find_error(labels: Sequence[Label], flux: int) -> int | None:
     return found
 
 
-def _medium(labels: Sequence[Label], wavelength: int) -> Medium | None:
+def _medium(labels: Sequence[Label], label: Label) -> Medium | None:
     """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbours."""
-    label = labels[wavelength]
-    if "air" in label.key.split("_"):
+    words = label.key.split("_")
+    if "air" in words:
         return "air"
-    if {"vac", "vacuum"} & set(label.key.split("_")) or label.key == "loglam":
+    # SDSS gives its logarithms in vacuum.
+    if {"vac", "vacuum"} & set(words) or label.key == "loglam":
         return "vacuum"
     if "obs.atmos" in label.ucd.lower():
         return "air"
+    # A column that says air beside one that says nothing: the other is the vacuum one.
     if any("air" in other.key.split("_") for other in labels):
         return "vacuum"
-    return None
-
-
-def _inferred(label: Label) -> Inferred | None:
-    """Vacuum by a bare em.wl (ESO SDP standard), which some writers put on air wavelengths too."""
-    if label.ucd.lower().strip() == "em.wl":
-        return Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
     return None

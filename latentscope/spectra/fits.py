@@ -1,15 +1,16 @@
-"""FITS bytes to headers and arrays: images and binary tables, at the speed of the disk.
+"""FITS files: bytes to images and binary tables, and the spectrum in them.
 
-A HARPS header has 3,000 cards and astropy spends 18 ms on them, ten times what the pixels take.
-Here cards are only indexed, and a value is parsed when somebody asks for it; so a card that breaks
-the standard harms nobody who does not need it. FITS standard 4.0 (Pence et al. 2010, A&A 524, A42,
-and its successors).
+Headers are indexed and not parsed (headers.py), arrays are views of the file's bytes until somebody
+reads them: on files with the header of a HARPS pipeline `encode` takes two thirds of the processor
+time that it takes with astropy.io.fits (docs/encode.md). FITS standard 4.0 (Pence et al. 2010, A&A
+524, A42, and its successors).
 """
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -19,59 +20,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.draft import Draft, Label, choose
+from latentscope.spectra.headers import CARD, PIPELINES, Header, Keywords, drs_pipeline
+from latentscope.spectra.wavelength import image_axis
 
 BLOCK = 2880
-CARD = 80
 IMAGE_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 COLUMN_TYPES = {
     "L": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
     "A": "u1", "C": ">c8", "M": ">c16", "P": ">i4", "Q": ">i8",
 }  # fmt: skip
 _FORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
-_QUOTED = re.compile(r"'((?:[^']|'')*)'?")
 
-Value = str | int | float | bool | None
+MAX_ROWS = 8
+"""An image of more rows on one wavelength axis is no spectrum with companions."""
 
 
-class Header:
-    """Keywords of one HDU; HIERARCH ones go without that word, as in ``ESO DRS BERV``.
+def read_hdus(data: bytes) -> list[HDU]:
+    """Split a FITS file into its HDUs, tile-compressed images unpacked.
 
-    Of a repeated keyword the first counts. A value that cannot be parsed reads as None.
+    Raises
+    ------
+    SpectrumError
+        If the file is cut short or broken.
     """
+    hdus = split_hdus(data)
+    if any(hdu.header.get("ZIMAGE") is True for hdu in hdus):
+        return split_hdus(_decompressed(data))
+    return hdus
 
-    def __init__(self, cards: Mapping[str, str], values: Mapping[str, Any] | None = None) -> None:
-        self._cards = cards
-        self._values: dict[str, Any] = dict(values or {})
 
-    @classmethod
-    def from_block(cls, text: str) -> Header:
-        """Index the cards of a header block (its length a multiple of 80)."""
-        cards = [text[start : start + CARD] for start in range(0, len(text), CARD)]
-        if "CONTINUE  " in text:
-            cards = _continued(cards)
-        return cls({card.partition("=")[0].rstrip(): card for card in reversed(cards)})
+def find_spectrum(hdus: Sequence[HDU], file: str | None) -> Draft | None:
+    """Read the first HDU that is a spectrum; None if none is.
 
-    def get(self, key: str, default: Value = None) -> Value:
-        """Return the value of `key`, or `default` where it is absent, empty or broken."""
-        if key not in self._values:
-            card = self._cards.get(key) or self._cards.get(f"HIERARCH {key}")
-            self._values[key] = None if card is None else _parse(card.partition("=")[2])
-        value = self._values[key]
-        return default if value is None else value
-
-    def text(self, key: str) -> str:
-        """Return the value of `key` without outer blanks as text; empty where it is absent."""
-        return str(self.get(key, "")).strip()
-
-    def integer(self, key: str, default: int = 0) -> int:
-        """Return the value of `key` if it is a number, cut to a whole one, else `default`."""
-        value = self.get(key)
-        return int(value) if isinstance(value, int | float) and value == value else default
-
-    def has_prefix(self, prefix: str) -> bool:
-        """Whether any keyword starts with `prefix`."""
-        starts = (prefix, f"HIERARCH {prefix}")
-        return any(key.startswith(starts) for key in (*self._cards, *self._values))
+    Raises
+    ------
+    SpectrumError
+        If the file is a product of a pipeline that is no merged spectrum.
+    """
+    _refuse_other_products(hdus, file)
+    # Each gives None for a file that is not its kind. Tables first: the image beside a table of
+    # wavelengths is a quick look.
+    for reader in (_read_table, _read_image):
+        draft = reader(hdus)
+        if draft is not None:
+            return draft
+    return None
 
 
 @dataclass(frozen=True)
@@ -98,10 +92,18 @@ class HDU:
     data: memoryview
     shape: tuple[int, ...]
 
+    def __str__(self) -> str:
+        shape = " x ".join(str(length) for length in self.shape)
+        content = f"{self.kind} {shape}" if shape else "no data"
+        if self.kind == "table":
+            content = "table with columns " + ", ".join(c.name for c in self.columns[:8])
+        return f"HDU {self.index} ({content})"
+
     @property
     def kind(self) -> str:
         """``image``, ``table`` (binary), or the XTENSION of anything else."""
         extension = self.header.text("XTENSION") or "IMAGE"
+        # A3DTABLE: what binary tables were called before they became part of the standard.
         return {"IMAGE": "image", "BINTABLE": "table", "A3DTABLE": "table"}.get(
             extension, extension
         )
@@ -124,13 +126,13 @@ class HDU:
             if form is None:
                 raise SpectrumError(
                     f"HDU {self.index}, column {number}: TFORM{number} is "
-                    f"{header.text(f'TFORM{number}')!r}; wanted a FITS table format like 1D"
+                    f"{header.text(f'TFORM{number}')!r}; expected a FITS table format like 1D"
                 )
-            repeat = int(form[1] or 1)
+            repeat, code = int(form[1] or 1), form[2]
             yield Column(
                 index=number,
                 name=header.text(f"TTYPE{number}"),
-                code=form[2],
+                code=code,
                 element=form[3],
                 repeat=repeat,
                 offset=offset,
@@ -138,7 +140,11 @@ class HDU:
                 ucd=header.text(f"TUCD{number}"),
                 utype=header.text(f"TUTYP{number}") or header.text(f"TUTYPE{number}"),
             )
-            offset += _width(form[2], repeat)
+            if code == "X":  # bits, filled up to whole bytes
+                offset += -(-repeat // 8)
+            else:
+                pair = 2 if code in "PQ" else 1
+                offset += np.dtype(COLUMN_TYPES[code]).itemsize * repeat * pair
 
     def cells(self, column: Column) -> NDArray[Any]:
         """Values of a column as numbers in native byte order, shape (rows, repeat)."""
@@ -147,29 +153,29 @@ class HDU:
         elif column.code in "XACM":
             raise SpectrumError(
                 f"HDU {self.index}, column {column.name}: holds text, bits or complex numbers "
-                f"(TFORM {column.code}); wanted real numbers"
+                f"(TFORM {column.code}); expected real numbers"
             )
         else:
-            stored = self._strided(column, COLUMN_TYPES[column.code], column.repeat)
+            stored = self._strided(column, column.repeat)
         number = column.index
         if (column.element or column.code) == "L":
             return np.asarray(stored == ord("T"))
         return _physical(stored, self.header, f"TSCAL{number}", f"TZERO{number}", f"TNULL{number}")
 
-    def _strided(self, column: Column, dtype: str, repeat: int) -> NDArray[Any]:
+    def _strided(self, column: Column, repeat: int) -> NDArray[Any]:
         width, rows = self.shape[-1], self.shape[0]
-        kind = np.dtype(dtype)
+        kind = np.dtype(COLUMN_TYPES[column.code])
         return np.ndarray(
             (rows, repeat), kind, self.data, column.offset, strides=(width, kind.itemsize)
         )
 
     def _heap_cells(self, column: Column) -> NDArray[Any]:
         """Variable-length arrays: each row holds (count, offset into the heap)."""
-        places = self._strided(column, COLUMN_TYPES[column.code], 2)
+        places = self._strided(column, 2)
         if len(np.unique(places[:, 0])) != 1:
             raise SpectrumError(
                 f"HDU {self.index}, column {column.name}: rows hold arrays of different lengths; "
-                "wanted one spectrum a table"
+                "expected one spectrum a table"
             )
         heap = self.header.integer("THEAP", prod(self.shape))
         kind = COLUMN_TYPES[column.element]
@@ -193,7 +199,10 @@ def split_hdus(buffer: bytes) -> list[HDU]:
         header, start = _read_header(buffer, start, len(hdus))
         axes = range(1, _count(header, "NAXIS", len(hdus)) + 1)
         shape = tuple(header.integer(f"NAXIS{axis}") for axis in reversed(axes))
-        size = _data_size(header, shape)
+        size = 0
+        if shape:  # standard 4.0, equation 2
+            values = prod(shape) + header.integer("PCOUNT")
+            size = abs(header.integer("BITPIX", 8)) // 8 * header.integer("GCOUNT", 1) * values
         if size < 0:
             raise SpectrumError(f"HDU {len(hdus)}: its header announces a negative size; broken")
         if start + size > len(buffer):
@@ -208,8 +217,6 @@ def split_hdus(buffer: bytes) -> list[HDU]:
 
 def plain_fits(hdulist: Any) -> bytes:
     """Bytes of an astropy HDUList, tile-compressed images unpacked."""
-    import io
-
     from astropy.io import fits
 
     plain = fits.HDUList(
@@ -225,16 +232,28 @@ def plain_fits(hdulist: Any) -> bytes:
     return stream.getvalue()
 
 
+def _decompressed(data: bytes) -> bytes:
+    """Tile-compressed images are left to astropy."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(io.BytesIO(data), memmap=False) as hdulist:
+            return plain_fits(hdulist)
+    except Exception as error:  # the decompressors raise many kinds
+        raise SpectrumError(f"its tile compression is broken ({error})") from None
+
+
 def _read_header(buffer: bytes, start: int, index: int) -> tuple[Header, int]:
     """Read the header that begins at `start`, and find where its data begin."""
     end = buffer.find(b"END     ", start)
+    # A comment may hold the word too; the END card begins where a card begins.
     while end >= 0 and (end - start) % CARD:
         end = buffer.find(b"END     ", end + 1)
     if end < 0:
         raise SpectrumError(
             f"HDU {index}: the file is cut short: its header has no END card; download it again"
         )
-    text = buffer[start:end].decode("latin-1")
+    text = buffer[start:end].decode("latin-1")  # the standard wants ASCII, observers have accents
     blocks = -(-(end + CARD - start) // BLOCK)
     return Header.from_block(text), start + blocks * BLOCK
 
@@ -243,60 +262,10 @@ def _count(header: Header, key: str, index: int) -> int:
     """Read a number of axes or columns, of which the standard allows 999."""
     count = header.integer(key)
     if not 0 <= count <= 999:
-        raise SpectrumError(f"HDU {index}: {key} is {count}; wanted 0 to 999: the header is broken")
+        raise SpectrumError(
+            f"HDU {index}: {key} is {count}; expected 0 to 999: the header is broken"
+        )
     return count
-
-
-def _data_size(header: Header, shape: tuple[int, ...]) -> int:
-    if not shape:
-        return 0
-    values = prod(shape) + header.integer("PCOUNT")
-    return abs(header.integer("BITPIX", 8)) // 8 * header.integer("GCOUNT", 1) * values
-
-
-def _width(code: str, repeat: int) -> int:
-    if code == "X":
-        return -(-repeat // 8)
-    pair = 2 if code in "PQ" else 1
-    return np.dtype(COLUMN_TYPES[code]).itemsize * repeat * pair
-
-
-def _parse(text: str) -> Value:
-    """Parse what a card has behind its equals sign; None if that is nothing or broken."""
-    text = text.strip()
-    if text.startswith("'"):
-        return _string(text)
-    word = text.partition("/")[0].strip()
-    if word in ("T", "F"):
-        return word == "T"
-    for number in (int, float):
-        try:
-            return number(word.replace("D", "E").replace("d", "e"))
-        except ValueError:
-            continue
-    return None
-
-
-def _continued(cards: list[str]) -> list[str]:
-    """Put each CONTINUE card behind the card that it continues, after a line feed."""
-    whole: list[str] = []
-    for card in cards:
-        if card.startswith("CONTINUE  ") and whole:
-            whole[-1] += "\n" + card
-        else:
-            whole.append(card)
-    return whole
-
-
-def _string(text: str) -> str:
-    """Join a quoted string and its CONTINUE cards; an & at the end asks for the next of them."""
-    first, *more = (_QUOTED.search(line) for line in text.split("\n"))
-    value = "" if first is None else first[1].replace("''", "'").rstrip()
-    for quoted in more:
-        if quoted is None or not value.endswith("&"):
-            break
-        value = value[:-1] + quoted[1].replace("''", "'").rstrip()
-    return value
 
 
 def _physical(
@@ -304,7 +273,8 @@ def _physical(
 ) -> NDArray[Any]:
     """Turn stored numbers into physical ones: scaled, blanks to NaN, native byte order.
 
-    float32 stays float32; integers become float32 (8 and 16 bits) or float64.
+    float32 stays float32; integers become float32 (8 and 16 bits, which it holds exactly) or
+    float64.
     """
     if stored.dtype.kind == "f":
         values = stored.astype(stored.dtype.newbyteorder("="))
@@ -317,3 +287,171 @@ def _physical(
         values *= factor
         values += offset
     return values
+
+
+_DESCRIPTIONS = {
+    "bis": "the bisector of a cross-correlation function (bis)",
+    "ccf": "a cross-correlation function (ccf), a function of velocity",
+    "e2ds": "an order-by-order spectrum (e2ds), not merged",
+    "s2d": "an order-by-order spectrum (S2D), not merged",
+    "frame": "a detector or guide-camera frame, not an extracted spectrum",
+}
+_OLD_NAME = re.compile(r"_(e2ds|ccf|bis|wave|blaze)(?:_[A-Za-z0-9]+)*?_([AB])(?=\.|$)")
+_NEW_NAME = re.compile(r"_(S2D|CCF)(?:_[A-Z0-9]+)*?_([AB])(?=\.|$)")
+
+
+def _refuse_other_products(hdus: Sequence[HDU], file: str | None) -> None:
+    """Raise if the file is an e2ds, ccf, bis, S2D or raw frame; say which file to use.
+
+    They have axes and keywords like those of a spectrum, and would be read as one.
+    """
+    images = [hdu for hdu in hdus if hdu.kind == "image" and prod(hdu.shape) > 1]
+    if not images:
+        return
+    kind, hdu = _other_product(hdus, images)
+    if kind is None:
+        return
+    shape = " x ".join(str(length) for length in hdu.shape) or "no data"
+    raise SpectrumError(
+        f"HDU {hdu.index} ({shape}) is {_DESCRIPTIONS[kind]}; use {_sibling(kind, file)}"
+    )
+
+
+def _other_product(hdus: Sequence[HDU], images: Sequence[HDU]) -> tuple[str | None, HDU]:
+    """Recognise a product that is no merged spectrum, and the image that it lies in."""
+    keywords, first = Keywords([hdu.header for hdu in hdus]), images[0]
+    category = keywords.text(["ESO PRO CATG", "TNG PRO CATG"]) or ""
+    for prefix, kind in (("CCF", "ccf"), ("S2D", "s2d")):
+        if category.startswith(prefix):
+            return kind, first
+    # The old DRS has no category. Its S1D carry the keywords of the ccf too, but have one axis.
+    on_velocity = first.header.text("CTYPE1").lower() in ("km/s", "m/s", "velo", "vrad")
+    if len(first.shape) > 1 or on_velocity:
+        for kind in ("bis", "ccf"):
+            if any(keywords.has_prefix(f"{name} DRS {kind.upper()}") for name in PIPELINES):
+                return kind, first
+    if on_velocity:
+        return "ccf", first
+    wide = [hdu for hdu in images if prod(hdu.shape[:-1]) > MAX_ROWS]
+    if not wide or any(hdu.kind == "table" for hdu in hdus):
+        return None, first
+    image = wide[0]
+    if drs_pipeline(keywords) == "new DRS" or image.header.text("EXTNAME") == "SCIDATA":
+        return "s2d", image
+    # An echelle has some 70 orders of some 4,000 pixels; detectors have as many rows as columns.
+    orders = len(image.shape) == 2 and image.shape[0] <= 200 and image.shape[-1] >= 1000
+    extracted = any(keywords.has_prefix(f"{name} DRS ") for name in PIPELINES)
+    return ("e2ds" if orders and extracted else "frame"), image
+
+
+def _sibling(kind: str, file: str | None) -> str:
+    name = re.split(r"[\\/]", file)[-1] if file else ""
+    for pattern, word in ((_OLD_NAME, "s1d"), (_NEW_NAME, "S1D")):
+        found = pattern.search(name)
+        if found:
+            return f"its sibling {name[: found.start()]}_{word}_{found[2]}{name[found.end() :]}"
+    if kind == "s2d":
+        return "the merged spectrum beside it, named ..._S1D_A.fits"
+    if kind == "frame":
+        return "the reduced spectrum, an ADP product of the archive or ..._s1d_A.fits"
+    return "the merged spectrum beside it, named ..._s1d_A.fits (or ..._S1D_A.fits)"
+
+
+def _read_table(hdus: Sequence[HDU]) -> Draft | None:
+    """Read the first table with wavelength and flux: one row of array cells, or a row a pixel."""
+    for hdu in hdus:
+        if hdu.kind != "table" or not hdu.columns:
+            continue
+        labels = [Label(c.name, c.unit, c.ucd, c.utype) for c in hdu.columns]
+        choice = choose(labels)
+        if choice is not None:
+            break
+    else:
+        return None
+    wave, flux = hdu.columns[choice.wavelength], hdu.columns[choice.flux]
+    values = _one_spectrum(hdu, wave)
+    logarithmic = labels[choice.wavelength].key == "loglam"
+    quality = _optional(hdu, choice.quality, values.shape)
+    return Draft(
+        format=_table_format(hdus, hdu),
+        where=f"HDU {hdu.index}, columns {wave.name} and {flux.name}",
+        wavelength=10.0 ** values.astype(np.float64) if logarithmic else values,
+        flux=_one_spectrum(hdu, flux),
+        unit="Angstrom" if logarithmic else labels[choice.wavelength].written_unit,
+        flux_unit=flux.unit,
+        error=_optional(hdu, choice.error, values.shape),
+        ivar=_optional(hdu, choice.ivar, values.shape),
+        mask=None if quality is None else quality != 0,
+        medium=choice.medium,
+        inferred=choice.inferred,
+        headers=(hdu.header, hdus[0].header),
+    )
+
+
+def _one_spectrum(hdu: HDU, column: Column) -> NDArray[Any]:
+    """Return the column as one axis, whether pixels lie along a row or down the rows."""
+    rows = hdu.shape[0]
+    in_cells = column.repeat > 1 and column.code not in "XA"
+    if rows > 1 and (in_cells or column.code in "PQ"):
+        raise SpectrumError(
+            f"HDU {hdu.index}, column {column.name}: {rows} rows of array cells, one an order or "
+            "a target; expected one merged spectrum: use the S1D or ADP product, or give one row "
+            "as a (wavelength, flux) tuple"
+        )
+    return hdu.cells(column).reshape(-1)
+
+
+def _optional(hdu: HDU, position: int | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Read an error or quality column; a broken one does not fail the spectrum."""
+    if position is None:
+        return None
+    try:
+        values = _one_spectrum(hdu, hdu.columns[position])
+    except (SpectrumError, ValueError, TypeError):
+        return None
+    return values if values.shape == shape else None
+
+
+def _table_format(hdus: Sequence[HDU], hdu: HDU) -> str:
+    category = hdus[0].header.text("PRODCATG") or hdu.header.text("PRODCATG")
+    if category.upper().startswith("SCIENCE.SPECTRUM"):
+        return "eso-phase3"
+    names = {column.name.lower() for column in hdu.columns}
+    if hdu.shape[0] == 1:
+        return "eso-phase3" if {"wave", "flux"} <= names else "table-cells"
+    return "drs-s1d-table" if {"wavelength", "wavelength_air"} <= names else "table"
+
+
+def _read_image(hdus: Sequence[HDU]) -> Draft | None:
+    """Read the first image that is one spectrum on a wavelength axis; None if none is."""
+    for hdu in hdus:
+        rows = prod(hdu.shape[:-1]) if hdu.shape else 0
+        if hdu.kind != "image" or not 1 <= rows <= MAX_ROWS or hdu.shape[-1] < 2:
+            continue
+        axis = image_axis(hdu.header)
+        if axis is not None:
+            break
+    else:
+        return None
+    where = f"HDU {hdu.index}, image"
+    if axis.step == 0 or not np.isfinite([axis.start, axis.step, axis.reference]).all():
+        raise SpectrumError(
+            f"{where}: starts at {axis.start} with a step of {axis.step} a pixel; expected finite "
+            "CRVAL1 and CDELT1 other than 0"
+        )
+    count = hdu.shape[-1]
+    # IRAF stacks the optimal extraction, the plain one, the sky and the errors, in this order.
+    if rows > 1:
+        axis.notes.append(f"image: the first of its {rows} rows is the spectrum")
+    drs = drs_pipeline(Keywords((hdu.header, hdus[0].header))) is not None
+    return Draft(
+        format="drs-s1d" if drs else "image-linear" if axis.base is None else "image-log",
+        where=where,
+        wavelength=axis.wavelength(count),
+        flux=hdu.image().reshape(-1, count)[0],
+        unit=axis.unit,
+        flux_unit=hdu.header.text("BUNIT"),
+        inferred=axis.inferred,
+        headers=(hdu.header, hdus[0].header) if hdu.index else (hdu.header,),
+        assumed=axis.notes,
+    )

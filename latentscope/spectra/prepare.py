@@ -7,6 +7,10 @@ and contrast 0 (flux on the pseudo-continuum) in the continuum one. Pixels in a 
 not valid either and are left out of medians (or count as zeros, where the model was published so)
 and running means; but the median normalisations keep the flux that the file holds there, as the
 published preparation does.
+
+In the continuum normalisation a flux x, divided by its median, is written as x = c (1 + g): c is
+the running mean of x over an odd number of pixels, g the line contrast, and log c is kept at the
+centres of equal blocks of pixels (nodes). The row a model sees is g followed by log c at the nodes.
 """
 
 from __future__ import annotations
@@ -14,21 +18,26 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self
 
 import numba
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.resample import Resample, native, resample, resample_ivar
+from latentscope.files import plain
+from latentscope.settings import read_settings, settings
+from latentscope.spectra.resample import Resample, resample
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import Grid, check_choice, check_keys
+from latentscope.spectra.wavelength import Grid
 
-Normalization = Literal["median-padded", "median-valid", "continuum"]
+# The pseudo-continuum is not let below this fraction of the median flux: where a detector has no
+# light the contrast would be noise over noise.
+FLOOR = 1e-3
 
 
-@dataclass(frozen=True)
+@settings(SpectrumError)
 class PrepareConfig:
     """How a model wants its spectra.
 
@@ -63,25 +72,24 @@ class PrepareConfig:
 
     grid: Grid
     resample: Resample = "auto"
-    normalization: Normalization = "median-valid"
+    normalization: Literal["median-padded", "median-valid", "continuum"] = "median-valid"
     min_median: float | None = None
-    window: int = 65
-    nodes: int = 320
+    window: int = pydantic.Field(default=65, ge=1)
+    nodes: int = pydantic.Field(default=320, ge=1)
     clip: tuple[float, float] = (-1.0, 1.5)
 
-    def __post_init__(self) -> None:
-        check_choice("resample", self.resample, get_args(Resample))
-        check_choice("normalization", self.normalization, get_args(Normalization))
-        if self.window < 1 or self.window % 2 == 0:
-            raise SpectrumError(f"window is {self.window} pixels; wanted an odd positive number")
-        if self.nodes < 1 or (self.normalization == "continuum" and self.nodes > self.grid.length):
-            raise SpectrumError(
-                f"nodes is {self.nodes}; wanted 1 to {self.grid.length}, the grid's pixels"
+    @pydantic.model_validator(mode="after")
+    def _check_continuum(self) -> Self:
+        if self.window % 2 == 0:  # else the mean would be of pixels half a pixel aside
+            raise ValueError(f"window is {self.window} pixels; expected an odd number")
+        if self.normalization == "continuum" and self.nodes > self.grid.length:
+            raise ValueError(
+                f"nodes is {self.nodes}; expected 1 to {self.grid.length}, the grid's pixels"
             )
         low, high = self.clip
         if not low < 0 < high:
-            raise SpectrumError(f"clip is {self.clip}; wanted a range of contrast with 0 inside")
-        object.__setattr__(self, "clip", (float(low), float(high)))
+            raise ValueError(f"clip is {self.clip}; expected a range of contrast with 0 inside")
+        return self
 
     @property
     def row_size(self) -> int:
@@ -90,10 +98,15 @@ class PrepareConfig:
             return self.grid.length + self.nodes
         return self.grid.size
 
+    @property
+    def ivar_size(self) -> int:
+        """Number of values at the start of a row that have an inverse variance: all but log c."""
+        return self.grid.length if self.normalization == "continuum" else self.grid.size
+
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return values | {"grid": self.grid.to_dict(), "clip": list(self.clip)}
+        values: dict[str, Any] = plain(dataclasses.asdict(self))
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PrepareConfig:
@@ -104,8 +117,7 @@ class PrepareConfig:
         SpectrumError
             If a key is unknown or missing, or a value makes no preparation.
         """
-        check_keys("prepare", cls, values)
-        return cls(**(values | {"grid": Grid.from_dict(values["grid"])}))
+        return read_settings(cls, values, where="prepare", error=SpectrumError)
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,9 @@ class Prepared:
         What the flux was divided by, in the file's unit; NaN for a degenerate spectrum.
     degenerate : bool
         True if the row was set to zeros because the spectrum has no usable level.
+    ivar : ndarray of float32, shape (ivar_size,), optional
+        Inverse variance of the row's first values, in the row's units, where it was asked for; 0
+        for padding, in gaps, at invalid pixels, and where the spectrum has no inverse variance.
     """
 
     row: NDArray[np.float32] = field(repr=False)
@@ -131,13 +146,15 @@ class Prepared:
     valid: NDArray[np.bool_] = field(repr=False)
     scale: float
     degenerate: bool
+    ivar: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
-def prepare(spectrum: Spectrum, config: PrepareConfig) -> Prepared:
+def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) -> Prepared:
     """Turn a spectrum into the row of numbers that a model wants.
 
     Wavelengths are converted to the grid's medium and frame, the flux is brought onto the grid
-    (`resample`) and normalised (`normalize`).
+    (`resample`) and normalised. The median normalisations work in float32 throughout, as published:
+    float32 flux, median as the mean of the two middle values in float32, float32 division.
 
     Parameters
     ----------
@@ -145,6 +162,10 @@ def prepare(spectrum: Spectrum, config: PrepareConfig) -> Prepared:
         Flux in any linear unit.
     config : PrepareConfig
         The model's preparation.
+    ivar : bool
+        Give the row's inverse variance too: of flux over its median m, ivar * m^2; of the contrast
+        g = x / c - 1, ivar * (m c)^2, which a value that was clipped keeps. Median and
+        pseudo-continuum, which are means of many pixels, count as known.
 
     Returns
     -------
@@ -157,8 +178,8 @@ def prepare(spectrum: Spectrum, config: PrepareConfig) -> Prepared:
         single precision can hold, or if a velocity that the conversion of the frame needs is
         unknown. Poor coverage is no error here: see `coverage`.
     """
-    flux, valid = resample(spectrum, config.grid, config.resample)
     grid = config.grid
+    flux, valid, inverse = resample(spectrum, grid, config.resample, ivar=ivar)
     inside = valid & ~grid.gap_mask
     filled = int(np.count_nonzero(inside))
     if filled == 0:
@@ -168,7 +189,17 @@ def prepare(spectrum: Spectrum, config: PrepareConfig) -> Prepared:
             f"the file spans {spectrum.wavelength[0]:.1f} to {spectrum.wavelength[-1]:.1f}: is "
             "the wavelength unit right, and is the flux finite and unmasked?"
         )
-    row, scale = normalize(flux, valid, config)
+    full = np.zeros(config.row_size, dtype=np.bool_)
+    unit: float | NDArray[np.float64]  # flux of one unit of the row
+    if config.normalization == "continuum":
+        pixels = slice(0, grid.length)
+        full[grid.length :] = True
+        row, scale, unit = _continuum_row(flux, inside, config)
+    else:
+        pixels = slice(grid.pad_left, grid.pad_left + grid.length)
+        row, scale = _median_row(flux, valid, inside, config)
+        unit = scale
+    full[pixels] = inside
     if not np.isfinite(row).all():
         raise SpectrumError(
             f"{spectrum.meta.get('file', 'the spectrum')}: its flux, from "
@@ -176,100 +207,15 @@ def prepare(spectrum: Spectrum, config: PrepareConfig) -> Prepared:
             "fit into single precision; mask the outliers"
         )
     degenerate = bool(np.isnan(scale))
-    full = np.zeros(config.row_size, dtype=np.bool_)
-    if config.normalization == "continuum":
-        full[: grid.length] = inside
-        full[grid.length :] = True
-    else:
-        full[grid.pad_left : grid.pad_left + grid.length] = inside
+    row_ivar = None
+    if ivar:
+        row_ivar = np.zeros(config.ivar_size, dtype=np.float32)
+        if inverse is not None and not degenerate:
+            with np.errstate(over="ignore"):
+                np.multiply(inverse, np.square(unit), out=row_ivar[pixels], casting="same_kind")
+            row_ivar[~full[: config.ivar_size]] = 0
     coverage = filled / int(np.count_nonzero(~grid.gap_mask))
-    return Prepared(row=row, coverage=coverage, valid=full, scale=scale, degenerate=degenerate)
-
-
-def normalize(
-    flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], config: PrepareConfig
-) -> tuple[NDArray[np.float32], float]:
-    """Turn flux on the grid into the model's row.
-
-    The median normalisations work in float32 throughout, as published: float32 flux, median as the
-    mean of the two middle values in float32, float32 division.
-
-    Parameters
-    ----------
-    flux : ndarray, shape (grid.length,)
-        Flux density; values at invalid pixels are not looked at.
-    valid : ndarray of bool, shape (grid.length,)
-        Where there is flux; gaps are left out besides.
-    config : PrepareConfig
-
-    Returns
-    -------
-    row : ndarray of float32, shape (row_size,)
-    scale : float
-        The median divided by; NaN (and a row of zeros) for a degenerate spectrum.
-    """
-    grid = config.grid
-    inside = valid & ~grid.gap_mask
-    if config.normalization == "continuum":
-        flux = native(flux)
-        scale = _median(flux[inside])
-        if _degenerate(scale, flux, inside, config):
-            return np.zeros(config.row_size, dtype=np.float32), float("nan")
-        row = contrast_and_nodes(flux, inside, scale, config.window, config.nodes, config.clip)
-        return row, scale
-    science = np.zeros(grid.length, dtype=np.float32)
-    with np.errstate(over="ignore"):  # prepare refuses rows that are not finite
-        np.copyto(science, flux, where=valid, casting="same_kind")
-    if config.normalization == "median-padded":
-        everything = np.zeros(grid.size, dtype=np.float32)
-        np.copyto(everything[: grid.length], science, where=inside)
-        scale = _median(everything)
-    else:
-        scale = _median(science[inside])
-    row = np.zeros(grid.size, dtype=np.float32)
-    if _degenerate(scale, science, inside, config):
-        return row, float("nan")
-    pixels = slice(grid.pad_left, grid.pad_left + grid.length)
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.divide(science, np.float32(scale), out=row[pixels])
-    return row, scale
-
-
-def continuum_row(
-    flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], config: PrepareConfig
-) -> NDArray[np.float32]:
-    """Row [line contrast g, log pseudo-continuum at the nodes] of flux on a model's grid.
-
-    With x the flux over its median, c the running mean of x over `config.window` valid pixels and
-    g = x / c - 1: c is interpolated linearly where a whole window is invalid and is at least 0.001;
-    g is clipped to `config.clip` and 0 at invalid pixels. A spectrum without a positive median
-    gives zeros.
-
-    Parameters
-    ----------
-    flux : ndarray of float32 or float64, shape (grid.length,)
-        Flux density in any unit.
-    valid : ndarray of bool, shape (grid.length,)
-        Where there is flux; the grid's gaps and pixels that are not finite are left out besides.
-    config : PrepareConfig
-        With normalization "continuum".
-
-    Returns
-    -------
-    ndarray of float32, shape (grid.length + nodes,)
-
-    Raises
-    ------
-    SpectrumError
-        If the configuration's normalisation is another one, or shapes are not the grid's.
-    """
-    shape = (config.grid.length,)
-    if config.normalization != "continuum" or np.shape(flux) != shape or np.shape(valid) != shape:
-        raise SpectrumError(
-            f"continuum_row: flux of shape {np.shape(flux)}, valid of shape {np.shape(valid)}, "
-            f"normalization {config.normalization!r}; wanted shapes {shape} and 'continuum'"
-        )
-    return normalize(flux, valid & np.isfinite(flux), config)[0]
+    return Prepared(row, coverage, full, scale, degenerate, row_ivar)
 
 
 def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np.floating[Any]]:
@@ -295,18 +241,75 @@ def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np
     row = np.asarray(row)
     if row.shape[-1:] != (config.row_size,):
         raise SpectrumError(
-            f"restore: rows of shape {row.shape}; wanted (..., {config.row_size}) for this model"
+            f"restore: rows of shape {row.shape}; expected (..., {config.row_size}) for this model"
         )
     grid = config.grid
     if config.normalization != "continuum":
         return row[..., grid.pad_left : grid.pad_left + grid.length]
     contrast, log_nodes = row[..., : grid.length], row[..., grid.length :]
-    flux: NDArray[np.floating[Any]] = np.exp(log_continuum(log_nodes, grid.length))
+    left, weight = _between_nodes(grid.length, config.nodes)
+    log_c: NDArray[np.floating[Any]] = log_nodes[..., left]
+    if config.nodes > 1:
+        log_c += weight.astype(log_nodes.dtype) * (log_nodes[..., left + 1] - log_c)
+    flux: NDArray[np.floating[Any]] = np.exp(log_c)
     return flux * (1 + contrast)
 
 
+def _median_row(
+    flux: NDArray[np.floating[Any]],
+    valid: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    config: PrepareConfig,
+) -> tuple[NDArray[np.float32], float]:
+    """Row of shape (grid.size,) and its scale: zeros and NaN for a degenerate spectrum."""
+    grid = config.grid
+    science = np.zeros(grid.length, dtype=np.float32)
+    with np.errstate(over="ignore"):  # prepare refuses rows that are not finite
+        np.copyto(science, flux, where=valid, casting="same_kind")
+    row = np.zeros(grid.size, dtype=np.float32)
+    if config.normalization == "median-padded":
+        # Where the zeros stand does not matter to a median.
+        everything = np.zeros(grid.size, dtype=np.float32)
+        np.copyto(everything[: grid.length], science, where=inside)
+        scale = _median(everything)
+    else:
+        scale = _median(science[inside])
+    if _degenerate(scale, science, inside, config):
+        return row, float("nan")
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels = slice(grid.pad_left, grid.pad_left + grid.length)
+        np.divide(science, np.float32(scale), out=row[pixels])
+    return row, scale
+
+
+def _continuum_row(
+    flux: NDArray[np.floating[Any]], inside: NDArray[np.bool_], config: PrepareConfig
+) -> tuple[NDArray[np.float32], float, NDArray[np.float64]]:
+    """Row [contrast, log c at the nodes], its scale, and the flux of contrast 1, (grid.length,)."""
+    row = np.zeros(config.row_size, dtype=np.float32)
+    scale = _median(flux[inside])
+    if _degenerate(scale, flux, inside, config):
+        return row, float("nan"), np.zeros(len(flux))
+    continuum = running_mean(flux, inside, config.window)
+    continuum /= scale
+    # Where a whole window is invalid, the continuum runs straight from one side to the other.
+    hole = np.isnan(continuum)
+    if hole.any():
+        filled = np.flatnonzero(~hole)
+        continuum[hole] = np.interp(np.flatnonzero(hole), filled, continuum[filled])
+    np.maximum(continuum, FLOOR, out=continuum)
+    _contrast(flux, inside, scale, continuum, *config.clip, row)
+    left, weight = node_centres(len(flux), config.nodes)
+    log_left, log_right = np.log(continuum[left]), np.log(continuum[left + 1])
+    row[len(flux) :] = log_left + weight * (log_right - log_left)
+    return row, scale, scale * continuum
+
+
 def _median(values: NDArray[np.floating[Any]]) -> float:
-    """Median as numpy has it, in the precision of `values`; NaN of nothing."""
+    """Median as numpy has it, in the precision of `values`; NaN of nothing.
+
+    `np.median` besides looks for NaN and takes a mean in another precision.
+    """
     n = len(values)
     if n == 0:
         return float("nan")
@@ -327,129 +330,6 @@ def _degenerate(
         return not scale > 0
     mean = flux[inside].mean(dtype=np.float64)
     return not (scale > max(config.min_median, 0) and mean > 0)
-
-
-def ivar_size(config: PrepareConfig) -> int:
-    """Number of values at the start of a row that have an inverse variance: all but log c."""
-    grid = config.grid
-    return grid.length if config.normalization == "continuum" else grid.size
-
-
-def row_ivar(spectrum: Spectrum, prepared: Prepared, config: PrepareConfig) -> NDArray[np.float32]:
-    """Inverse variance of a prepared row, in the row's units.
-
-    Flux over its median m: ivar * m^2. Contrast g = x / c - 1 of flux x over its median:
-    ivar * (m c)^2; a value that was clipped keeps it.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-    prepared : Prepared
-        What `prepare` made of it with `config`.
-    config : PrepareConfig
-
-    Returns
-    -------
-    ndarray of float32, shape (ivar_size(config),)
-        0 for padding, in gaps, at invalid pixels, and where the spectrum has no inverse variance.
-    """
-    grid, size = config.grid, ivar_size(config)
-    row = np.zeros(size, dtype=np.float32)
-    if spectrum.ivar is None or prepared.degenerate:
-        return row
-    first = 0 if config.normalization == "continuum" else grid.pad_left
-    pixels = slice(first, first + grid.length)
-    unit: float | NDArray[np.float64] = prepared.scale
-    if config.normalization == "continuum":
-        flux, _ = resample(spectrum, grid, config.resample)
-        inside = prepared.valid[: grid.length]
-        unit = prepared.scale * pseudo_continuum(flux, inside, prepared.scale, config.window)
-    ivar = resample_ivar(spectrum, grid, config.resample)
-    with np.errstate(over="ignore"):
-        np.multiply(ivar, np.square(unit), out=row[pixels], casting="same_kind")
-    row[~prepared.valid[:size]] = 0
-    return row
-
-
-# The pseudo-continuum is not let below this fraction of the median flux: where a detector has no
-# light the contrast would be noise over noise.
-FLOOR = 1e-3
-
-
-def contrast_and_nodes(
-    flux: NDArray[np.floating[Any]],
-    valid: NDArray[np.bool_],
-    scale: float,
-    window: int,
-    nodes: int,
-    clip: tuple[float, float],
-) -> NDArray[np.float32]:
-    """Line contrast, then log pseudo-continuum at the nodes.
-
-    Parameters
-    ----------
-    flux : ndarray of float32 or float64, shape (length,)
-        Flux density in any unit; values at invalid pixels are not looked at.
-    valid : ndarray of bool, shape (length,)
-        False for pixels to leave out.
-    scale : float
-        What the flux is divided by first, positive: its median.
-    window : int
-        Odd number of pixels of the running mean.
-    nodes : int
-        Number of equal blocks of pixels.
-    clip : tuple of float
-        Lowest and highest contrast kept.
-
-    Returns
-    -------
-    ndarray of float32, shape (length + nodes,)
-        Contrast g = x / c - 1, zero at invalid pixels; then log c.
-    """
-    row = np.zeros(len(flux) + nodes, dtype=np.float32)
-    continuum = pseudo_continuum(flux, valid, scale, window)
-    _contrast(flux, valid, scale, continuum, clip[0], clip[1], row)
-    left, weight = node_centres(len(flux), nodes)
-    log_left, log_right = np.log(continuum[left]), np.log(continuum[left + 1])
-    row[len(flux) :] = log_left + weight * (log_right - log_left)
-    return row
-
-
-def pseudo_continuum(
-    flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], scale: float, window: int
-) -> NDArray[np.float64]:
-    """Running mean of the flux over `scale`, shape (length,): what the contrast is relative to.
-
-    Arguments as in `contrast_and_nodes`. Linear across stretches where a whole window is invalid;
-    at least 0.001.
-    """
-    continuum = running_mean(flux, valid, window)
-    continuum /= scale
-    _bridge(continuum)
-    return np.maximum(continuum, FLOOR, out=continuum)
-
-
-def log_continuum(log_nodes: NDArray[np.floating[Any]], length: int) -> NDArray[np.floating[Any]]:
-    """Log pseudo-continuum at every pixel from its values at the nodes.
-
-    Linear in pixel index between the centres of the blocks, constant beyond the first and last.
-
-    Parameters
-    ----------
-    log_nodes : ndarray of shape (..., nodes)
-        Natural log of the continuum at the centres of equal blocks of pixels.
-    length : int
-        Number of pixels.
-
-    Returns
-    -------
-    ndarray of shape (..., length)
-    """
-    left, weight = _between_nodes(length, log_nodes.shape[-1])
-    log_c: NDArray[np.floating[Any]] = log_nodes[..., left]
-    if log_nodes.shape[-1] > 1:
-        log_c += weight.astype(log_nodes.dtype) * (log_nodes[..., left + 1] - log_c)
-    return log_c
 
 
 @lru_cache(maxsize=16)
@@ -516,14 +396,7 @@ def running_mean(
     return mean
 
 
-def _bridge(continuum: NDArray[np.float64]) -> None:
-    """Fill NaN pixels of a continuum in place, linearly from their neighbours."""
-    hole = np.isnan(continuum)
-    if hole.any():
-        known = np.flatnonzero(~hole)
-        continuum[hole] = np.interp(np.flatnonzero(hole), known, continuum[known])
-
-
+# Compiled, since numpy would pass five times over the pixels.
 @numba.njit(nogil=True, cache=True)
 def _contrast(
     flux: NDArray[np.floating[Any]],

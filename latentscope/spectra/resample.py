@@ -1,4 +1,9 @@
-"""A spectrum onto a model's grid: an exact slice, a flux-conserving rebinning, or interpolation."""
+"""A spectrum onto a model's grid: an exact slice, a flux-conserving rebinning, or interpolation.
+
+Variances add as those of independent pixels do: a weighted mean of pixels, sum of w_i f_i with the
+w_i summing to 1, has the variance sum of w_i^2 var_i. What neighbouring values have in common after
+resampling (they share pixels of the file) is not kept.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +23,14 @@ Resample = Literal["auto", "rebin", "linear"]
 # grid's own pixels shifted by an observer's velocity are treated alike whatever its sign.
 _COARSER = 1.05
 
+# A step between pixels wider than this many times the smaller of its neighbour steps is a hole
+# in the data, not one wide pixel.
+_HOLE = 3.0
+
 
 def resample(
-    spectrum: Spectrum, grid: Grid, how: Resample = "auto"
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    spectrum: Spectrum, grid: Grid, how: Resample = "auto", *, ivar: bool = False
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.float64] | None]:
     """Bring a spectrum onto a model's grid.
 
     Wavelengths are first converted to the grid's medium and frame; the flux values are not
@@ -39,6 +48,8 @@ def resample(
         file's wavelengths (a step over three times its neighbours). "auto": the file's own values
         where its pixels are the grid's to 1e-5 Angstrom over their common range; else "linear" if
         the file's median pixel is over 1.05 times as wide as the grid's, else "rebin".
+    ivar : bool
+        Bring the spectrum's inverse variance along, where it has one.
 
     Returns
     -------
@@ -46,6 +57,9 @@ def resample(
         Flux density in the file's unit; 0 where invalid.
     valid : ndarray of bool, shape (grid.length,)
         True where the spectrum gives the flux, in gaps of the grid too.
+    ivar : ndarray of float64, shape (grid.length,), or None
+        Inverse variance of the flux; 0 where a pixel without a known variance takes part, or none
+        does. None if it was not asked for, or the spectrum has none.
 
     Raises
     ------
@@ -54,28 +68,37 @@ def resample(
     """
     spectrum = convert(spectrum, grid.medium, grid.frame)
     flux = native(spectrum.flux)
-    good = usable(spectrum)
-    way = way_of(spectrum, grid, how)
-    if not isinstance(way, str):
-        return _exact(flux, good, grid, *way)
-    if not good.all():
-        flux = np.where(good, flux, np.nan)
-    wavelength, flux = split_holes(spectrum.wavelength, flux)
-    if way == "linear":
-        density = np.interp(grid.wavelength, wavelength, flux, left=np.nan, right=np.nan)
-        valid = np.isfinite(density)
-    else:
-        density, filled = rebin(pixel_edges(wavelength), flux, grid.edges)
-        valid = filled >= 0.5
-    return np.where(valid, density, 0.0), valid
-
-
-def usable(spectrum: Spectrum) -> NDArray[np.bool_]:
-    """True for pixels of a spectrum that are finite and not masked, shape (n,)."""
     good: NDArray[np.bool_] = np.isfinite(spectrum.flux)
     if spectrum.mask is not None:
         good &= ~np.asarray(spectrum.mask, dtype=np.bool_)
-    return good
+    variance = _variance(spectrum.ivar, good) if ivar and spectrum.ivar is not None else None
+    way = way_of(spectrum, grid, how)
+    if not isinstance(way, str):
+        ours, theirs = way
+        density = np.zeros(grid.length, dtype=flux.dtype)
+        valid = np.zeros(grid.length, dtype=np.bool_)
+        valid[ours] = good[theirs]
+        np.copyto(density[ours], flux[theirs], where=good[theirs])
+        if variance is None:
+            return density, valid, None
+        spread = np.full(grid.length, np.nan)
+        spread[ours] = variance[theirs]
+        return density, valid, _inverse(spread)
+    if not good.all():
+        flux = np.where(good, flux, np.nan)
+    wavelength, flux, variance = _split_holes(spectrum.wavelength, flux, variance)
+    if way == "linear":
+        density = np.interp(grid.wavelength, wavelength, flux, left=np.nan, right=np.nan)
+        valid = np.isfinite(density)
+        if variance is not None:
+            variance = _between(grid.wavelength, wavelength, variance)
+    else:
+        density, filled, spread = _rebin(pixel_edges(wavelength), flux, variance, grid.edges)
+        valid = filled >= 0.5
+        if variance is not None:
+            variance = spread
+    density = np.where(valid, density, 0.0)
+    return density, valid, None if variance is None else _inverse(variance)
 
 
 def way_of(
@@ -87,19 +110,16 @@ def way_of(
     """
     if how != "auto":
         return how
-    return _common(spectrum.wavelength, grid) or (
-        "linear" if _coarser(spectrum.wavelength, grid) else "rebin"
+    common = _common(spectrum.wavelength, grid)
+    if common is not None:
+        return common
+    # The medians of the pixels over the range that both have.
+    low = max(spectrum.wavelength[0], grid.wavelength[0])
+    high = min(spectrum.wavelength[-1], grid.wavelength[-1])
+    coarser = _typical_step(spectrum.wavelength, low, high) > _COARSER * _typical_step(
+        grid.wavelength, low, high
     )
-
-
-def _exact(
-    flux: NDArray[np.floating[Any]], good: NDArray[np.bool_], grid: Grid, ours: slice, theirs: slice
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    out = np.zeros(grid.length, dtype=flux.dtype)
-    valid = np.zeros(grid.length, dtype=np.bool_)
-    valid[ours] = good[theirs]
-    np.copyto(out[ours], flux[theirs], where=good[theirs])
-    return out, valid
+    return "linear" if coarser else "rebin"
 
 
 def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] | None:
@@ -113,18 +133,9 @@ def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] 
         len(target), start + int(np.searchsorted(wavelength, target[-1] + TOLERANCE)) - first
     )
     n = stop - start
-    if n <= 0 or not same(wavelength[first : first + n], target[start:stop], TOLERANCE):
+    if n <= 0 or not _same(wavelength[first : first + n], target[start:stop], TOLERANCE):
         return None
     return slice(start, stop), slice(first, first + n)
-
-
-def _coarser(wavelength: NDArray[np.float64], grid: Grid) -> bool:
-    """Whether the file's median pixel is clearly wider than the grid's over their common range."""
-    low = max(wavelength[0], grid.wavelength[0])
-    high = min(wavelength[-1], grid.wavelength[-1])
-    return _typical_step(wavelength, low, high) > _COARSER * _typical_step(
-        grid.wavelength, low, high
-    )
 
 
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
@@ -133,11 +144,6 @@ def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> f
     last = min(max(int(np.searchsorted(wavelength, high)), first + 1), len(wavelength) - 1)
     at = np.linspace(min(first, last - 1), last - 1, 1001).astype(np.intp)
     return float(np.median(wavelength[at + 1] - wavelength[at]))
-
-
-# A step between pixels wider than this many times the smaller of its neighbour steps is a hole
-# in the data, not one wide pixel.
-_HOLE = 3.0
 
 
 def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -196,11 +202,12 @@ def rebin(
     if len(edges_in) != len(flux) + 1 or len(edges_out) < 2:
         raise SpectrumError(
             f"rebin: {len(edges_in)} borders for {len(flux)} pixels onto {len(edges_out)} borders; "
-            "wanted one border more than pixels (pixel_edges gives them)"
+            "expected one border more than pixels (pixel_edges gives them)"
         )
-    density, filled = _rebin(
+    density, filled, _ = _rebin(
         np.ascontiguousarray(edges_in, dtype=np.float64),
         native(flux),
+        None,
         np.ascontiguousarray(edges_out, dtype=np.float64),
     )
     return density, filled
@@ -213,36 +220,53 @@ def native(flux: NDArray[Any]) -> NDArray[np.floating[Any]]:
     return np.ascontiguousarray(flux, dtype=np.float32 if single else np.float64)
 
 
-def split_holes(
-    wavelength: NDArray[np.float64], flux: NDArray[np.floating[Any]]
-) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]]]:
+def _split_holes(
+    wavelength: NDArray[np.float64],
+    flux: NDArray[np.floating[Any]],
+    variance: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], NDArray[np.float64] | None]:
     """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it.
 
-    A hole is a step more than three times the smaller of the steps on its two sides: a format that
-    leaves missing pixels out, or the stretch between two detectors.
-
-    Parameters
-    ----------
-    wavelength : ndarray of shape (n,)
-        Ascending centres in Angstrom.
-    flux : ndarray of shape (n,)
-        Flux density.
-
-    Returns
-    -------
-    wavelength, flux : ndarray of shape (n + 2 * number of holes,)
+    A hole is a format that leaves missing pixels out, or the stretch between two detectors.
     """
     hole, beside = _holes(np.ascontiguousarray(wavelength, dtype=np.float64))
     if len(hole) == 0:
-        return wavelength, flux
+        return wavelength, flux, variance
     # Two NaN pixels a hole, one small step inside it: the pixels beside it keep their width.
     ends = np.column_stack([wavelength[hole] + beside, wavelength[hole + 1] - beside])
     at = np.repeat(hole + 1, 2)
-    return np.insert(wavelength, at, ends.ravel()), np.insert(flux, at, np.nan)
+    split = None if variance is None else np.insert(variance, at, np.nan)
+    return np.insert(wavelength, at, ends.ravel()), np.insert(flux, at, np.nan), split
+
+
+def _variance(ivar: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Variance of each pixel: infinite where it is not known, NaN where there is no flux."""
+    values = np.asarray(ivar, dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        variance = 1.0 / np.where(values > 0, values, 0.0)
+    variance[~good] = np.nan
+    return np.asarray(variance)
+
+
+def _inverse(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(variance > 0, 1.0 / variance, 0.0)
+
+
+def _between(
+    at: NDArray[np.float64], wavelength: NDArray[np.float64], variance: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Variance of linear interpolation at some wavelengths, shape (m,); NaN outside."""
+    left = np.clip(np.searchsorted(wavelength, at, side="right") - 1, 0, len(wavelength) - 2)
+    weight = (at - wavelength[left]) / (wavelength[left + 1] - wavelength[left])
+    weight[(weight < 0) | (weight > 1)] = np.nan
+    with np.errstate(invalid="ignore"):
+        before, after = (1 - weight) ** 2 * variance[left], weight**2 * variance[left + 1]
+    # A pixel of weight 0 takes no part, not even one whose variance is infinite or missing.
+    return np.asarray(np.where(weight == 1, 0, before) + np.where(weight == 0, 0, after))
 
 
 @numba.njit(nogil=True, cache=True)
-def same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
+def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
     """Whether two arrays of one length, shape (n,), differ nowhere by more than `tolerance`."""
     for i in range(len(first)):  # noqa: SIM110, faster compiled than all() of a generator
         if not abs(first[i] - second[i]) <= tolerance:
@@ -269,107 +293,38 @@ def _holes(wavelength: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[
     return at[:found].copy(), beside[:found].copy()
 
 
+# numba compiles one version with variances and one without, where `variance` is None.
 @numba.njit(nogil=True, cache=True)
 def _rebin(
     edges_in: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],
+    variance: NDArray[np.float64] | None,
     edges_out: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Density, filled fraction and variance of the density of each new pixel, shape (m,) each."""
     n, m = len(flux), len(edges_out) - 1
     density = np.full(m, np.nan)
     filled = np.zeros(m)
+    spread = np.full(m if variance is not None else 0, np.nan)
     first = max(np.searchsorted(edges_in, edges_out[0], side="right") - 1, 0)
     for j in range(m):
         low, high = edges_out[j], edges_out[j + 1]
+        # Both sets of borders ascend: the search for the first old pixel goes on where it ended.
         while first < n and edges_in[first + 1] <= low:
             first += 1
-        total, covered = 0.0, 0.0
+        total, covered, square = 0.0, 0.0, 0.0
         i = first
         while i < n and edges_in[i] < high:
             if np.isfinite(flux[i]):
                 overlap = min(high, edges_in[i + 1]) - max(low, edges_in[i])
                 total += flux[i] * overlap
                 covered += overlap
+                if variance is not None:
+                    square += variance[i] * overlap * overlap
             i += 1
         if covered > 0:
             density[j] = total / covered
             filled[j] = min(covered / (high - low), 1.0)
-    return density, filled
-
-
-def resample_ivar(spectrum: Spectrum, grid: Grid, how: Resample = "auto") -> NDArray[np.float64]:
-    """Inverse variance of what `resample` makes of a spectrum that has one.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        With `ivar`; 0 means that a pixel's variance is not known.
-    grid : Grid
-    how : {"auto", "rebin", "linear"}
-
-    Returns
-    -------
-    ndarray of float64, shape (grid.length,)
-        0 where a pixel without a known variance takes part, or none does.
-    """
-    spectrum = convert(spectrum, grid.medium, grid.frame)
-    ivar = np.asarray(spectrum.ivar, dtype=np.float64)
-    with np.errstate(divide="ignore"):
-        variance = 1.0 / np.where(ivar > 0, ivar, 0.0)
-    variance[~usable(spectrum)] = np.nan
-    way = way_of(spectrum, grid, how)
-    if not isinstance(way, str):
-        ours, theirs = way
-        out = np.full(grid.length, np.nan)
-        out[ours] = variance[theirs]
-    else:
-        wavelength, holed = split_holes(spectrum.wavelength, variance)
-        split = np.asarray(holed, dtype=np.float64)
-        if way == "linear":
-            out = _between(grid.wavelength, wavelength, split)
-        else:
-            out = _rebin_variance(pixel_edges(wavelength), split, grid.edges)
-    return np.where(out > 0, 1.0 / out, 0.0)
-
-
-def _between(
-    at: NDArray[np.float64], wavelength: NDArray[np.float64], variance: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Variance of linear interpolation at some wavelengths, shape (m,); NaN outside."""
-    left = np.clip(np.searchsorted(wavelength, at, side="right") - 1, 0, len(wavelength) - 2)
-    weight = (at - wavelength[left]) / (wavelength[left + 1] - wavelength[left])
-    weight[(weight < 0) | (weight > 1)] = np.nan
-    with np.errstate(invalid="ignore"):
-        parts = (1 - weight) ** 2 * variance[left], weight**2 * variance[left + 1]
-    # A pixel of weight 0 takes no part, not even one whose variance is infinite or missing.
-    out: NDArray[np.float64] = np.where(weight == 1, 0, parts[0]) + np.where(
-        weight == 0, 0, parts[1]
-    )
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def _rebin_variance(
-    edges_in: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    edges_out: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Variance of `rebin`'s mean densities; pixels with a variance of NaN count in none."""
-    n, m = len(variance), len(edges_out) - 1
-    out = np.full(m, np.nan)
-    first = max(np.searchsorted(edges_in, edges_out[0], side="right") - 1, 0)
-    for j in range(m):
-        low, high = edges_out[j], edges_out[j + 1]
-        while first < n and edges_in[first + 1] <= low:
-            first += 1
-        total, covered = 0.0, 0.0
-        i = first
-        while i < n and edges_in[i] < high:
-            if not np.isnan(variance[i]):
-                overlap = min(high, edges_in[i + 1]) - max(low, edges_in[i])
-                total += variance[i] * overlap * overlap
-                covered += overlap
-            i += 1
-        if covered > 0:
-            out[j] = total / (covered * covered)
-    return out
+            if variance is not None:
+                spread[j] = square / (covered * covered)
+    return density, filled, spread

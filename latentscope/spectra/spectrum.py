@@ -60,25 +60,25 @@ class Spectrum:
         name = self.meta.get("file", "the spectrum")
         shape = np.shape(self.wavelength)
         if len(shape) != 1 or shape[0] < 2:
-            raise SpectrumError(f"{name}: wavelength has shape {shape}; wanted (n,) with n >= 2")
+            raise SpectrumError(f"{name}: wavelength has shape {shape}; expected (n,) with n >= 2")
         for what in ("flux", "ivar", "mask"):
             array = getattr(self, what)
             if array is not None and np.shape(array) != shape:
                 raise SpectrumError(
                     f"{name}: {what} has shape {np.shape(array)}, wavelength {shape}; "
-                    "wanted one value per wavelength"
+                    "expected one value per wavelength"
                 )
+        # Everything downstream finds pixels by bisection, which needs them in order.
         if not np.all(self.wavelength[1:] > self.wavelength[:-1]):
             raise SpectrumError(
                 f"{name}: wavelengths do not ascend strictly; sort them and drop repeats"
             )
-        _check_choice(name, "medium", self.medium, get_args(Medium))
-        _check_choice(name, "frame", self.frame, get_args(Frame))
+        for what, choices in (("medium", get_args(Medium)), ("frame", get_args(Frame))):
+            value = getattr(self, what)
+            if value not in choices:
+                raise SpectrumError(
+                    f"{name}: {what} is {value!r}; expected one of {', '.join(choices)}"
+                )
 
     def __len__(self) -> int:
         return len(self.wavelength)
-
-
-def _check_choice(name: str, what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SpectrumError(f"{name}: {what} is {value!r}; wanted one of {', '.join(known)}")

@@ -2,25 +2,24 @@
 
 Air is standard air (15 C, 1 atm, 0.045 % CO2) in the form that the IAU adopted from the refractive
 index of Birch & Downs (1994, Metrologia 31, 315), as written by Morton (2000, ApJS 130, 403). Axes
-of images: the FITS standard (Greisen et al. 2006, A&A 446, 747, paper III) and IRAF (CTYPE1,
-DC-FLAG, WATj_nnn).
+of images are those of the FITS standard (Greisen et al. 2006, A&A 446, 747, paper III) and of IRAF
+(CTYPE1, DC-FLAG, WATj_nnn).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, Self
 
 import numpy as np
+import pydantic
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.fits import Header
-from latentscope.spectra.headers import Inferred, Keywords, drs_pipeline
+from latentscope.settings import settings
+from latentscope.spectra.headers import Header, Inferred, Keywords, drs_pipeline
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 
 SPEED_OF_LIGHT = 299792.458
@@ -107,7 +106,7 @@ def doppler_shift(wavelength: ArrayLike, rv: float) -> NDArray[np.float64]:
     """
     beta = rv / SPEED_OF_LIGHT
     if not abs(beta) < 1.0:
-        raise SpectrumError(f"rv is {rv} km/s; wanted a finite velocity below that of light")
+        raise SpectrumError(f"rv is {rv} km/s; expected a finite velocity below that of light")
     return np.asarray(np.asarray(wavelength, np.float64) * np.sqrt((1.0 + beta) / (1.0 - beta)))
 
 
@@ -124,9 +123,9 @@ def convert(spectrum: Spectrum, medium: Medium, frame: Frame) -> Spectrum:
     spectrum : Spectrum
         With `berv` (topocentric to barycentric) and `rv` (to rest) in km/s where they are needed.
     medium : {"air", "vacuum"}
-        The medium wanted.
+        The medium to go to.
     frame : {"topocentric", "barycentric", "rest"}
-        The frame wanted.
+        The frame to go to.
 
     Returns
     -------
@@ -174,25 +173,22 @@ def _frame_velocity(spectrum: Spectrum, frame: Frame) -> float:
     start, goal = spectrum.frame, frame
     velocity = 0.0
     if "topocentric" in (start, goal) and start != goal:
-        berv = _needed(spectrum, "berv", goal)
+        berv = _velocity(spectrum, "berv", goal)
         velocity = berv if start == "topocentric" else -berv
     if "rest" in (start, goal) and start != goal:
-        rv = _needed(spectrum, "rv", goal)
-        velocity = _compose(velocity, -rv if goal == "rest" else rv)
+        rv = _velocity(spectrum, "rv", goal)
+        second = -rv if goal == "rest" else rv
+        # Doppler factors multiply, so that velocities add as relativity has it.
+        velocity = (velocity + second) / (1.0 + velocity * second / SPEED_OF_LIGHT**2)
     return velocity
 
 
-def _compose(first: float, second: float) -> float:
-    """Relativistic sum of two radial velocities in km/s: their Doppler factors multiply."""
-    return (first + second) / (1.0 + first * second / SPEED_OF_LIGHT**2)
-
-
-def _needed(spectrum: Spectrum, what: str, goal: Frame) -> float:
-    value = getattr(spectrum, what)
+def _velocity(spectrum: Spectrum, name: str, goal: Frame) -> float:
+    value = getattr(spectrum, name)
     if value is None or not np.isfinite(value):
         raise SpectrumError(
-            f"the {spectrum.frame} wavelengths cannot be made {goal}: {what} is unknown; "
-            f"give it with dataclasses.replace(spectrum, {what}=...) in km/s"
+            f"the {spectrum.frame} wavelengths cannot be made {goal}: {name} is unknown; "
+            f"give it with dataclasses.replace(spectrum, {name}=...) in km/s"
         )
     return float(value)
 
@@ -213,8 +209,8 @@ def angstrom_per(unit: str) -> float | None:
     return UNITS.get(unit.strip().lower())
 
 
-_WAT_WIDTH = 68
 _LOG_UNIT = re.compile(r"(log10|log|lg|ln)\s*[(\[\s]\s*(.+?)\s*[)\]]?", re.IGNORECASE)
+_WAT_WIDTH = 68  # characters of a quoted string that fit on one card
 
 
 @dataclass
@@ -245,11 +241,13 @@ class Axis:
 
 def image_axis(header: Header) -> Axis | None:
     """Find the wavelength axis that the keywords describe; None if they describe none."""
+    # SDSS: log10 of Angstrom in vacuum.
     if header.get("COEFF0") is not None and header.get("COEFF1") is not None:
         start, step = _float(header, "COEFF0"), _float(header, "COEFF1")
         return Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
     if "multispec" in header.text("CTYPE1").lower() + header.text("WAT0_001").lower():
         return _multispec(header)
+    # IRAF goes by CD1_1, and may leave an older CDELT1 beside it.
     step = _float(header, "CD1_1")
     if not np.isfinite(step) or step == 0:
         step = _float(header, "CDELT1")
@@ -260,6 +258,7 @@ def image_axis(header: Header) -> Axis | None:
     _set_scale(axis, header, kind)
     if kind.startswith("AWAV"):
         axis.inferred = Inferred("air")
+    # An S1D of the DRS is in air, whatever its CTYPE1 says.
     elif kind in ("WAVE", "WAVE-LOG") and drs_pipeline(Keywords((header,))) is None:
         axis.inferred = Inferred("vacuum", f"which CTYPE1 = {kind} means in the FITS standard")
     return axis
@@ -273,11 +272,14 @@ def _set_scale(axis: Axis, header: Header, kind: str) -> None:
         axis.unit = logarithm[2]
     elif header.integer("DC-FLAG") == 1 or kind.startswith(("LOGLIN", "LOG-LIN", "LOG10")):
         axis.base = 10.0
+    # The standard puts a wavelength into CRVAL1 of a -LOG axis; some writers put its logarithm, and
+    # no spectrum begins at 20 Angstrom.
     elif kind.endswith("-LOG") and axis.start < 20.0 and angstrom_per(axis.unit) in (None, 1.0):
         axis.base, axis.unit = float(np.e), "Angstrom"
         axis.notes.append("wavelength scale: CRVAL1 taken as the natural logarithm of Angstrom")
     elif kind.endswith("-LOG"):
         axis.base = 0.0
+    # 1,000 to 63,000 Angstrom in pixels of up to 1,400 km/s.
     elif not axis.unit and 3.0 < axis.start < 4.8 and 0 < axis.step < 2e-3:
         axis.base, axis.unit = 10.0, "Angstrom"
         axis.notes.append("wavelength scale: log10 of Angstrom, by the size of CRVAL1 and CDELT1")
@@ -289,6 +291,7 @@ def _multispec(header: Header) -> Axis | None:
     """IRAF's spec1 of a file with one spectrum: linear or log-linear, else None."""
     match = re.search(r'spec1\s*=\s*"([^"]*)"', _attribute_text(header, 2))
     numbers = [float(word) for word in match[1].split()] if match else []
+    # aperture, beam, dtype, first wavelength, step, pixels, redshift, ...; dtype 2 is a polynomial.
     if len(numbers) < 7 or numbers[2] not in (0.0, 1.0):
         return None
     kind, start, step, _, redshift = numbers[2:7]
@@ -313,13 +316,13 @@ def _unit(header: Header) -> str:
 
 
 def _attribute_text(header: Header, axis: int) -> str:
-    """IRAF's attribute string of an axis, cut into keywords of 68 characters by its writer."""
+    """IRAF's attribute string of an axis, which its writer cuts into keywords of one card each."""
     pieces = []
     for number in range(1, 1000):
         value = header.get(f"WAT{axis}_{number:03d}")
         if value is None:
             break
-        pieces.append(str(value).ljust(_WAT_WIDTH))
+        pieces.append(str(value).ljust(_WAT_WIDTH))  # blanks at the end of a string are not kept
     return "".join(pieces)
 
 
@@ -331,14 +334,15 @@ def _float(header: Header, key: str, default: float = float("nan")) -> float:
         return default
 
 
-Kind = Literal["linear", "log"]
-
-# Wavelengths closer than this (Angstrom) are the same wavelength: a file whose pixels lie this near
-# to the grid needs no resampling, and a pixel centre this near to the end of a gap lies in the gap.
 TOLERANCE = 1e-5
+"""Angstrom; wavelengths closer than this are the same wavelength.
+
+A file whose pixels lie this near to the grid needs no resampling, and a pixel centre this near to
+the end of a gap lies in the gap.
+"""
 
 
-@dataclass(frozen=True)
+@settings(SpectrumError)
 class Grid:
     """A model's wavelength grid.
 
@@ -353,7 +357,7 @@ class Grid:
     length : int
         Number of science pixels, without padding.
     pad_left, pad_right : int
-        Pixels of zeros that a model wants before and after the science pixels.
+        Pixels of zeros that a model expects before and after the science pixels.
     medium : {"air", "vacuum"}
         What the wavelengths of the grid are measured in.
     frame : {"topocentric", "barycentric", "rest"}
@@ -368,30 +372,22 @@ class Grid:
         If a value makes no grid.
     """
 
-    kind: Kind
-    start: float
-    step: float
-    length: int
-    pad_left: int = 0
-    pad_right: int = 0
+    kind: Literal["linear", "log"]
+    start: float = pydantic.Field(gt=0)
+    step: float = pydantic.Field(gt=0)
+    length: int = pydantic.Field(ge=2)
+    pad_left: int = pydantic.Field(default=0, ge=0)
+    pad_right: int = pydantic.Field(default=0, ge=0)
     medium: Medium = "air"
     frame: Frame = "barycentric"
     gaps: tuple[tuple[float, float], ...] = ()
 
-    def __post_init__(self) -> None:
-        for what, known in (("kind", Kind), ("medium", Medium), ("frame", Frame)):
-            check_choice(f"grid {what}", getattr(self, what), get_args(known))
-        if not (0 < self.start < math.inf and 0 < self.step < math.inf):
-            raise SpectrumError(
-                f"grid: start {self.start} and step {self.step}; wanted positive numbers in "
-                "Angstrom (step of a log grid: in ln(wavelength))"
-            )
-        if self.length < 2 or self.pad_left < 0 or self.pad_right < 0:
-            raise SpectrumError(
-                f"grid: length {self.length}, padding {self.pad_left} and {self.pad_right}; "
-                "wanted at least 2 pixels and no negative padding"
-            )
-        object.__setattr__(self, "gaps", _checked_gaps(self.gaps))
+    @pydantic.model_validator(mode="after")
+    def _check_gaps(self) -> Self:
+        for first, last in self.gaps:
+            if first > last:
+                raise ValueError(f"gap {(first, last)}; expected (first, last), ascending")
+        return self
 
     @property
     def wavelength(self) -> NDArray[np.float64]:
@@ -413,58 +409,10 @@ class Grid:
         """Number of pixels with padding."""
         return self.pad_left + self.length + self.pad_right
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the grid as plain JSON values."""
-        return dataclasses.asdict(self) | {"gaps": [list(gap) for gap in self.gaps]}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Grid:
-        """Build a grid from `to_dict`'s values.
-
-        Raises
-        ------
-        SpectrumError
-            If a key is unknown or missing, or a value makes no grid.
-        """
-        check_keys("grid", cls, values)
-        return cls(**values)
-
-
-def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise SpectrumError unless `value` is one of `known`."""
-    if value not in known:
-        raise SpectrumError(f"{what} is {value!r}; wanted one of {', '.join(known)}")
-
-
-def check_keys(what: str, kind: type[Any], values: dict[str, Any]) -> None:
-    """Raise SpectrumError unless `values` names fields of the dataclass `kind` and none lacks."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise SpectrumError(f"{what}: unknown {', '.join(unknown)}; known are {', '.join(fields)}")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in values
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise SpectrumError(f"{what}: {', '.join(missing)} missing; add to the configuration")
-
-
-def _checked_gaps(gaps: Any) -> tuple[tuple[float, float], ...]:
-    pairs = tuple(tuple(float(end) for end in gap) for gap in gaps)
-    for pair in pairs:
-        if len(pair) != 2 or not pair[0] <= pair[1]:
-            raise SpectrumError(f"grid: gap {pair}; wanted (first, last) in Angstrom, ascending")
-    return tuple((pair[0], pair[1]) for pair in pairs)
-
-
+# Thousands of spectra share a grid, and a process uses few grids.
 @lru_cache(maxsize=16)
-def _arrays(
-    grid: Grid,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+def _arrays(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     centre = np.arange(grid.length, dtype=np.float64)
     border = np.arange(grid.length + 1, dtype=np.float64) - 0.5
     if grid.kind == "linear":

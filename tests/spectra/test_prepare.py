@@ -113,7 +113,7 @@ def test_configurations_survive_json_and_refuse_unknown_keys():
     assert PrepareConfig.from_dict(values) == config
     with pytest.raises(SpectrumError, match="unknown colour"):
         PrepareConfig.from_dict(values | {"colour": "red"})
-    with pytest.raises(SpectrumError, match="length missing"):
+    with pytest.raises(SpectrumError, match="length is missing"):
         PrepareConfig.from_dict(
             {"grid": {k: v for k, v in values["grid"].items() if k != "length"}}
         )
@@ -122,11 +122,13 @@ def test_configurations_survive_json_and_refuse_unknown_keys():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"resample": "spline"}, "auto, rebin, linear"),
-        ({"normalization": "mean"}, "median-padded, median-valid, continuum"),
-        ({"window": 64}, "odd"),
+        ({"resample": "spline"}, "resample is 'spline'.*'auto', 'rebin' or 'linear'"),
+        ({"normalization": "mean"}, "'median-padded', 'median-valid' or 'continuum'"),
+        ({"window": 64}, "window is 64.*odd"),
         ({"normalization": "continuum", "nodes": 401}, "nodes is 401"),
         ({"clip": (0.5, 1.0)}, "0 inside"),
+        ({"min_median": float("nan")}, "min_median is nan"),
+        ({"window": "wide"}, "window is 'wide'"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(change, message):
@@ -135,11 +137,23 @@ def test_configurations_that_make_no_sense_are_refused(change, message):
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": "cubic"}, {"step": -0.1}, {"length": 1}, {"gaps": ((2.0, 1.0),)}]
+    "change",
+    [
+        {"kind": "cubic"},
+        {"step": -0.1},
+        {"start": float("inf")},
+        {"length": 1},
+        {"pad_left": -1},
+        {"gaps": ((2.0, 1.0),)},
+    ],
 )
 def test_grids_that_make_no_sense_are_refused(change):
-    with pytest.raises(SpectrumError, match="grid"):
-        Grid(**({"kind": "linear", "start": 5000.0, "step": 0.1, "length": 10} | change))
+    values = {"kind": "linear", "start": 5000.0, "step": 0.1, "length": 10} | change
+    (name,) = change
+    with pytest.raises(SpectrumError, match=f"Grid: {name.removesuffix('s')}"):
+        Grid(**values)
+    with pytest.raises(SpectrumError, match=f"prepare: grid.*{name.removesuffix('s')}"):
+        PrepareConfig.from_dict({"grid": values})
 
 
 def test_the_flux_in_a_gap_stays_in_median_rows_and_out_of_the_median():

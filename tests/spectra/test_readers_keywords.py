@@ -120,13 +120,13 @@ def test_a_broken_keyword_never_fails_a_read(key, text):
 def test_archive_ids(tmp_path):
     stamped = layouts.adp(ARCFILE="ADP.2014-09-16T11:05:45.457.fits")
     assert read_spectrum(stamped).meta["archive_id"] == "ADP.2014-09-16T11:05:45.457"
-    for name, wanted in {
+    for name, expected in {
         "ADP.2014-09-16T11_05_45.457.fits": "ADP.2014-09-16T11:05:45.457",
         "r.ESPRE.2018-10-20T03:21:51.113_S1D_A.fits": "ESPRE.2018-10-20T03:21:51.113",
         "spectrum.fits": None,
     }.items():
         (tmp_path / name).write_bytes(layouts.adp())
-        assert read_spectrum(tmp_path / name).meta.get("archive_id") == wanted
+        assert read_spectrum(tmp_path / name).meta.get("archive_id") == expected
 
 
 def test_long_strings_go_on_in_continue_cards():

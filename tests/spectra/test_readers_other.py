@@ -164,8 +164,8 @@ def test_the_arrays_given_stay_as_they_were():
     ("pair", "words"),
     [
         ((WAVELENGTH, WAVELENGTH[:-1]), "one number per wavelength"),
-        ((WAVELENGTH * units.kg, WAVELENGTH), "wanted a length"),
-        ((["a", "b"], [1.0, 2.0]), "wanted numbers"),
+        ((WAVELENGTH * units.kg, WAVELENGTH), "kg; expected a length"),
+        ((["a", "b"], [1.0, 2.0]), "expected numbers"),
         ((np.r_[WAVELENGTH, 1.0, 2.0], np.r_[WAVELENGTH, 1.0, 2.0]), "ascend"),
         ((np.zeros(5), np.ones(5)), "middle is 0"),
         (([5000.0], [1.0]), "at least 2"),

@@ -116,15 +116,15 @@ def test_sources_of_the_same_file(tmp_path):
     data = layouts.adp()
     path = tmp_path / "no_suffix_needed"
     path.write_bytes(data)
-    wanted = read_spectrum(data)
+    expected = read_spectrum(data)
     with path.open("rb") as stream, fits.open(path) as hdulist:
         for source in (path, str(path), bytearray(data), memoryview(data), stream, hdulist):
             spectrum = read_spectrum(source)
-            np.testing.assert_array_equal(spectrum.wavelength, wanted.wavelength)
-            np.testing.assert_array_equal(spectrum.flux, wanted.flux)
+            np.testing.assert_array_equal(spectrum.wavelength, expected.wavelength)
+            np.testing.assert_array_equal(spectrum.flux, expected.flux)
     assert read_spectrum(path).meta["file"] == str(path)
-    assert "file" not in wanted.meta
-    assert read_spectrum(wanted) is wanted
+    assert "file" not in expected.meta
+    assert read_spectrum(expected) is expected
 
 
 @pytest.mark.parametrize("pad", [0.0, np.nan, "repeat"])

@@ -6,7 +6,6 @@ import pytest
 
 from latentscope.errors import ModelError
 from latentscope.models.weights import load_model
-from latentscope.spectra.prepare import ivar_size
 from train.data.archive import Layout
 from train.data.packing import pack
 from train.fit import fit
@@ -64,7 +63,7 @@ def test_a_run_on_a_shifted_mixture_goes_on_where_it_was(
 
 def test_a_loss_weighted_by_inverse_variance_reads_them(exposures, tmp_path, configured, prepare):
     plain, full = tmp_path / "plain.zarr", tmp_path / "ivar.zarr"
-    layout = Layout(520, "float16", chunk=2, shard=4, ivar_size=ivar_size(prepare))
+    layout = Layout(520, "float16", chunk=2, shard=4, ivar_size=prepare.ivar_size)
     pack(exposures, full, prepare, layout=layout, workers=1)
     pack(exposures, plain, prepare, layout=LAYOUT, workers=1)
     config = configured(run={"loss": "ivar"}, archive=SPLIT | {"path": str(full)})

@@ -9,7 +9,7 @@ import zarr
 
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.simulation.files import write_spectrum
-from latentscope.spectra.prepare import PrepareConfig, ivar_size, prepare, row_ivar
+from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from tests.train.conftest import TINY
@@ -19,7 +19,7 @@ from train.data.packing import pack
 
 
 def layout_of(config, dtype="float16"):
-    return Layout(config.row_size, dtype, chunk=2, shard=4, ivar_size=ivar_size(config))
+    return Layout(config.row_size, dtype, chunk=2, shard=4, ivar_size=config.ivar_size)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -32,9 +32,9 @@ def test_inverse_variances_come_back_with_their_rows(exposures, tmp_path, normal
     wanted = []
     for file in archive.table["file"]:
         spectrum = read_spectrum(file)
-        wanted.append(row_ivar(spectrum, prepare(spectrum, config), config))
+        wanted.append(prepare(spectrum, config, ivar=True).ivar)
     root = archive.read_root_ivar(np.arange(7))
-    assert root.shape == (7, archive.ivar_size) == (7, ivar_size(config))
+    assert root.shape == (7, archive.ivar_size) == (7, config.ivar_size)
     assert root.astype("f8") ** 2 == pytest.approx(np.array(wanted), rel=2**-9, abs=1e-12)
     assert 0.5 < (root > 0).mean() < 1
     draw = Draw(np.arange(7), 0)

@@ -4,7 +4,7 @@ import torch
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.resample import resample, resample_ivar
+from latentscope.spectra.resample import resample
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid
 from tests.train.simulator.conftest import PREPARATIONS
@@ -27,11 +27,10 @@ def test_flux_and_variance_are_those_of_resample(name):
     got = ours.flux(torch.from_numpy(flux)), ours.variance(torch.from_numpy(variance))
     for row in range(3):
         spectrum = Spectrum(WAVELENGTH, flux[row], ivar=1.0 / variance[row])
-        density, filled = resample(spectrum, prepare.grid, prepare.resample)
+        density, filled, ivar = resample(spectrum, prepare.grid, prepare.resample, ivar=True)
         assert np.array_equal(ours.filled, filled)
         assert filled.any()
         assert np.allclose(got[0][row], density, atol=3e-6)
-        ivar = resample_ivar(spectrum, prepare.grid, prepare.resample)
         assert np.allclose(1.0 / got[1][row, filled], ivar[filled], rtol=1e-4)
 
 

@@ -8,7 +8,7 @@ from latentscope.errors import ModelError
 from latentscope.simulation.population import observe
 from latentscope.simulation.rows import noise_variance
 from latentscope.simulation.simulate import fine_flux
-from latentscope.spectra.prepare import PrepareConfig, prepare, row_ivar
+from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid
 from tests.train.simulator.conftest import PREPARATIONS
@@ -49,9 +49,9 @@ def test_noise_and_its_inverse_variance_are_the_stated_ones(synthesizer, fluxes,
         noisy = flux + deviates[k] * np.sqrt(variance).astype("f4")
         known = noise_variance(np.maximum(flux, 1e-3), wavelength, snr)
         spectrum = Spectrum(wavelength, noisy, ivar=1.0 / known)
-        theirs = prepare(spectrum, config)
+        theirs = prepare(spectrum, config, ivar=True)
         assert np.abs(rows[k].numpy() - theirs.row).max() < TOLERANCE
-        assert np.allclose(ivar[k], row_ivar(spectrum, theirs, config), rtol=1e-4)
+        assert np.allclose(ivar[k], theirs.ivar, rtol=1e-4)
 
 
 def test_residuals_over_their_error_are_standard_normal(synthesizer, fluxes):
