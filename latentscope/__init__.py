@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.mi.indicator import paper_indicator
     from latentscope.diagnostics.retrieval import Retriever, retrieve
     from latentscope.diagnostics.robustness import robustness
-    from latentscope.diagnostics.traversal.line_map import line_map
-    from latentscope.diagnostics.traversal.traverse import traverse
     from latentscope.models.encode import encode
     from latentscope.models.network import SpectrumVAE
     from latentscope.models.registry import available_models
-    from latentscope.models.traversal import line_map_of_model, traverse_model
+    from latentscope.models.traversal import line_map, traverse
     from latentscope.models.trust import score
     from latentscope.models.weights import convert_checkpoint, load_model, save_model
     from latentscope.reporting.report import report
@@ -66,15 +64,10 @@ _NAMES_OF_MODULE = {
         "retrieve",
     ),
     "diagnostics.robustness": ("robustness",),
-    "diagnostics.traversal.line_map": ("line_map",),
-    "diagnostics.traversal.traverse": ("traverse",),
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
     "models.registry": ("available_models",),
-    "models.traversal": (
-        "line_map_of_model",
-        "traverse_model",
-    ),
+    "models.traversal": ("line_map", "traverse"),
     "models.trust": ("score",),
     "models.weights": (
         "convert_checkpoint",
@@ -110,7 +103,6 @@ __all__ = [
     "encode",
     "exclusive_information",
     "line_map",
-    "line_map_of_model",
     "load_model",
     "mad",
     "metrics",
@@ -130,7 +122,6 @@ __all__ = [
     "score",
     "simulate",
     "traverse",
-    "traverse_model",
     "write_latents",
 ]
 

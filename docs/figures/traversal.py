@@ -23,10 +23,10 @@ from latentscope import (
     SpectrumVAE,
     TraversalResult,
     encode,
-    line_map_of_model,
+    line_map,
     load_model,
     simulate,
-    traverse_model,
+    traverse,
 )
 from latentscope.plots import plot_line_map, plot_traversal
 
@@ -45,10 +45,10 @@ def main() -> None:
             save(plot_traversal(walk), "traversal-rv.png", 100)
             continue
         dim = follower(latents.values, labels["Teff"].to_numpy())
-        walk = traverse_model(model, dim, latents=latents)
+        walk = traverse(model, dim, latents=latents)
         print(*walk.sentences(), sep="\n")
         save(plot_traversal(walk), "traversal-teff.png", 100)
-        found = line_map_of_model(model, latents=latents)
+        found = line_map(model, latents=latents)
         print(*found.sentences(), sep="\n")
         save(plot_line_map(found), "line-map.png", 125)
 
@@ -64,27 +64,27 @@ def simulated(model: SpectrumVAE, linelist: str) -> tuple[np.ndarray, np.ndarray
 def compare(name: str, model: SpectrumVAE, latents: np.ndarray, rv: np.ndarray) -> TraversalResult:
     """Print what regression and traversal say of the velocity dimension; return the traversal."""
     dim = follower(latents, rv)
-    walk = traverse_model(model, dim, latents=latents)
+    walk = traverse(model, dim, latents=latents)
     slope = 1 / theilslopes(latents[:, dim], rv)[0]
     found, share = walk.rv_per_unit, 100 * walk.shift_explained
     print(f"{name}, dim {dim}, {len(rv)} spectra: regression {slope:+.1f} km/s per unit", end=", ")
-    print(f"traversal {found.value:+.2f} +- {found.error:.2f}; shifts explain {share:.1f} %")
+    print(f"traversal {found.value:+.2f} ± {found.error:.2f}; shifts explain {share:.1f} %")
     return walk
 
 
 def follower(latents: np.ndarray, label: np.ndarray) -> int:
     """Return the dimension whose rank correlation with a label is largest."""
     alive = latents.std(axis=0) > 0.05
-    known = np.isfinite(latents).all(axis=1) & np.isfinite(label)
+    finite = np.isfinite(latents).all(axis=1) & np.isfinite(label)
     ranks = [
-        abs(spearmanr(column[known], label[known]).statistic) if lives else 0.0
+        abs(spearmanr(column[finite], label[finite]).statistic) if lives else 0.0
         for column, lives in zip(latents.T, alive, strict=True)
     ]
     return int(np.argmax(ranks))
 
 
 def save(ax: Axes, name: str, dpi: int) -> None:
-    """Write a picture in 128 colours, which a page loads faster."""
+    """Write a picture in 128 colors, which a page loads faster."""
     path = IMAGES / name
     figure = ax.get_figure(root=True)
     figure.savefig(path, dpi=dpi, bbox_inches="tight")

@@ -70,12 +70,11 @@ def traverse(
 ) -> None:
     """Move one dimension, decode, and measure what changes.
 
-    Radial velocity, colour and slope of the continuum, depth and width of lines. -o writes the
+    Radial velocity, color and slope of the continuum, depth and width of lines. -o writes the
     spectra's table, and the lines' beside it as .lines.csv.
     """
     from latentscope.models.registry import DEFAULT_MODEL
-    from latentscope.models.traversal import traverse_model
-    from latentscope.models.weights import load_model
+    from latentscope.models.traversal import traverse as measure
 
     out = Output(as_json)
     inputs = [path for path in (spectrum, latents, linelist) if path is not None]
@@ -83,22 +82,18 @@ def traverse(
     if output is not None:
         check_outputs(output.with_suffix(".lines.csv"), None, *inputs)
     zooms = [_range("--window", text) for text in window or ()]
-    wanted = {
-        "quantiles": None if quantiles is None else _numbers("--quantiles", quantiles),
-        "sigmas": None if sigmas is None else _spaced(sigmas, steps),
-        "values": None if values is None else _numbers("--values", values),
-    }
-    network = load_model(model or DEFAULT_MODEL)
     with progress("traverse") as advance:
-        result = traverse_model(
-            network,
+        result = measure(
+            model or DEFAULT_MODEL,
             dim,
             spectrum=spectrum,
             latents=latents,
             linelist=linelist,
             rv=rv,
+            quantiles=None if quantiles is None else _numbers("--quantiles", quantiles),
+            sigmas=None if sigmas is None else _spaced(sigmas, steps),
+            values=None if values is None else _numbers("--values", values),
             progress=advance,
-            **wanted,
         )
     write_table(output, result.table, result.provenance)
     if output is not None:
@@ -156,18 +151,16 @@ def linemap(
     list of lines.
     """
     from latentscope.models.registry import DEFAULT_MODEL
-    from latentscope.models.traversal import line_map_of_model
-    from latentscope.models.weights import load_model
+    from latentscope.models.traversal import line_map
 
     out = Output(as_json)
     check_outputs(
         output, plot, *(path for path in (spectrum, latents, linelist) if path is not None)
     )
     chosen = None if dims == "informative" else _whole_numbers(dims)
-    network = load_model(model or DEFAULT_MODEL)
     with progress("line map") as advance:
-        result = line_map_of_model(
-            network,
+        result = line_map(
+            model or DEFAULT_MODEL,
             latents=latents,
             dims=chosen,
             spectrum=spectrum,
@@ -208,13 +201,13 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{option} is {text!r}; wanted numbers such as -2,0,2") from None
+        raise UsageError(f"{option} is {text!r}; expected numbers such as -2,0,2") from None
 
 
 def _whole_numbers(text: str) -> list[int]:
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdigit() for number in numbers):
-        raise UsageError(f"--dims is {text!r}; wanted informative, or numbers such as 11,19")
+        raise UsageError(f"--dims is {text!r}; expected informative, or numbers such as 11,19")
     return [int(number) for number in numbers]
 
 
@@ -225,7 +218,7 @@ def _range(option: str, text: str) -> tuple[float, float]:
     except ValueError:
         found = 0.0, 0.0
     if not found[0] < found[1]:
-        raise UsageError(f"{option} is {text!r}; wanted first:last, ascending, such as 5160:5190")
+        raise UsageError(f"{option} is {text!r}; expected first:last, ascending, such as 5160:5190")
     return found
 
 

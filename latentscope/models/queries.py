@@ -9,7 +9,7 @@ from latentscope.data import Latents
 from latentscope.errors import LatentscopeError, ModelError
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_model, weights_sha256
+from latentscope.models.weights import check_made_by, load_model
 
 Progress = Callable[[int, int], None]
 
@@ -51,7 +51,7 @@ def encode_queries(
         If `sources` names nothing.
     """
     network = model if isinstance(model, SpectrumVAE) else _loaded(model, latents)
-    _check_same(network, latents)
+    check_made_by(network, latents)
     return encode(
         sources,
         network,
@@ -77,24 +77,3 @@ def _loaded(model: str | None, latents: Latents) -> SpectrumVAE:
             f"{latents.source}: made by the model {name!r}, which is not known by this name; give "
             f"its folder or file (-m MODEL): {error}"
         ) from error
-
-
-def _check_same(model: SpectrumVAE, latents: Latents) -> None:
-    name = str(model.info.get("name", "unnamed"))
-    if model.config.latents != latents.dims:
-        raise ModelError(
-            f"{latents.source}: has {latents.dims} dimensions, the model {name} has "
-            f"{model.config.latents}; wanted the model that made these latents (-m MODEL)"
-        )
-    made_by = latents.provenance
-    prepare = None if model.prepare is None else model.prepare.to_dict()
-    for what, ours, theirs in (
-        ("other weights", weights_sha256(model), made_by.get("weights_sha256")),
-        ("another preparation of spectra", prepare, made_by.get("prepare")),
-    ):
-        if theirs is not None and ours != theirs:
-            raise ModelError(
-                f"{latents.source}: made by {made_by.get('model', 'a model')} with {what} than "
-                f"{name} has, whose latents do not compare with them; name the model that made "
-                "them (-m MODEL), or encode them again"
-            )

@@ -1,69 +1,91 @@
-"""Traversals and line maps of a model: its decoder, wavelengths and data for the diagnostics."""
+"""Traversals and line maps: of a model, or of any function that decodes latents."""
 
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
-from latentscope.data import Latents
+from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.study import Study, with_threshold
-from latentscope.diagnostics.traversal.line_map import LineMapResult, line_map
-from latentscope.diagnostics.traversal.traverse import Progress, TraversalResult, traverse
-from latentscope.errors import ChoiceError, EstimatorError, ModelError, SpectrumError
-from latentscope.models.encode import encode
-from latentscope.models.line_features import line_features
-from latentscope.models.network import SpectrumVAE
-from latentscope.models.rows import source_file
-from latentscope.models.spread import Data, Floats, Spread
-from latentscope.models.trust import sample_beside
-from latentscope.models.weights import weights_sha256
-from latentscope.simulation.linelist import LineList
-from latentscope.spectra.prepare import restore
-from latentscope.spectra.wavelength import vacuum_to_air
+from latentscope.diagnostics.traversal.line_map import LineMapResult, measure_line_map
+from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
+from latentscope.diagnostics.traversal.traverse import (
+    Decode,
+    Progress,
+    TraversalResult,
+    measure_traversal,
+)
+from latentscope.errors import (
+    ChoiceError,
+    EstimatorError,
+    LatentscopeWarning,
+    ModelError,
+    SpectrumError,
+)
+from latentscope.simulation.elements import ELEMENTS
+from latentscope.simulation.linelist import LineList, read_linelist
+
+if TYPE_CHECKING:
+    from latentscope.models.network import SpectrumVAE
+
+# Torch and all that needs it are imported where a model is at hand: a decoder that is a plain
+# function can do without.
+
+Floats = NDArray[np.float64]
+Lines = LineList | str | os.PathLike[str]
 
 QUANTILES = (0.02, 0.16, 0.31, 0.5, 0.69, 0.84, 0.98)
 """Of the data: where a traversal stops by default."""
 
-_HEARD = 0.01  # of the largest change that a dimension makes
+MAX_LINES = 500
+"""Lines that are taken of a list, the strongest."""
 
-Lines = LineList | str | os.PathLike[str]
+_ONE_SIGMA = (0.16, 0.84)
+_AUDIBLE = 0.01  # of the largest change that a dimension makes
 
 
-def traverse_model(
-    model: SpectrumVAE,
+def traverse(
+    model: SpectrumVAE | Decode | str | os.PathLike[str],
     dim: int,
     *,
     spectrum: Any = None,
     base: ArrayLike | None = None,
-    latents: Data | None = None,
+    latents: LatentsLike | None = None,
     values: ArrayLike | None = None,
     quantiles: Sequence[float] | None = None,
     sigmas: Sequence[float] | None = None,
     linelist: Lines | None = None,
     rv: float | None = None,
+    wavelength: ArrayLike | None = None,
+    valid: ArrayLike | None = None,
+    contrast: Decode | None = None,
     progress: Progress | None = None,
 ) -> TraversalResult:
-    """Move one latent dimension of a model, decode, and measure what changes.
+    """Move one latent dimension, decode, and measure what changes.
 
     Parameters
     ----------
-    model : SpectrumVAE
-        With its preparation, as `load_model` gives it.
+    model : SpectrumVAE, str, path or callable
+        A model with its preparation, its name or where it lies (as `load_model` takes it); or any
+        function from latents (k, d) to flux (k, pixels), with `wavelength`.
     dim : int
     spectrum : path, Spectrum, ..., optional
-        Where to start: it is encoded, and its mean latents are the base.
+        Where to start: it is encoded by the model, and its mean latents are the base.
     base : array (d,), optional
         Latents to start from, instead. By default the mean of the data.
     latents : Latents, array (n, d), DataFrame or path, optional
         The data: latents of a set of spectra by this model, whose mean, quantiles and spread (half
         the distance of the 16 % and 84 % quantiles) count. By default the reference sample that
-        came with the model; without one its prior: mean 0, spread 1.
+        came with the model; without one the prior: mean 0, spread 1.
     values : array, optional
         What the dimension is set to.
     quantiles : list of float, optional
@@ -74,18 +96,30 @@ def traverse_model(
         Atomic lines to measure: see `line_features`. By default the built-in list.
     rv : float, optional
         Velocity of the base's lines, km/s, receding positive; by default measured on them.
+    wavelength : array (pixels,), optional
+        Of a function that decodes: Angstrom in air, ascending. A model knows its own.
+    valid : array of bool (pixels,), optional
+        Of such a function: False in gaps.
+    contrast : callable, optional
+        From latents (k, d) to line contrast (k, pixels), continuum at 0, where such a function
+        decodes lines apart from the continuum. By default the flux over its running mean.
     progress : callable, optional
         Called with (spectra done, spectra in all).
+
+    Returns
+    -------
+    TraversalResult
 
     Raises
     ------
     ModelError
-        If the model does not say how it prepares spectra.
+        If the model is not there, does not say how it prepares spectra, or other weights made the
+        latents.
     ChoiceError
-        If there is no such dimension, or more than one of `values`, `quantiles` and `sigmas`, or of
-        `spectrum` and `base`, is given.
+        If there is no such dimension, more than one of `values`, `quantiles` and `sigmas`, or of
+        `spectrum` and `base`, is given, or what belongs to a function is given for a model.
     EstimatorError
-        If the latents are of another model, or the values cannot be used.
+        If the latents have another number of dimensions, or the values cannot be used.
     SpectrumError
         If the spectrum cannot be encoded, or the line list cannot be read.
 
@@ -93,18 +127,25 @@ def traverse_model(
     -----
     LatentscopeWarning
         If the dimension does not vary in the data: the prior stands for it then.
+
+    Examples
+    --------
+    >>> from latentscope import traverse
+    >>> traverse("harps-sim", 0, sigmas=[-1, 0, 1]).verdict
+    'shift'
     """
     _check_alone({"values": values, "quantiles": quantiles, "sigmas": sigmas})
     _check_alone({"spectrum": spectrum, "base": base})
-    _check_dims(model, [dim])
-    decoder, data = _Decoder(model), _data(model, latents)
-    start, begun = _start(model, data, spectrum, base)
+    decoder = _decoder(model, {"wavelength": wavelength, "valid": valid, "contrast": contrast})
+    data = _data(decoder, latents, base)
+    _check_dims(data, [dim])
+    start, base_from = _start(decoder, data, spectrum, base)
     unit = data.unit(dim)
     if values is None and sigmas is not None:
         values = start[dim] + unit * np.asarray(sigmas, dtype=np.float64)
     elif values is None:
         values = data.quantiles(dim, QUANTILES if quantiles is None else quantiles)
-    result = traverse(
+    result = measure_traversal(
         decoder.flux,
         start,
         dim,
@@ -112,35 +153,36 @@ def traverse_model(
         wavelength=decoder.wavelength,
         unit=unit,
         valid=decoder.valid,
-        contrast=decoder.contrast if decoder.has_contrast else None,
+        contrast=decoder.contrast,
         features=line_features(linelist),
         rv=rv,
         progress=progress,
     )
-    about = _about(model, data, begun)
-    return replace(result, provenance=result.provenance | about)
+    origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
+    return replace(result, provenance=result.provenance | origin)
 
 
-def line_map_of_model(
-    model: SpectrumVAE,
+def line_map(
+    model: SpectrumVAE | Decode | str | os.PathLike[str],
     *,
-    latents: Data | None = None,
+    latents: LatentsLike | None = None,
     dims: Sequence[int] | None = None,
     spectrum: Any = None,
     base: ArrayLike | None = None,
     linelist: Lines | None = None,
     step: float = 0.5,
     rv: float | None = None,
+    wavelength: ArrayLike | None = None,
+    valid: ArrayLike | None = None,
+    contrast: Decode | None = None,
     progress: Progress | None = None,
 ) -> LineMapResult:
-    """Which lines each latent dimension of a model moves.
+    """Find which lines each latent dimension moves: the derivative of the decoded spectrum.
 
     Parameters
     ----------
-    model : SpectrumVAE
-        With its preparation.
-    latents, spectrum, base, linelist, rv
-        As for `traverse_model`.
+    model, latents, spectrum, base, linelist, rv, wavelength, valid, contrast
+        As for `traverse`.
     dims : list of int, optional
         By default the informative ones: those whose MAD over the data exceeds the model's
         threshold; without data, those that change the decoded spectrum by at least 1 % of what the
@@ -150,24 +192,35 @@ def line_map_of_model(
     progress : callable, optional
         Called with (dimensions done, dimensions in all).
 
+    Returns
+    -------
+    LineMapResult
+
     Raises
     ------
     ModelError, ChoiceError, EstimatorError, SpectrumError
-        As for `traverse_model`; EstimatorError also if no dimension is informative.
+        As for `traverse`; EstimatorError also if no dimension is informative.
 
     Warns
     -----
     LatentscopeWarning
         If a dimension that was asked for does not vary in the data: the prior stands for it then.
+
+    Examples
+    --------
+    >>> from latentscope import line_map
+    >>> line_map("harps-sim", dims=[0]).dims["verdict"].tolist()
+    ['shift']
     """
     _check_alone({"spectrum": spectrum, "base": base})
-    decoder, data = _Decoder(model), _data(model, latents)
-    start, begun = _start(model, data, spectrum, base)
+    decoder = _decoder(model, {"wavelength": wavelength, "valid": valid, "contrast": contrast})
+    data = _data(decoder, latents, base)
+    start, base_from = _start(decoder, data, spectrum, base)
     chosen = _informative(decoder, data, start) if dims is None else list(dims)
-    _check_dims(model, chosen)
+    _check_dims(data, chosen)
     units = data.sigma.copy()
     units[chosen] = [data.unit(dim) for dim in chosen]
-    result = line_map(
+    result = measure_line_map(
         decoder.flux,
         start,
         chosen,
@@ -175,76 +228,182 @@ def line_map_of_model(
         wavelength=decoder.wavelength,
         step=step,
         valid=decoder.valid,
-        contrast=decoder.contrast if decoder.has_contrast else None,
+        contrast=decoder.contrast,
         features=line_features(linelist),
         rv=rv,
         progress=progress,
     )
-    about = _about(model, data, begun)
-    return replace(result, provenance=result.provenance | about)
+    origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
+    return replace(result, provenance=result.provenance | origin)
 
 
+def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) -> list[Feature]:
+    """Lines and bands to measure, ascending in wavelength.
+
+    Parameters
+    ----------
+    linelist : LineList or path, optional
+        Atomic lines, as `read_linelist` takes them, in place of the built-in ones. Balmer lines,
+        Ca II H and K, molecular bands and those of the air are always there.
+    max_lines : int
+        The strongest lines that are kept, by abundance + log gf - excitation in eV: their order at
+        5040 K, ionisation left out.
+
+    Raises
+    ------
+    SpectrumError
+        If the line list cannot be read.
+    """
+    builtin = stellar_features()
+    if linelist is None:
+        return builtin
+    given = linelist if isinstance(linelist, LineList) else read_linelist(linelist)
+    abundance = np.array([ELEMENTS[int(z)].abundance for z in given.z])
+    strength = abundance + given.loggf - given.excitation
+    strongest = np.argsort(-strength, kind="stable")[:max_lines]
+    lines = [
+        line(f"{ELEMENTS[int(given.z[i])].symbol} {'I' * (1 + int(given.ion[i]))}", wavelength)
+        for i, wavelength in zip(strongest, given.wavelength[strongest].tolist(), strict=True)
+    ]
+    kept = [feature for feature in builtin if feature.kind not in ("narrow", "strong")]
+    return sorted(kept + lines, key=lambda feature: feature.wavelength)
+
+
+@dataclass(frozen=True)
 class _Decoder:
-    """A model's decoder, from arrays to arrays.
+    """What turns latents into spectra: functions, wavelengths in air, and the model behind them.
 
-    Wavelengths are in air, in Angstrom, whatever the model's medium.
+    `rows` are what the network itself gives: flux, or whatever its preparation makes of flux.
     """
 
-    def __init__(self, model: SpectrumVAE) -> None:
-        if model.prepare is None:
-            raise ModelError(
-                "this model does not say how its spectra are prepared, so that their wavelengths "
-                "are unknown; build it with prepare=..., or load it by load_model"
+    rows: Decode
+    flux: Decode
+    wavelength: ArrayLike
+    valid: ArrayLike | None
+    contrast: Decode | None
+    model: SpectrumVAE | None = None
+    provenance: dict[str, Any] = field(default_factory=lambda: {"model": ""})
+
+
+def _decoder(
+    model: SpectrumVAE | Decode | str | os.PathLike[str], given: dict[str, Any]
+) -> _Decoder:
+    """Make a decoder of a model, its name or path, or a function with what was given beside it."""
+    # A model is callable too, as every torch module is. Where its module was never imported there
+    # can be none.
+    network = sys.modules.get("latentscope.models.network")
+    if isinstance(model, str | os.PathLike) or (
+        network is not None and isinstance(model, network.SpectrumVAE)
+    ):
+        superfluous = [name for name, value in given.items() if value is not None]
+        if superfluous:
+            raise ChoiceError(
+                f"{' and '.join(superfluous)} given for a model, which knows its own; leave this "
+                "out, or give a function that decodes"
             )
-        self.model, self.prepare = model, model.prepare
-        grid = self.prepare.grid
-        vacuum = grid.medium == "vacuum"
-        self.wavelength = vacuum_to_air(grid.wavelength) if vacuum else grid.wavelength
-        self.valid = ~grid.gap_mask
-        self.has_contrast = self.prepare.normalization == "continuum"
-        self._last: tuple[Floats, NDArray[np.float32]] | None = None
+        from latentscope.models.weights import as_model
 
-    def flux(self, latents: Floats) -> NDArray[np.floating[Any]]:
-        """Flux of latents (k, d), shape (k, pixels)."""
-        return restore(self.rows(latents), self.prepare)
+        return _decoder_of(as_model(model))
+    if not callable(model):
+        raise ChoiceError(
+            f"model is a {type(model).__name__}; expected a model, its name or path, or a function "
+            "from latents (k, d) to flux (k, pixels)"
+        )
+    if given["wavelength"] is None:
+        raise ChoiceError(
+            "a function decodes, but its wavelengths are unknown; give wavelength=..., Angstrom in "
+            "air"
+        )
+    return _Decoder(model, model, given["wavelength"], given["valid"], given["contrast"])
 
-    def contrast(self, latents: Floats) -> NDArray[np.floating[Any]]:
-        """Line contrast of latents (k, d), shape (k, pixels)."""
-        return self.rows(latents)[:, : self.prepare.grid.length]
 
-    def rows(self, latents: Floats) -> NDArray[np.float32]:
-        """Decoded rows; the last ones are kept, since flux and contrast are made of the same."""
-        if self._last is None or self._last[0] is not latents:
-            device = next(self.model.parameters()).device
+def _decoder_of(model: SpectrumVAE) -> _Decoder:
+    import torch
+
+    from latentscope.models.weights import weights_sha256
+    from latentscope.spectra.prepare import restore
+    from latentscope.spectra.wavelength import vacuum_to_air
+
+    prepare = model.prepare
+    if prepare is None:
+        raise ModelError(
+            "this model does not say how its spectra are prepared, so that their wavelengths are "
+            "unknown; build it with prepare=..., or load it by load_model"
+        )
+    last: list[tuple[Floats, NDArray[np.float32]]] = []
+
+    def rows(latents: Floats) -> NDArray[np.float32]:
+        # Flux and contrast are asked for in turn and made of the same rows: decode them once.
+        if not last or last[0][0] is not latents:
+            device = next(model.parameters()).device
             with torch.no_grad():
-                decoded = self.model.decode(torch.from_numpy(latents).to(device, torch.float32))
-            self._last = latents, decoded.cpu().numpy()
-        return self._last[1]
+                decoded = model.decode(torch.from_numpy(latents).to(device, torch.float32))
+            last[:] = [(latents, decoded.cpu().numpy())]
+        return last[0][1]
+
+    grid = prepare.grid
+    return _Decoder(
+        rows=rows,
+        flux=lambda latents: restore(rows(latents), prepare),
+        wavelength=vacuum_to_air(grid.wavelength) if grid.medium == "vacuum" else grid.wavelength,
+        valid=~grid.gap_mask,
+        # Only these models decode the lines apart from the continuum.
+        contrast=(lambda latents: rows(latents)[:, : grid.length])
+        if prepare.normalization == "continuum"
+        else None,
+        model=model,
+        provenance={
+            "model": str(model.info.get("name", "")),
+            "weights_sha256": weights_sha256(model),
+        },
+    )
 
 
-def _data(model: SpectrumVAE, latents: Data | None) -> Spread:
-    """Latents that were given, the model's reference sample, or its prior."""
-    sample = sample_beside(model) if latents is None else None
+def _data(decoder: _Decoder, latents: LatentsLike | None, base: ArrayLike | None) -> _Spread:
+    """Latents that were given, the model's reference sample, or the prior."""
+    model = decoder.model
+    if latents is not None:
+        read = read_latents(latents)
+        if model is not None:
+            from latentscope.models.weights import check_made_by
+
+            check_made_by(model, read)
+        return _Spread.of(read)
+    if model is None:
+        if base is None:
+            raise ChoiceError(
+                "a function decodes, but there is nothing to start from; give latents=... or "
+                "base=..."
+            )
+        return _Spread(None, np.size(base), "the prior")
+    from latentscope.models.trust import sample_beside
+
+    sample = sample_beside(model)
     if sample is None:
-        return Spread.of(latents, model.config.latents)
-    named = Latents(sample.values, source="the model's reference sample")
-    return Spread.of(named, model.config.latents)
+        return _Spread(None, model.config.latents, "the model's prior")
+    return _Spread.of(Latents(sample.values, source="the model's reference sample"))
 
 
 def _start(
-    model: SpectrumVAE, data: Spread, spectrum: Any, base: ArrayLike | None
+    decoder: _Decoder, data: _Spread, spectrum: Any, base: ArrayLike | None
 ) -> tuple[Floats, str]:
     """Latents to start from, and where they come from."""
     if base is not None:
         start = np.asarray(base, dtype=np.float64)
-        if start.shape != (model.config.latents,):
-            raise EstimatorError(
-                f"base has shape {start.shape}; this model has ({model.config.latents},) latents"
-            )
+        if start.shape != (data.dims,):
+            raise EstimatorError(f"base has shape {start.shape}; there are ({data.dims},) latents")
         return start, "latents that were given"
     if spectrum is None:
         return data.mean, f"the mean of {data.source}"
-    encoded = encode([spectrum], model, workers=1, recon_error=False)
+    if decoder.model is None:
+        raise ChoiceError(
+            "a spectrum is given to start from, but a function that decodes cannot encode it; give "
+            "base=..., its latents"
+        )
+    from latentscope.models.encode import encode
+    from latentscope.models.rows import source_file
+
+    encoded = encode([spectrum], decoder.model, workers=1, recon_error=False)
     name = source_file(spectrum) or "the spectrum"
     if not encoded.ok[0]:
         assert encoded.table is not None
@@ -253,45 +412,96 @@ def _start(
     return encoded.values[0].astype(np.float64), name
 
 
-def _informative(decoder: _Decoder, data: Spread, start: Floats) -> list[int]:
-    info = decoder.model.info
-    if data.values is not None:
-        found = Study(with_threshold(Latents(data.values), info)).informative
-        if not found:
+def _informative(decoder: _Decoder, data: _Spread, start: Floats) -> list[int]:
+    if data.latents is not None:
+        latents = data.latents
+        if decoder.model is not None:
+            latents = with_threshold(latents, decoder.model.info)
+        informative = Study(latents).informative
+        if not informative:
             raise EstimatorError(
                 f"{data.source}: no dimension is informative; name dimensions to map them"
             )
-        return found
+        return informative
     change = np.array([_change(decoder, start, dim) for dim in range(data.dims)])
     if not change.max() > 0:
         raise EstimatorError("no dimension changes the decoded spectrum; is the model trained?")
-    return [int(dim) for dim in np.flatnonzero(change >= _HEARD * change.max())]
+    return [int(dim) for dim in np.flatnonzero(change >= _AUDIBLE * change.max())]
 
 
 def _change(decoder: _Decoder, start: Floats, dim: int) -> float:
     """Root mean square of what half a unit either way changes in the decoded row."""
     moved = np.repeat(start[None], 2, axis=0)
     moved[:, dim] += (-0.5, 0.5)
-    below, above = decoder.rows(moved)
+    below, above = np.asarray(decoder.rows(moved))
     return float(np.sqrt(np.mean((above - below) ** 2)))
 
 
-def _check_dims(model: SpectrumVAE, dims: Sequence[int]) -> None:
-    unknown = [dim for dim in dims if not 0 <= dim < model.config.latents]
-    if unknown:
-        raise ChoiceError(f"dim is {unknown[0]}; this model has 0 to {model.config.latents - 1}")
+def _check_dims(data: _Spread, dims: Sequence[int]) -> None:
+    absent = [dim for dim in dims if not 0 <= dim < data.dims]
+    if absent:
+        raise ChoiceError(f"dim is {absent[0]}; there are dimensions 0 to {data.dims - 1}")
 
 
 def _check_alone(options: Mapping[str, Any]) -> None:
     given = [name for name, value in options.items() if value is not None]
     if len(given) > 1:
-        raise ChoiceError(f"{' and '.join(given)} are given; wanted one of them")
+        raise ChoiceError(f"{' and '.join(given)} are given; expected one of them")
 
 
-def _about(model: SpectrumVAE, data: Spread, begun: str) -> dict[str, Any]:
-    return {
-        "model": str(model.info.get("name", "")),
-        "weights_sha256": weights_sha256(model),
-        "data": data.source,
-        "base_from": begun,
-    }
+@dataclass(frozen=True)
+class _Spread:
+    """Where the latents of spectra lie; without latents, a standard normal prior."""
+
+    latents: Latents | None
+    dims: int
+    source: str
+
+    @classmethod
+    def of(cls, latents: Latents) -> _Spread:
+        finite = int(latents.ok.sum())
+        if finite < 2:
+            raise EstimatorError(
+                f"{latents.source}: {finite} of {len(latents)} rows are finite; expected two or "
+                "more"
+            )
+        return cls(latents, latents.dims, latents.source)
+
+    @cached_property
+    def values(self) -> Floats | None:
+        """Finite rows, shape (n, d)."""
+        return None if self.latents is None else self.latents.values[self.latents.ok].astype(float)
+
+    @property
+    def mean(self) -> Floats:
+        return np.zeros(self.dims) if self.values is None else self.values.mean(axis=0)
+
+    @cached_property
+    def sigma(self) -> Floats:
+        """Half the distance of the 16 % and 84 % quantiles, (d,); 0 where nothing varies."""
+        if self.values is None:
+            return np.ones(self.dims)
+        low, high = np.quantile(self.values, _ONE_SIGMA, axis=0)
+        return np.asarray((high - low) / 2, dtype=np.float64)
+
+    def unit(self, dim: int) -> float:
+        """One sigma of a dimension; that of the prior, 1, for one that does not vary."""
+        if self.sigma[dim] > 0:
+            return float(self.sigma[dim])
+        warnings.warn(
+            f"{self.source}: dim {dim} does not vary; mean 0 and sigma 1 of the prior stand for it",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+        return 1.0
+
+    def quantiles(self, dim: int, at: Sequence[float]) -> Floats:
+        """Values of a dimension at quantiles of the data; the prior's if it does not vary."""
+        given = np.asarray(at, dtype=np.float64)
+        if not ((given > 0) & (given < 1)).all():
+            raise EstimatorError(
+                f"quantiles are {given.tolist()}; expected numbers between 0 and 1"
+            )
+        if self.values is None or self.sigma[dim] == 0:
+            return np.asarray(ndtri(given), dtype=np.float64)
+        return np.asarray(np.quantile(self.values[:, dim], given), dtype=np.float64)

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from latentscope.data import Latents
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelConfig, read_config
@@ -270,6 +271,34 @@ def load_model(
 def as_model(model: ModelLike, *, cache_dir: PathLike | None = None) -> SpectrumVAE:
     """Return a model: itself, where it is, or what `load_model` makes of its name or path."""
     return model if isinstance(model, SpectrumVAE) else load_model(model, cache_dir=cache_dir)
+
+
+def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
+    """Check that a model is the one that made latents, as far as their provenance says.
+
+    Raises
+    ------
+    ModelError
+        If it has another number of dimensions, other weights, or another preparation of spectra.
+    """
+    name = str(model.info.get("name", "unnamed"))
+    if model.config.latents != latents.dims:
+        raise ModelError(
+            f"{latents.source}: has {latents.dims} dimensions, the model {name} has "
+            f"{model.config.latents}; give the model that made these latents (-m MODEL)"
+        )
+    made_by = latents.provenance
+    prepare = None if model.prepare is None else model.prepare.to_dict()
+    for what, ours, theirs in (
+        ("other weights", weights_sha256(model), made_by.get("weights_sha256")),
+        ("another preparation of spectra", prepare, made_by.get("prepare")),
+    ):
+        if theirs is not None and ours != theirs:
+            raise ModelError(
+                f"{latents.source}: made by {made_by.get('model', 'a model')} with {what} than "
+                f"{name} has, whose latents do not compare with them; give the model that made "
+                "them (-m MODEL), or encode the spectra again"
+            )
 
 
 def model_path(

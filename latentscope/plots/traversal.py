@@ -306,7 +306,7 @@ def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
 
 
 def _velocity_and_colour(ax: Axes, result: LineMapResult) -> None:
-    names = {"rv_kms_per_sigma": "RV\n(km/s)", "colour_mag_per_sigma": "B - V\n(mag)"}
+    names = {"rv_kms_per_sigma": "RV\n(km/s)", "color_mag_per_sigma": "B - V\n(mag)"}
     shown = result.dims.set_index("dim")[list(names)]
     values = shown.to_numpy(dtype=np.float64)
     scale = np.maximum(np.nan_to_num(np.abs(values)).max(axis=0), _LEAST_SCALES)

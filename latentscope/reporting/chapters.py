@@ -703,8 +703,8 @@ def _dims_table(result: LineMapResult) -> Table:
         Column("shift_explained", "shift explains", decimals=3, hint="share of the lines' change"),
         Column("verdict", "Doppler shift"),
         Column(
-            "colour_mag_per_sigma",
-            "colour (mag per σ)",
+            "color_mag_per_sigma",
+            "color (mag per σ)",
             decimals=3,
             hint="like B - V, positive: redder",
         ),
@@ -756,11 +756,11 @@ def traversals(study: ReportStudy) -> Part:
 
 
 def _traversal(study: ReportStudy, dim: int) -> TraversalResult:
-    from latentscope.models.traversal import traverse_model
+    from latentscope.models.traversal import traverse
 
     latents = study.sample.latents
     with study.stage(f"traversal of dimension {dim}") as advance:
-        return traverse_model(study.network, dim, latents=latents, progress=advance)
+        return traverse(study.network, dim, latents=latents, progress=advance)
 
 
 def _drawn(result: TraversalResult) -> Picture:
@@ -780,7 +780,7 @@ def _steps(results: list[TraversalResult]) -> Table:
         Column("value", "value"),
         Column("rv_kms", "RV (km/s)", error="rv_error", hint="against the base"),
         Column("correlation", "correlation"),
-        Column("colour_mag", "colour (mag)"),
+        Column("color_mag", "color (mag)"),
         Column("slope", "slope", error="slope_error"),
         Column("rms", "flux change"),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from latentscope.diagnostics.study import (
     read_study,
     with_threshold,
 )
-from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.errors import TableError
 from latentscope.reporting.study import Effort, ReportStudy, Stage
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ def study_of(
         raise TableError(f"{read.source}: none of {len(read)} rows is finite; nothing to report")
     if study.labels is not None:
         check_known(study.labels, columns or ())
-    network = _network(model)
+    network = _network(model, read)
     if network is not None:
-        _check_weights(read, network)
         study = replace(study, latents=with_threshold(read, network.info))
     chosen = _chosen(np.flatnonzero(read.ok), rows, seed)
     made = ReportStudy(study, network, chosen, columns, seed, effort, stage)
@@ -77,25 +75,17 @@ def _chosen(finite: NDArray[np.int64], rows: int, seed: int) -> NDArray[np.int64
     return np.sort(np.random.default_rng(seed).choice(finite, rows, replace=False))
 
 
-def _network(model: SpectrumVAE | str | os.PathLike[str] | None) -> SpectrumVAE | None:
-    if model is None or not isinstance(model, str | os.PathLike):
-        return model
-    from latentscope.models.weights import load_model
+def _network(
+    model: SpectrumVAE | str | os.PathLike[str] | None, latents: Latents
+) -> SpectrumVAE | None:
+    """Return the model, refused if it is not the one that made the latents."""
+    if model is None:
+        return None
+    from latentscope.models.weights import as_model, check_made_by
 
-    return load_model(model)
-
-
-def _check_weights(latents: Latents, network: SpectrumVAE) -> None:
-    """Warn where the model is not the one that made the latents."""
-    made_by, given = latents.provenance.get("weights_sha256"), weights_of(network)
-    if made_by is not None and made_by != given:
-        warnings.warn(
-            f"{latents.source}: made by weights {made_by[:_SHORT_HASH]}, but the model given has "
-            f"{given[:_SHORT_HASH]}; what it decodes need not be what these latents mean: give the "
-            "model that made them",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
+    network = as_model(model)
+    check_made_by(network, latents)
+    return network
 
 
 def weights_of(network: SpectrumVAE) -> str:

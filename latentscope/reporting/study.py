@@ -253,11 +253,11 @@ class ReportStudy:
     @cached_property
     def line_map(self) -> LineMapResult:
         """Which lines each informative dimension moves."""
-        from latentscope.models.traversal import line_map_of_model
+        from latentscope.models.traversal import line_map
 
         network, dims, latents = self.network, self.dims, self.sample.latents
         with self.stage("lines that dimensions move") as advance:
-            return line_map_of_model(network, latents=latents, dims=dims, progress=advance)
+            return line_map(network, latents=latents, dims=dims, progress=advance)
 
     def measured_on(self, *more: str) -> tuple[str, ...]:
         """Say in a paragraph what a part was measured on, if not on all; else nothing."""

@@ -8,8 +8,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from latentscope.diagnostics.traversal.line_map import line_map  # noqa: E402
-from latentscope.diagnostics.traversal.traverse import traverse  # noqa: E402
+from latentscope.diagnostics.traversal.line_map import measure_line_map  # noqa: E402
+from latentscope.diagnostics.traversal.traverse import measure_traversal  # noqa: E402
 from latentscope.errors import LatentscopeWarning  # noqa: E402
 from latentscope.plots.style import save_figure  # noqa: E402
 from latentscope.plots.traversal import (  # noqa: E402
@@ -32,7 +32,7 @@ def closed():
 @pytest.fixture(scope="module")
 def walks():
     return {
-        dim: traverse(
+        dim: measure_traversal(
             Decoder(WAVELENGTH), np.zeros(4), dim, [-1.0, 0.3, 1.0],
             wavelength=WAVELENGTH, valid=VALID,
         )
@@ -42,7 +42,7 @@ def walks():
 
 @pytest.fixture(scope="module")
 def mapped():
-    return line_map(
+    return measure_line_map(
         Decoder(WAVELENGTH), np.zeros(4), [0, 1, 2], np.ones(4), wavelength=WAVELENGTH, valid=VALID
     )
 

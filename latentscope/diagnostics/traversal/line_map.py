@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -18,21 +18,18 @@ from latentscope.diagnostics.traversal.lines import (
     by_element,
     element_order,
     line_table,
-    stellar_features,
 )
 from latentscope.diagnostics.traversal.traverse import (
     Base,
     Change,
     Decode,
-    Decoder,
-    Pixels,
     Progress,
     explained_by_shift,
     verdict,
 )
 from latentscope.diagnostics.traversal.velocity import Floats, rate
 from latentscope.diagnostics.traversal.words import (
-    COLOUR_NOTICED,
+    COLOR_NOTICED,
     air_words,
     element_words,
     line_words,
@@ -56,7 +53,7 @@ class LineMapResult:
     dims : DataFrame
         One row a dimension: `dim`, `sigma` (spread of the data), `rv_kms_per_sigma` (receding
         positive), `rv_error`, `correlation` (lower of the two), `shift_explained` (share of the
-        change of the lines), `verdict` (see `TraversalResult.verdict`), `colour_mag_per_sigma`
+        change of the lines), `verdict` (see `TraversalResult.verdict`), `color_mag_per_sigma`
         (like B - V, positive: redder), `slope_per_sigma` and `slope_error` (d ln flux / d ln
         wavelength), `rms_per_sigma` (relative change of the flux).
     wavelength : ndarray, shape (pixels,)
@@ -82,8 +79,8 @@ class LineMapResult:
             If the map does not hold it.
         """
         if dim not in set(self.dims["dim"]):
-            known = ", ".join(map(str, self.dims["dim"]))
-            raise ChoiceError(f"dim {dim} is not in this line map; it holds {known}")
+            held = ", ".join(map(str, self.dims["dim"]))
+            raise ChoiceError(f"dim {dim} is not in this line map; it holds {held}")
         return self.table[self.table["dim"] == dim]
 
     @property
@@ -99,7 +96,7 @@ class LineMapResult:
     def sentences(self) -> list[str]:
         """Say in a line for each dimension what it does, those that change the flux most first."""
         order = self.dims.sort_values("rms_per_sigma", ascending=False)
-        return [map_sentence(row, self.lines_of(row["dim"])) for row in order.to_dict("records")]
+        return [_sentence(row, self.lines_of(row["dim"])) for row in order.to_dict("records")]
 
     def plot(self, ax: Any = None) -> Any:
         """Draw it (`latentscope.plots.plot_line_map`): all panels, or only the elements on `ax`."""
@@ -107,7 +104,7 @@ class LineMapResult:
         return import_module("latentscope.plots").plot_line_map(self, ax)
 
 
-def line_map(
+def measure_line_map(
     decode: Decode,
     base: ArrayLike,
     dims: Sequence[int],
@@ -124,7 +121,7 @@ def line_map(
     """Derivative of the decoded spectrum with respect to each latent, read on a list of lines.
 
     Central differences: each dimension is set to `step` sigma above and below the base, decoded,
-    and measured as in `traverse`.
+    and measured as in `measure_traversal`.
 
     Parameters
     ----------
@@ -141,7 +138,7 @@ def line_map(
     step : float
         Of the differences, in sigma.
     valid, contrast, features, rv
-        As for `traverse`.
+        As for `measure_traversal`.
     progress : callable, optional
         Called with (dimensions done, dimensions in all).
 
@@ -153,50 +150,39 @@ def line_map(
         If shapes do not fit, values are not finite, a spread or the step is not positive, or the
         decoder gives another number of pixels.
     """
-    pixels = Pixels.checked(wavelength, valid)
     start, spread = _checked(base, dims, units, step)
-    decoder = Decoder(decode, contrast, len(pixels.wavelength), batch=2)
-    listed = list(stellar_features() if features is None else features)
-    flux, lines = next(decoder.spectra(start[None]))
-    reference = Base(flux, lines, pixels, listed, rv)
-    light = np.where(pixels.valid & (flux > 0), flux, np.nan)
+    reference = Base(decode, start, wavelength, valid, contrast, features, rv)
+    light = np.where(reference.valid & (reference.flux > 0), reference.flux, np.nan)
     tables, rows = [], []
-    derivative = np.empty((len(dims), len(flux)), np.float32)
+    derivative = np.empty((len(dims), len(light)), np.float32)
     for number, dim in enumerate(dims):
         moved = np.repeat(start[None], 2, axis=0)
         moved[:, dim] += np.array([-step, step]) * spread[dim]
-        below, above = decoder.spectra(moved)
-        changes = [reference.change(*below), reference.change(*above)]
-        derivative[number] = (above[0] - below[0]) / (2 * step * light)
-        tables.append(_lines(listed, reference, changes, dim, step))
-        rows.append(_row(changes, dim, float(spread[dim]), step))
+        below, above = reference.changes(moved, batch=2)
+        derivative[number] = (above.flux - below.flux) / (2 * step * light)
+        tables.append(_lines(reference, below, above, dim, step))
+        rows.append(_row(below, above, dim, float(spread[dim]), step))
         if progress is not None:
             progress(number + 1, len(dims))
     return LineMapResult(
         table=pd.concat(tables, ignore_index=True),
         dims=pd.DataFrame(rows),
-        wavelength=pixels.wavelength,
+        wavelength=reference.wavelength,
         derivative=derivative,
         provenance={
             **origin("line map"),
             "dims": [int(dim) for dim in dims],
-            "base": start.tolist(),
             "units": spread.tolist(),
             "step": step,
-            "base_rv": reference.rv,
-            "base_rv_from": reference.source_of_rv,
-            "lines": len(listed),
+            **reference.provenance,
         },
     )
 
 
-def _lines(
-    features: Sequence[Feature], base: Base, changes: list[Change], dim: int, step: float
-) -> pd.DataFrame:
-    """Lines of one dimension, ranked; the base between the two steps tells of curvature."""
-    below, above = changes
+def _lines(base: Base, below: Change, above: Change, dim: int, step: float) -> pd.DataFrame:
+    """Lines of one dimension, ranked; the base between the two steps shows the curvature."""
     lines = line_table(
-        features,
+        base.features,
         base.strengths,
         [below.strengths, base.strengths, above.strengths],
         [below.sampling, base.strengths - base.strengths, above.sampling],
@@ -209,32 +195,26 @@ def _lines(
     return lines
 
 
-def _row(changes: list[Change], dim: int, sigma: float, step: float) -> dict[str, Any]:
-    offset = np.array([-step, step])
-    moved = [change.velocity for change in changes]
-    velocity = np.array([one.rv for one in moved])
+def _row(below: Change, above: Change, dim: int, sigma: float, step: float) -> dict[str, Any]:
+    offset, moved = np.array([-step, step]), (below.velocity, above.velocity)
+    rv = np.array([one.rv for one in moved])
     height = np.array([one.correlation for one in moved])
-    error = _hypot(one.error for one in moved) / (2 * step)
-    per_sigma = rate(offset, velocity)._replace(error=error)
-    share = explained_by_shift(moved)
-    slopes = [change.slope for change in changes]
+    # Two points leave no scatter about their line, so the errors come from the two themselves.
+    per_sigma = rate(offset, rv)._replace(error=math.hypot(*(v.error for v in moved)) / (2 * step))
+    share = explained_by_shift([below, above])
     return {
         "dim": int(dim),
         "sigma": sigma,
         "rv_kms_per_sigma": per_sigma.value,
-        "rv_error": error,
+        "rv_error": per_sigma.error,
         "correlation": float(height.min()),
         "shift_explained": share,
-        "verdict": verdict(velocity, height, per_sigma, share),
-        "colour_mag_per_sigma": rate(offset, np.array([c.colour for c in changes])).value,
-        "slope_per_sigma": rate(offset, np.array([one.value for one in slopes])).value,
-        "slope_error": _hypot(one.error for one in slopes) / (2 * step),
-        "rms_per_sigma": float(np.mean([change.rms for change in changes]) / step),
+        "verdict": verdict(rv, height, per_sigma, share),
+        "color_mag_per_sigma": rate(offset, np.array([below.color, above.color])).value,
+        "slope_per_sigma": rate(offset, np.array([below.slope.value, above.slope.value])).value,
+        "slope_error": math.hypot(below.slope.error, above.slope.error) / (2 * step),
+        "rms_per_sigma": float(np.mean([below.rms, above.rms]) / step),
     }
-
-
-def _hypot(values: Iterable[float]) -> float:
-    return math.hypot(*values)
 
 
 def _checked(
@@ -243,50 +223,36 @@ def _checked(
     start, spread = np.asarray(base, dtype=np.float64), np.asarray(units, dtype=np.float64)
     if start.ndim != 1 or start.shape != spread.shape or not np.isfinite(start).all():
         raise EstimatorError(
-            f"base has shape {start.shape}, units {spread.shape}; wanted finite latents (d,) and "
+            f"base has shape {start.shape}, units {spread.shape}; expected finite latents (d,) and "
             "the spread of each dimension, (d,)"
         )
-    unknown = [dim for dim in dims if not 0 <= dim < len(start)]
-    if unknown or not len(dims):
-        raise ChoiceError(f"dims are {list(dims)}; wanted at least one of 0 to {len(start) - 1}")
+    absent = [dim for dim in dims if not 0 <= dim < len(start)]
+    if absent or not len(dims):
+        raise ChoiceError(f"dims are {list(dims)}; expected at least one of 0 to {len(start) - 1}")
     if not step > 0 or not (spread[list(dims)] > 0).all():
         raise EstimatorError(
-            f"step is {step} and the spreads are {spread[list(dims)].tolist()}; wanted positive "
+            f"step is {step} and the spreads are {spread[list(dims)].tolist()}; expected positive "
             "numbers: leave out dimensions that do not vary"
         )
     return start, spread
 
 
-def map_sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:
-    """Say in a line what one dimension of a line map does.
-
-    Parameters
-    ----------
-    row : dict
-        Of `LineMapResult.dims`.
-    lines : DataFrame
-        The rows of `LineMapResult.table` of this dimension.
-    """
+def _sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:
+    """Say in a line what a dimension does: its row of `dims`, and its rows of the table."""
     share = percent(row["shift_explained"])
+    rv = f"{measured(row['rv_kms_per_sigma'], row['rv_error'])} km/s"
     parts = {
-        "shift": [f"Doppler shift of {_kms(row)} per sigma (a shift explains {share})"],
-        "partly": [f"shift of {_kms(row)} per sigma (but a shift explains only {share})"],
+        "shift": [f"Doppler shift of {rv} per sigma (a shift explains {share})"],
+        "partly": [f"shift of {rv} per sigma (but a shift explains only {share})"],
     }.get(row["verdict"], [])
     parts += element_words(lines)
-    strongest = line_words(lines, most=3)
+    strongest = line_words(lines, max_lines=3)
     if strongest:
         parts.append(f"most {', '.join(strongest)}")
-    parts += _colour_part(row["colour_mag_per_sigma"])
+    color = row["color_mag_per_sigma"]
+    if abs(color) >= COLOR_NOTICED:
+        parts.append(f"{'redder' if color > 0 else 'bluer'} by {abs(color):.3f} mag")
     air = air_words(lines)
-    parts += [f"air {air[0]}"] if air is not None and air[1] else []
+    if air is not None and air[1]:
+        parts.append(f"air {air[0]}")
     return f"dim {row['dim']}: {', '.join(parts) or 'changes nothing that is measured here'}"
-
-
-def _kms(row: dict[Any, Any]) -> str:
-    return f"{measured(row['rv_kms_per_sigma'], row['rv_error'])} km/s"
-
-
-def _colour_part(change: float) -> list[str]:
-    if not abs(change) >= COLOUR_NOTICED:
-        return []
-    return [f"{'redder' if change > 0 else 'bluer'} by {abs(change):.3f} mag"]

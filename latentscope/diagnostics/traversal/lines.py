@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -49,6 +49,15 @@ _ATOMS = (
     "Ce", "Pr", "Nd", "Sm", "Eu", "Gd", "Dy",
 )  # fmt: skip
 _AIR = ("O2", "H2O")
+
+NOTICED = 0.005
+"""Change of depth per sigma below which a line is said to stay."""
+
+SURE = 3.0
+"""Errors that a change must exceed to be named."""
+_MEASURES = ("depth", "ew", "width")
+_CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
+_SHALLOW = 0.02  # a line less deep than this has no width to speak of
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,9 @@ def line(element: str, wavelength: float, kind: str = "narrow", name: str | None
         If there is no such kind, or the wavelength is not positive.
     """
     if kind not in SHAPES:
-        raise EstimatorError(f"{element}: kind is {kind!r}; wanted one of {', '.join(SHAPES)}")
+        raise EstimatorError(f"{element}: kind is {kind!r}; expected one of {', '.join(SHAPES)}")
     if not 0 < wavelength < float("inf"):
-        raise EstimatorError(f"{element}: wavelength is {wavelength}; wanted Angstrom in air")
+        raise EstimatorError(f"{element}: wavelength is {wavelength}; expected Angstrom in air")
     shape = SHAPES[kind]
 
     def span(first: float, last: float) -> Span:
@@ -125,11 +134,6 @@ def line(element: str, wavelength: float, kind: str = "narrow", name: str | None
         inside=span(-shape.reach, shape.reach),
         sides=(span(-shape.outer, -shape.inner), span(shape.inner, shape.outer)),
     )
-
-
-def lines_from(table: Iterable[tuple[str, float]]) -> list[Feature]:
-    """Make narrow lines from pairs of element and air wavelength in Angstrom."""
-    return [line(element, float(wavelength)) for element, wavelength in table]
 
 
 def element_order(element: str) -> tuple[int, str]:
@@ -175,33 +179,6 @@ def _span(text: str) -> Span:
     return float(first), float(last)
 
 
-_CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
-_SHALLOW = 0.02  # a line less deep than this has no width to speak of
-
-
-@dataclass(frozen=True)
-class Strengths:
-    """What a spectrum's lines measure, each shape (features,); NaN where they are not covered.
-
-    Parameters
-    ----------
-    depth : ndarray
-        1 minus the mean flux of the core over the continuum; deeper is larger.
-    ew : ndarray
-        Equivalent width in Angstrom, absorption positive.
-    width : ndarray
-        Equivalent width over depth in Angstrom: how broad the line is, whatever its strength. NaN
-        for lines less than 0.02 deep.
-    """
-
-    depth: Floats
-    ew: Floats
-    width: Floats
-
-    def __sub__(self, other: Strengths) -> Strengths:
-        return Strengths(self.depth - other.depth, self.ew - other.ew, self.width - other.width)
-
-
 class Gauge:
     """Reads features off spectra, interpolated by splines, wherever a star's velocity puts them.
 
@@ -235,10 +212,18 @@ class Gauge:
         count = max(9, 2 * round((span[1] - span[0]) / self.pixel) + 1)
         return span[0] + (span[1] - span[0]) * (np.arange(count) + 0.5) / count
 
-    def measure(self, flux: NDArray[np.floating[Any]], rv: float) -> Strengths:
+    def measure(self, flux: NDArray[np.floating[Any]], rv: float) -> Floats:
         """Measure a spectrum, shape (n,), of a star that recedes at `rv` km/s.
 
         Bands of the air are measured where they are.
+
+        Returns
+        -------
+        ndarray, shape (3, features)
+            Depth: 1 minus the mean flux of the core over the continuum, deeper is larger.
+            Equivalent width in Angstrom, absorption positive. Width: equivalent width over depth in
+            Angstrom, how broad the line is whatever its strength; NaN for lines less than 0.02
+            deep. All NaN where a line is not covered.
         """
         at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
         sampled = spline(self.wavelength, flux, self.valid)(at)
@@ -251,7 +236,7 @@ class Gauge:
             window = parts.stop
             pieces = [slice(self.ends[part], self.ends[part + 1]) for part in parts]
             found[number] = _strength(feature, sampled, at, pieces)
-        return Strengths(*found.T)
+        return found.T
 
 
 def _strength(
@@ -278,19 +263,11 @@ def _upper(flux: Floats) -> float:
     return float(ordered[below] + (place - below) * (ordered[below + 1] - ordered[below]))
 
 
-NOTICED = 0.005
-"""Change of depth per sigma below which a line is said to stay."""
-
-SURE = 3.0
-"""Errors that a change must exceed to be told."""
-_MEASURES = ("depth", "ew", "width")
-
-
 def line_table(
     features: Sequence[Feature],
-    base: Strengths,
-    along: Sequence[Strengths],
-    doubts: Sequence[Strengths],
+    base: Floats,
+    along: Sequence[Floats],
+    errors: Sequence[Floats],
     offset: Floats,
     unit: float,
 ) -> pd.DataFrame:
@@ -299,12 +276,10 @@ def line_table(
     Parameters
     ----------
     features : sequence of Feature
-    base : Strengths
-        Of the base.
-    along : sequence of k Strengths
-        Of the spectra along the dimension.
-    doubts : sequence of k Strengths
-        Their errors, of either sign.
+    base : ndarray, shape (3, features)
+        Of the base, as `Gauge.measure` gives it.
+    along, errors : k of such arrays
+        Of the spectra along the dimension, and their errors, of either sign.
     offset : ndarray, shape (k,)
         Their distance from the base in the dimension.
     unit : float
@@ -315,7 +290,7 @@ def line_table(
     DataFrame
         `line, element, kind, wavelength`, then for depth, ew and width: the base's, its change per
         sigma (slope of a straight line), and the error of that: from the scatter about the line and
-        from the doubts.
+        from the errors.
     """
     rows: dict[str, Any] = {
         "line": [f.name for f in features],
@@ -323,32 +298,31 @@ def line_table(
         "kind": [f.kind for f in features],
         "wavelength": [f.wavelength for f in features],
     }
-    for what in _MEASURES:
-        columns = np.array([getattr(strengths, what) for strengths in along]).T
-        errors = np.array([getattr(strengths, what) for strengths in doubts]).T
-        lever = (offset - offset.mean()) / np.sum((offset - offset.mean()) ** 2)
-        found = np.array([rate(offset, column)[:2] for column in columns]).reshape(-1, 2) * unit
-        doubt = np.sqrt(_at_least_typical(errors) ** 2 @ lever**2) * unit
+    lever = (offset - offset.mean()) / np.sum((offset - offset.mean()) ** 2)
+    for number, what in enumerate(_MEASURES):
+        columns = np.array([strengths[number] for strengths in along]).T  # (features, k)
+        sizes = _at_least_typical(np.array([error[number] for error in errors]).T)
+        slopes = np.array([rate(offset, column)[:2] for column in columns]).reshape(-1, 2) * unit
         rows |= {
-            what: getattr(base, what),
-            f"{what}_per_sigma": found[:, 0],
-            f"{what}_error": np.hypot(found[:, 1], doubt),
+            what: base[number],
+            f"{what}_per_sigma": slopes[:, 0],
+            f"{what}_error": np.hypot(slopes[:, 1], np.sqrt(sizes**2 @ lever**2) * unit),
         }
     return pd.DataFrame(rows)
 
 
 def _at_least_typical(errors: Floats) -> Floats:
     """Sizes of errors (lines, k), none below the median of its spectrum: some are small by luck."""
-    known = np.isfinite(errors).any(axis=1)
+    covered = np.isfinite(errors).any(axis=1)
     size = np.abs(np.nan_to_num(errors))
-    return np.maximum(size, np.median(size[known], axis=0)) if known.any() else size
+    return np.maximum(size, np.median(size[covered], axis=0)) if covered.any() else size
 
 
 def noticed(lines: pd.DataFrame) -> pd.DataFrame:
     """Lines whose depth changes by at least 0.005 per sigma and three errors, the largest first."""
     change = lines["depth_per_sigma"].abs()
-    told = lines[(change >= NOTICED) & (change >= SURE * lines["depth_error"].fillna(0))]
-    return told.sort_values("depth_per_sigma", key=np.abs, ascending=False)
+    clear = lines[(change >= NOTICED) & (change >= SURE * lines["depth_error"].fillna(0))]
+    return clear.sort_values("depth_per_sigma", key=np.abs, ascending=False)
 
 
 def by_element(lines: pd.DataFrame) -> pd.DataFrame:
@@ -361,9 +335,9 @@ def by_element(lines: pd.DataFrame) -> pd.DataFrame:
         much they differ, or from their own errors, whichever is larger), largest change first.
     """
     rows: list[dict[str, Any]] = []
-    for element, some in lines.dropna(subset=["depth_per_sigma"]).groupby("element", sort=False):
-        change = some["depth_per_sigma"].to_numpy(dtype=np.float64)
-        own = np.nan_to_num(some["depth_error"].to_numpy(dtype=np.float64))
+    for element, same in lines.dropna(subset=["depth_per_sigma"]).groupby("element", sort=False):
+        change = same["depth_per_sigma"].to_numpy(dtype=np.float64)
+        own = np.nan_to_num(same["depth_error"].to_numpy(dtype=np.float64))
         count = len(change)
         scatter = float(change.std(ddof=1)) / np.sqrt(count) if count > 1 else 0.0
         rows.append(

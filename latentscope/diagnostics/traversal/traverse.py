@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from latentscope.diagnostics.traversal.lines import (
     TELLURIC_SPANS,
     Feature,
     Gauge,
-    Strengths,
     line_table,
     stellar_features,
 )
@@ -36,7 +35,7 @@ from latentscope.diagnostics.traversal.velocity import (
     velocity,
 )
 from latentscope.diagnostics.traversal.words import (
-    COLOUR_NOTICED,
+    COLOR_NOTICED,
     air_words,
     element_words,
     line_words,
@@ -45,6 +44,36 @@ from latentscope.diagnostics.traversal.words import (
     signed,
 )
 from latentscope.errors import ChoiceError, EstimatorError
+
+Decode = Callable[[Floats], Any]
+"""From latents (k, d) to spectra (k, pixels)."""
+
+Progress = Callable[[int, int], None]
+"""Called with (spectra done, spectra in all)."""
+
+Flux = NDArray[np.floating[Any]]
+Verdict = Literal["shift", "partly", "none", "unlike"]
+
+UNLIKE = 0.5
+"""Height of the cross-correlation below which two spectra are too unlike to have a velocity."""
+
+SHIFTS = 0.5
+"""Share of the change explained by shifts from which a dimension is called a Doppler shift."""
+
+CONTRAST_WINDOW = 600.0
+"""Velocity, km/s, over which the flux is averaged to flatten it where a model gives no contrast."""
+
+BLUE, VISUAL = (3920.0, 4810.0), (5030.0, 5870.0)
+"""Boxes about as wide as Johnson's B and V, Angstrom."""
+
+_STILL_SHARE, _STILL_KMS = 0.05, 0.5
+_N_LINES = 10
+_MIN_CORRELATION = 0.1
+_LINE_SIGMA = 6.0  # km/s
+_UNSHIFTED = 0.01  # km/s
+_MIN_PIXELS = 64
+_BLOCKS = 100
+_COVERED = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +97,7 @@ class TraversalResult:
         against the base (receding positive) and `rv_error`, `correlation` (height of the peak),
         `shift_explained` (share of the squared change of the line contrast that a shift by `rv_kms`
         takes away), `slope` and `slope_error` (d ln flux / d ln wavelength against the base,
-        positive: redder), `colour_mag` (like B - V, against the base, positive: redder), `rms`
+        positive: redder), `color_mag` (like B - V, against the base, positive: redder), `rms`
         (relative change of the flux).
     lines : DataFrame
         One row a line or band: `line, element, kind, wavelength`, and `depth`, `ew` (Angstrom,
@@ -87,8 +116,8 @@ class TraversalResult:
     unit: float
     wavelength: Floats
     valid: NDArray[np.bool_]
-    flux: NDArray[np.floating[Any]]
-    base_flux: NDArray[np.floating[Any]]
+    flux: Flux
+    base_flux: Flux
     table: pd.DataFrame
     lines: pd.DataFrame
     base_rv: float
@@ -106,8 +135,8 @@ class TraversalResult:
 
         Of the spectra that correlate with the base by 0.5 or more.
         """
-        velocity = np.where(self.comparable, self._column("rv_kms"), np.nan)
-        return rate(self._column("offset"), velocity, self._column("rv_error"))
+        rv = np.where(self.comparable, self._column("rv_kms"), np.nan)
+        return rate(self._column("offset"), rv, self._column("rv_error"))
 
     @cached_property
     def slope_per_unit(self) -> Rate:
@@ -115,24 +144,48 @@ class TraversalResult:
         return rate(self._column("offset"), self._column("slope"), self._column("slope_error"))
 
     @cached_property
-    def colour_per_unit(self) -> Rate:
-        """Change of the colour per unit of the latent, mag; positive: redder."""
-        return rate(self._column("offset"), self._column("colour_mag"))
+    def color_per_unit(self) -> Rate:
+        """Change of the color per unit of the latent, mag; positive: redder."""
+        return rate(self._column("offset"), self._column("color_mag"))
 
     @property
     def verdict(self) -> Verdict:
-        """Is the change a Doppler shift? See `latentscope.diagnostics.traversal.traverse`."""
-        velocity, correlation = self._column("rv_kms"), self._column("correlation")
-        return verdict(velocity, correlation, self.rv_per_unit, self.shift_explained)
+        """Is the change a Doppler shift? "shift", "partly", "none", or "unlike".
+
+        "unlike": more than half of the spectra correlate with the base by less than 0.5, so that
+        there is no velocity to speak of. "none": the lines stay (the others lie within 0.5 km/s of
+        the base, the rate is within three errors of 0, or shifts explain less than 5 % of the
+        change). "shift": they move, and that explains at least half of the change. "partly": they
+        move, and other changes are larger.
+        """
+        rv, correlation = self._column("rv_kms"), self._column("correlation")
+        return verdict(rv, correlation, self.rv_per_unit, self.shift_explained)
 
     @property
     def comparable(self) -> NDArray[np.bool_]:
         """Which spectra correlate with the base by 0.5 or more, shape (k,)."""
-        return comparable(self._column("rv_kms"), self._column("correlation"))
+        return _comparable(self._column("rv_kms"), self._column("correlation"))
 
     def sentences(self) -> list[str]:
         """Say in words what the dimension does, with numbers and errors."""
-        return traversal_sentences(self)
+        strongest, elements = line_words(self.lines), element_words(self.lines)
+        words = [self._velocity_words(), self._continuum_words()]
+        if strongest:
+            words.append(f"Lines that change most, in depth per sigma: {', '.join(strongest)}.")
+        else:
+            words.append(f"No line's depth changes by {NOTICED:g} per sigma or more.")
+        if elements:
+            words.append(f"By element: {', '.join(elements)}.")
+        air = air_words(self.lines)
+        if air is not None:
+            change, telling = air
+            words.append(
+                f"Bands of the Earth's air change, in depth per sigma {change}: perhaps airmass."
+                if telling
+                else "Bands of the Earth's air change little beside the star's lines (in depth per "
+                f"sigma {change}): no sign of airmass."
+            )
+        return words
 
     def plot(self, ax: Any = None) -> Any:
         """Draw it (`latentscope.plots.plot_traversal`): all panels, or only the spectra on `ax`."""
@@ -142,8 +195,55 @@ class TraversalResult:
     def _column(self, name: str) -> Floats:
         return self.table[name].to_numpy(dtype=np.float64)
 
+    def _velocity_words(self) -> str:
+        dim, share, judged = f"dim {self.dim}", percent(self.shift_explained), self.verdict
+        values, like = self.table["value"], self.comparable
+        span = f"{values.min():.3g} to {values.max():.3g}"
+        n_unlike = int((~like).sum())
+        if judged == "unlike":
+            return (
+                f"{dim}: no velocity can be given; from {span}, {n_unlike} of {len(like)} spectra "
+                "are too unlike the base (cross-correlation below 0.5)."
+            )
+        aside = f" ({n_unlike} too unlike the base left out)" if n_unlike else ""
+        per_unit, rv = self.rv_per_unit, self.table["rv_kms"][like]
+        if judged == "none":
+            return (
+                f"{dim} is no Doppler shift: over the values {span} the lines stay within "
+                f"{rv.abs().max():.2g} km/s of the base{aside}, and shifts explain {share} of "
+                "their change."
+            )
+        moves = (
+            f"{measured(per_unit.value, per_unit.error)} km/s per unit, "
+            f"{signed(per_unit.value * self.unit)} km/s per sigma, receding positive{aside}"
+        )
+        if judged == "shift":
+            return (
+                f"{dim} is a Doppler shift: {moves}; {signed(rv.iloc[0])} to {signed(rv.iloc[-1])} "
+                f"km/s over the values {span}. Pure shifts explain {share} of the change of the "
+                "lines."
+            )
+        return (
+            f"{dim} shifts the lines, {moves}, but this explains only {share} of their change: it "
+            "does other things too."
+        )
 
-def traverse(
+    def _continuum_words(self) -> str:
+        color, slope = self.color_per_unit, self.slope_per_unit
+        tilt = f"slope {measured(slope.value * self.unit, slope.error * self.unit)} per sigma"
+        change, error = color.value * self.unit, color.error * self.unit
+        if not np.isfinite(change):
+            return f"Continuum: {tilt} (d ln flux / d ln wavelength; positive: redder)."
+        if abs(change) < max(COLOR_NOTICED, SURE * error):
+            largest = max(self.table["color_mag"].abs().max(), 0.001)
+            return f"The continuum's color (like B - V) stays within {largest:.3f} mag; {tilt}."
+        return (
+            f"The continuum becomes {'redder' if change > 0 else 'bluer'}: "
+            f"{measured(change, error)} mag per sigma in a color like B - V; {tilt}."
+        )
+
+
+def measure_traversal(
     decode: Decode,
     base: ArrayLike,
     dim: int,
@@ -197,33 +297,44 @@ def traverse(
         If shapes do not fit, values are not finite or all the same, or the decoder gives another
         number of pixels.
     """
-    pixels = Pixels.checked(wavelength, valid)
-    start, steps = _checked(base, dim, values, unit)
-    decoder = Decoder(decode, contrast, len(pixels.wavelength), batch)
-    listed = list(stellar_features() if features is None else features)
-    flux, lines = next(decoder.spectra(start[None]))
-    reference = Base(flux, lines, pixels, listed, rv)
+    start = np.asarray(base, dtype=np.float64)
+    if start.ndim != 1 or not np.isfinite(start).all():
+        raise EstimatorError(
+            f"base has shape {start.shape}; expected the finite latents of one spectrum, (d,)"
+        )
+    if not 0 <= dim < len(start):
+        raise ChoiceError(f"dim is {dim}; there are dimensions 0 to {len(start) - 1}")
+    steps = np.unique(np.asarray(values, dtype=np.float64))
+    if not np.isfinite(steps).all() or len(steps) < 2:
+        raise EstimatorError(
+            f"values for dim {dim} are {steps.tolist()}; expected at least two different finite "
+            "numbers"
+        )
+    if not (np.isfinite(unit) and unit > 0):
+        raise EstimatorError(
+            f"unit is {unit} for dim {dim}; expected the positive spread of the data: a dimension "
+            "that does not vary has none"
+        )
+    reference = Base(decode, start, wavelength, valid, contrast, features, rv)
     moved = np.repeat(start[None], len(steps), axis=0)
     moved[:, dim] = steps
-    spectra = np.empty((len(steps), len(flux)), dtype=np.float32)
     changes: list[Change] = []
-    for row, (decoded, of_lines) in enumerate(decoder.spectra(moved)):
-        spectra[row] = decoded
-        changes.append(reference.change(decoded, of_lines))
+    for change in reference.changes(moved, batch):
+        changes.append(change)
         if progress is not None:
-            progress(row + 1, len(steps))
+            progress(len(changes), len(steps))
     offset = steps - start[dim]
     return TraversalResult(
         dim=dim,
         base=start,
         unit=unit,
-        wavelength=pixels.wavelength,
-        valid=pixels.valid,
-        flux=spectra,
-        base_flux=flux,
+        wavelength=reference.wavelength,
+        valid=reference.valid,
+        flux=np.array([change.flux for change in changes], dtype=np.float32),
+        base_flux=reference.flux,
         table=_table(steps, offset, changes),
         lines=line_table(
-            listed,
+            reference.features,
             reference.strengths,
             [change.strengths for change in changes],
             [change.sampling for change in changes],
@@ -231,16 +342,13 @@ def traverse(
             unit,
         ),
         base_rv=reference.rv,
-        shift_explained=explained_by_shift([change.velocity for change in changes]),
+        shift_explained=explained_by_shift(changes),
         provenance={
             **origin("traversal"),
             "dim": dim,
             "values": steps.tolist(),
-            "base": start.tolist(),
             "unit": unit,
-            "base_rv": reference.rv,
-            "base_rv_from": reference.source_of_rv,
-            "lines": len(listed),
+            **reference.provenance,
         },
     )
 
@@ -256,142 +364,12 @@ def _table(values: Floats, offset: Floats, changes: Sequence[Change]) -> pd.Data
             "shift_explained": change.velocity.explained,
             "slope": change.slope.value,
             "slope_error": change.slope.error,
-            "colour_mag": change.colour,
+            "color_mag": change.color,
             "rms": change.rms,
         }
         for value, step, change in zip(values, offset, changes, strict=True)
     ]
     return pd.DataFrame(rows)
-
-
-def _checked(base: ArrayLike, dim: int, values: ArrayLike, unit: float) -> tuple[Floats, Floats]:
-    start = np.asarray(base, dtype=np.float64)
-    if start.ndim != 1 or not np.isfinite(start).all():
-        raise EstimatorError(
-            f"base has shape {start.shape}; wanted the finite latents of one spectrum, (d,)"
-        )
-    if not 0 <= dim < len(start):
-        raise ChoiceError(f"dim is {dim}; there are dimensions 0 to {len(start) - 1}")
-    steps = np.unique(np.asarray(values, dtype=np.float64))
-    if not np.isfinite(steps).all() or len(steps) < 2:
-        raise EstimatorError(
-            f"values for dim {dim} are {steps.tolist()}; wanted at least two different finite "
-            "numbers"
-        )
-    if not (np.isfinite(unit) and unit > 0):
-        raise EstimatorError(
-            f"unit is {unit} for dim {dim}; wanted the positive spread of the data: a dimension "
-            "that does not vary has none"
-        )
-    return start, steps
-
-
-Verdict = Literal["shift", "partly", "none", "unlike"]
-
-UNLIKE = 0.5
-"""Height of the cross-correlation below which two spectra are too unlike to have a velocity."""
-
-SHIFTS = 0.5
-"""Share of the change explained by shifts from which a dimension is called a Doppler shift."""
-
-_STILL_SHARE, _STILL_KMS, _SURE = 0.05, 0.5, 3.0
-
-
-def comparable(velocity: Floats, correlation: Floats) -> NDArray[np.bool_]:
-    """Which spectra are like the base enough to have a velocity against it."""
-    return np.isfinite(velocity) & (correlation >= UNLIKE)
-
-
-def verdict(velocity: Floats, correlation: Floats, per_unit: Rate, explained: float) -> Verdict:
-    """Judge a dimension by the velocities of its spectra against the base.
-
-    Parameters
-    ----------
-    velocity : ndarray, shape (k,)
-        Km/s.
-    correlation : ndarray, shape (k,)
-        Height of the cross-correlation's peak.
-    per_unit : Rate
-        Km/s per unit of the latent.
-    explained : float
-        Share of the change that shifts explain.
-
-    Returns
-    -------
-    {"shift", "partly", "none", "unlike"}
-        "unlike": more than half of the spectra correlate with the base by less than 0.5, so that
-        there is no velocity to speak of. "none": the lines stay (the others lie within 0.5 km/s of
-        the base, the rate is within three errors of 0, or shifts explain less than 5 % of the
-        change). "shift": they move, and that explains at least half of the change. "partly": they
-        move, and other changes are larger.
-    """
-    like = comparable(velocity, correlation)
-    if like.sum() < max(2, len(like) / 2):
-        return "unlike"
-    still = float(np.abs(velocity[like]).max()) < _STILL_KMS
-    sure = abs(per_unit.value) > _SURE * per_unit.error
-    if still or not sure or not explained > _STILL_SHARE:
-        return "none"
-    return "shift" if explained >= SHIFTS else "partly"
-
-
-def explained_by_shift(velocities: Sequence[Velocity]) -> float:
-    """Share of the summed squared change of the line contrast that shifts take away.
-
-    For small shifts it is the squared correlation of the change with the derivative of the base
-    with respect to ln(wavelength). NaN where nothing changes.
-    """
-    before = sum(velocity.before for velocity in velocities)
-    after = sum(velocity.after for velocity in velocities)
-    return 1.0 - after / before if before > 0 else float("nan")
-
-
-CONTRAST_WINDOW = 600.0
-"""Velocity, km/s, over which the flux is averaged to flatten it where a model gives no contrast."""
-
-_FEWEST_LINES = 10
-_LEAST_CORRELATION = 0.1
-_LINE_SIGMA = 6.0  # km/s
-_UNSHIFTED = 0.01  # km/s
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The wavelengths of decoded spectra, and which of them count.
-
-    Parameters
-    ----------
-    wavelength : ndarray, shape (n,)
-        Angstrom in air, ascending.
-    valid : ndarray of bool, shape (n,)
-        False in gaps and padding.
-    """
-
-    wavelength: Floats
-    valid: NDArray[np.bool_]
-
-    @classmethod
-    def checked(cls, wavelength: ArrayLike, valid: ArrayLike | None) -> Pixels:
-        """Check and complete what a user gave.
-
-        Raises
-        ------
-        EstimatorError
-            If wavelengths are not ascending and positive, or `valid` does not fit.
-        """
-        given = np.asarray(wavelength, dtype=np.float64)
-        if given.ndim != 1 or len(given) < 64 or given[0] <= 0 or not (np.diff(given) > 0).all():
-            raise EstimatorError(
-                f"wavelength has shape {given.shape}; wanted (pixels,) of at least 64 positive, "
-                "ascending values in Angstrom"
-            )
-        usable = np.ones(len(given), np.bool_) if valid is None else np.asarray(valid, np.bool_)
-        if usable.shape != given.shape or usable.sum() < 64:
-            raise EstimatorError(
-                f"valid has shape {usable.shape} and {int(usable.sum())} usable pixels; wanted "
-                f"{given.shape} and at least 64"
-            )
-        return cls(given, usable)
 
 
 @dataclass(frozen=True)
@@ -400,107 +378,155 @@ class Change:
 
     Parameters
     ----------
+    flux : ndarray, shape (pixels,)
+        The spectrum.
     velocity : Velocity
         Its radial velocity against the base.
-    slope : Slope
+    slope : Rate
         Of its continuum against the base's.
-    colour : float
-        Its colour minus the base's, mag; positive: redder.
+    color : float
+        Its color minus the base's, mag; positive: redder.
     rms : float
         Root mean square of the difference over the base's mean flux.
-    strengths : Strengths
+    strengths : ndarray, shape (3, features)
         Of its lines, measured where its velocity puts them, without the change of the slope.
-    sampling : Strengths
+    sampling : ndarray, shape (3, features)
         What the same measurement makes of the base, shifted by that velocity, minus what it makes
         of the base: the error of reading narrow lines off pixels.
     """
 
+    flux: Flux
     velocity: Velocity
-    slope: Slope
-    colour: float
+    slope: Rate
+    color: float
     rms: float
-    strengths: Strengths
-    sampling: Strengths
+    strengths: Floats
+    sampling: Floats
 
 
 class Base:
-    """The spectrum that others are measured against.
+    """The decoded spectrum that others are measured against.
 
     Parameters
     ----------
-    flux : ndarray, shape (n,)
-    contrast : ndarray, shape (n,), optional
-        Line contrast, continuum at 0; by default of the flux over its running mean.
-    pixels : Pixels
-    features : sequence of Feature
-    rv : float, optional
-        Velocity of its lines, km/s; by default where the listed lines correlate best.
+    As those of `measure_traversal`; `latents`, shape (d,), are the base's.
+
+    Raises
+    ------
+    EstimatorError
+        If wavelengths are not ascending and positive, `valid` does not fit, or the decoder gives
+        another shape or values that are not finite.
     """
 
     def __init__(
         self,
-        flux: NDArray[np.floating[Any]],
-        contrast: NDArray[np.floating[Any]] | None,
-        pixels: Pixels,
-        features: Sequence[Feature],
+        decode: Decode,
+        latents: Floats,
+        wavelength: ArrayLike,
+        valid: ArrayLike | None = None,
+        contrast: Decode | None = None,
+        features: Sequence[Feature] | None = None,
         rv: float | None = None,
     ) -> None:
-        self.flux, self.pixels = flux, pixels
-        stellar = pixels.valid.copy()
+        self.wavelength, self.valid = _pixels(wavelength, valid)
+        self.features = list(stellar_features() if features is None else features)
+        self._decode, self._decode_contrast = decode, contrast
+        # What a shift of the star does, the air does not join in.
+        stellar = self.valid.copy()
         for first, last in TELLURIC_SPANS:
-            stellar &= (pixels.wavelength < first) | (pixels.wavelength > last)
-        self.axis = log_axis(pixels.wavelength, pixels.valid, stellar)
-        self.window = 1 + 2 * round(CONTRAST_WINDOW / SPEED_OF_LIGHT / self.axis.step / 2)
-        self.contrast = self._contrast(flux, contrast)
-        self.gauge = Gauge(features, pixels.wavelength, pixels.valid)
-        found = line_velocity(self.contrast, self.axis, features) if rv is None else rv
-        self.rv = found if np.isfinite(found) else 0.0
-        self.source_of_rv = "given" if rv is not None else _source(found)
-        self.strengths = self.gauge.measure(flux, self.rv)
-        self.colour = colour(flux, pixels.wavelength, pixels.valid)
+            stellar &= (self.wavelength < first) | (self.wavelength > last)
+        self._axis = log_axis(self.wavelength, self.valid, stellar)
+        self._window = 1 + 2 * round(CONTRAST_WINDOW / SPEED_OF_LIGHT / self._axis.step / 2)
+        self.flux, self.contrast = next(self._spectra(latents[None], 1))
+        self._gauge = Gauge(self.features, self.wavelength, self.valid)
+        own = line_velocity(self.contrast, self._axis, self.features) if rv is None else rv
+        self.rv = own if np.isfinite(own) else 0.0
+        self.strengths = self._gauge.measure(self.flux, self.rv)
+        self._color = color(self.flux, self.wavelength, self.valid)
+        measured_rv = "its lines" if np.isfinite(own) else "assumed: its lines do not correlate"
+        self.provenance = {
+            "base": latents.tolist(),
+            "base_rv": self.rv,
+            "base_rv_from": "given" if rv is not None else measured_rv,
+            "lines": len(self.features),
+        }
 
-    def change(
-        self,
-        flux: NDArray[np.floating[Any]],
-        contrast: NDArray[np.floating[Any]] | None,
-    ) -> Change:
-        """Measure a spectrum, flux and contrast of shape (n,), against the base."""
-        moved = velocity(self._contrast(flux, contrast), self.contrast, self.axis)
-        valid, wavelength = self.pixels.valid, self.pixels.wavelength
-        difference = (flux - self.flux)[valid].astype(np.float64)
-        tilt = slope(flux, self.flux, wavelength, valid)
+    def changes(self, latents: Floats, batch: int) -> Iterator[Change]:
+        """Yield what changes against the base in the spectrum of each row of latents, (k, d)."""
+        for flux, contrast in self._spectra(latents, batch):
+            yield self._change(flux, contrast)
+
+    def _change(self, flux: Flux, contrast: Floats) -> Change:
+        moved = velocity(contrast, self.contrast, self._axis)
+        difference = (flux - self.flux)[self.valid].astype(np.float64)
+        tilt = slope(flux, self.flux, self.wavelength, self.valid)
         level = flux
         if np.isfinite(tilt.value):
-            level = flux / (wavelength / wavelength.mean()) ** tilt.value
+            level = flux / (self.wavelength / self.wavelength.mean()) ** tilt.value
         shift = moved.rv if np.isfinite(moved.rv) else 0.0
         return Change(
+            flux=flux,
             velocity=moved,
             slope=tilt,
-            colour=colour(flux, wavelength, valid) - self.colour,
-            rms=float(np.sqrt(np.mean(difference**2)) / abs(self.flux[valid].mean())),
-            strengths=self.gauge.measure(level, self.rv + shift),
+            color=color(flux, self.wavelength, self.valid) - self._color,
+            rms=float(np.sqrt(np.mean(difference**2)) / abs(self.flux[self.valid].mean())),
+            strengths=self._gauge.measure(level, self.rv + shift),
             sampling=self._sampling(shift),
         )
 
-    def _sampling(self, shift: float) -> Strengths:
+    def _sampling(self, shift: float) -> Floats:
         """Error of the strengths of a spectrum that is shifted by so many km/s."""
         if abs(shift) < _UNSHIFTED:
-            return self.strengths - self.strengths
-        wavelength = self.pixels.wavelength
-        base = spline(wavelength, self.flux, self.pixels.valid)
-        shifted = base(wavelength / (1 + shift / SPEED_OF_LIGHT))
-        return self.gauge.measure(shifted, self.rv + shift) - self.strengths
+            return self.strengths - self.strengths  # 0, and NaN where a line is not covered
+        base = spline(self.wavelength, self.flux, self.valid)
+        shifted = base(self.wavelength / (1 + shift / SPEED_OF_LIGHT))
+        return self._gauge.measure(shifted, self.rv + shift) - self.strengths
 
-    def _contrast(
-        self, flux: NDArray[np.floating[Any]], contrast: NDArray[np.floating[Any]] | None
-    ) -> Floats:
-        if contrast is not None:
-            return self.axis.put(contrast)
-        return running_contrast(self.axis.put(flux), self.axis.valid, self.window)
+    def _spectra(self, latents: Floats, batch: int) -> Iterator[tuple[Flux, Floats]]:
+        """Yield flux (pixels,) and line contrast on the velocity axis of each row of latents."""
+        for first in range(0, len(latents), batch):
+            rows = latents[first : first + batch]
+            flux = self._checked("decode", self._decode(rows), len(rows))
+            if self._decode_contrast is None:
+                lines = None
+            else:
+                lines = self._checked("contrast", self._decode_contrast(rows), len(rows))
+            for row in range(len(rows)):
+                if lines is not None:
+                    yield flux[row], self._axis.put(lines[row])
+                else:
+                    level = self._axis.put(flux[row])
+                    yield flux[row], running_contrast(level, self._axis.valid, self._window)
+
+    def _checked(self, what: str, given: Any, count: int) -> Flux:
+        spectra = np.asarray(given)
+        if spectra.shape != (count, len(self.wavelength)):
+            raise EstimatorError(
+                f"{what} gave an array of shape {spectra.shape} for {count} latents; expected "
+                f"{(count, len(self.wavelength))}: one value for each wavelength"
+            )
+        if not np.isfinite(spectra).all():
+            raise EstimatorError(
+                f"{what} gave values that are not finite; are these latents of this model?"
+            )
+        return spectra
 
 
-def _source(found: float) -> str:
-    return "its lines" if np.isfinite(found) else "assumed: its lines do not correlate"
+def _pixels(wavelength: ArrayLike, valid: ArrayLike | None) -> tuple[Floats, NDArray[np.bool_]]:
+    given = np.asarray(wavelength, dtype=np.float64)
+    ascending = given.ndim == 1 and len(given) >= _MIN_PIXELS and (np.diff(given) > 0).all()
+    if not ascending or given[0] <= 0:
+        raise EstimatorError(
+            f"wavelength has shape {given.shape}; expected (pixels,) of at least {_MIN_PIXELS} "
+            "positive, ascending values in Angstrom"
+        )
+    usable = np.ones(len(given), np.bool_) if valid is None else np.asarray(valid, np.bool_)
+    if usable.shape != given.shape or usable.sum() < _MIN_PIXELS:
+        raise EstimatorError(
+            f"valid has shape {usable.shape} and {int(usable.sum())} usable pixels; expected "
+            f"{given.shape} and at least {_MIN_PIXELS}"
+        )
+    return given, usable
 
 
 def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) -> float:
@@ -512,7 +538,7 @@ def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) 
     centres = np.array([f.wavelength for f in features if f.kind in ("narrow", "strong")])
     at = np.searchsorted(axis.wavelength, centres)
     inside = (at > 0) & (at < len(axis.wavelength))
-    if inside.sum() < _FEWEST_LINES:
+    if inside.sum() < _N_LINES:
         return float("nan")
     mask = np.zeros(len(axis.wavelength))
     sigma = max(_LINE_SIGMA / SPEED_OF_LIGHT / axis.step, 1.0)  # pixels
@@ -522,25 +548,11 @@ def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) 
         pixels = np.arange(max(0, int(place) - reach), min(len(mask), int(place) + reach + 2))
         mask[pixels] -= np.exp(-0.5 * ((pixels - place) / sigma) ** 2)
     found = velocity(contrast, mask, axis)
-    return found.rv if found.correlation > _LEAST_CORRELATION else float("nan")
+    return found.rv if found.correlation > _MIN_CORRELATION else float("nan")
 
 
-BLUE, VISUAL = (3920.0, 4810.0), (5030.0, 5870.0)
-"""Boxes about as wide as Johnson's B and V, Angstrom."""
-
-_BLOCKS = 100
-_COVERED = 0.9
-
-
-class Slope(NamedTuple):
-    """d ln(flux / base) / d ln(wavelength), positive: redder than the base; and its error."""
-
-    value: float
-    error: float
-
-
-def colour(flux: NDArray[np.floating[Any]], wavelength: Floats, valid: NDArray[np.bool_]) -> float:
-    """Colour like B - V in magnitudes, without a zero point: larger is redder.
+def color(flux: Flux, wavelength: Floats, valid: NDArray[np.bool_]) -> float:
+    """Color like B - V in magnitudes, without a zero point: larger is redder.
 
     -2.5 log10 of the mean flux in 3920-4810 Angstrom over that in 5030-5870. NaN if a box is less
     than 90 % covered, or holds no light.
@@ -557,13 +569,8 @@ def colour(flux: NDArray[np.floating[Any]], wavelength: Floats, valid: NDArray[n
     return float(-2.5 * np.log10(means[0] / means[1]))
 
 
-def slope(
-    flux: NDArray[np.floating[Any]],
-    base: NDArray[np.floating[Any]],
-    wavelength: Floats,
-    valid: NDArray[np.bool_],
-) -> Slope:
-    """Slope of the continuum against the base's.
+def slope(flux: Flux, base: Flux, wavelength: Floats, valid: NDArray[np.bool_]) -> Rate:
+    """D ln(flux / base) / d ln(wavelength) of the continuum, positive: redder; and its error.
 
     The spectra are summed in 100 blocks of pixels, in which shifts of lines cancel; ln of the ratio
     is regressed on ln(wavelength), with the error of that regression. NaN if fewer than three
@@ -573,144 +580,44 @@ def slope(
     light = np.array([[flux[p].sum(), base[p].sum(), wavelength[p].mean()] for p in pixels])
     bright = (light[:, :2] > 0).all(axis=1)
     if bright.sum() < 3:
-        return Slope(float("nan"), float("nan"))
+        return Rate(float("nan"), float("nan"))
     above, below, place = light[bright].T.astype(np.float64)
-    found = rate(np.log(place), np.log(above / below))
-    return Slope(found.value, found.error)
+    return rate(np.log(place), np.log(above / below))
 
 
-Decode = Callable[[Floats], Any]
-"""From latents (k, d) to spectra (k, pixels)."""
-
-Progress = Callable[[int, int], None]
-"""Called with (spectra done, spectra in all)."""
-
-Spectrum = NDArray[np.floating[Any]]
+def _comparable(rv: Floats, correlation: Floats) -> NDArray[np.bool_]:
+    """Which spectra are like the base enough to have a velocity against it."""
+    return np.isfinite(rv) & (correlation >= UNLIKE)
 
 
-@dataclass(frozen=True)
-class Decoder:
-    """What turns latents into flux and, where a model has one apart from it, into line contrast.
+def verdict(rv: Floats, correlation: Floats, per_unit: Rate, explained: float) -> Verdict:
+    """Judge a dimension by the velocities of its spectra: see `TraversalResult.verdict`.
 
     Parameters
     ----------
-    flux, contrast : callable
-        From latents (k, d) to (k, pixels); contrast may be None.
-    pixels : int
-        Of a spectrum.
-    batch : int
-        Spectra decoded at a time.
+    rv, correlation : ndarray, shape (k,)
+        Km/s against the base, and height of the cross-correlation's peak.
+    per_unit : Rate
+        Km/s per unit of the latent.
+    explained : float
+        Share of the change that shifts explain.
     """
-
-    flux: Decode
-    contrast: Decode | None
-    pixels: int
-    batch: int = 4
-
-    def spectra(self, latents: Floats) -> Iterator[tuple[Spectrum, Spectrum | None]]:
-        """Yield flux and contrast, each (pixels,), of each row of latents.
-
-        Raises
-        ------
-        EstimatorError
-            If the decoder gives another shape, or values that are not finite.
-        """
-        for first in range(0, len(latents), self.batch):
-            some = latents[first : first + self.batch]
-            flux = self._checked("decode", self.flux(some), len(some))
-            contrast = None
-            if self.contrast is not None:
-                contrast = self._checked("contrast", self.contrast(some), len(some))
-            for row in range(len(some)):
-                yield flux[row], None if contrast is None else contrast[row]
-
-    def _checked(self, what: str, given: Any, count: int) -> Spectrum:
-        found = np.asarray(given)
-        if found.shape != (count, self.pixels):
-            raise EstimatorError(
-                f"{what} gave an array of shape {found.shape} for {count} latents; wanted "
-                f"{(count, self.pixels)}: one value for each wavelength"
-            )
-        if not np.isfinite(found).all():
-            raise EstimatorError(
-                f"{what} gave values that are not finite; are these latents of this model?"
-            )
-        return found
+    like = _comparable(rv, correlation)
+    if like.sum() < max(2, len(like) / 2):
+        return "unlike"
+    still = float(np.abs(rv[like]).max()) < _STILL_KMS
+    sure = abs(per_unit.value) > SURE * per_unit.error
+    if still or not sure or not explained > _STILL_SHARE:
+        return "none"
+    return "shift" if explained >= SHIFTS else "partly"
 
 
-def traversal_sentences(result: TraversalResult) -> list[str]:
-    """Say what moving a dimension does: velocity, continuum, lines, bands of the air."""
-    strongest, groups = line_words(result.lines), element_words(result.lines)
-    words = [_velocity_words(result), _continuum_words(result)]
-    if strongest:
-        words.append(f"Lines that change most, in depth per sigma: {', '.join(strongest)}.")
-    else:
-        words.append(f"No line's depth changes by {NOTICED:g} per sigma or more.")
-    if groups:
-        words.append(f"By element: {', '.join(groups)}.")
-    return [*words, *_air_sentence(result.lines)]
+def explained_by_shift(changes: Sequence[Change]) -> float:
+    """Share of the summed squared change of the line contrast that shifts take away.
 
-
-def _velocity_words(result: TraversalResult) -> str:
-    dim, share = f"dim {result.dim}", percent(result.shift_explained)
-    values, like = result.table["value"], result.comparable
-    span = f"{values.min():.3g} to {values.max():.3g}"
-    verdict = result.verdict
-    if verdict == "unlike":
-        return (
-            f"{dim}: no velocity can be given; from {span}, {int((~like).sum())} of {len(like)} "
-            "spectra are too unlike the base (cross-correlation below 0.5)."
-        )
-    others = int((~like).sum())
-    aside = f" ({others} too unlike the base left out)" if others else ""
-    per_unit, velocity = result.rv_per_unit, result.table["rv_kms"][like]
-    moves = (
-        f"{measured(per_unit.value, per_unit.error)} km/s per unit, "
-        f"{signed(per_unit.value * result.unit)} km/s per sigma, receding positive{aside}"
-    )
-    if verdict == "none":
-        return (
-            f"{dim} is no Doppler shift: over the values {span} the lines stay within "
-            f"{velocity.abs().max():.2g} km/s of the base{aside}, and shifts explain {share} of "
-            "their change."
-        )
-    if verdict == "shift":
-        reached = f"{signed(velocity.iloc[0])} to {signed(velocity.iloc[-1])} km/s"
-        return (
-            f"{dim} is a Doppler shift: {moves}; {reached} over the values {span}. Pure shifts "
-            f"explain {share} of the change of the lines."
-        )
-    return (
-        f"{dim} shifts the lines, {moves}, but this explains only {share} of their change: it does "
-        "other things too."
-    )
-
-
-def _continuum_words(result: TraversalResult) -> str:
-    colour, slope = result.colour_per_unit, result.slope_per_unit
-    tilt = f"slope {measured(slope.value * result.unit, slope.error * result.unit)} per sigma"
-    change, error = colour.value * result.unit, colour.error * result.unit
-    if not np.isfinite(change):
-        return f"Continuum: {tilt} (d ln flux / d ln wavelength; positive: redder)."
-    if abs(change) < max(COLOUR_NOTICED, SURE * error):
-        most = result.table["colour_mag"].abs().max()
-        return (
-            f"The continuum's colour (like B - V) stays within {max(most, 0.001):.3f} mag; {tilt}."
-        )
-    return (
-        f"The continuum becomes {'redder' if change > 0 else 'bluer'}: "
-        f"{measured(change, error)} mag per sigma in a colour like B - V; {tilt}."
-    )
-
-
-def _air_sentence(lines: pd.DataFrame) -> list[str]:
-    found = air_words(lines)
-    if found is None:
-        return []
-    change, tells = found
-    if tells:
-        return [f"Bands of the Earth's air change, in depth per sigma {change}: perhaps airmass."]
-    return [
-        "Bands of the Earth's air change little beside the star's lines (in depth per sigma "
-        f"{change}): no sign of airmass."
-    ]
+    For small shifts it is the squared correlation of the change with the derivative of the base
+    with respect to ln(wavelength). NaN where nothing changes.
+    """
+    before = sum(change.velocity.before for change in changes)
+    after = sum(change.velocity.after for change in changes)
+    return 1.0 - after / before if before > 0 else float("nan")

@@ -24,6 +24,7 @@ _SPLINE: Final = 5
 _RINGING = 3  # pixels beside a gap that a spline of the other side's data reaches
 _CHUNKS = 16
 _SAME = 1e-10  # of the squared contrast: less is rounding
+_FLOOR = 1e-3  # of the scatter of y: no point is so sure that it alone decides
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,8 @@ class LogAxis:
         In ln(wavelength); times the speed of light, the velocity of a pixel.
     valid : ndarray of bool, shape (n,)
         Which pixels count.
-    source : ndarray, shape (m,)
-        The wavelengths that spectra come on.
-    source_valid : ndarray of bool, shape (m,)
+    source, source_valid : ndarray, shape (m,)
+        The wavelengths that spectra come on, and which of these hold a spectrum.
     """
 
     wavelength: Floats
@@ -58,8 +58,8 @@ class LogAxis:
         """Bring values, shape (m,), onto the axis, shape (n,), by cubic splines."""
         if self.same:
             return np.asarray(values, dtype=np.float64)
-        found: Floats = spline(self.source, values, self.source_valid)(self.wavelength)
-        return found
+        resampled: Floats = spline(self.source, values, self.source_valid)(self.wavelength)
+        return resampled
 
 
 def log_axis(wavelength: Floats, valid: NDArray[np.bool_], use: NDArray[np.bool_]) -> LogAxis:
@@ -88,10 +88,11 @@ def spline(
     wavelength: Floats, values: NDArray[np.floating[Any]], valid: NDArray[np.bool_]
 ) -> CubicSpline:
     """Cubic spline through the valid pixels, straight across the others."""
-    known = np.asarray(values, dtype=np.float64)
+    bridged = np.asarray(values, dtype=np.float64)
     if not valid.all():
-        known = np.interp(wavelength, wavelength[valid], known[valid])
-    return CubicSpline(wavelength, known)
+        # What a decoder writes into gaps would ring into the pixels beside them.
+        bridged = np.interp(wavelength, wavelength[valid], bridged[valid])
+    return CubicSpline(wavelength, bridged)
 
 
 def running_contrast(flux: Floats, valid: NDArray[np.bool_], pixels: int) -> Floats:
@@ -158,21 +159,23 @@ def velocity(contrast: Floats, base: Floats, axis: LogAxis, *, limit: float = 50
     reach = min(int(np.ceil(limit / SPEED_OF_LIGHT / axis.step)), len(f) // 3)
     lags, height = lag_correlation(f, b, axis.valid, reach)
     peak = int(np.argmax(height))
-    pair = _Pair(f, base, axis.valid, int(lags[peak]))
+    aligned = _Aligned(f, base, axis.valid, int(lags[peak]))
     if peak in (0, len(lags) - 1):
-        return Velocity(np.nan, np.nan, float(height[peak]), np.nan, *pair.differences(0.0))
-    found = minimize_scalar(
-        lambda shift: -pair.correlation(shift),
+        return Velocity(np.nan, np.nan, float(height[peak]), np.nan, *aligned.differences(0.0))
+    # The largest of the whole lags alone would show every smaller shift as none.
+    refined = minimize_scalar(
+        lambda shift: -aligned.correlation(shift),
         bounds=(lags[peak] - 1.0, lags[peak] + 1.0),
         method="bounded",
         options={"xatol": 1e-4},
     )
-    shift = float(found.x)
-    before, after = pair.differences(shift)
+    shift = float(refined.x)
+    before, after = aligned.differences(shift)
     return Velocity(
+        # The relativistic Doppler factor: a shift in ln(wavelength) is a rapidity.
         rv=float(SPEED_OF_LIGHT * np.tanh(shift * axis.step)),
-        error=SPEED_OF_LIGHT * axis.step * pair.error(shift),
-        correlation=-float(found.fun),
+        error=SPEED_OF_LIGHT * axis.step * aligned.error(shift),
+        correlation=-float(refined.fun),
         explained=1.0 - after / before if before > _SAME * (base @ base) else np.nan,
         before=before,
         after=after,
@@ -201,8 +204,8 @@ def lag_correlation(
     return lags, height
 
 
-class _Pair:
-    """Two spectra, one of which is shifted against the other by fractions of a pixel.
+class _Aligned:
+    """A spectrum and a base that is shifted against it by fractions of a pixel.
 
     Shifts may be up to a pixel from `lag`; the pixels that count are the same for all of them:
     those valid in both, where nothing that splines carry out of a gap enters.
@@ -218,10 +221,10 @@ class _Pair:
         self.f, self.base = f[self.both], base[self.both]
 
     def shifted(self, shift: float) -> Floats:
-        found: Floats = ndimage.shift(
+        moved: Floats = ndimage.shift(
             self.filtered, shift, order=_SPLINE, mode="mirror", prefilter=False
         )
-        return found[self.both]
+        return moved[self.both]
 
     def correlation(self, shift: float) -> float:
         b = self.shifted(shift)
@@ -240,9 +243,6 @@ class _Pair:
         pull = slope * (self.f - scale * b)
         parts = np.array([part.sum() for part in np.array_split(pull, _CHUNKS)])
         return float(np.sqrt(_CHUNKS / (_CHUNKS - 1) * (parts @ parts)) / (slope @ slope))
-
-
-_FLOOR = 1e-3  # of the scatter of y: no point is so sure that it alone decides
 
 
 class Rate(NamedTuple):
@@ -269,16 +269,16 @@ def rate(x: Floats, y: Floats, error: Floats | None = None) -> Rate:
         The error is that of the weights, or the one that the scatter about the line asks for (with
         n - 2 degrees of freedom), whichever is larger. NaN for fewer than two different x.
     """
-    known = np.isfinite(x) & np.isfinite(y)
+    finite = np.isfinite(x) & np.isfinite(y)
     if error is not None:
-        known &= np.isfinite(error)
-    x, y = x[known], y[known]
+        finite &= np.isfinite(error)
+    x, y = x[finite], y[finite]
     if len(x) < 2 or np.ptp(x) == 0:
         return Rate(float("nan"), float("nan"))
     if error is None:
         weight, formal = np.ones(len(x)), 0.0
     else:
-        weight = 1 / (error[known] ** 2 + max(_FLOOR * float(np.ptp(y)), 1e-12) ** 2)
+        weight = 1 / (error[finite] ** 2 + max(_FLOOR * float(np.ptp(y)), 1e-12) ** 2)
         formal = 1.0
     centre = weight @ x / weight.sum()
     spread = float(weight @ (x - centre) ** 2)

@@ -7,35 +7,35 @@ import pandas as pd
 
 from latentscope.diagnostics.traversal.lines import noticed, noticed_elements
 
-COLOUR_NOTICED = 0.005
-"""Magnitudes per sigma below which the colour is said to stay."""
+COLOR_NOTICED = 0.005
+"""Magnitudes per sigma below which the color is said to stay."""
 
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
 _AIR_NOTICED, _AIR_SHARE = 0.01, 0.5
 
 
-def line_words(lines: pd.DataFrame, most: int = _LINES_NAMED) -> list[str]:
+def line_words(lines: pd.DataFrame, max_lines: int = _LINES_NAMED) -> list[str]:
     """Name the lines of the star whose depth changes most, and by how much."""
-    moved = noticed(lines[lines["kind"] != "telluric"]).head(most)
+    moved = noticed(lines[lines["kind"] != "telluric"]).head(max_lines)
     return [
         f"{row['line']} {measured(row['depth_per_sigma'], row['depth_error'])}"
         for row in moved.to_dict("records")
     ]
 
 
-def element_words(lines: pd.DataFrame, most: int = _ELEMENTS_NAMED) -> list[str]:
+def element_words(lines: pd.DataFrame, max_elements: int = _ELEMENTS_NAMED) -> list[str]:
     """Say for each element whether its lines deepen or weaken; the most changed first."""
-    told = noticed_elements(lines[lines["kind"] != "telluric"])
+    changed = noticed_elements(lines[lines["kind"] != "telluric"])
     words = [
         f"{row['element']} depth {'+' if row['depth_per_sigma'] > 0 else '-'}"
-        for row in told.to_dict("records")
+        for row in changed.to_dict("records")
     ]
-    more = len(words) - most
-    return words[:most] + ([f"and {more} more elements"] if more > 0 else [])
+    more = len(words) - max_elements
+    return words[:max_elements] + ([f"and {more} more elements"] if more > 0 else [])
 
 
 def air_words(lines: pd.DataFrame) -> tuple[str, bool] | None:
-    """Return how the most changed band of the Earth's air changes, and whether it tells of airmass.
+    """Return how the most changed band of the air changes, and whether that is a sign of airmass.
 
     None if all stay within 0.01 per sigma. The windows of these bands hold lines of the star too;
     so a change below half of the star's own largest one is no sign of airmass.

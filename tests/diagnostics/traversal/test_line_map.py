@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.line_map import line_map
-from latentscope.diagnostics.traversal.traverse import traverse
+from latentscope.diagnostics.traversal.line_map import measure_line_map
+from latentscope.diagnostics.traversal.traverse import measure_traversal
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import RATE, Decoder, log_grid, star
 
@@ -14,7 +14,9 @@ UNITS = np.array([0.5, 2.0, 1.0, 1.0])
 
 @pytest.fixture(scope="module")
 def mapped():
-    return line_map(Decoder(WAVELENGTH), np.zeros(4), [0, 1, 2, 3], UNITS, wavelength=WAVELENGTH)
+    return measure_line_map(
+        Decoder(WAVELENGTH), np.zeros(4), [0, 1, 2, 3], UNITS, wavelength=WAVELENGTH
+    )
 
 
 def test_each_dimension_is_told_apart(mapped):
@@ -53,7 +55,7 @@ def test_the_derivative_is_that_of_the_decoder(mapped):
 
 
 def test_it_agrees_with_a_traversal_by_the_same_steps(mapped):
-    walked = traverse(
+    walked = measure_traversal(
         Decoder(WAVELENGTH), np.zeros(4), 1, [-1.0, 0.0, 1.0], wavelength=WAVELENGTH, unit=2.0
     )
     one = mapped.lines_of(1).set_index("line")["depth_per_sigma"]
@@ -73,7 +75,7 @@ def test_sentences_put_the_largest_change_first(mapped):
 
 def test_dims_can_be_chosen_and_progress_is_told():
     told = []
-    result = line_map(
+    result = measure_line_map(
         Decoder(WAVELENGTH), np.zeros(4), [3, 1], UNITS, wavelength=WAVELENGTH,
         progress=lambda *done: told.append(done),
     )  # fmt: skip
@@ -96,4 +98,4 @@ def test_dims_can_be_chosen_and_progress_is_told():
 def test_what_cannot_be_used_is_said(change, kind, message):
     given = {"base": np.zeros(4), "dims": [0], "units": UNITS, "wavelength": WAVELENGTH} | change
     with pytest.raises(kind, match=message):
-        line_map(Decoder(WAVELENGTH), **given)
+        measure_line_map(Decoder(WAVELENGTH), **given)

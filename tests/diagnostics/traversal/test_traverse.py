@@ -1,9 +1,12 @@
-"""Traversals of decoders that do one known thing."""
+"""Traversals of decoders that do one known thing, and what is said of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from latentscope.diagnostics.traversal.traverse import traverse
+from latentscope.diagnostics.traversal.lines import by_element, noticed, noticed_elements
+from latentscope.diagnostics.traversal.traverse import measure_traversal
+from latentscope.diagnostics.traversal.words import air_words, element_words, measured, percent
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import LINES, RATE, Decoder, log_grid, star
 
@@ -14,7 +17,7 @@ RV, IRON, SLOPE, DEAD = range(4)
 
 def moved(dim, values=VALUES, base=(0.0, 0.0, 0.0, 0.0), sign=1.0, **options):
     decode = Decoder(WAVELENGTH, sign)
-    return traverse(decode, base, dim, values, wavelength=WAVELENGTH, **options)
+    return measure_traversal(decode, base, dim, values, wavelength=WAVELENGTH, **options)
 
 
 @pytest.fixture(scope="module")
@@ -89,20 +92,20 @@ def test_the_slope_of_the_continuum_is_a_slope_alone():
     assert result.verdict == "none"
     assert result.slope_per_unit.value == pytest.approx(0.5, abs=0.002)
     assert result.lines["depth_per_sigma"].abs().max() < 0.003
-    assert np.isnan(result.colour_per_unit.value)  # the B box is not covered
+    assert np.isnan(result.color_per_unit.value)  # the B box is not covered
     assert any("slope +0.5" in line for line in result.sentences())
 
 
-def test_a_colour_that_changes_is_said_with_its_direction():
+def test_a_color_that_changes_is_said_with_its_direction():
     wavelength = np.exp(np.linspace(np.log(3800), np.log(6900), 8000))
 
     def decode(latents):
         return np.array([star(wavelength, slope=-z[0]) for z in latents])
 
-    result = traverse(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength)
+    result = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength)
     # Means of boxes, so only near the power law's value between their centres.
     expected = -2.5 * np.log10(5450 / 4365)
-    assert result.colour_per_unit.value == pytest.approx(expected, rel=0.03)
+    assert result.color_per_unit.value == pytest.approx(expected, rel=0.03)
     assert any("becomes bluer: -0.2" in line for line in result.sentences())
 
 
@@ -119,7 +122,7 @@ def test_shift_and_depth_together_are_both_told(iron, verdict):
     def decode(latents):
         return np.array([star(WAVELENGTH, rv=2 * z[0], iron=iron * z[0]) for z in latents])
 
-    result = traverse(decode, [0.0], 0, [-1, -0.5, 0.5, 1], wavelength=WAVELENGTH)
+    result = measure_traversal(decode, [0.0], 0, [-1, -0.5, 0.5, 1], wavelength=WAVELENGTH)
     assert result.verdict == verdict
     assert result.rv_per_unit.value == pytest.approx(2.0, abs=0.05)
     assert ("explains only" in result.sentences()[0]) == (verdict == "partly")
@@ -132,7 +135,7 @@ def test_spectra_unlike_the_base_have_no_velocity():
     def decode(latents):
         return np.array([noise.get(float(z[0]), star(WAVELENGTH)) for z in latents])
 
-    result = traverse(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH)
+    result = measure_traversal(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH)
     assert result.verdict == "unlike"
     assert "no velocity can be given" in result.sentences()[0]
 
@@ -141,7 +144,7 @@ def test_lines_that_widen_keep_their_equivalent_width():
     def decode(latents):
         return np.array([star(WAVELENGTH, widening=0.1 * z[0]) for z in latents])
 
-    lines = traverse(decode, [0.0], 0, [-1, 0, 1], wavelength=WAVELENGTH).lines
+    lines = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=WAVELENGTH).lines
     alone = lines[lines["depth"].between(0.22, 0.3)]
     assert (alone["depth_per_sigma"] < -0.01).mean() > 0.9
     assert (alone["width_per_sigma"] > 0.01).mean() > 0.9
@@ -159,8 +162,8 @@ def test_a_decoder_of_contrast_is_used_for_velocities():
 def test_the_batch_changes_memory_alone():
     wide, narrow = Decoder(WAVELENGTH), Decoder(WAVELENGTH)
     options = {"wavelength": WAVELENGTH}
-    one = traverse(wide, np.zeros(4), RV, VALUES, batch=9, **options)
-    two = traverse(narrow, np.zeros(4), RV, VALUES, batch=2, **options)
+    one = measure_traversal(wide, np.zeros(4), RV, VALUES, batch=9, **options)
+    two = measure_traversal(narrow, np.zeros(4), RV, VALUES, batch=2, **options)
     np.testing.assert_array_equal(one.table, two.table)
     assert max(wide.sizes) == 5
     assert max(narrow.sizes) == 2
@@ -173,7 +176,7 @@ def test_pixels_in_gaps_do_not_count():
     def decode(latents):
         return np.array([star(WAVELENGTH, rv=RATE * z[0]) + z[0] * spoiled for z in latents])
 
-    result = traverse(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH, valid=valid)
+    result = measure_traversal(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH, valid=valid)
     assert result.rv_per_unit.value == pytest.approx(RATE, rel=0.002)
     assert result.table["slope"].abs().max() < 0.01
     lines = result.lines
@@ -203,7 +206,7 @@ def test_few_lines_give_no_velocity_of_the_base():
     [
         ({"dim": 4}, ChoiceError, "dim is 4; there are dimensions 0 to 3"),
         ({"base": [[0.0]]}, EstimatorError, "base has shape"),
-        ({"base": [np.nan, 0, 0, 0]}, EstimatorError, "wanted the finite latents"),
+        ({"base": [np.nan, 0, 0, 0]}, EstimatorError, "expected the finite latents"),
         ({"values": [1.0, 1.0]}, EstimatorError, "at least two different"),
         ({"values": [1.0, np.inf]}, EstimatorError, "at least two different"),
         ({"unit": 0.0}, EstimatorError, "does not vary"),
@@ -215,12 +218,103 @@ def test_few_lines_give_no_velocity_of_the_base():
 def test_what_cannot_be_used_is_said(change, kind, message):
     given = {"base": np.zeros(4), "dim": 0, "values": [-1, 1], "wavelength": WAVELENGTH} | change
     with pytest.raises(kind, match=message):
-        traverse(Decoder(WAVELENGTH), **given)
+        measure_traversal(Decoder(WAVELENGTH), **given)
 
 
 def test_a_decoder_that_breaks_down_is_told():
     with pytest.raises(EstimatorError, match="not finite"):
-        traverse(
+        measure_traversal(
             lambda latents: np.full((len(latents), len(WAVELENGTH)), np.nan),
             [0.0], 0, [-1, 1], wavelength=WAVELENGTH,
         )  # fmt: skip
+
+
+def table(*rows):
+    columns = ["line", "element", "kind", "depth_per_sigma", "depth_error"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+IRON_LINES = [(f"Fe I {n}", "Fe I", "narrow", 0.05 + 0.001 * n, 0.002) for n in range(4)]
+
+
+def test_lines_below_the_limit_or_within_their_error_are_not_told():
+    lines = table(
+        ("a", "Fe I", "narrow", 0.004, 0.0),
+        ("b", "Fe I", "narrow", -0.03, 0.02),
+        ("c", "Fe I", "narrow", -0.03, 0.001),
+        ("d", "Fe I", "narrow", 0.04, np.nan),
+        ("e", "Fe I", "narrow", np.nan, np.nan),
+    )
+    assert list(noticed(lines)["line"]) == ["d", "c"]
+
+
+def test_elements_are_means_with_an_error_of_how_their_lines_differ():
+    lines = table(
+        *IRON_LINES, ("x", "Na I", "narrow", 0.1, 0.0), ("y", "Na I", "narrow", -0.1, 0.0)
+    )
+    found = by_element(lines).set_index("element")
+    assert found.loc["Fe I", "depth_per_sigma"] == pytest.approx(0.0515)
+    assert found.loc["Fe I", "lines"] == 4
+    assert found.loc["Na I", "depth_per_sigma"] == pytest.approx(0)
+    assert found.loc["Na I", "error"] == pytest.approx(0.1)
+    assert list(noticed_elements(lines)["element"]) == ["Fe I"]
+
+
+def test_words_for_elements_are_cut_short():
+    lines = table(*((f"l{n}", f"E{n}", "narrow", -0.1 + 0.001 * n, 0.0) for n in range(9)))
+    words = element_words(lines)
+    assert words[0] == "E0 depth -"
+    assert words[-1] == "and 3 more elements"
+    assert element_words(lines.iloc[:0]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (0.008, None),  # too small to tell
+        (0.02, ("O2 6867 +0.0200 ± 0.0010", False)),  # less than half of what iron does
+        (0.04, ("O2 6867 +0.0400 ± 0.0010", True)),
+    ],
+)
+def test_the_air_is_weighed_against_the_star(change, wanted):
+    air = ("O2 6867", "O2", "telluric", change, 0.001)
+    assert air_words(table(*IRON_LINES, air)) == wanted
+
+
+def test_a_dimension_of_airmass_is_told_from_the_star():
+    wavelength = 6100 * np.exp(3e-5 * np.arange(4400))  # to 6960 Angstrom
+    comb = np.zeros_like(wavelength)
+    comb[::7] = 1.0
+    comb[(wavelength < 6867) | (wavelength > 6944)] = 0.0
+    star = np.ones_like(wavelength)
+    for feature in LINES:
+        centre = feature.wavelength * 1.08  # some lines of a star, anywhere
+        star -= 0.3 * np.exp(-0.5 * ((wavelength - centre) / 0.3) ** 2)
+
+    def decode(latents):
+        return np.array([star * (1 - (0.4 + 0.2 * z[0]) * comb) for z in latents])
+
+    result = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength, rv=0.0)
+    words = result.sentences()
+    assert result.verdict == "none"
+    assert words[-1].startswith("Bands of the Earth's air change, in depth per sigma O2 6867 +0.0")
+    assert "No line's depth changes" in words[-2]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (22.3871, 0.0301, "+22.387 ± 0.030"),
+        (-0.5, 0.2, "-0.50 ± 0.20"),
+        (1234.5, 67.0, "+1234 ± 67"),
+        (0.5, np.nan, "+0.5"),
+    ],
+)
+def test_numbers_have_two_digits_of_their_error(value, error, said):
+    assert measured(value, error) == said
+
+
+def test_shares_have_a_digit_where_it_matters():
+    assert [percent(share) for share in (0.9962, 0.843, -1e-5, np.nan)] == [
+        "99.6 %", "84 %", "0 %", "an unknown part",
+    ]  # fmt: skip
