@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from latentscope.cli.application import INTERRUPTED, NOTHING_DONE, SOME_FAILED, UsageError, one_of
-from latentscope.cli.options import Json, Workers
-from latentscope.cli.output import Output, progress
+from latentscope.cli.application import (
+    INTERRUPTED,
+    NOTHING_DONE,
+    SOME_FAILED,
+    Json,
+    Output,
+    UsageError,
+    Workers,
+    one_of,
+    progress,
+)
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 
 app = typer.Typer(

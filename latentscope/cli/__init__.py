@@ -1,25 +1,12 @@
 """The command line: each command parses, makes one library call, and writes."""
 
 import os
-from importlib import import_module
 
+# The order of the help.
+from latentscope.cli import spectra, latents, report  # isort: skip
 from latentscope.cli.application import app
 
-for _subject in (
-    "spectra",
-    "mad",
-    "mi",
-    "pairs",
-    "metrics",
-    "robustness",
-    "traverse",
-    "retrieve",
-    "score",
-    "models",
-    "report",
-    "demo",
-):  # the order of the help
-    import_module(f"latentscope.cli.{_subject}")
+__all__ = ["app", "latents", "main", "report", "spectra"]
 
 
 def main() -> None:

@@ -1,20 +1,28 @@
-"""The typer application, and the guard through which every command runs."""
+"""What all commands share: the application and its guard, options, output, tables and pictures."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 
 import typer
 
 from latentscope import __version__
 from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning
+from latentscope.files import plain, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 NOTHING_DONE = 1
 WRONG_USAGE = 2
@@ -42,7 +50,7 @@ def one_of(option: str, value: str, choices: Any) -> Any:
     """
     known = get_args(choices)
     if value not in known:
-        raise UsageError(f"{option} is {value!r}; wanted one of {', '.join(known)}")
+        raise UsageError(f"{option} is {value!r}; expected one of {', '.join(known)}")
     return value
 
 
@@ -184,3 +192,221 @@ def _warnings_as_lines() -> Iterator[None]:
 def _silence_stdout() -> None:
     """Point stdout at nothing, so that the flush at exit does not complain again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+Advance = Callable[..., None]
+"""Called with the number done and, where the total was not known before, the total."""
+
+_LONGEST_LIST = 10
+
+
+class Output:
+    """Where a command's words go: with `--json`, stdout carries JSON alone and text is on stderr.
+
+    Parameters
+    ----------
+    as_json : bool
+        Whether `--json` was given.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def say(self, text: str = "") -> None:
+        """Print a line for people."""
+        typer.echo(text, err=self.as_json)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print rows as aligned text, numbers to the right."""
+        for line in _aligned(columns, list(rows)):
+            self.say(line)
+
+    def frame(self, table: pd.DataFrame) -> None:
+        """Print a DataFrame as `table` does."""
+        rows = plain(table.to_dict("records"))
+        self.table(list(table.columns), [list(row.values()) for row in rows])
+
+    def failures(self, named: Sequence[tuple[str, str]]) -> None:
+        """Print on stderr which inputs failed and why, the first few of them."""
+        for name, reason in named[:_LONGEST_LIST]:
+            said = reason if name in reason else f"{name}: {reason}"
+            typer.echo(f"failed: {said}", err=True)
+        if len(named) > _LONGEST_LIST:
+            typer.echo(f"... and {len(named) - _LONGEST_LIST} more", err=True)
+
+    def result(self, value: Any) -> None:
+        """Print `value` as JSON on stdout, if JSON was asked for; NaN becomes null."""
+        if self.as_json:
+            typer.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def say_groups(out: Output, provenance: Mapping[str, Any]) -> None:
+    """Say once which rows were taken for one star, where no option said it."""
+    if "groups_found" in provenance:
+        out.say(str(provenance["groups_found"]))
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    numeric = [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
+    for line in [list(columns), *cells]:
+        padded = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        )
+        yield "  ".join(padded).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Advance | None]:
+    """Yield a function (done, total) that moves a bar, or None where nobody is looking.
+
+    The bar is drawn on stderr, only in a terminal, and disappears when the work is done.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+
+        def advance(done: int, whole: int | None = None) -> None:
+            bar.update(task, completed=done, total=total if whole is None else whole)
+
+        yield advance
+
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout; text for people on stderr.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="Name (see 'latentscope models'), folder, checkpoint, https:// address or Hugging "
+        "Face org/name. Default: the bundled harps-sim.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="How many work in parallel. Default: one a core."),
+]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Write a picture (.png, .pdf, .svg).")]
+Latents = Annotated[
+    Path,
+    typer.Argument(metavar="LATENTS", help=".npy, .npz, .csv, .parquet, .h5 or .fits of latents."),
+]
+Labels = Annotated[
+    Path,
+    typer.Argument(metavar="LABELS", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
+]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option("--labels-file", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Write the table as CSV, and provenance as .json."),
+]
+Dims = Annotated[
+    str,
+    typer.Option(
+        "--dims", help="all, informative (MAD above the model's threshold), or a list: 11,19."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", "--labels", help="Only these columns of LABELS: a,b. Default: all."),
+]
+Join = Annotated[
+    str | None,
+    typer.Option("--join", help="Column to join on. Default: an id column both sides have."),
+]
+Groups = Annotated[
+    str,
+    typer.Option(
+        "--groups",
+        help="Column that names the star, whose rows are not independent; none: they are. auto: "
+        "star, else object.",
+    ),
+]
+
+
+def chosen_dims(text: str) -> Any:
+    """Return the dimensions that --dims names, as `choose_dims` takes them."""
+    if text in ("all", "informative"):
+        return text
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdigit() for number in numbers):
+        raise UsageError(f"--dims is {text!r}; expected all, informative, or numbers such as 11,19")
+    return [int(number) for number in numbers]
+
+
+def chosen_names(text: str | None) -> list[str] | None:
+    """Return the columns that --columns names; None without it."""
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UsageError(f"--columns is {text!r}; expected names of columns such as radvel,Teff")
+    return names
+
+
+_PICTURES = (".png", ".pdf", ".svg")
+
+
+def check_outputs(output: Path | None, plot: Path | None, *inputs: Path | None) -> None:
+    """Refuse, before the work, to write over an input or what belongs to it, or an odd picture."""
+    if plot is not None and plot.suffix.lower() not in _PICTURES:
+        raise UsageError(f"--plot is {plot}; expected a name that ends in {', '.join(_PICTURES)}")
+    if output is None:
+        return
+    written = {output.resolve(), output.with_suffix(".json").resolve()}
+    for path in [path for path in inputs if path is not None]:
+        siblings = (path, path.with_suffix(".csv"), path.with_suffix(".json"))
+        if written & {sibling.resolve() for sibling in siblings}:
+            raise UsageError(f"-o {output} would replace {path} or a file that belongs to it")
+    if output.suffix.lower() == ".json":
+        raise UsageError(
+            f"-o is {output}, where the provenance goes; expected a name such as "
+            f"{output.with_suffix('.csv')} for the table"
+        )
+
+
+def write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+    """Write the table as CSV and its provenance as .json beside it; nothing without `output`."""
+    if output is None:
+        return
+    from latentscope.files import atomic_path
+
+    with atomic_path(output) as temporary:
+        table.to_csv(temporary, index=False)
+    write_json(output.with_suffix(".json"), provenance)
+
+
+def save_plot(path: Path | None, draw: Callable[[], Any]) -> None:
+    """Write the picture that `draw` makes; nothing without `path`."""
+    if path is None:
+        return
+    from latentscope.plots.style import save_figure
+
+    save_figure(draw(), path)

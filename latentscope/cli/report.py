@@ -1,4 +1,4 @@
-"""The command that puts everything on one page: report."""
+"""The commands that go the whole way: report and demo."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import shlex
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latentscope.cli.application import SOME_FAILED, command, debugging
-from latentscope.cli.options import (
+from latentscope.cli.application import (
+    SOME_FAILED,
+    Advance,
     Columns,
     Groups,
     Join,
     Json,
     Latents,
+    Model,
+    Output,
     Seed,
+    Workers,
     chosen_names,
+    command,
+    debugging,
+    progress,
 )
-from latentscope.cli.output import Advance, Output, progress
 
 if TYPE_CHECKING:
     from latentscope.reporting.document import Outcome
@@ -83,7 +90,7 @@ def report(
         output=output,
         model=model,
         groups=groups,
-        columns=None if columns is None else chosen_names(columns),
+        columns=chosen_names(columns),
         join=join,
         rows=rows,
         title=title,
@@ -108,3 +115,51 @@ def _tell(failures: list[Outcome], out: Output) -> None:
     if debugging():
         for it in failures:
             traceback.print_exception(it.error)
+
+
+@command("latentscope demo", "latentscope demo -n 100 -o try/ -m harps-sim-plain")
+def demo(
+    n: Annotated[int, typer.Option("-n", "--number", min=20, help="How many spectra.")] = 200,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A new folder, or that of an earlier demo.")
+    ] = Path("latentscope-demo"),
+    model: Model = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Go the whole way on simulated spectra.
+
+    Simulate, encode, mad, mi, say in words what each informative dimension follows, and put all
+    diagnostics on one page.
+    """
+    from latentscope.demo import run_demo
+
+    out = Output(as_json)
+
+    def stage(label: str, total: int | None) -> AbstractContextManager[Advance | None]:
+        out.say(f"{label} ...")
+        return progress(label, total)
+
+    result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=stage)
+    out.say()
+    for meaning in result.meanings:
+        out.say(meaning.sentence)
+    out.say()
+    out.say(
+        f"Everything is in {result.folder}; begin with {result.summary}, or open "
+        f"{result.report.output} in a browser."
+    )
+    out.result(
+        {
+            "folder": result.folder,
+            "summary": result.summary,
+            "report": result.report.output,
+            "files": result.files,
+            "informative": result.informative,
+            "meanings": [asdict(meaning) for meaning in result.meanings],
+        }
+    )
+    if result.report.failures:
+        out.failures([(it.title, it.failure) for it in result.report.failures])
+        raise typer.Exit(SOME_FAILED)

@@ -1,4 +1,4 @@
-"""Commands that begin with spectra: encode, inspect, simulate."""
+"""The commands of files and models: encode, inspect, simulate, models, convert."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latentscope.cli.application import NOTHING_DONE, SOME_FAILED, UsageError, command, one_of
-from latentscope.cli.options import Json, Model, Seed, Workers
-from latentscope.cli.output import Output, progress
+from latentscope.cli.application import (
+    NOTHING_DONE,
+    SOME_FAILED,
+    Json,
+    Model,
+    Output,
+    Seed,
+    UsageError,
+    Workers,
+    command,
+    one_of,
+    progress,
+)
 from latentscope.errors import LatentscopeError
 
 if TYPE_CHECKING:
     from latentscope.data import Latents
     from latentscope.spectra.prepare import PrepareConfig
+
 
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     ("rv", "berv"), "km/s"
@@ -78,7 +89,7 @@ def encode(
 
     out = Output(as_json)
     if output.suffix.lower() != ".npy":
-        raise UsageError(f"--output is {str(output)!r}; wanted a path that ends in .npy")
+        raise UsageError(f"--output is {str(output)!r}; expected a path that ends in .npy")
     size = _batch_size(batch_size)
     earlier = output.exists()
     network = load_model(model or DEFAULT_MODEL)
@@ -132,7 +143,7 @@ def _batch_size(text: str) -> Any:
     if text == "auto":
         return text
     if not text.isdigit() or int(text) == 0:
-        raise UsageError(f"--batch-size is {text!r}; wanted auto or a whole number of at least 1")
+        raise UsageError(f"--batch-size is {text!r}; expected auto or a whole number of at least 1")
     return int(text)
 
 
@@ -239,3 +250,82 @@ def simulate(
         )
     out.say(f"wrote {n} spectra and {labels}")
     out.result({"folder": output, "labels": labels, "spectra": n, "seed": seed, "layout": layout})
+
+
+@command("latentscope models", "latentscope models --check org/name")
+def models(
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="MODEL",
+            help="Name, folder or Hugging Face id: does it compute the latents it came with?",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that have a name, or check one.
+
+    Bundled ones, and published ones, which are downloaded on first use.
+    """
+    out = Output(as_json)
+    if check is not None:
+        _check(check, out)
+        return
+    from latentscope.models.registry import available_models
+
+    known = available_models()
+    out.table(
+        ("name", "where", "latents", "grid", "description"),
+        [
+            (item["name"], item["where"], item["latents"], item["grid"], item["description"])
+            for item in known
+        ],
+    )
+    out.result(known)
+
+
+def _check(model: str, out: Output) -> None:
+    from latentscope.models.check_rows import TOLERANCE, check_model
+
+    difference = check_model(model)
+    out.say(
+        f"{model}: its reference spectra give the latents they should, to {difference:.1g} "
+        f"(allowed: {TOLERANCE:g})"
+    )
+    out.result({"model": model, "difference": difference, "tolerance": TOLERANCE})
+
+
+@command("latentscope convert model_128d_e182_i1500000.pth.tar folder/")
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="IN", help="Published .pth.tar checkpoint.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the converted model.")],
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            "--normalization",
+            help="What the spectra were divided by in training: median-padded (astro-machines) or "
+            "median-valid (stellar-karaoke). Default: known by the published file's name.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a published checkpoint into a model folder.
+
+    The folder holds config.json, which says how to prepare spectra, and model.safetensors.
+    """
+    from latentscope.models.registry import PublishedNormalization
+    from latentscope.models.weights import convert_checkpoint, load_model, save_model
+
+    if not checkpoint.is_file():
+        raise UsageError(f"{checkpoint}: no such file; expected a .pth.tar checkpoint")
+    out = Output(as_json)
+    if normalization is None:
+        save_model(load_model(checkpoint), folder)
+    else:
+        chosen = one_of("--normalization", normalization, PublishedNormalization)
+        convert_checkpoint(checkpoint, folder, normalization=chosen)
+    out.say(f"wrote {folder / 'config.json'} and {folder / 'model.safetensors'}")
+    out.result({"checkpoint": checkpoint, "folder": folder})

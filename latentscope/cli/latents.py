@@ -1,0 +1,929 @@
+"""The commands that ask what latents hold, from mad to score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentscope.cli.application import (
+    SOME_FAILED,
+    Columns,
+    Dims,
+    Groups,
+    Join,
+    Json,
+    Labels,
+    LabelsFile,
+    Latents,
+    Model,
+    Output,
+    Plot,
+    Seed,
+    Table,
+    UsageError,
+    check_outputs,
+    chosen_dims,
+    chosen_names,
+    command,
+    one_of,
+    progress,
+    save_plot,
+    say_groups,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from latentscope.data import Latents as LatentsTable
+    from latentscope.diagnostics.activity import MADResult
+    from latentscope.diagnostics.exclusive import Agreement, ExclusiveResult
+    from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+    from latentscope.diagnostics.retrieval import RetrievalResult
+
+
+_MOST_ROWS = 32
+
+
+@command(
+    "latentscope mad latents.npy",
+    "latentscope mad latents.npy -o mad.csv --plot mad.png",
+)
+def mad(
+    latents: Latents,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            help="A dimension above it is informative. Default: the model's own, else 0.02.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="median or mean: absolute deviation, unscaled.")
+    ] = "median",
+    information: Annotated[
+        bool,
+        typer.Option(
+            "--information/--no-information",
+            help="Also measure what each dimension carries, shares and adds.",
+        ),
+    ] = True,
+    groups: Groups = "auto",
+    seed: Seed = 0,
+    output: Table = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Tell how many dimensions are informative, by two independent answers.
+
+    Dispersion: those whose median absolute deviation exceeds the threshold. Information: those
+    that add something to the ones before them, in nats, measured on up to 5,000 rows, one a
+    star.
+    """
+    from latentscope.data import read_latents
+    from latentscope.diagnostics.activity import Kind
+    from latentscope.diagnostics.activity import mad as measure
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents)
+    kind = one_of("--kind", kind, Kind)
+    read = read_latents(latents)
+    result = measure(read, kind=kind, threshold=threshold)  # type: ignore[arg-type]
+    found, why_not = _information(read, groups, seed) if information else (None, "")
+    table = result.table if found is None else _joined(result.table, found)
+    beside = {} if found is None else {"information": found.provenance}
+    write_table(output, table, {**result.provenance, **beside})
+    agreement = _say(out, result, found, table, written=output is not None)
+    if why_not:
+        out.say(f"information was not measured: {why_not}")
+    if found is not None:
+        say_groups(out, found.provenance)
+    out.result(_as_json(result, found, agreement, table))
+    save_plot(plot, result.plot)
+
+
+def _information(latents: Any, groups: str, seed: int) -> tuple[ExclusiveResult | None, str]:
+    from latentscope.diagnostics.exclusive import exclusive_information
+    from latentscope.errors import ChoiceError, EstimatorError
+
+    with progress("information") as advance:
+        try:
+            return exclusive_information(latents, groups=groups, seed=seed, progress=advance), ""
+        except ChoiceError:
+            raise
+        except EstimatorError as error:
+            # The deviations stand without it, such as those of a few rows.
+            return None, str(error)
+
+
+def _joined(table: pd.DataFrame, found: ExclusiveResult) -> pd.DataFrame:
+    order = found.order[["dim", "step", "gain_nats", "p_value"]]
+    columns = found.table.drop(columns="kl_nats").merge(order, on="dim", how="left")
+    return table.merge(columns, on="dim", how="left")
+
+
+def _say(
+    out: Output,
+    result: MADResult,
+    found: ExclusiveResult | None,
+    table: pd.DataFrame,
+    *,
+    written: bool,
+) -> Agreement | None:
+    from latentscope.diagnostics.exclusive import compare
+
+    shown = _rows_shown(result, found)
+    out.frame(_columns_shown(table[table["dim"].isin(shown)]))
+    hidden = len(table) - len(shown)
+    if hidden:
+        out.say(f"{hidden} more are below all of this{'' if written else '; -o writes them too'}")
+    out.say()
+    for line in result.sentences():
+        out.say(line)
+    out.say(f"{result.n} rows counted, {result.ignored} of NaN left out")
+    if found is None:
+        return None
+    out.say()
+    agreement = compare(result, found)
+    for line in (*found.sentences(), "", *agreement.sentences()):
+        out.say(line)
+    return agreement
+
+
+def _rows_shown(result: MADResult, found: ExclusiveResult | None) -> list[int]:
+    """All dimensions; of many those that are informative by any answer."""
+    if len(result.values) <= _MOST_ROWS:
+        return list(range(len(result.values)))
+    picked = {*result.informative.tolist(), *result.active.nonzero()[0].tolist()}
+    if result.estimated_threshold is not None:
+        picked |= set((result.values > result.estimated_threshold).nonzero()[0].tolist())
+    if found is not None:
+        picked |= set(found.carrying)
+    return sorted(picked)
+
+
+def _columns_shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that fit a terminal."""
+    names = {"kl_nats": "kl", "carried_nats": "carried", "rest_nats": "shared", "gain_nats": "gain"}
+    columns = [
+        "dim", "mad", "informative", "std", "active", "kl_nats", "carried_nats", "rest_nats",
+        "partner", "exclusive", "gain_nats", "adds",
+    ]  # fmt: skip
+    known = [name for name in columns if name in table and table[name].notna().any()]
+    shown = table.round(dict.fromkeys(names, 3))
+    if "carries" in shown:
+        # Noise around 0, which the table that -o writes has.
+        shown.loc[~shown["carries"], "carried_nats"] = float("nan")
+    return shown[known].rename(columns=names)
+
+
+def _as_json(
+    result: MADResult,
+    found: ExclusiveResult | None,
+    agreement: Agreement | None,
+    table: pd.DataFrame,
+) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "kind": result.kind,
+        "threshold": result.threshold,
+        "estimated_threshold": result.estimated_threshold,
+        "estimated_from": result.gap.reason,
+        "n": result.n,
+        "ignored": result.ignored,
+        "informative": result.informative,
+        "active": result.active.nonzero()[0],
+        "kl_nats": None if result.kl is None else float(result.kl.sum()),
+        "table": table.to_dict("records"),
+    }
+    if found is not None and agreement is not None:
+        value["information"] = {
+            "informative": found.informative,
+            "carrying": found.carrying,
+            "sentences": [*found.sentences(), *agreement.sentences()],
+            "order": found.order.to_dict("records"),
+            "n": found.n,
+            "resolution": found.resolution,
+            "limit_nats": found.limit,
+            "agree": agreement.agree,
+            "only_varying": agreement.only_varying,
+            "only_adding": agreement.only_adding,
+        }
+    return value
+
+
+_STRONGEST = 15
+# Written out, since the module that knows them is slow to import.
+_ESTIMATORS = "auto, copula, ksg, ross, plugin, mixture, histogram, gmm, npeet"
+
+
+@command(
+    "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
+    "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
+)
+def mi(
+    latents: Latents,
+    labels: Labels,
+    output: Table = None,
+    plot: Plot = None,
+    dims: Dims = "all",
+    columns: Columns = None,
+    estimator: Annotated[str, typer.Option("--estimator", help=f"One of {_ESTIMATORS}.")] = "auto",
+    neighbors: Annotated[
+        int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
+    ] = 3,
+    clip_sigma: Annotated[
+        float,
+        typer.Option("--clip-sigma", min=0.0, help="Clip labels at so many sigma; 0: do not."),
+    ] = 5.0,
+    join: Join = None,
+    groups: Groups = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure what each dimension knows of each label.
+
+    Mutual information in nats, with its sampling error and a p-value.
+    """
+    from latentscope.diagnostics.mi.api import mi_matrix
+    from latentscope.diagnostics.mi.estimators import Estimator
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents, labels)
+    with progress("mutual information") as advance:
+        result = mi_matrix(
+            str(latents),
+            str(labels),
+            dims=chosen_dims(dims),
+            columns=chosen_names(columns),
+            estimator=one_of("--estimator", estimator, Estimator),
+            neighbors=neighbors,
+            clip_sigma=clip_sigma or None,
+            groups=groups,
+            join=join,
+            seed=seed,
+            progress=advance,
+        )
+    write_table(output, result.table, result.provenance)
+    for line in _relations(result, written=output is not None):
+        out.say(line)
+    for note in result.notes:
+        out.say(note)
+    out.result({"notes": result.notes, "table": result.table.to_dict("records")})
+    save_plot(plot, result.plot)
+
+
+def _relations(result: MIResult, *, written: bool) -> list[str]:
+    """Put the strongest significant relations into words, and count them."""
+    from latentscope.diagnostics.mi.result import SIGNIFICANT
+
+    pairs, count = len(result.table), len(result.significant)
+    lines = result.sentences(_STRONGEST, significant=True)
+    first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""
+    table = "" if written else "; -o writes the table of all"
+    told = f"{count:,} of {pairs:,} pairs are significant (q < {SIGNIFICANT:g}){first}{table}"
+    return [*lines, told]
+
+
+@command(
+    "latentscope pairs latents.npy --plot pairs.png",
+    "latentscope pairs latents.npy --color spec_type --labels-file labels.csv --plot pairs.pdf",
+)
+def pairs(
+    latents: Latents,
+    color: Annotated[
+        str | None,
+        typer.Option("--color", help="Column that colours the points: of the labels or sidecar."),
+    ] = None,
+    labels_file: LabelsFile = None,
+    dims: Dims = "informative",
+    output: Table = None,
+    plot: Plot = None,
+    join: Join = None,
+    groups: Groups = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Show whether dimensions are separate: all pairs, ranked by what they share.
+
+    Mutual information of the pairs in nats, and with --plot their scatter grid, coloured by a
+    label. Structure in a panel means that two dimensions are not disentangled.
+    """
+    from latentscope.data import read_latents
+    from latentscope.diagnostics.mi.api import pairwise_mi
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents, labels_file)
+    if (color is not None or labels_file is not None) and (color is None or plot is None):
+        raise UsageError("a colour needs --color COLUMN and --plot PICTURE")
+    read = read_latents(latents)
+    colours = None if color is None else _column(color, read, labels_file, join)
+    with progress("pairs") as advance:
+        result = pairwise_mi(
+            read, dims=chosen_dims(dims), groups=groups, seed=seed, progress=advance
+        )
+    ranked = _ranked(result)
+    write_table(output, ranked, result.provenance)
+    for line in result.sentences(_STRONGEST, significant=True):
+        out.say(line)
+    out.say(_count(result))
+    say_groups(out, result.provenance)
+    out.result({"dims": result.dims, "pairs": ranked.to_dict("records")})
+    if plot is not None:
+        from latentscope.plots.pairs import plot_pairs
+        from latentscope.plots.style import save_figure
+
+        ax = plot_pairs(
+            read, chosen_dims(dims), colours, name=color or "label", pairs=result, seed=seed
+        )
+        save_figure(ax, plot)
+
+
+def _column(
+    name: str, latents: LatentsTable, labels_file: Path | None, join: str | None
+) -> pd.Series | Any:
+    from latentscope.data import align, read_labels
+    from latentscope.errors import ChoiceError
+
+    known: list[str] = []
+    if labels_file is not None:
+        _, labels = align(latents, read_labels(labels_file), join)
+        if name in labels:
+            return labels[name]
+        known += list(labels.columns)
+    column = latents.column(name)
+    if column is not None:
+        return column
+    known += [] if latents.table is None else list(latents.table.columns)
+    where = "" if labels_file is not None else "; --labels-file names a table of labels"
+    raise ChoiceError(
+        f"--color: no column {name!r}; there are {', '.join(map(str, known)) or 'none'}{where}"
+    )
+
+
+def _ranked(result: PairwiseResult) -> pd.DataFrame:
+    table = result.table.sort_values("mi_nats", ascending=False, kind="stable", na_position="last")
+    table.insert(0, "rank", range(1, len(table) + 1))
+    return table.reset_index(drop=True)
+
+
+def _count(result: PairwiseResult) -> str:
+    from latentscope.diagnostics.mi.result import SIGNIFICANT
+
+    count, dims = len(result.significant), ", ".join(map(str, result.dims))
+    first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""
+    return (
+        f"{count:,} of {len(result.table):,} pairs of dims {dims} share something "
+        f"(q < {SIGNIFICANT:g}){first}"
+    )
+
+
+@command(
+    "latentscope metrics latents.npy labels.csv --plot metrics.png",
+    "latentscope metrics latents.npy labels.csv --columns radvel,Teff -o metrics.csv",
+)
+def metrics(
+    latents: Latents,
+    labels: Labels,
+    output: Table = None,
+    plot: Plot = None,
+    dims: Dims = "informative",
+    columns: Columns = None,
+    join: Join = None,
+    groups: Groups = "auto",
+    bootstrap: Annotated[
+        int,
+        typer.Option("--bootstrap", min=0, help="Halves of the stars for the intervals; 0: none."),
+    ] = 100,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure disentanglement beside a random rotation and PCA.
+
+    MIG, SAP, DCI, modularity, explicitness and total correlation, with 95 % intervals.
+    """
+    from latentscope.diagnostics.disentanglement import metrics as measure
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents, labels)
+    with progress("metrics") as advance:
+        result = measure(
+            str(latents),
+            str(labels),
+            dims=chosen_dims(dims),
+            columns=chosen_names(columns),
+            groups=groups,
+            join=join,
+            bootstrap=bootstrap,
+            seed=seed,
+            progress=advance,
+        )
+    write_table(output, result.table, result.provenance)
+    out.frame(result.compact)
+    out.say()
+    for line in (*result.sentences(), *result.notes):
+        out.say(line)
+    if output is None:
+        out.say("-o writes the table, label by label")
+    out.result(
+        {
+            "notes": result.notes,
+            "sentences": result.sentences(),
+            "table": result.table.to_dict("records"),
+        }
+    )
+    save_plot(plot, result.plot)
+
+
+@command(
+    "latentscope robustness latents.npy labels.csv --plot robustness.png",
+    "latentscope robustness latents.npy labels.csv --classes Teff -o robustness.csv",
+)
+def robustness(
+    latents: Latents,
+    labels: Labels,
+    output: Table = None,
+    plot: Plot = None,
+    dims: Dims = "informative",
+    columns: Columns = None,
+    join: Join = None,
+    groups: Groups = "auto",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            help="Label whose classes are drawn in equal numbers. Default: spectral type or Teff.",
+        ),
+    ] = None,
+    n_draws: Annotated[
+        int, typer.Option("--n-draws", min=3, help="Draws of each random sample.")
+    ] = 8,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask whether it is the sample.
+
+    Counts informative dimensions and measures information on one spectrum a star, on equal classes
+    and on halves.
+    """
+    from latentscope.diagnostics.robustness import robustness as measure
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents, labels)
+    with progress("robustness") as advance:
+        result = measure(
+            str(latents),
+            str(labels),
+            groups=groups,
+            classes=classes,
+            n_draws=n_draws,
+            dims=chosen_dims(dims),
+            columns=chosen_names(columns),
+            join=join,
+            seed=seed,
+            progress=advance,
+        )
+    write_table(output, result.table, result.provenance)
+    out.frame(result.overview)
+    out.say()
+    for line in (*result.sentences(), *result.notes):
+        out.say(line)
+    if output is None:
+        out.say("-o writes the table, pair by pair")
+    out.result(
+        {
+            "notes": result.notes,
+            "sentences": result.sentences(),
+            "mad": result.mad.to_dict("records"),
+            "mi": result.mi.to_dict("records"),
+        }
+    )
+    save_plot(plot, result.plot)
+
+
+_MODEL_LATENTS = Annotated[
+    Path | None,
+    typer.Option(
+        "--latents",
+        help="Latents of data by this model: their mean, quantiles and spread count. Default: the "
+        "sample that came with the model, or its prior.",
+    ),
+]
+_LINELIST = Annotated[
+    Path | None,
+    typer.Option("--linelist", help="Lines to measure: CSV, MOOG/linemake or VALD. Default: ours."),
+]
+_RV = Annotated[
+    float | None,
+    typer.Option("--rv", help="Velocity of the base's lines, km/s. Default: measured on them."),
+]
+_SPECTRUM = Annotated[
+    Path | None,
+    typer.Argument(metavar="[SPECTRUM]", help="Where to start. Default: the mean of the data."),
+]
+
+
+@command(
+    "latentscope traverse --dim 0 --plot dim0.png",
+    "latentscope traverse spectrum.fits -m harps-sim --dim 15 --latents latents.npy --sigmas -3:3",
+    "latentscope traverse --dim 15 --window 5160:5190 --window 6550:6576 -o dim15.csv",
+)
+def traverse(
+    spectrum: _SPECTRUM = None,
+    dim: Annotated[int, typer.Option("--dim", min=0, help="The dimension to move.")] = ...,  # type: ignore[assignment]
+    model: Model = None,
+    latents: _MODEL_LATENTS = None,
+    quantiles: Annotated[
+        str | None,
+        typer.Option("--quantiles", help="Of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98."),
+    ] = None,
+    sigmas: Annotated[
+        str | None,
+        typer.Option("--sigmas", help="Range in spreads of the data about the base: -3:3."),
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option("--values", help="What to set the dimension to: -2,0,2.")
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", min=2, help="Spectra that --sigmas decodes.")
+    ] = 7,
+    window: Annotated[
+        list[str] | None,
+        typer.Option("--window", help="Zoom of the picture, Angstrom: 5160:5190. Repeatable."),
+    ] = None,
+    linelist: _LINELIST = None,
+    rv: _RV = None,
+    output: Table = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Move one dimension, decode, and measure what changes.
+
+    Radial velocity, color and slope of the continuum, depth and width of lines. -o writes the
+    spectra's table, and the lines' beside it as .lines.csv.
+    """
+    from latentscope.models.registry import DEFAULT_MODEL
+    from latentscope.models.traversal import traverse as measure
+
+    out = Output(as_json)
+    inputs = (spectrum, latents, linelist)
+    check_outputs(output, plot, *inputs)
+    if output is not None:
+        check_outputs(output.with_suffix(".lines.csv"), None, *inputs)
+    zooms = [_range("--window", text) for text in window or ()]
+    with progress("traverse") as advance:
+        result = measure(
+            model or DEFAULT_MODEL,
+            dim,
+            spectrum=spectrum,
+            latents=latents,
+            linelist=linelist,
+            rv=rv,
+            quantiles=None if quantiles is None else _numbers("--quantiles", quantiles),
+            sigmas=None if sigmas is None else _spaced(sigmas, steps),
+            values=None if values is None else _numbers("--values", values),
+            progress=advance,
+        )
+    write_table(output, result.table, result.provenance)
+    if output is not None:
+        write_table(output.with_suffix(".lines.csv"), result.lines, result.provenance)
+    if plot is not None:
+        from latentscope.plots.style import save_figure
+        from latentscope.plots.traversal import plot_traversal
+
+        save_figure(plot_traversal(result, windows=zooms or None), plot)
+    sentences = result.sentences()
+    out.frame(result.table)
+    out.say()
+    for sentence in sentences:
+        out.say(sentence)
+    out.say(_begun(result.provenance))
+    out.result(
+        {
+            "dim": result.dim,
+            "verdict": result.verdict,
+            "rv_kms_per_unit": result.rv_per_unit.value,
+            "rv_kms_per_unit_error": result.rv_per_unit.error,
+            "shift_explained": result.shift_explained,
+            "unit": result.unit,
+            "sentences": sentences,
+            "provenance": result.provenance,
+            "table": result.table.to_dict("records"),
+            "lines": result.lines.to_dict("records"),
+        }
+    )
+
+
+@command(
+    "latentscope linemap -m harps-sim -o linemap.csv --plot linemap.png",
+    "latentscope linemap --latents latents.npy --dims 13,15 --linelist lines.csv",
+)
+def linemap(
+    spectrum: _SPECTRUM = None,
+    model: Model = None,
+    latents: _MODEL_LATENTS = None,
+    dims: Annotated[
+        str, typer.Option("--dims", help="informative, or a list: 11,19.")
+    ] = "informative",
+    step: Annotated[
+        float, typer.Option("--step", help="Of the central differences, in spreads of the data.")
+    ] = 0.5,
+    linelist: _LINELIST = None,
+    rv: _RV = None,
+    output: Table = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Find which lines each dimension moves.
+
+    The derivative of the decoded spectrum with respect to each informative dimension, read on a
+    list of lines.
+    """
+    from latentscope.models.registry import DEFAULT_MODEL
+    from latentscope.models.traversal import line_map
+
+    out = Output(as_json)
+    check_outputs(output, plot, spectrum, latents, linelist)
+    chosen = None if dims == "informative" else _whole_numbers(dims)
+    with progress("line map") as advance:
+        result = line_map(
+            model or DEFAULT_MODEL,
+            latents=latents,
+            dims=chosen,
+            spectrum=spectrum,
+            linelist=linelist,
+            step=step,
+            rv=rv,
+            progress=advance,
+        )
+    write_table(output, result.table, result.provenance)
+    save_plot(plot, result.plot)
+    out.frame(result.dims)
+    out.say()
+    for sentence in result.sentences():
+        out.say(sentence)
+    out.say(_begun(result.provenance) + ("" if output else "; -o writes the table of all lines"))
+    out.result(
+        {
+            "sentences": result.sentences(),
+            "provenance": result.provenance,
+            "dims": result.dims.to_dict("records"),
+            "table": result.table.to_dict("records"),
+        }
+    )
+
+
+def _begun(provenance: dict[str, Any]) -> str:
+    return (
+        f"moved from {provenance['base_from']}, whose lines are at {provenance['base_rv']:+.1f} "
+        f"km/s ({provenance['base_rv_from']}); one sigma is the spread of {provenance['data']}"
+    )
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} is {text!r}; expected numbers such as -2,0,2") from None
+
+
+def _whole_numbers(text: str) -> list[int]:
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdigit() for number in numbers):
+        raise UsageError(f"--dims is {text!r}; expected informative, or numbers such as 11,19")
+    return [int(number) for number in numbers]
+
+
+def _range(option: str, text: str) -> tuple[float, float]:
+    first, _, last = text.partition(":")
+    try:
+        found = float(first), float(last)
+    except ValueError:
+        found = 0.0, 0.0
+    if not found[0] < found[1]:
+        raise UsageError(f"{option} is {text!r}; expected first:last, ascending, such as 5160:5190")
+    return found
+
+
+def _spaced(text: str, steps: int) -> list[float]:
+    first, last = _range("--sigmas", text)
+    return [first + (last - first) * step / (steps - 1) for step in range(steps)]
+
+
+_ON_SCREEN = ("rank", "row", "id", "star", "distance", "percentile", "agree", "differ")
+_IN_FILES_ONLY = ("query", "object", "file")
+
+
+@command(
+    "latentscope retrieve spectrum.fits latents.npy -k 5 --plot nearest.png",
+    "latentscope retrieve --row 12 --row 40 latents.npy --labels-file labels.csv -o nearest.csv",
+    "latentscope retrieve --id ADP.2014-09-16T11:04:49.123 latents.npy --one-per-star",
+)
+def retrieve(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[QUERY]... LATENTS",
+            help="Spectra to look for, as 'encode' takes them, then the latents to search.",
+        ),
+    ],
+    n_matches: Annotated[
+        int, typer.Option("-k", "--n-matches", min=1, help="Matches of each query.")
+    ] = 10,
+    row: Annotated[
+        list[int] | None,
+        typer.Option("--row", help="Look for this row of LATENTS, counted from 0. Repeatable."),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="Look for the row of LATENTS with this id. Repeatable."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-m", "--model", help="What encodes QUERY. Default: the model that made LATENTS."
+        ),
+    ] = None,
+    dims: Dims = "informative",
+    metric: Annotated[
+        str, typer.Option("--metric", help="euclidean, mahalanobis, manhattan or cosine.")
+    ] = "euclidean",
+    spread: Annotated[
+        str,
+        typer.Option("--spread", help="What dims are divided by: robust, plain (std) or none."),
+    ] = "robust",
+    groups: Groups = "auto",
+    same_star: Annotated[
+        bool, typer.Option("--same-star", help="Find other spectra of the query's star too.")
+    ] = False,
+    one_per_star: Annotated[
+        bool, typer.Option("--one-per-star", help="Find only the nearest spectrum of a star.")
+    ] = False,
+    labels: LabelsFile = None,
+    columns: Columns = None,
+    join: Join = None,
+    output: Table = None,
+    plot: Plot = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Find the spectra nearest to a query in latent space.
+
+    Exact; other spectra of the same star are left out. The percentile says how many spectra have a
+    nearer match than this one.
+    """
+    from latentscope.diagnostics.nearest import Metric, Spread
+    from latentscope.diagnostics.retrieval import Retriever
+
+    out = Output(as_json)
+    *files, latents = sources
+    _check_asked(files, row or [], name or [], latents)
+    check_outputs(output, plot, Path(latents), labels)
+    with progress("usual distances") as advance:
+        retriever = Retriever(
+            latents,
+            dims=chosen_dims(dims),
+            metric=one_of("--metric", metric, Metric),
+            spread=one_of("--spread", spread, Spread),
+            groups=groups,
+            same_star=same_star,
+            one_per_star=one_per_star,
+            labels=None if labels is None else str(labels),
+            columns=_chosen_columns(columns, labels),
+            join=join,
+            seed=seed,
+            progress=advance,
+        )
+    # A row that is not there is told before a model is loaded.
+    of_sample: list[int | str] = [*(row or []), *(name or [])]
+    asked: list[Any] = [retriever.queries(of_sample)] if of_sample else []
+    if files:
+        from latentscope.models.queries import encode_queries
+
+        with progress("encode") as advance:
+            asked.append(encode_queries(files, retriever.latents, model, progress=advance))
+    result = retriever.query(asked, n_matches)
+    write_table(output, _wide(result), result.provenance)
+    _show(out, result)
+    if plot is not None:
+        from latentscope.plots.retrieval import plot_answers
+        from latentscope.plots.style import save_figure
+
+        save_figure(plot_answers(result), plot)
+    if result.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _check_asked(files: list[str], rows: list[int], names: list[str], latents: str) -> None:
+    if not files and not rows and not names:
+        raise UsageError(
+            f"nothing to look for in {latents}; expected spectra before it, or --row, or --id"
+        )
+
+
+def _chosen_columns(columns: str | None, labels: Path | None) -> list[str] | None:
+    if columns is None:
+        return None
+    if labels is None:
+        raise UsageError("--columns names columns to show; give their file too (--labels-file)")
+    return chosen_names(columns)
+
+
+def _wide(result: RetrievalResult) -> pd.DataFrame:
+    """Return the matches with the difference in each dimension beside."""
+    import pandas as pd
+
+    return pd.concat([result.table, result.differences.add_prefix("delta_")], axis=1)
+
+
+def _show(out: Output, result: RetrievalResult) -> None:
+    labels = [
+        name for name in result.table if name not in _ON_SCREEN and name not in _IN_FILES_ONLY
+    ]
+    for place, query in enumerate(result.queries.to_dict("records")):
+        if not query["error"]:
+            out.say(result.heading(place))
+            shown = result.matches(place)
+            out.frame(shown[[name for name in (*_ON_SCREEN, *labels) if name in shown]])
+            out.say()
+    for note in result.notes:
+        out.say(note)
+    out.failures(result.failed)
+    matches = result.table.to_dict("records")
+    for match, differences in zip(matches, result.differences.to_dict("records"), strict=True):
+        match["differences"] = differences
+    queries = result.queries.astype(object)
+    out.result(
+        {
+            "queries": queries.where(queries.notna(), None).to_dict("records"),
+            "matches": matches,
+            "dims": result.dims,
+            "metric": result.provenance["metric"],
+            "notes": result.notes,
+            "failed": [{"query": name, "error": why} for name, why in result.failed],
+        }
+    )
+
+
+@command(
+    "latentscope score latents.npy",
+    "latentscope score latents.npy -m me/my-model -o trust.csv --plot trust.png",
+    "latentscope score latents.npy --reference ordinary.npy",
+)
+def score(
+    latents: Latents,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="The model that encoded them, with its reference sample. Default: the bundled one "
+            "that they name; else they are compared with each other.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", help="Latents of ordinary spectra, encoded with that model."),
+    ] = None,
+    output: Table = None,
+    plot: Plot = None,
+    show: Annotated[
+        int, typer.Option("--show", min=0, help="Name so many of the least trusted.")
+    ] = 10,
+    groups: Groups = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Tell which spectra the model has no business with.
+
+    Reconstruction error, its pattern over wavelength, density of the latents and resolution, each
+    compared with ordinary spectra; one trust from 0 to 1, and a verdict with the reason.
+    """
+    from latentscope.models.trust import score as judge
+
+    out = Output(as_json)
+    if model is not None and reference is not None:
+        raise UsageError("both -m and --reference are given; expected one of the two")
+    check_outputs(output, plot, latents, reference)
+    result = judge(
+        str(latents),
+        reference=None if reference is None else str(reference),
+        model=model,
+        groups=groups,
+        seed=seed,
+    )
+    write_table(output, result.table, result.provenance)
+    save_plot(plot, result.plot)
+    for line in result.sentences(show):
+        out.say(line)
+    say_groups(out, result.provenance)
+    out.result(
+        {
+            "counts": result.counts,
+            "reference": result.provenance["reference"],
+            "own_reference": result.provenance["own_reference"],
+            "table": result.table.to_dict("records"),
+        }
+    )
