@@ -54,7 +54,7 @@ FAILURES = [
     ((*MI, "labels.csv", "--dims", "seven"), 2, "11,19"),
     ((*MI, "labels.csv", "--dims", "99"), 2, "99"),
     ((*MI, "labels.csv", "--dims", "-1"), 2, "--dims"),
-    ((*MI, "labels.csv", "--labels", ","), 2, "--labels"),
+    ((*MI, "labels.csv", "--columns", ","), 2, "--columns"),
     ((*MI, "labels.csv", "--labels", "mass"), 2, "no label mass"),
     ((*MI, "labels.csv", "--estimator", "magic"), 2, "wanted one of auto"),
     ((*MI, "labels.csv", "--neighbors", "4000"), 1, "neighbors"),

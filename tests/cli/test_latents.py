@@ -108,16 +108,17 @@ def test_mi_of_informative_dimensions_only(command, here):
     assert {row["dim"] for row in ended.json["table"]} == {0, 1, 2}
 
 
-def test_rows_are_joined_by_id_and_repeats_need_groups(command, here):
+def test_rows_are_joined_by_id_and_those_of_a_star_count_once(command, here):
     table = pd.read_csv(here / "latents.csv")
     table["star"] = [f"star-{i // 4}" for i in range(len(table))]
     table.to_csv(here / "latents.csv", index=False)
-    alone = command("mi", LATENTS, LABELS, "--dims", "2")
-    assert alone.err.count("warning: ") == 1
-    assert "groups='star'" in alone.err
-    grouped = command("mi", LATENTS, LABELS, "--dims", "2", "--groups", "star", "--json")
-    assert "repeat" not in grouped.err
-    assert {row["n_groups"] for row in grouped.json["table"]} == {100}
+    for given in ((), ("--groups", "star")):
+        grouped = command("mi", LATENTS, LABELS, "--dims", "2", "--json", *given)
+        assert {row["n_groups"] for row in grouped.json["table"]} == {100}
+        assert "warning" not in grouped.err
+        assert ("100 stars in 399 rows" in grouped.err) == (not given)
+    alone = command("mi", LATENTS, LABELS, "--dims", "2", "--groups", "none", "--json")
+    assert {row["n_groups"] for row in alone.json["table"]} == {399}
 
 
 def test_join_on_a_column_of_stars(command, here):

@@ -71,10 +71,13 @@ def test_groups_take_one_row_a_star(command, here):
     table = pd.read_csv("latents.csv")
     table["star"] = [f"star-{i // 3}" for i in range(len(table))]
     table.to_csv("latents.csv", index=False)
-    assert "--groups star" in command("mad", "latents.npy").err
+    found = command("mad", "latents.npy")
+    assert found.out.count("by column star, count as one: 134 stars in 399 rows") == 1
     ended = command("mad", "latents.npy", "--groups", "star")
-    assert ended.err == ""
+    assert (found.err, ended.err) == ("", "")
     assert "134 of 400 rows, one a star" in ended.out
+    assert ended.out in found.out
+    assert "134" not in command("mad", "latents.npy", "--groups", "none").out
     wrong = command("mad", "latents.npy", "--groups", "nosuch")
     assert wrong.code == 2
     assert "no column 'nosuch'" in wrong.err

@@ -90,8 +90,8 @@ def test_robustness_as_json_is_alone_on_stdout(command, here):
     ("arguments", "code", "said"),
     [
         (("metrics", LATENTS, LABELS, "--bootstrap", "-1"), 2, "--bootstrap"),
-        (("metrics", LATENTS, LABELS, "--labels", "nosuch"), 2, "no label nosuch"),
-        (("metrics", LATENTS, LABELS, "--dims", "1"), 1, "1 dimension; wanted two or more"),
+        (("metrics", LATENTS, LABELS, "--columns", "nosuch"), 2, "no label nosuch"),
+        (("metrics", LATENTS, LABELS, "--dims", "1"), 1, "1 dimension; expected two or more"),
         (("metrics", LATENTS, LABELS, "--bootstrap", "4"), 1, "bootstrap is 4"),
         (("metrics", LATENTS, LABELS, "-o", LABELS), 2, "would replace"),
         (("robustness", LATENTS, LABELS, "--n-draws", "1"), 2, "--n-draws"),

@@ -75,4 +75,4 @@ def test_wrong_usage_is_exit_code_2(command, here, arguments, said):
 def test_one_dimension_has_no_pair(command, here):
     ended = command("pairs", "latents.npy", "--dims", "1")
     assert ended.code == 1
-    assert "wanted two or more" in ended.err
+    assert "expected two or more" in ended.err

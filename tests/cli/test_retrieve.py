@@ -37,7 +37,7 @@ def encoded(archive, tiny_model, tmp_path_factory):
 def test_by_row_with_labels_a_table_and_a_picture(process, here):
     ended = process(
         "retrieve", "--row", 12, "--row", 40, LATENTS, "-k", 3, "--labels-file", "labels.csv",
-        "--labels", "radvel", "-o", "near.csv", "--plot", "near.png",
+        "--columns", "radvel", "-o", "near.csv", "--plot", "near.png",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
@@ -135,8 +135,8 @@ def test_the_model_is_looked_for_by_the_name_in_the_provenance(command, encoded)
         (("--row", "1", LATENTS, "--spread", "wide"), 2, "wanted one of robust"),
         (("--row", "1", LATENTS, "--dims", "9"), 2, "dims [9]"),
         (("--row", "1", LATENTS, "--groups", "planet"), 2, "planet"),
-        (("--row", "1", LATENTS, "--labels", "Teff"), 2, "--labels-file"),
-        (("--row", "1", LATENTS, "--labels-file", "labels.csv", "--labels", ","), 2, "--labels"),
+        (("--row", "1", LATENTS, "--columns", "Teff"), 2, "--labels-file"),
+        (("--row", "1", LATENTS, "--labels-file", "labels.csv", "--columns", ","), 2, "--columns"),
         (("--row", "1", LATENTS, "--labels-file", "labels.csv", "--labels", "mass"), 2, "mass"),
         (("--row", "1", LATENTS, "-o", "latents.csv"), 2, "would replace"),
         (("--row", "1", LATENTS, "--plot", "x.doc"), 2, ".png, .pdf, .svg"),
