@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -47,3 +48,9 @@ def write_json(path: Path, value: Any) -> None:
     with atomic_path(path) as temporary:
         text = json.dumps(plain(value), indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Reference latents: what a model made of three spectra where it was trained.
+"""Check rows: what a model made of three spectra where it was trained.
 
 A model folder may hold `reference.safetensors`: prepared rows with their latents. Whoever loads the
 model on another machine, or with another version, can see that it still computes the same.
@@ -24,10 +24,12 @@ from latentscope.models.weights import WEIGHTS_FILE, load_folder, model_folder, 
 CHECK_FILE = "reference.safetensors"
 
 TOLERANCE = 1e-3
-"""Largest difference that counts as the same: float32 on another processor gives some 1e-5."""
+"""Largest difference that counts as the same: float32 on another processor gives about 1e-5."""
+
+PathLike = str | os.PathLike[str]
 
 
-def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathLike[str]) -> Path:
+def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: PathLike) -> Path:
     """Write rows with a model's latents of them as `reference.safetensors`.
 
     It holds `rows` (float16 where they fit into it), `mean` and `logvar` of q(z|x), shape
@@ -43,11 +45,6 @@ def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathL
     folder : path
         Of the model.
 
-    Returns
-    -------
-    Path
-        The file.
-
     Raises
     ------
     ModelError
@@ -56,7 +53,7 @@ def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathL
     given = torch.from_numpy(np.array(rows, dtype=np.float32))
     half = given.half()
     stored = half if bool(torch.isfinite(half).all()) else given
-    found = _latents(model, stored)
+    found = _computed(model, stored)
     if not all(bool(torch.isfinite(values).all()) for values in found.values()):
         raise ModelError(f"{folder}: the model makes no finite latents of the reference spectra")
     path = Path(folder) / CHECK_FILE
@@ -66,9 +63,9 @@ def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: str | os.PathL
 
 
 def check_against_rows(
-    model: SpectrumVAE, folder: str | os.PathLike[str], *, tolerance: float = TOLERANCE
+    model: SpectrumVAE, folder: PathLike, *, tolerance: float = TOLERANCE
 ) -> float:
-    """Compare a model's latents of the reference spectra with those that lie beside its weights.
+    """Compare a model's latents of the check rows with those that lie beside its weights.
 
     Parameters
     ----------
@@ -91,21 +88,21 @@ def check_against_rows(
         tolerance.
     """
     path = Path(folder) / CHECK_FILE
-    wanted = _read(path)
-    rows = wanted.pop("rows", torch.zeros(0, 0))
+    stored = _read(path)
+    rows = stored.pop("rows", torch.zeros(0, 0))
     if rows.ndim != 2 or rows.shape[1] != model.config.row_size:
         raise ModelError(
             f"{path}: rows of shape {tuple(rows.shape)}; this model takes "
             f"(n, {model.config.row_size}): the file belongs to another model"
         )
-    found = _latents(model, rows)
+    found = _computed(model, rows)
     shapes = {key: tuple(values.shape) for key, values in found.items()}
-    if {key: tuple(values.shape) for key, values in wanted.items()} != shapes:
-        raise ModelError(f"{path}: wanted {shapes} beside the rows; it belongs to another model")
-    difference = max(_difference(found[key], wanted[key].float()) for key in found)
+    if {key: tuple(values.shape) for key, values in stored.items()} != shapes:
+        raise ModelError(f"{path}: expected {shapes} beside the rows; it belongs to another model")
+    difference = max(_difference(found[key], stored[key].float()) for key in found)
     if not difference <= tolerance:
         raise ModelError(
-            f"{path}: the latents of the reference spectra differ by {difference:.2g}, wanted at "
+            f"{path}: the latents of the reference spectra differ by {difference:.2g}, expected at "
             f"most {tolerance:g}: these weights are not those it was written with, or they "
             "compute something else here; download the model again, or try another version of "
             "torch or another device"
@@ -113,10 +110,8 @@ def check_against_rows(
     return difference
 
 
-def check_model(
-    source: str | os.PathLike[str], *, cache_dir: str | os.PathLike[str] | None = None
-) -> float:
-    """Load a model and compare its latents with its reference; see `check_against_rows`.
+def check_model(source: PathLike, *, cache_dir: PathLike | None = None) -> float:
+    """Load a model and compare its latents with its check rows; see `check_against_rows`.
 
     Parameters
     ----------
@@ -124,16 +119,6 @@ def check_model(
         A bundled model's name, a folder, an address or a Hugging Face id.
     cache_dir : path, optional
         Folder for downloads.
-
-    Returns
-    -------
-    float
-        The largest difference.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model or reference, or they do not agree.
     """
     files = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE)
     what = "reference latents; there is nothing to compare with"
@@ -141,14 +126,8 @@ def check_model(
     return check_against_rows(load_folder(folder), folder)
 
 
-def read_check_rows(folder: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Return the reference spectra of a model folder, shape (n, row_size).
-
-    Raises
-    ------
-    ModelError
-        If there is no such file, or it is damaged.
-    """
+def read_check_rows(folder: PathLike) -> NDArray[np.float32]:
+    """Return the check rows of a model folder, shape (n, row_size)."""
     rows: NDArray[np.float32] = _read(Path(folder) / CHECK_FILE)["rows"].float().numpy()
     return rows
 
@@ -162,7 +141,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return read_weights(path)
 
 
-def _latents(model: SpectrumVAE, rows: Tensor) -> dict[str, Tensor]:
+def _computed(model: SpectrumVAE, rows: Tensor) -> dict[str, Tensor]:
     """Mean, logvar (of a variational model) and residual of rows, in float32 on the CPU."""
     device = next(model.parameters()).device
     given = rows.to(device, torch.float32)
@@ -173,6 +152,6 @@ def _latents(model: SpectrumVAE, rows: Tensor) -> dict[str, Tensor]:
     return {key: values.float().cpu().contiguous() for key, values in found.items()}
 
 
-def _difference(found: Tensor, wanted: Tensor) -> float:
-    scaled = (found - wanted).abs().nan_to_num(torch.inf) / wanted.abs().clamp(min=1.0)
+def _difference(found: Tensor, stored: Tensor) -> float:
+    scaled = (found - stored).abs().nan_to_num(torch.inf) / stored.abs().clamp(min=1.0)
     return float(scaled.max()) if scaled.numel() else 0.0

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentscope.errors import LatentscopeWarning, ModelError
-from latentscope.models.download import file_sha256
+from latentscope.files import file_sha256
 from latentscope.models.network import SpectrumVAE, check_state, load_state
 from latentscope.models.registry import (
     PUBLISHED,
@@ -55,6 +55,50 @@ _NUMPY_SCALARS: list[Any] = [
 ]
 
 
+def load_checkpoint(
+    path: str | os.PathLike[str], *, normalization: PublishedNormalization | None = None
+) -> SpectrumVAE:
+    """Return the model of a checkpoint with the published names and shapes.
+
+    Parameters
+    ----------
+    path : path
+        A `.pth.tar` file.
+    normalization : {"median-padded", "median-valid"}, optional
+        What its spectra were divided by: "median-padded" for astro-machines, "median-valid" for
+        stellar-karaoke. The file does not say; by default the names of the two published files
+        tell, and any other is assumed to be "median-padded".
+
+    Returns
+    -------
+    SpectrumVAE
+        In eval mode, on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, does not fit the published architecture, or the normalisation
+        is another one.
+
+    Warns
+    -----
+    LatentscopeWarning
+        When the normalisation had to be assumed.
+    """
+    path = Path(path)
+    normalization = normalization or _assumed_normalization(path)
+    if normalization not in get_args(PublishedNormalization):
+        raise ModelError(
+            f"normalization is {normalization!r}; expected one of "
+            f"{', '.join(get_args(PublishedNormalization))}"
+        )
+    state = published_state(read_checkpoint(path), str(path))
+    info = _info(path, normalization)
+    model = SpectrumVAE(PUBLISHED_ARCHITECTURE, published_prepare(normalization), info)
+    load_state(model, state, str(path))
+    return model.eval()
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint without running any code in it.
 
@@ -64,10 +108,6 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         What `torch.save` wrote: a dict with `state_dict`, or a bare state dict. A prefix
         `module.` (of data-parallel training) is taken off the names. Numpy scalars beside the
         state dict are passed over.
-
-    Returns
-    -------
-    dict of str to Tensor
 
     Raises
     ------
@@ -90,103 +130,35 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ModelError(
             f"{path}: is no whole checkpoint ({reason}); copy or download it again"
         ) from error
-    return _state_dict(path, content)
-
-
-def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:
-        raise ModelError(f"{path}: holds a {type(state).__name__}; wanted a state dict of tensors")
+        kind = type(state).__name__
+        raise ModelError(f"{path}: holds a {kind}; expected a state dict of tensors")
     others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
         raise ModelError(
-            f"{path}: holds {', '.join(others[:8])}, no tensors; wanted a dict with 'state_dict', "
-            "or tensors alone"
+            f"{path}: holds {', '.join(others[:8])}, no tensors; expected a dict with "
+            "'state_dict', or tensors alone"
         )
-    prefix = "module."
-    whole = all(str(name).startswith(prefix) for name in state)
-    return {str(k).removeprefix(prefix) if whole else str(k): v for k, v in state.items()}
+    parallel = all(str(name).startswith("module.") for name in state)
+    return {str(k).removeprefix("module.") if parallel else str(k): v for k, v in state.items()}
 
 
 def published_state(state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
     """Rename and reshape the tensors of a published checkpoint for `SpectrumVAE`.
 
     Convolution weights (out, in, k) become (out, in, 1, k), transposed ones (in, out, k) become
-    (in, out, 1, k).
-
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-        Published names and shapes.
-    what : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    dict of str to Tensor
-
-    Raises
-    ------
-    ModelError
-        If a tensor is missing, unexpected or of another shape than published.
+    (in, out, 1, k). `what` names the file, for the error if a tensor is missing, unexpected or of
+    another shape than published.
     """
-    check_state(what, state, _published_shapes())
-    return {
-        ours: state[theirs].unsqueeze(2) if state[theirs].ndim == 3 else state[theirs]
-        for theirs, ours in PUBLISHED_KEYS.items()
-    }
-
-
-def _published_shapes() -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes without memory
         ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
     shapes = {theirs: tuple(ours[name].shape) for theirs, name in PUBLISHED_KEYS.items()}
-    return {k: (*s[:2], *s[3:]) if len(s) == 4 else s for k, s in shapes.items()}
-
-
-def load_checkpoint(
-    path: str | os.PathLike[str], *, normalization: PublishedNormalization | None = None
-) -> SpectrumVAE:
-    """Return the model of a checkpoint with the published names and shapes.
-
-    Parameters
-    ----------
-    path : path
-        A `.pth.tar` file.
-    normalization : {"median-padded", "median-valid"}, optional
-        What its spectra were divided by: "median-padded" for astro-machines, "median-valid" for
-        stellar-karaoke. The file does not say; by default it is known by the name of the two
-        published files, and else assumed to be "median-padded".
-
-    Returns
-    -------
-    SpectrumVAE
-        In eval mode, on the CPU.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read, does not fit the published architecture, or the normalisation
-        is another one.
-
-    Warns
-    -----
-    LatentscopeWarning
-        When the normalisation had to be assumed.
-    """
-    path = Path(path)
-    normalization = normalization or _assumed_normalization(path)
-    if normalization not in get_args(PublishedNormalization):
-        raise ModelError(
-            f"normalization is {normalization!r}; wanted one of "
-            f"{', '.join(get_args(PublishedNormalization))}"
-        )
-    state = published_state(read_checkpoint(path), str(path))
-    model = SpectrumVAE(
-        PUBLISHED_ARCHITECTURE, published_prepare(normalization), _info(path, normalization)
-    )
-    load_state(model, state, str(path))
-    return model.eval()
+    check_state(what, state, {k: (*s[:2], *s[3:]) if len(s) == 4 else s for k, s in shapes.items()})
+    return {
+        name: state[theirs].unsqueeze(2) if state[theirs].ndim == 3 else state[theirs]
+        for theirs, name in PUBLISHED_KEYS.items()
+    }
 
 
 def _assumed_normalization(path: Path) -> PublishedNormalization:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import urllib.parse
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscope.errors import LatentscopeWarning, ModelError
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, file_sha256
 
 if TYPE_CHECKING:
     import requests
@@ -26,12 +25,6 @@ _PAGES = (b"<!doctype", b"<html", b"<?xml")
 
 class _RefusedError(Exception):
     """No reason to try again. No ValueError, as all of ours are: pooch would try those again."""
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def url_filename(url: str) -> str:

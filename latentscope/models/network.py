@@ -1,4 +1,9 @@
-"""The spectrum autoencoder: strided convolutions to a few latents and mirrored ones back."""
+"""The spectrum autoencoder: strided convolutions to a few latents and mirrored ones back.
+
+The published network (Sedaghat et al. 2021, MNRAS 501, 6026, section 3) and the compact ones that
+latentscope trains are two settings of one `VAEConfig`. Below it: its convolutions as CPUs train
+them fastest, the shift of a Doppler layer with its fit, and the strict loading of weights.
+"""
 
 from __future__ import annotations
 
@@ -16,218 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from latentscope.spectra.prepare import PrepareConfig
-
-_ONE = (1, 1)  # no dilation
-_NONE = (0, 0)  # no output padding
-_Place = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # stride, padding, dilation
-
-
-def activated(layer: nn.Module, x: Tensor, slope: float | None) -> Tensor:
-    """Apply a layer of kernel (1, k) and a LeakyReLU.
-
-    Where no gradient is asked for, and on other devices, these are torch's own. Under autocast the
-    convolution is computed in its type.
-
-    Parameters
-    ----------
-    layer : Conv2d or ConvTranspose2d
-        With a bias; a transposed one has kernel 2s, stride s and padding s/2, or stride 1.
-    x : Tensor of shape (n, channels, 1, width)
-    slope : float, optional
-        Of the LeakyReLU below 0; None: no activation.
-
-    Returns
-    -------
-    Tensor of shape (n, channels of the layer, 1, its width)
-        In channels_last memory.
-    """
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
-        y = cast(Tensor, layer(x))
-        return y if slope is None else functional.leaky_relu(y, slope, inplace=True)
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    args = x.to(dtype), layer.weight, layer.bias, layer, slope
-    return cast(Tensor, _Activated.apply(*args))  # type: ignore[no-untyped-call]
-
-
-class _Activated(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        layer: nn.Conv2d | nn.ConvTranspose2d,
-        slope: float | None,
-    ) -> Tensor:
-        ctx.transposed = isinstance(layer, nn.ConvTranspose2d)
-        ctx.place = layer.stride, layer.padding, _ONE
-        ctx.slope = slope
-        low = weight.to(x.dtype)
-        if ctx.transposed and weight.shape[1] == 1 and layer.stride[1] > 1:
-            y = _onto_one_channel(x, low, bias.to(x.dtype))
-        else:
-            y = _convolution(x, low, bias.to(x.dtype), ctx.place, ctx.transposed)
-        if slope is not None:
-            functional.leaky_relu_(y, slope)
-        ctx.save_for_backward(x, low, y, bias)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, y, bias = ctx.saved_tensors
-        grad = grads[0].contiguous(memory_format=torch.channels_last)
-        if ctx.slope is not None:
-            grad = torch.ops.aten.leaky_relu_backward(grad, y, ctx.slope, True)
-        wanted = ctx.needs_input_grad[0]
-        if ctx.transposed:
-            of_x = _convolution(grad, weight, None, ctx.place, False)
-            _, of_weight, _ = _backward(x, grad, weight, ctx.place, (False, True, False))
-            of_bias = grad.sum((0, 2, 3))
-        else:
-            of_x, of_weight, of_bias = _backward(grad, x, weight, ctx.place, (wanted, True, True))
-        return of_x, of_weight.to(bias.dtype), of_bias.to(bias.dtype), None, None
-
-
-def _convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, place: _Place, transposed: bool
-) -> Tensor:
-    result: Tensor = torch.ops.aten.convolution(x, weight, bias, *place, transposed, _NONE, 1)
-    return result
-
-
-def _backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    place: _Place,
-    wanted: tuple[bool, bool, bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of a convolution's input, weight and bias."""
-    sizes = [weight.shape[0]]
-    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        grad, x, weight, sizes, *place, False, _NONE, 1, wanted
-    )
-    return gradients
-
-
-def _onto_one_channel(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Transposed convolution of weight (channels, 1, 1, 2s), stride s and padding s/2.
-
-    Column j of the convolution holds the s pixels from ``(j - 1/2) s`` on, which x[j - 1] reaches
-    with the second half of the kernel and x[j] with the first.
-    """
-    s = weight.shape[3] // 2
-    halves = torch.stack([weight[:, 0, 0, s:], weight[:, 0, 0, :s]], dim=2)  # (channels, s, 2)
-    kernel = halves.transpose(0, 1)[:, :, None]  # (s, channels, 1, 2)
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    columns = _convolution(x, kernel, bias.expand(s), (_ONE, (0, 1), _ONE), False)
-    pixels = columns.permute(0, 2, 3, 1).reshape(len(x), 1, 1, -1)  # (n, 1, 1, (width + 1) s)
-    return pixels[..., s // 2 : -(s // 2)].contiguous(memory_format=torch.channels_last)
-
-
-SHIFT_MARGIN = 256
-"""Empty pixels beside the decoded lines, so that a shift brings in continuum at the edges (g = 0)
-and not the lines of the other end; shifts larger than this wrap around."""
-
-_STEPS = 12
-_LARGEST_STEP = 0.5  # pixels: larger ones jump to another maximum, in the bands of M dwarfs
-_LEAST_CURVATURE = 1 / 8  # of a perfect match: more keeps half-known stars from getting there
-
-
-def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
-    """Shift each row toward higher index (longer wavelength) by its own number of pixels.
-
-    Band-limited interpolation by the shift theorem: F(k) -> F(k) exp(-2 pi i k s). The row is
-    continued by `SHIFT_MARGIN` zeros, which are what enters at its edges.
-
-    Parameters
-    ----------
-    lines : Tensor of shape (n, length)
-    pixels : Tensor of shape (n,)
-        Shifts s in pixels, fractions allowed; positive is toward longer wavelength.
-
-    Returns
-    -------
-    Tensor of shape (n, length)
-    """
-    return cast(Tensor, _Shift.apply(lines, pixels))  # type: ignore[no-untyped-call]
-
-
-def fit_shift(lines: Tensor, wanted: Tensor, start: Tensor, prior: Tensor) -> Tensor:
-    """Return the shift in pixels, near a first guess, that makes lines most like what is wanted.
-
-    Maximises the cross-correlation sum(wanted * shifted) - prior * s^2 / 2, whose maximum over s is
-    the least sum of squared residuals with a Gaussian prior on s (Zucker 2003, MNRAS 342, 1291,
-    section 2). Twelve Newton steps of half a pixel at most, with a least curvature, so that they go
-    uphill anywhere.
-
-    Parameters
-    ----------
-    lines, wanted : Tensor of shape (n, length)
-        Continued by `SHIFT_MARGIN` zeros, as by `shift_lines`.
-    start : Tensor of shape (n,)
-        Pixels; positive is toward longer wavelength. The nearest maximum is found, within 6 pixels:
-        it should lie within a line's width of the answer.
-    prior : Tensor
-        Inverse variance of the shift a priori, one number, above 0.
-
-    Returns
-    -------
-    Tensor of shape (n,)
-    """
-    size = lines.shape[1] + SHIFT_MARGIN
-    rate = 2 * torch.pi * torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
-    # By Parseval; a frequency stands for its negative too, but the last of an even size, which
-    # counts half as much as the others. The first has rate 0.
-    weight = torch.full_like(rate, 2 / size)
-    if size % 2 == 0:
-        weight[-1] /= 2
-    transform = torch.fft.rfft(lines, n=size)
-    crossed = torch.fft.rfft(wanted, n=size) * transform.conj() * weight
-    matched = (transform.abs() ** 2) @ (weight * rate**2)
-    pixels = start
-    for _ in range(_STEPS):
-        angle = pixels[:, None] * rate
-        turned = crossed * torch.complex(torch.cos(angle), torch.sin(angle))
-        slope = -(turned.imag @ rate) - prior * pixels
-        curvature = torch.maximum(turned.real @ rate**2, _LEAST_CURVATURE * matched)
-        step = slope / (curvature + prior)
-        pixels = pixels + step.clamp(-_LARGEST_STEP, _LARGEST_STEP)
-    return pixels
-
-
-class _Shift(torch.autograd.Function):
-    """The gradient takes two transforms of real rows, where autograd takes complex ones."""
-
-    @staticmethod
-    def forward(ctx: Any, lines: Tensor, pixels: Tensor) -> Tensor:
-        length = lines.shape[1]
-        size = length + SHIFT_MARGIN
-        frequency = torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
-        rate = -2 * torch.pi * frequency
-        angle = pixels[:, None] * rate  # (n, size // 2 + 1)
-        phase = torch.complex(torch.cos(angle), torch.sin(angle))
-        spectrum = torch.fft.rfft(lines, n=size) * phase
-        ctx.save_for_backward(spectrum, phase, rate)
-        ctx.size, ctx.length = size, length
-        shifted: Tensor = torch.fft.irfft(spectrum, n=size)[:, :length]
-        return shifted
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        spectrum, phase, rate = ctx.saved_tensors
-        size = ctx.size
-        grad = torch.fft.rfft(grads[0], n=size)
-        of_lines = torch.fft.irfft(grad * phase.conj(), n=size)[:, : ctx.length]
-        # By Parseval: the derivative of the shifted row has the spectrum i rate F. Frequencies
-        # stand for their negative too, except the first, whose rate is 0, and the last of an
-        # even size.
-        slope = grad.real * spectrum.imag - grad.imag * spectrum.real
-        twice = 2 * rate
-        if size % 2 == 0:
-            twice[-1] = rate[-1]
-        return of_lines, -(slope @ twice) / size
-
 
 LOGVAR_RANGE = (-20.0, 10.0)
 """Log variances are held to this range before z is drawn: deviations from 4.5e-5 to 148."""
@@ -344,8 +137,8 @@ class SpectrumVAE(nn.Module):
         scale = self.doppler_scale
         lines, _ = self._at_rest(mean)
         with _full_precision(rows):
-            wanted = rows[:, : self.config.length]
-            pixels = fit_shift(lines, wanted, scale * mean[:, 0], scale**-2)
+            target = rows[:, : self.config.length]
+            pixels = fit_shift(lines, target, scale * mean[:, 0], scale**-2)
             # A closed latent 0 has a scale of 0, and shifts nothing.
             first = torch.where(scale == 0, mean[:, 0], pixels / scale)
             return torch.cat([first[:, None], mean[:, 1:]], dim=1)
@@ -483,35 +276,261 @@ def _decoder(config: VAEConfig) -> nn.ModuleList:
     return nn.ModuleList(reversed(layers))
 
 
-def _check_shape(what: str, array: Tensor, wanted: int) -> None:
-    if array.ndim != 2 or array.shape[1] != wanted:
-        raise ModelError(f"{what} have shape {tuple(array.shape)}; this model takes (n, {wanted})")
+def _check_shape(what: str, array: Tensor, expected: int) -> None:
+    if array.ndim != 2 or array.shape[1] != expected:
+        raise ModelError(
+            f"{what} have shape {tuple(array.shape)}; this model takes (n, {expected})"
+        )
+
+
+# Convolutions and their activation. Three identities spare work that torch's own layers do; results
+# differ by rounding alone.
+#
+# - The gradient of a transposed convolution's weight is that of the convolution which it
+#   transposes, with input and output gradient in each other's place: two to five times faster in
+#   oneDNN.
+# - A transposed convolution of kernel 2s and stride s onto one channel is a convolution of kernel 2
+#   onto s channels, which channels_last memory lays side by side.
+# - The slope of a LeakyReLU follows from the sign of its output, so its input need not be kept.
+
+_ONE = (1, 1)  # no dilation
+_NONE = (0, 0)  # no output padding
+_Place = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # stride, padding, dilation
+
+
+def activated(layer: nn.Module, x: Tensor, slope: float | None) -> Tensor:
+    """Apply a layer of kernel (1, k) and a LeakyReLU of a slope below 0 (None: no activation).
+
+    Parameters
+    ----------
+    layer : Conv2d or ConvTranspose2d
+        With a bias; a transposed one has kernel 2s, stride s and padding s/2, or stride 1.
+    x : Tensor of shape (n, channels, 1, width)
+    slope : float, optional
+
+    Returns
+    -------
+    Tensor of shape (n, channels of the layer, 1, its width)
+        In channels_last memory; under autocast in its type.
+    """
+    if x.device.type != "cpu" or not torch.is_grad_enabled():
+        y = cast(Tensor, layer(x))
+        return y if slope is None else functional.leaky_relu(y, slope, inplace=True)
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    args = x.to(dtype), layer.weight, layer.bias, layer, slope
+    return cast(Tensor, _Activated.apply(*args))  # type: ignore[no-untyped-call]
+
+
+class _Activated(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        layer: nn.Conv2d | nn.ConvTranspose2d,
+        slope: float | None,
+    ) -> Tensor:
+        ctx.transposed = isinstance(layer, nn.ConvTranspose2d)
+        ctx.place = layer.stride, layer.padding, _ONE
+        ctx.slope = slope
+        low = weight.to(x.dtype)
+        if ctx.transposed and weight.shape[1] == 1 and layer.stride[1] > 1:
+            y = _onto_one_channel(x, low, bias.to(x.dtype))
+        else:
+            y = _convolution(x, low, bias.to(x.dtype), ctx.place, ctx.transposed)
+        if slope is not None:
+            functional.leaky_relu_(y, slope)
+        ctx.save_for_backward(x, low, y, bias)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, y, bias = ctx.saved_tensors
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        if ctx.slope is not None:
+            grad = torch.ops.aten.leaky_relu_backward(grad, y, ctx.slope, True)
+        needed = ctx.needs_input_grad[0]
+        if ctx.transposed:
+            of_x = _convolution(grad, weight, None, ctx.place, False)
+            _, of_weight, _ = _backward(x, grad, weight, ctx.place, (False, True, False))
+            of_bias = grad.sum((0, 2, 3))
+        else:
+            of_x, of_weight, of_bias = _backward(grad, x, weight, ctx.place, (needed, True, True))
+        return of_x, of_weight.to(bias.dtype), of_bias.to(bias.dtype), None, None
+
+
+def _convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, place: _Place, transposed: bool
+) -> Tensor:
+    result: Tensor = torch.ops.aten.convolution(x, weight, bias, *place, transposed, _NONE, 1)
+    return result
+
+
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    place: _Place,
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of a convolution's input, weight and bias."""
+    sizes = [weight.shape[0]]
+    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        grad, x, weight, sizes, *place, False, _NONE, 1, needed
+    )
+    return gradients
+
+
+def _onto_one_channel(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Transposed convolution of weight (channels, 1, 1, 2s), stride s and padding s/2.
+
+    Column j of the convolution holds the s pixels from ``(j - 1/2) s`` on, which x[j - 1] reaches
+    with the second half of the kernel and x[j] with the first.
+    """
+    s = weight.shape[3] // 2
+    halves = torch.stack([weight[:, 0, 0, s:], weight[:, 0, 0, :s]], dim=2)  # (channels, s, 2)
+    kernel = halves.transpose(0, 1)[:, :, None]  # (s, channels, 1, 2)
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    columns = _convolution(x, kernel, bias.expand(s), (_ONE, (0, 1), _ONE), False)
+    pixels = columns.permute(0, 2, 3, 1).reshape(len(x), 1, 1, -1)  # (n, 1, 1, (width + 1) s)
+    return pixels[..., s // 2 : -(s // 2)].contiguous(memory_format=torch.channels_last)
+
+
+SHIFT_MARGIN = 256
+"""Empty pixels beside the decoded lines, so that a shift brings in continuum at the edges (g = 0)
+and not the lines of the other end; shifts larger than this wrap around."""
+
+_STEPS = 12
+_LARGEST_STEP = 0.5  # pixels: larger ones jump to another maximum, in the bands of M dwarfs
+_LEAST_CURVATURE = 1 / 8  # of a perfect match: more keeps half-known stars from getting there
+
+
+def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
+    """Shift each row toward higher index (longer wavelength) by its own number of pixels.
+
+    Band-limited interpolation by the shift theorem: F(k) -> F(k) exp(-2 pi i k s). The row is
+    continued by `SHIFT_MARGIN` zeros, which are what enters at its edges.
+
+    Parameters
+    ----------
+    lines : Tensor of shape (n, length)
+    pixels : Tensor of shape (n,)
+        Shifts s in pixels, fractions allowed; positive is toward longer wavelength.
+
+    Returns
+    -------
+    Tensor of shape (n, length)
+    """
+    return cast(Tensor, _Shift.apply(lines, pixels))  # type: ignore[no-untyped-call]
+
+
+def fit_shift(lines: Tensor, target: Tensor, start: Tensor, prior: Tensor) -> Tensor:
+    """Return the shift in pixels, near a first guess, that makes lines most like a target.
+
+    Maximises the cross-correlation sum(target * shifted) - prior * s^2 / 2, whose maximum over s is
+    the least sum of squared residuals with a Gaussian prior on s (Zucker 2003, MNRAS 342, 1291,
+    section 2). Twelve Newton steps of half a pixel at most, with a least curvature, so that they go
+    uphill anywhere.
+
+    Parameters
+    ----------
+    lines, target : Tensor of shape (n, length)
+        Continued by `SHIFT_MARGIN` zeros, as by `shift_lines`.
+    start : Tensor of shape (n,)
+        Pixels; positive is toward longer wavelength. The nearest maximum is found, within 6 pixels:
+        it should lie within a line's width of the answer.
+    prior : Tensor
+        Inverse variance of the shift a priori, one number, above 0.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+    """
+    size = lines.shape[1] + SHIFT_MARGIN
+    rate = 2 * torch.pi * torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
+    # By Parseval; a frequency stands for its negative too, but the last of an even size, which
+    # counts half as much as the others. The first has rate 0.
+    weight = torch.full_like(rate, 2 / size)
+    if size % 2 == 0:
+        weight[-1] /= 2
+    transform = torch.fft.rfft(lines, n=size)
+    crossed = torch.fft.rfft(target, n=size) * transform.conj() * weight
+    matched = (transform.abs() ** 2) @ (weight * rate**2)
+    pixels = start
+    for _ in range(_STEPS):
+        angle = pixels[:, None] * rate
+        turned = crossed * torch.complex(torch.cos(angle), torch.sin(angle))
+        slope = -(turned.imag @ rate) - prior * pixels
+        curvature = torch.maximum(turned.real @ rate**2, _LEAST_CURVATURE * matched)
+        step = slope / (curvature + prior)
+        pixels = pixels + step.clamp(-_LARGEST_STEP, _LARGEST_STEP)
+    return pixels
+
+
+class _Shift(torch.autograd.Function):
+    """The gradient takes two transforms of real rows, where autograd takes complex ones."""
+
+    @staticmethod
+    def forward(ctx: Any, lines: Tensor, pixels: Tensor) -> Tensor:
+        length = lines.shape[1]
+        size = length + SHIFT_MARGIN
+        frequency = torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
+        rate = -2 * torch.pi * frequency
+        angle = pixels[:, None] * rate  # (n, size // 2 + 1)
+        phase = torch.complex(torch.cos(angle), torch.sin(angle))
+        spectrum = torch.fft.rfft(lines, n=size) * phase
+        ctx.save_for_backward(spectrum, phase, rate)
+        ctx.size, ctx.length = size, length
+        shifted: Tensor = torch.fft.irfft(spectrum, n=size)[:, :length]
+        return shifted
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum, phase, rate = ctx.saved_tensors
+        size = ctx.size
+        grad = torch.fft.rfft(grads[0], n=size)
+        of_lines = torch.fft.irfft(grad * phase.conj(), n=size)[:, : ctx.length]
+        # By Parseval: the derivative of the shifted row has the spectrum i rate F. Frequencies
+        # stand for their negative too, except the first, whose rate is 0, and the last of an
+        # even size.
+        slope = grad.real * spectrum.imag - grad.imag * spectrum.real
+        twice = 2 * rate
+        if size % 2 == 0:
+            twice[-1] = rate[-1]
+        return of_lines, -(slope @ twice) / size
 
 
 _SHOWN = 8  # faults of one kind that an error lists
 
 
-def check_state(
-    what: str, state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
-) -> None:
-    """Raise ModelError unless `state` has the names and shapes of `wanted` and finite values.
+def load_state(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Copy `state` into `model`, strictly; the tensors' memory layout does not matter.
 
-    Parameters
-    ----------
-    what : str
-        Name of the file, for the message.
-    state : mapping of str to Tensor
-    wanted : mapping of str to tuple of int
-        Every name with its shape.
+    Raises
+    ------
+    ModelError
+        If a name is missing or unexpected, a shape differs, or a value is not finite.
+    """
+    check_state(what, state, {k: tuple(v.shape) for k, v in model.state_dict().items()})
+    model.load_state_dict(dict(state), strict=True)
+
+
+def check_state(
+    what: str, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise ModelError unless `state` has the expected names and shapes, and finite values.
+
+    `what` names the file, for the message.
     """
     shapes = [
-        f"{name} is {tuple(state[name].shape)}, wanted {shape}"
-        for name, shape in wanted.items()
+        f"{name} is {tuple(state[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
         if name in state and tuple(state[name].shape) != shape
     ]
     faults = [
-        listed("missing", [f"{k} {wanted[k]}" for k in wanted if k not in state]),
-        listed("unexpected", [f"{k} {tuple(state[k].shape)}" for k in state if k not in wanted]),
+        listed("missing", [f"{k} {expected[k]}" for k in expected if k not in state]),
+        listed("unexpected", [f"{k} {tuple(state[k].shape)}" for k in state if k not in expected]),
         listed("of another shape", shapes),
     ]
     if any(faults):
@@ -529,26 +548,8 @@ def listed(kind: str, items: list[str]) -> str:
     return f"{len(items)} {kind} ({', '.join(items[:_SHOWN])}{more})" if items else ""
 
 
-def load_state(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Copy `state` into `model`, strictly; the tensors' memory layout does not matter.
-
-    Raises
-    ------
-    ModelError
-        If a name is missing or unexpected, a shape differs, or a value is not finite.
-    """
-    check_state(what, state, {k: tuple(v.shape) for k, v in model.state_dict().items()})
-    model.load_state_dict(dict(state), strict=True)
-
-
 def moved(model: SpectrumVAE, device: str | torch.device) -> SpectrumVAE:
-    """Move the model itself to a device.
-
-    Raises
-    ------
-    ModelError
-        If torch knows no such device, or it is not there.
-    """
+    """Move the model itself to a device; raise ModelError if it is not there."""
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

@@ -12,19 +12,18 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentscope.data import Latents
 from latentscope.errors import ModelError
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, file_sha256
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelConfig, read_config
 from latentscope.models.convert import load_checkpoint
-from latentscope.models.download import check_url, fetch, file_sha256, url_filename
+from latentscope.models.download import check_url, fetch, url_filename
 from latentscope.models.network import SpectrumVAE, listed, load_state, moved
 from latentscope.models.registry import (
     DEFAULT_MODEL,
     PUBLISHED,
-    PublishedModel,
     PublishedNormalization,
     bundled_models,
     cache_folder,
@@ -33,9 +32,9 @@ from latentscope.models.registry import (
 from latentscope.settings import read_settings
 
 WEIGHTS_FILE = "model.safetensors"
-CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
-FILE_SUFFIXES = (*CHECKPOINT_SUFFIXES, ".safetensors", ".json")
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
+_FILE_SUFFIXES = (*_CHECKPOINT_SUFFIXES, ".safetensors", ".json")
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 PathLike = str | os.PathLike[str]
 ModelLike = SpectrumVAE | str | os.PathLike[str]
@@ -43,13 +42,7 @@ ModelLike = SpectrumVAE | str | os.PathLike[str]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors file.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, or is no whole safetensors file.
-    """
+    """Read a .safetensors file; raise `ModelError` if it is missing or damaged."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file; a model folder holds config.json and {path.name}")
     try:
@@ -61,20 +54,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def serialize(model: nn.Module) -> bytes:
-    """Return the model's weights as the bytes of a safetensors file.
-
-    In float16 where `model.info` says so by `weights_dtype`, rounded to the nearest; weights that
-    were read from such a file lose nothing.
-
-    Raises
-    ------
-    ModelError
-        If a weight is too large for float16.
-    """
-    dtype = stored_dtype(model)
+def _serialized(model: SpectrumVAE) -> bytes:
+    """The weights as a safetensors file: in float16 where `model.info["weights_dtype"]` says so."""
+    # Rounded to the nearest; weights that were read from such a file lose nothing.
+    half = model.info.get("weights_dtype") == "float16"
     weights = {k: v.detach().cpu() for k, v in model.state_dict().items()}
-    state = {k: v.to(dtype).contiguous() for k, v in weights.items()}
+    state = {k: (v.half() if half else v.float()).contiguous() for k, v in weights.items()}
     large = [k for k, v in state.items() if not torch.equal(v.isfinite(), weights[k].isfinite())]
     if large:
         raise ModelError(
@@ -85,14 +70,8 @@ def serialize(model: nn.Module) -> bytes:
     return data
 
 
-def stored_dtype(model: nn.Module) -> torch.dtype:
-    """Return the type in which a model's weights are written, float32 unless its info says more."""
-    info = getattr(model, "info", {})
-    return torch.float16 if info.get("weights_dtype") == "float16" else torch.float32
-
-
-def weights_sha256(model: nn.Module | str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a model's weights.
+def weights_sha256(model: ModelLike) -> str:
+    """Return the SHA-256 of a model's weights, 64 hexadecimal digits.
 
     Parameters
     ----------
@@ -100,18 +79,13 @@ def weights_sha256(model: nn.Module | str | os.PathLike[str]) -> str:
         A model, a model folder, or a file. A model, the folder that `save_model` wrote of it and
         the `model.safetensors` therein have the same hash; a checkpoint file has its own.
 
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
     Raises
     ------
     ModelError
         If there is no such file.
     """
-    if isinstance(model, nn.Module):
-        return hashlib.sha256(serialize(model)).hexdigest()
+    if isinstance(model, SpectrumVAE):
+        return hashlib.sha256(_serialized(model)).hexdigest()
     path = Path(model)
     path = path / WEIGHTS_FILE if path.is_dir() else path
     try:
@@ -124,7 +98,7 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     """Write a model as a folder that `load_model` reads.
 
     Each file is replaced in one step; config.json comes last and records the SHA-256 of the
-    weights, so that a folder that was left half written is told from a whole one.
+    weights, so that a folder that was left half written is not taken for a whole one.
 
     Parameters
     ----------
@@ -150,7 +124,7 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     text = read_settings(ModelConfig, values, where=what, error=ModelError).to_json()
     try:
         with atomic_path(folder / WEIGHTS_FILE) as path:
-            path.write_bytes(serialize(model))
+            path.write_bytes(_serialized(model))
         with atomic_path(folder / CONFIG_FILE) as path:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -259,11 +233,12 @@ def load_model(
     """
     text = os.fspath(source)
     if text in PUBLISHED and text not in bundled_models():
-        model = _load_published(PUBLISHED[text], cache_dir)
+        entry = PUBLISHED[text]
+        path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
+        model = load_checkpoint(path, normalization=entry.normalization)
     else:
-        path = model_path(text, cache_dir=cache_dir)
-        if (hub := _hub_id(text)) is not None and not Path(text).expanduser().exists():
-            _fetch_sample(hub[0], path, cache_dir)
+        files = (CONFIG_FILE, WEIGHTS_FILE)
+        path = _model_path(text, files, cache_dir, optional=(SAMPLE_FILE,))
         model = load_folder(path) if path.is_dir() else load_checkpoint(path)
     return moved(model, device)
 
@@ -301,42 +276,50 @@ def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
             )
 
 
-def model_path(
-    source: PathLike,
-    *,
-    files: Sequence[str] = (CONFIG_FILE, WEIGHTS_FILE),
-    cache_dir: PathLike | None = None,
+def model_folder(
+    source: PathLike, what: str, *, files: Sequence[str], cache_dir: PathLike | None = None
 ) -> Path:
-    """Return where a model lies on this machine, downloaded if it has to be.
+    """Return the folder of a model, for what lies beside its weights.
 
     Parameters
     ----------
     source : str or path
-        As `load_model` takes it, but for the names of published checkpoints.
+        As `load_model` takes it.
+    what : str
+        For the error if the model is a checkpoint, which came without.
     files : list of str
-        Files that are downloaded, config.json first, all of one revision.
+        What is downloaded, where it has to be: config.json first, all of one revision.
     cache_dir : path, optional
         Folder for downloads.
-
-    Returns
-    -------
-    Path
-        A folder with the files, or a checkpoint.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, or a file cannot be downloaded.
     """
-    text = os.fspath(source)
+    if os.fspath(source) not in PUBLISHED:
+        folder = _model_path(os.fspath(source), files, cache_dir)
+        if folder.is_dir():
+            return folder
+    raise ModelError(f"{source}: a published checkpoint, which came without {what}")
+
+
+def _model_path(
+    text: str, files: Sequence[str], cache_dir: PathLike | None, optional: Sequence[str] = ()
+) -> Path:
+    """Where a model lies on this machine, downloaded if it has to be: a folder or a checkpoint."""
     if text in bundled_models():
         return bundled_models()[text]
     if "://" in text:
         return _url_path(text, files, cache_dir)
-    if Path(text).expanduser().exists():
-        return _local_path(Path(text).expanduser())
-    if (hub := _hub_id(text)) is not None:
-        return _hub_folder(*hub, files, cache_dir)
+    path = Path(text).expanduser()
+    if path.exists():
+        if path.suffix == ".safetensors" and path.name != WEIGHTS_FILE:
+            raise ModelError(
+                f"{path}: weights alone; expected the folder that holds {CONFIG_FILE} and "
+                f"{WEIGHTS_FILE}"
+            )
+        return path.parent if path.name in (CONFIG_FILE, WEIGHTS_FILE) else path
+    hub = _HUB_ID.fullmatch(text)
+    is_file = text.startswith((".", "~")) or text.endswith(_FILE_SUFFIXES)
+    # A path mistyped beside others is no reason to ask the network.
+    if hub is not None and not is_file and not Path(text).parent.is_dir():
+        return _hub_folder(hub[1], hub[2], files, optional, cache_dir)
     names = [*bundled_models(), *PUBLISHED]
     close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
@@ -347,101 +330,50 @@ def model_path(
     )
 
 
-def model_folder(
-    source: PathLike, what: str, *, files: Sequence[str], cache_dir: PathLike | None = None
-) -> Path:
-    """Return the folder of a model, as `model_path`, for what lies beside its weights.
-
-    Raises
-    ------
-    ModelError
-        As `model_path`; also if the model is a checkpoint, which came without `what`.
-    """
-    if os.fspath(source) not in PUBLISHED:
-        folder = model_path(source, files=files, cache_dir=cache_dir)
-        if folder.is_dir():
-            return folder
-    raise ModelError(f"{source}: a published checkpoint, which came without {what}")
-
-
-def _load_published(entry: PublishedModel, cache_dir: PathLike | None) -> SpectrumVAE:
-    path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
-    return load_checkpoint(path, normalization=entry.normalization)
-
-
-def _local_path(path: Path) -> Path:
-    if path.name in (CONFIG_FILE, WEIGHTS_FILE):
-        return path.parent
-    if path.suffix == ".safetensors":
-        raise ModelError(
-            f"{path}: weights alone; wanted the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
-        )
-    return path
-
-
 def _url_path(url: str, files: Sequence[str], cache_dir: PathLike | None) -> Path:
     check_url(url)
     name = url_filename(url)
     base = url.removesuffix(name) if name in (CONFIG_FILE, WEIGHTS_FILE) else url
     folder = cache_root(cache_dir) / "urls" / hashlib.sha256(base.encode()).hexdigest()[:16]
-    if name.endswith(CHECKPOINT_SUFFIXES):
+    if name.endswith(_CHECKPOINT_SUFFIXES):
         return fetch(url, folder)
     for file in files:
         fetch(f"{base.rstrip('/')}/{file}", folder)
     return folder
 
 
-def _hub_id(text: str) -> tuple[str, str | None] | None:
-    matched = HUB_ID.fullmatch(text)
-    if matched is None or text.startswith((".", "~")) or text.endswith(FILE_SUFFIXES):
-        return None
-    if Path(text).parent.is_dir():  # a mistyped path: no reason to ask the network
-        return None
-    return matched[1], matched[2]
-
-
 def _hub_folder(
-    repository: str, revision: str | None, files: Sequence[str], cache_dir: PathLike | None
+    repository: str,
+    revision: str | None,
+    files: Sequence[str],
+    optional: Sequence[str],
+    cache_dir: PathLike | None,
 ) -> Path:
-    first, *others = files
-    folder = _hub_file(repository, first, revision, cache_dir).parent
-    for file in others:
-        # snapshots/<commit>/config.json: all files from one commit
-        _hub_file(repository, file, folder.name, cache_dir)
-    return folder
-
-
-def _fetch_sample(repository: str, folder: Path, cache_dir: PathLike | None) -> None:
-    """Download the reference sample of a model on the hub, where it has one."""
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        _hub_file(repository, SAMPLE_FILE, folder.name, cache_dir)
-    except ModelError as error:
-        if not isinstance(error.__cause__, EntryNotFoundError):
-            raise
-
-
-def _hub_file(
-    repository: str, filename: str, revision: str | None, cache_dir: PathLike | None
-) -> Path:
-    # half a second to import, and few models come from there
+    """Download files of a model on Hugging Face; of the optional ones, those that it has."""
+    # Half a second to import, and few models come from there.
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
-    try:
-        path = hf_hub_download(
-            repository,
-            filename,
-            revision=revision,
-            cache_dir=None if cache_dir is None else cache_root(cache_dir) / "huggingface",
-            endpoint=os.environ.get("HF_ENDPOINT"),
-            library_name="latentscope",
-        )
-    except (HfHubHTTPError, EntryNotFoundError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{repository}: no such path here, and {filename} cannot be had from Hugging Face"
-            f"{'' if revision is None else f' at revision {revision}'}: {reason}"
-        ) from error
-    return Path(path)
+    folder = None
+    for file in (*files, *optional):
+        try:
+            path = hf_hub_download(
+                repository,
+                file,
+                # snapshots/<commit>/config.json: all files from the commit of the first.
+                revision=revision if folder is None else folder.name,
+                cache_dir=None if cache_dir is None else cache_root(cache_dir) / "huggingface",
+                endpoint=os.environ.get("HF_ENDPOINT"),
+                library_name="latentscope",
+            )
+        except (HfHubHTTPError, EntryNotFoundError, HFValidationError, OSError) as error:
+            if file in optional and isinstance(error, EntryNotFoundError):
+                continue
+            at = "" if revision is None else f" at revision {revision}"
+            raise ModelError(
+                f"{repository}: no such path here, and {file} cannot be had from Hugging Face{at}: "
+                f"{' '.join(str(error).split())}"
+            ) from error
+        folder = folder or Path(path).parent
+    assert folder is not None
+    return folder

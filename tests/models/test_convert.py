@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from latentscope.errors import ModelError
+from latentscope.files import file_sha256
 from latentscope.models.convert import (
     PUBLISHED_KEYS,
     load_checkpoint,
     read_checkpoint,
 )
-from latentscope.models.download import file_sha256
 from latentscope.models.registry import published_prepare
 from latentscope.models.weights import convert_checkpoint, load_model, weights_sha256
 
@@ -109,7 +109,7 @@ def test_the_old_format_of_torch_save_loads_too(published_network, model, tmp_pa
     assert weights_sha256(other) == weights_sha256(model)
 
 
-def test_what_does_not_fit_is_listed_with_what_was_wanted(published_network, tmp_path):
+def test_what_does_not_fit_is_listed_with_what_was_expected(published_network, tmp_path):
     state = published_network.state_dict()
     del state["fc2.bias"]
     state["conv16.0.bias"] = torch.zeros(3)
@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_listed_with_what_was_wanted(published_network, tmp
     message = str(caught.value)
     assert "1 missing (fc2.bias (10240,))" in message
     assert "1 unexpected (conv16.0.bias (3,))" in message
-    assert "fc11.bias is (64,), wanted (128,)" in message
+    assert "fc11.bias is (64,), expected (128,)" in message
 
 
 def test_weights_that_are_not_finite_are_refused(published_network, tmp_path):

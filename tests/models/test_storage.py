@@ -150,6 +150,6 @@ def test_weights_of_another_architecture_list_what_differs(model, folder):
         "model.safetensors does not fit",
         "1 missing (doppler_scale ())",
         "1 unexpected (old.bias ())",
-        "mean.bias is (4,), wanted (3,)",
+        "mean.bias is (4,), expected (3,)",
     ):
         assert part in str(caught.value)
