@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             labels,
             model=model,
             groups=stars,
-            rows=options.sample,
+            max_rows=options.sample,
             output=output,
         )
         spent, used = time.perf_counter() - start, time.process_time() - used

@@ -58,8 +58,9 @@ def report(
     groups: Groups = "auto",
     columns: Columns = None,
     join: Join = None,
-    rows: Annotated[
-        int, typer.Option("--rows", min=100, help="Random rows that slow statistics take at most.")
+    max_rows: Annotated[
+        int,
+        typer.Option("--max-rows", min=100, help="Random rows that slow statistics take at most."),
     ] = 20_000,
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
     quick: Annotated[
@@ -92,7 +93,7 @@ def report(
         groups=groups,
         columns=chosen_names(columns),
         join=join,
-        rows=rows,
+        max_rows=max_rows,
         title=title,
         command=shlex.join(["latentscope", *sys.argv[1:]]),
         quick=quick,

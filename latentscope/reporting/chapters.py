@@ -475,7 +475,7 @@ def disentanglement(study: ReportStudy) -> Part:
             sample,
             dims=dims,
             columns=study.columns,
-            bootstrap=study.effort.bootstrap,
+            bootstrap=study.effort.n_halves,
             seed=study.seed,
             progress=advance,
         )
@@ -737,7 +737,7 @@ def _lines_table(result: LineMapResult) -> Table:
 def traversals(study: ReportStudy) -> Part:
     """Move the dimensions that change the flux most, one at a time, and draw the spectra."""
     effects = study.line_map.dims.sort_values("rms_per_sigma", ascending=False)
-    dims = [int(dim) for dim in effects["dim"].head(study.effort.traversals)]
+    dims = [int(dim) for dim in effects["dim"].head(study.effort.n_traversals)]
     results = [_traversal(study, dim) for dim in dims]
     some = len(dims) < len(effects)
     which = (
@@ -798,7 +798,7 @@ def other_samples(study: ReportStudy) -> Part:
     with study.stage("other samples") as advance:
         result = robustness(
             sample,
-            n_draws=study.effort.halves,
+            n_draws=study.effort.n_draws,
             dims=dims,
             columns=study.columns,
             seed=study.seed,

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from latentscope.data import LabelsLike
+import latentscope
+from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.study import StudyLike, origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, write_json
 from latentscope.reporting.chapters import chapters_of
 from latentscope.reporting.document import Document, Outcome
-from latentscope.reporting.inputs import facts_of, study_of
 from latentscope.reporting.page import page_html
-from latentscope.reporting.study import FULL, QUICK, Stage
+from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, read_report_study
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -88,7 +91,7 @@ def report(
     groups: GroupsLike = "auto",
     columns: list[str] | None = None,
     join: str | None = None,
-    rows: int = ROWS,
+    max_rows: int = ROWS,
     json: str | os.PathLike[str] | None = None,
     title: str | None = None,
     about: str = "",
@@ -120,7 +123,7 @@ def report(
         row.
     join : str, optional
         Column to join latents and labels on.
-    rows : int
+    max_rows : int
         Rows at most that slow statistics take, drawn at random; the page says where.
     json : path, optional
         The numbers; by default beside the page.
@@ -149,25 +152,25 @@ def report(
     ModelError
         If the model cannot be loaded.
     ChoiceError
-        If `output` is no .html or would replace an input, `rows` is below 100, or a column asked
-        for is not there.
+        If `output` is no .html or would replace an input, `max_rows` is below 100, or a column
+        asked for is not there.
     """
     page = Path(output)
     numbers = page.with_suffix(".json") if json is None else Path(json)
-    _check(page, numbers, rows, latents, labels)
-    study, notes = study_of(
+    _check(page, numbers, max_rows, latents, labels)
+    study = read_report_study(
         latents,
         labels,
         model=model,
         groups=groups,
         columns=columns,
         join=join,
-        rows=rows,
+        max_rows=max_rows,
         seed=seed,
         effort=QUICK if quick else FULL,
         stage=progress or (lambda label: nullcontext()),
     )
-    facts = facts_of(study, command)
+    facts = _facts(study, command)
     name = Path(study.latents.source).name
     lead = f"A report of latentscope, {facts['Date']}. {about}".strip()
     document = Document(
@@ -175,7 +178,7 @@ def report(
         lead,
         facts,
         chapters_of(study),
-        tuple(notes),
+        study.notes,
     )
     provenance = {
         **origin("report"),
@@ -196,12 +199,12 @@ def report(
 _FEWEST_ROWS = 100
 
 
-def _check(page: Path, numbers: Path, rows: int, *inputs: Any) -> None:
+def _check(page: Path, numbers: Path, max_rows: int, *inputs: Any) -> None:
     """Refuse, before the work, what cannot end well."""
     if page.suffix.lower() not in (".html", ".htm"):
-        raise ChoiceError(f"output is {page}; wanted a name that ends in .html")
-    if rows < _FEWEST_ROWS:
-        raise ChoiceError(f"rows is {rows}; wanted {_FEWEST_ROWS} or more")
+        raise ChoiceError(f"output is {page}; expected a name that ends in .html")
+    if max_rows < _FEWEST_ROWS:
+        raise ChoiceError(f"max_rows is {max_rows}; expected {_FEWEST_ROWS} or more")
     written = {page.resolve(), numbers.resolve()}
     for given in inputs:
         if isinstance(given, str | os.PathLike):
@@ -212,3 +215,39 @@ def _check(page: Path, numbers: Path, rows: int, *inputs: Any) -> None:
                     f"{page} and {numbers} would replace {path} or a file that belongs to it; name "
                     "another output"
                 )
+
+
+_SHORT_HASH = 12
+
+
+def _facts(study: ReportStudy, command: str | None) -> dict[str, str]:
+    """Say what was read, by what, when."""
+    latents, labels = study.latents, study.data.labels
+    facts = {"Latents": f"{latents.source}: {len(latents):,} rows × {latents.dims} dimensions"}
+    facts |= _encoded_by(latents)
+    if labels is not None:
+        facts["Labels"] = f"{labels.attrs.get('source', 'labels')}: {len(labels.columns)} columns"
+    if study.data.groups is not None:
+        facts["Stars"] = f"{study.star_count:,}"
+    if study.model is not None:
+        from latentscope.models.weights import weights_sha256
+
+        name = study.model.info.get("name", "without a name")
+        facts["Model"] = f"{name}, weights {weights_sha256(study.model)[:_SHORT_HASH]}"
+    facts["Made by"] = (
+        f"latentscope {latentscope.__version__}, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}"
+    )
+    facts["Seed"] = str(study.seed)
+    if command is not None:
+        facts["Command"] = command
+    return facts | {"Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
+
+
+def _encoded_by(latents: Latents) -> dict[str, str]:
+    made_by = latents.provenance
+    if "model" not in made_by:
+        return {}
+    weights = str(made_by.get("weights_sha256", "unknown"))[:_SHORT_HASH]
+    version = made_by.get("latentscope", "?")
+    return {"Encoded by": f"{made_by['model']}, weights {weights}, latentscope {version}"}

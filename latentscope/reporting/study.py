@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.data import Latents
+from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.activity import MADResult, mad
+from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.mi.columns import check_known
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.study import (
-    Study,
-)
+from latentscope.diagnostics.study import Study, StudyLike, read_study, with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult
+from latentscope.errors import TableError
 from latentscope.reporting.document import NotPossible
 
 if TYPE_CHECKING:
@@ -41,17 +43,17 @@ class Effort:
 
     Parameters
     ----------
-    bootstrap : int
+    n_halves : int
         Halves of the stars behind the intervals of disentanglement.
-    halves : int
+    n_draws : int
         Draws of each other sample of the rows.
-    traversals : int
+    n_traversals : int
         Dimensions that are drawn one by one, those that change the flux most.
     """
 
-    bootstrap: int
-    halves: int
-    traversals: int
+    n_halves: int
+    n_draws: int
+    n_traversals: int
 
 
 FULL, QUICK = Effort(50, 8, 8), Effort(10, 4, 3)
@@ -118,6 +120,14 @@ class ReportStudy:
             f"seed {self.seed})"
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What holds for the whole page: how stars were found, and which rows were drawn."""
+        if not self.sampled:
+            return self.data.notes
+        drawn = f"Slow statistics are taken {self.sample_text}; --max-rows takes more."
+        return (*self.data.notes, drawn)
+
     @cached_property
     def sample(self) -> Study:
         """The rows that slow statistics take."""
@@ -125,13 +135,7 @@ class ReportStudy:
 
     @property
     def labelled_sample(self) -> Study:
-        """The same, of which labels are needed.
-
-        Raises
-        ------
-        NotPossible
-            If there are none.
-        """
+        """The same, of which labels are needed."""
         if self.data.labels is None:
             raise NotPossible(
                 "No labels were given, so nothing can be said of this: name a table of labels "
@@ -140,26 +144,14 @@ class ReportStudy:
         return self.sample
 
     def check_rows(self, fewest: int = FEWEST_ROWS) -> None:
-        """Refuse to measure too few rows.
-
-        Raises
-        ------
-        NotPossible
-            If there are fewer finite rows than that.
-        """
+        """Refuse to measure too few rows."""
         if self.finite < fewest:
             raise NotPossible(
                 f"Only {self.finite} rows are finite, too few for this: give {fewest} or more."
             )
 
     def check_stars(self, fewest: int) -> None:
-        """Refuse to measure too few independent rows: stars, or rows where no stars are known.
-
-        Raises
-        ------
-        NotPossible
-            If there are fewer than that.
-        """
+        """Refuse to measure too few independent rows: stars, or rows where no stars are known."""
         if self.star_count < fewest:
             what = "rows are finite" if self.data.groups is None else "stars have a finite row"
             raise NotPossible(
@@ -168,13 +160,7 @@ class ReportStudy:
 
     @property
     def network(self) -> SpectrumVAE:
-        """The model.
-
-        Raises
-        ------
-        NotPossible
-            If none was given.
-        """
+        """The model."""
         if self.model is not None:
             return self.model
         made_by = self.latents.provenance.get("model")
@@ -188,13 +174,7 @@ class ReportStudy:
 
     @cached_property
     def dims(self) -> list[int]:
-        """Informative dimensions, ascending; of more than 32 the widest.
-
-        Raises
-        ------
-        NotPossible
-            If none is informative.
-        """
+        """Informative dimensions, ascending; of more than 32 the widest."""
         informative = self.activity.informative
         if not len(informative):
             raise NotPossible(
@@ -215,13 +195,7 @@ class ReportStudy:
 
     @cached_property
     def shared(self) -> PairwiseResult:
-        """Mutual information of the informative dimensions with one another.
-
-        Raises
-        ------
-        NotPossible
-            If there are fewer than two.
-        """
+        """Mutual information of the informative dimensions with one another."""
         self.check_rows()
         if len(self.dims) < 2:
             raise NotPossible(
@@ -229,12 +203,7 @@ class ReportStudy:
                 "with: give latents with two or more."
             )
         with self.stage("mutual information of dimensions") as advance:
-            return pairwise_mi(
-                self.sample,
-                dims=self.dims,
-                seed=self.seed,
-                progress=advance,
-            )
+            return pairwise_mi(self.sample, dims=self.dims, seed=self.seed, progress=advance)
 
     @cached_property
     def information(self) -> MIResult:
@@ -259,7 +228,42 @@ class ReportStudy:
         with self.stage("lines that dimensions move") as advance:
             return line_map(network, latents=latents, dims=dims, progress=advance)
 
-    def measured_on(self, *more: str) -> tuple[str, ...]:
+    def measured_on(self) -> tuple[str, ...]:
         """Say in a paragraph what a part was measured on, if not on all; else nothing."""
-        said = [text for text in (self.sample_text, self.dims_text, *more) if text]
-        return (f"Measured {'; '.join(said)}.",) if said else ()
+        limits = [text for text in (self.sample_text, self.dims_text) if text]
+        return (f"Measured {'; '.join(limits)}.",) if limits else ()
+
+
+def read_report_study(
+    latents: StudyLike,
+    labels: LabelsLike | None,
+    *,
+    model: SpectrumVAE | str | os.PathLike[str] | None,
+    groups: GroupsLike,
+    columns: list[str] | None,
+    join: str | None,
+    max_rows: int,
+    seed: int,
+    effort: Effort,
+    stage: Stage,
+) -> ReportStudy:
+    """Read what a report is about, as `report` says, and draw the rows of slow statistics."""
+    data = read_study(latents, labels, groups=groups, join=join)
+    finite = np.flatnonzero(data.latents.ok)
+    if not len(finite):
+        raise TableError(
+            f"{data.latents.source}: none of {len(data)} rows is finite; nothing to report"
+        )
+    if data.labels is not None:
+        check_known(data.labels, columns or ())
+    network = None
+    if model is not None:
+        from latentscope.models.weights import as_model, check_made_by
+
+        network = as_model(model)
+        check_made_by(network, data.latents)
+        data = replace(data, latents=with_threshold(data.latents, network.info))
+    rows = finite
+    if len(finite) > max_rows:
+        rows = np.sort(np.random.default_rng(seed).choice(finite, max_rows, replace=False))
+    return ReportStudy(data, network, rows, columns, seed, effort, stage)

@@ -64,7 +64,7 @@ def test_a_part_that_fails_is_exit_code_3_and_the_page_is_written(
     [
         ("-o", "report.pdf"),
         ("-o", "latents.html"),
-        ("--rows", "3"),
+        ("--max-rows", "3"),
         ("--groups", "nosuchcolumn"),
         ("--labels", ","),
         ("--labels", "radvel,nosuchlabel"),

@@ -218,7 +218,7 @@ def test_a_part_that_fails_costs_no_other_and_says_why(monkeypatch, tmp_path, pa
 
 def test_slow_statistics_take_a_sample_that_the_page_states(no_more_than_shared, tmp_path, page_of):
     values = np.random.default_rng(0).normal(size=(400, 3))
-    result = report(values, output=tmp_path / "r.html", rows=100, seed=5)
+    result = report(values, output=tmp_path / "r.html", max_rows=100, seed=5)
     text = page_of(tmp_path / "r.html").text
     assert "random 100 of 400 rows (drawn without replacement, seed 5)" in text
     parts = {p["key"]: p for c in result.record["chapters"] for p in c["parts"]}
