@@ -38,11 +38,20 @@ class Walk:
         """Note a call, as `sys.setprofile` reports it."""
         code = frame.f_code
         file = code.co_filename
-        if event != "call" or code.co_name == "<module>" or not file.startswith(self.package):
+        if event != "call" or not file.startswith(self.package) or self._importing(frame):
             return
         self.entered.add((file, code.co_qualname))
         self.changes += file != self.last
         self.last = file
+
+    def _importing(self, frame: FrameType | None) -> bool:
+        """Whether a call is part of an import: the body of a module, or a function it calls."""
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "<module>" and code.co_filename.startswith(self.package):
+                return True
+            frame = frame.f_back
+        return False
 
     @property
     def files(self) -> list[str]:

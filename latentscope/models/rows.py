@@ -1,4 +1,8 @@
-"""From what a user names to prepared rows, each source with its record."""
+"""From what a user names to prepared rows, each source with its record; loads no torch.
+
+`expand_sources` lists one source per spectrum; `read_chunk` reads and prepares some of them. What
+goes wrong with one file is caught there, and becomes its record.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,31 @@ from latentscope.spectra.read import is_pair, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import resolving_power
 from latentscope.tables import file_id
+
+COLUMNS = (
+    "file",
+    "id",
+    "object",
+    "star",
+    "archive_id",
+    "status",
+    "error",
+    "coverage",
+    "snr",
+    "recon_error",
+    "resolution",
+    "median",
+    "rv",
+    "berv",
+    "airmass",
+    "assumed",
+)
+"""Columns of the sidecar table that follow from a spectrum alone, in order."""
+
+_NUMBERS = ("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass")
+
+SEGMENTS = 32
+"""Equal parts of a row, each with an error of its own, by which odd spectra are found."""
 
 _FITS = (".fits", ".fit", ".fts")
 _PACKED = (".gz", ".fz")
@@ -107,17 +136,18 @@ def _is_column(part: Any) -> bool:
 def _expand(source: Any, stdin: TextIO | None) -> list[Any]:
     if isinstance(source, os.PathLike):
         path = Path(source)
-        return list(_folder(path)) if path.is_dir() else [path]
+        return _folder(path) if path.is_dir() else [path]
     if not isinstance(source, str):
         return [source]
     if source == "-":
         return _lines((stdin or sys.stdin).read())
+    # Before lists and patterns: a file is itself, whatever characters are in its name.
     if os.path.lexists(source):
         return _expand(Path(source), stdin)
     if source.startswith("@"):
-        return _lines(_read_list(source[1:]))
+        return _listed(source[1:])
     if glob.has_magic(source):
-        return _matches(source)
+        return _matching(source)
     return [Path(source)]
 
 
@@ -141,7 +171,7 @@ def _is_fits(name: str) -> bool:
     return suffix in _FITS and not name.startswith(".")
 
 
-def _matches(pattern: str) -> list[Path]:
+def _matching(pattern: str) -> list[Path]:
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     files = [path for path in found if not path.is_dir()]
     if not files:
@@ -149,45 +179,18 @@ def _matches(pattern: str) -> list[Path]:
     return files
 
 
-def _read_list(name: str) -> str:
+def _listed(name: str) -> list[Path]:
     try:
-        return Path(name).read_text(encoding="utf-8")
+        return _lines(Path(name).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpectrumError(
-            f"@{name}: the list cannot be read ({error}); wanted text with one file name a line"
+            f"@{name}: the list cannot be read ({error}); expected text with one file name a line"
         ) from None
 
 
 def _lines(text: str) -> list[Path]:
     lines = (line.strip() for line in text.splitlines())
     return [Path(line) for line in lines if line and not line.startswith("#")]
-
-
-COLUMNS = (
-    "file",
-    "id",
-    "object",
-    "star",
-    "archive_id",
-    "status",
-    "error",
-    "coverage",
-    "snr",
-    "recon_error",
-    "resolution",
-    "median",
-    "rv",
-    "berv",
-    "airmass",
-    "assumed",
-)
-"""Columns of the sidecar table that follow from a spectrum alone, in order."""
-
-_NUMBERS = ("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass")
-
-
-SEGMENTS = 32
-"""Equal parts of a row, each with an error of its own, by which odd spectra are found."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def read_chunk(
     *,
     ivar: bool = False,
 ) -> Chunk:
-    """Read and prepare some sources.
+    """Read and prepare sources.
 
     Parameters
     ----------
@@ -240,26 +243,29 @@ def read_chunk(
     Chunk
         Sources that failed or are degenerate have a record with status and reason, and no row.
     """
-    records, where, rows, valid, variances = [], [], [], [], []
+    records: list[dict[str, Any]] = []
+    where: list[int] = []
+    found: list[Prepared] = []
     for index, source in enumerate(sources):
-        record, prepared = _read_one(source, first + index, config, min_coverage, ivar)
-        records.append(record)
+        record = dict.fromkeys(COLUMNS, "") | dict.fromkeys(_NUMBERS, float("nan"))
+        record |= {"file": source_file(source), "id": source_id(source, first + index)}
+        records.append(record | {"status": "ok"})
+        prepared = _prepared(source, records[-1], config, min_coverage, ivar)
         if prepared is not None:
             where.append(index)
-            rows.append(prepared.row)
-            valid.append(prepared.valid)
-            variances.append(prepared.ivar)
+            found.append(prepared)
+
+    def stacked(name: str, width: int, dtype: type[Any]) -> NDArray[Any]:
+        arrays = [getattr(prepared, name) for prepared in found]
+        return np.stack(arrays) if arrays else np.empty((0, width), dtype=dtype)
+
     return Chunk(
         records,
         where,
-        _stacked(rows, config.row_size, np.float32),
-        _stacked(valid, config.row_size, np.bool_),
-        _stacked(variances, config.ivar_size, np.float32) if ivar else None,
+        stacked("row", config.row_size, np.float32),
+        stacked("valid", config.row_size, np.bool_),
+        stacked("ivar", config.ivar_size, np.float32) if ivar else None,
     )
-
-
-def _stacked(arrays: list[Any], width: int, dtype: type[Any]) -> NDArray[Any]:
-    return np.stack(arrays) if arrays else np.empty((0, width), dtype=dtype)
 
 
 def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
@@ -268,20 +274,20 @@ def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
     record["error"] = " ".join(reason.split())
 
 
-def _read_one(
-    source: Any, index: int, config: PrepareConfig, min_coverage: float, ivar: bool
-) -> tuple[dict[str, Any], Prepared | None]:
-    record = _blank(source, index)
+def _prepared(
+    source: Any, record: dict[str, Any], config: PrepareConfig, min_coverage: float, ivar: bool
+) -> Prepared | None:
+    """The row of a source, with what its file says written into the record; None if it failed."""
     try:
         spectrum = read_spectrum(source)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config, ivar=ivar)
     except LatentscopeError as error:
         fail(record, str(error))
-        return record, None
+        return None
     except Exception as error:  # one file in an archive may break a reader in any way
         fail(record, f"{source_file(source) or 'spectrum'}: {type(error).__name__}: {error}")
-        return record, None
+        return None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
     if prepared.coverage < min_coverage:
@@ -290,7 +296,7 @@ def _read_one(
             f"covers {prepared.coverage:.3f} of the model's grid, less than {min_coverage:g}; "
             "a lower --min-coverage lets it through",
         )
-        return record, None
+        return None
     if prepared.degenerate:
         limit = config.min_median or 0.0
         fail(
@@ -299,13 +305,8 @@ def _read_one(
             "positive: nothing to normalise by",
             status="degenerate",
         )
-        return record, None
-    return record, prepared
-
-
-def _blank(source: Any, index: int) -> dict[str, Any]:
-    record: dict[str, Any] = dict.fromkeys(COLUMNS, "") | dict.fromkeys(_NUMBERS, float("nan"))
-    return record | {"file": source_file(source), "id": source_id(source, index), "status": "ok"}
+        return None
+    return prepared
 
 
 def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
