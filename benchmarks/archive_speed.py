@@ -26,8 +26,7 @@ import torch
 import zarr
 
 from latentscope.models.registry import known_config
-from latentscope.simulation.files import file_name, write_spectrum
-from latentscope.simulation.simulate import simulate
+from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ArchiveStore, Layout, PackedArchive
 from train.data.packed import Draw, PackedBatches

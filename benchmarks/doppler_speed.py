@@ -26,7 +26,7 @@ from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import known_config
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
-from latentscope.simulation.simulate import fine_flux, synthesizer_of
+from latentscope.simulation.synthesis import synthesizer_of
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import doppler_shift
@@ -98,7 +98,7 @@ def truth(stars: int) -> dict[str, float]:
     shift, synthesizer = DopplerShift(config), synthesizer_of(None)
     found: dict[str, list[float]] = {}
     for star in range(stars):
-        flux = fine_flux(synthesizer, observe(star, star, seed=5))
+        flux = synthesizer.flux([observe(star, star, seed=5)])[0].numpy()
         row = torch.from_numpy(prepare(Spectrum(synthesizer.wavelength, flux), config).row)[None]
         for part in (0.0, 0.25, 0.5):
             velocity = (star - stars // 2 + part) * pixel

@@ -25,10 +25,10 @@ from scipy.stats import spearmanr
 from latentscope.diagnostics.mi.api import mutual_information
 from latentscope.files import atomic_path
 from latentscope.models.weights import load_model
-from latentscope.simulation.rows import simulated_rows
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.wavelength import doppler_shift
+from train.data.rows import simulated_rows
 
 LABELS = ("radvel", "Teff", "[M/H]", "logg", "vsini")
 SHIFTS = np.arange(-60.0, 61.0, 5.0)

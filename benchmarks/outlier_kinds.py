@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from latentscope.simulation.bands import telluric_templates
-from latentscope.simulation.population import draw_star
-from latentscope.simulation.simulate import simulate, synthesizer_of
-from latentscope.simulation.synthesis import LOG_STEP, Night, absorb
+from latentscope.simulation.population import Night, draw_star
+from latentscope.simulation.simulate import simulate
+from latentscope.simulation.synthesis import LOG_STEP, synthesizer_of
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT, air_to_vacuum, doppler_shift
 
@@ -88,20 +87,16 @@ def galaxy(linelist: str | None) -> Kind:
     """Light of six cool stars, smeared by 80 to 300 km/s, at a redshift of up to 0.05."""
     synthesizer = synthesizer_of(linelist)
     wavelength = synthesizer.wavelength
-    oxygen, water = telluric_templates(wavelength)
 
     def smeared(spectrum: Spectrum, rng: np.random.Generator) -> Spectrum:
         stars = [replace(draw_star(rng), rv=0.0) for _ in range(12)]
         cool = sorted(stars, key=lambda star: star.teff)[3:9]
-        still = Night(airmass=0.0)
-        light = np.mean([synthesizer.spectrum(star, still) for star in cool], axis=0)
+        light = synthesizer.spectra(cool, [Night(airmass=0.0)] * len(cool)).numpy().mean(axis=0)
         sigma = rng.uniform(80.0, 300.0) / SPEED_OF_LIGHT / LOG_STEP
         light = _gaussian(light, sigma)
         away = wavelength * (1 + rng.uniform(0.0, 0.05))
-        seen = np.interp(wavelength, away, light).astype(np.float32)
-        shift = (spectrum.berv or 0.0) / SPEED_OF_LIGHT / LOG_STEP
-        airmass = spectrum.meta["airmass"]
-        absorb(seen, oxygen, water, shift, airmass, airmass)
+        night = Night(spectrum.berv or 0.0, spectrum.meta["airmass"])
+        seen = np.interp(wavelength, away, light) * synthesizer.transmission([night])[0].numpy()
         flux = np.interp(spectrum.wavelength, wavelength, seen)
         flux = np.where(spectrum.flux != 0, flux / np.median(flux) * _level(spectrum), 0.0)
         return _noisy(spectrum, flux, rng)

@@ -1,26 +1,32 @@
-"""The simulator in torch against the compiled one: rows a second, in one run.
+"""How fast the simulator is: full spectra, files, and training rows a second.
 
     python -m benchmarks.simulator_speed --linelist harps_lines.csv.gz
-    python -m benchmarks.simulator_speed --device cuda --batch 64
+    python -m benchmarks.simulator_speed --device cuda --n 64
 
-Both make rows with noise of the same stars, in turns. The compiled simulator runs on one core. On a
-CPU the figures are processor time of one thread, which other work on the machine disturbs least; on
-a GPU, torch is timed by the clock, until the device is done. The shortest of the rounds counts.
+On a CPU the figures are processor time of one thread, which other work on the machine disturbs
+least; on a GPU, training rows are timed by the clock, until the device is done. The tasks take
+turns, and the shortest of the rounds counts. `spectra` are what `latentscope simulate` makes, with
+noise on 313,114 pixels; `archive rows` have noise of numpy's stream and are always made on the CPU,
+`stream rows` have that of the device.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from latentscope.simulation.population import observe
-from latentscope.simulation.rows import simulated_rows
+from latentscope.simulation.simulate import file_name, simulate, write_spectrum
+from latentscope.simulation.synthesis import synthesizer_of
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
-from train.simulator.making import Maker
+from train.data.rows import Maker, simulated_rows
 
 _GAPS = ((5303.64, 5338.04),)
 GRIDS = {
@@ -32,7 +38,7 @@ GRIDS = {
         normalization="median-padded",
     ),
 }
-_SEED = 0
+CPU = torch.device("cpu")
 
 
 def seconds(task: Callable[[], object], device: torch.device) -> float:
@@ -48,52 +54,50 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - begin
 
 
-def shortest(tasks: dict[str, tuple[Callable[[], object], torch.device]], rounds: int) -> dict:
-    """Return the shortest time of each task in s; the tasks take turns, the first is not timed."""
-    best = dict.fromkeys(tasks, float("inf"))
-    for turn in range(rounds + 1):
-        for name, (task, device) in tasks.items():
-            taken = seconds(task, device)
-            if turn > 0:
-                best[name] = min(best[name], taken)
-    return best
+def written(n: int, linelist: str | None, layout: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (spectrum, _) in enumerate(simulate(n, linelist=linelist)):
+            write_spectrum(spectrum, Path(folder) / file_name(index, layout), layout)
 
 
-def compare(name: str, args: argparse.Namespace) -> None:
-    prepare, device, n = GRIDS[name], torch.device(args.device), args.batch
-    maker = Maker(prepare, _SEED, args.linelist, device, args.block)
-
-    def compiled() -> object:
-        return simulated_rows(prepare, 0, n, n=n, seed=_SEED, linelist=args.linelist)
-
-    cpu = torch.device("cpu")
-    best = shortest(
-        {
-            "compiled": (compiled, cpu),
-            "torch": (lambda: maker.rows(range(n)), device),
-            "stars": (lambda: [observe(i, i, _SEED) for i in range(n)], cpu),
-        },
-        args.rounds,
-    )
-    print(
-        f"{name:<10} {n / best['compiled']:>12.1f} {n / best['torch']:>12.1f} "
-        f"{best['compiled'] / best['torch']:>8.2f} {n / best['stars']:>12.0f}"
-    )
+def tasks_of(args: argparse.Namespace) -> dict[str, tuple[Callable[[], object], torch.device]]:
+    n, linelist, device = args.n, args.linelist, torch.device(args.device)
+    observations = [observe(index, index, 0) for index in range(n)]
+    synthesizer = synthesizer_of(linelist)
+    tasks: dict[str, tuple[Callable[[], object], torch.device]] = {
+        "noiseless": (lambda: [synthesizer.flux([o]) for o in observations], CPU),
+        "spectra": (lambda: list(simulate(n, linelist=linelist)), CPU),
+    }
+    for layout in ("s1d", "adp"):
+        tasks[f"{layout} files"] = (partial(written, n, linelist, layout), CPU)
+    for name, prepare in GRIDS.items():
+        archive = partial(simulated_rows, prepare, 0, n, n=n, linelist=linelist)
+        maker = Maker(prepare, 0, linelist, device, args.block)
+        tasks[f"archive rows, {name}"] = (archive, CPU)
+        tasks[f"stream rows, {name}"] = (partial(maker.rows, range(n)), device)
+    tasks["stars drawn"] = (lambda: [observe(index, index, 0) for index in range(n)], CPU)
+    return tasks
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--linelist", help="line list file; the built-in list by default")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--block", type=int, help="spectra made at once in torch")
+    parser.add_argument("--device", default="cpu", help="of the stream rows")
+    parser.add_argument("--n", type=int, default=32, help="spectra of each task")
+    parser.add_argument("--block", type=int, help="stream rows made at once")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__} on {args.device}; rows with noise a second")
-    print(f"{'grid':<10} {'compiled':>12} {'torch':>12} {'ratio':>8} {'stars drawn':>12}")
-    for name in GRIDS:
-        compare(name, args)
+    tasks = tasks_of(args)
+    best = dict.fromkeys(tasks, float("inf"))
+    for turn in range(args.rounds + 1):
+        for name, (task, device) in tasks.items():
+            taken = seconds(task, device)
+            if turn > 0:  # the first round compiles and makes templates
+                best[name] = min(best[name], taken)
+    print(f"torch {torch.__version__}, stream rows on {args.device}; a second, one thread")
+    for name, taken in best.items():
+        print(f"{name:<24} {args.n / taken:>10.1f}")
 
 
 if __name__ == "__main__":

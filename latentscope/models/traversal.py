@@ -31,8 +31,7 @@ from latentscope.errors import (
     ModelError,
     SpectrumError,
 )
-from latentscope.simulation.elements import ELEMENTS
-from latentscope.simulation.linelist import LineList, read_linelist
+from latentscope.simulation.lines import ELEMENTS, LineList, read_linelist
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE

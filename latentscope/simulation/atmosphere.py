@@ -66,23 +66,33 @@ def saha(temperature: float, electron_pressure: float, potential: Any, ratio: An
 
 
 @numba.njit(cache=True)
-def continuous_opacity(
-    temperature: float, electron_pressure: float, neutral: float, wavelength: Any
-) -> Any:
-    """Continuous absorption in cm^2 per hydrogen nucleus at wavelengths in Angstrom.
+def opacity_terms(temperature: float, electron_pressure: float, neutral: float) -> Any:
+    """Constant, linear and cubic coefficient in wavelength of the continuous absorption.
 
     Bound-free H- (Gray eq. 8.12, its cross-section taken as linear over 3800-7000 A), bound-free
     hydrogen from n = 3 upwards (eq. 8.8 and the integral beyond n = 6), electron scattering.
     """
     theta = 5040.0 / temperature
-    cross_section = 1e-17 * (0.98 + 0.383e-3 * wavelength)
-    h_minus = 4.158e-10 * cross_section * electron_pressure * theta**2.5 * 10.0 ** (0.754 * theta)
+    h_minus = 4.158e-27 * electron_pressure * theta**2.5 * 10.0 ** (0.754 * theta)
     levels = 0.0
     for n in range(3, 7):
         levels += 10.0 ** (-theta * 13.598 * (1.0 - 1.0 / n**2)) / n**3
     levels += (10.0 ** (-theta * 13.2) - 10.0 ** (-theta * 13.598)) / (2 * theta * 13.598 * 2.3026)
-    hydrogen = 1.0449e-26 * wavelength**3 * levels
-    return neutral * (h_minus + hydrogen) + (1.0 - neutral) * 6.65e-25
+    electrons = (1.0 - neutral) * 6.65e-25
+    return (
+        neutral * 0.98 * h_minus + electrons,
+        neutral * 0.383e-3 * h_minus,
+        neutral * 1.0449e-26 * levels,
+    )
+
+
+@numba.njit(cache=True)
+def continuous_opacity(
+    temperature: float, electron_pressure: float, neutral: float, wavelength: Any
+) -> Any:
+    """Continuous absorption in cm^2 per hydrogen nucleus at wavelengths in Angstrom."""
+    constant, linear, cubic = opacity_terms(temperature, electron_pressure, neutral)
+    return constant + linear * wavelength + cubic * wavelength**3
 
 
 @numba.njit(cache=True)
@@ -138,7 +148,7 @@ def layer(teff: float, logg: float, metallicity: float, alpha: float = 0.0) -> L
 def stage_fractions(state: Layer, species: NDArray[np.void]) -> NDArray[np.float64]:
     """Fraction of each species' element in its own ionisation stage, over its partition function.
 
-    `species` has the fields of `linelist.SPECIES`; shape (s,) in, shape (s,) out.
+    `species` has the fields of `lines.SPECIES`; shape (s,) in, shape (s,) out.
     """
     t, pe = state.temperature, state.electron_pressure
     first = saha(t, pe, species["ip1"], 2 * species["u1"] / species["u0"])

@@ -8,9 +8,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError
-from latentscope.simulation.synthesis import FIRST, LAST, Night, Star
 
-_RESPONSE_NODES = 513
+FIRST, LAST = 3770.0, 6925.0  # Angstrom in air: what an exposure covers, and a little more
+RESPONSE_NODES = 513
+
+
+@dataclass(frozen=True)
+class Star:
+    """What a spectrum depends on, besides the night it was taken.
+
+    Attributes
+    ----------
+    teff, logg, metallicity : float
+        Kelvin; log10 cm/s^2; dex.
+    vsini : float
+        Projected rotation in km/s.
+    rv : float
+        Radial velocity in km/s, receding positive.
+    alpha : float
+        [alpha/M] in dex: oxygen, magnesium, silicon, sulfur, calcium, titanium over the rest.
+    pattern : int
+        Seed of what makes a star its own: abundances element by element (0.05 dex of scatter), and
+        the pattern of its molecular lines; 0: no scatter, the mean pattern.
+    """
+
+    teff: float
+    logg: float = 4.44
+    metallicity: float = 0.0
+    vsini: float = 2.0
+    rv: float = 0.0
+    alpha: float = 0.0
+    pattern: int = 0
+
+
+@dataclass(frozen=True)
+class Night:
+    """What the observer adds: barycentric correction in km/s, airmass, water column (1 = usual)."""
+
+    berv: float = 0.0
+    airmass: float = 1.2
+    water: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +138,7 @@ def observe(index: int, star_id: int, seed: int) -> Observation:
         If the seed is negative.
     """
     if seed < 0:
-        raise LatentscopeError(f"seed is {seed}; wanted a whole number, 0 or more")
+        raise LatentscopeError(f"seed is {seed}; expected a whole number, 0 or more")
     star = draw_star(_generator(seed, 1, star_id))
     rng = _generator(seed, 2, index)
     night = Night(
@@ -116,7 +153,7 @@ def observe(index: int, star_id: int, seed: int) -> Observation:
 
 def _response(rng: np.random.Generator, airmass: float) -> NDArray[np.float64]:
     """Smooth throughput: blue fall-off, extinction by the air, and a slow drift of its own."""
-    x = np.linspace(-1.0, 1.0, _RESPONSE_NODES)
+    x = np.linspace(-1.0, 1.0, RESPONSE_NODES)
     micron = FIRST * (LAST / FIRST) ** ((x + 1) / 2) / 1e4
     throughput = 1.0 / (1.0 + np.exp(-(micron - 0.405) / 0.045))
     extinction = 0.4 * np.log(10) * (0.012 / micron**4 + 0.05)  # magnitudes an airmass, La Silla

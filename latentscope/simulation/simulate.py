@@ -1,4 +1,8 @@
-"""Simulated spectra and archives: what `latentscope simulate` writes."""
+"""Simulated spectra and archives: what `latentscope simulate` writes.
+
+A noiseless spectrum on the fine grid becomes the pixels, the gap and the noise of the HARPS
+pipeline, and a FITS file laid out as the ESO archive or the pipeline do.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +10,35 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timedelta
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.files import atomic_path
-from latentscope.simulation.files import file_name, write_spectrum
-from latentscope.simulation.linelist import read_linelist
-from latentscope.simulation.population import Observation, observe, spectral_type, star_of_each
-from latentscope.simulation.synthesis import FIRST, LOG_STEP, Synthesizer, interpolate_nodes
+from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
+from latentscope.simulation.lines import read_linelist
+from latentscope.simulation.population import (
+    FIRST,
+    Observation,
+    observe,
+    spectral_type,
+    star_of_each,
+)
+from latentscope.simulation.synthesis import LOG_STEP, Synthesizer, one_thread, synthesizer_of
 from latentscope.spectra.spectrum import Spectrum
 
 Layout = Literal["adp", "s1d"]
-_START, _STEP, _LENGTH = 3781.19, 0.01, 313114  # the HARPS pipeline's S1D grid
+_START, _STEP, _LENGTH = 3781.19, 0.01, 313114  # the HARPS pipeline's S1D grid, Angstrom
 _GAP = (5304.2, 5337.4)  # between the two CCDs, at rest with the observer
-
-
-def synthesizer_of(linelist: str | os.PathLike[str] | None) -> Synthesizer:
-    """Synthesizer with a line list; the last two are kept, since their templates take seconds."""
-    return _synthesizer(None if linelist is None else os.fspath(linelist))
-
-
-@lru_cache(maxsize=2)
-def _synthesizer(linelist: str | None) -> Synthesizer:
-    return Synthesizer(read_linelist(linelist))
+_FIRST_NIGHT = datetime(2025, 1, 1)
+_BLOCK = 16  # files that a worker writes before it reports
 
 
 def simulate(
@@ -101,63 +103,107 @@ def labels_of(observation: Observation) -> dict[str, Any]:
 
 
 def _spectrum(synthesizer: Synthesizer, observation: Observation, seed: int) -> Spectrum:
-    fine = fine_flux(synthesizer, observation)
-    flux, start = _to_linear(fine, observation.night.berv)
-    median = np.median(flux[flux > 0])
-    flux *= np.float32(observation.flux_scale / median)
+    berv = observation.night.berv
+    # One star at a time: on a CPU a block is no faster, and callers take spectra one by one.
+    with one_thread():
+        fine = synthesizer.flux([observation])[0].numpy()
+    left, part = _pipeline_pixels()
+    flux = (1 - part) * fine[left] + part * fine[left + 1]
+    low, high = (edge * (1.0 + berv / SPEED_OF_LIGHT) for edge in _GAP)
+    flux[int((low - _START) / _STEP) : int((high - _START) / _STEP)] = 0.0
+    flux *= np.float32(observation.flux_scale / np.median(flux[flux > 0]))
+    # The stream of noise is numpy's and drawn on the file's pixels, so that an archive is the same
+    # on every machine.
     noise = np.random.default_rng((seed, 3, observation.index))
     deviates = noise.standard_normal(_LENGTH, dtype=np.float32)
-    gain = observation.flux_scale / observation.snr**2
+    variance = np.float32(observation.flux_scale / observation.snr**2) * flux
     with np.errstate(divide="ignore"):
-        ivar = np.where(flux > 0, 1 / (np.float32(gain) * flux), 0)
-    add_noise(flux, deviates, gain)
-    star = labels_of(observation)
+        ivar = np.where(flux > 0, 1 / variance, 0)
+    flux += deviates * np.sqrt(variance)
+    star = labels_of(observation)["object"]
     meta = {
         "format": "simulated",
-        "object": star["object"],
-        "star": star["object"],
+        "object": star,
+        "star": star,
         "snr": observation.snr,
         "airmass": observation.night.airmass,
         "linelist": synthesizer.lines.name,
     }
-    wavelength = np.asarray(start + _STEP * np.arange(_LENGTH), dtype=np.float64)
-    return Spectrum(wavelength, flux, ivar=ivar, berv=observation.night.berv, meta=meta)
+    wavelength = np.asarray(_START + _STEP * np.arange(_LENGTH), dtype=np.float64)
+    return Spectrum(wavelength, flux, ivar=ivar, berv=berv, meta=meta)
 
 
-def fine_flux(synthesizer: Synthesizer, observation: Observation) -> NDArray[np.float32]:
-    """Noiseless flux through the instrument's response on the fine log grid, shape (262144,)."""
-    flux = synthesizer.spectrum(observation.star, observation.night)
-    return flux * interpolate_nodes(observation.response, len(flux))
+@lru_cache(maxsize=1)
+def _pipeline_pixels() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pixel of the fine grid left of each of a file's pixels, and how far it lies to the right."""
+    position = (np.log(_START / FIRST) + np.log1p(np.arange(_LENGTH) * (_STEP / _START))) / LOG_STEP
+    left = position.astype(np.int64)
+    return left, (position - left).astype(np.float32)
 
 
-def _to_linear(fine: NDArray[np.float32], berv: float) -> tuple[NDArray[np.float32], float]:
-    low, high = (edge * (1.0 + berv / 299792.458) for edge in _GAP)
-    gap = (int((low - _START) / _STEP), int((high - _START) / _STEP))
-    return resample_log(fine, np.log(_START / FIRST), gap), _START
+def file_name(index: int, layout: str) -> str:
+    """File name of row `index`: `ADP.<time>.fits`, or `HARPS.<time>_s1d_A.fits`.
+
+    The time is invented, one exposure every 20 minutes.
+    """
+    time = (_FIRST_NIGHT + timedelta(minutes=20 * index)).isoformat(timespec="milliseconds")
+    return f"ADP.{time}.fits" if layout == "adp" else f"HARPS.{time}_s1d_A.fits"
 
 
-@numba.njit(cache=True, fastmath=True)
-def resample_log(
-    fine: NDArray[np.float32], offset: float, gap: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Interpolate the fine log grid at the pixels of the linear grid; zero inside the gap."""
-    out = np.empty(_LENGTH, np.float32)
-    ratio = _STEP / _START
-    for j in range(_LENGTH):
-        position = (offset + np.log(1.0 + j * ratio)) / LOG_STEP
-        k = min(int(position), len(fine) - 2)
-        part = np.float32(position - k)
-        out[j] = (np.float32(1) - part) * fine[k] + part * fine[k + 1]
-    out[gap[0] : gap[1]] = 0.0
-    return out
+def write_spectrum(spectrum: Spectrum, path: Path, layout: str) -> None:
+    """Write a spectrum of the simulated archive in one of its two layouts.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        On an equidistant grid in air, barycentric frame.
+    path : Path
+        The file; written whole or not at all.
+    layout : {"adp", "s1d"}
+        Binary table with one row of array cells WAVE, FLUX, ERR; or a one-dimensional image.
+    """
+    from astropy.io import fits
+
+    wavelength, flux = spectrum.wavelength, spectrum.flux
+    header = fits.Header()
+    header["TELESCOP"] = "SIMULATED"
+    header["INSTRUME"] = "HARPS"
+    header["OBJECT"] = spectrum.meta["object"]
+    header["SNR"] = round(spectrum.meta["snr"], 2)
+    header["ORIGIN"] = ("latentscope", "simulated, not observed")
+    header["LINELIST"] = spectrum.meta["linelist"][:60]
+    header["HIERARCH ESO OBS TARG NAME"] = spectrum.meta["object"]
+    header["HIERARCH ESO DRS BERV"] = (spectrum.berv, "km/s")
+    header["HIERARCH ESO TEL AIRM START"] = spectrum.meta["airmass"]
+    header["HIERARCH ESO TEL AIRM END"] = spectrum.meta["airmass"]
+    if layout == "s1d":
+        step = float(wavelength[-1] - wavelength[0]) / (len(wavelength) - 1)
+        header["CRPIX1"], header["CRVAL1"], header["CDELT1"] = 1.0, wavelength[0], round(step, 8)
+        header["CTYPE1"], header["BUNIT"] = "Angstrom", "Relative Flux"
+        hdus = fits.HDUList([fits.PrimaryHDU(flux.astype(">f4"), header)])
+    else:
+        header["SPECSYS"] = "BARYCENT"
+        hdus = fits.HDUList([fits.PrimaryHDU(header=header), _table(spectrum)])
+    with atomic_path(path) as temporary:
+        hdus.writeto(temporary)
 
 
-@numba.njit(cache=True, fastmath=True)
-def add_noise(flux: NDArray[np.float32], deviates: NDArray[np.float32], gain: float) -> None:
-    """Add photon noise in place: variance `gain` times the flux."""
-    factor = np.float32(gain)
-    for j in range(len(flux)):
-        flux[j] += deviates[j] * np.sqrt(factor * flux[j])
+def _table(spectrum: Spectrum) -> Any:
+    from astropy.io import fits
+
+    assert spectrum.ivar is not None
+    with np.errstate(divide="ignore"):
+        error = np.where(spectrum.ivar > 0, 1 / np.sqrt(spectrum.ivar), 0)
+    n = len(spectrum)
+    # Big-endian as FITS has it: astropy swaps the bytes of native columns one cell at a time.
+    row = np.empty(1, [("WAVE", ">f8", (n,)), ("FLUX", ">f4", (n,)), ("ERR", ">f4", (n,))])
+    row["WAVE"], row["FLUX"], row["ERR"] = spectrum.wavelength, spectrum.flux, error
+    table = fits.BinTableHDU(row.view(fits.FITS_rec), name="SPECTRUM")
+    for number, unit in enumerate(("Angstrom", "adu", "adu"), start=1):
+        table.header[f"TUNIT{number}"] = unit
+    # The archive's way of saying that the wavelengths are in air.
+    table.header["TUCD1"] = "em.wl;obs.atmos"
+    return table
 
 
 def write_archive(
@@ -203,17 +249,19 @@ def write_archive(
         If `n` or `layout` makes no sense; SpectrumError if the line list cannot be read.
     """
     if n < 1:
-        raise LatentscopeError(f"n is {n}; wanted at least one spectrum")
+        raise LatentscopeError(f"n is {n}; expected at least one spectrum")
     if layout not in get_args(Layout):
-        raise LatentscopeError(f"layout is {layout!r}; wanted one of {', '.join(get_args(Layout))}")
+        raise LatentscopeError(
+            f"layout is {layout!r}; expected one of {', '.join(get_args(Layout))}"
+        )
     path = None if linelist is None else os.fspath(linelist)
     read_linelist(path)  # a bad list is an error here, not in a worker
     folder = Path(folder)
     target = folder / "labels.csv"
     _make_room(folder, target, {file_name(index, layout) for index in range(n)})
     jobs = [
-        (folder, start, min(start + 16, n), n, seed, layout, path, repeats)
-        for start in range(0, n, 16)
+        (folder, start, min(start + _BLOCK, n), n, seed, layout, path, repeats)
+        for start in range(0, n, _BLOCK)
     ]
     rows: list[dict[str, Any]] = []
     for part in _run(jobs, min(workers or os.cpu_count() or 1, len(jobs))):
@@ -243,7 +291,7 @@ def _run(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[list[dict[str, A
     if workers <= 1:
         yield from map(_write_block, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         yield from pool.map(_write_block, jobs)
 
 

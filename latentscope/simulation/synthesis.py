@@ -1,4 +1,10 @@
-"""From a star's parameters to a noiseless spectrum on a fine logarithmic grid.
+"""From the parameters of stars to their noiseless spectra on a fine logarithmic grid, in torch.
+
+One simulator serves `latentscope simulate` and training: a block of stars is made at once, on the
+CPU or on the device that trains. The few numbers of a star (pressures, abundances, a column a
+species, a broadening kernel) are found on the host, the rest on the device. On one CPU thread it is
+1.2 times slower than compiled loops over one star, which cannot run where a network trains, and
+equal once there is noise and a file (docs/simulation.md).
 
 The residual flux of the lines is 1 / (1 + tau): linear for weak lines, saturating in the core and
 widening by the damping wings of strong ones (a Milne-Eddington-like interpolation, Minnaert 1935).
@@ -7,12 +13,18 @@ One number fixes the strength of all metal lines: Fe I 6173.34 has tau = 2.2 at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import NamedTuple
 
-import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+from torch import Tensor
+from torch.nn.functional import pad
 
 from latentscope.simulation.atmosphere import (
     SPEED_OF_LIGHT,
@@ -21,68 +33,65 @@ from latentscope.simulation.atmosphere import (
     continuous_opacity,
     hydrogen_second_level,
     layer,
+    opacity_terms,
     stage_fractions,
 )
-from latentscope.simulation.bands import (
-    balmer_lines,
+from latentscope.simulation.lines import (
+    BALMER,
+    BAND_FADE,
+    FILLED,
+    LineList,
     band_templates,
+    read_linelist,
     telluric_templates,
-    titanium_oxide,
+    tio_pattern,
 )
-from latentscope.simulation.broadening import convolve_symmetric, rotation_kernel
-from latentscope.simulation.linelist import LineList, read_linelist
+from latentscope.simulation.population import FIRST, LAST, RESPONSE_NODES, Night, Observation, Star
 
-FIRST, LAST, PIXELS = 3770.0, 6925.0, 2**18
+PIXELS = 2**18
 LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
+NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))  # of the continuum
 FLOOR = 0.08  # residual flux of a saturated core
 FAINT, REACH, CORE = 2e-3, 6000.0, 3.3  # lines: least optical depth; pixels; Doppler widths
 SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
 BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
 THIN = 1e-4  # optical depth of the air that is left out
+_MICROTURBULENCE = 1.2  # km/s
+_LIMB_DARKENING = 0.6
+_ALPHA_ELEMENTS = (8, 12, 14, 16, 20, 22)
+_N_ELEMENTS = 93
 _FE_I_6173 = (6173.334, 2.221, -2.88, 2.2)  # wavelength, excitation, loggf, tau in the Sun
+# Optical depths are summed as whole multiples of this: sums of whole numbers do not depend on their
+# order, which on a GPU is another one every time.
+_UNIT = 2.0**-28
+_WIDEST_SUM = 64  # pixels on each side; beyond, a Fourier transform is faster than a sum
+_PLANNED = 256  # lengths of transforms are multiples of this, so that plans are made once
 
 
-@dataclass(frozen=True)
-class Star:
-    """What a spectrum depends on, besides the night it was taken.
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work on one thread: a single spectrum is too little to share.
 
-    Attributes
-    ----------
-    teff, logg, metallicity : float
-        Kelvin; log10 cm/s^2; dex.
-    vsini : float
-        Projected rotation in km/s.
-    rv : float
-        Radial velocity in km/s, receding positive.
-    alpha : float
-        [alpha/M] in dex: oxygen, magnesium, silicon, sulfur, calcium, titanium over the rest.
-    pattern : int
-        Seed of what makes a star its own: abundances element by element (0.05 dex of scatter), and
-        the pattern of its molecular lines; 0: no scatter, the mean pattern.
+    Beside other work two threads take seven times as long, most of it waiting for each other.
     """
-
-    teff: float
-    logg: float = 4.44
-    metallicity: float = 0.0
-    vsini: float = 2.0
-    rv: float = 0.0
-    alpha: float = 0.0
-    pattern: int = 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class Night:
-    """What the observer adds: barycentric correction in km/s, airmass, water column (1 = usual)."""
-
-    berv: float = 0.0
-    airmass: float = 1.2
-    water: float = 1.0
+def on_device(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    """Return float32 values on a device."""
+    return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
-@dataclass
 class Synthesizer:
-    """Makes spectra of stars; holds what is the same for all of them.
+    """Makes spectra of stars, a block at once; holds what is the same for all of them.
+
+    On one kind of device a star's spectrum is the same to the last bit in whatever block it comes.
 
     Parameters
     ----------
@@ -90,90 +99,92 @@ class Synthesizer:
         Atomic lines; the built-in list by default.
     resolution : float
         Resolving power of the instrument.
+    device : torch device
+
+    Attributes
+    ----------
+    wavelength : ndarray of float64, shape (262144,)
+        Air wavelength of the fine grid in Angstrom.
     """
 
-    lines: LineList = field(default_factory=read_linelist)
-    resolution: float = 115_000.0
+    def __init__(
+        self,
+        lines: LineList | None = None,
+        resolution: float = 115_000.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.lines = read_linelist() if lines is None else lines
+        self.resolution = resolution
+        self.device = torch.device(device)
+        self.wavelength = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)
+        self._atoms = AtomicLines(self.lines, self.device)
+        self._bands, self._air = _templates(self.device)
+        self._photon_nodes = Nodes(len(NODES), PIXELS, self.device)
+        self._response_nodes = Nodes(RESPONSE_NODES, PIXELS, self.device)
 
-    @cached_property
-    def wavelength(self) -> NDArray[np.float64]:
-        """Air wavelength of the fine grid in Angstrom, shape (262144,)."""
-        return np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), dtype=np.float64)
+    def flux(self, observations: Sequence[Observation]) -> Tensor:
+        """Spectra through the instrument's response, float32 of shape (b, 262144)."""
+        flux = self.spectra([o.star for o in observations], [o.night for o in observations])
+        response = np.stack([o.response for o in observations])
+        return flux.mul_(self._response_nodes.curve(response))
 
-    @cached_property
-    def _bands(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return band_templates(self.wavelength)
+    def spectra(self, stars: Sequence[Star], nights: Sequence[Night]) -> Tensor:
+        """Relative photon flux per unit wavelength in the barycentric frame, (b, 262144).
 
-    @cached_property
-    def _tellurics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return telluric_templates(self.wavelength)
-
-    @cached_property
-    def _calibration(self) -> float:
-        """Factor that gives Fe I 6173.34 the stated optical depth in the Sun."""
-        wavelength, excitation, loggf, tau = _FE_I_6173
-        lines = LineList(
-            "Fe I", np.array([wavelength]), np.array([26], "i4"), np.array([0], "i4"),
-            np.array([excitation]), np.array([loggf]),
-        )  # fmt: skip
-        return tau / float(_relative_depths(lines, layer(*SUN), np.zeros(1))[0][0])
-
-    @cached_property
-    def _balmer_calibration(self) -> float:
-        """Factor that gives H-alpha tau = 0.33 at 1 Angstrom from its centre in the Sun."""
-        return 0.33 / _balmer_strength(layer(*SUN))
-
-    def optical_depths(
-        self, star: Star
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Central optical depth, Doppler width (km/s) and damping of each line, shape (n,) each."""
-        state = layer(star.teff, star.logg, star.metallicity, star.alpha)
-        offsets = abundance_offsets(star, self.lines.species["Z"])
-        depth, width = _relative_depths(self.lines, state, offsets)
-        damping = 0.04 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3
-        return depth * self._calibration, width, np.full(len(depth), min(damping, 0.5))
-
-    def balmer_strength(self, star: Star) -> float:
-        """Optical depth of H-alpha 1 Angstrom from its centre, up to the profile's shape."""
-        state = layer(star.teff, star.logg, star.metallicity, star.alpha)
-        return self._balmer_calibration * _balmer_strength(state)
-
-    def lines_at(self, star: Star) -> NDArray[np.float32]:
-        """Residual flux of the lines and bands of a star, unrotated, shape (262144,); 1 = none."""
-        tau = np.zeros(PIXELS, np.float32)
-        depth, width, damping = self.optical_depths(star)
-        shift = np.log(np.sqrt((1 + star.rv / SPEED_OF_LIGHT) / (1 - star.rv / SPEED_OF_LIGHT)))
-        centre = (np.log(self.lines.wavelength / FIRST) + shift) / LOG_STEP
-        add_lines(tau, centre, depth, width / PIXEL_VELOCITY, damping)
-        strength = self.balmer_strength(star)
-        for position, factor in balmer_lines():
-            add_balmer(tau, self.wavelength, position * np.exp(shift), strength * factor)
-        tio, ch = band_strengths(star)
-        lines, ch_bands = self._bands
-        tio_bands = titanium_oxide(self.wavelength, lines, star.pattern) if tio else lines
-        add_bands(tau, tio_bands, ch_bands, shift / LOG_STEP, tio, ch)
-        return residual_flux(tau)
-
-    def spectrum(self, star: Star, night: Night | None = None) -> NDArray[np.float32]:
-        """Relative photon flux per unit wavelength in the barycentric frame, shape (262144,).
-
-        The blackbody of the star (normalised at 5500 Angstrom) times lines and bands, broadened by
-        rotation and the instrument, times the tellurics of the night (at rest with the observer:
-        in the barycentric frame they move by `berv`).
+        The blackbody of each star (normalised at 5500 Angstrom) times lines and bands, broadened by
+        rotation and the instrument, times the transmission of the air.
         """
         instrument = SPEED_OF_LIGHT / self.resolution / 2.3548 / PIXEL_VELOCITY
-        kernel = rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument)
-        flux = convolve_symmetric(self.lines_at(star), kernel)
-        night = night or Night()
-        oxygen, water = self._tellurics
-        shift = night.berv / SPEED_OF_LIGHT / LOG_STEP
-        absorb(flux, oxygen, water, shift, night.airmass, night.airmass * night.water)
-        return flux * interpolate_nodes(photons(star.teff, NODES), PIXELS)
+        kernels = [rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument) for star in stars]
+        flux = convolved(self.lines_at(stars), kernels)
+        flux.mul_(self.transmission(nights))
+        continuum = np.stack([photons(star.teff, NODES) for star in stars])
+        return flux.mul_(self._photon_nodes.curve(continuum))
+
+    def lines_at(self, stars: Sequence[Star]) -> Tensor:
+        """Residual flux of lines and bands, unrotated, float32 (b, 262144); 1 = no absorption."""
+        beta = np.array([star.rv / SPEED_OF_LIGHT for star in stars])
+        log_shift = 0.5 * (np.log1p(beta) - np.log1p(-beta))
+        shift = Shift(log_shift / LOG_STEP, self.device)
+        tau = self._atoms.optical_depth(self._atoms.strengths(stars), shift)
+        add_balmer(tau, on_device(balmer_strengths(stars), self.device), log_shift)
+        tau += self._bands.optical_depth(stars, shift)
+        return residual_flux(tau)
+
+    def transmission(self, nights: Sequence[Night]) -> Tensor:
+        """Transmission of the air, float32 of shape (b, 262144).
+
+        It is at rest with the observer: in the barycentric frame it moves by `berv`.
+        """
+        columns = np.array([[n.airmass, n.airmass * n.water] for n in nights])
+        berv = np.array([n.berv / SPEED_OF_LIGHT for n in nights])
+        oxygen, water = on_device(columns.T[:, :, None], self.device)
+        depth = (oxygen * self._air[0]).addcmul_(water, self._air[1])
+        depth = shifted(depth, Shift(berv / LOG_STEP, self.device))
+        return torch.threshold_(depth, THIN, 0.0).neg_().exp_()
 
 
-_ALPHA = (8, 12, 14, 16, 20, 22)
-_ELEMENTS = 93
-NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))
+@lru_cache(maxsize=4)
+def _synthesizer(linelist: str | None, device: str) -> Synthesizer:
+    return Synthesizer(read_linelist(linelist), device=device)
+
+
+def synthesizer_of(
+    linelist: str | os.PathLike[str] | None, device: torch.device | str = "cpu"
+) -> Synthesizer:
+    """Synthesizer with a line list; the last ones are kept, for training and validation alike."""
+    return _synthesizer(None if linelist is None else os.fspath(linelist), str(device))
+
+
+@lru_cache(maxsize=2)
+def _templates(device: torch.device) -> tuple[MolecularBands, Tensor]:
+    """Bands, and optical depths of O2 and H2O; kept, since they take a second."""
+    wavelength = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)
+    air = np.stack(telluric_templates(wavelength))
+    return MolecularBands(wavelength, device), on_device(air, device)
+
+
+# ---- a star's few numbers, on the host ----
 
 
 def photons(teff: float, wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -187,32 +198,34 @@ def photons(teff: float, wavelength: NDArray[np.float64]) -> NDArray[np.float64]
 
 def abundance_offsets(star: Star, z: NDArray[np.int64]) -> NDArray[np.float64]:
     """Abundance of each element over the Sun's in dex, shape (n,) like the atomic numbers `z`."""
-    scatter = np.zeros(_ELEMENTS)
+    scatter = np.zeros(_N_ELEMENTS)
     if star.pattern:
-        scatter = np.random.default_rng((star.pattern, 1)).normal(0.0, 0.05, _ELEMENTS)
-    return star.metallicity + star.alpha * np.isin(z, _ALPHA) + scatter[z]
+        scatter = np.random.default_rng((star.pattern, 1)).normal(0.0, 0.05, _N_ELEMENTS)
+    return star.metallicity + star.alpha * np.isin(z, _ALPHA_ELEMENTS) + scatter[z]
 
 
-def _relative_depths(
-    lines: LineList, state: Layer, offsets: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Central optical depth up to a constant factor, and Doppler width in km/s, shape (n,) each.
+def band_strengths(star: Star) -> tuple[float, float]:
+    """Optical depth scale of the TiO and CH bands: TiO below 4500 K, CH around 5000 K."""
+    titanium_oxide = 3.0 * 10.0 ** ((3300.0 - star.teff) / 450.0 + 1.2 * star.metallicity)
+    ch = np.exp(-(((star.teff - 5000.0) / 900.0) ** 2)) * 10.0**star.metallicity
+    return (float(min(titanium_oxide, 60.0)) if star.teff < 4500 else 0.0), float(ch)
 
-    `offsets` are the abundances over the Sun's in dex, one a species.
+
+def balmer_strengths(stars: Sequence[Star]) -> NDArray[np.float64]:
+    """Optical depth of H-alpha 1 Angstrom from its centre, up to the profile's shape, (b,).
+
+    The Sun's is 0.33.
     """
-    species, index = lines.species, lines.species_index
-    column = stage_fractions(state, species) * 10.0 ** (species["abundance"] - 12 + offsets)
-    microturbulence = 1.2
-    thermal = 0.0166 * state.temperature / species["mass"]  # 2 k T / m in km^2/s^2
-    width = np.sqrt(thermal + microturbulence**2)[index]
-    opacity = continuous_opacity(
-        state.temperature, state.electron_pressure, state.neutral_hydrogen, lines.wavelength
-    )
-    boltzmann = 10.0 ** (lines.loggf - lines.excitation * 5040.0 / state.temperature)
-    return column[index] * boltzmann * lines.wavelength / (width * opacity), width
+    absorption = np.array([_balmer_absorption(_layer(star)) for star in stars])
+    return 0.33 / _balmer_absorption(_layer(Star(*SUN))) * absorption
 
 
-def _balmer_strength(state: Layer) -> float:
+def _layer(star: Star) -> Layer:
+    """Line-forming layer of a star."""
+    return layer(star.teff, star.logg, star.metallicity, star.alpha)
+
+
+def _balmer_absorption(state: Layer) -> float:
     """Absorption of n = 2 hydrogen over the continuum; wings grow with pressure (Stark effect)."""
     opacity = continuous_opacity(
         state.temperature, state.electron_pressure, state.neutral_hydrogen, 6563.0
@@ -221,104 +234,359 @@ def _balmer_strength(state: Layer) -> float:
     return float(hydrogen_second_level(state) / opacity * stark)
 
 
-def band_strengths(star: Star) -> tuple[float, float]:
-    """Optical depth scale of the TiO and CH bands: TiO below 4000 K, CH around 5000 K."""
-    titanium_oxide = 3.0 * 10.0 ** ((3300.0 - star.teff) / 450.0 + 1.2 * star.metallicity)
-    ch = np.exp(-(((star.teff - 5000.0) / 900.0) ** 2)) * 10.0**star.metallicity
-    return (float(min(titanium_oxide, 60.0)) if star.teff < 4500 else 0.0), float(ch)
+def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
+    """Right half of the symmetric kernel: rotation (Gray 2005 eq. 18.14) convolved with a Gaussian.
+
+    Parameters
+    ----------
+    vsini : float
+        Projected rotation in pixels; limb darkening 0.6.
+    sigma : float
+        Standard deviation of the instrument profile in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (h,)
+        Centre first; centre plus twice the rest sums to 1.
+    """
+    sub = 4  # samples a pixel, so that a rotation narrower than a pixel is still integrated
+    half = int(np.ceil(vsini + 4.5 * sigma)) + 1
+    x = np.arange(-half * sub, half * sub + 1) / sub
+    kernel = np.exp(-0.5 * (x / sigma) ** 2)
+    if vsini > 0.25:
+        inside = np.clip(1.0 - (x / vsini) ** 2, 0.0, None)
+        rotation = 2 * (1 - _LIMB_DARKENING) * np.sqrt(inside) + (
+            0.5 * np.pi * _LIMB_DARKENING * inside
+        )
+        kernel = np.convolve(kernel, rotation, "same")
+    right = kernel[half * sub :: sub]
+    return np.asarray(right / (right[0] + 2 * right[1:].sum()), dtype=np.float32)
 
 
-@numba.njit(cache=True)
-def add_lines(
-    tau: NDArray[np.float32],
-    centre: NDArray[np.float64],
-    depth: NDArray[np.float64],
-    width: NDArray[np.float64],
-    damping: NDArray[np.float64],
-) -> None:
-    """Add Voigt-like profiles (Gaussian core plus damping wings) to `tau`, in pixels."""
-    for i in range(len(centre)):
-        if depth[i] < FAINT:
-            continue
-        wing = damping[i] * depth[i] / ROOT_PI
-        core = CORE * width[i]
-        reach = min(max(core, width[i] * np.sqrt(wing / FAINT)), REACH)
-        low = max(int(np.ceil(centre[i] - reach)), 0)
-        high = min(int(centre[i] + reach) + 1, len(tau))
-        for j in range(low, high):
-            u2 = ((j - centre[i]) / width[i]) ** 2
-            value = wing / (u2 + SOFTENING)
-            if u2 < CORE * CORE:
-                value += depth[i] * np.exp(-u2)
-            tau[j] += value
+# ---- atomic lines ----
 
 
-@numba.njit(cache=True)
-def add_balmer(
-    tau: NDArray[np.float32], wavelength: NDArray[np.float64], centre: float, strength: float
-) -> None:
-    """Add one Balmer line with wings that fall as distance^-2.5 (Stark broadening)."""
-    low = np.searchsorted(wavelength, centre - BALMER_REACH)
-    high = np.searchsorted(wavelength, centre + BALMER_REACH)
-    for j in range(low, high):
-        distance2 = (wavelength[j] - centre) ** 2 + BALMER_CORE
-        tau[j] += strength / (distance2 * np.sqrt(np.sqrt(distance2)))
+class LineStrengths(NamedTuple):
+    """Lines of a block of stars.
+
+    Attributes
+    ----------
+    depth : Tensor of float64, shape (b, lines)
+        Central optical depth.
+    width : Tensor of float64, shape (b, lines)
+        Doppler width in pixels.
+    damping : Tensor of float64, shape (b, 1)
+        Of the Voigt profile, in Doppler widths; the same for all lines of a star.
+    """
+
+    depth: Tensor
+    width: Tensor
+    damping: Tensor
 
 
-@numba.njit(cache=True, fastmath=True)
-def add_bands(
-    tau: NDArray[np.float32],
-    tio: NDArray[np.float32],
-    ch: NDArray[np.float32],
-    shift: float,
-    tio_strength: float,
-    ch_strength: float,
-) -> None:
-    """Add the band templates, shifted by `shift` pixels (linear interpolation)."""
-    whole = int(np.floor(shift))
-    part = shift - whole
-    for j in range(max(whole + 1, 0), min(len(tau), len(tau) + whole)):
-        k = j - whole
-        value = tio_strength * ((1 - part) * tio[k] + part * tio[k - 1])
-        tau[j] += value + ch_strength * ((1 - part) * ch[k] + part * ch[k - 1])
+class AtomicLines:
+    """A line list on the grid: how strong each line is in a star, and where it absorbs.
+
+    Parameters
+    ----------
+    lines : LineList
+    device : torch device
+    pixels : int
+        Of the grid.
+    """
+
+    def __init__(self, lines: LineList, device: torch.device, pixels: int = PIXELS) -> None:
+        def exact(values: NDArray[np.generic]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+        centre = np.log(lines.wavelength / FIRST) / LOG_STEP
+        self._whole, self._part = exact(np.floor(centre).astype(np.int64)), exact(centre % 1.0)
+        self._species, self._index = lines.species, exact(lines.species_index.astype(np.int64))
+        self._wavelength, self._loggf = exact(lines.wavelength), exact(lines.loggf)
+        self._excitation, self._pixels = exact(lines.excitation), pixels
+
+    def strengths(self, stars: Sequence[Star]) -> LineStrengths:
+        """Depths, widths and dampings of the lines of some stars."""
+        relative = self._relative_strengths(stars)
+        return relative._replace(depth=relative.depth * _calibration())
+
+    def _relative_strengths(self, stars: Sequence[Star]) -> LineStrengths:
+        """Strengths with depths up to the one factor that all lines share."""
+        n = len(self._species)
+        numbers = torch.from_numpy(np.array([self._numbers(star) for star in stars]))
+        numbers = numbers.to(self._index.device)
+        column, width = (
+            numbers[:, part].index_select(1, self._index) for part in (slice(n), slice(n, 2 * n))
+        )
+        # A column of numbers each, to go with the lines of a row.
+        theta, constant, linear, cubic, damping = numbers[:, 2 * n :, None].unbind(1)
+        opacity = constant + linear * self._wavelength + cubic * self._wavelength**3
+        boltzmann = torch.pow(10.0, self._loggf - self._excitation * theta)
+        depth = column * boltzmann * self._wavelength / (width * opacity)
+        return LineStrengths(depth, width / PIXEL_VELOCITY, damping)
+
+    def _numbers(self, star: Star) -> NDArray[np.float64]:
+        """Column and Doppler width (km/s) of each species, and five numbers of the layer."""
+        species = self._species
+        state = _layer(star)
+        abundance = species["abundance"] - 12 + abundance_offsets(star, species["Z"])
+        column = stage_fractions(state, species) * 10.0**abundance
+        thermal = 0.0166 * state.temperature / species["mass"]  # 2 k T / m in km^2/s^2
+        width = np.sqrt(thermal + _MICROTURBULENCE**2)
+        terms = opacity_terms(state.temperature, state.electron_pressure, state.neutral_hydrogen)
+        damping = min(0.04 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3, 0.5)
+        return np.concatenate([column, width, [5040.0 / state.temperature, *terms, damping]])
+
+    def optical_depth(self, lines: LineStrengths, shift: Shift) -> Tensor:
+        """Gaussian cores and damping wings of all lines, float32 of shape (b, pixels).
+
+        Each line has a stretch of pixels of its own length. All stretches of a block lie one after
+        the other in one long vector, so that nothing is computed twice and nothing is padded.
+        """
+        part = self._part + shift.part[:, None]
+        whole = self._whole + shift.whole[:, None]
+        wing = lines.damping * lines.depth / ROOT_PI
+        reach = lines.width * torch.clamp(torch.sqrt(wing / FAINT), min=CORE)
+        reach.clamp_(max=REACH)
+        # First and one past the last pixel, counted from the whole pixel of the centre.
+        low = torch.maximum(torch.ceil(part - reach).long(), -whole)
+        high = torch.minimum(torch.floor(part + reach).long() + 1, self._pixels - whole)
+        count = ((high - low).clamp_(min=0) * (lines.depth >= FAINT)).flatten()
+        line = torch.repeat_interleave(count)
+        begin = torch.cumsum(count, 0) - count - low.flatten()
+
+        def each(values: Tensor) -> Tensor:
+            return values.flatten().index_select(0, line)
+
+        offset = torch.arange(len(line), device=line.device).sub_(each(begin))
+        u2 = offset.float().sub_(each(part.float())).mul_(each(1.0 / lines.width.float())).square_()
+        value = each(wing.float()).div_(u2 + SOFTENING)
+        # exp(-80) is nothing. Larger arguments underflow and masks are slow, each severalfold.
+        core = torch.threshold_(u2.neg_(), -(CORE**2), -80.0).exp_()
+        value.addcmul_(core, each(lines.depth.float()))
+        n_stars = len(lines.depth)
+        row = torch.arange(n_stars, device=line.device)[:, None] * self._pixels
+        total = torch.zeros(n_stars * self._pixels, dtype=torch.int64, device=line.device)
+        total.scatter_add_(0, offset.add_(each(whole + row)), value.div_(_UNIT).long())
+        return total.float().mul_(_UNIT).view(n_stars, self._pixels)
 
 
-@numba.njit(cache=True, fastmath=True)
-def residual_flux(tau: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Flux over the continuum, from 1 down to the floor of a saturated core."""
-    out = np.empty_like(tau)
-    for j in range(len(tau)):
-        out[j] = FLOOR + (1 - FLOOR) / (1 + tau[j])
+@lru_cache(maxsize=1)
+def _calibration() -> float:
+    """Factor that gives Fe I 6173.34 the stated optical depth in the Sun."""
+    wavelength, excitation, loggf, tau = _FE_I_6173
+    line = LineList(
+        "Fe I", np.array([wavelength]), np.array([26], "i4"), np.array([0], "i4"),
+        np.array([excitation]), np.array([loggf]),
+    )  # fmt: skip
+    return tau / float(
+        AtomicLines(line, torch.device("cpu"))._relative_strengths([Star(*SUN)]).depth
+    )
+
+
+def add_balmer(tau: Tensor, strength: Tensor, log_shift: NDArray[np.float64]) -> None:
+    """Add the Balmer lines, whose wings fall as distance^-2.5, to optical depths.
+
+    Parameters
+    ----------
+    tau : Tensor of float32, shape (b, pixels)
+    strength : Tensor of float32, shape (b,)
+        Of H-alpha.
+    log_shift : ndarray of float64, shape (b,)
+        Of the natural logarithm of wavelengths.
+    """
+    for position, factor in BALMER:
+        centre = np.log(position / FIRST) + log_shift
+        reach = BALMER_REACH / (position * np.exp(log_shift))
+        low = max(int((centre + np.log1p(-reach)).min() / LOG_STEP), 0)
+        high = min(int((centre + np.log1p(reach)).max() / LOG_STEP) + 2, tau.shape[1])
+        if low < high:
+            tau[:, low:high] += _balmer(centre / LOG_STEP, strength * factor, low, high)
+
+
+def _balmer(centre: NDArray[np.float64], strength: Tensor, low: int, high: int) -> Tensor:
+    """Optical depth of one Balmer line of each star at pixels `low` to `high`, (b, high - low)."""
+    whole = np.floor(centre)
+    numbers = np.stack([low - whole, centre - whole, FIRST * np.exp(centre * LOG_STEP)])
+    start, part, angstrom = on_device(numbers[:, :, None], strength.device).unbind()
+    # Whole numbers below 2^24 are exact in float32; the fraction is taken off from small ones.
+    x = torch.arange(high - low, dtype=torch.float32, device=strength.device) + start
+    distance2 = x.sub_(part).mul_(LOG_STEP).expm1_().mul_(angstrom).square_()
+    inverse: Tensor = distance2.add_(BALMER_CORE).rsqrt_()
+    torch.threshold_(inverse, (BALMER_REACH**2 + BALMER_CORE) ** -0.5, 0.0)
+    return inverse.sqrt().mul_(inverse).mul_(inverse).mul_(strength[:, None])
+
+
+def residual_flux(tau: Tensor) -> Tensor:
+    """Flux over the continuum, from 1 down to the floor of a saturated core; in place."""
+    return tau.add_(1.0).reciprocal_().mul_(1 - FLOOR).add_(FLOOR)
+
+
+# ---- molecules ----
+
+
+class MolecularBands:
+    """Bands of TiO with each star's own pattern, and of CH.
+
+    A band begins at its head and fades exponentially to the red. So the sum of all bands is, from
+    one head to the next, one number of the star times one falling exponential.
+
+    Parameters
+    ----------
+    wavelength : ndarray of float64, shape (pixels,)
+        The grid in Angstrom.
+    device : torch device
+    """
+
+    def __init__(self, wavelength: NDArray[np.float64], device: torch.device) -> None:
+        lines, ch = band_templates(wavelength)
+        filling = torch.from_numpy(FILLED[0] + FILLED[1] * lines).to(device)
+        self._filling = torch.cat([filling, filling])
+        self._ch = torch.from_numpy(ch).to(device)
+        starts = np.searchsorted(wavelength, tio_pattern(0, len(wavelength)).heads)
+        first = wavelength[0]
+        self._rise = np.exp((wavelength[starts] - first) / BAND_FADE)
+        self._fade = on_device(np.exp((first - wavelength) / BAND_FADE), device)
+        passed = np.searchsorted(starts, np.arange(len(wavelength)), side="right")
+        self._passed = torch.from_numpy(passed).to(device)
+
+    def optical_depth(self, stars: Sequence[Star], shift: Shift) -> Tensor:
+        """Optical depth of the bands of stars, float32 of shape (b, pixels)."""
+        strengths = np.array([band_strengths(star) for star in stars])
+        depth = on_device(strengths[:, 1:], self._ch.device) * self._ch
+        cool = np.flatnonzero(strengths[:, 0]).tolist()
+        if cool:
+            tio = self.titanium_oxide([stars[i].pattern for i in cool])
+            tio *= on_device(strengths[cool, :1], tio.device)
+            depth.index_add_(0, torch.tensor(cool, device=tio.device), tio)
+        return shifted(depth, shift)
+
+    def titanium_oxide(self, seeds: Sequence[int]) -> Tensor:
+        """TiO at unit strength and rest, of stars with these pattern seeds, shape (b, pixels)."""
+        device, pixels = self._ch.device, len(self._ch)
+        patterns = [tio_pattern(seed, pixels) for seed in seeds]
+        sums = np.array([np.cumsum(pattern.levels * self._rise) for pattern in patterns])
+        sums = np.concatenate([np.zeros((len(patterns), 1)), sums], 1)
+        between = on_device(np.array([[pattern.between] for pattern in patterns]), device)
+        start = torch.tensor([-pattern.roll % pixels for pattern in patterns], device=device)
+        envelope = on_device(sums, device).index_select(1, self._passed)
+        envelope = envelope.mul_(self._fade).add_(between)
+        return envelope.mul_(self._filling.unfold(0, pixels, 1)[start])
+
+
+# ---- shifts, curves, broadening of a block of rows ----
+
+
+class Shift:
+    """Shifts of the stars of a block along the logarithmic grid.
+
+    Parameters
+    ----------
+    pixels : ndarray of float64, shape (b,)
+        To the red.
+    device : torch device
+    """
+
+    def __init__(self, pixels: NDArray[np.float64], device: torch.device) -> None:
+        floor = np.floor(pixels)
+        self.pixels = pixels
+        self.whole = torch.from_numpy(floor.astype(np.int64)).to(device)
+        self.part = torch.from_numpy(pixels - floor).to(device)
+
+
+def shifted(template: Tensor, shift: Shift) -> Tensor:
+    """Move each row by its star's shift, by linear interpolation; nothing comes in at the ends.
+
+    Parameters
+    ----------
+    template : Tensor, shape (b, n)
+    shift : Shift
+        Of b stars, each by less than n pixels.
+
+    Returns
+    -------
+    Tensor, shape (b, n)
+    """
+    n = template.shape[1]
+    reach = int(np.abs(shift.pixels).max(initial=0.0)) + 2
+    rows = torch.arange(len(template), device=template.device)
+    windows = pad(template, (reach + 1, reach)).unfold(1, n + 1, 1)
+    moved = windows[rows, reach - shift.whole]
+    out = torch.lerp(moved[:, 1:], moved[:, :-1], shift.part.float()[:, None])
+    # The one pixel that has a neighbour on one side only.
+    out[rows, shift.whole % n] = 0.0
     return out
 
 
-@numba.njit(cache=True, fastmath=True)
-def absorb(
-    flux: NDArray[np.float32],
-    oxygen: NDArray[np.float32],
-    water: NDArray[np.float32],
-    shift: float,
-    oxygen_strength: float,
-    water_strength: float,
-) -> None:
-    """Multiply `flux` by the transmission of the air, its lines shifted by `shift` pixels."""
-    whole = int(np.floor(shift))
-    part = shift - whole
-    for j in range(max(whole + 1, 0), min(len(flux), len(flux) + whole)):
-        k = j - whole
-        depth = oxygen_strength * ((1 - part) * oxygen[k] + part * oxygen[k - 1])
-        depth += water_strength * ((1 - part) * water[k] + part * water[k - 1])
-        if depth > THIN:
-            flux[j] *= np.exp(-depth)
+class Nodes:
+    """Straight lines between equally spaced nodes, of which the ends are the grid's.
+
+    Parameters
+    ----------
+    nodes, pixels : int
+    device : torch device
+    """
+
+    def __init__(self, nodes: int, pixels: int, device: torch.device) -> None:
+        at = np.arange(pixels) * ((nodes - 1) / (pixels - 1))
+        left = np.minimum(at.astype(np.int64), nodes - 2)
+        self._left = torch.from_numpy(left).to(device)
+        self._weight = on_device(at - left, device)
+
+    def curve(self, values: NDArray[np.float64]) -> Tensor:
+        """Values at the pixels from those at the nodes, (b, nodes); shape (b, pixels)."""
+        device = self._weight.device
+        begin = on_device(values, device).index_select(1, self._left)
+        steps = on_device(np.diff(values), device).index_select(1, self._left)
+        return begin.addcmul_(steps, self._weight)
 
 
-@numba.njit(cache=True, fastmath=True)
-def interpolate_nodes(nodes: NDArray[np.float64], length: int) -> NDArray[np.float32]:
-    """Values at `length` equal steps between the first and the last of equally spaced nodes."""
-    out = np.empty(length, np.float32)
-    scale = (len(nodes) - 1) / (length - 1)
-    for j in range(length):
-        k = min(int(j * scale), len(nodes) - 2)
-        part = j * scale - k
-        out[j] = (1 - part) * nodes[k] + part * nodes[k + 1]
+def convolved(values: Tensor, kernels: Sequence[NDArray[np.float32]]) -> Tensor:
+    """Convolve each row with a symmetric kernel of its own; the ends are held constant.
+
+    Parameters
+    ----------
+    values : Tensor of float32, shape (b, n)
+    kernels : b arrays of shape (h,)
+        Right halves, the centre first, as `rotation_kernel` gives them.
+
+    Returns
+    -------
+    Tensor, shape (b, n)
+    """
+    wide = [i for i, kernel in enumerate(kernels) if len(kernel) > _WIDEST_SUM + 1]
+    narrow = [i for i, kernel in enumerate(kernels) if len(kernel) <= _WIDEST_SUM + 1]
+    halves = np.zeros((len(narrow), max([len(kernels[i]) for i in narrow], default=1)), np.float32)
+    for half, i in zip(halves, narrow, strict=True):
+        half[: len(kernels[i])] = kernels[i]
+    if not wide:
+        return _by_sum(values, torch.from_numpy(halves).to(values.device))
+    out = torch.empty_like(values)
+    if narrow:
+        index = torch.tensor(narrow, device=values.device)
+        out[index] = _by_sum(values[index], torch.from_numpy(halves).to(values.device))
+    for i in wide:
+        out[i] = _by_transform(values[i], torch.from_numpy(kernels[i]).to(values.device))
     return out
+
+
+def _by_sum(values: Tensor, halves: Tensor) -> Tensor:
+    n, reach = values.shape[1], halves.shape[1] - 1
+    padded = pad(values[:, None], (reach, reach), mode="replicate")[:, 0]
+    out = values * halves[:, :1]
+    for k in range(1, reach + 1):
+        both = padded[:, reach - k : reach - k + n] + padded[:, reach + k : reach + k + n]
+        out.addcmul_(both, halves[:, k : k + 1])
+    return out
+
+
+def _by_transform(values: Tensor, half: Tensor) -> Tensor:
+    n, reach = len(values), len(half) - 1
+    size = next_fast_len(n + 2 * _PLANNED * -(-reach // _PLANNED), real=True)
+    padded = pad(values[None], (reach, reach), mode="replicate")[0]
+    kernel = torch.zeros(size, device=values.device)
+    kernel[: reach + 1] = half
+    kernel[size - reach :] = half[1:].flip(0)
+    product = torch.fft.rfft(padded, n=size) * torch.fft.rfft(kernel).real
+    convolution: Tensor = torch.fft.irfft(product, n=size)
+    return convolution[reach : reach + n]

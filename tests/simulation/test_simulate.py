@@ -7,10 +7,10 @@ from astropy.io import fits
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.simulation.population import observe, spectral_type, star_of_each
-from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import simulate, write_archive
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.wavelength import Grid
+from train.data.rows import simulated_rows
 
 COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv",
            "airmass", "snr", "spec_type"]  # fmt: skip
@@ -131,5 +131,5 @@ def test_old_labels_never_lie_beside_new_spectra(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("n", "layout"), [(0, "s1d"), (2, "e2ds")])
 def test_bad_arguments_are_named(tmp_path, n, layout):
-    with pytest.raises(LatentscopeError, match="wanted"):
+    with pytest.raises(LatentscopeError, match="expected"):
         write_archive(tmp_path, n, layout=layout)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import yaml
 
-from latentscope.simulation.files import write_spectrum
+from latentscope.simulation.simulate import write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.spectrum import Spectrum
 from train.settings import read_config

@@ -1,12 +1,17 @@
-"""Training rows: a simulated archive, prepared once and kept on disk as float16."""
+"""Simulated training data: an archive made once and kept on disk, or a stream made while training.
+
+An archive's rows are kept as float16, and shown again and again. Of a stream a network never sees a
+spectrum twice: a background thread makes each batch on the device that trains.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,15 +21,18 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from latentscope import simulation
-from latentscope.errors import ChoiceError
+from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
-from latentscope.simulation.rows import simulated_rows
+from latentscope.simulation.population import observe
+from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
+from train.data import rows as rows_of_training
 from train.data.batches import Batch, place_of
 from train.data.packing import alone
+from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig
 
 _BLOCK = 256
@@ -86,7 +94,7 @@ def linelist_digest(linelist: str | None) -> str:
 def simulator_digest() -> str:
     """SHA-256 of the simulation's source, so that rows of an older simulator are not taken."""
     folder = Path(simulation.__file__).parent
-    files = sorted([*folder.glob("*.py"), *folder.glob("*.csv")])
+    files = sorted([*folder.glob("*.py"), *folder.glob("*.csv"), Path(rows_of_training.__file__)])
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -151,7 +159,7 @@ class Batches(Dataset[Batch]):
         world: int = 1,
     ) -> None:
         if not 0 < batch_size <= len(rows):
-            raise ChoiceError(f"batch_size is {batch_size}; wanted 1 to {len(rows)}, the spectra")
+            raise ChoiceError(f"batch_size is {batch_size}; expected 1 to {len(rows)}, the spectra")
         self._rows, self._size, self._steps, self._seed = rows, batch_size, steps, seed
         self._part = slice(rank, None, world)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
@@ -239,3 +247,239 @@ class SimulatedArchive(lightning.LightningDataModule):
         place = place_of(self.trainer, size)
         batches = Batches(self.rows, size, self._steps, self._seed, place.rank, place.world)
         return DataLoader(batches, batch_size=None, sampler=Remaining(place.step, self._steps))
+
+
+class StreamBatches(IterableDataset[Batch]):
+    """Batch k of a run holds spectra ``k * batch_size`` to ``(k + 1) * batch_size - 1``.
+
+    Parameters
+    ----------
+    maker : Maker
+    batch_size, steps : int
+        Spectra in a batch of all processes, and batches of the whole run.
+    start : int
+        The first batch to hand out; those before are not made.
+    rank, world : int
+        Hand out spectra ``rank::world`` of each batch.
+    ahead : int
+        Batches that a thread makes before they are asked for; 0: no thread.
+    """
+
+    def __init__(
+        self,
+        maker: Maker,
+        batch_size: int,
+        steps: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        ahead: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or batch_size % world:
+            raise ChoiceError(
+                f"{batch_size} spectra a batch for {world} processes; expected a multiple "
+                f"of {world}"
+            )
+        self._maker, self._size, self._steps = maker, batch_size, steps
+        self._start, self._rank, self._world, self._ahead = start, rank, world, ahead
+
+    def __len__(self) -> int:
+        """Steps of the whole run, by which Lightning knows where it stands."""
+        return self._steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches that remain, on the maker's device."""
+        steps = range(self._start, self._steps)
+        return made_ahead(self._made, steps, self._ahead, self._maker.device)
+
+    def _made(self, step: int) -> Batch:
+        first = step * self._size
+        return self._maker.batch(range(first + self._rank, first + self._size, self._world))
+
+
+class SimulatedStream(lightning.LightningDataModule):
+    """Simulated stars one after the other, each seen once; validation stars of the next seed.
+
+    Parameters
+    ----------
+    config : DataConfig
+        With a `stream`; besides it `seed`, `linelist`, `validation` and `batch_size` count.
+    prepare : PrepareConfig
+        The model's.
+    steps, seed : int
+        Of the run; the stars follow from the data's seed alone.
+    folder : Path
+        Not used: nothing is kept.
+
+    Raises
+    ------
+    ModelError
+        If the configuration has no `stream`.
+    """
+
+    validation_rows: NDArray[np.float32]
+    validation_valid: NDArray[np.bool_]
+    validation_ivar: NDArray[np.float32]
+    validation_labels: pd.DataFrame
+    epoch_steps = None
+
+    def __init__(
+        self, config: DataConfig, prepare: PrepareConfig, steps: int, seed: int, folder: Path
+    ) -> None:
+        super().__init__()
+        if config.stream is None:
+            raise ModelError("this configuration has no stream; add data: stream: true")
+        self._config, self._settings, self._prepare = config, config.stream, prepare
+        self._steps = steps
+        self._made = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the validation spectra, on the CPU, so that they are the same on every machine."""
+        if self._made:
+            return
+        c = self._config
+        maker = self._maker("cpu", c.seed + 1)
+        rows, ivar = maker.rows(range(c.validation))
+        self.validation_rows, self.validation_ivar = rows.numpy(), ivar.numpy()
+        self.validation_valid = np.tile(maker.valid.numpy(), (len(rows), 1))
+        truth = pd.DataFrame([labels_of(o) for o in maker.observations(range(c.validation))])
+        self.validation_labels = truth.select_dtypes("number")
+        self._made = True
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the network learned from, for its config.json."""
+        c = self._config
+        return {
+            "archive": "simulated while training",
+            "spectra": self._steps * c.batch_size,
+            "archive_seed": c.seed,
+            "linelist": "built-in" if c.linelist is None else Path(c.linelist).name,
+            "linelist_sha256": linelist_digest(c.linelist),
+            "labels_used": False,
+        }
+
+    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yield the first training rows and their masks in blocks of `size`."""
+        maker = self._maker("cpu", self._config.seed)
+        n = min(self._settings.mean_rows, self._steps * self._config.batch_size)
+        for start in range(0, n, size):
+            rows, _ = maker.rows(range(start, min(start + size, n)))
+            yield rows.numpy(), np.tile(maker.valid.numpy(), (len(rows), 1))
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Say which stars these numbers of a batch are, and what they are like."""
+        return [self._name(int(number)) for number in numbers]
+
+    def train_dataloader(self) -> StreamBatches:
+        """Batches that remain after the trainer's step: this process's part, on its device."""
+        size = self._config.batch_size
+        place = place_of(self.trainer, size)
+        return StreamBatches(
+            self._maker(place.device, self._config.seed),
+            size,
+            self._steps,
+            start=place.step,
+            rank=place.rank,
+            world=place.world,
+            ahead=self._settings.ahead,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint has to know of the spectra."""
+        return {"linelist_sha256": linelist_digest(self._config.linelist)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with another line list.
+
+        Raises
+        ------
+        ModelError
+            If the checkpoint's spectra had other lines.
+        """
+        if state_dict != self.state_dict():
+            raise ModelError(
+                f"the run's spectra were made with another line list than "
+                f"{self._config.linelist or 'the built-in one'}; give that one with --linelist, or "
+                "train into another folder"
+            )
+
+    def _maker(self, device: torch.device | str, seed: int) -> Maker:
+        return Maker(self._prepare, seed, self._config.linelist, device, self._settings.block)
+
+    def _name(self, number: int) -> str:
+        seed = self._config.seed
+        truth = labels_of(observe(number, number, seed))
+        return (
+            f"star {number} of seed {seed} (Teff {truth['Teff']:.0f} K, logg {truth['logg']:.2f}, "
+            f"[M/H] {truth['[M/H]']:.2f}, SNR {truth['snr']:.0f})"
+        )
+
+
+def made_ahead(
+    make: Callable[[int], Batch], steps: Iterable[int], depth: int, device: torch.device
+) -> Iterator[Batch]:
+    """Yield ``make(step)`` for each step, in order, with up to `depth` of them made before.
+
+    On a GPU the thread works on a stream of its own, so that the two overlap there too.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a batch on `device`.
+    steps : iterable of int
+    depth : int
+        0: make each batch when it is asked for, without a thread.
+    device : torch device
+    """
+    if depth == 0:
+        yield from map(make, steps)
+        return
+    aside = _Aside(device) if device.type == "cuda" else None
+    work = make if aside is None else aside.making(make)
+    waiting: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="simulator") as pool:
+        try:
+            for step in steps:
+                waiting.append(pool.submit(work, step))
+                if len(waiting) > depth:
+                    yield _ready(waiting.popleft().result(), aside)
+            while waiting:
+                yield _ready(waiting.popleft().result(), aside)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Aside:
+    """A CUDA stream beside the one that trains."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream.wait_stream(torch.cuda.current_stream(device))
+        self._done: deque[torch.cuda.Event] = deque()
+
+    def making(self, make: Callable[[int], Batch]) -> Callable[[int], Batch]:
+        def work(step: int) -> Batch:
+            with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+                batch = make(step)
+                self._done.append(self._stream.record_event())
+            return batch
+
+        return work
+
+    def hand_over(self, batch: Batch) -> None:
+        """Let the training stream wait for the batch, and keep its memory while it is in use."""
+        current = torch.cuda.current_stream(self._device)
+        current.wait_event(self._done.popleft())
+        for tensor in batch:
+            if tensor is not None:
+                tensor.record_stream(current)
+
+
+def _ready(batch: Batch, aside: _Aside | None) -> Batch:
+    if aside is not None:
+        aside.hand_over(batch)
+    return batch

@@ -17,9 +17,8 @@ from latentscope.errors import ChoiceError, ModelError
 from train.data.batches import Batch, Batches, Data, Place, changed, joined, place_of
 from train.data.doppler import ShiftedData
 from train.data.packed import PackedData
-from train.data.simulated import SimulatedArchive
+from train.data.simulated import SimulatedArchive, SimulatedStream
 from train.settings import DataConfig, TrainConfig
-from train.simulator.stream import SimulatedStream
 
 KINDS = ("simulated", "packed")
 """The number of a spectrum is twice its number in its own data, plus its place here."""

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 import latentscope
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.simulation.population import observe, star_of_each
-from latentscope.simulation.rows import simulated_rows
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import COLUMNS, ArchiveStore, Layout, MissingArchiveError, PackedArchive
+from train.data.rows import simulated_rows
 from train.data.simulated import linelist_digest, simulator_digest
 
 Progress = Callable[[int, int], None]

@@ -17,7 +17,7 @@ from latentscope.diagnostics.traversal.lines import (
 )
 from latentscope.diagnostics.traversal.traverse import color, slope
 from latentscope.errors import EstimatorError
-from latentscope.simulation.elements import SYMBOLS
+from latentscope.simulation.lines import SYMBOLS
 from tests.diagnostics.traversal.stars import C
 
 

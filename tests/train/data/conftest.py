@@ -3,6 +3,7 @@ import pytest
 import torch
 import yaml
 
+from tests.simulation.oracle import few_lines
 from tests.train.conftest import TINY
 from train.data.archive import Layout
 from train.data.packing import pack
@@ -72,3 +73,14 @@ def configured(tmp_path):
         return read_config(path)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def linelist(tmp_path_factory):
+    """Path of a short line list."""
+    lines = few_lines()
+    path = tmp_path_factory.mktemp("lines") / "few.csv"
+    rows = zip(lines.wavelength, lines.z, lines.ion, lines.excitation, lines.loggf, strict=True)
+    text = "\n".join(",".join(str(value) for value in row) for row in rows)
+    path.write_text(f"wavelength_air_A,Z,ion,ep_eV,loggf\n{text}\n")
+    return str(path)

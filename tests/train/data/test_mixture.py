@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
+from train.data.simulated import SimulatedStream
 from train.data.sources import Mixture, data_of
-from train.simulator.stream import SimulatedStream
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.simulation.files import write_spectrum
+from latentscope.simulation.simulate import write_spectrum
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum

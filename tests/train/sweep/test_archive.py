@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.simulation.rows import simulated_rows
 from train.data.archive import PackedArchive
+from train.data.rows import simulated_rows
 from train.sweep import archive
 from train.sweep.archive import Recipe, make_archive
 

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import lightning
@@ -7,12 +8,12 @@ import torch
 from torch import nn
 
 from latentscope.errors import ChoiceError, ModelError
-from tests.train.simulator.conftest import PREPARATIONS
+from tests.train.data.test_rows import COARSE
+from train.data.batches import Batch
+from train.data.rows import Maker
+from train.data.simulated import SimulatedStream, StreamBatches, made_ahead
 from train.settings import DataConfig, StreamConfig
-from train.simulator.making import Maker
-from train.simulator.stream import SimulatedStream, StreamBatches
 
-COARSE = PREPARATIONS["coarse"]
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*dataloader is not resumable"),
@@ -139,3 +140,64 @@ def test_lightning_trains_on_it_and_goes_on(config, tmp_path):
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     rest, _ = trained(stream_of(config, tmp_path), 6, tmp_path / "last.ckpt")
     assert rest.numbers == [[4 * k + i for i in range(4)] for k in range(2, 6)]
+
+
+# Batches made ahead.
+
+
+def batch(step):
+    return Batch(torch.full((1, 2), float(step)), torch.tensor([step]))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, 20])
+def test_batches_come_in_order_and_none_is_lost(depth):
+    made = [
+        int(part.numbers) for part in made_ahead(batch, range(4, 12), depth, torch.device("cpu"))
+    ]
+    assert made == list(range(4, 12))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_so_many_are_made_before_they_are_asked_for(depth):
+    made, enough = [], threading.Event()
+
+    def make(step):
+        made.append(step)
+        if len(made) == depth + 1:
+            enough.set()
+        return batch(step)
+
+    batches = made_ahead(make, range(100), depth, torch.device("cpu"))
+    assert int(next(batches).numbers) == 0
+    assert enough.wait(10)
+    batches.close()
+    assert made == list(range(depth + 1))
+
+
+def test_without_a_thread_nothing_is_made_before():
+    made = []
+    batches = made_ahead(
+        lambda step: made.append(step) or batch(step), range(9), 0, torch.device("cpu")
+    )
+    next(batches)
+    assert made == [0]
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_an_error_reaches_the_training(depth):
+    def make(step):
+        if step == 2:
+            raise ValueError("no such star")
+        return batch(step)
+
+    batches = made_ahead(make, range(9), depth, torch.device("cpu"))
+    assert [int(next(batches).numbers) for _ in range(2)] == [0, 1]
+    with pytest.raises(ValueError, match="no such star"):
+        next(batches)
+
+
+def test_no_thread_is_left_behind():
+    before = threading.active_count()
+    for _ in made_ahead(batch, range(3), 2, torch.device("cpu")):
+        pass
+    assert threading.active_count() == before

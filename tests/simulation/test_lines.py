@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latentscope.errors import SpectrumError
-from latentscope.simulation.linelist import builtin_linelist, read_linelist
+from latentscope.simulation.lines import builtin_linelist, read_linelist
 
 CSV = "wavelength_air_A,Z,ion,ep_eV,loggf\n5183.604,12,0,2.717,-0.17\n5018.440,26,1,2.891,-1.22\n"
 MOOG = "a title line\n  5018.440  26.1  2.891  -1.22\n  5183.604  12.0  2.717  -0.17  0.0\n"
