@@ -29,6 +29,13 @@ Floats = NDArray[np.float64]
 ACTIVE_VARIANCE = 0.01
 """Variance of the posterior mean over the data above which a unit is active."""
 
+_MIN_DIMS = 4
+_MIN_FACTOR = 3.0
+_AS_GOOD_AS_CONSTANT = 1e-3
+_LEVELS = (0.001, 0.01)
+_UNEVEN = 2.0
+_MIN_WIDTH = 2.0
+
 
 @dataclass(frozen=True, eq=False)
 class MADResult:
@@ -151,7 +158,7 @@ def mad(
         If the log variance of rows that count is not finite: the KL divergence leaves these out.
     """
     if kind not in get_args(Kind):
-        raise EstimatorError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Kind))}")
+        raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}")
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
     threshold = mad_threshold(read) if threshold is None else threshold
     infinite = int(np.isinf(read.values).sum())
@@ -193,8 +200,7 @@ def mad(
 def _kl(read: Latents) -> Floats | None:
     if read.logvar is None:
         return None
-    known = np.isfinite(read.logvar).all(axis=1)
-    rows = read.ok & known
+    rows = read.ok & np.isfinite(read.logvar).all(axis=1)
     missing = int(read.ok.sum() - rows.sum())
     if missing:
         warnings.warn(
@@ -205,9 +211,8 @@ def _kl(read: Latents) -> Floats | None:
         )
     if not rows.any():
         return None
-    if rows.all():
-        return kl_divergence(read.values, read.logvar)
-    return kl_divergence(read.values[rows], read.logvar[rows])
+    chosen = slice(None) if rows.all() else rows
+    return kl_divergence(read.values[chosen], read.logvar[chosen])
 
 
 def _named(dims: NDArray[np.int64]) -> str:
@@ -246,6 +251,7 @@ def kl_divergence(mean: NDArray[np.floating], logvar: NDArray[np.floating]) -> F
     ndarray of float64, shape (d,)
     """
     total = np.zeros(mean.shape[1])
+    # By blocks, so that half-precision latents of an archive are not copied to float64 at once.
     block = max(1, 2_000_000 // max(mean.shape[1], 1))
     for first in range(0, len(mean), block):
         rows = slice(first, first + block)
@@ -253,14 +259,6 @@ def kl_divergence(mean: NDArray[np.floating], logvar: NDArray[np.floating]) -> F
         with np.errstate(over="ignore"):
             total += (np.exp(v) + m**2 - 1 - v).sum(axis=0)
     return 0.5 * total / len(mean)
-
-
-_FEWEST = 4
-_LEAST_FACTOR = 3.0
-_AS_GOOD_AS_CONSTANT = 1e-3
-_LEVELS = (0.001, 0.01)
-_UNEVEN = 2.0
-_LEAST_WIDTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -308,9 +306,9 @@ def find_gap(deviations: Floats) -> Gap:
     largest = float(deviations.max())
     if largest == 0:
         return _none("every dimension is constant")
-    if len(deviations) < _FEWEST:
+    if len(deviations) < _MIN_DIMS:
         return _none(
-            f"{len(deviations)} dimensions are too few to tell a gap; {_FEWEST} are wanted"
+            f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
         )
     ascending = np.sort(np.maximum(deviations, _AS_GOOD_AS_CONSTANT * largest))
     places = np.flatnonzero(_stands_out(np.log(ascending)))
@@ -328,7 +326,7 @@ def _none(reason: str) -> Gap:
 def _without_gap(ascending: Floats) -> str:
     factor = float(np.max(ascending[1:] / ascending[:-1]))
     span = float(ascending[-1] / ascending[0])
-    if span < _LEAST_FACTOR:
+    if span < _MIN_FACTOR:
         return f"all deviations lie within a factor of {span:.2g}: all dimensions vary, or none"
     return (
         f"no gap stands out: deviations span a factor of {span:.3g}, and neighbours among them "
@@ -337,7 +335,22 @@ def _without_gap(ascending: Floats) -> str:
 
 
 def _stands_out(x: Floats) -> NDArray[np.bool_]:
-    """Tell which spacings of ascending points are gaps, shape (d,) -> (d - 1,)."""
+    """Tell which spacings of ascending points x are gaps, shape (d,) -> (d - 1,).
+
+    Deviations of switched-off dimensions lie together, orders of magnitude below those that carry
+    something. On a logarithmic scale that is a gap, and no smooth distribution of deviations has
+    one. Two tests find it; either is enough.
+
+    Spacings. Where the density falls off like an exponential on either side, spacings times the
+    number of points beyond them, s_i = min(i, d - i) (x_(i+1) - x_i), are exponential and
+    independent, all of one mean (A. Renyi, "On the theory of order statistics", Acta Math. Acad.
+    Sci. Hung. 4, 191, 1953). So s_i over the mean of the m = d - 2 others is larger than r with a
+    probability of (1 + r/m)^-m. We allow for twice the mean, since lumps of another shape have
+    uneven spacings.
+
+    Width. A gap R times as wide as all the rest of the range has, among points spread evenly, a
+    probability of at most (d - 1) (1 + R)^-m (W. A. Whitworth, "Choice and Chance", 1901).
+    """
     spacing, others = np.diff(x), len(x) - 2
     tiny = np.finfo(np.float64).tiny
     number = np.arange(1, len(x))
@@ -347,6 +360,6 @@ def _stands_out(x: Floats) -> NDArray[np.bool_]:
     by_spacings = (1 + scaled / (_UNEVEN * others * mean_of_others)) ** -float(others)
     by_width = (1 + width) ** -float(others)
     first, second = (level / len(spacing) for level in _LEVELS)
-    gaps = (by_spacings < first) | ((by_width < second) & (width > _LEAST_WIDTH))
-    found: NDArray[np.bool_] = gaps & (spacing >= np.log(_LEAST_FACTOR))
+    gaps = (by_spacings < first) | ((by_width < second) & (width > _MIN_WIDTH))
+    found: NDArray[np.bool_] = gaps & (spacing >= np.log(_MIN_FACTOR))
     return found

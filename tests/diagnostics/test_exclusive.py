@@ -1,12 +1,25 @@
+"""What dimensions carry, share and add, against closed forms of Gaussian latents."""
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kstest
 
 import latentscope
+from latentscope import mutual_information
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.exclusive import compare, exclusive_information
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.diagnostics.exclusive import (
+    Noise,
+    compare,
+    cross_fitted,
+    entropy,
+    exclusive_information,
+    kl_divergence,
+    normal_scores,
+    widened,
+)
+from latentscope.errors import ChoiceError, EstimatorError
 
 SIGMA = 0.1
 N = 2000
@@ -147,7 +160,7 @@ def test_the_verdict_names_dimensions_that_differ_and_why(base):
 def test_labels_order_dimensions_by_what_they_add_about_them(base):
     rng = np.random.default_rng(4)
     y = base[:, 0] + 0.5 * base[:, 1] + 0.3 * rng.normal(size=N)
-    result = exclusive_information(with_noise(base), labels=pd.DataFrame({"y": y}), rows=1000)
+    result = exclusive_information(with_noise(base), labels=pd.DataFrame({"y": y}), max_rows=1000)
     assert result.labels == ("y",)
     assert result.informative == [0, 1]
     gains = result.order["gain_nats"].to_numpy()
@@ -161,7 +174,7 @@ def test_labels_may_be_classes_with_holes(base):
     kinds[:300] = None
     table = pd.DataFrame({"kind": kinds})
     result = exclusive_information(
-        with_noise(base[:, 1:3]), labels=table, columns=["kind"], rows=1000
+        with_noise(base[:, 1:3]), labels=table, columns=["kind"], max_rows=1000
     )
     assert result.informative == [1]
     assert result.order["gain_nats"][0] == pytest.approx(np.log(2), abs=0.03)
@@ -173,16 +186,15 @@ def test_labels_may_be_classes_with_holes(base):
 def test_one_row_a_star_is_measured(base):
     stars = np.arange(N) // 4
     named = Latents(base, pd.DataFrame({"star": stars}), np.full(base.shape, 2 * np.log(SIGMA)))
-    with pytest.warns(LatentscopeWarning, match="groups='star'"):
-        everything = exclusive_information(named, dims=[0, 1])
-    grouped = exclusive_information(named, dims=[0, 1], groups="star")
+    everything = exclusive_information(named, dims=[0, 1], groups=None)
+    grouped = exclusive_information(named, dims=[0, 1])
     assert (everything.n, grouped.n) == (N, 500)
     assert "500 of 2,000 rows, one a star" in grouped.sentences()[-1]
     assert grouped.provenance["groups"] == "star"
 
 
 def test_rows_and_dimensions_can_be_capped_and_it_is_said(base):
-    result = exclusive_information(with_noise(base), rows=400, most=2)
+    result = exclusive_information(with_noise(base), max_rows=400, max_dims=2)
     assert (result.n, result.n_rows, result.left_out) == (400, N, 2)
     assert len(result.order) == 2
     assert "a random 400 of 2,000 rows" in result.sentences()[-1]
@@ -216,14 +228,14 @@ def test_progress_ends_at_its_total(base, dims, total):
 
 
 def test_what_has_no_answer_is_refused(base):
-    with pytest.raises(EstimatorError, match="99 rows are finite; wanted 100 or more"):
+    with pytest.raises(EstimatorError, match="99 rows are finite"):
         exclusive_information(base[:99])
     with pytest.raises(EstimatorError, match="25 groups have a finite row"):
         exclusive_information(base[:500], groups=np.arange(500) // 20)
     with pytest.raises(ChoiceError, match=r"dims \[9\]"):
         exclusive_information(base, dims=[9])
-    with pytest.raises(EstimatorError, match="most is 1"):
-        exclusive_information(base, most=1)
+    with pytest.raises(EstimatorError, match="max_dims is 1"):
+        exclusive_information(base, max_dims=1)
 
 
 def test_it_is_a_public_name():
@@ -237,3 +249,116 @@ def test_latents_of_halo_profiles(shared_data):
     assert result.table["rest_nats"].max() < 0.25
     assert (result.order["gain_nats"] > 2.8).all()
     assert "too few to tell a gap" in mad(shared_data / "ive_latents.npy").gap.reason
+
+
+HALF_LOG = 0.5 * np.log(2 * np.pi * np.e)
+
+
+def test_entropy_of_known_distributions():
+    rng = np.random.default_rng(0)
+    columns = np.column_stack([rng.normal(0, 3, 8000), rng.random(8000), rng.exponential(1, 8000)])
+    value, std = entropy(columns)
+    assert value == pytest.approx([HALF_LOG + np.log(3), 0, 1], abs=0.04)
+    assert (std < 0.02).all()
+
+
+def test_the_error_is_the_scatter():
+    rng = np.random.default_rng(1)
+    value, std = entropy(rng.normal(size=(1000, 200)))
+    assert value.std() == pytest.approx(std.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 10.0, 300.0])
+def test_gaussian_means_carry_half_a_log(ratio):
+    rng = np.random.default_rng(2)
+    noise = Noise.of(np.full((6000, 1), 0.1), rng)
+    amount = widened(0.1 * ratio * rng.normal(size=(6000, 1)), noise)
+    assert amount.nats[0] == pytest.approx(0.5 * np.log1p(ratio**2), abs=0.05)
+    assert amount.p_value[0] < 0.05
+
+
+def test_kl_is_at_least_what_is_carried():
+    rng = np.random.default_rng(3)
+    # Widths that differ, and means that are not as wide as the prior.
+    sigma = 10 ** rng.uniform(-2, 0, (4000, 6))
+    mean = rng.normal(size=(4000, 6)) * np.array([0.01, 0.3, 0.8, 1.0, 1.3, 3.0])
+    carried = widened(mean, Noise.of(sigma, rng)).nats
+    assert (carried <= kl_divergence(mean, 2 * np.log(sigma)) + 0.06).all()
+
+
+def test_p_values_of_noise_are_uniform():
+    rng = np.random.default_rng(4)
+    amounts = [
+        widened(np.zeros((400, 64)), Noise.of(np.exp(rng.normal(size=(400, 64))), rng))
+        for _ in range(6)
+    ]
+    p_values = np.concatenate([amount.p_value for amount in amounts])
+    assert kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_the_limit_is_what_noise_seldom_reaches():
+    rng = np.random.default_rng(5)
+    noise = Noise.of(np.ones((500, 400)), rng)
+    above = widened(np.zeros((500, 400)), noise).nats > noise.limit(0.05)
+    assert 0.01 < above.mean() < 0.1
+
+
+def left(target, predicted):
+    """Share of the target's variance that is not predicted."""
+    return float(np.var(target - predicted) / np.var(target))
+
+
+@pytest.fixture
+def columns():
+    return np.random.default_rng(0).normal(size=(2000, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [
+        (lambda x: x[:, 0], 1e-6),
+        (lambda x: x @ [0.3, -1.0, 2.0] + 5, 1e-6),
+        (lambda x: x[:, 0] * x[:, 1], 1e-2),
+        (lambda x: np.tanh(2 * x[:, 2]), 1e-2),
+    ],
+    ids=["copy", "sum", "product", "bend"],
+)
+def test_functions_are_predicted(columns, function, most):
+    target = function(columns)
+    assert (
+        left(target, cross_fitted(columns, target[:, None], np.random.default_rng(1))[:, 0]) < most
+    )
+
+
+def test_noise_is_not_predicted_and_shares_nothing(columns):
+    rng = np.random.default_rng(2)
+    target = rng.normal(size=(2000, 8))
+    predicted = cross_fitted(columns, target, rng)
+    shared = [mutual_information(target[:, i], predicted[:, i]) for i in range(8)]
+    # A prediction from fits to all other rows would move against its own row.
+    assert abs(np.mean(shared)) < 0.02
+    assert all(left(target[:, i], predicted[:, i]) > 0.98 for i in range(8))
+
+
+def test_targets_do_not_disturb_each_other(columns):
+    targets = np.column_stack([columns[:, 0] ** 2, np.sin(columns[:, 1])])
+    both = cross_fitted(columns, targets, np.random.default_rng(3))
+    alone = cross_fitted(columns, targets[:, 1:], np.random.default_rng(3))
+    np.testing.assert_allclose(both[:, 1:], alone, atol=1e-9)
+
+
+def test_a_close_relation_among_many_columns_is_kept():
+    rng = np.random.default_rng(4)
+    many = rng.normal(size=(3000, 9))
+    target = 0.99 * many.sum(axis=1) / 3 + np.sqrt(1 - 0.99**2) * rng.normal(size=3000)
+    predicted = cross_fitted(many, target[:, None], rng)[:, 0]
+    truth = -0.5 * np.log(1 - 0.99**2)
+    assert mutual_information(target, predicted) == pytest.approx(truth, abs=0.1)
+
+
+def test_normal_scores_keep_the_order():
+    values = np.random.default_rng(5).exponential(size=(1001, 2))
+    scores = normal_scores(values)
+    np.testing.assert_array_equal(np.argsort(values, axis=0), np.argsort(scores, axis=0))
+    assert np.median(scores, axis=0) == pytest.approx(0)
+    assert scores.std() == pytest.approx(1, abs=0.02)
