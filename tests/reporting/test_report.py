@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import latentscope
-from latentscope.errors import ChoiceError, TableError
+from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
 from latentscope.reporting import chapters as module
 from latentscope.reporting.chapters import PLANS, Plan, Step
 from latentscope.reporting.document import Part
@@ -243,13 +243,17 @@ def test_a_sidecar_that_names_few_stars_is_not_taken_for_groups(
     table = pd.DataFrame({"object": ["SUN", "MOON"] * 60})
     values = np.random.default_rng(0).normal(size=(120, 2))
     frame = pd.concat([pd.DataFrame(values, columns=["0", "1"]), table], axis=1)
-    report(frame, output=tmp_path / "r.html")
-    assert "names 2 stars only" in page_of(tmp_path / "r.html").text
+    with pytest.warns(LatentscopeWarning, match="2 stars only"):
+        report(frame, output=tmp_path / "r.html")
+    assert "show 2 stars only" in page_of(tmp_path / "r.html").text
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"output": "r.pdf"}, "ends in .html"), ({"output": "r.html", "rows": 5}, "rows is 5")],
+    [
+        ({"output": "r.pdf"}, "ends in .html"),
+        ({"output": "r.html", "max_rows": 5}, "max_rows is 5"),
+    ],
 )
 def test_wrong_options_are_refused_before_the_work(options, message):
     with pytest.raises(ChoiceError, match=message):
