@@ -397,8 +397,7 @@ def push_command(
 
 @app.command(
     name="sweep",
-    epilog="\b\nExample:\n"
-    "  python -m train sweep -o runs/sweep --linelist lines.csv --page docs/reproduction.md",
+    epilog="\b\nExample:\n  python -m train sweep -o runs/sweep --linelist lines.csv",
 )
 def sweep_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the sweep.")],
@@ -412,14 +411,12 @@ def sweep_command(
         Path | None, typer.Option(help="Line list of the simulation; default: the built-in one.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; each has one thread.")] = 2,
-    draw: Annotated[
-        bool, typer.Option("--draw", help="Train nothing; draw from the runs that are finished.")
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Train nothing; measure the runs that are finished."),
     ] = False,
-    page: Annotated[
-        Path | None, typer.Option(help="Page to draw; default: reproduction.md in the folder.")
-    ] = None,
 ) -> None:
-    """Train a grid of networks, latent size by beta, and draw what the paper found.
+    """Train a grid of networks, latent size by beta, and measure what each has learned.
 
     The same command goes on after an interruption: finished runs are kept, others go on from their
     checkpoints. A run that fails leaves the others alone; the exit code is 3 then.
@@ -433,12 +430,11 @@ def sweep_command(
             quick=quick,
             linelist=None if linelist is None else str(linelist),
             workers=workers,
-            draw_only=draw,
-            page=page,
+            measure_only=measure,
             say=lambda line: typer.echo(line, err=True),
         )
     for name, reason in report.failed.items():
         typer.echo(f"failed: {name}: {reason}", err=True)
-    typer.echo(f"{report.finished} of {report.total} runs finished; page: {report.page}")
+    typer.echo(f"{report.finished} of {report.total} runs finished; results in {output}")
     if report.failed or report.finished < report.total:
         raise typer.Exit(SOME_FAILED if report.finished else NOTHING_DONE)

@@ -122,40 +122,18 @@ def make_archive(
     return path
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a page says of a simulated archive.
-
-    Parameters
-    ----------
-    linelist, simulator : str
-        Name of the line list, SHA-256 of the simulator's source.
-    spectra, stars, most : int
-        Spectra, stars, and exposures of the star that has most.
-    repeated : float
-        Share of the stars that have more than one.
-    """
-
-    linelist: str
-    simulator: str
-    spectra: int
-    stars: int
-    most: int
-    repeated: float
-
-    @classmethod
-    def read(cls, path: Path) -> Facts:
-        """Read them from a packed archive that `make_archive` made."""
-        archive = PackedArchive(path, threads=1)
-        exposures = pd.Series(archive.stars).value_counts()
-        return cls(
-            str(archive.settings["linelist"]),
-            str(archive.settings["simulator_sha256"]),
-            len(archive),
-            len(exposures),
-            int(exposures.max()),
-            float((exposures > 1).mean()),
-        )
+def facts_of(path: Path) -> dict[str, Any]:
+    """What a page says of an archive that `make_archive` made: see `Results.archive`."""
+    archive = PackedArchive(path, threads=1)
+    exposures = pd.Series(archive.stars).value_counts()
+    return {
+        "linelist": str(archive.settings["linelist"]),
+        "simulator_sha256": str(archive.settings["simulator_sha256"]),
+        "spectra": len(archive),
+        "stars": len(exposures),
+        "max_exposures": int(exposures.max()),
+        "repeated": float((exposures > 1).mean()),
+    }
 
 
 def _store(path: Path, recipe: Recipe) -> ArchiveStore:

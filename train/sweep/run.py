@@ -27,7 +27,7 @@ from latentscope.errors import LatentscopeError, ModelError
 from latentscope.files import atomic_path
 from latentscope.spectra.prepare import PrepareConfig
 from train.settings import read_config
-from train.sweep.archive import Facts, Recipe, make_archive
+from train.sweep.archive import Recipe, make_archive
 from train.sweep.grid import (
     ARCHIVE,
     DONE,
@@ -41,7 +41,6 @@ from train.sweep.grid import (
     values_of,
 )
 from train.sweep.measure import results_of
-from train.sweep.page import draw
 
 _CONFIG, _LOG, _LOCK = "run.yaml", "log.txt", "lock"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -237,27 +236,24 @@ def _reason(log: Path, start: int, code: int) -> str:
     return f"exit code {code}: {lines[-1].strip() if lines else 'it said nothing'} ({log})"
 
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
 @dataclass(frozen=True)
 class Report:
     """What a sweep did.
 
     Parameters
     ----------
-    page : Path or None
-        The page that was drawn; None where no run is finished.
     finished, total : int
         Runs that have a model, and runs in all.
     failed : dict of str to str
         Name of each run that failed in this call -> why.
     """
 
-    page: Path | None
     finished: int
     total: int
     failed: Mapping[str, str]
+
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def sweep(
@@ -267,16 +263,15 @@ def sweep(
     quick: bool = False,
     linelist: str | None = None,
     workers: int = 2,
-    draw_only: bool = False,
-    page: Path | None = None,
+    measure_only: bool = False,
     say: Callable[[str], None] = print,
 ) -> Report:
-    """Train what is not trained yet, and draw the page from the finished runs.
+    """Train what is not trained yet, and measure the finished runs.
 
     Parameters
     ----------
     folder : Path
-        Receives `archive.zarr`, `test.zarr` and `runs/`, a folder each.
+        Receives `archive.zarr`, `test.zarr` and `runs/`, a folder each, and the results.
     config : Path, optional
         By default `train/configs/sweep.yaml`.
     quick : bool
@@ -285,16 +280,10 @@ def sweep(
         Line list file of the simulation; the built-in list by default.
     workers : int
         Runs at a time.
-    draw_only : bool
+    measure_only : bool
         Train nothing.
-    page : Path, optional
-        By default `reproduction.md` in `folder`.
     say : callable
         Told what happens, a line at a time.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------
@@ -302,28 +291,24 @@ def sweep(
         If both `config` and `quick` are given.
     LatentscopeError
         If the configuration makes no sweep, the folder is another sweep's or is being worked in,
-        the page has no place for the sweep, or there is nothing to draw from.
+        or there is nothing to measure.
     """
     if quick and config is not None:
         raise UsageError("--quick and --config both say what to sweep; give one of them")
     path = config or CONFIGS / ("sweep-quick.yaml" if quick else "sweep.yaml")
     settings = read_sweep(path)
-    page = page or folder / "reproduction.md"
+    # As each run has: results do not depend on how many cores there are.
     torch.set_num_threads(1)
     with alone(folder):
-        errors = {} if draw_only else _trained(settings, folder, linelist, workers, say)
+        errors = {} if measure_only else _trained(settings, folder, linelist, workers, say)
         runs = runs_of(settings)
         finished = sum(is_done(folder, run) for run in runs)
-        if not finished:
-            if draw_only:
-                raise LatentscopeError(f"{folder}: no run is finished; nothing to draw from")
-            return Report(None, 0, len(runs), errors)
-        results = results_of(settings, folder, errors, say)
-        command = _command(folder, path, linelist, workers, page)
-        found = draw(results, page, command, Facts.read(folder / ARCHIVE))
-        agree = sum(bool(finding.agrees) for finding in found)
-        say(f"{agree} of {len(found)} statements of the paper hold")
-        return Report(page, finished, len(runs), errors)
+        if finished:
+            command = _command(folder, path, linelist, workers)
+            results_of(settings, folder, failed=errors, command=command, say=say)
+        elif measure_only:
+            raise LatentscopeError(f"{folder}: no run is finished; nothing to measure")
+        return Report(finished, len(runs), errors)
 
 
 def _trained(
@@ -350,7 +335,7 @@ def _trained(
     return {outcome.run.name: outcome.error for outcome in outcomes if outcome.error}
 
 
-def _command(folder: Path, config: Path, linelist: str | None, workers: int, page: Path) -> str:
+def _command(folder: Path, config: Path, linelist: str | None, workers: int) -> str:
     """The command that makes all this elsewhere: names without this machine's folders."""
     words = ["python", "-m", "train", "sweep", "-o", f"runs/{folder.name}"]
     if config.name == "sweep-quick.yaml":
@@ -359,6 +344,4 @@ def _command(folder: Path, config: Path, linelist: str | None, workers: int, pag
         words += ["--config", config.name]
     words += [] if linelist is None else ["--linelist", Path(linelist).name]
     words += ["--workers", str(workers)]
-    if page.parent != folder:
-        words += ["--page", f"{page.parent.name}/{page.name}"]
     return shlex.join(words)

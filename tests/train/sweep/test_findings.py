@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from train.sweep.findings import findings
+from tests.train.sweep.page import reproduction
 from train.sweep.grid import Archive, Grid, NewStars, Setting, SweepConfig, runs_of
-from train.sweep.measure import LABELS, Figures, Measured, Results
-from train.sweep.robustness import changes_of
-from train.sweep.tables import grid_table, information_table, robustness_table
+from train.sweep.results import LABELS, Figures, Measured, Results
 
 CONFIG = SweepConfig(
     base={"architecture": {}, "prepare": {}, "data": {}, "stages": []},
@@ -50,12 +48,12 @@ def results():
         rank = 0.6 if run.beta == 3.0 else 0.9
         seen = 0.4 if run.balance == "FGK-only" else 1.5
         made = figures(run.latents, run.beta, counts[run.beta], shared[run.beta], rank, seen)
-        runs[run.name] = Measured(run, made, {}, {"minutes": 1.0})
-    return Results(CONFIG, None, runs, {})
+        runs[run.name] = Measured(run, made, {"minutes": 1.0})
+    return Results(CONFIG, runs, {}, {}, {}, "", "")
 
 
 def answers(results):
-    return {finding.statement: finding.agrees for finding in findings(results)}
+    return {finding.statement: finding.agrees for finding in reproduction.findings(results)}
 
 
 def with_figures(results, name, **changes):
@@ -110,8 +108,10 @@ def test_a_dimension_that_knows_both_labels_is_no_disentangled_one(results):
 def test_without_runs_nothing_is_told(results):
     none = dataclasses.replace(results, runs={}, missing={"d128-beta0.3": "not finished"})
     assert set(answers(none).values()) == {None}
-    assert changes_of(none) == []
-    assert all(line.endswith(" | -" * 8 + " |") for line in grid_table(none).splitlines()[2:])
+    assert reproduction.changes_of(none) == []
+    assert all(
+        line.endswith(" | -" * 8 + " |") for line in reproduction.grid_table(none).splitlines()[2:]
+    )
     partly = {name: entry for name, entry in results.runs.items() if name.startswith("d008")}
     told = answers(dataclasses.replace(results, runs=partly))
     assert told["The larger lambda, the worse the reconstruction."] is True
@@ -119,7 +119,7 @@ def test_without_runs_nothing_is_told(results):
 
 
 def test_changes_are_ratios_to_the_run_on_the_archive_as_it_is(results):
-    changes = {change.entry.run.name: change for change in changes_of(results)}
+    changes = {change.entry.run.name: change for change in reproduction.changes_of(results)}
     fgk = changes["d128-beta0.3-FGK-only"]
     assert fgk.velocity == pytest.approx(0.4 / 1.5)
     assert fgk.leaves_out
@@ -127,12 +127,12 @@ def test_changes_are_ratios_to_the_run_on_the_archive_as_it_is(results):
     seed = changes["d128-beta0.3-seed1"]
     assert (seed.dimensions, seed.velocity, seed.temperature) == (0, 1.0, 1.0)
     assert not seed.leaves_out
-    assert len(robustness_table(results).splitlines()) == 2 + 4
+    assert len(reproduction.robustness_table(results).splitlines()) == 2 + 4
 
 
 def test_the_table_of_information_marks_the_largest_of_a_row(results):
     entry = results.chosen.figures
-    lines = information_table(entry).splitlines()
+    lines = reproduction.information_table(entry).splitlines()
     assert lines[0].split(" | ")[1:7] == [f"dim {dim}" for dim in range(6)]
     row = pd.Series(lines[2].strip("|").split(" | ")).str.strip()
     assert row.tolist()[:3] == ["radvel", "**1.50 (1.00)**", "0.00 (0.00)"]

@@ -1,14 +1,10 @@
-"""A small sweep, killed on the way and taken up again; its page against the runs' files."""
+"""A small sweep, interrupted and taken up again; the page drawn of it against its models."""
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,18 +13,18 @@ from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
+import train.sweep.run
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.errors import LatentscopeError
 from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL
+from tests.train.sweep.page import reproduction
 from train.__main__ import app
 from train.data.archive import PackedArchive
-from train.sweep.page import BEGIN, END
+from train.sweep.results import read_results
 from train.sweep.run import sweep
 
-pytestmark = pytest.mark.slow
+BEGIN, END, main = reproduction.BEGIN, reproduction.END, reproduction.main
 
-ROOT = Path(__file__).parents[3]
 VALUES = SMALL | {
     "grid": {"latents": [3], "beta": [0.0, 0.3]},
     "seeds": [],
@@ -36,35 +32,46 @@ VALUES = SMALL | {
 }
 
 
-def command(folder, *more):
-    words = ["-m", "train", "sweep", "-o", str(folder / "sweep"), "--config"]
-    return [sys.executable, *words, str(folder / "small.yaml"), *more]
+class InThisProcess:
+    """Trains a run by the command that a process would be started with, without its imports."""
+
+    begun = 0
+    ends_at = 0
+
+    def __init__(self, words, *, stdout, **_):
+        assert words[:4] == [sys.executable, "-m", "train", "fit"]
+        type(self).begun += 1
+        if self.begun == self.ends_at:
+            raise KeyboardInterrupt
+        done = CliRunner().invoke(app, words[3:])
+        stdout.write(done.output.encode())
+        self.code = done.exit_code
+
+    def wait(self):
+        return self.code
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """Folder of a sweep that was killed while its second run went, and what the next call said."""
+    """Folder of a sweep that was interrupted while its second run began, and its second report."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "small.yaml").write_text(yaml.safe_dump(VALUES))
-    first = subprocess.Popen(command(folder, "--workers", "1"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    runs = folder / "sweep" / "runs"
-    for _ in range(3000):
-        if (runs / "d003-ae" / "done.json").exists() and (runs / "d003-beta0" / "log.txt").exists():
-            break
-        assert first.poll() is None
-        time.sleep(0.1)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    kept = runs / "d003-ae" / "model" / "model.safetensors"
-    before = kept.stat().st_mtime_ns
+    said = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train.sweep.run.subprocess, "Popen", InThisProcess)
+        InThisProcess.ends_at = 2
+        options = {"config": folder / "small.yaml", "workers": 1, "say": said.append}
+        with pytest.raises(KeyboardInterrupt):
+            sweep(folder / "sweep", **options)
+        kept = folder / "sweep" / "runs" / "d003-ae" / "model" / "model.safetensors"
+        before = kept.stat().st_mtime_ns
+        report = sweep(folder / "sweep", **options)
+        assert kept.stat().st_mtime_ns == before
     page = folder / "docs" / "reproduction.md"
     page.parent.mkdir()
     page.write_text(f"# Ours\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
-    done = subprocess.run(
-        command(folder, "--page", str(page)), cwd=ROOT, capture_output=True, text=True
-    )
-    assert kept.stat().st_mtime_ns == before
-    return folder, done, page
+    main([str(folder / "sweep"), str(page)])
+    return folder, report, said, page
 
 
 def cells_of(page, first):
@@ -75,12 +82,12 @@ def cells_of(page, first):
 
 
 def test_finished_runs_are_kept_and_a_failed_one_is_told(swept):
-    folder, done, page = swept
-    assert done.returncode == 3, done.stderr
-    assert "1 of 4 runs were finished before" in done.stderr
-    assert "failed: d003-beta0.3-broken: exit code 1" in done.stderr
-    assert "has no column 'age'" in done.stderr
-    assert "3 of 4 runs finished" in done.stdout
+    folder, report, said, page = swept
+    assert (report.finished, report.total) == (3, 4)
+    assert "1 of 4 runs were finished before" in said
+    assert list(report.failed) == ["d003-beta0.3-broken"]
+    assert "exit code 1" in report.failed["d003-beta0.3-broken"]
+    assert "has no column 'age'" in report.failed["d003-beta0.3-broken"]
     runs = folder / "sweep" / "runs"
     assert sorted(path.parent.name for path in runs.glob("*/done.json")) == [
         "d003-ae", "d003-beta0", "d003-beta0.3",
@@ -94,7 +101,7 @@ def test_finished_runs_are_kept_and_a_failed_one_is_told(swept):
 
 
 def test_the_pages_numbers_are_those_of_the_models(swept):
-    folder, _, page = swept
+    folder, _, _, page = swept
     model = load_model(folder / "sweep" / "runs" / "d003-beta0.3" / "model")
     stars = PackedArchive(folder / "sweep" / "test.zarr")
     rows = stars.read(np.arange(len(stars)))[0].astype("f4")
@@ -105,8 +112,8 @@ def test_the_pages_numbers_are_those_of_the_models(swept):
     z, rows = mean.numpy().astype(float), rows.astype(float)
     mad = np.median(abs(z - np.median(z, 0)), 0)
     kept = ~model.prepare.grid.gap_mask
-    lines, wanted = decoded[:, :512][:, kept], rows[:, :512][:, kept]
-    explained = 1 - ((lines - wanted) ** 2).sum() / ((wanted - wanted.mean(0)) ** 2).sum()
+    lines, true = decoded[:, :512][:, kept], rows[:, :512][:, kept]
+    explained = 1 - ((lines - true) ** 2).sum() / ((true - true.mean(0)) ** 2).sum()
     labels = stars.table[["radvel", "Teff"]]
     information = mi_matrix(z, labels).matrix
     row = cells_of(page, "| 3 | 0.3 |")
@@ -125,7 +132,7 @@ def test_the_pages_numbers_are_those_of_the_models(swept):
 
 
 def test_the_archive_is_described_as_it_is(swept):
-    folder, _, page = swept
+    folder, _, _, page = swept
     archive = PackedArchive(folder / "sweep" / "archive.zarr")
     counts = np.unique(archive.stars, return_counts=True)[1]
     said = f"40 spectra of {len(counts)} stars"
@@ -136,7 +143,7 @@ def test_the_archive_is_described_as_it_is(swept):
 
 
 def test_findings_follow_from_the_numbers(swept):
-    _, _, page = swept
+    *_, page = swept
     row = cells_of(page, "| The number of dimensions above 0.02 of MAD falls with lambda")
     counts = [int(cells_of(page, f"| 3 | {beta} |")[4]) for beta in ("0", "0.3")]
     assert row[1] == ("yes" if counts[0] > counts[1] else "no")
@@ -150,7 +157,7 @@ def test_findings_follow_from_the_numbers(swept):
 
 
 def test_pictures_are_there_and_not_blank(swept):
-    _, _, page = swept
+    *_, page = swept
     named = re.findall(r"!\[[^]]+\]\((images/[^)]+)\)", page.read_text())
     assert len(named) == 6
     for name in named:
@@ -161,40 +168,54 @@ def test_pictures_are_there_and_not_blank(swept):
         assert 0.003 < (pixels < 200).mean() < 0.8
 
 
-def test_drawing_alone_trains_nothing_and_gives_the_same_page(swept, tmp_path):
-    folder, _, page = swept
+def test_the_table_of_runs_has_the_pages_numbers(swept):
+    folder, _, _, page = swept
+    results = read_results(folder / "sweep")
+    table = results.table().set_index("name")
+    assert (folder / "sweep" / "runs.csv").read_text() == results.table().to_csv(index=False)
+    assert table.index.tolist() == ["d003-ae", "d003-beta0", "d003-beta0.3"]
+    for beta, name in (("AE", "d003-ae"), ("0", "d003-beta0"), ("0.3", "d003-beta0.3")):
+        row = cells_of(page, f"| 3 | {beta} |")
+        assert float(row[2]) == pytest.approx(table.loc[name, "line_variance"], abs=6e-4)
+        assert int(row[4]) == table.loc[name, "mad_dims"]
+    assert np.isnan(table.loc["d003-ae", "kl_dims"])
+
+
+def test_measuring_alone_trains_nothing_and_gives_the_same_page(swept, tmp_path, monkeypatch):
+    folder, _, _, page = swept
     before = page.read_text()
     logs = {path: path.stat().st_size for path in (folder / "sweep").glob("runs/*/log.txt")}
-    said = []
-    report = sweep(
-        folder / "sweep", config=folder / "small.yaml", draw_only=True,
-        page=tmp_path / "docs" / "reproduction.md", say=said.append,
-    )  # fmt: skip
-    assert (report.finished, report.total, dict(report.failed)) == (3, 4, {})
-    again = (tmp_path / "docs" / "reproduction.md").read_text()
+    words = ["sweep", "-o", str(folder / "sweep"), "--config", str(folder / "small.yaml")]
+    done = CliRunner().invoke(app, [*words, "--workers", "1", "--measure"])
+    assert done.exit_code == 3
+    assert "3 of 4 runs finished" in done.output
+    again = tmp_path / "docs" / "reproduction.md"
+    # The pictures take a minute of a busy machine, and are there already.
+    monkeypatch.setattr(reproduction, "save", lambda figure, path: plt.close(figure))
+    main([str(folder / "sweep"), str(again)])
     drawn = before[before.index(BEGIN) : before.index(END)]
-    assert again[again.index(BEGIN) : again.index(END)] == drawn.replace(
-        ": failed", ": not finished"
-    )
+    text = again.read_text()
+    assert text[text.index(BEGIN) : text.index(END)] == drawn.replace(": failed", ": not finished")
     assert {path: path.stat().st_size for path in logs} == logs
 
 
 def test_a_page_without_markers_is_left_as_it_is(swept, tmp_path):
-    folder, _, _ = swept
     page = tmp_path / "page.md"
     page.write_text("mine\n")
-    with pytest.raises(LatentscopeError, match=r"page\.md: has no markers"):
-        sweep(folder / "sweep", config=folder / "small.yaml", draw_only=True, page=page, say=str)
+    with pytest.raises(SystemExit, match=r"page\.md: has no markers"):
+        main([str(swept[0] / "sweep"), str(page)])
     assert page.read_text() == "mine\n"
-    assert os.listdir(tmp_path) == ["page.md"]
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
-def test_nothing_to_draw_and_wrong_usage(tmp_path):
+def test_nothing_to_measure_nothing_to_draw_and_wrong_usage(tmp_path):
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(VALUES))
-    words = command(tmp_path)[3:]
-    done = CliRunner().invoke(app, [*words, "--draw"])
+    words = ["sweep", "-o", str(tmp_path / "sweep"), "--config", str(tmp_path / "small.yaml")]
+    done = CliRunner().invoke(app, [*words, "--measure"])
     assert done.exit_code == 1
-    assert "nothing to draw from" in done.output
+    assert "nothing to measure" in done.output
     done = CliRunner().invoke(app, [*words, "--quick"])
     assert done.exit_code == 2
     assert "--quick and --config" in done.output
+    with pytest.raises(SystemExit, match=r"results\.json: no such file"):
+        main([str(tmp_path / "sweep"), str(tmp_path / "page.md")])
