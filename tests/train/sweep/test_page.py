@@ -36,12 +36,12 @@ class InThisProcess:
     """Trains a run by the command that a process would be started with, without its imports."""
 
     begun = 0
-    ends_at = 0
+    ends_at = 0  # 0: never
 
     def __init__(self, words, *, stdout, **_):
         assert words[:4] == [sys.executable, "-m", "train", "fit"]
         type(self).begun += 1
-        if self.begun == self.ends_at:
+        if 0 < self.ends_at <= self.begun:
             raise KeyboardInterrupt
         done = CliRunner().invoke(app, words[3:])
         stdout.write(done.output.encode())
@@ -63,6 +63,7 @@ def swept(tmp_path_factory):
         options = {"config": folder / "small.yaml", "workers": 1, "say": said.append}
         with pytest.raises(KeyboardInterrupt):
             sweep(folder / "sweep", **options)
+        InThisProcess.ends_at = 0
         kept = folder / "sweep" / "runs" / "d003-ae" / "model" / "model.safetensors"
         before = kept.stat().st_mtime_ns
         report = sweep(folder / "sweep", **options)
