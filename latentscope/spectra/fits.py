@@ -68,19 +68,15 @@ def find_spectrum(hdus: Sequence[HDU], file: str | None) -> Draft | None:
     return None
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of a binary table: where it lies in a row and what the header says of it."""
+@dataclass(frozen=True, kw_only=True)
+class Column(Label):
+    """One column of a binary table: what the header says of it, and where it lies in a row."""
 
     index: int
-    name: str
     code: str
     element: str
     repeat: int
     offset: int
-    unit: str
-    ucd: str
-    utype: str
 
 
 @dataclass(frozen=True)
@@ -362,22 +358,21 @@ def _read_table(hdus: Sequence[HDU]) -> Draft | None:
     for hdu in hdus:
         if hdu.kind != "table" or not hdu.columns:
             continue
-        labels = [Label(c.name, c.unit, c.ucd, c.utype) for c in hdu.columns]
-        choice = choose(labels)
+        choice = choose(hdu.columns)
         if choice is not None:
             break
     else:
         return None
     wave, flux = hdu.columns[choice.wavelength], hdu.columns[choice.flux]
     values = _one_spectrum(hdu, wave)
-    logarithmic = labels[choice.wavelength].key == "loglam"
+    logarithmic = wave.key == "loglam"
     quality = _optional(hdu, choice.quality, values.shape)
     return Draft(
         format=_table_format(hdus, hdu),
         where=f"HDU {hdu.index}, columns {wave.name} and {flux.name}",
         wavelength=10.0 ** values.astype(np.float64) if logarithmic else values,
         flux=_one_spectrum(hdu, flux),
-        unit="Angstrom" if logarithmic else labels[choice.wavelength].written_unit,
+        unit="Angstrom" if logarithmic else wave.written_unit,
         flux_unit=flux.unit,
         error=_optional(hdu, choice.error, values.shape),
         ivar=_optional(hdu, choice.ivar, values.shape),

@@ -299,7 +299,7 @@ def _continuum_row(
         continuum[hole] = np.interp(np.flatnonzero(hole), filled, continuum[filled])
     np.maximum(continuum, FLOOR, out=continuum)
     _contrast(flux, inside, scale, continuum, *config.clip, row)
-    left, weight = node_centres(len(flux), config.nodes)
+    left, weight = node_centers(len(flux), config.nodes)
     log_left, log_right = np.log(continuum[left]), np.log(continuum[left + 1])
     row[len(flux) :] = log_left + weight * (log_right - log_left)
     return row, scale, scale * continuum
@@ -333,7 +333,7 @@ def _degenerate(
 
 
 @lru_cache(maxsize=16)
-def node_centres(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def node_centers(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Pixel left of each node and the weight of the one to its right, shape (nodes,) each."""
     at = (np.arange(nodes) + 0.5) * (length / nodes) - 0.5
     left = np.clip(np.floor(at).astype(np.intp), 0, length - 2)

@@ -91,11 +91,13 @@ def _coverage(spectrum: Spectrum, config: PrepareConfig | None) -> tuple[float |
 BAND = (6867.0, 6912.0)
 """O2 B band, Angstrom in air, as far as HARPS sees it."""
 
-_COVERED = 0.6  # of the band, at least
-_KNOWN = 0.9  # of its pixels, at least
-_FEWEST = 60
-_LEVEL = 3.0  # Angstrom on either side over which the continuum is a mean
-_SIGNAL = 6.0  # correlation over its scatter by noise
+_MIN_COVERED = 0.6  # of the band
+_MIN_FILLED = 0.9  # of the pixels in it
+_MIN_PIXELS = 60
+# Angstrom on either side over which the continuum is a mean: wide against a line of the air, and
+# narrow against the lines of a star that rotates.
+_LEVEL = 3.0
+_MIN_SIGNAL = 6.0  # correlation over its scatter by noise
 
 Floats = NDArray[np.float64]
 
@@ -124,17 +126,19 @@ def resolving_power(spectrum: Spectrum) -> float:
     low, high = air_to_vacuum(BAND) if spectrum.medium == "vacuum" else np.array(BAND)
     first, last = np.searchsorted(spectrum.wavelength, (low, high))
     wavelength = spectrum.wavelength[first:last]
-    if len(wavelength) < _FEWEST or wavelength[-1] - wavelength[0] < _COVERED * (high - low):
+    if len(wavelength) < _MIN_PIXELS or wavelength[-1] - wavelength[0] < _MIN_COVERED * (
+        high - low
+    ):
         return float("nan")
     flux = np.asarray(spectrum.flux[first:last], dtype=np.float64)
-    known = np.isfinite(flux) & (flux != 0)
+    filled = np.isfinite(flux) & (flux != 0)  # pipelines write 0 where a detector has nothing
     if spectrum.mask is not None:
-        known &= ~np.asarray(spectrum.mask[first:last], dtype=np.bool_)
-    if known.mean() < _KNOWN:
+        filled &= ~np.asarray(spectrum.mask[first:last], dtype=np.bool_)
+    if filled.mean() < _MIN_FILLED:
         return float("nan")
     step = float(wavelength[-1] - wavelength[0]) / (len(wavelength) - 1)
-    if not known.all():
-        flux = np.interp(wavelength, wavelength[known], flux[known])
+    if not filled.all():
+        flux = np.interp(wavelength, wavelength[filled], flux[filled])
     width = _line_width(flux, max(int(_LEVEL / step), 4)) * step
     return float(wavelength.mean() / width)
 
@@ -146,14 +150,17 @@ def _line_width(flux: Floats, half: int) -> float:
         return float("nan")
     contrast = flux / level - 1
     contrast -= contrast.mean()
+    # Noise of independent pixels correlates at lag 0 alone. A Gaussian's autocorrelation falls from
+    # lag 0 to 1 by a third of its fall from 1 to 2.
     zero, one, two = (_correlation(contrast, lag) for lag in range(3))
     peak = one + (one - two) / 3
-    if not peak > _SIGNAL * zero / np.sqrt(len(contrast)):
+    if not peak > _MIN_SIGNAL * zero / np.sqrt(len(contrast)):
         return float("nan")
     before = peak
     for lag in range(1, half + 1):
         here = _correlation(contrast, lag)
         if here < peak / 2:
+            # The autocorrelation of a Gaussian is sqrt(2) times as wide as itself.
             half_width = lag - 1 + (before - peak / 2) / (before - here)
             return float(half_width * np.sqrt(2.0))
         before = here

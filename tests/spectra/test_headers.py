@@ -43,12 +43,13 @@ def test_a_stated_medium_counts_before_an_inferred_one(key, value, medium):
 
 
 @pytest.mark.parametrize(
-    "told", [{"names": ("WAVE_VAC", "FLUX", "ERR", "QUAL"), "ucd": ""}, {"ucd": "em.wl;obs.atmos"}]
+    "columns",
+    [{"names": ("WAVE_VAC", "FLUX", "ERR", "QUAL"), "ucd": ""}, {"ucd": "em.wl;obs.atmos"}],
 )
-def test_the_columns_own_word_counts_before_the_keyword(told):
-    medium = "air" if "atmos" in told["ucd"] else "vacuum"
+def test_the_columns_own_word_counts_before_the_keyword(columns):
+    medium = "air" if "atmos" in columns["ucd"] else "vacuum"
     against = {"air": "VAC", "vacuum": "AIR"}[medium]
-    assert read_spectrum(layouts.adp(**told, AIRORVAC=against)).medium == medium
+    assert read_spectrum(layouts.adp(**columns, AIRORVAC=against)).medium == medium
 
 
 @pytest.mark.parametrize(
