@@ -21,7 +21,7 @@ from latentscope.errors import ModelError
 from latentscope.simulation.population import Observation, observe, star_of_each
 from latentscope.simulation.simulate import labels_of
 from latentscope.simulation.synthesis import LOG_STEP, PIXELS, on_device, one_thread, synthesizer_of
-from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centres
+from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centers
 from latentscope.spectra.resample import pixel_edges, resample, way_of
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, convert
@@ -255,7 +255,7 @@ class Rows:
         self._padding = (grid.pad_left, grid.pad_right)
         if self._continuum:
             self._running = _RunningMean(inside, prepare.window, device)
-            left, weight = node_centres(grid.length, prepare.nodes)
+            left, weight = node_centers(grid.length, prepare.nodes)
             self._left = torch.from_numpy(left).to(device)
             self._weight = on_device(weight, device)
             extra = torch.ones(prepare.nodes, dtype=torch.bool, device=device)
