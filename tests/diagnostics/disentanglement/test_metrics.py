@@ -208,10 +208,10 @@ def test_repeated_rows_of_a_star_change_nothing():
         assert headline(again)[key] == pytest.approx(headline(once)[key], abs=1e-9)
 
 
-def test_stars_that_repeat_without_groups_are_warned_of():
+def test_ids_that_repeat_without_stars_are_warned_of():
     values, frame, star = starred()
-    frame["star"] = star
-    with pytest.warns(LatentscopeWarning, match="repeat a value of 'star'"):
+    frame["gaia_id"] = star
+    with pytest.warns(LatentscopeWarning, match="repeat a value of 'gaia_id'"):
         latentscope.metrics(values, frame, columns=["teff"], bootstrap=0, rotations=1)
 
 
@@ -243,7 +243,7 @@ def test_same_seed_same_table_and_progress_reaches_its_total():
         ({"bootstrap": 3}, "bootstrap is 3; wanted 0, or 10 or more"),
         ({"rotations": 0}, "rotations is 0"),
         ({"most": 0}, "most is 0"),
-        ({"dims": [1]}, "1 dimension; wanted two or more"),
+        ({"dims": [1]}, "1 dimension; expected two or more"),
         ({"columns": ["nosuch"]}, "no label nosuch"),
     ],
 )
