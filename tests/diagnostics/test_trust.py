@@ -1,5 +1,7 @@
 """Trust of rows: the statistics it rests on, and rows that break the law of the reference."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -404,6 +406,28 @@ def test_held_out_rows_are_judged_like_new_ones(ordinary):
         for level in (5, 50, 95):
             shares = [(result.table[column] < level).mean() for result in (own, new)]
             assert shares[0] == pytest.approx(shares[1], abs=0.045)
+
+
+def test_the_threshold_of_the_model_says_which_dimensions_count():
+    latents = made(300)
+    assert score_against(latents).provenance["dims"] == [0, 1]
+    # Both lie about 0.67 wide, the third 1e-4.
+    wide = replace(latents, values=latents.values * np.array([1.0, 0.5, 1.0]))
+    wide.provenance["mad_threshold"] = 0.5
+    assert score_against(wide).provenance["dims"] == [0]
+    assert score_against(latents, wide).provenance["dims"] == [0]
+
+
+def test_stars_of_the_reference_count_once_and_it_is_said():
+    latents = made(300)
+    latents.table["star"] = np.repeat(np.arange(150), 2).astype(str)
+    for options in ({}, {"reference": latents}):
+        found = score_against(latents, **options).provenance
+        assert found["reference"]["rows"] == 150
+        assert "150 stars in 300 rows" in found["groups_found"]
+        alone = score_against(latents, groups=None, **options).provenance
+        assert alone["reference"]["rows"] == 300
+        assert "groups_found" not in alone
 
 
 def test_a_star_counts_once_in_its_own_reference(ordinary):
