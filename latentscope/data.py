@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.errors import LatentscopeWarning, TableError, shortened
 from latentscope.files import atomic_path
 from latentscope.tables import (
     ID_COLUMNS,
@@ -36,7 +36,9 @@ _TRUST_COLUMNS = (
     *("coverage", "snr", "recon_error", "resolution"),
     *("recon_percentile", "density_percentile", "trust", "verdict"),
 )
-_N_SHOWN = 5
+_CALLER = 5
+"""Frames from `match_rows` to who called the diagnostic that read its study."""
+
 _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
 
@@ -77,7 +79,7 @@ class Latents:
         if self.table is not None and len(self.table) != len(self):
             raise TableError(
                 f"{self.source}: {len(self)} rows of latents, but {len(self.table)} rows in their "
-                "sidecar table; wanted one row each: encode again, or remove the sidecar"
+                "sidecar table; expected one row each: encode again, or remove the sidecar"
             )
         if self.logvar is not None:
             object.__setattr__(
@@ -86,7 +88,7 @@ class Latents:
             if self.logvar.shape != self.values.shape:
                 raise TableError(
                     f"{self.source}: logvar has shape {self.logvar.shape}, the latents "
-                    f"{self.values.shape}; wanted the same"
+                    f"{self.values.shape}; expected the same"
                 )
 
     def __len__(self) -> int:
@@ -116,10 +118,10 @@ class Latents:
 
         Shape (n,). A row without either is NaN.
         """
-        star, known = self.column("star"), self.column("object")
-        if star is None or known is None:
-            return known if star is None else star
-        filled: NDArray[np.object_] = np.where(pd.isna(star), known, star)
+        star, target = self.column("star"), self.column("object")
+        if star is None or target is None:
+            return target if star is None else star
+        filled: NDArray[np.object_] = np.where(pd.isna(star), target, star)
         return filled
 
     def column(self, name: str) -> NDArray[np.object_] | None:
@@ -187,13 +189,13 @@ def _from_contents(contents: Contents, source: str) -> Latents:
 
 def _matrix_name(contents: Contents, source: str) -> str:
     names = [name for name in contents.arrays if name != "logvar"] or list(contents.arrays)
-    known = [name for name in _MATRIX_NAMES if name in names]
-    if not known and len(names) > 1:
+    usual = [name for name in _MATRIX_NAMES if name in names]
+    if not usual and len(names) > 1:
         raise TableError(
-            f"{source}: holds several arrays ({', '.join(names)}); wanted one, or one that is "
+            f"{source}: holds several arrays ({', '.join(names)}); expected one, or one that is "
             f"named {' or '.join(_MATRIX_NAMES)}"
         )
-    return (known or names)[0]
+    return (usual or names)[0]
 
 
 def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
@@ -203,7 +205,7 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
     ]
     if not latent:
         raise TableError(
-            f"{source}: no column of latents among {', '.join(frame.columns)}; wanted numeric "
+            f"{source}: no column of latents among {', '.join(frame.columns)}; expected numeric "
             "columns named 0, 1, ... or z0, z1, ..."
         )
     values = frame[latent].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -243,7 +245,7 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if path.suffix.lower() != ".npy":
-        raise TableError(f"{path}: latents are written as .npy; wanted a path that ends in .npy")
+        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
     table, provenance, logvar = _siblings(path)
     with ExitStack() as stack:
         # Renamed in reverse order of this, once all are written.
@@ -266,7 +268,7 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise TypeError(f"provenance holds a {type(value).__name__}; wanted what JSON can hold")
+    raise TypeError(f"provenance holds a {type(value).__name__}; expected what JSON can hold")
 
 
 def read_labels(source: LabelsLike) -> pd.DataFrame:
@@ -292,7 +294,8 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
         If the source cannot be read, has no rows, or a cell holds more than one value.
     """
     if isinstance(source, pd.DataFrame):
-        frame, name = tidy(source, "labels"), "labels"
+        # What was read before keeps its name.
+        frame, name = tidy(source, "labels"), str(source.attrs.get("source", "labels"))
         # Without its name, which is a column now.
         frame.index = source.index.set_names([None] * source.index.nlevels)
     elif isinstance(source, str | os.PathLike):
@@ -313,17 +316,15 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
         return contents.frame
     if contents.frame is not None or len(contents.arrays) > 1:
         names = ", ".join(f"{name} {array.shape}" for name, array in contents.arrays.items())
-        raise TableError(f"{source}: wanted one value a row and column; these hold more: {names}")
+        raise TableError(f"{source}: expected one value a row and column; these hold more: {names}")
     array = next(iter(contents.arrays.values()))
     if array.ndim not in (1, 2):
-        raise TableError(f"{source}: has shape {array.shape}; wanted (n,) or (n, labels)")
+        raise TableError(f"{source}: has shape {array.shape}; expected (n,) or (n, labels)")
     named = {f"label_{number}": column for number, column in enumerate(np.atleast_2d(array.T))}
     return tidy(pd.DataFrame(named), source)
 
 
-def align(
-    latents: Latents, labels: pd.DataFrame, join: str | None = None
-) -> tuple[Latents, pd.DataFrame]:
+def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -> pd.DataFrame:
     """Bring labels to the rows of the latents.
 
     Joined on an id column that both sides have and whose ids really match (`id`, `archive_id`,
@@ -331,19 +332,16 @@ def align(
 
     Parameters
     ----------
-    latents : Latents
-        Kept as they are, row by row.
-    labels : DataFrame
-        As `read_labels` gives it; of any length and order if it is joined.
+    latents : Latents of n rows
+    labels : DataFrame, array or path
+        As `read_labels` takes it; of any length and order if it is joined.
     join : str, optional
         The column to join on, such as `object` for a table with one row a star.
 
     Returns
     -------
-    latents : Latents
-        The same.
-    labels : DataFrame
-        One row per row of the latents; NaN where no label matched.
+    DataFrame of n rows
+        NaN where no label matched.
 
     Warns
     -----
@@ -357,20 +355,22 @@ def align(
         If an id that is joined on repeats among the labels, nothing matches, or the lengths
         differ where there is nothing to join on.
     """
-    source = str(labels.attrs.get("source", "labels"))
-    rows = match_rows(latents.table, labels, len(latents), join, (latents.source, source))
+    frame = read_labels(labels)
+    sources = (latents.source, str(frame.attrs["source"]))
+    rows = match_rows(latents.table, frame, len(latents), join, sources)
     if rows is None:
-        warn_of_order(latents.index, labels.index, (latents.source, source))
-        return latents, labels.reset_index(drop=True)
-    joined = labels.reset_index(drop=True).reindex(rows.where(rows >= 0))
-    joined = joined.reset_index(drop=True).infer_objects()
-    joined.attrs["source"] = source
-    return latents, joined
+        _warn_of_order(latents.index, frame.index, sources)
+        joined = frame.reset_index(drop=True)
+    else:
+        joined = frame.reset_index(drop=True).reindex(rows.where(rows >= 0))
+        joined = joined.reset_index(drop=True).infer_objects()
+    joined.attrs["source"] = sources[1]
+    return joined
 
 
 @dataclass(frozen=True)
-class _Pairing:
-    """A column of the sidecar matched against a column of the labels."""
+class _Match:
+    """A column of the sidecar against a column of the labels: the label's row for each row."""
 
     left: str
     right: str
@@ -378,7 +378,7 @@ class _Pairing:
     repeated: list[str]
 
     @property
-    def matched(self) -> int:
+    def count(self) -> int:
         return int((self.rows >= 0).sum())
 
 
@@ -389,58 +389,63 @@ def match_rows(
     join: str | None,
     sources: tuple[str, str],
 ) -> pd.Series | None:
-    """Return for each row of latents the row of its label, -1 for none; None for row order.
+    """Return for each of n rows the row of its label, -1 for none; None for row order.
 
     Parameters
     ----------
     table : DataFrame of n rows or None
-        The latents' sidecar.
+        The rows' own columns, such as the sidecar of latents.
     labels : DataFrame
         The label table.
     n : int
-        Number of rows of latents.
     join : str or None
         A column that must be joined on.
     sources : (str, str)
-        What messages call the latents and the labels.
+        What messages call the rows and the labels.
 
     Raises
     ------
     TableError
-        As `align` says.
+        As `join_labels` says.
     """
-    pairings = [
-        _pairing(table, labels, left, right)
-        for left, right in _candidates(table, labels, join, sources)
-        if table is not None
-    ]
-    if not any(pairing.matched for pairing in pairings):
-        _check_row_order(pairings, labels, n, join, sources)
-        if not pairings and table is not None:
-            _warn_of_unused_ids(table, labels, sources)
-        return None
-    best = max(pairings, key=lambda pairing: (pairing.matched, not pairing.repeated))
-    return _checked(best, n, sources)
-
-
-def _candidates(
-    table: pd.DataFrame | None, labels: pd.DataFrame, join: str | None, sources: tuple[str, str]
-) -> list[tuple[str, str]]:
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]
-    if join is not None:
-        return _forced(left, right, join, sources)
-    same = [(a, b) for a in left for b in right if is_id_column(a) and a.lower() == b.lower()]
-    of_files = [[name for name in names if _names_files(name)] for names in (left, right)]
-    return same + [(a, b) for a in of_files[0] for b in of_files[1] if (a, b) not in same]
+    pairs = _pairs_of_ids(left, right) if join is None else _pairs_with(join, left, right, sources)
+    matches = [_matched(table, labels, *pair) for pair in pairs if table is not None]
+    best = max(matches, key=lambda match: (match.count, not match.repeated), default=None)
+    if best is None or not best.count:
+        _check_row_order(matches, len(labels), n, join, sources)
+        if not matches and table is not None:
+            _warn_of_unused_ids(left, labels, sources)
+        return None
+    if best.repeated:
+        raise TableError(
+            f"{sources[1]}: column {best.right} repeats {shortened(best.repeated)}; expected one "
+            f"row for each {best.right}"
+        )
+    if best.count < n:
+        warnings.warn(
+            f"{n - best.count} of {n} rows of {sources[0]} have no label: their {best.left} is not "
+            f"among the {best.right} of {sources[1]}",
+            LatentscopeWarning,
+            stacklevel=_CALLER,
+        )
+    return best.rows
 
 
 def _names_files(column: str) -> bool:
     return column.lower() in ID_COLUMNS
 
 
-def _forced(
-    left: list[str], right: list[str], join: str, sources: tuple[str, str]
+def _pairs_of_ids(left: list[str], right: list[str]) -> list[tuple[str, str]]:
+    same = [(a, b) for a in left for b in right if is_id_column(a) and a.lower() == b.lower()]
+    # The same exposure may be named in one table by its file and in the other by an archive id.
+    files = [(a, b) for a in left for b in right if _names_files(a) and _names_files(b)]
+    return same + [pair for pair in files if pair not in same]
+
+
+def _pairs_with(
+    join: str, left: list[str], right: list[str], sources: tuple[str, str]
 ) -> list[tuple[str, str]]:
     if join not in right:
         raise TableError(
@@ -450,23 +455,22 @@ def _forced(
     if same:
         return [(join if join in same else same[0], join)]
     kind = STAR_COLUMNS if join.lower() in STAR_COLUMNS else ID_COLUMNS
-    known = [name for name in left if name.lower() in kind]
-    if not known:
+    alike = [(name, join) for name in left if name.lower() in kind]
+    if not alike:
         raise TableError(
             f"{sources[0]}: has no column {join!r}, nor any of {', '.join(kind)}, to join "
             f"{sources[1]} on; it has {', '.join(left) or 'no sidecar table'}"
         )
-    return [(name, join) for name in known]
+    return alike
 
 
-def _pairing(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Pairing:
+def _matched(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Match:
     files = _names_files(left) or _names_files(right)
-    wanted, keys = row_keys(table[left], files=files), row_keys(labels[right], files=files)
-    known = keys.dropna()
-    repeated = sorted(set(known[known.duplicated()]))
-    lookup = known.drop_duplicates()
-    rows = wanted.map(pd.Series(lookup.index, index=lookup.to_numpy()))
-    return _Pairing(left, right, rows.fillna(-1).astype(np.int64), repeated)
+    keys = row_keys(labels[right], files=files).dropna()
+    repeated = sorted(set(keys[keys.duplicated()]))
+    lookup = keys.drop_duplicates()
+    rows = row_keys(table[left], files=files).map(pd.Series(lookup.index, index=lookup.to_numpy()))
+    return _Match(left, right, rows.fillna(-1).astype(np.int64), repeated)
 
 
 def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
@@ -474,48 +478,42 @@ def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
 
     Whole numbers lose their point (7.0 is 7), and with `files` names lose folders and suffixes.
     """
-    return column.reset_index(drop=True).map(_file_key if files else _key, na_action="ignore")
 
+    def key(value: object) -> str:
+        # A column of whole numbers with a gap is one of floats.
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            value = int(value)
+        text = str(value).strip()
+        return file_id(text) if files else text
 
-def _key(value: object) -> str:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def _file_key(value: object) -> str:
-    return file_id(_key(value))
+    return column.reset_index(drop=True).map(key, na_action="ignore")
 
 
 def _check_row_order(
-    pairings: list[_Pairing],
-    labels: pd.DataFrame,
-    n: int,
-    join: str | None,
-    sources: tuple[str, str],
+    matches: list[_Match], n_labels: int, n: int, join: str | None, sources: tuple[str, str]
 ) -> None:
-    tried = ", ".join(f"{pair.left} with {pair.right}" for pair in pairings)
+    tried = ", ".join(f"{match.left} with {match.right}" for match in matches)
     if join is not None:
         raise TableError(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}); check that they "
             "describe the same spectra"
         )
-    if len(labels) != n:
-        reason = f"no id in common (tried {tried})" if pairings else "no id column in common"
+    if n_labels != n:
+        reason = f"no id in common (tried {tried})" if matches else "no id column in common"
         raise TableError(
-            f"{sources[0]} has {n} rows and {sources[1]} has {len(labels)}, with {reason}; wanted "
+            f"{sources[0]} has {n} rows and {sources[1]} has {n_labels}, with {reason}; expected "
             "equal lengths, or an id column on both sides, or a column to join on"
         )
-    if pairings:
+    if matches:
         warnings.warn(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}), but {n} rows "
             "each: taken row by row",
             LatentscopeWarning,
-            stacklevel=4,
+            stacklevel=_CALLER + 1,
         )
 
 
-def warn_of_order(latents: pd.Index | None, labels: pd.Index, sources: tuple[str, str]) -> None:
+def _warn_of_order(latents: pd.Index | None, labels: pd.Index, sources: tuple[str, str]) -> None:
     """Warn where tables taken row by row have indexes of the same values in another order."""
     if latents is None or len(latents) != len(labels) or latents.equals(labels):
         return
@@ -525,14 +523,12 @@ def warn_of_order(latents: pd.Index | None, labels: pd.Index, sources: tuple[str
             "same values in another order; to match them make the index a column id of both, else "
             "reset_index(drop=True)",
             LatentscopeWarning,
-            stacklevel=4,
+            stacklevel=_CALLER,
         )
 
 
-def _warn_of_unused_ids(
-    table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]
-) -> None:
-    ids = [str(name) for name in table.columns if is_id_column(str(name))]
+def _warn_of_unused_ids(left: list[str], labels: pd.DataFrame, sources: tuple[str, str]) -> None:
+    ids = [name for name in left if is_id_column(name)]
     similar = [str(name) for name in labels.columns if _looks_like_ids(labels[name])]
     if ids and similar:
         warnings.warn(
@@ -540,30 +536,10 @@ def _warn_of_unused_ids(
             f"({', '.join(ids)}) and {', '.join(similar)} names each row; to match them pass "
             f"join={similar[0]!r} (--join {similar[0]}), or call that column id",
             LatentscopeWarning,
-            stacklevel=4,
+            stacklevel=_CALLER + 1,
         )
 
 
 def _looks_like_ids(column: pd.Series) -> bool:
-    known = column.dropna()
-    return len(known) > 1 and known.is_unique and all(isinstance(value, str) for value in known)
-
-
-def _checked(pairing: _Pairing, n: int, sources: tuple[str, str]) -> pd.Series:
-    if pairing.repeated:
-        shown = ", ".join(pairing.repeated[:_N_SHOWN])
-        more = len(pairing.repeated) - _N_SHOWN
-        raise TableError(
-            f"{sources[1]}: column {pairing.right} repeats {shown}"
-            + (f" and {more} more" if more > 0 else "")
-            + f"; wanted one row for each {pairing.right}"
-        )
-    missing = n - pairing.matched
-    if missing:
-        warnings.warn(
-            f"{missing} of {n} rows of {sources[0]} have no label: their {pairing.left} is not "
-            f"among the {pairing.right} of {sources[1]}",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
-    return pairing.rows
+    names = column.dropna()
+    return len(names) > 1 and names.is_unique and all(isinstance(name, str) for name in names)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from latentscope.data import Latents, align, read_labels
+from latentscope.data import Latents, join_labels, read_labels
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
@@ -125,7 +125,7 @@ def run_demo(
             progress=None if advance is None else lambda done, total: advance(done),
         )
     with stage("measuring what the latents know", None):
-        latents, labels = align(latents, read_labels(truth))
+        labels = join_labels(latents, truth)
         found = _measure(latents, labels, network, seed)
     with stage("drawing", None):
         files = _write(folder, found)

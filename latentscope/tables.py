@@ -58,10 +58,10 @@ def numbered_columns(names: list[str], source: str) -> list[str]:
     numbers = {name: int(match[1]) for name in names if (match := _LATENT_NAME.fullmatch(name))}
     latent = sorted(numbers, key=lambda name: numbers[name])
     if [numbers[name] for name in latent] != list(range(len(latent))):
-        said = [f"dim {dim} is column {name}" for dim, name in enumerate(latent[:_SHOWN])]
+        places = [f"dim {dim} is column {name}" for dim, name in enumerate(latent[:_SHOWN])]
         warnings.warn(
             f"{source}: its columns of latents are not numbered 0 ... {len(latent) - 1}; dims are "
-            f"their places in order of number: {', '.join(said)}"
+            f"their places in order of number: {', '.join(places)}"
             + (", ..." if len(latent) > _SHOWN else ""),
             LatentscopeWarning,
             stacklevel=5,
@@ -113,7 +113,7 @@ def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
         return column
     values = [_plain_text(value) for value in column]
     if any(isinstance(value, (list, tuple, dict, np.ndarray)) for value in values):
-        raise TableError(f"{source}: column {name} holds arrays; wanted one value a row")
+        raise TableError(f"{source}: column {name} holds arrays; expected one value a row")
     if not is_id_column(name):
         values = [float(value) if isinstance(value, Decimal) else value for value in values]
     return pd.Series(values, index=column.index, dtype=object).infer_objects()
@@ -133,13 +133,13 @@ def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
     array = np.asarray(values)
     if array.ndim != 2 or array.shape[1] == 0:
         raise TableError(
-            f"{source}: has shape {array.shape}; wanted (n, d), one row a spectrum"
+            f"{source}: has shape {array.shape}; expected (n, d), one row a spectrum"
             + (": reshape(-1, 1) makes one dimension of it" if array.ndim == 1 else "")
         )
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
     if array.dtype.kind != "f":
-        raise TableError(f"{source}: holds {array.dtype}; wanted numbers")
+        raise TableError(f"{source}: holds {array.dtype}; expected numbers")
     return array
 
 
@@ -160,7 +160,7 @@ def read_contents(path: Path) -> Contents:
         raise TableError(f"{path}: no such file")
     reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
     if reader is None:
-        raise TableError(f"{path}: unknown kind of table; wanted one of {', '.join(_READERS)}")
+        raise TableError(f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}")
     try:
         contents = reader(path)
     except TableError:
@@ -178,7 +178,7 @@ def read_contents(path: Path) -> Contents:
     return Contents(contents.arrays, tidy(contents.frame, str(path)))
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path) -> Contents:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive.
 
     A nameless first column that only counts the rows, as pandas writes its index, is left out, and
@@ -192,7 +192,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     header = [str(name) for name in pd.read_csv(path, nrows=0, skipinitialspace=True).columns]
     separator = next((mark for mark in ";\t" if mark in header[0]), None)
     if len(header) == 1 and separator:
-        raise TableError(f"{path}: separated by {separator!r}? wanted commas")
+        raise TableError(f"{path}: separated by {separator!r}? expected commas")
     _check_widths(path)
     text = {
         name: str
@@ -210,8 +210,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     )
     first = str(frame.columns[0])
     if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
-        return frame.drop(columns=first)
-    return frame
+        frame = frame.drop(columns=first)
+    return Contents(frame=frame)
 
 
 def _check_widths(path: Path) -> None:
@@ -222,7 +222,7 @@ def _check_widths(path: Path) -> None:
             width = width or (len(row) if any(field.strip() for field in row) else 0)
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
-                    f"{path}: row {number} has {len(row)} fields, the header {width}; wanted a "
+                    f"{path}: row {number} has {len(row)} fields, the header {width}; expected a "
                     "name for each column, and quotes around text that holds a comma"
                 )
 
@@ -240,7 +240,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise TableError(f"{path}: is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise TableError(f"{path}: holds a {type(value).__name__}; wanted a JSON object")
+        raise TableError(f"{path}: holds a {type(value).__name__}; expected a JSON object")
     return value
 
 
@@ -250,7 +250,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
-        raise TableError(f"its columns differ in length ({sizes}); wanted one value a row")
+        raise TableError(f"its columns differ in length ({sizes}); expected one value a row")
     return Contents(matrices, pd.DataFrame(columns) if columns else None)
 
 
@@ -269,14 +269,6 @@ def _read_npy(path: Path) -> Contents:
 def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
         return _from_arrays({name: archive[name] for name in archive.files})
-
-
-def _read_csv(path: Path) -> Contents:
-    return Contents(frame=read_csv(path))
-
-
-def _read_parquet(path: Path) -> Contents:
-    return Contents(frame=pd.read_parquet(path))
 
 
 def _read_hdf5(path: Path) -> Contents:
@@ -327,7 +319,7 @@ _READERS: dict[str, Callable[[Path], Contents]] = {
     ".ecsv": _read_ecsv,
     ".csv": _read_csv,
     ".csv.gz": _read_csv,
-    ".parquet": _read_parquet,
+    ".parquet": lambda path: Contents(frame=pd.read_parquet(path)),
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".fits": _read_fits,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentscope.data import Latents, align, read_labels, read_latents, write_latents
+from latentscope.data import Latents, join_labels, read_labels, read_latents, write_latents
 from latentscope.errors import LatentscopeWarning, TableError
 from latentscope.tables import file_id
 
@@ -199,7 +199,7 @@ def test_labels_from_arrays_and_structured_arrays(tmp_path):
     assert list(read_labels(tmp_path / "l.npy").columns) == ["teff", "n"]
     with pytest.raises(TableError, match="0 rows"):
         read_labels(np.zeros((0, 2)))
-    with pytest.raises(TableError, match="wanted"):
+    with pytest.raises(TableError, match="expected"):
         read_labels(np.zeros((3, 2, 2)))
     with pytest.raises(TableError, match="arrays"):
         read_labels(pd.DataFrame({"a": [[1, 2], [3, 4]]}))
@@ -210,7 +210,7 @@ def test_labels_from_arrays_and_structured_arrays(tmp_path):
 
 def test_labels_follow_their_ids(values):
     labels = pd.DataFrame({"id": ["ADP.3", "ADP.0", "ADP.2", "ADP.1"], "teff": [3.0, 0, 2, 1]})
-    _, joined = align(Latents(values, sidecar()), read_labels(labels))
+    joined = join_labels(Latents(values, sidecar()), read_labels(labels))
     assert list(joined["teff"]) == [0, 1, 2, 3]
 
 
@@ -220,7 +220,7 @@ def test_joining_undoes_any_order(order, kept):
     labels = pd.DataFrame({"id": [f"s{i}" for i in order], "v": np.array(order, float)})[:kept]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LatentscopeWarning)
-        _, joined = align(Latents(np.zeros((6, 1)), table), read_labels(labels))
+        joined = join_labels(Latents(np.zeros((6, 1)), table), read_labels(labels))
     expected = [i if i in order[:kept] else np.nan for i in range(6)]
     np.testing.assert_array_equal(joined["v"], expected)
 
@@ -229,11 +229,11 @@ def test_integer_ids_and_long_ids_keep_their_digits(tmp_path):
     long = 4295806720_123456789
     (tmp_path / "l.csv").write_text(f"source_id,v\n{long},1\n{long + 1},2\n007,3\n,4\n")
     table = pd.DataFrame({"source_id": np.array([long + 1, long])})
-    _, joined = align(Latents(np.zeros((2, 1)), table), read_labels(tmp_path / "l.csv"))
+    joined = join_labels(Latents(np.zeros((2, 1)), table), read_labels(tmp_path / "l.csv"))
     assert list(joined["v"]) == [2, 1]
     whole = pd.DataFrame({"id": [2.0, 1.0], "v": [20, 10]})
     table = pd.DataFrame({"id": ["1", "2"]})
-    _, joined = align(Latents(np.zeros((2, 1)), table), read_labels(whole))
+    joined = join_labels(Latents(np.zeros((2, 1)), table), read_labels(whole))
     assert list(joined["v"]) == [10, 20]
 
 
@@ -247,65 +247,65 @@ def test_archive_ids_and_file_names_match_across_columns():
     )
     latents = Latents(np.zeros((2, 1)), table)
     labels = pd.DataFrame({"dp_id": ["ADP.2015", "ADP.2014-09-16T11:04:49.123"], "v": [2, 1]})
-    assert list(align(latents, read_labels(labels))[1]["v"]) == [1, 2]
+    assert list(join_labels(latents, read_labels(labels))["v"]) == [1, 2]
     labels = pd.DataFrame({"file": ["b.fits", "ADP.2014-09-16T11:04:49.123.fits"], "v": [2, 1]})
-    assert list(align(latents, read_labels(labels))[1]["v"]) == [1, 2]
+    assert list(join_labels(latents, read_labels(labels))["v"]) == [1, 2]
     assert file_id("a\\b/ADP.1.5.FITS.gz") == "ADP.1.5"
 
 
 def test_rows_without_a_label_are_counted(values):
     labels = read_labels(pd.DataFrame({"id": ["ADP.3", "ADP.0"], "teff": [3.0, 0]}))
     with pytest.warns(LatentscopeWarning, match="2 of 4 rows .* have no label"):
-        _, joined = align(Latents(values, sidecar()), labels)
+        joined = join_labels(Latents(values, sidecar()), labels)
     np.testing.assert_array_equal(joined["teff"], [0, np.nan, np.nan, 3])
 
 
 def test_repeated_ids_among_labels_are_named(values, tmp_path):
     (tmp_path / "l.csv").write_text("id,v\nADP.0,1\nADP.1,2\nADP.1,3\nADP.2,1\n")
-    with pytest.raises(TableError, match=r"l\.csv: column id repeats ADP\.1; wanted"):
-        align(Latents(values, sidecar()), read_labels(tmp_path / "l.csv"))
+    with pytest.raises(TableError, match=r"l\.csv: column id repeats ADP\.1;"):
+        join_labels(Latents(values, sidecar()), read_labels(tmp_path / "l.csv"))
 
 
 def test_repeated_rows_of_latents_share_their_label(values):
     table = pd.DataFrame({"id": ["a", "a", "b", "b"]})
     labels = read_labels(pd.DataFrame({"id": ["b", "a"], "v": [2, 1]}))
-    assert list(align(Latents(values, table), labels)[1]["v"]) == [1, 1, 2, 2]
+    assert list(join_labels(Latents(values, table), labels)["v"]) == [1, 1, 2, 2]
 
 
 def test_one_row_a_star_joins_on_object(values):
     labels = read_labels(pd.DataFrame({"object": ["HD2", "HD1"], "teff": [2, 1]}))
     with pytest.warns(LatentscopeWarning, match="1 of 4"):
-        _, joined = align(Latents(values, sidecar()), labels, join="object")
+        joined = join_labels(Latents(values, sidecar()), labels, join="object")
     np.testing.assert_array_equal(joined["teff"], [1, 1, np.nan, 2])
     with pytest.raises(TableError, match="no column 'star'"):
-        align(Latents(values, sidecar()), labels, join="star")
+        join_labels(Latents(values, sidecar()), labels, join="star")
     with pytest.raises(TableError, match="no sidecar table"):
-        align(Latents(values), labels, join="object")
+        join_labels(Latents(values), labels, join="object")
 
 
 def test_row_order_wants_equal_lengths(values):
     labels = read_labels(pd.DataFrame({"teff": [1.0, 2, 3, 4]}))
-    assert list(align(Latents(values), labels)[1]["teff"]) == [1, 2, 3, 4]
+    assert list(join_labels(Latents(values), labels)["teff"]) == [1, 2, 3, 4]
     with pytest.raises(TableError, match="4 rows and labels has 3, with no id column"):
-        align(Latents(values), labels[:3])
+        join_labels(Latents(values), labels[:3])
 
 
 def test_ids_with_nothing_in_common(values):
     labels = read_labels(pd.DataFrame({"id": list("abcd"), "v": [1, 2, 3, 4]}))
     with pytest.warns(LatentscopeWarning, match="row by row"):
-        _, joined = align(Latents(values, sidecar()), labels)
+        joined = join_labels(Latents(values, sidecar()), labels)
     assert list(joined["v"]) == [1, 2, 3, 4]
     with pytest.raises(TableError, match="no id in common"):
-        align(Latents(values, sidecar()), labels[:3])
+        join_labels(Latents(values, sidecar()), labels[:3])
     with pytest.raises(TableError, match="no id in common"):
-        align(Latents(values, sidecar()), labels, join="id")
+        join_labels(Latents(values, sidecar()), labels, join="id")
 
 
 def test_published_latents_read(shared_data):
     latents = read_latents(shared_data / "ive_latents.npy")
     labels = read_labels(shared_data / "ive_labels.csv")
     assert latents.values.shape == (4332, 3)
-    assert align(latents, labels)[1].shape == (4332, 13)
+    assert join_labels(latents, labels).shape == (4332, 13)
 
 
 @pytest.mark.parametrize("renames", [0, 1, 2, 3])

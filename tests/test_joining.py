@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.data import Latents, align, read_labels, read_latents
+from latentscope.data import Latents, join_labels, read_labels, read_latents
 from latentscope.errors import LatentscopeWarning
 
 IDS = ["f0", "f1", "f2"]
@@ -12,7 +12,7 @@ IDS = ["f0", "f1", "f2"]
 
 def joined(labels, join=None, sidecar=None):
     table = pd.DataFrame({"id": IDS}) if sidecar is None else sidecar
-    return list(align(Latents(np.zeros((3, 1)), table), read_labels(labels), join)[1]["v"])
+    return list(join_labels(Latents(np.zeros((3, 1)), table), read_labels(labels), join)["v"])
 
 
 @pytest.mark.parametrize("name", ["ID", "Id", "FILE", "Dp_Id"])
@@ -59,7 +59,7 @@ def test_indexes_in_another_order_are_told(name):
     latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(IDS, name=name))
     labels = pd.DataFrame({"v": [2, 0, 1]}, index=pd.Index(["f2", "f0", "f1"], name=name))
     with pytest.warns(LatentscopeWarning, match="indexes have the same values in another order"):
-        _, found = align(read_latents(latents), read_labels(labels))
+        found = join_labels(read_latents(latents), read_labels(labels))
     assert list(found["v"]) == [2, 0, 1]
     assert list(found.index) == [0, 1, 2]
 
@@ -67,14 +67,14 @@ def test_indexes_in_another_order_are_told(name):
 @pytest.mark.parametrize("index", [IDS, ["a", "b", "c"], pd.CategoricalIndex(["f2", "a", "b"])])
 def test_indexes_in_the_same_order_or_of_other_rows_are_not_told(index, recwarn):
     latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}, index=IDS))
-    align(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]}, index=index)))
-    align(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]})))
+    join_labels(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]}, index=index)))
+    join_labels(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]})))
     assert not recwarn
 
 
 def test_indexes_named_id_are_joined_on(recwarn):
     latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(IDS, name="id"))
     labels = read_labels(pd.DataFrame({"id": ["f2", "f0", "f1"], "v": [2, 0, 1]}).set_index("id"))
-    assert list(align(read_latents(latents), labels)[1]["v"]) == [0, 1, 2]
+    assert list(join_labels(read_latents(latents), labels)["v"]) == [0, 1, 2]
     assert list(labels.sort_values("id")["v"]) == [0, 1, 2]
     assert not recwarn

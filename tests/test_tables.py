@@ -88,7 +88,7 @@ def test_more_fields_than_names_are_an_error(tmp_path, rows, said, packed):
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_other_separators_than_commas_are_told(tmp_path, mark):
     (tmp_path / "l.csv").write_text(f"id{mark}teff\n1{mark}5500,5\n")
-    with pytest.raises(TableError, match=r"l\.csv: separated by '.*'\? wanted commas"):
+    with pytest.raises(TableError, match=r"l\.csv: separated by '.*'\? expected commas"):
         read_labels(tmp_path / "l.csv")
 
 

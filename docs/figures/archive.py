@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from latentscope import Latents, encode, load_model, read_labels, read_latents
-from latentscope.data import align
+from latentscope.data import join_labels
 from latentscope.simulation.simulate import write_archive
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -29,4 +29,5 @@ def archive(model: str = "harps-sim") -> tuple[Latents, pd.DataFrame]:
     if not encoded.is_file():
         files = [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]]
         encode(files, load_model(model), output=encoded, logvar=True)
-    return align(read_latents(encoded), read_labels(truth))
+    latents = read_latents(encoded)
+    return latents, join_labels(latents, truth)

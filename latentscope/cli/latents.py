@@ -344,12 +344,12 @@ def pairs(
 def _column(
     name: str, latents: LatentsTable, labels_file: Path | None, join: str | None
 ) -> pd.Series | Any:
-    from latentscope.data import align, read_labels
+    from latentscope.data import join_labels
     from latentscope.errors import ChoiceError
 
     known: list[str] = []
     if labels_file is not None:
-        _, labels = align(latents, read_labels(labels_file), join)
+        labels = join_labels(latents, labels_file, join)
         if name in labels:
             return labels[name]
         known += list(labels.columns)

@@ -197,7 +197,7 @@ class Retriever:
     one_per_star : bool
         Whether only the nearest row of each star is found.
     labels : DataFrame, array (n, labels) or path, optional
-        Shown beside the matches; brought to the rows as `latentscope.align` does.
+        Shown beside the matches; joined on an id column that both have, else row by row.
     columns : list of str, optional
         Labels to show; by default all but ids and names of stars.
     join : str, optional

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.data import LabelsLike, Latents, LatentsLike, align, read_labels, read_latents
+from latentscope.data import LabelsLike, Latents, LatentsLike, join_labels, read_latents
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups, read_groups
 from latentscope.errors import ChoiceError, EstimatorError, TableError
 
@@ -227,9 +227,8 @@ def read_study(
                 "out, or read another study"
             )
         return replace(latents, groups=None, notes=()) if off else latents
-    read, frame = read_latents(latents), None
-    if labels is not None:
-        read, frame = align(read, read_labels(labels), join)
+    read = read_latents(latents)
+    frame = None if labels is None else join_labels(read, labels, join)
     found, note = find_groups(groups, read, frame)
     study = Study(read, frame, found, (note,) if note else (), join)
     return study if dims is None else replace(study, dims=study.choose(dims))

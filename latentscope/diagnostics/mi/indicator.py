@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from latentscope.data import Latents, align, read_labels, read_latents
+from latentscope.data import LabelsLike
 from latentscope.diagnostics.mi.columns import choose_labels
 from latentscope.diagnostics.mi.estimators import bin_codes, check_bins
 from latentscope.diagnostics.mi.kernels import table_information, table_of
+from latentscope.diagnostics.study import StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]
@@ -26,8 +26,8 @@ _CLIPPING_PASSES = 5
 
 
 def paper_indicator(
-    latents: Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str],
-    labels: ArrayLike | pd.DataFrame | str | os.PathLike[str],
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
     bins: Sequence[int] = PAPER_BINS,
     clip_sigma: float | None = 5.0,
     columns: Sequence[str] | None = None,
@@ -40,7 +40,7 @@ def paper_indicator(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
         A missing label leaves the row out for that label.
@@ -74,7 +74,9 @@ def paper_indicator(
     """
     for number in bins:
         check_bins(number)
-    read, frame = align(read_latents(latents), read_labels(labels), None)
+    # Counting in bins makes no claim of significance, so that repeated rows are no matter.
+    study = read_study(latents, labels, groups=None)
+    read, frame = study.latents, study.label_table
     parts = []
     for name in _numeric(frame, columns):
         keep = _rows_of(name, frame[name], read.ok, clip_sigma)
