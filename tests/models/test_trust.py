@@ -64,7 +64,8 @@ def test_a_sample_comes_back_as_it_was_written(folder):
             getattr(found, name), getattr(wanted, name), rtol=1e-3, atol=1e-4
         )
     assert found.info == {
-        "model": "tiny", "weights_sha256": weights_sha256(model), "origin": "spectra of a test"
+        "model": "tiny", "weights_sha256": weights_sha256(model), "origin": "spectra of a test",
+        "mad_threshold": "0.05",
     }  # fmt: skip
     assert (folder / SAMPLE_FILE).stat().st_size < 30_000
 

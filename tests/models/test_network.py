@@ -1,3 +1,5 @@
+"""The network against independent forms of itself: Conv1d, matrix products, a search."""
+
 from __future__ import annotations
 
 import copy
@@ -5,12 +7,20 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from latentscope.errors import ModelError
-from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE, VAEConfig, shift_lines
+from latentscope.models.network import (
+    LOGVAR_RANGE,
+    SHIFT_MARGIN,
+    SpectrumVAE,
+    VAEConfig,
+    activated,
+    fit_shift,
+    shift_lines,
+)
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
-from tests.models.comb import comb
 
 COMPACT = VAEConfig(
     length=20480,
@@ -31,6 +41,15 @@ SMALL = VAEConfig(
     extra_hidden=5,
     output="mean",
 )
+
+
+def comb(pixels, shift):
+    """Unequal Gaussian absorption lines with known places, shifted by whatever is asked."""
+    centres, depths, widths = (400.3, 900.0, 1333.7), (0.5, 0.9, 0.2), (3.0, 4.5, 6.0)
+    return -sum(
+        d * torch.exp(-0.5 * ((pixels - c - shift) / w) ** 2)
+        for c, d, w in zip(centres, depths, widths, strict=True)
+    )
 
 
 def scaled(config, seed=0):
@@ -316,3 +335,119 @@ def test_wrong_shapes_say_what_the_model_takes():
 def test_a_preparation_of_another_size_is_refused():
     with pytest.raises(ModelError, match="327680"):
         SpectrumVAE(SMALL, published_prepare("median-valid"))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25, 7.0, -31.4, 100.5])
+def test_the_shift_moves_lines_to_longer_wavelength_by_the_pixels_asked_for(shift):
+    pixels = torch.arange(2048, dtype=torch.float64)
+    shifts = torch.tensor([shift, 0.0], dtype=torch.float64)
+    moved = shift_lines(torch.stack([comb(pixels, 0.0)] * 2), shifts)
+    torch.testing.assert_close(moved[0], comb(pixels, shift), rtol=0, atol=1e-9)
+    torch.testing.assert_close(moved[1], comb(pixels, 0.0), rtol=0, atol=1e-12)
+
+
+def test_a_shift_brings_in_continuum_at_the_edge_and_not_the_other_end():
+    pixels = torch.arange(512, dtype=torch.float64)
+    line = torch.exp(-0.5 * ((pixels - 500) / 3) ** 2)
+    moved = shift_lines(line[None], torch.tensor([60.0], dtype=torch.float64))[0]
+    assert SHIFT_MARGIN > 60
+    assert float(moved.abs().max()) < 1e-9
+
+
+def test_the_gradient_of_the_shift_is_right():
+    generator = torch.Generator().manual_seed(3)
+    lines = torch.randn(2, 40, generator=generator, dtype=torch.float64, requires_grad=True)
+    pixels = torch.tensor([0.7, -3.2], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(shift_lines, (lines, pixels), fast_mode=True)
+
+
+@pytest.mark.parametrize(("shift", "start"), [(0.0, 1.5), (12.3, 10.8), (-31.4, -29.0)])
+def test_the_fitted_shift_is_where_the_lines_lie(shift, start):
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines, moved = comb(pixels, 0.0)[None], comb(pixels, shift)[None]
+    for wanted in (moved, 0.7 * moved, 2.0 * moved):
+        found = fit_shift(lines, wanted, torch.tensor([start], dtype=torch.float64), _prior(1e-9))
+        assert found.item() == pytest.approx(shift, abs=1e-3)
+
+
+def test_the_prior_weighs_as_much_as_the_lines_say_little():
+    generator = torch.Generator().manual_seed(5)
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines, moved = comb(pixels, 0.0)[None], comb(pixels, 0.1)[None]
+    information = float((torch.gradient(lines[0])[0] ** 2).sum())  # of a small shift
+    for share in (0.1, 1.0, 10.0):
+        found = fit_shift(lines, moved, torch.zeros(1).double(), _prior(share * information))
+        assert found.item() == pytest.approx(0.1 / (1 + share), rel=0.05)
+    noise = 0.01 * torch.randn(1, 2048, generator=generator, dtype=torch.float64)
+    nothing = fit_shift(1e-6 * lines, noise, torch.full((1,), 3.0).double(), _prior(1.0))
+    assert abs(nothing.item()) < 1e-3
+
+
+def test_the_fit_is_as_good_as_a_search():
+    generator = torch.Generator().manual_seed(6)
+    pixels = torch.arange(1024, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None]
+    noise = 0.1 * torch.randn(1, 1024, generator=generator, dtype=torch.float64)
+    wanted = comb(pixels, 4.0)[None] + noise
+    grid = torch.arange(2.0, 6.0, 0.01, dtype=torch.float64)
+    squares = ((wanted - shift_lines(lines.expand(len(grid), -1), grid)) ** 2).sum(1)
+    found = fit_shift(lines, wanted, torch.tensor([3.0], dtype=torch.float64), _prior(1e-6))
+    assert found.item() == pytest.approx(grid[squares.argmin()].item(), abs=0.02)
+
+
+def _prior(value):
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def layers(source, target, stride, transposed):
+    kernel, padding = (3, 1) if stride == 1 else (2 * stride, stride // 2)
+    if transposed:
+        return nn.ConvTranspose2d(source, target, (1, kernel), (1, stride), (0, padding))
+    return nn.Conv2d(source, target, (1, 5), (1, stride), (0, 2))
+
+
+def in_turn(layer, x, slope):
+    """What torch's own layer and activation make of it."""
+    y = layer(x)
+    return y if slope is None else functional.leaky_relu(y, slope)
+
+
+@pytest.mark.parametrize("slope", [None, 0.1])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("target", [1, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_values_and_gradients_are_those_of_torchs_layers(transposed, target, stride, slope):
+    torch.manual_seed(1)
+    layer = layers(2, target, stride, transposed).double()
+    layer.to(memory_format=torch.channels_last)
+    x = torch.randn(3, 2, 1, 24, dtype=torch.float64, requires_grad=True)
+    places = [x, layer.weight, layer.bias]
+    found, wanted = activated(layer, x, slope), in_turn(layer, x, slope)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn_like(wanted)
+    gradients = [torch.autograd.grad(y, places, upstream) for y in (found, wanted)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_under_autocast_it_convolves_in_bfloat16_and_gives_float32_gradients():
+    torch.manual_seed(2)
+    layer = layers(8, 4, 2, transposed=True)
+    x = torch.randn(2, 8, 1, 64, requires_grad=True)
+    exact = activated(layer, x, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = activated(layer, x, 0.1)
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.float(), exact, rtol=0.02, atol=0.02)
+    wanted = torch.autograd.grad(exact.sum(), layer.parameters())
+    found = torch.autograd.grad(low.float().sum(), layer.parameters())
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.05
+
+
+def test_rows_without_a_gradient_get_none():
+    layer = layers(1, 4, 4, transposed=False)
+    y = activated(layer, torch.randn(2, 1, 1, 32), 0.1)
+    y.sum().backward()
+    assert layer.weight.grad is not None
