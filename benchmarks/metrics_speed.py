@@ -21,15 +21,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stars", type=int, default=7000)
     parser.add_argument("--dims", type=int, default=16)
-    parser.add_argument("--bootstrap", type=int, default=100)
+    parser.add_argument("--n-halves", type=int, default=100)
     chosen = parser.parse_args()
     rng = np.random.default_rng(0)
     labels = rng.normal(size=(chosen.stars, len(NOISE)))
     noisy = labels + np.array(NOISE) * rng.normal(size=labels.shape)
     rest = rng.normal(size=(chosen.stars, chosen.dims - len(NOISE)))
     latents = np.hstack([noisy, rest])
-    metrics(latents[:500], labels[:500], bootstrap=0)  # compiles
-    measured("metrics", lambda: metrics(latents, labels, bootstrap=chosen.bootstrap))
+    metrics(latents[:500], labels[:500], n_halves=0)  # compiles
+    measured("metrics", lambda: metrics(latents, labels, n_halves=chosen.n_halves))
     measured("robustness", lambda: robustness(latents, labels))
 
 

@@ -47,7 +47,7 @@ def known(stars: int = 2000) -> pd.DataFrame:
         "rotated": perfect @ EVEN,
     }
     found = {
-        name: metrics(values, labels, bootstrap=0, rotations=1).headlines
+        name: metrics(values, labels, n_halves=0, n_rotations=1).headlines
         for name, values in cases.items()
     }
     first = found["perfect"]

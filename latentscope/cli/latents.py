@@ -393,9 +393,9 @@ def metrics(
     columns: Columns = None,
     join: Join = None,
     groups: Groups = "auto",
-    bootstrap: Annotated[
+    n_halves: Annotated[
         int,
-        typer.Option("--bootstrap", min=0, help="Halves of the stars for the intervals; 0: none."),
+        typer.Option("--n-halves", min=0, help="Halves of the stars for the intervals; 0: none."),
     ] = 100,
     seed: Seed = 0,
     as_json: Json = False,
@@ -416,7 +416,7 @@ def metrics(
             columns=chosen_names(columns),
             groups=groups,
             join=join,
-            bootstrap=bootstrap,
+            n_halves=n_halves,
             seed=seed,
             progress=advance,
         )

@@ -1,57 +1,84 @@
 """Does each dimension hold one thing, and each thing sit in one dimension: published measures.
 
-All measures of one set of latents and labels, with intervals, beside random rotations and PCA.
+All measures (`disentanglement_measures.py`) of one set of latents and labels, with intervals,
+beside random rotations and PCA.
+
+Rows of a star are not independent, and nearest neighbors take a repeated row for a perfect
+relation. So a bootstrap that draws stars with replacement would not do. Half of the stars without
+replacement does: with n stars, a statistic of m of them deviates from that of all by
+sigma^2 (1/m - 1/n) in variance, which for m = n/2 is the sampling variance of the whole itself
+(the delete-d jackknife; J. Shao & C. F. J. Wu, Ann. Statist. 17, 1176, 1989).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import ortho_group
 from scipy.stats import t as student
 
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.disentanglement_measures import (
+    FAMILIES,
     MEAN,
     MEASURES,
     Axes,
-    Family,
+    Codes,
+    Drawn,
+    Floats,
     Key,
+    Label,
     Measure,
+    Rows,
     Scores,
-    Stars,
-    binned_scores,
-    explicitness_scores,
-    forest_scores,
-    gaussian_total_correlation_scores,
-    knn_scores,
-    knn_total_correlation_scores,
     mean_of,
-    principal_axes,
-    random_rotation,
-    read_all,
-    sap_scores,
-    standardised,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike
-from latentscope.diagnostics.mi.columns import own_rng
-from latentscope.diagnostics.mi.table import Progress
-from latentscope.diagnostics.study import (
-    Dims,
-    StudyLike,
-    read_study,
+from latentscope.diagnostics.mi.columns import (
+    Column,
+    check_known,
+    choose_labels,
+    own_rng,
+    read_label,
 )
+from latentscope.diagnostics.mi.table import Progress
+from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
-from latentscope.errors import EstimatorError
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+
+BINS = 20
+"""Equal-count bins of a continuous label at most."""
+
+COVERED = 0.95
+"""Share of samples whose interval holds the value of infinitely many stars."""
 
 _SHOWN = ("metric", "estimator", "value", "low", "high", "rotation", "pca", "verdict")
 _BEST = ("mig", "knn")
+_REPEATS = 3
+_MIN_HALVES = 10
+_SLOW_SHARE = 5
+_STARS_PER_BIN = 50
+_MIN_IN_CLASS = 20
+_MIN_STARS = 100
+_CLIP_SIGMA = 5.0
+_NOTHING = 1e-10
+"""Share of the variance below which a principal component is rounding, not data."""
+
+_MEANINGS = {
+    (True, True): "the axes mean something",
+    (True, False): "the axes are no accident, but PCA finds about as good ones",
+    (False, True): "the axes separate labels better than PCA, but hardly better than by luck",
+    (False, False): "these axes are hardly better than others",
+}
+"""By whether half of the measures or more are better than rotations, and than PCA."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +105,7 @@ class MetricsResult:
         Share of each label's variance that a forest explains through each dimension, on stars it
         has not seen; 0 where it does not predict the label.
     information : DataFrame, dims x labels
-        Mutual information in nats with the label's classes, or bins of equal count, by neighbours.
+        Mutual information in nats with the label's classes, or bins of equal count, by neighbors.
     """
 
     table: pd.DataFrame
@@ -99,35 +126,19 @@ class MetricsResult:
 
     def sentences(self) -> list[str]:
         """Say what the numbers mean beside the baselines, in lines a person can read."""
-        rows = {(row["metric"], row["estimator"]): row for row in _records(self.headlines)}
-        lines = [self._summary(rows)]
-        lines += [_sentence(measure, rows[measure.key]) for measure in MEASURES]
-        return lines + self._labels()
-
-    def _summary(self, rows: dict[tuple[str, str], dict[str, Any]]) -> str:
-        judged = [m for m in MEASURES if m.of_axes and rows[m.key]["verdict"]]
-        if not judged:
-            return "Without intervals nothing is judged; ask for a bootstrap."
-        over = {
-            name: sum(name in rows[m.key]["verdict"] for m in judged)
-            for name in ("rotation", "pca")
+        records = self.headlines.to_dict("records")
+        rows: dict[tuple[str, str], dict[Any, Any]] = {
+            (row["metric"], row["estimator"]): row for row in records
         }
-        means = _MEANS[2 * over["rotation"] >= len(judged), 2 * over["pca"] >= len(judged)]
-        return (
-            f"Of {len(judged)} measures that depend on the axes, {over['rotation']} are better "
-            f"than any random rotation and {over['pca']} better than PCA of the same latents: "
-            f"{means}."
-        )
-
-    def _labels(self) -> list[str]:
-        """Name the labels with the widest and the narrowest gap."""
+        judged = [rows[m.key]["verdict"] for m in MEASURES if m.of_axes and rows[m.key]["verdict"]]
+        lines = [_summary(judged), *(_sentence(m, rows[m.key]) for m in MEASURES)]
         here = (self.table["metric"] == _BEST[0]) & (self.table["estimator"] == _BEST[1])
-        rows = self.table[here & (self.table["label"] != MEAN)].dropna(subset="value")
-        if len(rows) < 2:
-            return []
-        ordered = rows.sort_values("value", ascending=False)
-        told = [f"{row['label']} ({row['value']:.2f})" for row in _records(ordered)]
-        return [f"Gap by label, MIG (kNN): {', '.join(told)}."]
+        gaps = self.table[here & (self.table["label"] != MEAN)].dropna(subset="value")
+        if len(gaps) > 1:
+            widest = gaps.sort_values("value", ascending=False).to_dict("records")
+            of_labels = ", ".join(f"{row['label']} ({row['value']:.2f})" for row in widest)
+            lines.append(f"Gap by label, MIG (kNN): {of_labels}.")
+        return lines
 
     def plot(self, ax: Any = None) -> Any:
         """Draw values beside baselines (`latentscope.plots.plot_metrics`)."""
@@ -135,19 +146,18 @@ class MetricsResult:
         return import_module("latentscope.plots").plot_metrics(self, ax)
 
 
-_MEANS = {
-    (True, True): "the axes mean something",
-    (True, False): "the axes are no accident, but PCA finds about as good ones",
-    (False, True): "the axes separate labels better than PCA, but hardly better than by luck",
-    (False, False): "these axes are hardly better than others",
-}
+def _summary(verdicts: list[str]) -> str:
+    if not verdicts:
+        return "Without intervals nothing is judged; ask for halves of the stars."
+    rotation, pca = (sum(name in text for text in verdicts) for name in ("rotation", "pca"))
+    meaning = _MEANINGS[2 * rotation >= len(verdicts), 2 * pca >= len(verdicts)]
+    return (
+        f"Of {len(verdicts)} measures that depend on the axes, {rotation} are better than any "
+        f"random rotation and {pca} better than PCA of the same latents: {meaning}."
+    )
 
 
-def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
-    return table.to_dict("records")
-
-
-def _sentence(measure: Measure, row: dict[str, Any]) -> str:
+def _sentence(measure: Measure, row: dict[Any, Any]) -> str:
     asked = f"It says {measure.question}."
     if np.isnan(row["value"]):
         return f"{measure.title}: not defined here. {asked}"
@@ -159,51 +169,6 @@ def _sentence(measure: Measure, row: dict[str, Any]) -> str:
     )
 
 
-_REPEATS = 3
-_FEWEST_HALVES = 10
-_DEAR_SHARE = 5
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A family of measures that come from one evaluation.
-
-    Parameters
-    ----------
-    scores : Family
-    splits : bool
-        Whether stars are split at random to learn and to judge, so that several splits are worth
-        averaging.
-    dear : bool
-        Whether an evaluation takes so long that fewer halves have to do.
-    """
-
-    scores: Family
-    splits: bool = False
-    dear: bool = False
-
-
-_FAMILIES = (
-    _Measured(forest_scores, splits=True, dear=True),
-    _Measured(knn_total_correlation_scores, dear=True),
-    _Measured(knn_scores),
-    _Measured(explicitness_scores, splits=True, dear=True),
-    _Measured(sap_scores, splits=True),
-    _Measured(binned_scores),
-    _Measured(gaussian_total_correlation_scores),
-)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One evaluation: of which family, along which axes, of all stars or half of them."""
-
-    family: int
-    axes: Axes
-    half: bool
-    stream: tuple[int, ...]
-
-
 def metrics(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -213,9 +178,9 @@ def metrics(
     discrete: Sequence[str] | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
-    bootstrap: int = 100,
-    rotations: int = 5,
-    most: int = 10_000,
+    n_halves: int = 100,
+    n_rotations: int = 5,
+    max_stars: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MetricsResult:
@@ -245,13 +210,13 @@ def metrics(
         Which star each row shows, or the column that says so, as for `mi_matrix`.
     join : str, optional
         Column to join latents and labels on.
-    bootstrap : int
+    n_halves : int
         Random halves of the stars that the intervals come from; a fifth of them, but at least 10,
-        for what takes long: the forests of DCI, explicitness, and total correlation by neighbours.
+        for what takes long: the forests of DCI, explicitness, and total correlation by neighbors.
         0 leaves intervals out.
-    rotations : int
+    n_rotations : int
         Random rotations.
-    most : int
+    max_stars : int
         Stars at most; of more a random part is taken.
     seed : int
         Of all that is random.
@@ -275,180 +240,326 @@ def metrics(
     LatentscopeWarning
         If rows repeat a star and no groups are found, or labels have too few stars.
     """
-    _check_counts(bootstrap, rotations, most)
+    if n_halves != 0 and n_halves < _MIN_HALVES:
+        raise EstimatorError(f"n_halves is {n_halves}; expected 0, or {_MIN_HALVES} or more")
+    for name, value in (("n_rotations", n_rotations), ("max_stars", max_stars)):
+        if value < 1:
+            raise EstimatorError(f"{name} is {value}; expected 1 or more")
     study = read_study(latents, labels, groups=groups, join=join)
-    read, wanted, grouping = study.latents, study.choose(dims), study.stars
-    if len(wanted) < 2:
-        raise EstimatorError(f"{read.source}: {len(wanted)} dimension; expected two or more")
-    ok, notes = _stars_kept(read, grouping, most, seed)
-    found, told = read_all(
-        study.label_table, columns, discrete or (), study.group_column, ok, grouping, seed
+    read, chosen = study.latents, study.choose(dims)
+    if len(chosen) < 2:
+        raise EstimatorError(f"{read.source}: {len(chosen)} dimension; expected two or more")
+    ok, sampled = _stars_kept(read, study.stars, max_stars, seed)
+    usable, made = ready_labels(study, columns, discrete or (), ok, seed)
+    values = np.array(read.values[:, chosen], dtype=np.float64)
+    every = study.stars.draws(ok, 1, own_rng(seed, 7)).rows[0]
+    stars = Stars(standardized(values, every), ok, study.stars, usable, chosen)
+    rotations = [random_rotation(len(chosen), own_rng(seed, 9, i)) for i in range(n_rotations)]
+    baselines = [principal_axes(stars.values[every]), *rotations]
+    scores = _evaluated(stars, baselines, n_halves, seed, progress)
+    names = [label.name for label in usable]
+    importance, information = (
+        pd.DataFrame(
+            np.mean([s.matrices[name] for s in scores["latents"] if name in s.matrices], axis=0),
+            index=pd.Index(chosen, name="dim"),
+            columns=names,
+        )
+        for name in ("importance", "information (knn)")
     )
-    values = np.array(read.values[:, wanted], dtype=np.float64)
-    every = grouping.draws(ok, 1, own_rng(seed, 7)).rows[0]
-    stars = Stars(standardised(values, every), ok, grouping, found, wanted)
-    evaluations = _evaluated(stars, every, bootstrap, rotations, seed, progress)
-    provenance = study.provenance(
-        "metrics",
-        dims=wanted,
-        columns=[label.name for label in found],
-        discrete=list(discrete or ()),
-        bootstrap=bootstrap,
-        rotations=rotations,
-        most=most,
-        seed=seed,
+    return MetricsResult(
+        table=_table(scores, stars),
+        provenance=study.provenance(
+            "metrics",
+            dims=chosen,
+            columns=names,
+            discrete=list(discrete or ()),
+            n_halves=n_halves,
+            n_rotations=n_rotations,
+            max_stars=max_stars,
+            seed=seed,
+        ),
+        notes=(*study.notes, *sampled, *made),
+        importance=importance,
+        information=information,
     )
-    importance, information = matrices_of(evaluations, stars)
-    table = table_of(evaluations, stars)
-    words = (*study.notes, *notes, *told)
-    return MetricsResult(table, provenance, words, importance, information)
-
-
-def _check_counts(bootstrap: int, rotations: int, most: int) -> None:
-    if bootstrap != 0 and bootstrap < _FEWEST_HALVES:
-        raise EstimatorError(f"bootstrap is {bootstrap}; wanted 0, or {_FEWEST_HALVES} or more")
-    if rotations < 1:
-        raise EstimatorError(f"rotations is {rotations}; wanted 1 or more")
-    if most < 1:
-        raise EstimatorError(f"most is {most}; wanted the number of stars at most")
 
 
 def _stars_kept(
-    latents: Latents, groups: Groups, most: int, seed: int
-) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[str]]:
+    latents: Latents, groups: Groups, max_stars: int, seed: int
+) -> tuple[NDArray[np.bool_], list[str]]:
     """Which rows have latents and belong to the stars that are taken."""
     ok, stars = latents.ok, np.unique(groups.codes[latents.ok])
-    if len(stars) <= most:
+    if len(stars) <= max_stars:
         return ok, []
-    chosen = np.zeros(int(groups.codes.max()) + 1, dtype=bool)
-    chosen[own_rng(seed, 8).choice(stars, most, replace=False)] = True
-    return ok & chosen[groups.codes], [f"{most:,} of {len(stars):,} stars taken at random"]
+    taken = np.zeros(int(groups.codes.max()) + 1, dtype=bool)
+    taken[own_rng(seed, 8).choice(stars, max_stars, replace=False)] = True
+    return ok & taken[groups.codes], [f"{max_stars:,} of {len(stars):,} stars taken at random"]
+
+
+def ready_labels(
+    study: Study,
+    columns: Sequence[str] | None,
+    discrete: Sequence[str],
+    ok: NDArray[np.bool_],
+    seed: int,
+) -> tuple[list[Label], list[str]]:
+    """Choose labels and make them ready: numbers where there are, and classes always.
+
+    Parameters
+    ----------
+    study : Study of n rows
+    columns, discrete : list of str
+        As those of `metrics`.
+    ok : ndarray of bool, shape (n,)
+        Rows with latents, of the stars that are taken.
+    seed : int
+
+    Returns
+    -------
+    labels : list of Label
+    notes : list of str
+        What was left out or binned, in words.
+
+    Raises
+    ------
+    EstimatorError
+        If no label is left, or one that was asked for cannot be used.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If labels are left out that have fewer than 100 stars or one class.
+    """
+    frame = study.label_table
+    check_known(frame, discrete)
+    names, notes = choose_labels(frame, columns, study.group_column)
+    labels, refused, cut = [], [], []
+    for name in names:
+        column = read_label(
+            name,
+            frame[name],
+            discrete=True if name in discrete else "auto",
+            clip_sigma=_CLIP_SIGMA,
+            seed=seed,
+        )
+        keep = column.valid & ok
+        rows = study.stars.draws(keep, 1, np.random.default_rng(0)).rows[0]
+        if column.codes is None:
+            codes, note = _binned(column, keep, rows), ""
+        else:
+            codes, note = _frequent(column, keep, rows)
+        has = codes >= 0
+        numbers = None if column.discrete else column.values
+        label = Label(name, codes, numbers, int(has.sum()), study.stars.count(has))
+        if label.n_stars < _MIN_STARS:
+            refused.append(f"{name} ({label.n_stars} stars)")
+        elif label.classes < 2:
+            refused.append(f"{name} (constant)")
+        else:
+            labels.append(label)
+            notes += [note] if note else []
+            cut += [f"{name} ({label.classes})"] if numbers is not None else []
+    if refused:
+        text = (
+            f"{_MIN_STARS} stars with the label and two classes or more are needed: "
+            f"{shortened(refused)}"
+        )
+        if not labels:
+            raise EstimatorError(text)
+        if columns is not None:
+            raise EstimatorError(f"{text}; leave them out")
+        warnings.warn(f"left out, since {text}", LatentscopeWarning, stacklevel=3)
+    if cut:
+        notes.append(
+            f"cut into bins of about equal count, where classes are needed: {', '.join(cut)}"
+        )
+    return labels, notes
+
+
+def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:
+    """Cut at the quantiles of one row a star; equal values stay in one bin."""
+    assert column.values is not None
+    codes = np.full(len(keep), -1, dtype=np.int64)
+    if not len(rows):
+        return codes
+    bins = int(np.clip(len(rows) // _STARS_PER_BIN, 2, BINS))
+    edges = np.unique(np.quantile(column.values[rows], np.arange(1, bins) / bins))
+    codes[keep] = np.searchsorted(edges, column.values[keep], side="right")
+    codes[keep] = np.unique(codes[keep], return_inverse=True)[1]
+    return codes
+
+
+def _frequent(column: Column, keep: NDArray[np.bool_], rows: Rows) -> tuple[Codes, str]:
+    """Leave out classes of few stars, of which no half could be learned."""
+    assert column.codes is not None
+    codes = np.full(len(keep), -1, dtype=np.int64)
+    stars = np.bincount(column.codes[rows], minlength=column.classes)
+    frequent = stars >= _MIN_IN_CLASS
+    number = np.cumsum(frequent) - 1
+    taken = keep & frequent[column.codes]
+    codes[taken] = number[column.codes[taken]]
+    note = f"{column.name}: {int(frequent.sum())} classes"
+    n_rare, n_left_out = int((~frequent & (stars > 0)).sum()), int(stars[~frequent].sum())
+    if n_rare:
+        note += f", {n_rare} with fewer than {_MIN_IN_CLASS} stars left out ({n_left_out} stars)"
+    return codes, note
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """Standardized latents (n, d) of these dims, labels, and which rows show one star.
+
+    `ok`: which rows have latents; the values of others are NaN.
+    """
+
+    values: Floats
+    ok: NDArray[np.bool_]
+    groups: Groups
+    labels: Sequence[Label]
+    dims: Sequence[int]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether some star has several rows with latents."""
+        return self.groups.count(self.ok) < int(self.ok.sum())
+
+    def draw(self, axes: Axes, rng: np.random.Generator, *, half: bool = False) -> Drawn:
+        """Draw one random row of each star, or of a random half of the stars.
+
+        A row is drawn for each label among those that have the label.
+        """
+        keep = self.ok
+        if half:
+            codes = self.groups.codes
+            stars = np.unique(codes[self.ok])
+            taken = np.zeros(len(codes), dtype=bool)
+            taken[rng.choice(stars, len(stars) // 2, replace=False)] = True
+            keep = keep & taken[codes]
+        masks = [keep, *(keep & (label.codes >= 0) for label in self.labels)]
+        every, *rows = (self.groups.draws(mask, 1, rng).rows[0] for mask in masks)
+        return Drawn(self.values, self.dims, self.labels, axes, every, rows)
+
+
+def standardized(values: Floats, rows: Rows) -> Floats:
+    """Return values (n, d) with mean 0 and standard deviation 1 over some rows, a column each.
+
+    A column that is constant there becomes 0.
+    """
+    mean, std = values[rows].mean(axis=0), values[rows].std(axis=0)
+    constant = np.ptp(values[rows], axis=0) == 0
+    scaled: Floats = (values - mean) / np.where(constant, 1.0, std)
+    scaled[:, constant] *= 0.0  # and NaN stays NaN
+    return scaled
+
+
+def random_rotation(d: int, rng: np.random.Generator) -> Axes:
+    """Return an orthogonal matrix, drawn evenly from all."""
+    return Axes("rotation", ortho_group.rvs(d, random_state=rng))
+
+
+def principal_axes(values: Floats) -> Axes:
+    """Return the principal axes of values of shape (n, d), the widest first.
+
+    An axis along which nothing varies but rounding errors is 0: ranks would make a column of them
+    as wide as any.
+    """
+    covariance = np.cov(values, rowvar=False)
+    variance, vectors = np.linalg.eigh(covariance)
+    order = np.argsort(variance)[::-1]
+    kept = variance[order] > _NOTHING * variance.sum()
+    return Axes("pca", vectors[:, order] * kept)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One evaluation: of which family, along which axes, of all stars or half of them."""
+
+    family: int
+    axes: Axes
+    half: bool
+    stream: tuple[int, ...]
+
+
+def _tasks(
+    number: int, repeated: bool, baselines: Sequence[Axes], n_halves: int
+) -> Iterator[_Task]:
+    family, own = FAMILIES[number], Axes("latents")
+    principal, *rotations = baselines
+    repeats = _REPEATS if family.splits or repeated else 1
+    for axes in (own, principal):
+        for repeat in range(repeats):
+            yield _Task(number, axes, False, (10, repeat))
+    for i, axes in enumerate(rotations):
+        yield _Task(number, axes, False, (10, i % repeats))
+    halves = max(n_halves // _SLOW_SHARE, _MIN_HALVES) if family.slow else n_halves
+    for half in range(min(halves, n_halves)):
+        yield _Task(number, own, True, (11, half))
 
 
 def _evaluated(
-    stars: Stars,
-    every: np.ndarray[Any, np.dtype[np.int64]],
-    bootstrap: int,
-    rotations: int,
-    seed: int,
-    progress: Progress | None,
-) -> Evaluations:
-    turned = [random_rotation(len(stars.dims), own_rng(seed, 9, i)) for i in range(rotations)]
-    principal = principal_axes(stars.values[every])
+    stars: Stars, baselines: Sequence[Axes], n_halves: int, seed: int, progress: Progress | None
+) -> dict[str, list[Scores]]:
+    """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars."""
     tasks = [
-        replace(task, stream=(seed, *task.stream))
-        for number, family in enumerate(_FAMILIES)
-        for task in _tasks(number, family, stars.repeated, bootstrap, turned, principal)
+        task
+        for number in range(len(FAMILIES))
+        for task in _tasks(number, stars.repeated, baselines, n_halves)
     ]
 
     def work(task: _Task) -> Scores:
         # The same rows for all axes, so that they are compared on equal terms.
-        rng = own_rng(*task.stream)
+        rng = own_rng(seed, *task.stream)
         drawn = stars.draw(task.axes, rng, half=task.half)
-        return _FAMILIES[task.family].scores(drawn, rng)
+        return FAMILIES[task.family].scores(drawn, rng)
 
     # Imported here, as scikit-learn, which needs it too, is.
     from threadpoolctl import threadpool_limits
 
-    found = Evaluations()
+    scores: dict[str, list[Scores]] = {}
     # Evaluations keep all cores busy; algebra that starts threads of its own would slow them down.
     threads = threads_for(len(tasks))
     with threadpool_limits(limits=1), closing(in_order(work, tasks, threads)) as results:
-        for done, (task, scores) in enumerate(zip(tasks, results, strict=True), start=1):
-            found.add("half" if task.half else task.axes.name, scores)
+        for done, (task, one) in enumerate(zip(tasks, results, strict=True), start=1):
+            scores.setdefault("half" if task.half else task.axes.name, []).append(one)
             if progress is not None:
                 progress(done, len(tasks))
-    return found
+    return scores
 
 
-def _tasks(
-    number: int,
-    family: _Measured,
-    repeated: bool,
-    bootstrap: int,
-    turned: Sequence[Axes],
-    principal: Axes,
-) -> Iterator[_Task]:
-    repeats = _REPEATS if family.splits or repeated else 1
-    own = Axes("latents")
-    for axes in (own, principal):
-        for repeat in range(repeats):
-            yield _Task(number, axes, False, (10, repeat))
-    for i, axes in enumerate(turned):
-        yield _Task(number, axes, False, (10, i % repeats))
-    halves = max(bootstrap // _DEAR_SHARE, _FEWEST_HALVES) if family.dear else bootstrap
-    for half in range(min(halves, bootstrap)):
-        yield _Task(number, own, True, (11, half))
-
-
-Floats = NDArray[np.float64]
-
-COVERED = 0.95
-"""Share of samples whose interval holds the value of infinitely many stars."""
-
-
-@dataclass(frozen=True)
-class Evaluations:
-    """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars."""
-
-    found: dict[str, list[Scores]] = field(default_factory=dict)
-
-    def add(self, what: str, scores: Scores) -> None:
-        """Keep the scores of one evaluation."""
-        self.found.setdefault(what, []).append(scores)
-
-    def of(self, what: str, key: Key) -> Floats:
-        """Return one number from all evaluations that have it."""
-        return np.array(
-            [scores.values[key] for scores in self.found.get(what, []) if key in scores.values]
-        )
-
-    def matrix(self, name: str) -> Floats:
-        """Return the mean of a matrix over the evaluations of the latents."""
-        found = [s.matrices[name] for s in self.found["latents"] if name in s.matrices]
-        mean: Floats = np.mean(found, axis=0)
-        return mean
-
-    @property
-    def keys(self) -> list[Key]:
-        """Numbers there are, the measures in the order of the catalogue, means first."""
-        order = {measure.key: place for place, measure in enumerate(MEASURES)}
-        keys = dict.fromkeys(key for scores in self.found["latents"] for key in scores.values)
-        return sorted(keys, key=lambda key: (order[key[:2]], key.label != MEAN))
-
-
-def table_of(evaluations: Evaluations, stars: Stars) -> pd.DataFrame:
-    """Return the table of `MetricsResult`."""
+def _table(scores: dict[str, list[Scores]], stars: Stars) -> pd.DataFrame:
+    """The table of `MetricsResult`: measures in the order of the catalogue, means first."""
     counts = {label.name: (label.n_rows, label.n_stars) for label in stars.labels}
     whole = (int(stars.ok.sum()), stars.groups.count(stars.ok))
-    by_key = {measure.key: measure for measure in MEASURES}
+    order = {measure.key: place for place, measure in enumerate(MEASURES)}
+    keys = dict.fromkeys(key for one in scores["latents"] for key in one.values)
     return pd.DataFrame(
         [
-            _row(key, by_key[key[:2]], evaluations, counts.get(key.label, whole))
-            for key in evaluations.keys
+            _row(key, MEASURES[order[key[:2]]], scores, counts.get(key.label, whole))
+            for key in sorted(keys, key=lambda key: (order[key[:2]], key.label != MEAN))
         ]
     )
 
 
 def _row(
-    key: Key, measure: Measure, evaluations: Evaluations, counts: tuple[int, int]
+    key: Key, measure: Measure, scores: dict[str, list[Scores]], counts: tuple[int, int]
 ) -> dict[str, Any]:
-    value = mean_of(evaluations.of("latents", key))
-    halves = evaluations.of("half", key)
+    def of(what: str) -> Floats:
+        return np.array([s.values[key] for s in scores.get(what, []) if key in s.values])
+
+    value, halves = mean_of(of("latents")), of("half")
     low, high = interval(value, halves, counts[1])
     # Axis 3 of a rotation is none of the latents' dimensions.
     comparable = not key.label.startswith("dim ")
-    turned = evaluations.of("rotation", key) if comparable else np.empty(0)
-    principal = mean_of(evaluations.of("pca", key)) if comparable else float("nan")
+    turned = of("rotation") if comparable else np.empty(0)
     row = {
         **key._asdict(),
         "value": value,
         "low": low,
         "high": high,
         "rotation": mean_of(turned),
-        "rotation_low": float(turned.min(initial=np.inf)) if len(turned) else float("nan"),
-        "rotation_high": float(turned.max(initial=-np.inf)) if len(turned) else float("nan"),
-        "pca": principal,
+        "rotation_low": float(turned.min()) if len(turned) else float("nan"),
+        "rotation_high": float(turned.max()) if len(turned) else float("nan"),
+        "pca": mean_of(of("pca")) if comparable else float("nan"),
     }
     row["verdict"] = _verdict(row, measure) if comparable and measure.of_axes else ""
     return {**row, "draws": len(halves), "n": counts[0], "n_groups": counts[1]}
@@ -490,13 +601,3 @@ def _verdict(row: dict[str, Any], measure: Measure) -> str:
         over_rotation, over_pca = row["low"] > row["rotation_high"], row["low"] > row["pca"]
     beaten = [name for name, it in (("rotation", over_rotation), ("pca", over_pca)) if it]
     return f"better than {' and '.join(beaten)}" if beaten else "no better"
-
-
-def matrices_of(evaluations: Evaluations, stars: Stars) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return importances, and mutual information by neighbours, dims x labels."""
-    names = [label.name for label in stars.labels]
-    importance, information = (
-        pd.DataFrame(evaluations.matrix(name), index=list(stars.dims), columns=names)
-        for name in ("importance", "information (knn)")
-    )
-    return importance.rename_axis("dim"), information.rename_axis("dim")

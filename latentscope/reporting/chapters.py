@@ -475,7 +475,7 @@ def disentanglement(study: ReportStudy) -> Part:
             sample,
             dims=dims,
             columns=study.columns,
-            bootstrap=study.effort.n_halves,
+            n_halves=study.effort.n_halves,
             seed=study.seed,
             progress=advance,
         )

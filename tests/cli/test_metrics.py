@@ -29,7 +29,7 @@ def repeats(here):
 @pytest.mark.slow
 def test_metrics_prints_writes_and_draws(process, here):
     ended = process(
-        "metrics", LATENTS, LABELS, "--bootstrap", "10", "-o", "metrics.csv", "--plot",
+        "metrics", LATENTS, LABELS, "--n-halves", "10", "-o", "metrics.csv", "--plot",
         "metrics.png",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
@@ -45,7 +45,7 @@ def test_metrics_prints_writes_and_draws(process, here):
 
 
 def test_metrics_as_json_is_alone_on_stdout(command, here):
-    ended = command("metrics", LATENTS, LABELS, "--json", "--bootstrap", "0", "--dims", "0,1")
+    ended = command("metrics", LATENTS, LABELS, "--json", "--n-halves", "0", "--dims", "0,1")
     assert ended.code == 0
     row = ended.json["table"][0]
     assert (row["metric"], row["estimator"], row["label"], row["low"]) == (
@@ -89,10 +89,10 @@ def test_robustness_as_json_is_alone_on_stdout(command, here):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("metrics", LATENTS, LABELS, "--bootstrap", "-1"), 2, "--bootstrap"),
+        (("metrics", LATENTS, LABELS, "--n-halves", "-1"), 2, "--n-halves"),
         (("metrics", LATENTS, LABELS, "--columns", "nosuch"), 2, "no label nosuch"),
         (("metrics", LATENTS, LABELS, "--dims", "1"), 1, "1 dimension; expected two or more"),
-        (("metrics", LATENTS, LABELS, "--bootstrap", "4"), 1, "bootstrap is 4"),
+        (("metrics", LATENTS, LABELS, "--n-halves", "4"), 1, "n_halves is 4"),
         (("metrics", LATENTS, LABELS, "-o", LABELS), 2, "would replace"),
         (("robustness", LATENTS, LABELS, "--n-draws", "1"), 2, "--n-draws"),
         (("robustness", LATENTS, LABELS, "--classes", "nosuch"), 2, "no label nosuch"),

@@ -157,7 +157,7 @@ def test_every_diagnostic_finds_the_stars_and_takes_a_study(twice):
         "mi": lambda *given: mi_matrix(*given).table,
         "pairwise": lambda *given: pairwise_mi(given[0]).table,
         "exclusive": lambda *given: exclusive_information(given[0], **of_labels(given)).table,
-        "metrics": lambda *given: metrics(*given, bootstrap=0).table,
+        "metrics": lambda *given: metrics(*given, n_halves=0).table,
         "robustness": lambda *given: robustness(*given, n_draws=3).table,
     }
     for measure in calls.values():
@@ -235,7 +235,7 @@ def test_the_threshold_of_the_model_decides_what_is_informative():
     assert mad(latents.values).informative.tolist() == list(range(8))
     assert mi_matrix(latents, labels, dims="informative").dims == first
     assert pairwise_mi(latents, dims="informative").dims == first
-    assert metrics(latents, labels, bootstrap=0).provenance["dims"] == first
+    assert metrics(latents, labels, n_halves=0).provenance["dims"] == first
     result = robustness(latents, labels, n_draws=3)
     assert result.provenance["dims"] == first
     assert set(result.mad["informative"]) == {4}
