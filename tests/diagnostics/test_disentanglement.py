@@ -249,6 +249,13 @@ def test_a_column_that_names_stars_is_found():
     assert result.provenance["groups"] == "star"
 
 
+def test_ids_that_repeat_without_stars_are_warned_of():
+    values, frame, star = starred()
+    frame["gaia_id"] = star
+    with pytest.warns(LatentscopeWarning, match="repeat a value of 'gaia_id'"):
+        latentscope.metrics(values, frame, columns=["teff"], n_halves=0, n_rotations=1)
+
+
 def test_of_many_stars_a_part_is_taken():
     frame = labels()
     result = latentscope.metrics(frame.to_numpy(), frame, n_halves=0, n_rotations=1, max_stars=300)
