@@ -14,6 +14,7 @@ import torch
 from scipy.stats import theilslopes
 
 from latentscope.data import Latents
+from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.errors import (
     ChoiceError,
     EstimatorError,
@@ -207,6 +208,15 @@ def test_informative_dimensions_are_mapped():
         for layer in deaf.readers:
             layer.weight[:, 1] = 0
     assert list(line_map(deaf).dims["dim"]) == [0, 2]
+
+
+def test_the_model_s_threshold_is_that_of_every_diagnostic():
+    model, rng = tiny(), np.random.default_rng(0)
+    model.info["mad_threshold"] = 0.5
+    values = rng.normal(size=(300, 3)) * [1.0, 0.2, 1.0]
+    encoded = Latents(values, provenance={"mad_threshold": 0.5})
+    mapped = line_map(model, latents=values).dims["dim"].tolist()
+    assert mapped == mi_matrix(encoded, values, dims="informative").dims == [0, 2]
 
 
 def test_a_line_list_takes_the_place_of_the_lines(tmp_path):

@@ -1,1 +1,0 @@
-"""Columns, groups and names: what the estimators are given."""
