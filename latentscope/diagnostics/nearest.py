@@ -35,6 +35,7 @@ _NORMAL = 1.482602218505602
 
 _CHUNK = 1 << 14
 _BLOCK = 64
+_LIMIT_BLOCK = 2 * _BLOCK
 _N_TOGETHER = 16
 _WORTH_THREADS = 1 << 21
 
@@ -204,7 +205,7 @@ def _unmixing(space: Space, values: NDArray[np.floating[Any]], rows: Rows, sourc
     return np.asarray(axes / np.sqrt(variance))
 
 
-# In any order the sums may be vector instructions; the bounds below hold for every order.
+# In any order the sums may be vector instructions; the bound below holds for every order.
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def bound_distances(
     points: Any,
@@ -215,10 +216,10 @@ def bound_distances(
     first: int,
     end: int,
     lower: Any,
-    upper: Any,
-    nearest: Any,
 ) -> None:
-    """Bound the distances from queries to some points.
+    """Fill lower[:, first:end] with what the distances from queries to points are at least.
+
+    NaN where float32 does not hold a distance.
 
     Parameters
     ----------
@@ -231,21 +232,15 @@ def bound_distances(
     absolute : bool
         Sums of absolute differences; else Euclidean lengths.
     first, end : int
-        Blocks of 64 points to look at.
-    lower : ndarray of float32, shape (m, n)
-        Filled: no more than the distance; NaN where float32 does not hold it.
-    upper : ndarray of float32, shape (m, blocks)
-        Filled: no less than the distance of the nearest point of each block.
-    nearest : ndarray of int64, shape (m, blocks)
-        Filled with that point.
+        Points to look at.
+    lower : ndarray of float32, shape (m, n or more)
     """
-    # Each of e + 8 operations rounds by 2^-24 at most (Higham 2002, section 3.1).
-    share = np.float32((points.shape[1] + 16) * 2.0**-24)
-    for block in range(first, end):
+    share = np.float32(rounding_share(points.shape[1]))
+    # All queries look at a block of points while it is in the cache.
+    for start in range(first, end, _BLOCK):
         for m in range(len(queries)):
             query = queries[m]
-            best, place = np.float32(np.inf), block * _BLOCK
-            for i in range(block * _BLOCK, min((block + 1) * _BLOCK, len(points))):
+            for i in range(start, min(start + _BLOCK, end)):
                 total = np.float32(0)
                 if absolute:
                     for j in range(len(query)):
@@ -255,11 +250,17 @@ def bound_distances(
                         difference = points[i, j] - query[j]
                         total += difference * difference
                     total = math.sqrt(total)
-                margin = slack[i] + shifts[m] + share * total
-                lower[m, i] = total - margin
-                if total + margin < best:
-                    best, place = total + margin, i
-            upper[m, block], nearest[m, block] = best, place
+                lower[m, i] = total - (slack[i] + shifts[m] + share * total)
+
+
+@njit(cache=True, inline="always")
+def rounding_share(coordinates: int) -> float:
+    """What a float32 distance may be off by, as a share of itself.
+
+    Each of its operations rounds by 2^-24 at most (Higham 2002, Accuracy and Stability of
+    Numerical Algorithms, section 3.1); a few more are for the bounds that are made of it.
+    """
+    return (coordinates + 16) * 2.0**-24
 
 
 class Near(NamedTuple):
@@ -306,6 +307,7 @@ class Neighbors:
         self._place = np.full(len(values), -1, dtype=np.int64)
         self._place[self.rows] = np.arange(len(self.rows))
         self._codes = self.rows if codes is None else codes[self.rows]
+        self._n_groups = len(self.rows) if codes is None else len(np.unique(self._codes))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -352,28 +354,23 @@ class Neighbors:
         points = self.space.points(queries)
         singles, shifts = rounded(points, self.space.absolute)
         m, n = len(points), len(self)
-        n_blocks = -(-n // _BLOCK)
-        lower = np.empty((m, n), dtype=np.float32)
-        upper = np.empty((m, n_blocks), dtype=np.float32)
-        first_rows = np.empty((m, n_blocks), dtype=np.int64)
+        # Filled up to whole blocks with what is never near.
+        lower = np.full((m, -(-n // _LIMIT_BLOCK) * _LIMIT_BLOCK), np.inf, dtype=np.float32)
 
         def bound(first: int, end: int) -> None:
-            bound_distances(
-                self._points, self._slack, singles, shifts, self.space.absolute,
-                first, end, lower, upper, first_rows,
-            )  # fmt: skip
+            absolute = self.space.absolute
+            bound_distances(self._points, self._slack, singles, shifts, absolute, first, end, lower)
 
         def chosen(query: int) -> Near:
             if np.isnan(points[query]).any():
                 return Near(np.empty(0, dtype=np.int64), np.empty(0))
             banned = self._place[left_out[query]]
-            banned = banned[banned >= 0]
-            lower[query, banned] = np.inf
-            # The nearest point of a block may be one that is left out; then the block says nothing.
-            upper[query, banned // _BLOCK] = np.inf
-            limit = self._limit(upper[query], first_rows[query], k)
-            # Points at NaN are beyond float32 and measured; so is all if the limit is infinite.
-            places = np.setdiff1d(np.flatnonzero(~(lower[query] > limit)), banned)
+            lower[query, banned[banned >= 0]] = np.inf
+            limit = self._limit(lower[query], float(shifts[query]), k)
+            # A point at NaN is measured: float32 says nothing of it.
+            places = np.flatnonzero(~(lower[query, :n] > limit))
+            if not math.isfinite(limit):
+                places = np.setdiff1d(places, banned)
             distances = self.space.distances(self._part(self.rows[places]), queries[query])
             order = np.argsort(distances, kind="stable")
             # Of each group the first in this order, which is its nearest.
@@ -383,14 +380,28 @@ class Neighbors:
 
         busy = may_spread() and self._points.size * m >= _WORTH_THREADS
         threads = int(numba.get_num_threads()) if busy else 1
-        spread(bound, 0, n_blocks, threads)
+        spread(bound, 0, n, threads)
         return list(in_order(chosen, range(m), min(threads, m)))
 
-    def _limit(self, upper: Singles, places: Rows, k: int) -> float:
-        """Distance within which k groups are for certain; inf where the blocks tell of fewer."""
-        order = np.argsort(upper)
-        _, first = np.unique(self._codes[places[order]], return_index=True)
-        return float(upper[order[np.sort(first)[k - 1]]]) if len(first) >= k else math.inf
+    def _limit(self, lower: Singles, shift: float, k: int) -> float:
+        """Distance within which points of k groups are for certain; inf where none is known.
+
+        The k-th smallest of what the nearest point of each block is away at most: a sort of the
+        blocks is a hundredth of one of the points, and nearly as sharp.
+        """
+        blocks = lower.reshape(-1, _LIMIT_BLOCK)
+        rows = blocks.argmin(axis=1) + np.arange(0, len(lower), _LIMIT_BLOCK)
+        rows = rows[rows < len(self)]
+        share, margin = rounding_share(self._points.shape[1]), self._slack[rows] + shift
+        # The distance that `bound_distances` found, and on the other side of it.
+        found = (lower[rows] + margin) / (1 - share)
+        upper = found + margin + share * found
+        k = min(k, self._n_groups)
+        if self._n_groups < len(self):
+            order = np.argsort(upper)
+            _, first = np.unique(self._codes[rows[order]], return_index=True)
+            upper = upper[order[np.sort(first)]]
+        return float(np.partition(upper, k - 1)[k - 1]) if len(upper) >= k else math.inf
 
     def _part(self, rows: Rows) -> Floats:
         return self.space.part(self.values, rows)
