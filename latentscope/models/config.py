@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -125,11 +124,6 @@ class VAEConfig:
         """Return the settings as JSON types."""
         return dict(plain(dataclasses.asdict(self)))
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> VAEConfig:
-        """Build a config from `to_dict` output; unknown or missing keys raise `ModelError`."""
-        return read_settings(cls, values, where="architecture", error=ModelError)
-
 
 @settings(ModelError)
 class ModelConfig:
@@ -149,13 +143,13 @@ class ModelConfig:
     mad_threshold : float, optional
         Median absolute deviation from which a dimension of this model is informative.
     weights_dtype : {"float32", "float16"}, optional
-        Float32 where it is not said.
+        Float32 where it is not given.
     training, source : dict, optional
         What it was trained on; the checkpoint that it was converted from.
     dims : dict, optional
         Dimension -> text.
     weights_sha256 : str, optional
-        Of model.safetensors, so that a folder left half written is told from a whole one.
+        Of model.safetensors, so that a folder left half written is not taken for a whole one.
 
     Raises
     ------
@@ -180,7 +174,7 @@ class ModelConfig:
 
     @property
     def info(self) -> dict[str, Any]:
-        """The name, and what else is said besides architecture and preparation."""
+        """The name, and what else is given besides architecture and preparation."""
         others = {"architecture", "prepare", "format"}
         names = [field.name for field in dataclasses.fields(self) if field.name not in others]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

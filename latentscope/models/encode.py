@@ -174,6 +174,7 @@ class _Run:
         self, items: list[Any], store: PartStore | None, progress: Progress
     ) -> Iterator[tuple[int, Part]]:
         """Yield the index of each block's first item, and its part: stored parts come first."""
+        # Stored parts first, so that the bar begins where the earlier run ended.
         done, missing = 0, []
         for first in range(0, len(items), BLOCK):
             block = items[first : first + BLOCK]
@@ -198,6 +199,7 @@ class _Run:
 
     def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
         """Split blocks into what a worker takes at once, so that all of them have some."""
+        # Four for each worker at least: with one each, all would wait for the slowest file.
         count = sum(len(block) for _, block in blocks)
         size = min(self.network.batch_size, -(-count // (4 * self.workers)))
         return [
@@ -218,6 +220,7 @@ class _Run:
         try:
             for first, sources in chunks:
                 waiting.append(pool.submit(self._work, sources, first))
+                # No more under way than keeps all busy: rows of an archive would fill the memory.
                 if len(waiting) > 2 * self.workers:
                     yield self._encoded(waiting.popleft().result())
             while waiting:
@@ -237,6 +240,7 @@ class _Run:
         found = self.network.encode(chunk.rows, chunk.valid)
         part = Part.blank(chunk.records, found.mean.shape[1])
         for row, index in enumerate(chunk.where):
+            # Finite rows can overflow in a network: an outlier of the detector, say.
             if not np.isfinite(found.mean[row]).all():
                 fail(part.records[index], "the network's latents of it are not finite")
                 continue
@@ -250,7 +254,7 @@ def _assembled(
     parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool
 ) -> tuple[Latents, NDArray[np.float32]]:
     """Latents and the errors of segments, shape (n, 32): each part where it belongs."""
-    # As they come, so that of an archive only the numbers and the table stay in memory.
+    # Placed as they come, so that of an archive only the numbers and the table stay in memory.
     values = np.full(shape, np.nan, "f4")
     spread = np.full(shape, np.nan, "f4") if logvar else None
     segments = np.full((shape[0], SEGMENTS), np.nan, "f4")
@@ -403,7 +407,7 @@ class Network:
         self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
         self._adapts = batch_size == "auto"
         self._recon_error = recon_error
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # several workers may run out of memory at once
         if batch_size == "auto":
             fitting = _CPU_VALUES // model.config.row_size if self.on_cpu else _MAX_BATCH
             self.batch_size = min(max(fitting, 1), _MAX_BATCH)
@@ -444,6 +448,7 @@ class Network:
             except RuntimeError as trouble:
                 if not _out_of_memory(trouble):
                     raise
+                # The same rows again, fewer at a time.
                 self._shrink(min(size, n - start), trouble)
                 continue
             for whole, part in zip(out, found, strict=True):
@@ -486,6 +491,7 @@ def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     totals = torch.stack([total for total, _, _ in sums], dim=1)
     counts = torch.stack([count for _, count, _ in sums], dim=1)
     sizes = torch.tensor([size for _, _, size in sums], device=square.device)
+    # An error over less than half of a part says more of the gap than of the spectrum.
     measured = (2 * counts >= sizes) & (counts > 0)
     segments = torch.where(measured, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
     return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
@@ -540,6 +546,7 @@ def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
     path = Path(output)
     if path.suffix.lower() != ".npy":
         raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
+    # latents.npy brings latents.csv, and labels.npy would bring the end of the user's labels.csv.
     table = path.with_suffix(".csv")
     if table.exists():
         with table.open(encoding="utf-8", errors="replace") as stream:
@@ -554,6 +561,7 @@ def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
 
 def _worker_count(workers: int | None) -> int:
     if workers is None:
+        # Those this process may use, which in a batch system are not all that the machine has.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(cores or 1, 32)
     if workers < 1:

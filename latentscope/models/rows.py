@@ -117,6 +117,7 @@ def _is_one(sources: Any) -> bool:
 
     HDULists, open files, specutils objects, tuples (wavelength, flux) and arrays of numbers are.
     """
+    # A pair of columns is a spectrum; a pair of names is two.
     return (
         isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike)
         or not isinstance(sources, Iterable)
@@ -154,6 +155,7 @@ def _expand(source: Any, stdin: TextIO | None) -> list[Any]:
 def _folder(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
+        # In place: os.walk goes into what is left in the list.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent) / name for name in names if _is_fits(name)]
     if not found:

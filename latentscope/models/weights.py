@@ -118,6 +118,7 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
         If `model.info` has no name or an unknown entry, or the folder cannot be written.
     """
     folder = Path(folder)
+    # Checked and formatted before anything is written.
     info = {**model.info, "weights_sha256": weights_sha256(model)}
     values = {"architecture": model.config, "prepare": model.prepare, **info}
     what = f"{folder}: the model's info"
@@ -176,6 +177,7 @@ def load_folder(folder: PathLike) -> SpectrumVAE:
     config = read_config(path)
     state = read_weights(weights)
     found = weights_sha256(weights)
+    # Two files copied at different times, or a save that was interrupted between them.
     if config.weights_sha256 is not None and found != config.weights_sha256:
         raise ModelError(
             f"{weights}: SHA-256 is {found}, {path} records {config.weights_sha256}; the two are "
@@ -232,6 +234,7 @@ def load_model(
         when the preparation of a checkpoint has to be assumed.
     """
     text = os.fspath(source)
+    # A converted folder that is bundled under the name is faster than the checkpoint.
     if text in PUBLISHED and text not in bundled_models():
         entry = PUBLISHED[text]
         path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
@@ -334,6 +337,7 @@ def _url_path(url: str, files: Sequence[str], cache_dir: PathLike | None) -> Pat
     check_url(url)
     name = url_filename(url)
     base = url.removesuffix(name) if name in (CONFIG_FILE, WEIGHTS_FILE) else url
+    # Two addresses may end in the same name, so a hash of the address is the folder's.
     folder = cache_root(cache_dir) / "urls" / hashlib.sha256(base.encode()).hexdigest()[:16]
     if name.endswith(_CHECKPOINT_SUFFIXES):
         return fetch(url, folder)

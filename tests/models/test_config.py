@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,10 +11,15 @@ from hypothesis import strategies as st
 
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE, VAEConfig
+from latentscope.settings import read_settings
 
 SMALL = VAEConfig(
     length=256, channels=(4, 6, 8), kernels=(9, 5, 3), strides=(4, 2, 1), latents=3, extra=7
 )
+
+
+def read(values):
+    return read_settings(VAEConfig, values, where="a file", error=ModelError)
 
 
 @settings(max_examples=25, deadline=None)
@@ -53,7 +59,7 @@ def test_shapes_agree_for_any_architecture(
     assert rows.shape == (n, config.length + extra)
     assert mean.shape == (n, latents)
     assert (logvar is None) == (not variational)
-    assert VAEConfig.from_dict(config.to_dict()) == config
+    assert read(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,10 @@ def test_numbers_that_make_no_network_are_refused(change, message):
 
 
 def test_a_config_is_read_strictly():
-    settings_ = SMALL.to_dict()
-    assert VAEConfig.from_dict(settings_) == SMALL
+    values = SMALL.to_dict()
+    assert read(values) == SMALL
     with pytest.raises(ModelError, match="unknown latnets"):
-        VAEConfig.from_dict(settings_ | {"latnets": 3})
-    del settings_["kernels"]
+        read(values | {"latnets": 3})
+    del values["kernels"]
     with pytest.raises(ModelError, match="kernels is missing"):
-        VAEConfig.from_dict(settings_)
+        read(values)
