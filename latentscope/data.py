@@ -7,6 +7,7 @@ import os
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ class Latents:
         """Number of latent dimensions, d."""
         return int(self.values.shape[1])
 
-    @property
+    # Asked for again and again, and a pass over all values each time.
+    @cached_property
     def ok(self) -> NDArray[np.bool_]:
         """Which rows are finite throughout, shape (n,)."""
         return np.asarray(np.isfinite(self.values).all(axis=1))

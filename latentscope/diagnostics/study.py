@@ -226,11 +226,12 @@ def read_study(
                 "labels, groups or join are given beside a study, which has its own; leave them "
                 "out, or read another study"
             )
-        return replace(latents, groups=None, notes=()) if off else latents
-    read = read_latents(latents)
-    frame = None if labels is None else join_labels(read, labels, join)
-    found, note = find_groups(groups, read, frame)
-    study = Study(read, frame, found, (note,) if note else (), join)
+        study = replace(latents, groups=None, notes=()) if off else latents
+    else:
+        read = read_latents(latents)
+        frame = None if labels is None else join_labels(read, labels, join)
+        found, note = find_groups(groups, read, frame)
+        study = Study(read, frame, found, (note,) if note else (), join)
     return study if dims is None else replace(study, dims=study.choose(dims))
 
 

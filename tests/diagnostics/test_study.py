@@ -149,6 +149,7 @@ def test_every_diagnostic_finds_the_stars_and_takes_a_study(twice):
     labels = pd.DataFrame({"v": twice.label})
     study = read_study(latents, labels)
     assert read_study(study) is study
+    assert read_study(study, dims=[1]).choose("all") == [1]
 
     def of_labels(given):
         return {"labels": given[1]} if len(given) > 1 else {}
