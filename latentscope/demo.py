@@ -190,7 +190,7 @@ def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed:
         dims=activity.informative if len(activity.informative) else "all",
         columns=LABELS,
         groups=labels["object"],
-        permutations=_SHUFFLES,
+        n_permutations=_SHUFFLES,
         seed=seed,
     )
     meanings = dimension_meanings(latents.values, labels, activity, information)

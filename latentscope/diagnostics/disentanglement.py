@@ -43,8 +43,10 @@ from latentscope.diagnostics.disentanglement_measures import (
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.columns import (
+    CLIP_SIGMA,
     Column,
-    check_known,
+    Discrete,
+    check_columns,
     choose_labels,
     own_rng,
     read_label,
@@ -68,7 +70,6 @@ _SLOW_SHARE = 5
 _STARS_PER_BIN = 50
 _MIN_IN_CLASS = 20
 _MIN_STARS = 100
-_CLIP_SIGMA = 5.0
 _NOTHING = 1e-10
 """Share of the variance below which a principal component is rounding, not data."""
 
@@ -196,7 +197,7 @@ def metrics(
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
         Joined on an id column that both have, else row by row. A missing label leaves the row out
-        for that label. Continuous labels (clipped at 5 sigma) are cut into 20 bins of equal
+        for that label. Continuous labels (without values beyond 5 sigma) are cut into 20 bins of equal
         count, fewer below 1,000 stars, where a measure wants classes: MIG and modularity.
     dims : "informative", "all" or a list of int
         "informative": as for `mi_matrix`. Two or more.
@@ -331,17 +332,12 @@ def ready_labels(
         If labels are left out that have fewer than 100 stars or one class.
     """
     frame = study.label_table
-    check_known(frame, discrete)
+    check_columns(frame, discrete)
     names, notes = choose_labels(frame, columns, study.group_column)
-    labels, refused, cut = [], [], []
+    labels, refused, cut, clipped = [], [], [], []
     for name in names:
-        column = read_label(
-            name,
-            frame[name],
-            discrete=True if name in discrete else "auto",
-            clip_sigma=_CLIP_SIGMA,
-            seed=seed,
-        )
+        kind: Discrete = True if name in discrete else "auto"
+        column = read_label(name, frame[name], discrete=kind, seed=seed)
         keep = column.valid & ok
         rows = study.stars.draws(keep, 1, np.random.default_rng(0)).rows[0]
         if column.codes is None:
@@ -359,6 +355,7 @@ def ready_labels(
             labels.append(label)
             notes += [note] if note else []
             cut += [f"{name} ({label.classes})"] if numbers is not None else []
+            clipped += [f"{name} ({column.n_clipped})"] if column.n_clipped else []
     if refused:
         text = (
             f"{_MIN_STARS} stars with the label and two classes or more are needed: "
@@ -369,6 +366,8 @@ def ready_labels(
         if columns is not None:
             raise EstimatorError(f"{text}; leave them out")
         warnings.warn(f"left out, since {text}", LatentscopeWarning, stacklevel=3)
+    if clipped:
+        notes.append(f"values beyond {CLIP_SIGMA:g} sigma left out: {', '.join(clipped)}")
     if cut:
         notes.append(
             f"cut into bins of about equal count, where classes are needed: {', '.join(cut)}"
@@ -393,7 +392,7 @@ def _frequent(column: Column, keep: NDArray[np.bool_], rows: Rows) -> tuple[Code
     """Leave out classes of few stars, of which no half could be learned."""
     assert column.codes is not None
     codes = np.full(len(keep), -1, dtype=np.int64)
-    stars = np.bincount(column.codes[rows], minlength=column.classes)
+    stars = np.bincount(column.codes[rows], minlength=column.n_classes)
     frequent = stars >= _MIN_IN_CLASS
     number = np.cumsum(frequent) - 1
     taken = keep & frequent[column.codes]

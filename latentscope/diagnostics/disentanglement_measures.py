@@ -150,7 +150,7 @@ class Label:
         Class of each row, 0, 1, ..., -1 where missing. Of a continuous label the bin of equal
         count.
     numbers : ndarray of float64, shape (n,), or None
-        Values of a continuous label, clipped at 5 sigma, NaN where missing; None for classes.
+        Values of a continuous label, NaN where missing or beyond 5 sigma; None for classes.
     n_rows, n_stars : int
         Rows, and stars, that have the label and latents.
     """
@@ -686,12 +686,12 @@ def knn_total_correlation_scores(drawn: Drawn, rng: np.random.Generator) -> Scor
     values = values[:, np.ptp(values, axis=0) > 0]
     value = 0.0
     if values.shape[1] > 1:
-        seed, everything = int(rng.integers(2**31)), np.ones(len(values), dtype=bool)
+        seed = int(rng.integers(2**31))
         columns = [
             read_column("", column, discrete=False, stream=(seed, i))
             for i, column in enumerate(values.T)
         ]
-        ranks = np.column_stack([column.part(everything).ranked.values for column in columns])
+        ranks = np.column_stack([column.ranked for column in columns])
         value = knn_total_correlation(ndtri(ranks))
     return Scores({Key("total_correlation", "knn", MEAN): value})
 

@@ -349,9 +349,7 @@ def exclusive_information(
 def _label_columns(study: Study, columns: Sequence[str] | None, seed: int) -> list[Column]:
     frame = study.label_table
     names, _ = choose_labels(frame, columns, study.group_column)
-    return [
-        read_label(name, frame[name], discrete="auto", clip_sigma=5.0, seed=seed) for name in names
-    ]
+    return [read_label(name, frame[name], seed=seed) for name in names]
 
 
 @dataclass(frozen=True)

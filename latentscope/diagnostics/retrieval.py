@@ -26,7 +26,7 @@ from latentscope.diagnostics.groups import (
     star_names,
     unnamed,
 )
-from latentscope.diagnostics.mi.columns import check_known
+from latentscope.diagnostics.mi.columns import check_columns
 from latentscope.diagnostics.nearest import (
     Metric,
     Near,
@@ -667,7 +667,7 @@ def _names_and_labels(
     if columns is None:
         every = [str(name) for name in labels.columns]
         columns = [name for name in every if not is_id_column(name) and name not in STAR_COLUMNS]
-    check_known(labels, columns)
+    check_columns(labels, columns)
     renamed = {name: f"{name} (label)" for name in columns if name in _OF_RESULT}
     beside = labels[list(columns)].rename(columns=renamed).reset_index(drop=True)
     return pd.concat([names, beside], axis=1)

@@ -25,16 +25,15 @@ from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.columns import (
-    check_known,
+    check_columns,
     choose_labels,
     is_text,
     own_rng,
     read_column,
     read_label,
 )
-from latentscope.diagnostics.mi.nulls import false_discovery_rate
 from latentscope.diagnostics.mi.result import SIGNIFICANT
-from latentscope.diagnostics.mi.table import Progress
+from latentscope.diagnostics.mi.table import Progress, q_values
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
@@ -278,7 +277,7 @@ def robustness(
         str(name)
         for name in names
         if is_text(taken[name])
-        or read_label(str(name), taken[name], discrete="auto", clip_sigma=None, seed=seed).discrete
+        or read_label(str(name), taken[name], clip_sigma=None, seed=seed).discrete
     ]
 
     def information(sample: _Sample, rows: Rows) -> pd.DataFrame:
@@ -289,8 +288,8 @@ def robustness(
             return mi_matrix(
                 part if sample.starred else replace(part, groups=None),
                 discrete=discrete,
-                draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
-                permutations=1,
+                n_draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
+                n_permutations=1,
                 seed=seed,
             ).table
 
@@ -445,7 +444,7 @@ def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
         name = next((column for column in _CLASS_COLUMNS if column in frame), None)
         if name is None:
             return None
-    check_known(frame, [name])
+    check_columns(frame, [name])
     values = frame[name]
     if is_text(values):
         text = values.astype(object).where(values.notna(), None)
@@ -516,7 +515,7 @@ def _compared_information(
         ["sample", "label", "dim", "mi_nats", "std_nats", "scatter", "whole", "difference",
          "std_difference", "p_value", "draws", "n", "n_stars"]
     ]  # fmt: skip
-    table["q_value"] = false_discovery_rate(table["p_value"].to_numpy(dtype=np.float64))
+    table["q_value"] = q_values(table["p_value"].to_numpy(dtype=np.float64))
     table["significant"] = table["q_value"] < SIGNIFICANT
     return table
 

@@ -16,7 +16,7 @@ from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
-from latentscope.diagnostics.mi.columns import check_known
+from latentscope.diagnostics.mi.columns import check_columns
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import Study, StudyLike, read_study, with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult
@@ -255,7 +255,7 @@ def read_report_study(
             f"{data.latents.source}: none of {len(data)} rows is finite; nothing to report"
         )
     if data.labels is not None:
-        check_known(data.labels, columns or ())
+        check_columns(data.labels, columns or ())
     network = None
     if model is not None:
         from latentscope.models.weights import as_model, check_made_by

@@ -40,9 +40,9 @@ from latentscope.diagnostics.disentanglement_measures import (
     squared_correlations,
 )
 from latentscope.diagnostics.groups import read_groups
-from latentscope.diagnostics.mi.estimators import ksg
 from latentscope.diagnostics.study import Study
 from latentscope.errors import EstimatorError, LatentscopeWarning
+from tests.diagnostics.mi.arrays import ksg
 
 N = 600
 KEYS = [measure.key for measure in MEASURES]

@@ -1,10 +1,10 @@
-"""Mutual information of two variables, of all pairs of latents and labels, in nats."""
+"""Mutual information of two variables, and of all pairs of latents and labels, in nats."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -13,43 +13,37 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import (
+    CLIP_SIGMA,
     Column,
     Discrete,
-    SeenLabel,
-    check_known,
+    LabelSummary,
+    check_columns,
     choose_labels,
-    dim_reader,
     is_text,
     notes_of,
     read_column,
+    read_dim,
     read_label,
-    seen,
+    summary_of,
 )
 from latentscope.diagnostics.mi.estimators import (
-    Estimator,
     check_estimator,
     check_takes_several,
-    joint_information,
+    joint_value,
     kinds_of,
 )
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.mi.table import (
     Progress,
     Settings,
-    Task,
     across,
     among,
-    check_measured,
     columns_kept,
     measured_table,
     value_of,
     warn_of_ties,
 )
-from latentscope.diagnostics.study import (
-    Dims,
-    StudyLike,
-    read_study,
-)
+from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
 
@@ -59,7 +53,7 @@ def mutual_information(
     *,
     discrete: Discrete = "auto",
     neighbors: int = 3,
-    estimator: Estimator = "auto",
+    estimator: str = "auto",
     seed: int = 0,
 ) -> float:
     """Mutual information of x and y in nats, signed: an estimate of 0 may come out below 0.
@@ -90,6 +84,8 @@ def mutual_information(
 
     Raises
     ------
+    ChoiceError
+        If there is no such estimator.
     EstimatorError
         If the lengths differ, values are infinite, `neighbors` is not below the number of rows, or
         the estimator does not take such variables, or y is to hold classes in several columns.
@@ -98,57 +94,56 @@ def mutual_information(
     -----
     LatentscopeWarning
         If x or y is constant, which gives 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, noise = np.random.default_rng(0).normal(size=(2, 2000))
+    >>> round(mutual_information(x, x + noise), 1)  # the truth is log(2) / 2
+    0.3
     """
     check_estimator(estimator)
-    arrays = [_samples(name, values) for name, values in (("x", x), ("y", y))]
-    if len(arrays[0]) != len(arrays[1]):
-        raise EstimatorError(
-            f"x has {len(arrays[0])} rows and y has {len(arrays[1])}; wanted one row each"
-        )
-    of_x, of_y = kinds_of(estimator)
-    of_y = discrete if of_y == "auto" else of_y
-    if arrays[0].ndim == 2 or arrays[1].ndim == 2:
-        return _joint(arrays[0], arrays[1], of_y, estimator, neighbors, seed)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
-    columns = (
-        read_column("x", arrays[0], discrete=of_x, stream=(seed, 0)),
-        read_column("y", arrays[1], discrete=of_y, stream=(seed, 1)),
+    first, second = _samples("x", x), _samples("y", y)
+    if len(first) != len(second):
+        raise EstimatorError(
+            f"x has {len(first)} rows and y has {len(second)}; expected one row each"
+        )
+    kind_of_x, kind_of_y = kinds_of(estimator)
+    kind_of_y = discrete if kind_of_y == "auto" else kind_of_y
+    if first.ndim == 1 and second.ndim == 1:
+        return value_of(
+            read_column("x", first, discrete=kind_of_x, stream=(seed, 0)),
+            read_column("y", second, discrete=kind_of_y, stream=(seed, 1)),
+            settings,
+        )
+    check_takes_several(estimator)
+    if second.ndim == 2 and kind_of_y is True:
+        raise EstimatorError(
+            f"y has shape {second.shape} and is taken for classes; expected one class a row, (n,): "
+            "number the combinations of its columns"
+        )
+    return joint_value(
+        _columns("x", first, False, (seed, 0)),
+        _columns("y", second, kind_of_y if second.ndim == 1 else False, (seed, 1)),
+        estimator,
+        neighbors,
     )
-    return value_of(*columns, settings)
 
 
 def _samples(name: str, values: ArrayLike) -> NDArray[np.generic]:
     array = np.asarray(values)
     if array.ndim not in (1, 2) or array.size == 0:
-        raise EstimatorError(f"{name} has shape {array.shape}; wanted (n,) or (n, d), not empty")
+        raise EstimatorError(f"{name} has shape {array.shape}; expected (n,) or (n, d), not empty")
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def _joint(
-    x: NDArray[np.generic],
-    y: NDArray[np.generic],
-    discrete: Discrete,
-    estimator: Estimator,
-    neighbors: int,
-    seed: int,
-) -> float:
-    check_takes_several(estimator)
-    if y.ndim == 2 and discrete is True:
-        raise EstimatorError(
-            f"y has shape {y.shape} and is taken for classes; wanted one class a row, (n,): "
-            "number the combinations of its columns"
-        )
-    first = _columns("x", x, False, seed, 0)
-    second = _columns("y", y, discrete if y.ndim == 1 else False, seed, 1)
-    return joint_information(first, second, estimator, neighbors)
-
-
 def _columns(
-    name: str, array: NDArray[np.generic], discrete: Discrete, seed: int, side: int
+    name: str, array: NDArray[np.generic], discrete: Discrete, stream: tuple[int, int]
 ) -> list[Column]:
     parts = array.reshape(len(array), -1).T
     return [
-        read_column(f"{name}[{i}]", part, discrete=discrete, stream=(seed, side, i))
+        read_column(f"{name}[{i}]", part, discrete=discrete, stream=(*stream, i))
         for i, part in enumerate(parts)
     ]
 
@@ -159,14 +154,14 @@ def mi_matrix(
     *,
     dims: Dims = "all",
     columns: Sequence[str] | None = None,
-    estimator: Estimator = "auto",
+    estimator: str = "auto",
     neighbors: int = 3,
-    clip_sigma: float | None = 5.0,
+    clip_sigma: float | None = CLIP_SIGMA,
     discrete: Sequence[str] | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
-    draws: int = 11,
-    permutations: int = 199,
+    n_draws: int = 11,
+    n_permutations: int = 199,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MIResult:
@@ -190,7 +185,8 @@ def mi_matrix(
     neighbors : int
         k of the nearest-neighbour estimators.
     clip_sigma : float, optional
-        Clip continuous labels at so many standard deviations from their mean; None does not.
+        Leave out rows whose continuous label lies further than so many standard deviations from
+        its median, again until none does, at most five times, as published; None keeps them.
     discrete : list of str, optional
         Labels to take for classes, whatever they look like. By default text, booleans and numbers
         of few values (5 with 10 rows each, 50 with 50).
@@ -202,9 +198,9 @@ def mi_matrix(
         it; None or "none": rows are independent.
     join : str, optional
         Column to join latents and labels on.
-    draws : int
+    n_draws : int
         Draws of one row a group.
-    permutations : int
+    n_permutations : int
         Shuffles of groups at most.
     seed : int
         Of ties, jitter, draws and shuffles.
@@ -217,6 +213,8 @@ def mi_matrix(
 
     Raises
     ------
+    ChoiceError
+        If there is no such estimator, dimension or label.
     EstimatorError
         If values are infinite, a label asked for has too few rows or groups, the estimator does
         not take a pair, or no row with latents has a name in `groups`.
@@ -230,83 +228,62 @@ def mi_matrix(
         constant, or pairs have too few rows or groups, which makes them NaN.
     """
     check_estimator(estimator)
-    settings = Settings(estimator, neighbors, draws, permutations, seed)
+    settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, labels, groups=groups, join=join)
-    read, frame, numbers = study.latents, study.label_table, study.choose(dims)
-    check_known(frame, discrete or ())
+    frame, numbers, ok = study.label_table, study.choose(dims), study.latents.ok
+    kind_of_latents, kind_of_labels = kinds_of(estimator)
+    classes = list(discrete or ())
+    check_columns(frame, classes)
     names, notes = choose_labels(frame, columns, study.group_column)
-    if columns is None and kinds_of(estimator)[1] is False:
+    if columns is None and kind_of_labels is False:
         names, notes = _of_numbers(frame, names, notes, estimator)
-    source = _Labels(frame, names, settings, clip_sigma, frozenset(discrete or ()))
-    found = source.seen(read.ok, kept=columns_kept(len(read)))
-    found, few = _with_rows(found, settings.neighbors, strict=columns is not None)
-    warn_of_ties([label.name for label in found if label.many_tied], estimator)
-    names = [label.name for label in found]
-    total = len(names) * len(numbers)
-    task = Task(study.groups, replace(settings, pairs=total), columns is not None, progress)
-    kind, _ = kinds_of(estimator)
+
+    def label(name: str) -> Column:
+        kind = True if name in classes else kind_of_labels
+        return read_label(name, frame[name], discrete=kind, clip_sigma=clip_sigma, seed=seed)
+
+    # Each label is looked at before any is measured. The first few stay in memory for their turn;
+    # the others are read again.
+    kept = columns_kept(len(study))
+    ready: dict[str, Column] = {}
+    summaries = []
+    for name in names:
+        column = label(name)
+        summaries.append(summary_of(column, ok))
+        if len(ready) < kept:
+            ready[name] = column
+    del column
+    summaries, sparse = _with_rows(summaries, neighbors, strict=columns is not None)
+    names = [each.name for each in summaries]
+    warn_of_ties([each.name for each in summaries if each.many_tied], estimator)
+
+    def read_y(place: int) -> Column:
+        name = names[place]
+        return ready.pop(name) if name in ready else label(name)
+
+    def read_x(place: int) -> Column:
+        return read_dim(study.latents, numbers[place], ok, discrete=kind_of_latents, seed=seed)
+
+    settings = replace(settings, pairs=len(names) * len(numbers))
     table = measured_table(
-        across(
-            len(numbers),
-            dim_reader(read, numbers, kind, seed),
-            len(names),
-            lambda place: source.take(names[place]),
-            columns_kept(len(read)),
-        ),
-        total,
-        task,
-        ("label", "dim"),
-        (names, numbers),
+        across(len(numbers), read_x, len(names), read_y, kept),
+        {"label": names, "dim": numbers},
+        study.groups,
+        settings,
+        strict=columns is not None,
+        progress=progress,
     )
-    check_measured(table, "label")
     provenance = study.provenance(
         "mutual information",
-        **asdict(task.settings),
+        **asdict(settings),
         dims=numbers,
         columns=names,
-        discrete=list(discrete or ()),
+        discrete=classes,
         clip_sigma=clip_sigma,
     )
-    entropies = {label.name: label.entropy for label in found}
-    words = (*study.notes, *notes, *few, *notes_of(found, clip_sigma))
-    return MIResult(table, provenance, words, entropies)
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """The labels of a table: read when wanted, the first few kept from when they were looked at."""
-
-    frame: pd.DataFrame
-    names: list[str]
-    settings: Settings
-    clip_sigma: float | None
-    discrete: frozenset[str]
-    held: dict[str, Column] = field(default_factory=dict)
-
-    def seen(self, ok: NDArray[np.bool_], kept: int) -> list[SeenLabel]:
-        """Look at all labels, and keep so many columns."""
-        labels = []
-        for name in self.names:
-            column = self._read(name)
-            labels.append(seen(column, ok))
-            if len(self.held) < kept:
-                self.held[name] = column
-        return labels
-
-    def take(self, name: str) -> Column:
-        """Return a column, which is kept no longer."""
-        column = self.held.pop(name, None)
-        return self._read(name) if column is None else column
-
-    def _read(self, name: str) -> Column:
-        _, kind = kinds_of(self.settings.estimator)
-        return read_label(
-            name,
-            self.frame[name],
-            discrete=True if name in self.discrete else kind,
-            clip_sigma=self.clip_sigma,
-            seed=self.settings.seed,
-        )
+    notes = [*study.notes, *notes, *sparse, *notes_of(summaries, clip_sigma)]
+    entropies = {each.name: each.entropy for each in summaries}
+    return MIResult(table, provenance, tuple(notes), entropies)
 
 
 def _of_numbers(
@@ -317,40 +294,40 @@ def _of_numbers(
     numbers = [name for name in names if name not in text]
     if not numbers:
         raise EstimatorError(
-            f"no label holds numbers, which {estimator} wants; another estimator, such as auto, "
+            f"no label holds numbers, which {estimator} takes; another estimator, such as auto, "
             "takes text too"
         )
     return numbers, [*notes, *(f"{name}: left out, text, not for {estimator}" for name in text)]
 
 
 def _with_rows(
-    labels: list[SeenLabel], neighbors: int, *, strict: bool
-) -> tuple[list[SeenLabel], list[str]]:
+    labels: list[LabelSummary], neighbors: int, *, strict: bool
+) -> tuple[list[LabelSummary], list[str]]:
     """Leave out labels with too few rows, which `measure` refuses, unless they were asked for."""
-    few = [] if strict else [label for label in labels if label.rows <= neighbors]
-    told = shortened(f"{label.name} ({label.rows})" for label in few)
-    if few:
+    sparse = [] if strict else [label for label in labels if label.rows <= neighbors]
+    names = shortened(f"{label.name} ({label.rows})" for label in sparse)
+    if sparse:
         warnings.warn(
             f"left out, since {neighbors + 1} rows with the label and a latent are needed "
-            f"(neighbors={neighbors}): {told}",
+            f"(neighbors={neighbors}): {names}",
             LatentscopeWarning,
             stacklevel=3,
         )
-    kept = [label for label in labels if label not in few]
+    kept = [label for label in labels if label not in sparse]
     if not kept:
         raise EstimatorError(f"no label has more than {neighbors} rows with finite latents")
-    return kept, [f"left out, too few rows: {told}"] if few else []
+    return kept, [f"left out, too few rows: {names}"] if sparse else []
 
 
 def pairwise_mi(
     latents: StudyLike,
     *,
     dims: Dims = "all",
-    estimator: Estimator = "auto",
+    estimator: str = "auto",
     neighbors: int = 3,
     groups: GroupsLike = "auto",
-    draws: int = 11,
-    permutations: int = 199,
+    n_draws: int = 11,
+    n_permutations: int = 199,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PairwiseResult:
@@ -365,7 +342,7 @@ def pairwise_mi(
         Rows of NaN are left out.
     dims : "all", "informative" or a list of int
         "informative": as for `mi_matrix`.
-    estimator, neighbors, draws, permutations, seed
+    estimator, neighbors, n_draws, n_permutations, seed
         As those of `mi_matrix`.
     groups : array (n,) or str, optional
         Which star each row shows, or the sidecar's column that says so. "auto": `star`, else
@@ -379,6 +356,8 @@ def pairwise_mi(
 
     Raises
     ------
+    ChoiceError
+        If there is no such estimator or dimension.
     EstimatorError
         If there are fewer than two dimensions, values are infinite, rows or groups are too few, or
         the estimator does not take such columns.
@@ -391,25 +370,25 @@ def pairwise_mi(
         If rows repeat a star and no groups are found, or dimensions are constant.
     """
     check_estimator(estimator)
-    settings = Settings(estimator, neighbors, draws, permutations, seed)
+    settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, groups=groups)
-    read, numbers = study.latents, study.choose(dims)
+    numbers, ok, kind = study.choose(dims), study.latents.ok, kinds_of(estimator)[0]
     if len(numbers) < 2:
         raise EstimatorError(
-            f"{read.source}: {len(numbers)} dimension to compare; expected two or more"
+            f"{study.latents.source}: {len(numbers)} dimension to compare; expected two or more"
         )
-    total = len(numbers) * (len(numbers) - 1) // 2
-    task = Task(study.groups, replace(settings, pairs=total), True, progress)
-    kind, _ = kinds_of(estimator)
+
+    def read(place: int) -> Column:
+        return read_dim(study.latents, numbers[place], ok, discrete=kind, seed=seed)
+
+    settings = replace(settings, pairs=len(numbers) * (len(numbers) - 1) // 2)
     table = measured_table(
-        among(len(numbers), dim_reader(read, numbers, kind, seed), columns_kept(len(read))),
-        total,
-        task,
-        ("dim_x", "dim_y"),
-        (numbers, numbers),
+        among(len(numbers), read, columns_kept(len(study))),
+        {"dim_x": numbers, "dim_y": numbers},
+        study.groups,
+        settings,
+        strict=True,
+        progress=progress,
     )
-    check_measured(table, "dim_x")
-    provenance = study.provenance(
-        "pairwise mutual information", **asdict(task.settings), dims=numbers
-    )
+    provenance = study.provenance("pairwise mutual information", **asdict(settings), dims=numbers)
     return PairwiseResult(table, provenance)

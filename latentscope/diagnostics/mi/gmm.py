@@ -14,23 +14,21 @@ these, and are faster.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from latentscope.diagnostics.mi.columns import check_lengths, own_rng, paired_rows, rows_of
+from latentscope.diagnostics.mi.columns import own_rng
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Components = int | Literal["cv"]
 
 ROWS_PER_COMPONENT = 10
 """Rows of a fit for each of its components, at least."""
@@ -40,7 +38,7 @@ REGULARISATION = 1e-6
 
 _TOLERANCE = 1e-4
 _ITERATIONS = 500
-_PATIENCE = 2
+_PATIENCE = 2  # components more that may leave the likelihood as it is, before no more are tried
 
 
 @dataclass(frozen=True)
@@ -100,39 +98,39 @@ class Mixture:
 
 
 def gmm(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Floats,
+    y: NDArray[np.generic],
     *,
     discrete: bool = False,
-    components: Components = "cv",
+    components: int | None = None,
     max_components: int = 20,
     folds: int = 3,
     bootstrap: int = 10,
-    draws: int = 50_000,
+    n_draws: int = 50_000,
     seed: int = 0,
 ) -> GMMResult:
     """Mutual information of x and y in nats by Gaussian mixtures (Piras et al. 2023).
 
     Parameters
     ----------
-    x : array, shape (n,) or (n, d)
-        Finite samples, row by row. Columns are brought to mean 0 and variance 1 first.
-    y : array, shape (n,) or (n, d), or of classes, shape (n,)
-        As x, or one class a row, number or text.
+    x : ndarray of float64, shape (n,)
+        Finite samples, which are brought to mean 0 and variance 1 first.
+    y : ndarray, shape (n,)
+        As x, or one class a row.
     discrete : bool
         Whether y holds classes. Then each class has a mixture of its own, weighted by its share of
         the rows.
-    components : int or "cv"
-        Gaussians of the joint density, or of each class; "cv" adds one at a time while the
-        likelihood of rows left out grows, and stops when two more have not raised it.
+    components : int, optional
+        Gaussians of the joint density, or of each class. By default one is added at a time while
+        the likelihood of rows left out grows, until two more have not raised it.
     max_components : int
-        At most so many with "cv".
+        At most so many then.
     folds : int
-        Of the cross-validation, 2 or more.
+        Of this cross-validation, 2 or more.
     bootstrap : int
         Samples of the rows whose fits give the error, the number of components kept; 0 gives none.
-    draws : int
-        Points of the Monte Carlo integral. Its own error, about 1 / sqrt(draws) nats, is in the
+    n_draws : int
+        Points of the Monte Carlo integral. Its own error, about 1 / sqrt(n_draws) nats, is in the
         bootstrap's.
     seed : int
         Of folds, fits, bootstrap and draws.
@@ -140,110 +138,55 @@ def gmm(
     Returns
     -------
     GMMResult
-        `mi_nats` may come out below 0 by the error of the integral. Columns that do not vary
-        are left out.
+        `mi_nats` may come out below 0 by the error of the integral; it is 0 where x or y is
+        constant.
 
     Raises
     ------
     EstimatorError
-        If shapes or lengths do not fit, numbers are not finite, a setting is out of its range, or
-        a fit, of all rows or of a class, would have fewer than 10 rows for each Gaussian.
+        If a fit, of all rows or of a class, would have fewer than 10 rows for each Gaussian.
 
     Warns
     -----
     LatentscopeWarning
-        If x or y is constant, which gives 0, or a fit of all rows has not converged.
+        If a fit of all rows has not converged.
     """
-    _check_settings(components, max_components, folds, bootstrap, draws)
-    parts, split = _parts(x, y, discrete)
-    if not parts:
+    if np.ptp(x) == 0 or len(np.unique(y)) == 1:
         return GMMResult(0.0, 0.0, 1)
+    if discrete:
+        scaled = _scaled(x[:, None])
+        parts = {f"class {name}": scaled[y == name] for name in np.unique(y)}
+    else:
+        parts = {"x and y": _scaled(np.column_stack([x, y]))}
     rng = own_rng(seed, 3)
     for name, rows in parts.items():
         _check_rows(name, len(rows), components, folds)
-    counts = [
-        components if components != "cv" else _best_count(rows, max_components, folds, rng)
-        for rows in parts.values()
-    ]
-    fits = [_fit(rows, count, rng) for rows, count in zip(parts.values(), counts, strict=True)]
+    samples = list(parts.values())
+    counts = [components or _best_count(rows, max_components, folds, rng) for rows in samples]
+    fits = [_fit(rows, count, rng) for rows, count in zip(samples, counts, strict=True)]
     _warn_unless_converged([converged for _, converged in fits])
     mixtures = [mixture for mixture, _ in fits]
-    sizes = np.array([len(rows) for rows in parts.values()])
-    value = _information(mixtures, sizes / sizes.sum(), split, draws, rng)
-    values = list(_resampled(list(parts.values()), mixtures, split, (bootstrap, draws), rng))
+    sizes = np.array([len(rows) for rows in samples])
+    value = _information(mixtures, sizes / sizes.sum(), n_draws, rng)
+    values = list(_resampled(samples, mixtures, bootstrap, n_draws, rng))
     std = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return GMMResult(value, std, sum(counts))
 
 
-def _check_settings(
-    components: Components, max_components: int, folds: int, bootstrap: int, draws: int
-) -> None:
-    if components != "cv" and components < 1:
-        raise EstimatorError(f"components is {components}; wanted 'cv', or 1 or more")
-    for name, value, least in (
-        ("max_components", max_components, 1),
-        ("folds", folds, 2),
-        ("bootstrap", bootstrap, 0),
-        ("draws", draws, 1),
-    ):
-        if value < least:
-            raise EstimatorError(f"{name} is {value}; wanted {least} or more")
-
-
-def _parts(x: ArrayLike, y: ArrayLike, discrete: bool) -> tuple[dict[str, Floats], int | None]:
-    """Standardised rows to fit: all of (x, y) and where y begins, or x by class."""
-    if not discrete:
-        first, second = paired_rows(x, y, more_than=1)
-        constant = [
-            n for n, part in (("x", first), ("y", second)) if not np.ptp(part, axis=0).any()
-        ]
-        if _warned_of(constant):
-            return {}, None
-        rows = _scaled(np.hstack([first, second]))
-        return {"x and y": rows}, int(_varying(first).sum())
-    first, classes = rows_of("x", x), np.asarray(y)
-    check_lengths(len(first), len(classes))
-    if classes.size != len(classes):
-        raise EstimatorError(f"y has shape {classes.shape}; wanted one class a row, (n,)")
-    names, codes = np.unique(classes.reshape(-1), return_inverse=True)
-    constant = ["x"] * (not _varying(first).any()) + ["y"] * (len(names) == 1)
-    if _warned_of(constant):
-        return {}, None
-    scaled = _scaled(first)
-    return {f"class {name}": scaled[codes == i] for i, name in enumerate(names)}, None
-
-
-def _warned_of(constant: list[str]) -> bool:
-    if constant:
-        warnings.warn(
-            f"{' and '.join(constant)} constant: mutual information 0",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
-    return bool(constant)
-
-
-def _varying(points: Floats) -> NDArray[np.bool_]:
-    varying: NDArray[np.bool_] = np.ptp(points, axis=0) > 0
-    return varying
-
-
 def _scaled(points: Floats) -> Floats:
-    """Columns that vary, with mean 0 and variance 1."""
-    points = points[:, _varying(points)]
     scaled: Floats = (points - points.mean(axis=0)) / points.std(axis=0)
     return scaled
 
 
-def _check_rows(name: str, rows: int, components: Components, folds: int) -> None:
-    if components == "cv":
+def _check_rows(name: str, rows: int, components: int | None, folds: int) -> None:
+    if components is None:
         least = -(-ROWS_PER_COMPONENT * folds // (folds - 1))
-        why = f"folds={folds}"
+        reason = f"folds={folds}"
     else:
-        least, why = ROWS_PER_COMPONENT * components, f"components={components}"
+        least, reason = ROWS_PER_COMPONENT * components, f"components={components}"
     if rows < least:
         raise EstimatorError(
-            f"{name}: {rows} rows; wanted {least} or more for {why}, "
+            f"{name}: {rows} rows; expected {least} or more for {reason}, "
             f"{ROWS_PER_COMPONENT} for each Gaussian of a fit"
         )
 
@@ -281,12 +224,12 @@ def _warn_unless_converged(converged: list[bool]) -> None:
         )
 
 
-def _best_count(points: Floats, most: int, folds: int, rng: np.random.Generator) -> int:
+def _best_count(points: Floats, max_components: int, folds: int, rng: np.random.Generator) -> int:
     """Return the number of Gaussians under which points left out of the fit are most likely."""
     fold = rng.permutation(np.arange(len(points)) % folds)
     smallest = len(points) - int(np.bincount(fold).max())
     best, best_score = 1, -np.inf
-    for components in range(1, min(most, smallest // ROWS_PER_COMPONENT) + 1):
+    for components in range(1, min(max_components, smallest // ROWS_PER_COMPONENT) + 1):
         score = 0.0
         for i in range(folds):
             mixture, _ = _fit(points[fold != i], components, rng)
@@ -299,16 +242,12 @@ def _best_count(points: Floats, most: int, folds: int, rng: np.random.Generator)
 
 
 def _information(
-    mixtures: list[Mixture],
-    shares: Floats,
-    split: int | None,
-    draws: int,
-    rng: np.random.Generator,
+    mixtures: Sequence[Mixture], shares: Floats, n_draws: int, rng: np.random.Generator
 ) -> float:
     """Monte Carlo integral of the log ratio of densities, in nats."""
-    if split is not None:
-        points = mixtures[0].draw(draws, rng)
-        margins = slice(None, split), slice(split, None)
+    if mixtures[0].means.shape[1] == 2:  # of x and y together, not of x by class
+        points = mixtures[0].draw(n_draws, rng)
+        margins = slice(None, 1), slice(1, None)
         apart = [mixtures[0].margin(part).log_density(points[:, part]) for part in margins]
         return float((mixtures[0].log_density(points) - apart[0] - apart[1]).mean())
     whole = Mixture(
@@ -318,25 +257,24 @@ def _information(
     )
     total = 0.0
     for share, mixture in zip(shares, mixtures, strict=True):
-        points = mixture.draw(max(1, round(draws * share)), rng)
+        points = mixture.draw(max(1, round(n_draws * share)), rng)
         total += share * (mixture.log_density(points) - whole.log_density(points)).mean()
     return float(total)
 
 
 def _resampled(
-    parts: list[Floats],
-    mixtures: list[Mixture],
-    split: int | None,
-    repeats: tuple[int, int],
+    samples: Sequence[Floats],
+    mixtures: Sequence[Mixture],
+    bootstrap: int,
+    n_draws: int,
     rng: np.random.Generator,
 ) -> Iterator[float]:
     """Values of `_information` of bootstrap samples, fitted from where the whole fit ended."""
-    sizes = np.array([len(rows) for rows in parts])
-    bootstrap, draws = repeats
+    sizes = np.array([len(rows) for rows in samples])
     for _ in range(bootstrap):
         fits = []
-        for rows, mixture in zip(parts, mixtures, strict=True):
+        for rows, mixture in zip(samples, mixtures, strict=True):
             again = rows[rng.integers(len(rows), size=len(rows))]
             fits.append(_fit(again, len(mixture), rng, mixture)[0])
         shares = rng.multinomial(sizes.sum(), sizes / sizes.sum()) / sizes.sum()
-        yield _information(fits, shares, split, draws, rng)
+        yield _information(fits, shares, n_draws, rng)

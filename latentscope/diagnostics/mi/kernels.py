@@ -1,30 +1,14 @@
-"""Compiled kernels: sorting, neighbours, counts on sorted columns, tables of bins.
+"""Compiled kernels of the nearest-neighbour estimators: numba and nothing else.
 
-Compiled KSG terms of pairs of sorted columns: exact, without the GIL, the same on any threads.
+The KSG terms of a pair of sorted columns are exact, and the same on any number of threads. The
+points are put into overlapping strips of x, each in the order of y, so that no pair of columns is
+sorted again (`Strips`). Strip by strip the k-th distances are found, and with them the counts in x;
+then one pass in the order of y counts in y. Nothing here holds Python's lock for long: callers run
+pairs, or strips of one pair, side by side.
 
-The points of a pair are put into overlapping strips of x, each in the order of y, so that no pair
-of columns is sorted again. Strip by strip the k-th distances are found, with them the counts in
-x; then one pass in the order of y counts in y. Callers may run pairs, or strips, on many threads.
-
-Compiled layout of the points of a pair of columns, in which neighbours are next to each other.
-
-Strip j holds the points whose rank in x is in [(j - 1) width, (j + 1) width), in the order of y:
-strips overlap by half, every point is in two of them, and belongs to the one whose middle it is
-in. So the nearest neighbours of a point are, as a rule, all in its strip, a few places up or down.
-Strips of the same parity tile the columns, and serve where the rule fails.
-
-Compiled searches for the nearest neighbours of many points of one strip at once.
-
-Both work on columns of a block, one column a point, and without branches that depend on the data,
-so that compilers turn them into vector instructions. Up to three neighbours stay in registers
-while a window of places above and below passes by; more are found among the places closer than
-a radius, which adapts from point to point, and sorted by a network.
-
-Compiled counts on one sorted column: how many others lie strictly closer than a distance.
-
-Counts test `|x_j - x_i| < eps` on the difference itself: a search for `x_i + eps` would round.
-A guess says where the count ends, and one look at a window of neighbours around it, free of
-branches, confirms it or sends the count to a galloping search. So guesses decide the time alone.
+Counts test `|x_j - x_i| < eps` on the difference itself: a search for `x_i + eps` would round. A
+guess says where the count ends, and one look at a window of neighbours around it, free of branches,
+confirms it or sends the count to a galloping search. So guesses decide the time alone.
 """
 
 from __future__ import annotations
@@ -36,18 +20,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Codes = NDArray[np.int64]
-Counts = NDArray[np.int64]
-Places = NDArray[np.integer[Any]]
-
-
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Ranks = NDArray[np.integer[Any]]
 
 U = np.uintp  # as an index it spares numba the test for a negative one
-_EVEN_WINDOW = 4
-_EVEN_WITHIN = 2.5
-_FAR = 1e9
-_TINY = 1e-300
+_EVEN_WINDOW = 4  # values around a guess among evenly spaced ones, where it is off by one or two
+_EVEN_WITHIN = 2.5  # ranks that evenly spaced values may be off their place
+_FAR = 1e9  # a guess at most: a larger float has no int64
+_TINY = 1e-300  # in place of 0 in a divisor
 
 
 class Margin(NamedTuple):
@@ -176,68 +157,11 @@ def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
     return counts
 
 
-_BITS = 11
-_DIGITS = 6
-_MASK = np.uint64((1 << _BITS) - 1)
-_SIGN = np.uint64(63)
-_NEGATIVE = np.uint64(1 << 63)
-
-
-@njit(cache=True, inline="always")
-def _digit(key: Any, digit: int) -> Any:
-    return (key >> np.uint64(_BITS * digit)) & _MASK
-
-
-@njit(cache=True)
-def _keys_of(values: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Whole numbers in the order of the values: both zeros are one, negative ones reversed."""
-    keys = (values + 0.0).view(np.uint64)
-    for i in range(len(keys)):
-        key = keys[i]
-        keys[i] = ~key if key >> _SIGN else key | _NEGATIVE
-    return keys
-
-
-@njit(cache=True, nogil=True)
-def ascending_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the rows in ascending order of their values; equal values keep their order.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        Not NaN.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-    """
-    n = len(values)
-    keys = _keys_of(values)
-    order = np.arange(n)
-    other_keys, other_order = np.empty_like(keys), np.empty_like(order)
-    starts = np.zeros((_DIGITS, 1 << _BITS), dtype=np.int64)
-    for key in keys:
-        for digit in range(_DIGITS):
-            starts[digit, _digit(key, digit)] += 1
-    for digit in range(_DIGITS):
-        start = starts[digit]
-        if n == 0 or start[_digit(keys[0], digit)] == n:
-            continue
-        start[:] = np.cumsum(start) - start
-        for i in range(n):
-            p = start[_digit(keys[i], digit)]
-            start[_digit(keys[i], digit)] = p + 1
-            other_keys[U(p)], other_order[U(p)] = keys[i], order[i]
-        keys, other_keys = other_keys, keys
-        order, other_order = other_order, order
-    return order
-
-
-Ranks = NDArray[np.integer[Any]]
-
+# Half a strip in typical k-th distances: wider ones hold more points to pass by, narrower ones
+# leave more points whose neighbours lie in another strip.
 _WIDTH, _WIDTH_THREE = 1.1, 2.6
-_NARROWEST = 16
-_SAMPLE = 512
+_NARROWEST = 16  # ranks; below it the two pads of a strip cost more than its points
+_SAMPLE = 512  # steps that say how closely a pair is related
 
 
 class Strips(NamedTuple):
@@ -267,8 +191,8 @@ class Strips(NamedTuple):
 
 
 @njit(cache=True)
-def dependence(pairing: Ranks) -> float:
-    """Mean step in x between rows next to each other in y: 1 if independent, near 0 if tied."""
+def typical_step(pairing: Ranks) -> float:
+    """Mean step in x from row to next row in y: 1 if independent, near 0 if related."""
     n = len(pairing)
     total, count = 0, 0
     for r in range(0, n - 1, max(1, n // _SAMPLE)):
@@ -378,7 +302,7 @@ def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Flo
     strips : Strips
     j, p : int
     skip : int
-        Places up and down from p where the search of its own strip goes on; 0 if that is done.
+        Ranks up and down from p where the search of its own strip goes on; 0 if that is done.
     nearest : ndarray of float64, shape (k,)
         Ascending distances found so far, inf where there is none; changed.
     """
@@ -409,7 +333,7 @@ BLOCK = 128
 REACH = 8
 """Places above and below a point among which `nearest_three` looks."""
 
-_ATTEMPTS = 6
+_ATTEMPTS = 6  # radii tried for a point, before it is left to the search over all strips
 
 
 @njit(cache=True, inline="always")
@@ -490,7 +414,7 @@ def _sort_columns(near: Floats, rows: int, points: int) -> None:
 
 @njit(cache=True)
 def nearest_many(
-    x: Floats, y: Floats, at: Places, points: int, k: int, radius: float, near: Floats
+    x: Floats, y: Floats, at: Ranks, points: int, k: int, radius: float, near: Floats
 ) -> float:
     """Fill near[:k, i] with the ascending distances of x[at[i]], y[at[i]] to its k nearest.
 
@@ -540,7 +464,7 @@ class _Pair(NamedTuple):
 def pair_of(x: Floats, y: Floats, pairing: Ranks, k: int) -> _Pair:
     """Lay a pair of ascending columns out in strips."""
     n = len(x)
-    spread = dependence(pairing)
+    spread = typical_step(pairing)
     typical = max(1, int(0.5 * math.sqrt(k * n * spread)))
     # One pad stops a walk; the window of nearest_three reaches further.
     pad = REACH + 1 if k <= 3 else 1
@@ -553,7 +477,7 @@ def _block_nearest(
     x: Floats,
     y: Floats,
     block: int,
-    owned: Counts,
+    owned: Codes,
     mine: int,
     points: int,
     k: int,
@@ -594,7 +518,7 @@ def _complete(
 def _count_x(
     margin: Margin,
     ranks: Ranks,
-    owned: Counts,
+    owned: Codes,
     mine: int,
     table: Floats,
     sums: Floats,
@@ -610,7 +534,7 @@ def _count_x(
 
 
 @njit(cache=True)
-def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned: Counts) -> int:
+def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned: Codes) -> int:
     """Fill `owned` with the places from first on whose rank is within bounds; their number."""
     mine = int(np.int64(0))
     for p in range(first, first + points):
@@ -627,7 +551,7 @@ def _beyond(values: Floats, first: int, end: int) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def _strip_sums(pair: _Pair, j: int, ks: Counts, table: Floats, sums: Floats) -> None:
+def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> None:
     """Fill sums with the digammas of x, and the distances, of the points that strip j owns."""
     k, strips, values = ks[-1], pair.strips, pair.x.values
     pad = strips.pad
@@ -657,7 +581,7 @@ def _strip_sums(pair: _Pair, j: int, ks: Counts, table: Floats, sums: Floats) ->
 
 
 @njit(cache=True, nogil=True)
-def strips_sums(pair: _Pair, first: int, end: int, ks: Counts, table: Floats, sums: Floats) -> None:
+def strips_sums(pair: _Pair, first: int, end: int, ks: Codes, table: Floats, sums: Floats) -> None:
     """Fill sums with the digammas of x, and the distances, strip by strip."""
     for j in range(first, end):
         _strip_sums(pair, j, ks, table, sums)
@@ -676,7 +600,7 @@ def add_y(pair: _Pair, first: int, end: int, sums: Floats, table: Floats, out: F
 
 
 @njit(cache=True, nogil=True)
-def pair_terms_alone(x: Floats, y: Floats, pairing: Ranks, ks: Counts, table: Floats) -> Floats:
+def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -> Floats:
     """Return psi(n_x + 1) + psi(n_y + 1) of every point for each k, on this thread.
 
     Parameters
@@ -704,12 +628,10 @@ def pair_terms_alone(x: Floats, y: Floats, pairing: Ranks, ks: Counts, table: Fl
 
 
 @njit(cache=True, nogil=True)
-def sums_alone(
-    x: Floats, y: Floats, pairings: Ranks, ks: Counts, table: Floats, out: Floats
-) -> None:
-    """Fill out with the sums of `pair_terms_alone`, of one k, for each pairing."""
+def fill_sums(x: Floats, y: Floats, pairings: Ranks, ks: Codes, table: Floats, out: Floats) -> None:
+    """Fill out with the sums of `pair_terms`, of one k, for each pairing."""
     for i in range(len(pairings)):
-        out[i] = pair_terms_alone(x, y, pairings[i], ks, table).sum()
+        out[i] = pair_terms(x, y, pairings[i], ks, table).sum()
 
 
 @njit(cache=True)
@@ -746,7 +668,7 @@ def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Flo
 
 
 @njit(cache=True, nogil=True)
-def ross_terms_ascending(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
+def ross_terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
     """Local terms of ascending values with their class codes; a lone point says nothing: 0."""
     distance, used = _class_distances(x, codes, classes, k)
     within = count_closer(x, distance)
@@ -761,45 +683,9 @@ def ross_terms_ascending(x: Floats, codes: Codes, classes: int, k: int, table: F
 
 
 @njit(cache=True, nogil=True)
-def ross_means(x: Floats, codes: Codes, classes: int, k: int, table: Floats, out: Floats) -> None:
+def fill_ross_means(
+    x: Floats, codes: Codes, classes: int, k: int, table: Floats, out: Floats
+) -> None:
     """Fill out with the means of Ross's local terms for each row of codes."""
     for i in range(len(codes)):
-        out[i] = ross_terms_ascending(x, codes[i], classes, k, table).mean()
-
-
-@njit(cache=True)
-def codes_between(values: Floats, edges: Floats) -> Codes:
-    """Bin of each value between equidistant edges."""
-    last = len(edges) - 2
-    scale = (last + 1) / (edges[-1] - edges[0])
-    codes = np.empty(len(values), dtype=np.int64)
-    for i in range(len(values)):
-        code = min(max(int((values[i] - edges[0]) * scale), 0), last)
-        # The product rounds; the edges decide.
-        while code > 0 and values[i] < edges[code]:
-            code -= 1
-        while code < last and values[i] >= edges[code + 1]:
-            code += 1
-        codes[i] = code
-    return codes
-
-
-@njit(cache=True)
-def table_of(of_x: Codes, of_y: Codes, bins: int) -> Codes:
-    """Count the rows in each cell of two sets of bins."""
-    together = np.zeros((bins, bins), dtype=np.int64)
-    for i in range(len(of_x)):
-        together[of_x[i], of_y[i]] += 1
-    return together
-
-
-@njit(cache=True)
-def table_information(together: Codes) -> float:
-    """Mutual information in nats of a table of counts."""
-    of_x, of_y, n = together.sum(axis=1), together.sum(axis=0), together.sum()
-    total = 0.0
-    for i in range(len(of_x)):
-        for j in range(len(of_y)):
-            if together[i, j]:
-                total += together[i, j] * np.log(together[i, j] * n / (of_x[i] * of_y[j]))
-    return float(total / n)
+        out[i] = ross_terms(x, codes[i], classes, k, table).mean()

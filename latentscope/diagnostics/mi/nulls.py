@@ -1,20 +1,11 @@
-"""What mutual information says of independent columns: their null distributions.
+"""What mutual information says of independent columns: their null distributions, and p-values.
 
-Under ranks the null of a nearest-neighbour estimate depends on the method, n and k alone, so one
-table, shipped with the package, serves every pair of continuous columns (ties are broken at random
-first). Its mean is 0; its standard deviation times sqrt(n) is 0.64, 0.74 and 0.76 at n = 64, 1,024
-and 4,096 (k = 3). With one column of classes it depends on their sizes too, and is simulated for
-these, once for all pairs of such sizes. Two columns of classes have tables of counts, which are
-drawn as they are for any n.
-
-The shape of a null distribution in a few numbers, and the table of those shipped.
-
-Estimates of independent columns are sums of many weakly dependent terms, so they are nearly normal.
-A shape is the expansion of their quantiles in Hermite polynomials of the normal quantile z,
-q(z) = sum_j c_j He_j(z) (E. A. Cornish, R. A. Fisher, "Moments and cumulants in the specification
-of distributions", Rev. Inst. Int. Stat. 5, 307, 1938), which smooths the tail of a simulation. In
-that expansion c_j falls as N^(-(j - 1) / 2) with N rows, from j = 2 on, while c_1, the width of the
-estimate times sqrt(N), stays.
+Under ranks the null of a nearest-neighbour estimate depends on n and k alone, so one table, shipped
+with the package, serves every pair of continuous columns (ties are broken at random first). Its
+mean is 0; its standard deviation times sqrt(n) is 0.64, 0.74 and 0.76 at n = 64, 1,024 and 4,096
+(k = 3). With one column of classes it depends on their sizes too, and is simulated for these, once
+for all pairs of such sizes. Two columns of classes have tables of counts, which are drawn as they
+are for any n. Estimators of values are judged by the ranks of these.
 """
 
 from __future__ import annotations
@@ -30,180 +21,33 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from latentscope.diagnostics.groups import Draws
-from latentscope.diagnostics.mi.columns import Column, Part
-from latentscope.diagnostics.mi.estimators import COPULA, PLUGIN, Items, Method, plugin_of_counts
+from latentscope.diagnostics.mi.columns import Column
+from latentscope.diagnostics.mi.estimators import (
+    Copula,
+    Plugin,
+    RankTest,
+    Ross,
+    plugin_of_counts,
+)
 from latentscope.diagnostics.threads import together
 
 Floats = NDArray[np.float64]
-
-TABLE = Path(__file__).with_name("rank_nulls.npz")
-TERMS = 4
-RESOLUTION = 99_999
-"""Quantiles that a shape is spread into: 1 / (1 + this) is the least p-value."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Distribution of estimates times sqrt(n), for independent columns.
-
-    Parameters
-    ----------
-    coefficients : ndarray of float64, shape (4,)
-        c_j of He_j.
-    excess : float
-        Variance of a scaled estimate that its local terms do not show.
-    """
-
-    coefficients: Floats
-    excess: float
-
-    @classmethod
-    def of(cls, scaled: Floats, excess: float) -> Shape:
-        """Fit simulated estimates times sqrt(n), shape (draws,)."""
-        draws = len(scaled)
-        z = ndtri((np.arange(draws) + 0.5) / draws)
-        fitted = hermefit(z, np.sort(scaled), TERMS - 1)
-        return cls(np.asarray(fitted), excess)
-
-    def of_more_rows(self, times: float, factor: float = 1.0) -> Shape:
-        """Return the shape of so many times the rows, its width times a factor."""
-        power = np.maximum(np.arange(TERMS) - 1, 0) / 2
-        return Shape(self.coefficients * factor / times**power, self.excess * factor**2)
-
-    def quantiles(self) -> Floats:
-        """Return the distribution as `RESOLUTION` equally likely values, ascending."""
-        return np.maximum.accumulate(hermeval(_normal_quantiles(), self.coefficients))
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """One method's shapes, with one number of neighbours.
-
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (m,)
-        Ascending n.
-    coefficients : ndarray of float64, shape (m, 4)
-        As those of `Shape`.
-    excess : ndarray of float64, shape (m,)
-    """
-
-    rows: Floats
-    coefficients: Floats
-    excess: Floats
-
-
-@lru_cache(maxsize=1)
-def _normal_quantiles() -> Floats:
-    return np.asarray(ndtri(np.arange(1, RESOLUTION + 1) / (RESOLUTION + 1)))
-
-
-def key_of(name: str, neighbors: int) -> str:
-    """Name an entry of the table, such as "copula 3"."""
-    return f"{name} {neighbors}"
-
-
-def shipped_shape(name: str, neighbors: int, n: int) -> Shape | None:
-    """Look up the shape of a method of ranks; None if the table has none for so few rows.
-
-    Between the n of the table shapes are interpolated in 1 / sqrt(n), and between its neighbours in
-    their logarithm.
-
-    Parameters
-    ----------
-    name : str
-        Of the method.
-    neighbors : int
-        k.
-    n : int
-        Rows.
-    """
-    entry = _entries().get(key_of(name, neighbors))
-    if entry is not None:
-        return _at(entry, n)
-    below, above = _beside(name, neighbors)
-    if below is None or above is None:
-        return None
-    low, high = (_at(_entries()[key_of(name, k)], n) for k in (below, above))
-    if low is None or high is None:
-        return None
-    share = float(np.log(neighbors / below) / np.log(above / below))
-    return _between(low, high, share)
-
-
-def _beside(name: str, neighbors: int) -> tuple[int | None, int | None]:
-    """Numbers of neighbours in the table next to one that is not in it."""
-    known = [int(key.split()[1]) for key in _entries() if key.split()[0] == name]
-    below = max((k for k in known if k < neighbors), default=None)
-    return below, min((k for k in known if k > neighbors), default=None)
-
-
-def _at(entry: TableEntry, n: int) -> Shape | None:
-    last = entry.rows[-1]
-    if n < entry.rows[0]:
-        return None
-    if n >= last:
-        return Shape(entry.coefficients[-1], float(entry.excess[-1])).of_more_rows(n / last)
-    high = int(np.searchsorted(entry.rows, n, side="right"))
-    low = high - 1
-    places = entry.rows[[low, high]] ** -0.5
-    share = float((places[0] - n**-0.5) / (places[0] - places[1]))
-    first, second = (Shape(entry.coefficients[i], float(entry.excess[i])) for i in (low, high))
-    return _between(first, second, share)
-
-
-def _between(low: Shape, high: Shape, share: float) -> Shape:
-    coefficients = (1 - share) * low.coefficients + share * high.coefficients
-    return Shape(coefficients, (1 - share) * low.excess + share * high.excess)
-
-
-@lru_cache(maxsize=1)
-def _entries() -> dict[str, TableEntry]:
-    return read_table(TABLE)
-
-
-def read_table(path: Path) -> dict[str, TableEntry]:
-    """Read entries by key; without the file, nothing is known."""
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as stored:
-        keys = [str(key) for key in stored["keys"]]
-        parts = zip(stored["rows"], stored["coefficients"], stored["excess"], strict=True)
-        found = {}
-        for key, (rows, coefficients, excess) in zip(keys, parts, strict=True):
-            known = rows > 0
-            found[key] = TableEntry(rows[known], coefficients[known], excess[known])
-    return found
-
-
-def write_table(path: Path, table: dict[str, TableEntry]) -> None:
-    """Write what `read_table` reads."""
-    shape = (len(table), max(len(entry.rows) for entry in table.values()))
-    rows, excess = np.zeros(shape), np.zeros(shape)
-    coefficients = np.zeros((*shape, TERMS))
-    for i, entry in enumerate(table.values()):
-        known = len(entry.rows)
-        rows[i, :known], excess[i, :known] = entry.rows, entry.excess
-        coefficients[i, :known] = entry.coefficients
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file, keys=np.array(list(table)), rows=rows, coefficients=coefficients, excess=excess
-        )
-
-
+Items = NDArray[np.int64]
+Show = Callable[[Items], Items]
 Margin = int | tuple[int, ...]
 """Number of rows of a continuous column, or the rows of each class of a discrete one, ascending."""
 
-_SCALES_FROM = 1024
+TABLE = Path(__file__).with_name("rank_nulls.npz")
+RESOLUTION = 99_999
+"""Quantiles that a shape is spread into: 1 / (1 + this) is the least p-value."""
+
+ROUNDING = 1e-9  # equal tables of counts give sums that differ by rounding, and must count as equal
+
+_TERMS = 4
+_SCALES_FROM = 1024  # rows from which a null is that of so many, scaled
 _SHAPE_DRAWS = 8_000
-_COUNT_DRAWS = (9_999, RESOLUTION)
-_DRAWS_PER_PAIR = 100
-_FEWEST = 64
-_ROWS_PER_NEIGHBOR = 8
-_BLOCK_POINTS = 500_000
+_BLOCK_POINTS = 500_000  # of shuffles at a time, which bounds memory
 _BLOCK_TABLES = 2_000
-ROUNDING = 1e-9
-_VARIANCE_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -224,18 +68,17 @@ class Null:
 
     def p_value(self, value: float, n: int) -> float:
         """(1 + b) / (1 + m), with b of the m estimates at or above the value; never 0."""
-        # Equal tables of counts give sums that differ by rounding, and must count as equal.
         least = value * np.sqrt(n) - ROUNDING
         above = len(self.scaled) - np.searchsorted(self.scaled, least, side="left")
         return float((1 + above) / (1 + len(self.scaled)))
 
 
-def null_of(method: Method, x: Margin, y: Margin, neighbors: int, pairs: int = 1) -> Null:
-    """Return the null of a method for two columns of which this is known.
+def null_of(test: RankTest, x: Margin, y: Margin, neighbors: int, pairs: int = 1) -> Null:
+    """Return the null of a test for two columns of which this is known.
 
     Parameters
     ----------
-    method : Method
+    test : RankTest
     x, y : int or tuple of int
         Rows of a continuous column, or rows of each class.
     neighbors : int
@@ -244,29 +87,31 @@ def null_of(method: Method, x: Margin, y: Margin, neighbors: int, pairs: int = 1
         Pairs in the table of results: of two columns of classes more tables are drawn for more
         pairs, so that one that stands out still does after the correction for their number.
     """
+    # Other threads wait for the null that one of them simulates.
     with together():
         if isinstance(x, tuple) and isinstance(y, tuple):
-            return _count_null(x, y, int(np.clip(_DRAWS_PER_PAIR * pairs, *_COUNT_DRAWS)))
-        if isinstance(x, tuple) or isinstance(y, tuple):
-            return _class_null(method, x, y, neighbors)
-        return _rank_null(method, x, neighbors)
+            return _count_null(x, y, int(np.clip(100 * pairs, 9_999, RESOLUTION)))
+        if isinstance(test, Ross):
+            sizes = x if isinstance(x, tuple) else y
+            assert isinstance(sizes, tuple)
+            return _class_null(test, sizes, neighbors)
+        assert isinstance(x, int)
+        return _rank_null(x, neighbors)
 
 
-def margin_of(part: Part) -> Margin:
+def margin_of(column: Column) -> Margin:
     """Return what the null of a column depends on."""
-    if not part.column.discrete:
-        return len(part)
-    return tuple(int(size) for size in np.sort(np.bincount(part.codes)))
+    if column.codes is None:
+        return len(column)
+    return tuple(int(size) for size in np.sort(np.bincount(column.codes)))
 
 
 @lru_cache(maxsize=16)
-def _rank_null(method: Method, n: int, neighbors: int) -> Null:
-    # Methods of values are judged by the ranks of these, so they share that null.
-    name = COPULA.name if method.shuffled is COPULA.shuffled else method.name
-    shape = shipped_shape(name, neighbors, n)
+def _rank_null(n: int, neighbors: int) -> Null:
+    shape = shipped_shape(neighbors, n)
     if shape is None:
         rows = np.arange(min(n, _SCALES_FROM))
-        shape = simulated(method, rows, rows, neighbors, _SHAPE_DRAWS)
+        shape = simulated(Copula(), rows, rows, neighbors, _SHAPE_DRAWS)
         shape = shape.of_more_rows(n / len(rows))
     return Null(shape.quantiles(), shape.excess)
 
@@ -286,24 +131,22 @@ def _count_null(first: tuple[int, ...], second: tuple[int, ...], draws: int) -> 
     ]
     scaled = np.concatenate(values) * np.sqrt(n)
     x, y = (np.repeat(np.arange(len(sizes)), sizes) for sizes in (first, second))
-    return Null(np.sort(scaled), _excess(scaled, PLUGIN, x, y, 1, rng))
+    return Null(np.sort(scaled), _excess(scaled, Plugin(), x, y, 1, rng))
 
 
 @lru_cache(maxsize=64)
-def _class_null(method: Method, x: Margin, y: Margin, neighbors: int) -> Null:
-    sizes = x if isinstance(x, tuple) else y
-    assert isinstance(sizes, tuple)
+def _class_null(test: Ross, sizes: tuple[int, ...], neighbors: int) -> Null:
     fewer, factor = shrunk(sizes, neighbors)
-    shape = _class_shape(method, fewer, isinstance(x, tuple), neighbors)
+    shape = _class_shape(test, fewer, neighbors)
     shape = shape.of_more_rows(sum(sizes[:-1]) / max(sum(fewer[:-1]), 1), factor)
     return Null(shape.quantiles(), shape.excess)
 
 
 @lru_cache(maxsize=256)
-def _class_shape(method: Method, sizes: tuple[int, ...], x_discrete: bool, neighbors: int) -> Shape:
+def _class_shape(test: Ross, sizes: tuple[int, ...], neighbors: int) -> Shape:
     classes, ranks = np.repeat(np.arange(len(sizes)), sizes), np.arange(sum(sizes))
-    x, y = (classes, ranks) if x_discrete else (ranks, classes)
-    return simulated(method, x, y, neighbors, _SHAPE_DRAWS)
+    x, y = (classes, ranks) if test.classes_first else (ranks, classes)
+    return simulated(test, x, y, neighbors, _SHAPE_DRAWS)
 
 
 def shrunk(sizes: tuple[int, ...], neighbors: int) -> tuple[tuple[int, ...], float]:
@@ -338,8 +181,8 @@ def shrunk(sizes: tuple[int, ...], neighbors: int) -> tuple[tuple[int, ...], flo
 
 def _shares(sizes: tuple[int, ...], neighbors: int) -> tuple[int, ...]:
     n, outside = sum(sizes), sum(sizes[:-1])
-    enough = min(_ROWS_PER_NEIGHBOR * neighbors, _SCALES_FROM // 4)
-    kept = max(_SCALES_FROM * outside / n, min(outside, max(_FEWEST, 2 * enough)))
+    enough = min(8 * neighbors, _SCALES_FROM // 4)
+    kept = max(_SCALES_FROM * outside / n, min(outside, max(64, 2 * enough)))
     share = np.array(sizes) * (kept / outside)
     share[-1] = _SCALES_FROM - kept
     small = share < enough
@@ -362,12 +205,12 @@ def _blocks(draws: int, rows: int) -> Iterator[int]:
         yield min(rows, draws - first)
 
 
-def simulated(method: Method, x: Items, y: Items, neighbors: int, draws: int) -> Shape:
-    """Simulate the null of a method on ranks or classes.
+def simulated(test: RankTest, x: Items, y: Items, neighbors: int, draws: int) -> Shape:
+    """Simulate the null of a test on ranks or classes.
 
     Parameters
     ----------
-    method : Method
+    test : RankTest
     x, y : ndarray of int64, shape (n,)
         Ranks 0 ... n - 1 in any order, or classes.
     neighbors : int
@@ -380,50 +223,179 @@ def simulated(method: Method, x: Items, y: Items, neighbors: int, draws: int) ->
     parts = []
     for rows in _blocks(draws, max(1, _BLOCK_POINTS // n)):
         moved = rng.permuted(np.tile(y, (rows, 1)), axis=1)
-        parts.append(method.shuffled(np.tile(x, (rows, 1)), moved, neighbors))
+        parts.append(test.shuffled(np.tile(x, (rows, 1)), moved, neighbors))
     scaled = np.concatenate(parts) * np.sqrt(n)
-    return Shape.of(scaled, _excess(scaled, method, x, y, neighbors, rng))
+    return Shape.of(scaled, _excess(scaled, test, x, y, neighbors, rng))
 
 
 def _excess(
-    scaled: Floats,
-    method: Method,
-    x: Items,
-    y: Items,
-    neighbors: int,
-    rng: np.random.Generator,
+    scaled: Floats, test: RankTest, x: Items, y: Items, neighbors: int, rng: np.random.Generator
 ) -> float:
-    whole = np.ones(len(x), dtype=bool)
+    """Variance of scaled estimates beyond the mean variance of local terms in 20 shuffles."""
     variances = []
-    for _ in range(_VARIANCE_DRAWS):
-        columns = [_column(items, rng) for items in (x, rng.permutation(y))]
-        first, second = (Part(column, whole) for column in columns)
-        variances.append(method.terms(first, second, neighbors).var())
+    for _ in range(20):
+        first, second = (_column(items, rng) for items in (x, rng.permutation(y)))
+        variances.append(test.terms(first, second, neighbors).var())
     return max(0.0, float(scaled.var()) - float(np.mean(variances)))
 
 
 def _column(items: Items, rng: np.random.Generator) -> Column:
     if len(np.unique(items)) < len(items):
-        return Column("", None, items, np.empty(0, dtype=np.int64), np.empty(0), 0, "")
-    # Called tied, so that its ranks are taken, as those of all columns in a shuffle are.
-    values, n = items.astype(np.float64), len(items)
-    return Column("", values, None, np.argsort(items), rng.random(n), n, "")
+        return Column("", None, items, np.empty(0, dtype=np.int64), np.empty(0))
+    n = len(items)
+    return Column("", items.astype(np.float64), None, np.argsort(items), rng.random(n))
 
 
-Show = Callable[[NDArray[np.int64]], Items]
+# The shape of a null in a few numbers. Estimates of independent columns are sums of many weakly
+# dependent terms, so they are nearly normal. A shape is the expansion of their quantiles in Hermite
+# polynomials of the normal quantile z, q(z) = sum_j c_j He_j(z) (E. A. Cornish, R. A. Fisher,
+# "Moments and cumulants in the specification of distributions", Rev. Inst. Int. Stat. 5, 307,
+# 1938), which smooths the tail of a simulation. In that expansion c_j falls as N^(-(j - 1) / 2)
+# with N rows, from j = 2 on, while c_1, the width of the estimate times sqrt(N), stays.
 
-_STOP_AT = 10
+
+@dataclass(frozen=True)
+class Shape:
+    """Distribution of estimates times sqrt(n), for independent columns.
+
+    Parameters
+    ----------
+    coefficients : ndarray of float64, shape (4,)
+        c_j of He_j.
+    excess : float
+        Variance of a scaled estimate that its local terms do not show.
+    """
+
+    coefficients: Floats
+    excess: float
+
+    @classmethod
+    def of(cls, scaled: Floats, excess: float) -> Shape:
+        """Fit simulated estimates times sqrt(n), shape (draws,)."""
+        draws = len(scaled)
+        z = ndtri((np.arange(draws) + 0.5) / draws)
+        fitted = hermefit(z, np.sort(scaled), _TERMS - 1)
+        return cls(np.asarray(fitted), excess)
+
+    def of_more_rows(self, times: float, factor: float = 1.0) -> Shape:
+        """Return the shape of so many times the rows, its width times a factor."""
+        power = np.maximum(np.arange(_TERMS) - 1, 0) / 2
+        return Shape(self.coefficients * factor / times**power, self.excess * factor**2)
+
+    def towards(self, other: Shape, share: float) -> Shape:
+        """Return the shape so far on the way to another, 0 ... 1."""
+        coefficients = (1 - share) * self.coefficients + share * other.coefficients
+        return Shape(coefficients, (1 - share) * self.excess + share * other.excess)
+
+    def quantiles(self) -> Floats:
+        """Return the distribution as `RESOLUTION` equally likely values, ascending."""
+        return np.maximum.accumulate(hermeval(_normal_quantiles(), self.coefficients))
+
+
+@lru_cache(maxsize=1)
+def _normal_quantiles() -> Floats:
+    return np.asarray(ndtri(np.arange(1, RESOLUTION + 1) / (RESOLUTION + 1)))
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """Shapes of KSG of ranks with one number of neighbours.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (m,)
+        Ascending n.
+    coefficients : ndarray of float64, shape (m, 4)
+        As those of `Shape`.
+    excess : ndarray of float64, shape (m,)
+    """
+
+    rows: Floats
+    coefficients: Floats
+    excess: Floats
+
+    def shape(self, n: int) -> Shape | None:
+        """Return the shape of n rows, interpolated in 1 / sqrt(n); None if they are too few."""
+        last = self.rows[-1]
+        if n < self.rows[0]:
+            return None
+        if n >= last:
+            return self._at(-1).of_more_rows(n / last)
+        high = int(np.searchsorted(self.rows, n, side="right"))
+        low = high - 1
+        places = self.rows[[low, high]] ** -0.5
+        share = float((places[0] - n**-0.5) / (places[0] - places[1]))
+        return self._at(low).towards(self._at(high), share)
+
+    def _at(self, place: int) -> Shape:
+        return Shape(self.coefficients[place], float(self.excess[place]))
+
+
+def shipped_shape(neighbors: int, n: int) -> Shape | None:
+    """Look up the shape of KSG of n ranks; None if the table has none for so few rows.
+
+    Between the numbers of neighbours of the table shapes are interpolated in their logarithm.
+    """
+    table = _shipped()
+    if neighbors in table:
+        return table[neighbors].shape(n)
+    below = max((k for k in table if k < neighbors), default=None)
+    above = min((k for k in table if k > neighbors), default=None)
+    if below is None or above is None:
+        return None
+    low, high = table[below].shape(n), table[above].shape(n)
+    if low is None or high is None:
+        return None
+    return low.towards(high, float(np.log(neighbors / below) / np.log(above / below)))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[int, TableEntry]:
+    return read_table(TABLE)
+
+
+def read_table(path: Path) -> dict[int, TableEntry]:
+    """Read the entries by number of neighbours; without the file, there are none."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        neighbors = [int(str(key).split()[1]) for key in stored["keys"]]
+        parts = zip(stored["rows"], stored["coefficients"], stored["excess"], strict=True)
+        found = {}
+        for k, (rows, coefficients, excess) in zip(neighbors, parts, strict=True):
+            filled = rows > 0
+            found[k] = TableEntry(rows[filled], coefficients[filled], excess[filled])
+    return found
+
+
+def write_table(path: Path, table: dict[int, TableEntry]) -> None:
+    """Write what `read_table` reads."""
+    shape = (len(table), max(len(entry.rows) for entry in table.values()))
+    rows, excess = np.zeros(shape), np.zeros(shape)
+    coefficients = np.zeros((*shape, _TERMS))
+    for i, entry in enumerate(table.values()):
+        filled = len(entry.rows)
+        rows[i, :filled], excess[i, :filled] = entry.rows, entry.excess
+        coefficients[i, :filled] = entry.coefficients
+    keys = np.array([f"copula {k}" for k in table])
+    with path.open("wb") as file:
+        np.savez_compressed(file, keys=keys, rows=rows, coefficients=coefficients, excess=excess)
+
+
+# P-values of groups of rows.
+
+_STOP_AT = 10  # shuffles that reach the observed value, after which more say little
 
 
 def group_p_value(
-    method: Method,
+    test: RankTest,
     x: Show,
     y: Show,
     draws: Draws,
     neighbors: int,
     *,
     null: Null,
-    permutations: int,
+    n_permutations: int,
     rng: np.random.Generator,
 ) -> float:
     """P-value of the median over draws of one row a group, by shuffling whole groups.
@@ -438,7 +410,7 @@ def group_p_value(
 
     Parameters
     ----------
-    method : Method
+    test : RankTest
     x, y : callable
         Rows (m, groups) -> ranks or classes of each row of rows, shape (m, groups).
     draws : Draws
@@ -447,29 +419,29 @@ def group_p_value(
         k.
     null : Null
         Of one draw.
-    permutations : int
+    n_permutations : int
         m at most.
     rng : Generator
         Shuffles.
     """
     shown = x(draws.rows)
     number, groups = shown.shape
-    observed = float(np.median(method.shuffled(shown, y(draws.rows), neighbors)))
+    observed = float(np.median(test.shuffled(shown, y(draws.rows), neighbors)))
     bound = 2 * null.p_value(observed, groups)
-    if bound <= 1 / (1 + permutations):
+    if bound <= 1 / (1 + n_permutations):
         return bound
     above = 0
     block = int(np.clip(_BLOCK_POINTS // shown.size, 1, _STOP_AT))
-    for first in range(0, permutations, block):
-        rows = min(block, permutations - first)
+    for first in range(0, n_permutations, block):
+        rows = min(block, n_permutations - first)
         moved = y(np.concatenate([draws.shuffled(rng) for _ in range(rows)]))
-        values = method.shuffled(np.tile(shown, (rows, 1)), moved, neighbors).reshape(rows, number)
+        values = test.shuffled(np.tile(shown, (rows, 1)), moved, neighbors).reshape(rows, number)
         reached = np.cumsum(np.median(values, axis=1) >= observed - ROUNDING) + above
         stop = np.searchsorted(reached, _STOP_AT)
         if stop < rows:
             return float(_STOP_AT / (first + stop + 1))
         above = int(reached[-1])
-    return float((1 + above) / (1 + permutations))
+    return float((1 + above) / (1 + n_permutations))
 
 
 def ranks_of(items: Items) -> Items:
@@ -478,17 +450,3 @@ def ranks_of(items: Items) -> Items:
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(items.shape[1])[None], axis=1)
     return ranks
-
-
-def false_discovery_rate(p_values: Floats) -> Floats:
-    """Benjamini-Hochberg q of each p; NaN stays NaN and does not count, shape (m,) -> (m,).
-
-    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 57, 289
-    (1995).
-    """
-    q_values = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known])[::-1]]
-    rank = np.arange(len(order), 0, -1)
-    q_values[order] = np.minimum.accumulate(p_values[order] * len(order) / rank).clip(max=1.0)
-    return q_values

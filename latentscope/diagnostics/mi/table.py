@@ -15,23 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.groups import Groups
-from latentscope.diagnostics.mi.columns import TIED_SHARE, Column, Part, own_rng
+from latentscope.diagnostics.mi.columns import TIED_SHARE, Column, own_rng
 from latentscope.diagnostics.mi.estimators import (
-    PLUGIN,
+    Estimate,
     Estimator,
-    Items,
-    Measured,
-    Method,
+    RankTest,
     choose,
-    measured,
-    neighbors_for,
-    settled,
+    rank_test,
     without_single,
 )
 from latentscope.diagnostics.mi.nulls import (
+    Items,
     Null,
-    Show,
-    false_discovery_rate,
     group_p_value,
     margin_of,
     null_of,
@@ -40,11 +35,13 @@ from latentscope.diagnostics.mi.nulls import (
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
+Progress = Callable[[int, int], None]
+Read = Callable[[int], Column]
+Place = tuple[int, int]
+PairOfColumns = tuple[Place, Column, Column]
+
 _TESTED_DRAWS = 3
 """Draws of one row a group that a shuffle is made of: more cost in proportion."""
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,12 @@ class Settings:
     Parameters
     ----------
     estimator : str
-        One of `Estimator`.
+        One of `NAMES`.
     neighbors : int
         k of the nearest-neighbour estimators.
-    draws : int
+    n_draws : int
         Draws of one row a group.
-    permutations : int
+    n_permutations : int
         Shuffles of whole groups at most.
     seed : int
         Of draws and shuffles.
@@ -67,18 +64,21 @@ class Settings:
         Pairs in the whole table, on which the fineness of p-values depends.
     """
 
-    estimator: Estimator = "auto"
+    estimator: str = "auto"
     neighbors: int = 3
-    draws: int = 11
-    permutations: int = 199
+    n_draws: int = 11
+    n_permutations: int = 199
     seed: int = 0
     pairs: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("neighbors", 1), ("draws", 1), ("permutations", 1), ("seed", 0)):
+        least = {"neighbors": 1, "n_draws": 1, "n_permutations": 1, "seed": 0}
+        for name, lowest in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
-                raise EstimatorError(f"{name} is {value!r}; wanted a whole number, {least} or more")
+            if not isinstance(value, int | np.integer) or value < lowest:
+                raise EstimatorError(
+                    f"{name} is {value!r}; expected a whole number, {lowest} or more"
+                )
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,34 @@ class PairResult:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The rows that two columns share, and the estimator for them."""
+    """The rows that two columns share, what measures them, and what tests them.
 
-    method: Method
-    neighbors: int
+    `keep`, shape (n,), says which rows of the whole columns these are.
+    """
+
+    x: Column
+    y: Column
+    keep: NDArray[np.bool_]
+    estimator: Estimator
+    test: RankTest
     reason: str
-    x: Part
-    y: Part
 
     @property
     def constant(self) -> list[str]:
         """Names of the columns that do not vary on these rows."""
-        return [part.column.name for part in (self.x, self.y) if part.constant]
+        return [column.name for column in (self.x, self.y) if column.constant]
+
+
+def _pair(x: Column, y: Column, name: str) -> _Pair:
+    estimator, x, y, reason = choose(x, y, name)
+    keep = x.valid if y.complete else x.valid & y.valid
+    classes = x if x.discrete else y
+    if classes.codes is not None and x.discrete != y.discrete:
+        # A row alone in its class has no neighbour there.
+        rows = np.flatnonzero(keep)
+        keep = keep.copy()
+        keep[rows] = without_single(classes.codes[rows])
+    return _Pair(x.part(keep), y.part(keep), keep, estimator, rank_test(x, y), reason)
 
 
 def value_of(x: Column, y: Column, settings: Settings) -> float:
@@ -126,11 +142,11 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
     EstimatorError
         As `measure` does.
     """
-    pair = _pair(x, y, settings)
-    few = _too_few(pair, len(pair.x), None, settings) or _unrepeated(pair, len(pair.x), None)
-    if few:
-        raise EstimatorError(few)
-    tied = [column.name for column in (x, y) if column.tied > TIED_SHARE * column.valid.sum()]
+    pair = _pair(x, y, settings.estimator)
+    problem = _problem(pair, len(pair.x), "row", settings)
+    if problem:
+        raise EstimatorError(problem)
+    tied = [column.name for column in (x, y) if column.n_tied > TIED_SHARE * column.valid.sum()]
     warn_of_ties(tied, settings.estimator)
     if pair.constant:
         warnings.warn(
@@ -139,7 +155,7 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
             stacklevel=3,
         )
         return 0.0
-    return _measured(pair, pair.x, pair.y, settings).value
+    return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
 
 
 def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
@@ -174,166 +190,157 @@ def measure(
         If these rows, or their groups, are not more than `neighbors`, or the estimator does not
         take such columns.
     """
-    pair = _pair(x, y, settings)
-    n, keep = len(pair.x), pair.x.keep
-    n_groups = n if groups is None else groups.count(keep)
-    name = pair.method.name
-    few = _too_few(pair, n_groups, groups, settings) or _unrepeated(pair, n_groups, groups)
-    if few and strict:
-        raise EstimatorError(few)
-    if few:
-        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, few)
+    pair = _pair(x, y, settings.estimator)
+    n, name = len(pair.x), pair.estimator.name
+    n_groups = n if groups is None else groups.count(pair.keep)
+
+    def unmeasured(reason: str) -> PairResult:
+        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, reason)
+
+    problem = _problem(pair, n_groups, "row" if groups is None else "group", settings)
+    if problem and strict:
+        raise EstimatorError(problem)
+    if problem:
+        return unmeasured(problem)
     if pair.constant:
-        why = f"constant: {' and '.join(pair.constant)}"
-        return PairResult(0.0, 0.0, np.nan, n, n_groups, name, why)
+        reason = f"constant: {' and '.join(pair.constant)}"
+        return PairResult(0.0, 0.0, np.nan, n, n_groups, name, reason)
     try:
         if groups is None or n_groups == n:
-            values, how = _of_rows(pair, settings)
+            estimates, value, std, p_value = _of_rows(pair, settings)
         else:
-            values, how = _of_groups(pair, groups, settings)
+            estimates, value, std, p_value = _of_groups(pair, groups, settings)
     except EstimatorError as error:
         if strict:
             raise EstimatorError(f"{x.name} and {y.name}: {error}") from error
-        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, str(error))
-    return PairResult(*values, n, n_groups, name, f"{pair.reason}; {how}" if how else pair.reason)
+        return unmeasured(str(error))
+    reason = "; ".join([pair.reason, *_what_auto_did(estimates)])
+    return PairResult(value, std, p_value, n, n_groups, name, reason)
 
 
-def _pair(x: Column, y: Column, settings: Settings) -> _Pair:
-    x, y = settled(x, y, settings.estimator)
-    method, reason = choose(x, y, settings.estimator)
-    keep = x.valid if y.complete else x.valid & y.valid
-    if x.discrete != y.discrete:
-        keep = _without_single(x if x.discrete else y, keep)
-    pair = _Pair(method, settings.neighbors, reason, x.part(keep), y.part(keep))
-    return _with_neighbors(pair, pair.x, pair.y, settings)
-
-
-def _with_neighbors(pair: _Pair, x: Part, y: Part, settings: Settings) -> _Pair:
-    """Settle k for these rows of a pair, which "auto" leaves to their number."""
-    if settings.estimator != "auto" or pair.method is PLUGIN or not len(x):
-        return pair
-    return replace(pair, neighbors=neighbors_for(x, y, settings.neighbors))
-
-
-def _measured(pair: _Pair, x: Part, y: Part, settings: Settings) -> Measured:
-    least = settings.neighbors if settings.estimator == "auto" else None
-    return measured(pair.method, x, y, pair.neighbors, least=least, seed=settings.seed)
-
-
-def _too_few(pair: _Pair, count: int, groups: Groups | None, settings: Settings) -> str:
-    if count > settings.neighbors:
-        return ""
-    shared = pair.x.column.discrete != pair.y.column.discrete
-    return (
-        f"{pair.x.column.name} and {pair.y.column.name}: {count} "
-        f"{'rows' if groups is None else 'groups'} have both"
-        f"{' and share their class with another' if shared else ''}; wanted more than "
-        f"neighbors={settings.neighbors}"
-    )
-
-
-def _unrepeated(pair: _Pair, count: int, groups: Groups | None) -> str:
-    """Say which column has a class for every row, or star, so that nothing repeats in any."""
-    for part in (pair.x, pair.y):
-        classes = int(part.codes.max(initial=-1)) + 1 if part.column.discrete else 0
-        if classes >= count:
-            each = "row" if groups is None else "group"
-            return f"{part.column.name} has a class for every {each}; wanted several in a class"
+def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
+    """Say what makes a pair of so many rows, or groups, impossible to measure."""
+    if count <= settings.neighbors:
+        one_of_classes = pair.x.discrete != pair.y.discrete
+        shared = " and share their class with another" if one_of_classes else ""
+        return (
+            f"{pair.x.name} and {pair.y.name}: {count} {unit}s have both{shared}; expected more "
+            f"than neighbors={settings.neighbors}"
+        )
+    for column in (pair.x, pair.y):
+        # Nothing repeats within a class then, whatever the other column says.
+        if column.codes is not None and column.codes.max(initial=-1) + 1 >= count:
+            return f"{column.name} has a class for every {unit}; expected several in a class"
     return ""
 
 
-def _without_single(classes: Column, keep: Rows) -> Rows:
-    assert classes.codes is not None
-    keep = keep.copy()
-    rows = np.flatnonzero(keep)
-    keep[rows] = without_single(classes.codes[rows])
-    return keep
-
-
-def _of_rows(pair: _Pair, settings: Settings) -> tuple[tuple[float, float, float], str]:
-    found, n = _measured(pair, pair.x, pair.y, settings), len(pair.x)
-    null = _null(pair, pair.x, pair.y, settings)
-    std = float(np.sqrt(found.variance + (0.0 if found.complete else null.excess / n)))
-    return (found.value, std, null.p_value(found.by_ranks, n)), _how(pair, [found], settings)
-
-
-def _how(pair: _Pair, found: list[Measured], settings: Settings) -> str:
-    """Return what "auto" did of its own, in words."""
-    if settings.estimator != "auto" or pair.method is PLUGIN:
-        return ""
-    k = " ".join(f"{k}" for k in sorted({each.neighbors for each in found if each.neighbors}))
-    parts = [f"k = {k}"] if k else []
-    if any(each.extrapolated for each in found):
-        parts.append("extrapolated to no neighbours")
-    return ", ".join(parts)
-
-
-def _null(pair: _Pair, x: Part, y: Part, settings: Settings) -> Null:
-    return null_of(pair.method, margin_of(x), margin_of(y), pair.neighbors, settings.pairs)
+def _of_rows(pair: _Pair, settings: Settings) -> tuple[list[Estimate], float, float, float]:
+    x, y, n = pair.x, pair.y, len(pair.x)
+    k = pair.estimator.neighbors_for(x, y, settings.neighbors)
+    found = pair.estimator.estimate(x, y, settings.neighbors, settings.seed)
+    by_ranks = found.by_ranks
+    if by_ranks is None:
+        by_ranks = pair.test.estimate(x, y, k).value
+    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    std = float(np.sqrt(_variance(found, null, n)))
+    return [found], found.value, std, null.p_value(by_ranks, n)
 
 
 def _of_groups(
     pair: _Pair, groups: Groups, settings: Settings
-) -> tuple[tuple[float, float, float], str]:
+) -> tuple[list[Estimate], float, float, float]:
     rng = own_rng(settings.seed, 2)
-    draws = groups.draws(pair.x.keep, settings.draws, rng)
-    drawn = [_drawn(pair, rows) for rows in draws.rows]
+    draws = groups.draws(pair.keep, settings.n_draws, rng)
+    number = np.cumsum(pair.keep) - 1  # of each row among those that are kept
+    drawn = [_some_rows(pair, number[rows]) for rows in draws.rows]
     x, y = drawn[0]
-    pair = _with_neighbors(pair, x, y, settings)
-    found = [_measured(pair, *parts, settings) for parts in drawn]
-    null = _null(pair, x, y, settings)
+    k = pair.estimator.neighbors_for(x, y, settings.neighbors)
+    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    found = [pair.estimator.estimate(*each, settings.neighbors, settings.seed) for each in drawn]
+
+    def show(column: Column, rows: Items) -> Items:
+        items: Items = column.items[number[rows]]
+        return items if column.discrete else ranks_of(items)
+
     p_value = group_p_value(
-        pair.method,
-        _shown(pair.x),
-        _shown(pair.y),
+        pair.test,
+        lambda rows: show(pair.x, rows),
+        lambda rows: show(pair.y, rows),
         replace(draws, lots=draws.lots[:_TESTED_DRAWS]),
-        pair.neighbors,
+        k,
         null=null,
-        permutations=settings.permutations,
+        n_permutations=settings.n_permutations,
         rng=rng,
     )
     values = [each.value for each in found]
-    excess = null.excess / len(x)
-    within = [each.variance + (0.0 if each.complete else excess) for each in found]
+    within = [_variance(each, null, len(x)) for each in found]
     std = float(np.sqrt(np.mean(within) + np.var(values)))
-    return (float(np.median(values)), std, p_value), _how(pair, found, settings)
+    return found, float(np.median(values)), std, p_value
 
 
-def _drawn(pair: _Pair, rows: NDArray[np.int64]) -> tuple[Part, Part]:
-    mask = np.zeros(len(pair.x.keep), dtype=bool)
-    mask[rows] = True
-    return Part(pair.x.column, mask), Part(pair.y.column, mask)
+def _some_rows(pair: _Pair, rows: Items) -> tuple[Column, Column]:
+    keep = np.zeros(len(pair.x), dtype=bool)
+    keep[rows] = True
+    return pair.x.take(keep), pair.y.take(keep)
 
 
-def _shown(part: Part) -> Show:
-    """Return what gives the ranks or classes of some rows of a part."""
-    number = np.cumsum(part.keep) - 1
-    items, discrete = part.items, part.column.discrete
-
-    def show(rows: NDArray[np.int64]) -> Items:
-        found: Items = items[number[rows]]
-        return found if discrete else ranks_of(found)
-
-    return show
+def _variance(found: Estimate, null: Null, n: int) -> float:
+    return found.variance + (0.0 if found.complete else null.excess / n)
 
 
-Progress = Callable[[int, int], None]
-Read = Callable[[int], Column]
-
-_BYTES = 250e6
-"""Of the columns kept ready while others pass by."""
-
-_BYTES_PER_ROW = 48
-_BATCH_ROWS = 30_000
-_BATCH_PAIRS = 64
+def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
+    ks = sorted({each.neighbors for each in estimates if each.neighbors is not None})
+    words = [f"k = {' '.join(f'{k}' for k in ks if k)}"] if any(ks) else []
+    words += ["extrapolated to no neighbours"] if 0 in ks else []
+    return [", ".join(words)] if words else []
 
 
-@dataclass(frozen=True)
-class Task:
-    """What all pairs of a table share.
+# Many pairs, with few columns at a time in memory.
+
+
+def columns_kept(rows: int) -> int:
+    """Columns of so many rows that are kept ready at a time: 250 MB of them, at 48 bytes a row."""
+    return max(4, int(250e6 / (48 * max(rows, 1))))
+
+
+def across(n_x: int, read_x: Read, n_y: int, read_y: Read, kept: int) -> Iterator[PairOfColumns]:
+    """Pair every x with every y: `kept` columns y stay, while the columns x pass by.
+
+    The place of a pair is (of y, of x).
+    """
+    for first in range(0, n_y, kept):
+        beside = {i: read_y(i) for i in range(first, min(first + kept, n_y))}
+        for j in range(n_x):
+            x = read_x(j)
+            yield from (((i, j), x, y) for i, y in beside.items())
+
+
+def among(count: int, read: Read, kept: int) -> Iterator[PairOfColumns]:
+    """Pair every column with every later one, `kept` of which stay, while the later pass by."""
+    for first in range(0, count - 1, kept):
+        beside = {i: read(i) for i in range(first, min(first + kept, count))}
+        for j in range(first + 1, count):
+            y = beside[j] if j in beside else read(j)
+            yield from (((i, j), x, y) for i, x in beside.items() if i < j)
+
+
+def measured_table(
+    pairs: Iterable[PairOfColumns],
+    names: dict[str, Sequence[Any]],
+    groups: Groups | None,
+    settings: Settings,
+    *,
+    strict: bool,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Measure pairs, and make the tidy table of them.
 
     Parameters
     ----------
+    pairs : iterable
+        Of `across` or `among`, `settings.pairs` of them.
+    names : dict of str to list
+        Title, and names by place, of either side of a pair's place.
     groups : Groups or None
         Which star each row shows.
     settings : Settings
@@ -341,154 +348,99 @@ class Task:
         Whether too few rows or groups are an error.
     progress : callable or None
         Called with (pairs done, pairs in all), on the calling thread.
-    """
-
-    groups: Groups | None
-    settings: Settings
-    strict: bool
-    progress: Progress | None
-
-
-@dataclass(frozen=True)
-class _Place:
-    x: Column
-    y: Column
-    places: tuple[int, int]
-
-
-def columns_kept(rows: int) -> int:
-    """Columns of so many rows that are kept ready at a time."""
-    return max(4, int(_BYTES / (_BYTES_PER_ROW * max(rows, 1))))
-
-
-def across(xs: int, read_x: Read, ys: int, read_y: Read, kept: int) -> Iterator[_Place]:
-    """Pair every x with every y: `kept` columns y stay, while the columns x pass by.
-
-    The place of a pair is (of y, of x).
-    """
-    for first in range(0, ys, kept):
-        beside = {i: read_y(i) for i in range(first, min(first + kept, ys))}
-        for j in range(xs):
-            x = read_x(j)
-            yield from (_Place(x, y, (i, j)) for i, y in beside.items())
-
-
-def among(count: int, read: Read, kept: int) -> Iterator[_Place]:
-    """Pair every column with every later one, `kept` of which stay, while the later pass by."""
-    for first in range(0, count - 1, kept):
-        beside = {i: read(i) for i in range(first, min(first + kept, count))}
-        for j in range(first + 1, count):
-            y = beside[j] if j in beside else read(j)
-            yield from (_Place(x, y, (i, j)) for i, x in beside.items() if i < j)
-
-
-def measured_table(
-    pairs: Iterable[_Place],
-    total: int,
-    task: Task,
-    columns: tuple[str, str],
-    names: tuple[Sequence[Any], Sequence[Any]],
-) -> pd.DataFrame:
-    """Measure pairs, and make the tidy table of them.
-
-    Parameters
-    ----------
-    pairs : iterable
-        Of `across` or `among`.
-    total : int
-        Their number.
-    task : Task
-    columns : (str, str)
-        What the table calls the two sides of a pair's place.
-    names : (list, list)
-        Names on either side, by place.
 
     Returns
     -------
     DataFrame
         One row a pair, sorted by place.
-    """
-    ended = threading.Event()
-
-    def _measure_batch(batch: list[_Place]) -> list[PairResult]:
-        return [
-            measure(pair.x, pair.y, task.groups, task.settings, strict=task.strict)
-            for pair in batch
-            if not ended.is_set()
-        ]
-
-    places: list[tuple[int, int]] = []
-
-    def batches() -> Iterator[list[_Place]]:
-        for batch in _batches(pairs):
-            places.extend(pair.places for pair in batch)
-            yield batch
-
-    results: list[PairResult] = []
-    with closing(in_order(_measure_batch, batches(), threads_for(total))) as found:
-        try:
-            for result in chain.from_iterable(found):
-                results.append(result)
-                if task.progress is not None:
-                    task.progress(len(results), total)
-        finally:
-            ended.set()
-    return _tidy(places, results, columns, names)
-
-
-def _batches(pairs: Iterable[_Place]) -> Iterator[list[_Place]]:
-    """Put pairs of few rows together, so that handing them to a thread costs less than they do."""
-    rest = iter(pairs)
-    for pair in rest:
-        more = int(np.clip(_BATCH_ROWS // max(len(pair.x.valid), 1), 1, _BATCH_PAIRS)) - 1
-        yield [pair, *islice(rest, more)]
-
-
-def _tidy(
-    places: list[tuple[int, int]],
-    results: list[PairResult],
-    columns: tuple[str, str],
-    names: tuple[Sequence[Any], Sequence[Any]],
-) -> pd.DataFrame:
-    order = sorted(range(len(places)), key=places.__getitem__)
-    cells: dict[str, list[Any]] = {
-        column: [names[side][places[i][side]] for i in order] for side, column in enumerate(columns)
-    }
-    for field in fields(PairResult):
-        cells[field.name] = [getattr(results[i], field.name) for i in order]
-        if field.name == "p_value":
-            p_values = np.array(cells["p_value"], dtype=np.float64)
-            cells["q_value"] = list(false_discovery_rate(p_values))
-    return pd.DataFrame(cells)
-
-
-def check_measured(table: pd.DataFrame, named_by: str) -> None:
-    """Warn of pairs that are NaN, and of those that are 0 since a column is constant.
 
     Raises
     ------
     EstimatorError
-        If no pair was measured.
+        If no pair could be measured.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If pairs are NaN, or 0 since a column is constant.
     """
-    _warn_of_constants(table)
-    few = table[table["mi_nats"].isna()]
-    if len(few) == len(table):
-        raise EstimatorError(f"no pair could be measured: {few['reason'].iloc[0]}")
-    if len(few):
-        warnings.warn(
-            f"{len(few)} of {len(table)} pairs are NaN, with too few rows or groups: those of "
-            f"{shortened(map(str, few[named_by]))}; the column reason says how many",
-            LatentscopeWarning,
-            stacklevel=3,
-        )
+    ended = threading.Event()
+
+    def measured(batch: list[PairOfColumns]) -> list[tuple[Place, PairResult]]:
+        return [
+            (place, measure(x, y, groups, settings, strict=strict))
+            for place, x, y in batch
+            if not ended.is_set()
+        ]
+
+    results: list[tuple[Place, PairResult]] = []
+    with closing(in_order(measured, _batches(pairs), threads_for(settings.pairs))) as found:
+        try:
+            for result in chain.from_iterable(found):
+                results.append(result)
+                if progress is not None:
+                    progress(len(results), settings.pairs)
+        finally:
+            ended.set()
+    table = _tidy(results, names)
+    _check_measured(table, next(iter(names)))
+    return table
 
 
-def _warn_of_constants(table: pd.DataFrame) -> None:
-    constant = table[table["reason"].str.startswith("constant: ")]
+def _batches(pairs: Iterable[PairOfColumns]) -> Iterator[list[PairOfColumns]]:
+    """Put pairs of few rows together, so that handing them to a thread costs less than they do."""
+    rest = iter(pairs)
+    for pair in rest:
+        more = int(np.clip(30_000 // max(len(pair[1]), 1), 1, 64)) - 1
+        yield [pair, *islice(rest, more)]
+
+
+def _tidy(
+    results: Sequence[tuple[Place, PairResult]], names: dict[str, Sequence[Any]]
+) -> pd.DataFrame:
+    results = sorted(results, key=lambda each: each[0])
+    cells: dict[str, list[Any]] = {
+        title: [of_side[place[side]] for place, _ in results]
+        for side, (title, of_side) in enumerate(names.items())
+    }
+    for field in fields(PairResult):
+        cells[field.name] = [getattr(result, field.name) for _, result in results]
+        if field.name == "p_value":
+            cells["q_value"] = list(q_values(np.array(cells["p_value"], dtype=np.float64)))
+    return pd.DataFrame(cells)
+
+
+def q_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """False discovery rate of each p-value; NaN stays NaN and does not count, shape (m,) -> (m,).
+
+    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 57, 289
+    (1995).
+    """
+    # scipy.stats has this too, but loading it takes longer than most tables do.
+    found = np.full(len(p_values), np.nan)
+    tested = np.flatnonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested])[::-1]]
+    rank = np.arange(len(order), 0, -1)
+    found[order] = np.minimum.accumulate(p_values[order] * len(order) / rank).clip(max=1.0)
+    return found
+
+
+def _check_measured(table: pd.DataFrame, named_by: str) -> None:
+    constant = table["reason"][table["reason"].str.startswith("constant: ")]
     if len(constant):
         warnings.warn(
             "constant, hence mutual information 0: "
-            f"{shortened(constant['reason'].str.removeprefix('constant: '))}",
+            f"{shortened(constant.str.removeprefix('constant: '))}",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+    missing = table[table["mi_nats"].isna()]
+    if len(missing) == len(table):
+        raise EstimatorError(f"no pair could be measured: {missing['reason'].iloc[0]}")
+    if len(missing):
+        warnings.warn(
+            f"{len(missing)} of {len(table)} pairs are NaN, with too few rows or groups: those of "
+            f"{shortened(map(str, missing[named_by]))}; the column reason says how many",
             LatentscopeWarning,
             stacklevel=4,
         )

@@ -4,21 +4,13 @@ from scipy.stats import binomtest
 
 from latentscope.diagnostics.mi import nulls
 from latentscope.diagnostics.mi.columns import read_column
-from latentscope.diagnostics.mi.estimators import (
-    COPULA,
-    PLUGIN,
-    ROSS,
-    choose,
-    margin,
-    ross_shuffled,
-)
-from latentscope.diagnostics.mi.make_nulls import entry_of, methods
+from latentscope.diagnostics.mi.estimators import Copula, Plugin, Ross, margin, ross_shuffled
+from latentscope.diagnostics.mi.make_nulls import entry_of
 from latentscope.diagnostics.mi.nulls import (
     RESOLUTION,
     TABLE,
     Null,
     Shape,
-    key_of,
     margin_of,
     null_of,
     read_table,
@@ -28,6 +20,7 @@ from latentscope.diagnostics.mi.nulls import (
 )
 from latentscope.diagnostics.mi.table import Settings, measure
 
+COPULA, ROSS, PLUGIN = Copula(), Ross(by_ranks=True), Plugin()
 ALPHAS = (0.5, 0.05, 0.01, 0.001)
 
 
@@ -72,14 +65,11 @@ def test_no_simulation_for_continuous_columns(monkeypatch):
     for n in (12, 100, 3000, 272_376):
         for neighbors in (1, 3, 5, 6):
             assert len(null_of(COPULA, n, n, neighbors).scaled) == RESOLUTION
-    ksg = choose(*(read_column(c, np.random.default_rng(0).random(9)) for c in "xy"), "ksg")[0]
-    assert null_of(ksg, 500, 500, 3).scaled is not None
 
 
 def test_too_few_rows_or_too_many_neighbors_for_the_table_are_simulated():
-    assert shipped_shape("copula", 3, 8) is None
-    assert shipped_shape("copula", 40, 5000) is None
-    assert shipped_shape("nonsense", 3, 5000) is None
+    assert shipped_shape(3, 8) is None
+    assert shipped_shape(40, 5000) is None
     check_uniform(p_values_of_shuffles(COPULA, np.arange(30), np.arange(30), 20, (30, 30), 4000))
 
 
@@ -93,16 +83,16 @@ def test_p_values_are_never_0_and_as_fine_as_the_table():
 
 
 def test_the_width_of_the_null_is_smooth_and_settles():
-    widths = [shipped_shape("copula", 3, n).coefficients[1] for n in (64, 256, 1024, 4096, 10**6)]
+    widths = [shipped_shape(3, n).coefficients[1] for n in (64, 256, 1024, 4096, 10**6)]
     assert np.all(np.diff(widths) >= 0)
     assert widths[0] == pytest.approx(0.645, abs=0.01)
     assert widths[-1] == pytest.approx(0.77, abs=0.02)
-    of_neighbors = [shipped_shape("copula", k, 1024).coefficients[1] for k in range(1, 33)]
+    of_neighbors = [shipped_shape(k, 1024).coefficients[1] for k in range(1, 33)]
     assert np.all(np.diff(of_neighbors) < 0)
 
 
 def test_many_rows_bring_the_shape_to_a_normal_one():
-    few, many = (shipped_shape("copula", 3, n) for n in (1024, 10**8))
+    few, many = (shipped_shape(3, n) for n in (1024, 10**8))
     assert abs(many.coefficients[2]) < 0.01 * abs(few.coefficients[2])
     middle, upper = np.quantile(many.quantiles(), [0.5, 0.8413447])
     assert upper - middle == pytest.approx(many.coefficients[1], rel=1e-3)
@@ -119,15 +109,14 @@ def test_a_shape_has_the_quantiles_it_was_fitted_to():
 
 
 def test_the_generator_makes_what_is_shipped(tmp_path):
-    assert key_of("copula", 3) in read_table(TABLE)
+    assert 3 in read_table(TABLE)
     assert TABLE.stat().st_size < 200_000
-    assert set(methods()) >= {"copula", "ross", "plugin"}
-    made = entry_of(COPULA, 3, rows=(16, 24))
-    write_table(tmp_path / "t.npz", {"copula 3": made, "copula 1": entry_of(COPULA, 1, rows=(12,))})
+    made = entry_of(3, rows=(16, 24))
+    write_table(tmp_path / "t.npz", {3: made, 1: entry_of(1, rows=(12,))})
     again = read_table(tmp_path / "t.npz")
-    np.testing.assert_array_equal(again["copula 3"].coefficients, made.coefficients)
-    assert list(again["copula 1"].rows) == [12]
-    shipped = read_table(TABLE)["copula 3"]
+    np.testing.assert_array_equal(again[3].coefficients, made.coefficients)
+    assert list(again[1].rows) == [12]
+    shipped = read_table(TABLE)[3]
     np.testing.assert_allclose(made.coefficients, shipped.coefficients[1:3], atol=0.02)
     assert read_table(tmp_path / "none.npz") == {}
 
