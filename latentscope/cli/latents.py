@@ -215,8 +215,6 @@ def _as_json(
 
 
 _STRONGEST = 15
-# Written out, since the module that knows them is slow to import.
-_ESTIMATORS = "auto, copula, ksg, ross, plugin, mixture, histogram, gmm, npeet"
 
 
 @command(
@@ -230,16 +228,29 @@ def mi(
     plot: Plot = None,
     dims: Dims = "all",
     columns: Columns = None,
-    estimator: Annotated[str, typer.Option("--estimator", help=f"One of {_ESTIMATORS}.")] = "auto",
+    estimator: Annotated[
+        str,
+        typer.Option(
+            "--estimator",
+            metavar="latentscope.diagnostics.mi.estimators:NAMES",
+            help="auto looks at each pair.",
+        ),
+    ] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
     ] = 3,
     clip_sigma: Annotated[
         float,
-        typer.Option("--clip-sigma", min=0.0, help="Clip labels at so many sigma; 0: do not."),
+        typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
     ] = 5.0,
     join: Join = None,
     groups: Groups = "auto",
+    n_draws: Annotated[
+        int, typer.Option("--n-draws", min=1, help="Draws of one row a star, with groups.")
+    ] = 11,
+    n_permutations: Annotated[
+        int, typer.Option("--n-permutations", min=1, help="Shuffles of stars at most.")
+    ] = 199,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -248,7 +259,6 @@ def mi(
     Mutual information in nats, with its sampling error and a p-value.
     """
     from latentscope.diagnostics.mi.api import mi_matrix
-    from latentscope.diagnostics.mi.estimators import Estimator
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
@@ -258,11 +268,13 @@ def mi(
             str(labels),
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
-            estimator=one_of("--estimator", estimator, Estimator),
+            estimator=estimator,
             neighbors=neighbors,
             clip_sigma=clip_sigma or None,
             groups=groups,
             join=join,
+            n_draws=n_draws,
+            n_permutations=n_permutations,
             seed=seed,
             progress=advance,
         )
