@@ -197,8 +197,9 @@ def metrics(
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
         Joined on an id column that both have, else row by row. A missing label leaves the row out
-        for that label. Continuous labels (without values beyond 5 sigma) are cut into 20 bins of equal
-        count, fewer below 1,000 stars, where a measure wants classes: MIG and modularity.
+        for that label. Values of a continuous label beyond 5 sigma are left out. It is cut
+        into 20 bins of equal count, fewer below 1,000 stars, where a measure takes classes: MIG
+        and modularity.
     dims : "informative", "all" or a list of int
         "informative": as for `mi_matrix`. Two or more.
     columns : list of str, optional

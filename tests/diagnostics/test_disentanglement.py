@@ -433,7 +433,7 @@ def mixed():
     return pd.DataFrame(
         {
             "id": [f"x{i}" for i in range(N_LABELED)],
-            "teff": rng.gamma(2, size=N_LABELED),
+            "teff": rng.gamma(20, size=N_LABELED),
             "kind": rng.choice(["a", "b", "c"], N_LABELED),
         }
     )
@@ -446,6 +446,14 @@ def test_numbers_get_20_bins_of_equal_count_and_text_its_classes(mixed):
     assert (kind.classes, kind.numbers) == (3, None)
     assert "cut into bins of about equal count, where classes are needed: teff (20)" in notes
     assert "kind: 3 classes" in notes
+
+
+def test_values_beyond_5_sigma_are_left_out_and_counted(mixed):
+    mixed.loc[[3, 7], "teff"] = [1e6, -1e6]
+    (teff, _), notes = ready(mixed)
+    assert (teff.codes[[3, 7]] == -1).all()
+    assert teff.n_rows == N_LABELED - 2
+    assert "values beyond 5 sigma left out: teff (2)" in notes
 
 
 def test_few_stars_get_fewer_bins(mixed):
