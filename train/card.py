@@ -29,7 +29,7 @@ from train.validation import (
     validate,
 )
 
-MOST_DIMS = 16
+MAX_DIMS = 16
 """Informative dimensions that are measured, those with the largest KL."""
 
 
@@ -66,7 +66,7 @@ def findings(module: SpectrumModule, data: Data) -> Findings:
     """Measure a network on its validation rows."""
     with evaluated(module):
         seen = validate(module, data)
-    informative = seen.informative[:MOST_DIMS]
+    informative = seen.informative[:MAX_DIMS]
     with warnings.catch_warnings(), own_threads():
         # What a label lacks shows in the table: it has no line.
         warnings.simplefilter("ignore", LatentscopeWarning)
@@ -222,16 +222,17 @@ def _made(settings: ModelConfig, config: TrainConfig) -> str:
 
 def _besides(config: TrainConfig) -> str:
     """What else decided the weights, in sentences that begin with a blank."""
-    said = ""
-    if config.ema_decay:
-        said += f" Weights averaged with a decay of {config.ema_decay:g} a step."
-    if config.clip_gradients is not None:
-        said += f" Gradients clipped to a norm of {config.clip_gradients:g}."
-    if config.close_below:
-        said += f" At the end, dimensions with less than {config.close_below:g} nats were closed."
-    if config.rotate:
-        said += " The open dimensions were turned to where they depend on each other least."
-    return said
+    closed, clip = config.close_below, config.clip_gradients
+    sentences = [
+        (config.ema_decay, f"Weights averaged with a decay of {config.ema_decay:g} a step."),
+        (clip, f"Gradients clipped to a norm of {clip or 0:g}."),
+        (closed, f"At the end, dimensions with less than {closed:g} nats were closed."),
+        (
+            config.rotate,
+            "The open dimensions were turned to where they depend on each other least.",
+        ),
+    ]
+    return "".join(f" {sentence}" for applies, sentence in sentences if applies)
 
 
 def _stages(stages: Iterable[Stage]) -> list[str]:
@@ -301,14 +302,14 @@ def _counted(found: Findings) -> str:
 
 def _of_label(row: Mapping[Any, Any]) -> list[str]:
     after = row.get("next_dim")
-    known = after is not None and after == after
+    has_next = after is not None and after == after
     return [
         str(row["label"]),
         f"{row['dim']:.0f}",
         f"{row['mi_nats']:.2f} +- {row['std_nats']:.2f}",
         f"{row['rank']:+.3f}",
-        f"{after:.0f}" if known else "",
-        f"{row['next_mi_nats']:.2f}" if known else "",
+        f"{after:.0f}" if has_next else "",
+        f"{row['next_mi_nats']:.2f}" if has_next else "",
     ]
 
 

@@ -72,12 +72,12 @@ def simulated_sample(
     values, tables, provenance = [], [], {}
     spectra = (spectrum for spectrum, _ in simulate(n, seed=seed, linelist=linelist, repeats=False))
     done = 0
-    while some := list(islice(spectra, _AT_ONCE)):
-        part = encode(some, model)
+    while block := list(islice(spectra, _AT_ONCE)):
+        part = encode(block, model)
         values.append(part.values)
         tables.append(part.table)
         provenance = part.provenance
-        done += len(some)
+        done += len(block)
         if progress is not None:
             progress(done)
     latents = Latents(
@@ -92,10 +92,10 @@ def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
     assert model.prepare is not None
     rows, valid = data.validation_rows, data.validation_valid
     order = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
-    some, pixels = rows[order].astype(np.float32), _everywhere(model)
-    good = np.tile(pixels, (len(some), 1)) if valid is None else valid[order]
-    found = Network(model, "cpu", "auto", True).encode(some, good)
-    unknown = np.full(len(some), np.nan)
+    chosen, pixels = rows[order].astype(np.float32), _everywhere(model)
+    good = np.tile(pixels, (len(chosen), 1)) if valid is None else valid[order]
+    found = Network(model, "cpu", "auto", True).encode(chosen, good)
+    unknown = np.full(len(chosen), np.nan)
     info = {
         "model": str(model.info["name"]),
         "weights_sha256": weights_sha256(model),
@@ -217,8 +217,8 @@ def _reference_rows(data: Data) -> NDArray[np.float32]:
     """Three of the validation rows, evenly among them."""
     rows = data.validation_rows
     chosen = np.unique(np.linspace(0, len(rows) - 1, _REFERENCES).round().astype(int))
-    some: NDArray[np.float32] = rows[chosen].astype(np.float32)
-    return some
+    reference: NDArray[np.float32] = rows[chosen].astype(np.float32)
+    return reference
 
 
 def half(folder: Path, target: Path) -> float:
@@ -242,7 +242,7 @@ def half(folder: Path, target: Path) -> float:
         If the folder is no model with a reference, or a weight is too large for float16.
     """
     if target.resolve() == folder.resolve():
-        raise ModelError(f"{target}: wanted another folder than the model's own")
+        raise ModelError(f"{target}: expected another folder than the model's own")
     rows = read_check_rows(folder)
     model = load_folder(folder)
     sample = sample_beside(model)
@@ -338,7 +338,9 @@ def push(
         If the author's part of the model card is not written.
     """
     if not _REPOSITORY.fullmatch(repository):
-        raise ChoiceError(f"{repository!r} is no repository; wanted ORG/NAME, such as me/my-model")
+        raise ChoiceError(
+            f"{repository!r} is no repository; expected ORG/NAME, such as me/my-model"
+        )
     difference, files = _checked(folder)
     name = repository if revision is None else f"{repository}@{revision}"
     if dry_run:

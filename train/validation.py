@@ -51,7 +51,7 @@ ACTIVE = 0.01
 """Variance of the mean above which a dimension is active (Burda et al. 2016, section 5)."""
 
 _AT_ONCE = 50
-_MOST_DIMS = 32
+_MAX_DIMS = 32
 """Dimensions whose mutual information with labels is measured: those with the largest KL."""
 
 Floats = NDArray[np.float64]
@@ -98,10 +98,10 @@ def validate(module: SpectrumModule, data: Data) -> Validation:
     parts: dict[str, list[NDArray[Any]]] = {}
     rows, valid, ivar = data.validation_rows, data.validation_valid, data.validation_ivar
     for start in range(0, len(rows), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        batch = torch.from_numpy(rows[some].astype("f4")).to(module.device)
-        mask = None if valid is None else torch.from_numpy(valid[some]).to(module.device)
-        errors = None if ivar is None else torch.from_numpy(ivar[some]).to(module.device)
+        block = slice(start, start + _AT_ONCE)
+        batch = torch.from_numpy(rows[block].astype("f4")).to(module.device)
+        mask = None if valid is None else torch.from_numpy(valid[block]).to(module.device)
+        errors = None if ivar is None else torch.from_numpy(ivar[block]).to(module.device)
         for key, value in module.terms(batch, valid=mask, ivar=errors).items():
             parts.setdefault(key, []).append(value.double().cpu().numpy())
     terms = {key: np.concatenate(value) for key, value in parts.items()}
@@ -159,18 +159,18 @@ def own_threads() -> Iterator[None]:
     The first kernel that numba runs gives OpenMP, and so torch, one thread a core; beside other
     work on the machine that makes training several times slower.
     """
-    threads, most = torch.get_num_threads(), numba.get_num_threads()
-    numba.set_num_threads(min(threads, most))
+    threads, max_threads = torch.get_num_threads(), numba.get_num_threads()
+    numba.set_num_threads(min(threads, max_threads))
     try:
         yield
     finally:
-        numba.set_num_threads(most)
+        numba.set_num_threads(max_threads)
         torch.set_num_threads(threads)
 
 
 def _information(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
     """Mutual information in nats, dims x labels; empty where none can be measured."""
-    strongest = sorted(np.argsort(-seen.strength)[:_MOST_DIMS].tolist())
+    strongest = sorted(np.argsort(-seen.strength)[:_MAX_DIMS].tolist())
     if labels.empty or not np.isfinite(seen.mean).all():
         return pd.DataFrame()
     with warnings.catch_warnings(), own_threads():
@@ -195,8 +195,8 @@ def rank_correlation(mean: Floats, label: Floats) -> Floats:
     -------
     ndarray, shape (latents,)
     """
-    known = np.isfinite(label)
-    ranks = rankdata(np.column_stack([label[known], mean[known]]), axis=0)
+    finite = np.isfinite(label)
+    ranks = rankdata(np.column_stack([label[finite], mean[finite]]), axis=0)
     ranks -= ranks.mean(0)
     size = np.sqrt((ranks**2).sum(0))
     product = ranks[:, 0] @ ranks[:, 1:]

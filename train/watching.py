@@ -58,7 +58,7 @@ class StepTable:
         header, *lines = self.path.read_text("utf-8").splitlines(keepends=True) or [""]
         if not header.startswith("step,"):
             raise TableError(
-                f"{self.path}: begins with {header[:40]!r}; wanted a table that this run wrote, "
+                f"{self.path}: begins with {header[:40]!r}; expected a table that this run wrote, "
                 "with `step` first; move the file away"
             )
         kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) < step]
@@ -151,7 +151,7 @@ def _restart(logger: TensorBoardLogger, step: int) -> None:
     writer.add_event(Event(step=step, session_log=start))
 
 
-MOST_DIMS = 6
+MAX_DIMS = 6
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)
 
 _SPECTRA = 3
@@ -232,7 +232,7 @@ def draw_traversal(model: SpectrumVAE, what: Scene, seen: Validation, title: str
     at their medians. Left the change of the whole spectrum (averaged) against the dimension's
     median, right the spectrum, zoomed.
     """
-    dims = seen.informative[:MOST_DIMS]
+    dims = seen.informative[:MAX_DIMS]
     if not dims:
         return None
     median = np.median(seen.mean, 0)
@@ -308,9 +308,9 @@ def _zoomed(axis: Axes, what: Scene, flux: Floats, colour: Any) -> None:
 def _binned(values: Floats, size: int) -> Floats:
     """Means of `size` neighbours, NaN where none of them is finite; the last few are left out."""
     blocks = values[: len(values) // size * size].reshape(-1, size)
-    known = np.isfinite(blocks)
-    total = np.where(known, blocks, 0.0).sum(1)
-    count = known.sum(1)
+    finite = np.isfinite(blocks)
+    total = np.where(finite, blocks, 0.0).sum(1)
+    count = finite.sum(1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 

@@ -233,7 +233,7 @@ class ArchiveStore:
         }
         place = _place(source)
         if isinstance(place, Path) and any(f.suffix != _PARTIAL for f in place.glob("*")):
-            raise TableError(f"{source}: holds other files; wanted a new or an empty folder")
+            raise TableError(f"{source}: holds other files; expected a new or an empty folder")
         try:
             group = zarr.create_group(place, zarr_format=3, attributes=attributes)
         except (OSError, ValueError, ImportError) as error:
@@ -463,16 +463,16 @@ class ChunkReader:
 def take_rows(
     readers: list[ChunkReader],
     arrays: list[NDArray[Any]],
-    wanted: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Fill arrays (m, width) with the rows numbered `wanted`, shape (m,), of each reader's array.
+    """Fill arrays (m, width) with the rows of these numbers, shape (m,), of each reader's array.
 
     Each chunk is read once; `pool` reads several at a time.
     """
     jobs = [
         pool.submit(reader.take, chunk, rows, array, places)
-        for chunk, rows, places in _by_chunk(wanted, readers[0].chunk)
+        for chunk, rows, places in _by_chunk(numbers, readers[0].chunk)
         for reader, array in zip(readers, arrays, strict=True)
     ]
     try:
@@ -484,15 +484,15 @@ def take_rows(
 
 
 def _by_chunk(
-    wanted: NDArray[np.int64], size: int
+    numbers: NDArray[np.int64], size: int
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield each chunk, the rows wanted of it, and their places in `wanted`."""
-    order = np.argsort(wanted, kind="stable")
-    chunks = wanted[order] // size
+    """Yield each chunk, the rows to take of it, and their places in `numbers`."""
+    order = np.argsort(numbers, kind="stable")
+    chunks = numbers[order] // size
     for places in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
         if len(places):
-            chunk = int(wanted[places[0]]) // size
-            yield chunk, wanted[places] - chunk * size, places
+            chunk = int(numbers[places[0]]) // size
+            yield chunk, numbers[places] - chunk * size, places
 
 
 def worker_count(workers: int | None) -> int:
@@ -507,7 +507,7 @@ def worker_count(workers: int | None) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(cores or 1, 32)
     if workers < 1:
-        raise TableError(f"workers is {workers}; wanted at least 1")
+        raise TableError(f"workers is {workers}; expected at least 1")
     return workers
 
 
@@ -616,11 +616,11 @@ class PackedArchive:
         valid : ndarray of uint8, shape (m, ceil(row_size / 8))
             Bits of the masks, for `unpacked`.
         """
-        wanted = self._at[np.asarray(members, dtype=np.int64)]
-        rows = np.empty((len(wanted), self.row_size), self.dtype)
-        valid = np.empty((len(wanted), -(-self.row_size // 8)), np.uint8)
+        numbers = self._at[np.asarray(members, dtype=np.int64)]
+        rows = np.empty((len(numbers), self.row_size), self.dtype)
+        valid = np.empty((len(numbers), -(-self.row_size // 8)), np.uint8)
         readers = [self._readers["rows"], self._readers["valid"]]
-        take_rows(readers, [rows, valid], wanted, self._pool)
+        take_rows(readers, [rows, valid], numbers, self._pool)
         return rows, valid
 
     def read_root_ivar(self, members: ArrayLike) -> NDArray[np.float16]:
@@ -642,9 +642,9 @@ class PackedArchive:
         """
         if not self.ivar_size:
             raise TableError(f"{self.source}: has no inverse variances; pack it with --ivar")
-        wanted = self._at[np.asarray(members, dtype=np.int64)]
-        root = np.empty((len(wanted), self.ivar_size), ROOT_IVAR)
-        take_rows([self._readers["root_ivar"]], [root], wanted, self._pool)
+        numbers = self._at[np.asarray(members, dtype=np.int64)]
+        root = np.empty((len(numbers), self.ivar_size), ROOT_IVAR)
+        take_rows([self._readers["root_ivar"]], [root], numbers, self._pool)
         return root
 
 

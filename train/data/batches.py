@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-import lightning
 import numpy as np
 import pandas as pd
 import torch
@@ -63,6 +62,10 @@ def joined(parts: list[Batch]) -> Batch:
     )
 
 
+Sampled = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
+"""Rows of shape (n, row_size), and their masks; None: every pixel counts."""
+
+
 class Batches(Protocol):
     """What a data module hands to the trainer: the batches that remain of a run.
 
@@ -103,8 +106,8 @@ class Data(Protocol):
     def setup(self, stage: str | None = None) -> None:
         """Make or open the spectra, and read those to validate with."""
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
-        """Yield some training rows and their masks in blocks of at most `size`."""
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield some training rows and their masks in blocks of at most `max_rows`."""
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Say which spectra these numbers of a batch are."""
@@ -138,7 +141,7 @@ class Place(NamedTuple):
     device: torch.device = torch.device("cpu")
 
 
-def place_of(trainer: lightning.Trainer | None, batch_size: int) -> Place:
+def place_of(trainer: Any, batch_size: int) -> Place:
     """Return the place of this process in a trainer's run; the start of it all without one.
 
     Raises
@@ -151,7 +154,7 @@ def place_of(trainer: lightning.Trainer | None, batch_size: int) -> Place:
     world = trainer.world_size
     if batch_size % world:
         raise ChoiceError(
-            f"{batch_size} spectra a batch for {world} processes; wanted a multiple of {world}, "
+            f"{batch_size} spectra a batch for {world} processes; expected a multiple of {world}, "
             "since each process gets the same number of them"
         )
     return Place(trainer.global_step, trainer.global_rank, world, trainer.strategy.root_device)

@@ -15,14 +15,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
 from latentscope.errors import ModelError
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
-from train.data.batches import Batch, Batches, Data, Place, changed, joined, place_of
+from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
 from train.settings import DataConfig
 
 _TAPS = 6
@@ -195,11 +194,11 @@ def _weights(part: Tensor) -> list[Tensor]:
 
     Times `_SCALES` each is 1 at its own pixel; at the others' it is 0.
     """
-    away = [part + (_BEFORE - tap) for tap in range(_TAPS)]
+    distance = [part + (_BEFORE - tap) for tap in range(_TAPS)]
     below, above = [torch.ones_like(part)], [torch.ones_like(part)]
     for tap in range(_TAPS - 1):
-        below.append(below[-1] * away[tap])
-        above.append(above[-1] * away[-1 - tap])
+        below.append(below[-1] * distance[tap])
+        above.append(above[-1] * distance[-1 - tap])
     return [below[tap] * above[-1 - tap] for tap in range(_TAPS)]
 
 
@@ -296,19 +295,19 @@ class ShiftedData(lightning.LightningDataModule):
     def provenance(self) -> dict[str, Any]:
         """What the network learned from, for its config.json."""
         kind = "whole pixels, " if self._settings.whole_pixels else ""
-        said = f"{kind}uniform within +-{self._settings.spread:g} km/s, anew each time"
-        return self._data.provenance | {"doppler_shifts": said}
+        shifts = f"{kind}uniform within +-{self._settings.spread:g} km/s, anew each time"
+        return self._data.provenance | {"doppler_shifts": shifts}
 
     @property
     def epoch_steps(self) -> float | None:
         """Steps of an epoch of the data, if it has epochs."""
         return self._data.epoch_steps
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Yield shifted training rows and masks in blocks of at most `size`."""
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield shifted training rows and masks in blocks of at most `max_rows`."""
         rng = np.random.default_rng((self._seed, 3))
         spread = self._settings.spread
-        for rows, valid in self._data.sample(min(size, _SAMPLED)):
+        for rows, valid in self._data.sample(min(max_rows, _SAMPLED)):
             masks = None if valid is None else torch.from_numpy(valid.copy())
             batch = Batch(torch.from_numpy(rows), torch.arange(len(rows)), masks)
             shifted = self._shift(batch, torch.from_numpy(rng.uniform(-spread, spread, len(rows))))

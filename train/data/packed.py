@@ -20,7 +20,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from latentscope.errors import ChoiceError, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
-from train.data.batches import Batch, place_of
+from train.data.batches import Batch, Sampled, place_of
 from train.settings import ArchiveConfig, DataConfig
 
 SPLITS = ("train", "validation", "test")
@@ -51,7 +51,7 @@ def split_by_star(
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ChoiceError(
-            f"validation {validation} and test {test}; wanted fractions of the stars from 0 on, "
+            f"validation {validation} and test {test}; expected fractions of the stars from 0 on, "
             "with a sum below 1"
         )
     codes, names = pd.factorize(np.asarray(stars, dtype=object))
@@ -86,22 +86,22 @@ def binned(values: ArrayLike, bins: int | Sequence[float]) -> NDArray[np.int64]:
     if not pd.api.types.is_numeric_dtype(column):
         return pd.factorize(column, sort=True)[0].astype(np.int64)
     numbers = np.asarray(column.to_numpy(np.float64, na_value=np.nan), np.float64)
-    known = np.isfinite(numbers)
-    edges = _edges(numbers[known], bins)
+    finite = np.isfinite(numbers)
+    edges = _edges(numbers[finite], bins)
     places = np.searchsorted(edges, numbers, side="right") - 1
     places[numbers == edges[-1]] = len(edges) - 2
-    inside = known & (places >= 0) & (places < len(edges) - 1)
+    inside = finite & (places >= 0) & (places < len(edges) - 1)
     return np.where(inside, places, -1).astype(np.int64)
 
 
-def _edges(known: NDArray[np.float64], bins: int | Sequence[float]) -> NDArray[np.float64]:
+def _edges(finite: NDArray[np.float64], bins: int | Sequence[float]) -> NDArray[np.float64]:
     if isinstance(bins, int):
-        if bins < 1 or not len(known):
-            raise ChoiceError(f"{bins} bins for {len(known)} known values; wanted one or more")
-        return np.linspace(known.min(), known.max(), bins + 1)
+        if bins < 1 or not len(finite):
+            raise ChoiceError(f"{bins} bins for {len(finite)} known values; expected one or more")
+        return np.linspace(finite.min(), finite.max(), bins + 1)
     edges = np.asarray(bins, dtype=np.float64)
     if len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise ChoiceError(f"bins is {list(bins)}; wanted two or more ascending borders")
+        raise ChoiceError(f"bins is {list(bins)}; expected two or more ascending borders")
     return edges
 
 
@@ -164,7 +164,7 @@ class Draw:
         weights = np.array([self.weights.get(place, 1.0) for place in range(len(counts))])
         shares = weights[bins] / counts[bins]
         if not (weights >= 0).all() or not shares.sum() > 0:
-            raise ChoiceError(f"weights {dict(self.weights)}; wanted them from 0 on, not all 0")
+            raise ChoiceError(f"weights {dict(self.weights)}; expected them from 0 on, not all 0")
         result: NDArray[np.float64] = shares * (len(bins) / shares.sum())
         return result
 
@@ -216,7 +216,7 @@ class Window:
 def windows(
     members: NDArray[np.int64],
     chunks: NDArray[np.int64],
-    size: int,
+    n_spectra: int,
     rng: np.random.Generator,
 ) -> list[Window]:
     """Shuffle an epoch: chunks in random order, cut into windows, each of them permuted.
@@ -227,7 +227,7 @@ def windows(
         Numbers of the spectra of the epoch, with repeats where it has some.
     chunks : ndarray of int
         Chunk of every spectrum of the archive; a chunk never stands in two windows.
-    size : int
+    n_spectra : int
         A window ends with the chunk that brings it to so many different spectra.
     rng : numpy.random.Generator
 
@@ -243,7 +243,7 @@ def windows(
     ends = np.cumsum(np.bincount(shuffled[codes]))
     cuts, begin = [], 0
     for end in ends[:-1]:
-        if end - begin >= size:
+        if end - begin >= n_spectra:
             cuts.append(end)
             begin = end
     parts = np.split(by_chunk, cuts)
@@ -305,11 +305,11 @@ class PackedBatches(IterableDataset[Batch]):
         super().__init__()
         if batch_size < 1 or window_mb <= 0:
             raise TableError(
-                f"batch_size {batch_size}, window_mb {window_mb}; wanted positive numbers"
+                f"batch_size {batch_size}, window_mb {window_mb}; expected positive numbers"
             )
         if batch_size % world:
             raise ChoiceError(
-                f"{batch_size} spectra a batch for {world} processes; wanted a multiple"
+                f"{batch_size} spectra a batch for {world} processes; expected a multiple"
             )
         self._archive, self._draw, self._size = archive, draw, batch_size
         self._steps, self._start, self._device = steps, start, torch.device(device)
@@ -327,7 +327,7 @@ class PackedBatches(IterableDataset[Batch]):
         """Yield rows of the archive's dtype, their numbers in it and their masks."""
         if get_worker_info() is not None:
             raise TableError(
-                "every worker of a DataLoader would hand out every batch; wanted num_workers=0: "
+                "every worker of a DataLoader would hand out every batch; expected num_workers=0: "
                 "threads read ahead as it is"
             )
         loaded = self._loaded()
@@ -501,19 +501,21 @@ class PackedData(lightning.LightningDataModule):
         """Steps of an epoch, fractions included."""
         return len(self.draw) / self._config.batch_size
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Yield rows and masks of some thousand training spectra in blocks of `size`."""
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield rows and masks of some thousand training spectra in blocks of `max_rows`."""
         members = self.draw.members
         rng = np.random.default_rng((self._seed, 2))
-        some = np.sort(rng.choice(members, min(_MEAN_ROWS, len(members)), replace=False))
-        for start in range(0, len(some), size):
-            rows, bits = self.archive.read(some[start : start + size])
+        chosen = np.sort(rng.choice(members, min(_MEAN_ROWS, len(members)), replace=False))
+        for start in range(0, len(chosen), max_rows):
+            rows, bits = self.archive.read(chosen[start : start + max_rows])
             yield rows.astype(np.float32), unpacked(bits, self.archive.row_size)
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Say which spectra of the archive these numbers of a batch are: id and file."""
-        some = self.archive.table.iloc[[int(number) for number in numbers]]
-        return [f"{name} ({file})" for name, file in zip(some["id"], some["file"], strict=True)]
+        entries = self.archive.table.iloc[[int(number) for number in numbers]]
+        return [
+            f"{name} ({file})" for name, file in zip(entries["id"], entries["file"], strict=True)
+        ]
 
     def train_dataloader(self) -> PackedBatches:
         """Batches that remain after the trainer's step: this process's part, on its device."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context, parent_process
@@ -43,29 +43,29 @@ from train.data.archive import (
 
 
 @contextmanager
-def alone(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a folder that exists; Windows has no such lock, and there nothing is held.
+def alone(folder: Path | None, refusal: LatentscopeError | None = None) -> Iterator[None]:
+    """Hold a folder that exists, so that one process at a time works in it.
+
+    Windows has no such lock, nor has a remote archive (None): nothing is held there.
 
     Parameters
     ----------
-    folder : Path
-    wait : bool
-        For another process that holds it.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process holds it, and it is not waited for.
+    folder : Path or None
+    refusal : LatentscopeError, optional
+        Raised if another process holds it; by default that is waited for.
     """
-    if sys.platform == "win32":
+    if folder is None or sys.platform == "win32":
         yield
         return
     import fcntl
 
     held = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        # The system lets go of it however a process ends, so no lock file is ever left over.
+        fcntl.flock(held, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
         yield
+    except BlockingIOError:
+        raise refusal or AssertionError from None
     finally:
         os.close(held)
 
@@ -113,7 +113,7 @@ def _from_file(path: Path) -> PrepareConfig:
     if isinstance(values, Mapping) and "prepare" in values:
         values = values["prepare"]
     if not isinstance(values, Mapping) or "grid" not in values:
-        raise ModelError(f"{path}: holds no preparation; wanted `prepare` with a `grid` in it")
+        raise ModelError(f"{path}: holds no preparation; expected `prepare` with a `grid` in it")
     try:
         return PrepareConfig.from_dict(dict(values))
     except (LatentscopeError, TypeError, AttributeError) as error:
@@ -178,14 +178,14 @@ def read_chunks(
     tasks = [files[at : at + size] for at in range(0, len(files), size)]
     how = store.prepare, min_coverage, store.layout.dtype, store.layout.ivar_size > 0
     if workers == 1:
-        for some in tasks:
-            yield read_files(some, *how)
+        for task in tasks:
+            yield read_files(task, *how)
         return
     waiting: deque[Future[Read]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_with_parent)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=leave_with_parent)
     try:
-        for some in tasks:
-            waiting.append(pool.submit(read_files, some, *how))
+        for task in tasks:
+            waiting.append(pool.submit(read_files, task, *how))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -199,7 +199,7 @@ def read_chunks(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
     """End this worker when its parent is killed, which the pool itself would not notice.
 
     Ctrl-C is the parent's to answer.
@@ -340,10 +340,12 @@ def pack(
     frame = None if labels is None else read_labels(labels)
     settings = {"prepare": prepare.to_dict(), "min_coverage": min_coverage}
     store = _store(archive, settings, layout, model)
-    with _alone(store):
+    # Two processes would write the same block.
+    busy = TableError(f"{store.source}: another process packs into it; wait for it")
+    with alone(store.folder, busy):
         store.sweep()
-        known = _known(store.table())
-        todo = [file for file in files if known.get(str(file)) != file_stamp(file)]
+        stamps = _known(store.table())
+        todo = [file for file in files if stamps.get(str(file)) != file_stamp(file)]
         blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress or _silent)
         with closing(read_chunks(todo, store, min_coverage, count)) as chunks:
             for read in chunks:
@@ -381,20 +383,6 @@ def _store(
             "pack into a new archive"
         )
     return store
-
-
-@contextmanager
-def _alone(store: ArchiveStore) -> Iterator[None]:
-    """Hold a local archive's folder; two processes would write the same block."""
-    with ExitStack() as held:
-        try:
-            if store.folder is not None:
-                held.enter_context(alone(store.folder, wait=False))
-        except BlockingIOError:
-            raise TableError(
-                f"{store.source}: another process packs into it; wait for it"
-            ) from None
-        yield
 
 
 def _known(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
@@ -471,7 +459,7 @@ def _labelled(
     matches = match_rows(table.loc[rows], labels, len(rows), join, (store.source, source))
     if matches is None:
         raise TableError(
-            f"{source}: has no column that names the archive's files or stars; wanted id, file, "
+            f"{source}: has no column that names the archive's files or stars; expected id, file, "
             "archive_id, or a column to join on (--join)"
         )
     joined = labels.reindex(matches.where(matches >= 0)).set_axis(rows).infer_objects()

@@ -30,7 +30,7 @@ from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
-from train.data.batches import Batch, place_of
+from train.data.batches import Batch, Sampled, place_of
 from train.data.packing import alone
 from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig
@@ -67,7 +67,7 @@ def simulated_archive(
     folder = folder / f"rows-{key}"
     path, table = folder / "rows.npy", folder / "labels.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder, wait=True):  # of the processes of one run the first makes it
+    with alone(folder):  # of the processes of one run the first makes it
         if not table.exists():
             jobs = [
                 (prepare, start, min(start + _BLOCK, n), n, seed, linelist, folder)
@@ -232,10 +232,10 @@ class SimulatedArchive(lightning.LightningDataModule):
         """Steps of a pass over the training rows."""
         return float(len(self.rows) // self._config.batch_size)
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
-        """Yield training rows in blocks of `size`, for statistics over the archive; no masks."""
-        for start in range(0, len(self.rows), size):
-            yield self.rows[start : start + size].astype(np.float32), None
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield training rows for statistics over the archive; no masks."""
+        for start in range(0, len(self.rows), max_rows):
+            yield self.rows[start : start + max_rows].astype(np.float32), None
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Say which stars of the archive these numbers of a batch are."""
@@ -361,12 +361,12 @@ class SimulatedStream(lightning.LightningDataModule):
             "labels_used": False,
         }
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Yield the first training rows and their masks in blocks of `size`."""
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield the first training rows and their masks in blocks of `max_rows`."""
         maker = self._maker("cpu", self._config.seed)
         n = min(self._settings.mean_rows, self._steps * self._config.batch_size)
-        for start in range(0, n, size):
-            rows, _ = maker.rows(range(start, min(start + size, n)))
+        for start in range(0, n, max_rows):
+            rows, _ = maker.rows(range(start, min(start + max_rows, n)))
             yield rows.numpy(), np.tile(maker.valid.numpy(), (len(rows), 1))
 
     def names(self, numbers: Iterable[int]) -> list[str]:

@@ -10,11 +10,10 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 
 from latentscope.errors import ChoiceError, ModelError
-from train.data.batches import Batch, Batches, Data, Place, changed, joined, place_of
+from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
 from train.data.doppler import ShiftedData
 from train.data.packed import PackedData
 from train.data.simulated import SimulatedArchive, SimulatedStream
@@ -86,15 +85,15 @@ class Mixture(lightning.LightningDataModule):
         masks = [part.validation_valid for part in parts]
         self.validation_valid = np.concatenate(
             [
-                np.ones(some.shape, np.bool_) if mask is None else mask
-                for some, mask in zip(rows, masks, strict=True)
+                np.ones(block.shape, np.bool_) if mask is None else mask
+                for block, mask in zip(rows, masks, strict=True)
             ]
         )
         ivar = [part.validation_ivar for part in parts if part.validation_ivar is not None]
         self.validation_ivar = np.concatenate(ivar) if len(ivar) == len(parts) else None
         labels = [
-            part.validation_labels.reindex(range(len(some))).assign(simulated=1.0 - kind)
-            for kind, (part, some) in enumerate(zip(parts, rows, strict=True))
+            part.validation_labels.reindex(range(len(block))).assign(simulated=1.0 - kind)
+            for kind, (part, block) in enumerate(zip(parts, rows, strict=True))
         ]
         self.validation_labels = pd.concat(labels, ignore_index=True)
 
@@ -115,9 +114,11 @@ class Mixture(lightning.LightningDataModule):
         """Steps of an epoch of the packed spectra."""
         return self.packed.epoch_steps
 
-    def sample(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
-        """Yield training rows and masks in blocks of `size`, about as many of each kind."""
-        for both in zip(self.simulated.sample(size), self.packed.sample(size), strict=False):
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield training rows and masks in blocks of `max_rows`, about as many of each kind."""
+        for both in zip(
+            self.simulated.sample(max_rows), self.packed.sample(max_rows), strict=False
+        ):
             yield from both
 
     def names(self, numbers: Iterable[int]) -> list[str]:
@@ -214,7 +215,7 @@ def _sizes(batch_size: int, fraction: float) -> tuple[int, int]:
     simulated = round(fraction * batch_size)
     if not 0 < simulated < batch_size:
         raise ChoiceError(
-            f"mixture: {fraction:g} of a batch of {batch_size} is simulated; wanted at least one "
+            f"mixture: {fraction:g} of a batch of {batch_size} is simulated; expected at least one "
             "spectrum of each kind: take a larger batch_size"
         )
     return simulated, batch_size - simulated

@@ -104,8 +104,8 @@ def _is_finite(value: float) -> bool:
 
 
 def _named(names: pd.Series) -> str:
-    some = ", ".join(names.iloc[:_NAMED])
-    return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"
+    first = ", ".join(names.iloc[:_NAMED])
+    return first if len(names) <= _NAMED else f"{first} and {len(names) - _NAMED} more"
 
 
 class CollapseStop(Callback):

@@ -134,8 +134,8 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
     device = next(model.parameters()).device
     with torch.no_grad():
         for rows, _ in islice(data.sample(_SAMPLE_BLOCK), _SAMPLE_BLOCKS):
-            some = torch.from_numpy(rows.astype(np.float32)).to(device)
-            mean, logvar = model.encode(some, fit=False)
+            block = torch.from_numpy(rows.astype(np.float32)).to(device)
+            mean, logvar = model.encode(block, fit=False)
             means.append(mean.cpu())
             logvars.append(torch.empty(0) if logvar is None else logvar.clamp(*LOGVAR_RANGE).cpu())
     mean = torch.cat(means)

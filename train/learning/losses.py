@@ -86,8 +86,8 @@ def in_errors(residual: Tensor, ivar: Tensor) -> Tensor:
 
     Pixels whose inverse variance is not known (not finite, or not above 0) become 0.
     """
-    known = torch.isfinite(ivar) & (ivar > 0)
-    return residual * torch.where(known, ivar, torch.zeros_like(ivar)).float().sqrt()
+    measured = torch.isfinite(ivar) & (ivar > 0)
+    return residual * torch.where(measured, ivar, torch.zeros_like(ivar)).float().sqrt()
 
 
 def summed(residual: Tensor, loss: Loss, blur: float = 0.0) -> Tensor:
@@ -272,7 +272,7 @@ class Memory(nn.Module):
 
     Parameters
     ----------
-    size : int
+    n_spectra : int
         Spectra that it holds.
     latents : int
     """
@@ -280,11 +280,11 @@ class Memory(nn.Module):
     mean: Tensor
     logvar: Tensor
 
-    def __init__(self, size: int, latents: int) -> None:
+    def __init__(self, n_spectra: int, latents: int) -> None:
         super().__init__()
         self._held = 0
-        self.register_buffer("mean", torch.zeros(size, latents))
-        self.register_buffer("logvar", torch.zeros(size, latents))
+        self.register_buffer("mean", torch.zeros(n_spectra, latents))
+        self.register_buffer("logvar", torch.zeros(n_spectra, latents))
 
     @property
     def full(self) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from latentscope.simulation.population import observe, star_of_each
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import COLUMNS, ArchiveStore, Layout, MissingArchiveError, PackedArchive
+from train.data.packing import leave_with_parent
 from train.data.rows import simulated_rows
 from train.data.simulated import linelist_digest, simulator_digest
 
@@ -189,7 +188,7 @@ def _simulated(
         yield from map(_block, jobs)
         return
     with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
+        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=leave_with_parent
     ) as pool:
         yield from pool.map(_block, jobs)
 
@@ -201,15 +200,3 @@ def _block(job: tuple[Recipe, int, int]) -> NDArray[np.float16]:
         linelist=recipe.linelist, repeats=recipe.repeats,
     )  # fmt: skip
     return rows
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone; a killed pool would leave it waiting for work."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -118,9 +118,9 @@ def measured(folder: Path, stars: Stars) -> Figures:
     stars : Stars
     """
     weights = weights_sha256(folder / "model")
-    known = _read(folder, weights, stars.fingerprint)
-    if known is not None:
-        return known
+    earlier = _read(folder, weights, stars.fingerprint)
+    if earlier is not None:
+        return earlier
     model = load_model(folder / "model")
     mean, kl, errors, example = _encoded(model, stars)
     figures = Figures(
@@ -157,8 +157,8 @@ def _example(labels: pd.DataFrame) -> int:
     """Pick the moving dwarf nearest to the Sun's temperature with much signal, if there is one."""
     signal = labels["snr"] >= labels["snr"].quantile(0.7)
     moving = labels["radvel"].abs().between(20, 60) & (labels["logg"] > 4)
-    some = signal & moving & labels["[M/H]"].between(-0.4, 0.3) & (labels["vsini"] < 8)
-    pool = labels[some] if some.any() else labels
+    suitable = signal & moving & labels["[M/H]"].between(-0.4, 0.3) & (labels["vsini"] < 8)
+    pool = labels[suitable] if suitable.any() else labels
     nearest = (pool["Teff"] - 5700.0).abs().to_numpy().argmin()
     return int(pool.index.to_numpy()[nearest])
 

@@ -19,15 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 import yaml
 
 from latentscope.cli.application import UsageError
 from latentscope.errors import LatentscopeError, ModelError
 from latentscope.files import atomic_path
 from latentscope.spectra.prepare import PrepareConfig
+from train.data.packing import alone
 from train.settings import read_config
-from train.sweep.archive import Recipe, make_archive
 from train.sweep.grid import (
     ARCHIVE,
     DONE,
@@ -40,7 +39,6 @@ from train.sweep.grid import (
     runs_of,
     values_of,
 )
-from train.sweep.measure import results_of
 
 _CONFIG, _LOG, _LOCK = "run.yaml", "log.txt", "lock"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -65,26 +63,6 @@ class Outcome:
     run: Run
     minutes: float = 0.0
     error: str = ""
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a sweep's folder.
-
-    Raises
-    ------
-    LatentscopeError
-        If another process sweeps into it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LatentscopeError(
-                f"{folder}: another sweep works in this folder; wait for it, or end it first"
-            ) from None
-        yield
 
 
 def write_configs(config: SweepConfig, runs: Sequence[Run], folder: Path) -> None:
@@ -297,13 +275,23 @@ def sweep(
         raise UsageError("--quick and --config both say what to sweep; give one of them")
     path = config or CONFIGS / ("sweep-quick.yaml" if quick else "sweep.yaml")
     settings = read_sweep(path)
-    # As each run has: results do not depend on how many cores there are.
-    torch.set_num_threads(1)
-    with alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two sweeps would train the same runs.
+    busy = LatentscopeError(
+        f"{folder}: another sweep works in this folder; wait for it, or end it first"
+    )
+    with alone(folder, busy):
         errors = {} if measure_only else _trained(settings, folder, linelist, workers, say)
         runs = runs_of(settings)
         finished = sum(is_done(folder, run) for run in runs)
         if finished:
+            # Here, so that the process that waits for the runs is a small one.
+            import torch
+
+            from train.sweep.measure import results_of
+
+            # As each run has: results do not depend on how many cores there are.
+            torch.set_num_threads(1)
             command = _command(folder, path, linelist, workers)
             results_of(settings, folder, failed=errors, command=command, say=say)
         elif measure_only:
@@ -319,6 +307,8 @@ def _trained(
     say: Callable[[str], None],
 ) -> dict[str, str]:
     """Make the archives, train the runs; why some failed, by name."""
+    from train.sweep.archive import Recipe, make_archive
+
     runs = runs_of(config)
     write_configs(config, runs, folder)
     prepare = PrepareConfig.from_dict(dict(config.base["prepare"]))

@@ -1,10 +1,28 @@
+from collections import Counter
+from itertools import islice
+
 import numpy as np
 import pytest
+import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
-from latentscope.errors import ChoiceError, LatentscopeError, ModelError
+from latentscope.errors import ChoiceError, LatentscopeError, ModelError, TableError
 from tests.train.conftest import TINY
-from train.data.packed import PackedData
+from train.data.archive import Layout, PackedArchive, unpacked
+from train.data.packed import (
+    Draw,
+    PackedBatches,
+    PackedData,
+    binned,
+    split_by_star,
+    statement,
+    unpacked_bits,
+    windows,
+)
+from train.data.packing import pack
 from train.settings import ArchiveConfig, read_config
 
 
@@ -99,3 +117,232 @@ def test_masked_pixels_do_not_count(tmp_path, tiny):
     assert torch.allclose(module.terms(rows, valid=valid)["lines"], squared, rtol=1e-5)
     everything = module.terms(rows, valid=torch.ones_like(valid))
     assert torch.equal(everything["lines"], module.terms(rows)["lines"])
+
+
+NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40)
+
+
+@given(NAMES, NAMES, st.integers(0, 5))
+def test_a_growing_archive_keeps_its_splits(old, new, seed):
+    before = split_by_star(old, 0.3, 0.2, seed)
+    after = split_by_star(new + old, 0.3, 0.2, seed)
+    assert after[len(new) :].tolist() == before.tolist()
+    by_star = {}
+    for star, split in zip(new + old, after, strict=True):
+        assert by_star.setdefault(star, split) == split
+
+
+def test_splits_have_their_fractions_of_the_stars_whatever_the_exposures():
+    stars = [f"HD{number}" for number in range(4000)]
+    counts = Counter(split_by_star(stars, 0.2, 0.1, seed=1))
+    assert counts["validation"] == pytest.approx(800, abs=4 * 25)
+    assert counts["test"] == pytest.approx(400, abs=4 * 19)
+    assert split_by_star(stars, 0.2, 0.1, 1).tolist() != split_by_star(stars, 0.2, 0.1, 2).tolist()
+    # A larger validation split takes in the smaller one.
+    small = split_by_star(stars, 0.1) == "validation"
+    assert (split_by_star(stars, 0.2)[small] == "validation").all()
+
+
+def test_the_split_of_a_name_is_for_ever():
+    # `printf 0:gl581 | sha256sum` begins with add4, the others' with fbd7 and 7ee1.
+    splits = split_by_star(["gl581", "hd140283", "hd10700"], 0.5, 0.2)
+    assert splits.tolist() == ["test", "train", "validation"]
+
+
+@pytest.mark.parametrize("fractions", [(0.6, 0.4), (-0.1, 0), (0.1, -0.1)])
+def test_splits_leave_something_to_train_on(fractions):
+    with pytest.raises(ChoiceError, match="sum below 1"):
+        split_by_star(["a"], *fractions)
+
+
+def test_every_spectrum_once():
+    draw = Draw(np.arange(5, 50), seed=0)
+    assert len(draw) == 45
+    assert sorted(draw.epoch(3)) == list(range(5, 50))
+
+
+def test_one_spectrum_per_star_and_each_exposure_in_its_turn():
+    stars = np.repeat(np.array(["a", "b", "c"], object), [1, 4, 16])
+    draw = Draw(np.arange(100, 121), 3, stars)
+    drawn = [draw.epoch(number) for number in range(800)]
+    for epoch in drawn:
+        assert sorted(stars[epoch - 100]) == ["a", "b", "c"]
+    counts = np.bincount(np.concatenate(drawn) - 100)
+    assert counts[0] == 800
+    assert np.allclose(counts[1:5], 200, atol=5 * 12.3)
+    assert np.allclose(counts[5:], 50, atol=5 * 6.9)
+    assert np.array_equal(Draw(np.arange(100, 121), 3, stars).epoch(7), drawn[7])
+
+
+@pytest.mark.parametrize("weights", [{}, {0: 2.0}, {1: 0.0, 2: 5.0}])
+def test_bins_get_their_shares_of_every_epoch(weights):
+    bins = np.repeat([0, 1, 2], [600, 250, 50])
+    draw = Draw(np.arange(900), 1, bins=bins, weights=weights)
+    shares = np.array([weights.get(place, 1.0) for place in range(3)])
+    wanted = 900 * shares / shares.sum()
+    for epoch in (draw.epoch(number) for number in range(5)):
+        assert len(epoch) == len(draw) == 900
+        assert np.allclose(np.bincount(bins[epoch], minlength=3), wanted, atol=50)
+        times = np.bincount(epoch, minlength=900)
+        expected = (wanted / [600, 250, 50])[bins]
+        assert (np.abs(times - expected) < 1).all()  # rounded down or up
+    mean = np.mean([np.bincount(bins[draw.epoch(e)], minlength=3) for e in range(100)], axis=0)
+    assert np.allclose(mean, wanted, atol=6)
+
+
+def test_one_per_star_and_flat_in_a_label():
+    stars = np.array([f"s{n % 90}" for n in range(900)], object)
+    bins = np.array([0 if n % 90 < 80 else 1 for n in range(900)])
+    draw = Draw(np.arange(900), 0, stars, bins)
+    epoch = draw.epoch(0)
+    assert len(epoch) == len(draw) == 90
+    assert abs(np.bincount(bins[epoch])[0] - 45) <= 10
+    assert len(set(stars[epoch[bins[epoch] == 1]])) == 10
+
+
+def test_bins_of_numbers_and_of_text():
+    assert binned([0.0, 1.0, 9.99, 10.0, np.nan], 10).tolist() == [0, 1, 9, 9, -1]
+    assert binned([1.0, 2.0, 3.0, 4.0, 0.0], [1, 2, 4]).tolist() == [0, 1, 1, 1, -1]
+    assert binned(np.array(["K", "F", None, "K"], object), 3).tolist() == [1, 0, -1, 1]
+    assert binned([2.0, 2.0], 3).min() >= 0
+    for bins in (0, [1.0], [2.0, 1.0]):
+        with pytest.raises(ChoiceError, match="expected"):
+            binned([1.0, 2.0], bins)
+
+
+def test_nothing_to_draw_is_an_error():
+    with pytest.raises(TableError, match="no spectrum"):
+        Draw(np.empty(0, np.int64), 0)
+    with pytest.raises(ChoiceError, match="not all 0"):
+        Draw(np.arange(3), 0, bins=np.zeros(3, int), weights={0: 0.0}).epoch(0)
+
+
+def test_provenance_says_it_in_words():
+    plain = {"one_per_star": False, "label": None, "bins": 10, "weights": None}
+    assert statement(plain) == "every spectrum once per epoch"
+    assert statement(plain | {"one_per_star": True}) == "one spectrum per star per epoch"
+    assert "equal shares of the bins of Teff" in statement(plain | {"label": "Teff"})
+
+
+WINDOW_MB = 6 * (520 * 2 + 65) / 1e6  # six rows
+
+
+@pytest.fixture
+def archive(night, tmp_path, prepare):
+    layout = Layout(520, "float16", chunk=2, shard=4)
+    pack(night, tmp_path / "a.zarr", prepare, layout=layout, workers=1)
+    return PackedArchive(tmp_path / "a.zarr")
+
+
+def batches(archive, draw, size, steps, **options):
+    return PackedBatches(archive, draw, size, steps, **({"window_mb": WINDOW_MB} | options))
+
+
+def members_of(archive, rows):
+    """Which spectra these rows are; all rows of the archive differ."""
+    known = {row.tobytes(): at for at, row in enumerate(archive.read(np.arange(len(archive)))[0])}
+    assert len(known) == len(archive)
+    return [known[row.numpy().tobytes()] for row in rows]
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=120),
+    st.integers(1, 9),
+    st.integers(1, 30),
+    st.integers(0, 3),
+)
+def test_windows_hold_every_member_as_often_as_the_epoch(members, chunk, size, seed):
+    chunks = np.arange(61) // chunk
+    parts = windows(np.array(members), chunks, size, np.random.default_rng(seed))
+    handed = np.concatenate([part.members[part.order] for part in parts])
+    assert sorted(handed) == sorted(members)
+    seen = [set(chunks[part.members]) for part in parts]
+    assert sum(map(len, seen)) == len(set.union(*seen))
+    for part in parts:
+        assert len(set(part.members)) == len(part.members) < size + chunk
+
+
+def test_every_row_comes_once_an_epoch_across_batches(archive):
+    draw = Draw(np.arange(21), seed=4)
+    handed = torch.cat([batch.rows for batch in batches(archive, draw, 4, 21)])
+    members = members_of(archive, handed)
+    epochs = [members[at : at + 21] for at in range(0, 84, 21)]
+    assert all(sorted(epoch) == list(range(21)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert epochs[0] != list(range(21))
+
+
+def test_masks_come_with_their_rows(archive):
+    for rows, numbers, valid, ivar in batches(archive, Draw(np.arange(21), 0), 5, 4):
+        assert numbers.tolist() == members_of(archive, rows)
+        assert ivar is None
+        wanted = unpacked(archive.read(numbers)[1], 520)
+        assert rows.dtype == torch.float16
+        assert valid.dtype == torch.bool
+        assert np.array_equal(valid.numpy(), wanted)
+    bits = np.random.default_rng(0).integers(0, 256, (3, 65), dtype=np.uint8)
+    assert np.array_equal(unpacked_bits(torch.from_numpy(bits), 517).numpy(), unpacked(bits, 517))
+
+
+@pytest.mark.parametrize("start", [1, 5, 6, 13])
+def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(archive, start):
+    draw = Draw(np.arange(2, 21), 1, archive.stars[2:])
+    whole = [batch.rows for batch in batches(archive, draw, 3, 20)]
+    rest = [batch.rows for batch in batches(archive, draw, 3, 20, start=start)]
+    assert len(whole) == len(batches(archive, draw, 3, 20)) == 20
+    assert all(torch.equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
+    other = Draw(np.arange(2, 21), 2, archive.stars[2:])
+    assert not all(
+        torch.equal(a, b.rows) for a, b in zip(whole, batches(archive, other, 3, 20), strict=True)
+    )
+
+
+@pytest.mark.parametrize("start", [0, 5])
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_every_batch(archive, world, start):
+    draw = Draw(np.arange(19), 1)
+    whole = list(batches(archive, draw, 6, 12, start=start))
+    parts = [
+        list(batches(archive, draw, 6, 12, start=start, rank=rank, world=world))
+        for rank in range(world)
+    ]
+    for step, batch in enumerate(whole):
+        for rank in range(world):
+            part = parts[rank][step]
+            assert part.numbers.tolist() == batch.numbers[rank::world].tolist()
+            assert torch.equal(part.rows, batch.rows[rank::world])
+            assert torch.equal(part.valid, batch.valid[rank::world])
+    with pytest.raises(ChoiceError, match="4 processes"):
+        batches(archive, draw, 6, 12, world=4)
+
+
+def test_a_batch_may_be_larger_than_the_archive(archive):
+    rows, _, valid, _ = next(iter(batches(archive, Draw(np.arange(21), 0), 50, 1)))
+    assert rows.shape == valid.shape == (50, 520)
+    counts = np.bincount(members_of(archive, rows))
+    assert set(counts) == {2, 3}
+
+
+def test_a_loader_hands_out_the_same_and_takes_no_workers(archive, monkeypatch):
+    dataset = batches(archive, Draw(np.arange(21), 0), 4, 3)
+    plain = [batch.rows for batch in dataset]
+    loaded = [batch.rows for batch in DataLoader(dataset, batch_size=None)]
+    assert all(torch.equal(a, b) for a, b in zip(plain, loaded, strict=True))
+    monkeypatch.setattr("train.data.packed.get_worker_info", lambda: "worker 0 of 2")
+    with pytest.raises(TableError, match="num_workers=0"):
+        next(iter(dataset))
+
+
+def test_a_batch_has_rows_and_a_window_has_a_size(archive):
+    for options in ({"size": 0}, {"size": 4, "window_mb": 0}):
+        with pytest.raises(TableError, match="positive"):
+            batches(archive, Draw(np.arange(21), 0), steps=3, **options)
+
+
+def test_leaving_early_ends_the_reading_thread(archive):
+    import threading
+
+    iterator = iter(batches(archive, Draw(np.arange(21), 0), 4, 1000))
+    assert len(list(islice(iterator, 2))) == 2
+    iterator.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("train-read")]

@@ -5,8 +5,18 @@ import pytest
 import torch
 
 from latentscope.models.network import SpectrumVAE
-from train.learning.dims import close, dead_dims, dims_below, latents_of, redraw
-from train.learning.losses import kl_per_dim
+from train.learning.dims import (
+    close,
+    dead_dims,
+    dims_below,
+    latents_of,
+    least_dependence,
+    redraw,
+    rotate,
+    spacing_entropy,
+    turn_to_least_dependence,
+)
+from train.learning.losses import dependence, kl_per_dim
 
 
 @pytest.fixture
@@ -61,3 +71,100 @@ def test_dimensions_of_a_plain_autoencoder_die_by_their_spread(config):
     assert dims_below(kl, 9.0) == []
     spread = torch.tensor([[0.05], [0.01], [1.0]]) * torch.linspace(-1, 1, 41)
     assert dead_dims(spread.T, None) == [1]
+
+
+def turned(angle):
+    return torch.tensor([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def test_the_entropy_of_spacings_has_its_closed_forms():
+    rng = np.random.default_rng(0)
+    normal, even = rng.normal(0, 2, 20_000), rng.uniform(-3, 5, 20_000)
+    assert spacing_entropy(normal) == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 4), abs=0.05)
+    assert spacing_entropy(even) == pytest.approx(np.log(8), abs=0.02)
+
+
+def test_a_dependence_that_no_turn_removes_is_not_thinned_out_over_other_dimensions():
+    rng = np.random.default_rng(2)
+    u, v, noise = rng.uniform(-1, 1, (3, 4000)) + 0.02 * rng.normal(size=(3, 4000))
+    values = torch.from_numpy(np.stack([u, np.sign(v) * abs(u * v), noise], axis=1))
+    rotation = least_dependence(values)
+    assert abs(rotation[2, :2]).max() < 0.1
+
+
+@pytest.mark.parametrize("degrees", [-40, -13, 0, 27])
+def test_independent_causes_are_found_again(degrees):
+    rng = np.random.default_rng(0)
+    causes = torch.from_numpy(np.stack([rng.uniform(-2, 2, 4000), rng.gamma(1.5, 1.0, 4000)], 1))
+    mixing = turned(np.radians(degrees))
+    rotation = least_dependence(causes @ mixing.T)
+    assert torch.allclose(rotation @ rotation.T, torch.eye(2, dtype=torch.float64))
+    assert np.degrees(np.arctan2(*rotation[0].flip(0).tolist())) == pytest.approx(-degrees, abs=2)
+
+
+def test_many_dimensions_depend_on_each_other_less_after_the_turn():
+    rng = np.random.default_rng(1)
+    causes = torch.from_numpy(rng.exponential(1.0, (3000, 4)) * [1.0, 1.3, 0.8, 1.1])
+    mixing = torch.linalg.qr(torch.from_numpy(rng.normal(size=(4, 4))))[0]
+    mixed = causes @ mixing.T
+    found = mixed @ least_dependence(mixed).T
+    assert dependence(found) < 0.02 < 0.3 < dependence(mixed)
+    match = abs(np.corrcoef(found.T, causes.T)[:4, 4:])
+    assert (match.max(0) > 0.99).all()
+
+
+class Rows:
+    def __init__(self, rows):
+        self._rows = rows
+
+    def sample(self, size):
+        for start in range(0, len(self._rows), size):
+            yield self._rows[start : start + size], None
+
+
+def model_of(config, **changes):
+    torch.manual_seed(0)
+    shape = dataclasses.replace(config.architecture, latents=4, **changes)
+    model = SpectrumVAE(shape, config.prepare)
+    with torch.no_grad():
+        model.mean.weight *= 20
+        if shape.variational:
+            model.logvar.bias -= 3
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"hidden": 5}, {"doppler": False}, {"variational": False}], ids=str
+)
+def test_a_turned_model_makes_the_same_spectra(config, changes):
+    model = model_of(config, **changes)
+    rows = np.random.default_rng(2).standard_exponential((300, model.config.row_size), np.float32)
+    batch = torch.from_numpy(rows)
+    with torch.no_grad():
+        mean, _ = model.encode(batch, fit=False)
+        before = model.decode(mean)
+        turn_to_least_dependence(model, Rows(rows))
+        after, _ = model.encode(batch, fit=False)
+        assert torch.allclose(model.decode(after), before, atol=1e-4)
+    first = int(model.config.doppler)
+    assert torch.equal(mean[:, :first], after[:, :first])
+    assert torch.allclose(mean.norm(dim=1), after.norm(dim=1), rtol=1e-4)
+    assert not torch.allclose(mean, after, atol=1e-2)
+    sums = [sum(map(spacing_entropy, z[:, first:].double().numpy().T)) for z in (mean, after)]
+    assert sums[1] < sums[0] - 1e-3
+
+
+def test_the_posterior_of_a_turned_model_has_the_turned_variances(config):
+    model = model_of(config, doppler=False)
+    rows = torch.randn(200, model.config.row_size, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        mean, logvar = model.encode(rows)
+        rotation = turned(0.5)
+        rotate(model, [1, 3], rotation, logvar[:, [1, 3]])
+        after_mean, after_logvar = model.encode(rows)
+    exact = torch.log(logvar[:, [1, 3]].exp().double() @ (rotation**2).T)
+    found = after_logvar[:, [1, 3]].double()
+    assert torch.allclose(found.mean(0), exact.mean(0), atol=1e-5)
+    assert torch.equal(after_logvar[:, [0, 2]], logvar[:, [0, 2]])
+    assert torch.allclose(after_mean[:, [1, 3]].double(), mean[:, [1, 3]].double() @ rotation.T,
+                          atol=1e-4)  # fmt: skip

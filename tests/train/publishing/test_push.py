@@ -134,7 +134,7 @@ def test_a_card_that_the_hub_does_not_take_is_told(hub, written):
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/v2", "https://hub/me/tiny", "me/", "../x"])
 def test_what_is_no_repository_is_told_before_anything_else(name, tmp_path):
-    with pytest.raises(ChoiceError, match="wanted ORG/NAME"):
+    with pytest.raises(ChoiceError, match="ORG/NAME"):
         push(tmp_path, name)
 
 

@@ -1,6 +1,5 @@
 import fcntl
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from latentscope.errors import LatentscopeError, ModelError
-from train.sweep.grid import read_sweep, runs_of
-from train.sweep.run import Sweep, alone, folder_of, is_done, write_configs
+from train.data.packing import alone
+from train.sweep.grid import folder_of, is_done, read_sweep, runs_of
+from train.sweep.run import Sweep, sweep, write_configs
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,34 +52,34 @@ def sweep_of(small, written, tmp_path):
     return make
 
 
-def steps_of(sweep, run):
-    return [int(line) for line in (folder_of(sweep.folder, run) / "steps.txt").read_text().split()]
+def steps_of(runner, run):
+    return [int(line) for line in (folder_of(runner.folder, run) / "steps.txt").read_text().split()]
 
 
 def test_one_failed_run_loses_no_other(sweep_of):
-    sweep = sweep_of()
-    outcomes = sweep.train()
+    runner = sweep_of()
+    outcomes = runner.train()
     failed = [outcome for outcome in outcomes if outcome.error]
     assert [outcome.run.name for outcome in failed] == ["d002-beta0"]
     assert "the loss is nan" in failed[0].error
     assert "exit code 1" in failed[0].error
-    done = [run for run in sweep.runs if is_done(sweep.folder, run)]
-    assert len(done) == len(sweep.runs) - 1 == 7
+    done = [run for run in runner.runs if is_done(runner.folder, run)]
+    assert len(done) == len(runner.runs) - 1 == 7
     assert len(sweep_of.said) == 8
-    model = folder_of(sweep.folder, done[0]) / "model" / "config.json"
-    assert json.loads(model.read_text())["archive"] == str(sweep.folder / "archive.zarr")
+    model = folder_of(runner.folder, done[0]) / "model" / "config.json"
+    assert json.loads(model.read_text())["archive"] == str(runner.folder / "archive.zarr")
 
 
 def test_finished_runs_are_kept_and_failed_ones_tried_again(sweep_of):
     sweep_of().train()
-    sweep = sweep_of()
-    outcomes = sweep.train()
-    assert [len(steps_of(sweep, run)) for run in sweep.runs] == [8, 2, 8, 8, 8, 8, 8, 8]
+    runner = sweep_of()
+    outcomes = runner.train()
+    assert [len(steps_of(runner, run)) for run in runner.runs] == [8, 2, 8, 8, 8, 8, 8, 8]
     assert [bool(outcome.error) for outcome in outcomes].count(True) == 1
     assert "7 of 8 runs were finished before" in sweep_of.said
 
 
-def driver(sweep, tmp_path):
+def driver(runner, tmp_path):
     """A process that trains the sweep's runs."""
     code = textwrap.dedent(f"""
         from pathlib import Path
@@ -87,11 +87,11 @@ def driver(sweep, tmp_path):
         from train.sweep.grid import runs_of
         from train.sweep.grid import read_sweep
         runs = runs_of(read_sweep({str(tmp_path / "sweep.yaml")!r}))
-        runs = [run for run in runs if run.name in {[run.name for run in sweep.runs]!r}]
-        Sweep(Path({str(sweep.folder)!r}), runs, 2, print, fit={tuple(sweep.fit)!r}).train()
+        runs = [run for run in runs if run.name in {[run.name for run in runner.runs]!r}]
+        Sweep(Path({str(runner.folder)!r}), runs, 2, print, fit={tuple(runner.fit)!r}).train()
     """)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
-    wanted = [folder_of(sweep.folder, run) / "steps.txt" for run in sweep.runs]
+    wanted = [folder_of(runner.folder, run) / "steps.txt" for run in runner.runs]
     for _ in range(600):
         if all(path.exists() for path in wanted):
             return process
@@ -102,68 +102,69 @@ def driver(sweep, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_sweep_leaves_runs_that_the_next_one_waits_for(sweep_of, tmp_path):
-    sweep = sweep_of(0.3, ["d002-ae", "d003-ae"])
-    process = driver(sweep, tmp_path)
+    runner = sweep_of(0.3, ["d002-ae", "d003-ae"])
+    process = driver(runner, tmp_path)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not any(is_done(sweep.folder, run) for run in sweep.runs)
-    outcomes = sweep.train()
+    assert not any(is_done(runner.folder, run) for run in runner.runs)
+    outcomes = runner.train()
     assert not any(outcome.error for outcome in outcomes)
-    for run in sweep.runs:
-        assert is_done(sweep.folder, run)
+    for run in runner.runs:
+        assert is_done(runner.folder, run)
         # Two processes in one folder would have written some steps twice.
-        assert steps_of(sweep, run) == list(range(8))
+        assert steps_of(runner, run) == list(range(8))
 
 
 @pytest.mark.slow
 def test_a_terminated_sweep_ends_its_runs(sweep_of, tmp_path):
-    sweep = sweep_of(0.5, ["d002-ae", "d003-ae"])
-    process = driver(sweep, tmp_path)
+    runner = sweep_of(0.5, ["d002-ae", "d003-ae"])
+    process = driver(runner, tmp_path)
     process.terminate()
     assert process.wait(60) != 0
-    counts = [len(steps_of(sweep, run)) for run in sweep.runs]
-    for run in sweep.runs:
-        with (folder_of(sweep.folder, run) / "lock").open("w") as held:
+    counts = [len(steps_of(runner, run)) for run in runner.runs]
+    for run in runner.runs:
+        with (folder_of(runner.folder, run) / "lock").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert [len(steps_of(sweep, run)) for run in sweep.runs] == counts
+    assert [len(steps_of(runner, run)) for run in runner.runs] == counts
     assert max(counts) < 8
 
 
 def test_a_run_that_somebody_holds_is_waited_for(sweep_of):
-    sweep = sweep_of(names=["d002-ae"])
-    here = folder_of(sweep.folder, sweep.runs[0])
+    runner = sweep_of(names=["d002-ae"])
+    here = folder_of(runner.folder, runner.runs[0])
     with (here / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        waiting = threading.Thread(target=sweep.train)
+        waiting = threading.Thread(target=runner.train)
         waiting.start()
         waiting.join(1.5)
         assert waiting.is_alive()
         assert not (here / "steps.txt").exists()
     waiting.join(60)
-    assert is_done(sweep.folder, sweep.runs[0])
+    assert is_done(runner.folder, runner.runs[0])
 
 
-def test_two_sweeps_do_not_share_a_folder(tmp_path):
-    words = "another sweep works in this folder"
+def test_two_sweeps_do_not_share_a_folder(small, written, tmp_path):
+    folder = tmp_path / "sweep"
+    folder.mkdir()
     with (
-        alone(tmp_path / "sweep"),
-        pytest.raises(LatentscopeError, match=words),
-        alone(tmp_path / "sweep"),
+        alone(folder),
+        pytest.raises(LatentscopeError, match="another sweep works in this folder"),
     ):
-        pass
-    with alone(tmp_path / "sweep"):
-        assert os.listdir(tmp_path / "sweep") == ["lock"]
+        sweep(folder, config=written(small), measure_only=True)
+    assert not list(folder.iterdir())
+    with pytest.raises(LatentscopeError, match="no run is finished"):
+        sweep(folder, config=written(small), measure_only=True)
 
 
 def test_runs_of_another_configuration_are_refused_once_begun(sweep_of, small, written):
-    sweep = sweep_of(names=["d002-ae"])
+    runner = sweep_of(names=["d002-ae"])
     small["base"]["stages"][0]["steps"] = 7
     other = read_sweep(written(small))
-    write_configs(other, sweep.runs, sweep.folder)
-    sweep.train()
-    write_configs(other, sweep.runs, sweep.folder)
+    write_configs(other, runner.runs, runner.folder)
+    runner.train()
+    write_configs(other, runner.runs, runner.folder)
     with pytest.raises(ModelError, match="another sweep configuration was begun here"):
-        write_configs(sweep_of.config, sweep.runs, sweep.folder)
+        write_configs(sweep_of.config, runner.runs, runner.folder)
 
 
 def test_a_base_that_trains_nothing_is_named(small, written, tmp_path):
