@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -375,12 +375,6 @@ class Stage:
         return max(schedule.settled for schedule in schedules)
 
 
-def _of_latentscope(kind: Any) -> BeforeValidator:
-    """Let latentscope build its own settings from a mapping."""
-    build: Callable[[dict[str, Any]], Any] = kind.from_dict
-    return BeforeValidator(lambda value: build(value) if isinstance(value, Mapping) else value)
-
-
 @settings(ModelError)
 class TrainConfig:
     """A training run.
@@ -423,8 +417,8 @@ class TrainConfig:
 
     name: str
     description: str
-    architecture: Annotated[VAEConfig, _of_latentscope(VAEConfig)]
-    prepare: Annotated[PrepareConfig, _of_latentscope(PrepareConfig)]
+    architecture: VAEConfig
+    prepare: PrepareConfig
     data: DataConfig
     stages: tuple[Stage, ...] = Field(min_length=1)
     seed: Whole = Field(0, ge=0)
