@@ -130,11 +130,13 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
         )
     if flux.dtype in (np.float32, np.float64) and flux.dtype.isnative:
         return flux
+    # float32 holds integers of 16 bits exactly, and costs half.
     return flux.astype(np.float32 if flux.dtype.itemsize <= 2 else np.float64)
 
 
 def _inverse_variance(draft: Draft) -> NDArray[Any] | None:
     """1/error^2; 0 where the error is zero, negative or not finite; None if it is so everywhere."""
+    # An inverse variance of 0 says "not known", as everywhere here.
     if draft.ivar is not None:
         return np.where(np.isfinite(draft.ivar) & (draft.ivar > 0), draft.ivar, 0)
     if draft.error is None:
@@ -165,6 +167,7 @@ def _ascending(
         )
     inner = wavelength[first:last]
     keep = slice(first, last)
+    # A slice that runs backwards to the very first pixel has no end.
     if inner[0] > inner[-1]:
         keep = slice(last - 1, first - 1 if first else None, -1)
         draft.assumed.append("order: the wavelengths descend in the file and were reversed")
@@ -281,6 +284,7 @@ def _find(labels: Sequence[Label], names: Sequence[str], utype: str, ucd: str) -
 def _find_error(labels: Sequence[Label], flux: int) -> int | None:
     """Find the error of the flux column chosen, not of another flux in the same table."""
     key = labels[flux].key
+    # FLUX_REDUCED has ERR_REDUCED; a plain ERR beside it belongs to a plain FLUX.
     own = [key.replace("flux", word) for word in ("err", "error")] if "flux" in key else []
     own += [f"{key}_err", f"{key}_error", f"e_{key}", f"err_{key}"]
     found = _by_name(labels, own)

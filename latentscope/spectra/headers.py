@@ -34,52 +34,22 @@ ARCHIVE_ID = ("ARCFILE", "DP.ID", "DP_ID", "DPID")
 ORIGINAL_FILE = ("ORIGFILE", "PIPEFILE", "PROV1", "FILENAME")
 # ESPRESSO numbers the telescopes of the VLT. The airmass at the start stands for the exposure; that
 # at its end counts only where there is no other.
-AIRMASS = (
-    "AIRMASS",
-    "ESO TEL AIRM START",
-    "ESO TEL1 AIRM START",
-    "ESO TEL2 AIRM START",
-    "ESO TEL3 AIRM START",
-    "ESO TEL4 AIRM START",
-    "TNG TEL AIRM START",
-    "ESO TEL AIRM END",
-    "TNG TEL AIRM END",
-)
+AIRMASS = ("AIRMASS", "ESO TEL AIRM START", "ESO TEL1 AIRM START", "ESO TEL2 AIRM START",
+           "ESO TEL3 AIRM START", "ESO TEL4 AIRM START", "TNG TEL AIRM START", "ESO TEL AIRM END",
+           "TNG TEL AIRM END")  # fmt: skip
+# Echelle pipelines give one ratio an order; a product that was merged has one for all.
 SNR = ("SNR", "SN", "S/N", "ESO QC SNR", "SNR_MED")
-ORDER_SNR = (
-    "ESO DRS SPE EXT SN{}",
-    "TNG DRS SPE EXT SN{}",
-    "OHP DRS SPE EXT SN{}",
-    "ESO QC ORDER{} SNR",
-    "TNG QC ORDER{} SNR",
-)
+ORDER_SNR = ("ESO DRS SPE EXT SN{}", "TNG DRS SPE EXT SN{}", "OHP DRS SPE EXT SN{}",
+             "ESO QC ORDER{} SNR", "TNG QC ORDER{} SNR")  # fmt: skip
 # DRS: the old pipeline of HARPS and its sisters; QC: that of ESPRESSO; BARYCOR: UVES, X-shooter.
-BERV = (
-    "ESO DRS BERV",
-    "ESO QC BERV",
-    "TNG DRS BERV",
-    "TNG QC BERV",
-    "OHP DRS BERV",
-    "ESO QC VRAD BARYCOR",
-    "BERV",
-    "BARYCORR",
-)
+BERV = ("ESO DRS BERV", "ESO QC BERV", "TNG DRS BERV", "TNG QC BERV", "OHP DRS BERV",
+        "ESO QC VRAD BARYCOR", "BERV", "BARYCORR")  # fmt: skip
 # RVC is the velocity of the cross-correlation after the correction for the drift of the night,
 # which plain RV lacks.
-RV = (
-    "ESO DRS CCF RVC",
-    "ESO QC CCF RV",
-    "TNG DRS CCF RVC",
-    "TNG QC CCF RV",
-    "OHP DRS CCF RVC",
-    "RADVEL",
-)
-CATALOGUE_RV = (
-    "ESO TEL TARG RADVEL",
-    "ESO OCS OBJ RV",
-    "TNG TEL TARG RADVEL",
-    "ESO OBS TARG RADVEL",
-)
+RV = ("ESO DRS CCF RVC", "ESO QC CCF RV", "TNG DRS CCF RVC", "TNG QC CCF RV", "OHP DRS CCF RVC",
+      "RADVEL")  # fmt: skip
+CATALOGUE_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
+                "ESO OBS TARG RADVEL")  # fmt: skip
 """Typed in by the observer; 0 is what the form holds when nobody did."""
 
 MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}
@@ -188,6 +158,7 @@ class Inferred:
 
 def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
     """Fill the `meta` entries that keywords (for the archive id, the file name too) can fill."""
+    # Where nobody named the target of the block, exposures of one OBJECT are taken for one star.
     star = keywords.text(STAR)
     name = keywords.text(OBJECT)
     snr, _ = keywords.number(SNR, 1e-6, 1e6)
@@ -291,6 +262,7 @@ def _archive_id(keywords: Keywords, file: str | None) -> str | None:
     """Find the archive's name for the file in keywords or in an archive-style file name."""
     named = keywords.text(ARCHIVE_ID)
     if named is not None:
+        # Keywords hold the name of the file as it was archived.
         return named.removesuffix(".gz").removesuffix(".fits")
     match = _ARCHIVE_NAME.match(re.split(r"[\\/]", file)[-1]) if file else None
     return match[1].replace("_", ":") if match else None

@@ -193,13 +193,14 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     unit: float | NDArray[np.float64]  # flux of one unit of the row
     if config.normalization == "continuum":
         pixels = slice(0, grid.length)
-        full[grid.length :] = True
+        full[grid.length :] = True  # the continuum is filled across gaps
         row, scale, unit = _continuum_row(flux, inside, config)
     else:
         pixels = slice(grid.pad_left, grid.pad_left + grid.length)
         row, scale = _median_row(flux, valid, inside, config)
         unit = scale
     full[pixels] = inside
+    # One infinite value would make the latents of the whole spectrum NaN.
     if not np.isfinite(row).all():
         raise SpectrumError(
             f"{spectrum.meta.get('file', 'the spectrum')}: its flux, from "
@@ -244,6 +245,7 @@ def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np
             f"restore: rows of shape {row.shape}; expected (..., {config.row_size}) for this model"
         )
     grid = config.grid
+    # A view: rows of the published network have 330,000 values.
     if config.normalization != "continuum":
         return row[..., grid.pad_left : grid.pad_left + grid.length]
     contrast, log_nodes = row[..., : grid.length], row[..., grid.length :]
@@ -396,7 +398,7 @@ def running_mean(
     return mean
 
 
-# Compiled, since numpy would pass five times over the pixels.
+# Compiled: numpy would pass over the pixels five times.
 @numba.njit(nogil=True, cache=True)
 def _contrast(
     flux: NDArray[np.floating[Any]],

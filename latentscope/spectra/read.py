@@ -31,6 +31,7 @@ from latentscope.spectra.spectrum import Spectrum
 # What numpy and struct-like code raise where a header promises what the data do not hold.
 _BROKEN = (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError)
 
+# First bytes of what a download may be instead, so that the error says what to do.
 _PACKED = {
     b"PK\x03\x04": "a zip archive (or .npz); unpack it and give the file inside",
     b"BZh": "compressed with bzip2; run bunzip2 on it",
@@ -139,7 +140,7 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
     name = file or "the bytes given"
     if not data:
         raise SpectrumError(f"{name}: is empty; download or write it again")
-    if data.startswith(b"\x1f\x8b"):
+    if data.startswith(b"\x1f\x8b"):  # whatever the file's name says
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
@@ -328,14 +329,14 @@ def _read_text(data: bytes) -> Draft:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
+        text = data.decode("latin-1")  # which knows every byte
     if text.startswith("# %ECSV"):
         return _read_ecsv(text)
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if _is_data(line)), None)
     if first is None:
         raise SpectrumError("text without a line of numbers; expected columns wavelength and flux")
-    comma = _separator(lines[first])
+    comma = _separator(lines[first])  # None: blanks
     body = "\n".join(lines[first:])
     if _FORTRAN.search(lines[first]):
         body = _FORTRAN.sub("e", body)
@@ -347,7 +348,7 @@ def _read_text(data: bytes) -> Draft:
             header=None,
             comment="#",
             skip_blank_lines=True,
-            low_memory=False,
+            low_memory=False,  # else columns change their type from one piece to the next
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise SpectrumError(f"text, after line {first}: {error}") from None
@@ -429,6 +430,7 @@ def _array_draft(array: NDArray[Any], form: str) -> Draft:
             f"{form}: {array.dtype} of shape {array.shape}; expected numbers of shape (2, n) or "
             "(n, 2): wavelength and flux"
         )
+    # Of three by three pixels nobody can tell; spectra have more.
     rows = array if array.shape[0] <= 3 else array.T
     return _columns_draft(form, [Label("")] * len(rows), list(rows))
 

@@ -84,6 +84,8 @@ def resample(
         spread = np.full(grid.length, np.nan)
         spread[ours] = variance[theirs]
         return density, valid, _inverse(spread)
+    # NaN instead of an array of flags: a mean leaves such pixels out, and what is interpolated from
+    # one becomes NaN too.
     if not good.all():
         flux = np.where(good, flux, np.nan)
     wavelength, flux, variance = _split_holes(spectrum.wavelength, flux, variance)
@@ -113,7 +115,7 @@ def way_of(
     common = _common(spectrum.wavelength, grid)
     if common is not None:
         return common
-    # The medians of the pixels over the range that both have.
+    # Over the range that both have: pixels of a log grid grow with wavelength.
     low = max(spectrum.wavelength[0], grid.wavelength[0])
     high = min(spectrum.wavelength[-1], grid.wavelength[-1])
     coarser = _typical_step(spectrum.wavelength, low, high) > _COARSER * _typical_step(
@@ -139,7 +141,10 @@ def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] 
 
 
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
-    """Median of up to 1,001 steps spread evenly over the steps that touch [low, high]."""
+    """Median of up to 1,001 steps spread evenly over the steps that touch [low, high].
+
+    All 300,000 of them would take longer than the rebinning.
+    """
     first = max(int(np.searchsorted(wavelength, low, side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(wavelength, high)), first + 1), len(wavelength) - 1)
     at = np.linspace(min(first, last - 1), last - 1, 1001).astype(np.intp)

@@ -69,6 +69,7 @@ def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[s
 
 def _sampling(wavelength: NDArray[np.float64]) -> tuple[Sampling, float]:
     """Tell how the pixels are spaced, and their median step in Angstrom."""
+    # Tables may hold rounded wavelengths, so that equal steps are equal to 1e-4.
     steps = np.diff(wavelength)
     step = float(np.median(steps))
     if np.ptp(steps) < 1e-4 * step:

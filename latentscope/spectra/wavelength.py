@@ -171,6 +171,7 @@ def _checked(wavelength: ArrayLike, shortest: float) -> NDArray[np.float64]:
 def _frame_velocity(spectrum: Spectrum, frame: Frame) -> float:
     """Velocity in km/s whose Doppler factor brings the spectrum to `frame`."""
     start, goal = spectrum.frame, frame
+    # Barycentric is the middle of the three: to or from rest and topocentric goes through it.
     velocity = 0.0
     if "topocentric" in (start, goal) and start != goal:
         berv = _velocity(spectrum, "berv", goal)
