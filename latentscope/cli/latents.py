@@ -558,8 +558,8 @@ def traverse(
     values: Annotated[
         str | None, typer.Option("--values", help="What to set the dimension to: -2,0,2.")
     ] = None,
-    steps: Annotated[
-        int, typer.Option("--steps", min=2, help="Spectra that --sigmas decodes.")
+    n_steps: Annotated[
+        int, typer.Option("--n-steps", min=2, help="Spectra that --sigmas decodes.")
     ] = 7,
     window: Annotated[
         list[str] | None,
@@ -594,7 +594,7 @@ def traverse(
             linelist=linelist,
             rv=rv,
             quantiles=None if quantiles is None else _numbers("--quantiles", quantiles),
-            sigmas=None if sigmas is None else _spaced(sigmas, steps),
+            sigmas=None if sigmas is None else _spaced(sigmas, n_steps),
             values=None if values is None else _numbers("--values", values),
             progress=advance,
         )
@@ -719,9 +719,9 @@ def _range(option: str, text: str) -> tuple[float, float]:
     return found
 
 
-def _spaced(text: str, steps: int) -> list[float]:
+def _spaced(text: str, n_steps: int) -> list[float]:
     first, last = _range("--sigmas", text)
-    return [first + (last - first) * step / (steps - 1) for step in range(steps)]
+    return [first + (last - first) * step / (n_steps - 1) for step in range(n_steps)]
 
 
 _ON_SCREEN = ("rank", "row", "id", "star", "distance", "percentile", "agree", "differ")

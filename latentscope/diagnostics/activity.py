@@ -329,7 +329,7 @@ def _without_gap(ascending: Floats) -> str:
     if span < _MIN_FACTOR:
         return f"all deviations lie within a factor of {span:.2g}: all dimensions vary, or none"
     return (
-        f"no gap stands out: deviations span a factor of {span:.3g}, and neighbours among them "
+        f"no gap stands out: deviations span a factor of {span:.3g}, and neighbors among them "
         f"differ by {factor:.2g} at most"
     )
 

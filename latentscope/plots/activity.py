@@ -73,11 +73,11 @@ def _name(ax: Axes, values: NDArray[np.float64], which: NDArray[np.bool_]) -> No
 
 def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> None:
     dims = np.arange(len(values))
-    for which, colour, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, 5, 1.4)):
+    for which, color, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, 5, 1.4)):
         if which.any():
-            ax.vlines(dims[which], 0, values[which], color=colour, linewidth=width)
-        if which.any() and (colour == STRONG or len(values) <= _MOST_DOTS):
-            ax.plot(dims[which], values[which], "o", color=colour, markersize=size, clip_on=False)
+            ax.vlines(dims[which], 0, values[which], color=color, linewidth=width)
+        if which.any() and (color == STRONG or len(values) <= _MOST_DOTS):
+            ax.plot(dims[which], values[which], "o", color=color, markersize=size, clip_on=False)
 
 
 def _thresholds(ax: Axes, result: MADResult) -> None:
@@ -90,8 +90,8 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
     # Names of lines that nearly coincide are moved apart.
     near = len(lines) == 2 and lines[1][0] - lines[0][0] < _CLOSE * ax.get_ylim()[1]
     places = ("top", "bottom") if near else ("center", "center")
-    for (value, name, colour, dashes), place in zip(lines, places, strict=False):
-        ax.axhline(value, color=colour, linewidth=1, linestyle=dashes)
+    for (value, name, color, dashes), place in zip(lines, places, strict=False):
+        ax.axhline(value, color=color, linewidth=1, linestyle=dashes)
         ax.annotate(
             name,
             (1, value),
@@ -100,7 +100,7 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
             textcoords="offset points",
             ha="left",
             va=place if len(lines) == 2 else "center",
-            color=colour,
+            color=color,
             fontsize=8,
         )
 
@@ -121,9 +121,9 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     carried = result.table.set_index("dim")["carried_nats"].reindex(order["dim"]).to_numpy()
     if not result.labels:
         ax.bar(place, carried, width=0.78, color="#d9e6ef")
-    colours = [STRONG if adds else QUIET for adds in order["adds"]]
+    colors = [STRONG if adds else QUIET for adds in order["adds"]]
     ax.bar(
-        place, order["gain_nats"], width=0.5, color=colours, yerr=order["std_nats"],
+        place, order["gain_nats"], width=0.5, color=colors, yerr=order["std_nats"],
         error_kw={"elinewidth": 0.9, "ecolor": INK},
     )  # fmt: skip
     count = int(order["adds"].sum())

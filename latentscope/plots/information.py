@@ -127,10 +127,10 @@ def _write_cells(
 ) -> None:
     for (row, column), value in np.ndenumerate(values):
         significant = q_values[row, column] < SIGNIFICANT
-        colour = "black" if norm(value) > 0.55 else "white"
+        color = "black" if norm(value) > 0.55 else "white"
         if significant:
             frame = Rectangle(
-                (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=colour, linewidth=0.8
+                (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=color, linewidth=0.8
             )
             ax.add_patch(frame)
         ax.text(
@@ -140,7 +140,7 @@ def _write_cells(
             ha="center",
             va="center",
             fontsize=8,
-            color=colour,
+            color=color,
             alpha=1.0 if significant else 0.65,
             fontweight="bold" if significant else "normal",
         )

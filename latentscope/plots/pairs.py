@@ -1,4 +1,4 @@
-"""Scatter grid of latent dimensions, each against each, coloured by a label."""
+"""Scatter grid of latent dimensions, each against each, colored by a label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from latentscope.plots.style import HEXBIN_ABOVE, INK, LITERAL, QUIET, STRONG, s
 
 Floats = NDArray[np.float64]
 
-MOST_DIMS = 8
+MAX_DIMS = 8
+"""Dimensions drawn at most, by default."""
+
 _HEXAGONS = 38
 _BINS = 48
 _INNER = (0.5, 99.5)
@@ -35,11 +37,11 @@ _PALE = 0.3
 
 @dataclass(frozen=True)
 class _Grid:
-    """What the panels share: rows, windows of the axes, colours."""
+    """What the panels share: rows, windows of the axes, colors."""
 
     values: Floats
     limits: list[tuple[float, float]]
-    colours: LabelColours | None
+    colors: LabelColors | None
     order: NDArray[np.int64]
 
     @property
@@ -57,15 +59,15 @@ def plot_pairs(
     *,
     name: str = "label",
     pairs: PairwiseResult | None = None,
-    most: int = MOST_DIMS,
+    max_dims: int = MAX_DIMS,
     seed: int = 0,
 ) -> Axes:
-    """Draw dimensions against one another, coloured by a label: Sedaghat et al. 2021, figure 5.
+    """Draw dimensions against one another, colored by a label: Sedaghat et al. 2021, figure 5.
 
-    Below the diagonal each pair as points, or as hexagons above 5,000 rows: coloured by the mean of
+    Below the diagonal each pair as points, or as hexagons above 5,000 rows: colored by the mean of
     numbers or the commonest class, paler where rows are few. On the diagonal the distribution of
     each dimension, above it the mutual information of the pair in nats and its rank. Structure in a
-    panel means that the two dimensions are not disentangled. Points are rasterised, axes and text
+    panel means that the two dimensions are not disentangled. Points are rasterized, axes and text
     are not. Axes span the middle 99 % of each dimension and a quarter of that on either side, where
     values reach so far; the title counts the rows beyond.
 
@@ -74,16 +76,16 @@ def plot_pairs(
     latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     dims : "informative", "all" or a list of int
-        "informative": those that `mi_matrix` takes. Of more than `most`,
-        those that share most with another.
+        "informative": those that `mi_matrix` takes. Of more than `max_dims`, those that share most
+        with another.
     color : array (n,), optional
-        Of each row. Numbers get a colour bar; text, booleans and whole numbers of few values a
-        legend. Rows without are grey.
+        Of each row. Numbers get a color bar; text, booleans and whole numbers of few values a
+        legend. Rows without are gray.
     name : str
         Of the label.
     pairs : PairwiseResult, optional
         Mutual information of these dimensions, if it is known; else it is measured.
-    most : int
+    max_dims : int
         Dimensions drawn at most, unless `dims` lists them.
     seed : int
         Of the order in which points are drawn, and of the mutual information.
@@ -96,12 +98,12 @@ def plot_pairs(
     Raises
     ------
     EstimatorError
-        If there are fewer than two dimensions, or not one colour a row.
+        If there are fewer than two dimensions, or not one color a row.
     """
     study = read_study(latents, groups="auto" if pairs is None else None)
-    read, wanted = study.latents, study.choose(dims)
-    pairs = pairwise_mi(study, dims=wanted, seed=seed) if pairs is None else pairs
-    shown = _strongest(pairs, wanted, most) if isinstance(dims, str) else wanted
+    read, chosen = study.latents, study.choose(dims)
+    pairs = pairwise_mi(study, dims=chosen, seed=seed) if pairs is None else pairs
+    shown = _strongest(pairs, chosen, max_dims) if isinstance(dims, str) else chosen
     grid = _grid(read, shown, color, name, seed)
     d = len(shown)
     side = float(np.clip(9.0 / d, 1.15, 1.9))
@@ -115,16 +117,16 @@ def plot_pairs(
             _panel(axes[row, column], grid, pairs, shown, row, column)
     _label_edges(axes, shown)
     _key(figure, axes, grid)
-    figure.suptitle(_title(grid, shown, wanted, read.dims), fontsize=10, x=0.01, ha="left")
+    figure.suptitle(_title(grid, shown, chosen, read.dims), fontsize=10, x=0.01, ha="left")
     first: Axes = axes[0, 0]
     return first
 
 
-def _strongest(pairs: PairwiseResult, wanted: list[int], most: int) -> list[int]:
-    if len(wanted) <= most:
-        return wanted
+def _strongest(pairs: PairwiseResult, chosen: list[int], max_dims: int) -> list[int]:
+    if len(chosen) <= max_dims:
+        return chosen
     strongest = pairs.matrix.max(axis=0).sort_values(ascending=False, kind="stable")
-    return sorted(int(dim) for dim in strongest.index[:most])
+    return sorted(int(dim) for dim in strongest.index[:max_dims])
 
 
 def _grid(
@@ -132,16 +134,16 @@ def _grid(
 ) -> _Grid:
     rows = read.ok
     values = read.values[rows][:, shown].astype(np.float64)
-    colours = None
+    colors = None
     if color is not None:
         label = np.asarray(color, dtype=object)
         if label.shape != (len(read),):
             raise EstimatorError(
-                f"color has shape {label.shape} for {len(read)} rows; wanted one value a row"
+                f"color has shape {label.shape} for {len(read)} rows; expected one value a row"
             )
-        colours = label_colours(label[rows], name)
+        colors = label_colors(label[rows], name)
     order = np.random.default_rng(seed).permutation(len(values))
-    return _Grid(values, [_window(column) for column in values.T], colours, order)
+    return _Grid(values, [_window(column) for column in values.T], colors, order)
 
 
 def _window(column: Floats) -> tuple[float, float]:
@@ -175,36 +177,36 @@ def _panel(
 def _points(ax: Axes, grid: _Grid, x: Floats, y: Floats, extent: tuple[float, ...]) -> None:
     del extent
     size = float(np.clip(6000 / max(len(x), 1), 2.5, 10))
-    colours: Any = STRONG if grid.colours is None else grid.colours.rgba(grid.colours.values)
-    order = grid.order if grid.colours is None else _grey_first(grid)
-    picked = colours if isinstance(colours, str) else colours[order]
+    colors: Any = STRONG if grid.colors is None else grid.colors.rgba(grid.colors.values)
+    order = grid.order if grid.colors is None else _gray_first(grid)
+    picked = colors if isinstance(colors, str) else colors[order]
     ax.scatter(x[order], y[order], s=size, c=picked, alpha=0.7, linewidths=0, rasterized=True)
 
 
-def _grey_first(grid: _Grid) -> NDArray[np.int64]:
-    assert grid.colours is not None
-    known = np.isfinite(grid.colours.values[grid.order])
-    first: NDArray[np.int64] = grid.order[np.argsort(known, kind="stable")]
+def _gray_first(grid: _Grid) -> NDArray[np.int64]:
+    assert grid.colors is not None
+    labeled = np.isfinite(grid.colors.values[grid.order])
+    first: NDArray[np.int64] = grid.order[np.argsort(labeled, kind="stable")]
     return first
 
 
 def _hexagons(ax: Axes, grid: _Grid, x: Floats, y: Floats, extent: Any) -> None:
     drawn = {"gridsize": _HEXAGONS, "extent": extent, "mincnt": 1, "linewidths": 0.1}
-    colours = grid.colours
-    if colours is None:
+    colors = grid.colors
+    if colors is None:
         ax.hexbin(x, y, bins="log", cmap="cividis", rasterized=True, **drawn)
         return
     counts: list[int] = []
-    reduced = _commonest if colours.classes else _mean
+    reduced = _commonest if colors.classes else _mean
 
     def reduce(rows: NDArray[Any] | list[float]) -> float:
         counts.append(len(rows))
-        return reduced(colours.values[np.array(rows, dtype=np.int64)])
+        return reduced(colors.values[np.array(rows, dtype=np.int64)])
 
     # Rows, not labels, are given: matplotlib leaves out rows without a label.
     made = ax.hexbin(x, y, C=np.arange(len(x)), reduce_C_function=reduce, rasterized=True, **drawn)
     shade = _PALE + (1 - _PALE) * np.log1p(counts) / np.log1p(max(counts, default=1))
-    rgba = colours.rgba(np.array(made.get_array(), dtype=np.float64))
+    rgba = colors.rgba(np.array(made.get_array(), dtype=np.float64))
     rgba[:, :3] = 1 - (1 - rgba[:, :3]) * shade[:, None]
     made.set_array(None)
     made.set_facecolor(rgba)  # type: ignore[arg-type]
@@ -213,23 +215,23 @@ def _hexagons(ax: Axes, grid: _Grid, x: Floats, y: Floats, extent: Any) -> None:
 
 # Hexagons of NaN are not drawn, so those without any label are infinite.
 def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("inf")
+    labeled = values[~np.isnan(values)]
+    return float(labeled.mean()) if len(labeled) else float("inf")
 
 
 def _commonest(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.bincount(known.astype(np.int64)).argmax()) if len(known) else float("inf")
+    labeled = values[~np.isnan(values)]
+    return float(np.bincount(labeled.astype(np.int64)).argmax()) if len(labeled) else float("inf")
 
 
 def _histogram(ax: Axes, grid: _Grid, place: int) -> None:
     column, limits = grid.values[:, place], grid.limits[place]
     edges = np.linspace(*limits, _BINS + 1).tolist()
-    ax.hist(column, edges, color="#dfe5ea" if grid.colours else "#b9d3e6")
-    if grid.colours is not None:
-        for number, colour in enumerate(grid.colours.palette):
-            rows = grid.colours.values == number
-            ax.hist(column[rows], edges, histtype="step", color=colour, linewidth=0.9)
+    ax.hist(column, edges, color="#dfe5ea" if grid.colors else "#b9d3e6")
+    if grid.colors is not None:
+        for number, color in enumerate(grid.colors.palette):
+            rows = grid.colors.values == number
+            ax.hist(column[rows], edges, histtype="step", color=color, linewidth=0.9)
     ax.set_xlim(*limits)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
@@ -274,24 +276,24 @@ def _label_edges(axes: NDArray[Any], shown: list[int]) -> None:
 
 
 def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
-    """Say what colours mean: a legend of classes or a bar of numbers."""
-    colours = grid.colours
-    if colours is None:
+    """Say what colors mean: a legend of classes or a bar of numbers."""
+    colors = grid.colors
+    if colors is None:
         return
-    (name,) = short_names([colours.name])
-    if not colours.classes:
-        mappable = ScalarMappable(Normalize(colours.norm.vmin, colours.norm.vmax), NUMBERS)
+    (name,) = short_names([colors.name])
+    if not colors.classes:
+        mappable = ScalarMappable(Normalize(colors.norm.vmin, colors.norm.vmax), NUMBERS)
         bar = figure.colorbar(mappable, ax=axes, shrink=0.6, aspect=32, pad=0.01, extend="both")
         bar.outline.set_visible(False)
         bar.set_label(name, **LITERAL)
         return
     handles = [
-        _dot(colour, f"{one} ({count:,})")
-        for one, colour, count in zip(
-            short_names(colours.classes), colours.palette, colours.counts, strict=True
+        _dot(color, f"{one} ({count:,})")
+        for one, color, count in zip(
+            short_names(colors.classes), colors.palette, colors.counts, strict=True
         )
     ]
-    missing = int(np.isnan(colours.values).sum())
+    missing = int(np.isnan(colors.values).sum())
     if missing:
         handles.append(_dot(QUIET, f"no label ({missing:,})"))
     legend = figure.legend(handles=handles, title=name, loc="outside right upper", fontsize=8)
@@ -299,37 +301,37 @@ def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
         text.set(**LITERAL)
 
 
-def _dot(colour: str, name: str) -> Line2D:
-    return Line2D([], [], marker="o", linestyle="", color=colour, markersize=5, label=name)
+def _dot(color: str, name: str) -> Line2D:
+    return Line2D([], [], marker="o", linestyle="", color=color, markersize=5, label=name)
 
 
-def _title(grid: _Grid, shown: list[int], wanted: list[int], dims: int) -> str:
-    some = f"{len(shown)} of {len(wanted)} chosen" if len(shown) < len(wanted) else f"{len(shown)}"
+def _title(grid: _Grid, shown: list[int], chosen: list[int], dims: int) -> str:
+    which = f"{len(shown)} of {len(chosen)} chosen" if len(shown) < len(chosen) else f"{len(shown)}"
     beyond = f", {grid.outside:,} beyond the axes" if grid.outside else ""
     return (
-        f"{some} of {dims} dimensions, {len(grid.values):,} rows{beyond}; above the diagonal: "
+        f"{which} of {dims} dimensions, {len(grid.values):,} rows{beyond}; above the diagonal: "
         "mutual information (nats)"
     )
 
 
-_CLASS_COLOURS = (
+_CLASS_COLORS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e6a700", "#56b4e9", "#8c564b", "#5b3a9b",
     "#1b9e9e",
 )  # fmt: skip
-_STAR_COLOURS = {
+_STAR_COLORS = {
     "O": "#2c2f8f", "B": "#3f6fd8", "A": "#5fb3e6", "F": "#7fa86b", "G": "#e3b21c",
     "K": "#ea7a1f", "M": "#b3202c",
 }  # fmt: skip
 _SPECTRAL_TYPE = re.compile(r"[OBAFGKM](?![A-Za-z]*[a-z]{2})[\d\s.:+/IVbp-]*")
 _MOSTLY = 0.9
-_FEW_NUMBERS = 10
+_MAX_NUMBERS = 10
 _OTHER = "other"
 NUMBERS = "viridis"
 
 
 @dataclass(frozen=True)
-class LabelColours:
-    """What colour each row has.
+class LabelColors:
+    """What color each row has.
 
     Parameters
     ----------
@@ -340,7 +342,7 @@ class LabelColours:
     classes : tuple of str
         Names of classes in the order of the legend; empty for numbers.
     palette : tuple of str
-        A colour for each class.
+        A color for each class.
     """
 
     name: str
@@ -351,21 +353,21 @@ class LabelColours:
     @property
     def norm(self) -> Normalize:
         """Scale of the numbers: from the 1st to the 99th percentile."""
-        known = self.values[np.isfinite(self.values)]
-        low, high = np.percentile(known, (1, 99)) if len(known) else (0.0, 1.0)
+        labeled = self.values[np.isfinite(self.values)]
+        low, high = np.percentile(labeled, (1, 99)) if len(labeled) else (0.0, 1.0)
         return Normalize(low, high if high > low else low + 1.0)
 
     def rgba(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Colours of values, grey of NaN, shape (m,) -> (m, 4)."""
-        colours = np.ones((len(values), 4))
-        colours[:, :3] = to_rgb(QUIET)
-        known = np.isfinite(values)
+        """Colors of values, gray of NaN, shape (m,) -> (m, 4)."""
+        colors = np.ones((len(values), 4))
+        colors[:, :3] = to_rgb(QUIET)
+        labeled = np.isfinite(values)
         if self.classes:
-            table = np.array([to_rgb(colour) for colour in self.palette])
-            colours[known, :3] = table[values[known].astype(int)]
+            table = np.array([to_rgb(color) for color in self.palette])
+            colors[labeled, :3] = table[values[labeled].astype(int)]
         else:
-            colours[known] = _colour_map()(self.norm(values[known]))
-        return colours
+            colors[labeled] = _color_map()(self.norm(values[labeled]))
+        return colors
 
     @property
     def counts(self) -> list[int]:
@@ -374,18 +376,18 @@ class LabelColours:
 
 
 @lru_cache(maxsize=1)
-def _colour_map() -> Any:
+def _color_map() -> Any:
     from matplotlib import colormaps
 
     return colormaps[NUMBERS]
 
 
-def label_colours(values: ArrayLike | pd.Series, name: str = "label") -> LabelColours:
-    """Choose colours for a label.
+def label_colors(values: ArrayLike | pd.Series, name: str = "label") -> LabelColors:
+    """Choose colors for a label.
 
     Text and booleans are classes, numbers are a scale, but for whole numbers of up to 10 values.
     Spectral types ("K V", "G2", "M3.5") become the classes O ... M by their first letter. Of more
-    than nine classes the eight with most rows have a colour of their own.
+    than nine classes the eight with most rows have a color of their own.
 
     Parameters
     ----------
@@ -397,41 +399,44 @@ def label_colours(values: ArrayLike | pd.Series, name: str = "label") -> LabelCo
     series = pd.Series(np.asarray(values, dtype=object)).reset_index(drop=True)
     numbers = pd.to_numeric(series, errors="coerce")
     text = series.where(series.notna(), "").map(lambda value: str(value).strip())
-    known = text[text != ""]
-    if numbers[known.index].notna().all() and not _is_few(series, numbers):
-        return LabelColours(name, np.array(numbers, dtype=np.float64), (), ())
-    if len(known) and known.map(lambda cell: bool(_SPECTRAL_TYPE.fullmatch(cell))).mean() > _MOSTLY:
+    labeled = text[text != ""]
+    if numbers[labeled.index].notna().all() and not _is_few(series, numbers):
+        return LabelColors(name, np.array(numbers, dtype=np.float64), (), ())
+    if (
+        len(labeled)
+        and labeled.map(lambda cell: bool(_SPECTRAL_TYPE.fullmatch(cell))).mean() > _MOSTLY
+    ):
         return _spectral(name, text)
-    return _classes(name, text, tuple(known.value_counts().index))
+    return _classes(name, text, tuple(labeled.value_counts().index))
 
 
 def _is_few(series: pd.Series, numbers: pd.Series) -> bool:
-    known = numbers.dropna()
+    labeled = numbers.dropna()
     if series.dropna().map(lambda value: isinstance(value, bool | np.bool_)).any():
         return True
-    return bool(len(known) and known.nunique() <= _FEW_NUMBERS and (known % 1 == 0).all())
+    return bool(len(labeled) and labeled.nunique() <= _MAX_NUMBERS and (labeled % 1 == 0).all())
 
 
-def _spectral(name: str, text: pd.Series) -> LabelColours:
+def _spectral(name: str, text: pd.Series) -> LabelColors:
     letters = text.map(
         lambda cell: cell[0] if _SPECTRAL_TYPE.fullmatch(cell) else _OTHER if cell else ""
     )
     there = set(letters)
-    classes = [letter for letter in _STAR_COLOURS if letter in there]
-    palette = [_STAR_COLOURS[letter] for letter in classes]
+    classes = [letter for letter in _STAR_COLORS if letter in there]
+    palette = [_STAR_COLORS[letter] for letter in classes]
     if _OTHER in there:
         classes, palette = [*classes, _OTHER], [*palette, "#555555"]
     return _placed(f"{name}, first letter", letters, tuple(classes), tuple(palette))
 
 
-def _classes(name: str, text: pd.Series, by_rows: tuple[str, ...]) -> LabelColours:
-    most = len(_CLASS_COLOURS)
-    if len(by_rows) > most:
-        kept = by_rows[: most - 1]
+def _classes(name: str, text: pd.Series, by_rows: tuple[str, ...]) -> LabelColors:
+    n_colors = len(_CLASS_COLORS)
+    if len(by_rows) > n_colors:
+        kept = by_rows[: n_colors - 1]
         text = text.where(text.isin([*kept, ""]), _OTHER)
-        return _placed(name, text, (*kept, _OTHER), (*_CLASS_COLOURS[: most - 1], "#555555"))
+        return _placed(name, text, (*kept, _OTHER), (*_CLASS_COLORS[: n_colors - 1], "#555555"))
     classes = tuple(sorted(by_rows, key=_numbers_first))
-    return _placed(name, text, classes, _CLASS_COLOURS[: len(classes)])
+    return _placed(name, text, classes, _CLASS_COLORS[: len(classes)])
 
 
 def _numbers_first(cell: str) -> tuple[bool, float, str]:
@@ -443,7 +448,7 @@ def _numbers_first(cell: str) -> tuple[bool, float, str]:
 
 def _placed(
     name: str, text: pd.Series, classes: tuple[str, ...], palette: tuple[str, ...]
-) -> LabelColours:
+) -> LabelColors:
     place = {cell: float(i) for i, cell in enumerate(classes)}
     values = np.array([place.get(cell, np.nan) for cell in text], dtype=np.float64)
-    return LabelColours(name, values, classes, palette)
+    return LabelColors(name, values, classes, palette)

@@ -26,7 +26,7 @@ _NAMED = 24
 def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: int = 0) -> Axes:
     """Draw a query and its matches dimension by dimension, in spreads from the sample's median.
 
-    The grey band holds 90 % of the sample in each dimension.
+    The gray band holds 90 % of the sample in each dimension.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _LOOKS: dict[str, tuple[str, str]] = {
     HALF: ("v", "#7b6ba8"),
     REPEATS: ("X", OVERLAY),
 }
-"""Marker and colour of each sample; equal classes have the rest."""
+"""Marker and color of each sample; equal classes have the rest."""
 
 _BARS = 1.96
 _MOST = 14
@@ -84,14 +84,14 @@ def _look(sample: str) -> tuple[str, str]:
 def _draw_sample(
     ax: Axes, sample: str, rows: pd.DataFrame, places: NDArray[np.floating[Any]]
 ) -> None:
-    marker, colour = _look(sample)
+    marker, color = _look(sample)
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         value, width = row["mi_nats"], _BARS * row["std_nats"]
-        ax.plot([value - width, value + width], [place, place], color=colour, linewidth=1.3)
+        ax.plot([value - width, value + width], [place, place], color=color, linewidth=1.3)
         filled = sample == WHOLE or bool(row["significant"])
         ax.plot(
-            value, place, marker, color=colour, markersize=5, markeredgewidth=1.1,
-            markerfacecolor=colour if filled else "white",
+            value, place, marker, color=color, markersize=5, markeredgewidth=1.1,
+            markerfacecolor=color if filled else "white",
         )  # fmt: skip
 
 
@@ -101,9 +101,9 @@ def _legend(ax: Axes, result: RobustnessResult) -> None:
     below = ax.transAxes + ScaledTranslation(0, -_BELOW, figure.dpi_scale_trans)
     handles = []
     for row in result.mad.to_dict("records"):
-        marker, colour = _look(row["sample"])
+        marker, color = _look(row["sample"])
         handles.append(
-            Line2D([], [], marker=marker, color=colour, markersize=5, label=_sample_text(row))
+            Line2D([], [], marker=marker, color=color, markersize=5, label=_sample_text(row))
         )
     legend = ax.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize=8,

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, type, axes, names that users gave, and how they are written."""
+"""What all pictures share: colors, type, axes, names that users gave, and how they are written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Axes]) -> Callable[P, Axes]:
-    """Draw in the project's colours and type, and leave matplotlib's settings as they were."""
+    """Draw in the project's colors and type, and leave matplotlib's settings as they were."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:

@@ -34,7 +34,7 @@ WINDOWS: dict[str, Window] = {
 }
 """Zooms that are drawn by default, Angstrom in air."""
 
-# Dark in the middle, since the base is drawn there; told apart by all kinds of colour vision.
+# Dark in the middle, since the base is drawn there; told apart by all kinds of color vision.
 ALONG = LinearSegmentedColormap.from_list(
     "along", ["#56b4e9", "#0072b2", INK, "#d55e00", "#e69f00"]
 )
@@ -51,7 +51,7 @@ def plot_traversal(
     *,
     windows: Sequence[Window] | None = None,
 ) -> Axes:
-    """Draw the decoded spectra, coloured by the value of the dimension, and what they measure.
+    """Draw the decoded spectra, colored by the value of the dimension, and what they measure.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _spectra(ax: Axes, result: TraversalResult) -> None:
     level = float(np.nanmean(base))
     for value, spectrum in zip(result.table["value"], result.flux, strict=True):
         flux = _binned(result, spectrum)[1]
-        ax.plot(place, flux / level, color=_colour(result, value), linewidth=0.7, alpha=0.85)
+        ax.plot(place, flux / level, color=_color(result, value), linewidth=0.7, alpha=0.85)
     ax.plot(place, base / level, color=INK, linewidth=0.9)
     ax.margins(x=0.01)
     ax.set_ylabel("flux")
@@ -121,7 +121,7 @@ def _residuals(ax: Axes, result: TraversalResult) -> None:
     for value, spectrum in zip(result.table["value"], result.flux, strict=True):
         flux = _binned(result, spectrum)[1]
         ax.plot(
-            place, 100 * (flux - base) / level, color=_colour(result, value), linewidth=0.7,
+            place, 100 * (flux - base) / level, color=_color(result, value), linewidth=0.7,
             alpha=0.85,
         )  # fmt: skip
     ax.axhline(0, color=INK, linewidth=0.9)
@@ -140,7 +140,7 @@ def _zooms(
         level = float(np.nanmax(base))
         for value, spectrum in zip(result.table["value"], result.flux, strict=True):
             flux = _blanked(result, spectrum)[inside]
-            ax.plot(place, flux / level, color=_colour(result, value))
+            ax.plot(place, flux / level, color=_color(result, value))
         ax.plot(place, base / level, color=INK)
         ax.set_xlim(first, last)
         ax.set_title(name, fontsize=9)
@@ -165,7 +165,7 @@ def _velocities(ax: Axes, result: TraversalResult) -> None:
     for (_, row), good in zip(table.iterrows(), like, strict=True):
         ax.errorbar(
             row["value"], row["rv_kms"], row["rv_error"], fmt="o", markersize=5,
-            color=_colour(result, row["value"]), markerfacecolor=None if good else "white",
+            color=_color(result, row["value"]), markerfacecolor=None if good else "white",
         )  # fmt: skip
     ax.axvline(result.base_value, color=QUIET, linewidth=0.8, linestyle=":")
     if np.nanmax(np.abs(table["rv_kms"])) < 1:
@@ -204,8 +204,8 @@ def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> 
         ax.text(0.5, 0.5, "no depth changes", ha="center", transform=ax.transAxes, color=INK)
         return
     rows = np.arange(len(change))
-    colours = ["#d55e00" if value > 0 else STRONG for value in change]
-    ax.barh(rows, change, xerr=np.asarray(errors), color=colours, height=0.7,
+    colors = ["#d55e00" if value > 0 else STRONG for value in change]
+    ax.barh(rows, change, xerr=np.asarray(errors), color=colors, height=0.7,
             error_kw={"ecolor": INK, "elinewidth": 0.8})  # fmt: skip
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(rows, labels, fontsize=8)
@@ -217,10 +217,10 @@ def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> 
 
 
 def _covered(result: TraversalResult, windows: Sequence[Window] | None) -> dict[str, Window]:
-    known = result.wavelength[result.valid]
+    covered = result.wavelength[result.valid]
 
     def reached(window: Window) -> bool:
-        return int(np.count_nonzero((known >= window[0]) & (known <= window[1]))) > 1
+        return int(np.count_nonzero((covered >= window[0]) & (covered <= window[1]))) > 1
 
     if windows is None:
         return {name: window for name, window in WINDOWS.items() if reached(window)}
@@ -228,7 +228,7 @@ def _covered(result: TraversalResult, windows: Sequence[Window] | None) -> dict[
         if not reached((first, last)):
             warnings.warn(
                 f"window {first:g}-{last:g} Angstrom is left out; the spectra reach from "
-                f"{known[0]:.0f} to {known[-1]:.0f}, without their gaps",
+                f"{covered[0]:.0f} to {covered[-1]:.0f}, without their gaps",
                 LatentscopeWarning,
                 stacklevel=4,
             )
@@ -247,7 +247,7 @@ def _norm(result: TraversalResult) -> Normalize:
     return Normalize(result.base_value - reach, result.base_value + reach)
 
 
-def _colour(result: TraversalResult, value: float) -> tuple[float, float, float, float]:
+def _color(result: TraversalResult, value: float) -> tuple[float, float, float, float]:
     return ALONG(_norm(result)(value))
 
 
@@ -263,17 +263,17 @@ def _binned(result: TraversalResult, flux: NDArray[np.floating]) -> tuple[Floats
     return result.wavelength[: count * size].reshape(count, size).mean(axis=1), blocks.mean(axis=1)
 
 
-_SIGNED = "RdBu_r"  # told apart by all kinds of colour vision
+_SIGNED = "RdBu_r"  # told apart by all kinds of color vision
 _STRETCHES = 160
-_CLIPPED = 99.0  # percentile of the changes that gets the full colour
-_LEAST_DEPTH, _LEAST_FLUX = 0.05, 2.0  # what gets the full colour even if nothing else changes
-_LEAST_SCALES = (1.0, 0.1)  # km/s and mag per sigma that get the full colour in any case
+_CLIPPED = 99.0  # percentile of the changes that gets the full color
+_LEAST_DEPTH, _LEAST_FLUX = 0.05, 2.0  # what gets the full color even if nothing else changes
+_LEAST_SCALES = (1.0, 0.1)  # km/s and mag per sigma that get the full color in any case
 _NUMBERED = 14
 
 
 @styled
 def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
-    """Draw how each dimension changes velocity and colour, elements, and the spectrum.
+    """Draw how each dimension changes velocity and color, elements, and the spectrum.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
     grid = figure.add_gridspec(2, 2, width_ratios=(0.16, 1))
     first = figure.add_subplot(grid[0, 0])
     elements = figure.add_subplot(grid[0, 1])
-    _velocity_and_colour(first, result)
+    _velocity_and_color(first, result)
     _element_map(elements, result)
     elements.set_yticks([])
     elements.set_ylabel("")
@@ -305,7 +305,7 @@ def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
     return elements
 
 
-def _velocity_and_colour(ax: Axes, result: LineMapResult) -> None:
+def _velocity_and_color(ax: Axes, result: LineMapResult) -> None:
     names = {"rv_kms_per_sigma": "RV\n(km/s)", "color_mag_per_sigma": "B - V\n(mag)"}
     shown = result.dims.set_index("dim")[list(names)]
     values = shown.to_numpy(dtype=np.float64)
@@ -326,7 +326,7 @@ def _velocity_and_colour(ax: Axes, result: LineMapResult) -> None:
 def _element_map(ax: Axes, result: LineMapResult) -> None:
     shown = result.elements.dropna(axis=1, how="all")
     values = shown.to_numpy(dtype=np.float64)
-    norm = _centred(values, _LEAST_DEPTH)
+    norm = _centered(values, _LEAST_DEPTH)
     image = ax.imshow(values, cmap=_SIGNED, norm=norm, aspect="auto")
     if len(shown) <= _NUMBERED:
         for (row, column), value in np.ndenumerate(values):
@@ -340,7 +340,7 @@ def _element_map(ax: Axes, result: LineMapResult) -> None:
 
 def _spectrum(ax: Axes, result: LineMapResult) -> None:
     place, values = stretches(result)
-    norm = _centred(values, _LEAST_FLUX)
+    norm = _centered(values, _LEAST_FLUX)
     half = (place[1] - place[0]) / 2
     image = ax.imshow(
         values, cmap=_SIGNED, norm=norm, aspect="auto",
@@ -360,29 +360,29 @@ def stretches(result: LineMapResult) -> tuple[Floats, Floats]:
     Returns
     -------
     place : ndarray, shape (stretches,)
-        Their centres, Angstrom.
+        Their centers, Angstrom.
     change : ndarray, shape (dims, stretches)
         NaN in gaps.
     """
     count = min(_STRETCHES, len(result.wavelength) // 4)
     edges = np.linspace(result.wavelength[0], result.wavelength[-1], count + 1)
     starts = np.searchsorted(result.wavelength, edges[:-1])
-    known = np.isfinite(result.derivative)
-    sums = np.add.reduceat(np.where(known, result.derivative, 0.0), starts, axis=1)
-    sizes = np.add.reduceat(known.astype(np.float64), starts, axis=1)
+    valid = np.isfinite(result.derivative)
+    sums = np.add.reduceat(np.where(valid, result.derivative, 0.0), starts, axis=1)
+    sizes = np.add.reduceat(valid.astype(np.float64), starts, axis=1)
     change = np.divide(100 * sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
     return (edges[:-1] + edges[1:]) / 2, change
 
 
-def _centred(values: Floats, least: float) -> Normalize:
+def _centered(values: Floats, least: float) -> Normalize:
     sizes = np.abs(values[np.isfinite(values)])
     reach = float(np.percentile(sizes, _CLIPPED)) if sizes.size else 0.0
     return Normalize(-max(reach, least), max(reach, least))
 
 
 def _write(ax: Axes, row: int, column: int, text: str, dark: bool) -> None:
-    colour = "white" if dark else "black"
-    ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+    color = "white" if dark else "black"
+    ax.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
 
 
 def _frame(ax: Axes, result: LineMapResult) -> None:

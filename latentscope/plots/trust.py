@@ -11,7 +11,7 @@ from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, s
 _LEAST = 1e-6
 _MOST_POINTS = 3000
 _NAMED = 5
-_COLOURS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
+_COLORS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
 
 
 @styled
@@ -36,10 +36,10 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
         ranks = np.unique(np.geomspace(1, n, _MOST_POINTS).astype(np.int64))
     trust = np.maximum(rows["trust"].to_numpy(dtype=np.float64)[ranks - 1], _LEAST)
     verdict = rows["verdict"].to_numpy(dtype=object)[ranks - 1]
-    for name, colour in _COLOURS.items():
+    for name, color in _COLORS.items():
         some = verdict == name
         label = f"{name}: {result.counts[name]:,}"
-        ax.plot(ranks[some] / n, trust[some], ".", color=colour, markersize=5, label=label)
+        ax.plot(ranks[some] / n, trust[some], ".", color=color, markersize=5, label=label)
     ax.plot([1 / max(n, 2), 1], [1 / max(n, 2), 1], "--", color=QUIET, linewidth=1)
     for limit in ("doubtful_below", "outside_below"):
         ax.axhline(result.provenance[limit], color=QUIET, linewidth=0.7)

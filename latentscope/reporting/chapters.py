@@ -27,7 +27,7 @@ from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.errors import LatentscopeWarning, shortened
 from latentscope.plots.information import plot_dim_against_label
-from latentscope.plots.pairs import MOST_DIMS, plot_pairs
+from latentscope.plots.pairs import MAX_DIMS, plot_pairs
 from latentscope.reporting.document import (
     Chapter,
     Column,
@@ -451,7 +451,7 @@ def scatter(study: ReportStudy) -> Part:
 def _most_shared(pairs: PairwiseResult) -> list[int]:
     """Return the dimensions that share most with another, ascending."""
     strongest = pairs.matrix.max(axis=0).sort_values(ascending=False, kind="stable")
-    return sorted(int(dim) for dim in strongest.index[:MOST_DIMS])
+    return sorted(int(dim) for dim in strongest.index[:MAX_DIMS])
 
 
 def _coloured_by(study: ReportStudy) -> str | None:

@@ -44,7 +44,7 @@ def test_json_gives_the_ranked_pairs(command, here):
     assert "0 of 1 pairs" in ended.err
 
 
-def test_a_colour_may_come_from_the_sidecar(command, here):
+def test_a_color_may_come_from_the_sidecar(command, here):
     table = pd.read_csv("latents.csv")
     table["spec_type"] = np.where(np.arange(400) % 2 == 0, "G V", "K V")
     table.to_csv("latents.csv", index=False)

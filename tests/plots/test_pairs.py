@@ -29,7 +29,7 @@ def measured(values):
 
 
 def panels(ax):
-    """Panels by row and column; the colour bar left out."""
+    """Panels by row and column; the color bar left out."""
     figure = ax.get_figure()
     return {
         (panel.get_subplotspec().rowspan.start, panel.get_subplotspec().colspan.start): panel
@@ -65,10 +65,10 @@ def test_classes_have_a_legend_with_counts(values, measured):
     named = [text.get_text() for text in legend.get_texts()]
     known = [int((kinds == kind).sum()) for kind in ("G V", "K V")]
     assert named == [f"G ({known[0]})", f"K ({known[1]})", "no label (50)"]
-    colours = panels(ax)[1, 0].collections[0].get_facecolor()
-    assert len(np.unique(colours, axis=0)) == 3
+    colors = panels(ax)[1, 0].collections[0].get_facecolor()
+    assert len(np.unique(colors, axis=0)) == 3
     # Rows without a label lie below those with one.
-    assert len(np.unique(colours[:50], axis=0)) == 1
+    assert len(np.unique(colors[:50], axis=0)) == 1
 
 
 def test_numbers_have_a_bar(values, measured):
@@ -88,7 +88,7 @@ def test_many_rows_are_hexagons(color, tmp_path):
         "number": values[:, 0].copy(),
     }[color]
     if label is not None:
-        # Hexagons with no label at all are drawn too, in grey.
+        # Hexagons with no label at all are drawn too, in gray.
         label[(values[:, 0] > 1) & (values[:, 1] > 1)] = None if color == "class" else np.nan
     ax = plot_pairs(values, color=label)
     hexagons = panels(ax)[1, 0].collections[0]
@@ -96,12 +96,12 @@ def test_many_rows_are_hexagons(color, tmp_path):
     assert hexagons.get_rasterized()
     save_figure(ax, tmp_path / "pairs.pdf")
     if color is not None:
-        colours = hexagons.get_facecolor()
+        colors = hexagons.get_facecolor()
         offsets = hexagons.get_offsets()
-        assert len(colours) == len(offsets)
-        grey = np.ptp(colours[:, :3], axis=1) < 0.12
-        assert grey[(offsets > 1.3).all(axis=1)].all()
-        assert not grey[(offsets[:, 0] < -0.5) & (np.linalg.norm(offsets, axis=1) < 1.5)].any()
+        assert len(colors) == len(offsets)
+        gray = np.ptp(colors[:, :3], axis=1) < 0.12
+        assert gray[(offsets > 1.3).all(axis=1)].all()
+        assert not gray[(offsets[:, 0] < -0.5) & (np.linalg.norm(offsets, axis=1) < 1.5)].any()
 
 
 def test_hexagons_take_the_commonest_class():
@@ -111,9 +111,9 @@ def test_hexagons_take_the_commonest_class():
     ax = plot_pairs(values, color=kinds)
     hexagons = panels(ax)[1, 0].collections[0]
     central = np.linalg.norm(hexagons.get_offsets(), axis=1) < 0.8
-    colours = hexagons.get_facecolor()[central, :3]
-    # Blue of "most", sorted after "few", whose colour has more blue than red.
-    assert (colours[:, 0] > colours[:, 2]).all()
+    colors = hexagons.get_facecolor()[central, :3]
+    # Blue of "most", sorted after "few", whose color has more blue than red.
+    assert (colors[:, 0] > colors[:, 2]).all()
 
 
 def test_of_many_dimensions_those_that_share_most_are_drawn(values):
@@ -121,11 +121,11 @@ def test_of_many_dimensions_those_that_share_most_are_drawn(values):
     many = np.column_stack([rng.normal(size=(300, 5)), np.zeros((300, 2))])
     many[:, 5] = many[:, 1] + 0.1 * rng.normal(size=300)
     many[:, 6] = many[:, 4] ** 2
-    ax = plot_pairs(many, most=4)
+    ax = plot_pairs(many, max_dims=4)
     assert len(panels(ax)) == 16
     assert "4 of 7 chosen of 7 dimensions" in ax.get_figure().get_suptitle()
     assert panels(ax)[3, 0].get_ylabel() == "dim 6"
-    assert len(panels(plot_pairs(many, [0, 1, 2, 3, 4, 5], most=4))) == 36
+    assert len(panels(plot_pairs(many, [0, 1, 2, 3, 4, 5], max_dims=4))) == 36
 
 
 def test_far_rows_are_counted_not_hidden(values, measured):
@@ -136,7 +136,7 @@ def test_far_rows_are_counted_not_hidden(values, measured):
     assert "1 beyond the axes" in ax.get_figure().get_suptitle()
 
 
-def test_rows_of_nan_are_left_out_of_colours_too(values, measured):
+def test_rows_of_nan_are_left_out_of_colors_too(values, measured):
     holes = values.copy()
     holes[7] = np.nan
     ax = plot_pairs(holes, color=np.arange(900.0), pairs=measured)

@@ -71,7 +71,7 @@ def test_the_lines_that_change_are_named(walks):
     assert sum(label.startswith("Fe I ") for label in labels) > 5
 
 
-def test_colours_are_those_of_the_values_and_the_base_is_dark(walks):
+def test_colors_are_those_of_the_values_and_the_base_is_dark(walks):
     _, ax = plt.subplots()
     assert plot_traversal(walks[0], ax) is ax
     first, middle, last, base = ax.lines

@@ -20,7 +20,7 @@ Span = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """Windows of a line, as velocities from its centre in km/s.
+    """Windows of a line, as velocities from its center in km/s.
 
     The core, whose mean is the depth; the reach of the equivalent width; and where the windows of
     the continuum begin and end on either side.

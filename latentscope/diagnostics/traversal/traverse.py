@@ -535,8 +535,8 @@ def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) 
     The cross-correlation with a mask of the listed atomic lines, all of one strength (Baranne et
     al. 1996, A&AS 119, 373). NaN where fewer than ten of them are covered, or nothing correlates.
     """
-    centres = np.array([f.wavelength for f in features if f.kind in ("narrow", "strong")])
-    at = np.searchsorted(axis.wavelength, centres)
+    centers = np.array([f.wavelength for f in features if f.kind in ("narrow", "strong")])
+    at = np.searchsorted(axis.wavelength, centers)
     inside = (at > 0) & (at < len(axis.wavelength))
     if inside.sum() < _N_LINES:
         return float("nan")
@@ -544,7 +544,7 @@ def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) 
     sigma = max(_LINE_SIGMA / SPEED_OF_LIGHT / axis.step, 1.0)  # pixels
     reach = int(np.ceil(4 * sigma))
     start = np.log(axis.wavelength[0])
-    for place in (np.log(centres[inside]) - start) / axis.step:
+    for place in (np.log(centers[inside]) - start) / axis.step:
         pixels = np.arange(max(0, int(place) - reach), min(len(mask), int(place) + reach + 2))
         mask[pixels] -= np.exp(-0.5 * ((pixels - place) / sigma) ** 2)
     found = velocity(contrast, mask, axis)

@@ -134,7 +134,7 @@ class Velocity:
 def velocity(contrast: Floats, base: Floats, axis: LogAxis, *, limit: float = 500.0) -> Velocity:
     """Radial velocity of a spectrum against `base`, in km/s, receding positive.
 
-    The normalised cross-correlation of the two over the pixels that both have is evaluated at whole
+    The normalized cross-correlation of the two over the pixels that both have is evaluated at whole
     pixels (by FFT), and its highest peak then refined with `base` shifted by fractions of a pixel
     (splines of degree 5), so that it has no preference for whole pixels.
 
@@ -185,7 +185,7 @@ def velocity(contrast: Floats, base: Floats, axis: LogAxis, *, limit: float = 50
 def lag_correlation(
     f: Floats, b: Floats, valid: NDArray[np.bool_], reach: int
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Normalised cross-correlation at whole lags -reach ... reach, over pixels valid in both.
+    """Normalized cross-correlation at whole lags -reach ... reach, over pixels valid in both.
 
     `f` and `b` are 0 where they are not valid. A positive lag: `f` is to the red of `b`.
     """
@@ -280,12 +280,12 @@ def rate(x: Floats, y: Floats, error: Floats | None = None) -> Rate:
     else:
         weight = 1 / (error[finite] ** 2 + max(_FLOOR * float(np.ptp(y)), 1e-12) ** 2)
         formal = 1.0
-    centre = weight @ x / weight.sum()
-    spread = float(weight @ (x - centre) ** 2)
-    slope = float(weight @ ((x - centre) * y) / spread)
+    center = weight @ x / weight.sum()
+    spread = float(weight @ (x - center) ** 2)
+    slope = float(weight @ ((x - center) * y) / spread)
     middle = float(weight @ y / weight.sum())
-    residual = y - middle - slope * (x - centre)
+    residual = y - middle - slope * (x - center)
     freedom = max(len(x) - 2, 1)
     scatter = float(np.sqrt(weight @ residual**2 / freedom))
     uncertain = max(formal, scatter) / float(np.sqrt(spread))
-    return Rate(slope, uncertain, middle - slope * float(centre))
+    return Rate(slope, uncertain, middle - slope * float(center))

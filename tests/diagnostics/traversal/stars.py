@@ -36,11 +36,11 @@ def star(wavelength, rv=0.0, iron=0.0, slope=0.0, widening=0.0):
     depth = np.zeros(len(wavelength))
     for f in LINES:
         sigma = SIGMA * (1 + widening) / C * f.wavelength
-        centre = f.wavelength * doppler(rv)
-        first, last = np.searchsorted(wavelength, [centre - 7 * sigma, centre + 7 * sigma])
+        center = f.wavelength * doppler(rv)
+        first, last = np.searchsorted(wavelength, [center - 7 * sigma, center + 7 * sigma])
         part = wavelength[first:last]
         height = (DEPTH + (iron if f.element == "Fe I" else 0.0)) / (1 + widening)
-        depth[first:last] += height * np.exp(-0.5 * ((part - centre) / sigma) ** 2)
+        depth[first:last] += height * np.exp(-0.5 * ((part - center) / sigma) ** 2)
     return (1 - depth) * (wavelength / 5500.0) ** slope
 
 

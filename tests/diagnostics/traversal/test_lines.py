@@ -90,9 +90,9 @@ AIR = Feature("O2 5200", "O2", "telluric", 5200.0, (5200.0, 5205.0), (5200.0, 52
               ((5190.0, 5199.0),))  # fmt: skip
 
 
-def gaussian(depth, sigma, rv=0.0, centre=5100.0):
-    place = centre * (1 + rv / C)
-    width = sigma / C * centre
+def gaussian(depth, sigma, rv=0.0, center=5100.0):
+    place = center * (1 + rv / C)
+    width = sigma / C * center
     return 1 - depth * np.exp(-0.5 * ((WAVELENGTH - place) / width) ** 2)
 
 

@@ -60,7 +60,7 @@ def test_deeper_iron_lines_are_found_and_are_no_shift(along_iron):
     iron = lines["element"] == "Fe I"
     alone = lines[iron & (lines["depth"] > 0.25) & (lines["depth"] < 0.3)]
     assert len(alone) > 15
-    # Depth 0.05 a unit in the line's centre, two units a sigma; less over the core of a Gaussian.
+    # Depth 0.05 a unit in the line's center, two units a sigma; less over the core of a Gaussian.
     assert alone["depth_per_sigma"].median() == pytest.approx(0.1, rel=0.06)
     assert alone["width_per_sigma"].abs().median() < 0.02
     others = lines[~iron & lines["kind"].isin(["narrow", "strong"])]
@@ -103,7 +103,7 @@ def test_a_color_that_changes_is_said_with_its_direction():
         return np.array([star(wavelength, slope=-z[0]) for z in latents])
 
     result = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength)
-    # Means of boxes, so only near the power law's value between their centres.
+    # Means of boxes, so only near the power law's value between their centers.
     expected = -2.5 * np.log10(5450 / 4365)
     assert result.color_per_unit.value == pytest.approx(expected, rel=0.03)
     assert any("becomes bluer: -0.2" in line for line in result.sentences())
@@ -288,8 +288,8 @@ def test_a_dimension_of_airmass_is_told_from_the_star():
     comb[(wavelength < 6867) | (wavelength > 6944)] = 0.0
     star = np.ones_like(wavelength)
     for feature in LINES:
-        centre = feature.wavelength * 1.08  # some lines of a star, anywhere
-        star -= 0.3 * np.exp(-0.5 * ((wavelength - centre) / 0.3) ** 2)
+        center = feature.wavelength * 1.08  # some lines of a star, anywhere
+        star -= 0.3 * np.exp(-0.5 * ((wavelength - center) / 0.3) ** 2)
 
     def decode(latents):
         return np.array([star * (1 - (0.4 + 0.2 * z[0]) * comb) for z in latents])
