@@ -17,14 +17,14 @@ import json
 import os
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import zarr
 
+from benchmarks.timing import Work, in_turns
 from latentscope.models.registry import known_config
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
@@ -33,17 +33,6 @@ from train.data.packed import Draw, PackedBatches
 from train.data.packing import pack, read_files
 
 BATCH = 32
-
-
-def seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Shortest wall time of each way; they take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - start)
-    return {name: min(times) for name, times in taken.items()}
 
 
 def layout_of(prepare: PrepareConfig, kind: str, ivar: bool = False) -> Layout:
@@ -61,13 +50,13 @@ def packing(files: list[Path], prepare: PrepareConfig, folder: Path, repeats: in
         for at in range(0, len(files), 16):
             read_files(files[at : at + 16], prepare, 0.5, "float16")
 
-    ways: dict[str, Callable[[], object]] = {"read and prepare alone": read_all}
+    ways: dict[str, Work] = {"read and prepare alone": read_all}
     for kind, layout in layouts.items():
         ways[f"pack, {kind}"] = lambda layout=layout: pack(
             files, next(archives), prepare, layout=layout, workers=1
         )
     read_all()
-    return {name: len(files) / taken for name, taken in seconds(ways, repeats).items()}
+    return {name: len(files) / taken for name, taken in in_turns(ways, repeats).items()}
 
 
 def repeated(source: PackedArchive, n: int, folder: Path, kind: str) -> PackedArchive:
@@ -107,7 +96,7 @@ def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[
         for kind in archives
     }
     draw = Draw(np.arange(n), 0)
-    ways: dict[str, Callable[[], object]] = {
+    ways: dict[str, Work] = {
         "np.memmap, row by row": lambda: [0 for _ in mapped(folder / "rows.npy", n)]
     }
     for kind, archive in archives.items():
@@ -118,7 +107,7 @@ def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[
     for way in ways.values():
         way()
     done = n // BATCH * BATCH
-    return {name: done / taken for name, taken in seconds(ways, repeats).items()}, stored
+    return {name: done / taken for name, taken in in_turns(ways, repeats).items()}, stored
 
 
 def measure(model: str, files: list[Path], rows: int, folder: Path, repeats: int) -> dict:

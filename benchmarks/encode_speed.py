@@ -5,7 +5,7 @@ written with Conv1d, runs on that one spectrum, with as many torch threads as to
 one (faster where something else runs besides). All have the same random weights and must give the
 same latents; ratios are to the faster of the two loops. Run:
 
-    python benchmarks/encode_speed.py --files 32 --repeats 3 --json encode_speed.json
+    python -m benchmarks.encode_speed --files 32 --repeats 3 --json encode_speed.json
 
 With --parsers it measures instead what our own parser of FITS files is worth: the CPU time of
 `encode` with it and with astropy.io.fits in its place, on files as pipeline and archive write them.
@@ -22,16 +22,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from astropy.io import fits
-from torch import nn
 
+from benchmarks.network_speed import COMPACT as LINES
+from benchmarks.network_speed import PlainVAE
+from latentscope.models.config import VAEConfig
 from latentscope.models.encode import encode
-from latentscope.models.network import SpectrumVAE, VAEConfig
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.weights import load_model
 from latentscope.spectra import fits as our_fits
@@ -39,15 +42,7 @@ from latentscope.spectra import headers, read
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 
-COMPACT = VAEConfig(
-    length=20_480,
-    channels=(16, 32, 32, 64, 64, 128),
-    kernels=(9, 9, 5, 5, 3, 3),
-    strides=(4, 4, 2, 2, 2, 2),
-    latents=16,
-    extra=320,
-    output="mean",
-)
+COMPACT = replace(LINES, extra=320)
 COMPACT_GRID = Grid(
     "log", 3785.0, float(np.log(6910 / 3785) / 20_479), 20_480, gaps=((5303.64, 5338.04),)
 )
@@ -124,34 +119,13 @@ def compact_row(wavelength: np.ndarray, flux: np.ndarray) -> np.ndarray:
     return np.concatenate([g, np.interp(at, np.arange(c.size), np.log(c))]).astype(np.float32)
 
 
-class Conv1dEncoder(nn.Module):
-    """The encoder as one writes it first, with the weights of a `SpectrumVAE`."""
-
-    def __init__(self, model: SpectrumVAE) -> None:
-        super().__init__()
-        self.config, layers = model.config, []
-        for ours in model.encoder:
-            out, into, _, k = ours.weight.shape
-            layer = nn.Conv1d(into, out, k, stride=ours.stride[1], padding=(k - 1) // 2)
-            layer.weight.data = ours.weight.data[:, :, 0].contiguous()
-            layer.bias.data = ours.bias.data
-            layers += [layer, nn.LeakyReLU(0.1)]
-        self.layers, self.mean = nn.Sequential(*layers), model.mean
-
-    def forward(self, row: torch.Tensor) -> torch.Tensor:
-        """Latents (n, d) of rows (n, row_size)."""
-        length = self.config.length
-        features = self.layers(row[:, None, :length]).flatten(1)
-        return self.mean(torch.cat([features, row[:, length:]], dim=1))
-
-
-def loop(files: list[Path], row_of: Callable, network: Conv1dEncoder, threads: int) -> np.ndarray:
+def loop(files: list[Path], row_of: Callable, network: PlainVAE, threads: int) -> np.ndarray:
     torch.set_num_threads(threads)
     latents = []
     for file in files:
         row = torch.from_numpy(row_of(*open_with_astropy(file)))
         with torch.no_grad():
-            latents.append(network(row[None])[0].numpy())
+            latents.append(network.encode(row[None])[0].numpy())
     return np.array(latents)
 
 
@@ -160,7 +134,7 @@ def measure(
 ) -> dict:
     torch.manual_seed(0)
     model = SpectrumVAE(config, prepare).eval()
-    network = Conv1dEncoder(model).eval()
+    network = PlainVAE(model).eval()
     threads = torch.get_num_threads()
     ways = {
         LOOPS[0]: lambda: loop(files, row_of, network, threads),

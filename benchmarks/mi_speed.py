@@ -13,27 +13,29 @@ Jobs, all through the public functions of latentscope, k = 3:
 - startup: a new process, once everything is compiled: imports, first and second call.
 
 Contenders take turns, each figure is the best of --repeats. The first call, which reads compiled
-code and simulates the null, is told apart.
+code and simulates the null, stands apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.feature_selection import mutual_info_regression
 
-from benchmarks.mi_inputs import columns
 from benchmarks.mi_peers import peers
+from benchmarks.timing import Work, duration, in_turns, row, seconds
 from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 
-Work = Callable[[], object]
+# What a label makes of the latent it depends on: straight, folded, waved, heavy-tailed.
+CURVES = (lambda z: z, lambda z: z * z, lambda z: np.sin(3 * z), lambda z: np.exp(0.8 * z))
 
 _STARTUP = """
 import json, time
@@ -52,27 +54,23 @@ print(json.dumps([others - start, loaded - others, first - before, second - firs
 """
 
 
-def seconds(work: Work) -> float:
-    """Time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def columns(rows: int, dims: int, labels: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Normal latents of shape (rows, dims) and continuous labels that depend on some of them.
 
-
-def in_turns(contenders: dict[str, Work], repeats: int) -> dict[str, float]:
-    """Best time of each contender over rounds in which each has one turn."""
-    rounds = [{name: seconds(work) for name, work in contenders.items()} for _ in range(repeats)]
-    return {name: min(turn[name] for turn in rounds) for name in contenders}
-
-
-def row(*cells: str) -> None:
-    """Print a line of a markdown table."""
-    print("| " + " | ".join(cells) + " |", flush=True)
-
-
-def told(duration: float) -> str:
-    """Seconds as text of three digits."""
-    return f"{duration:.3g} s" if duration >= 1 else f"{1e3 * duration:.3g} ms"
+    Latents go in pairs of correlation 0.6. Nothing is held beside what is returned, so that a
+    measurement of memory can begin here.
+    """
+    rng = np.random.default_rng(0)
+    latents = np.empty((rows, dims))
+    rng.standard_normal(out=latents)
+    for i in range(1, dims, 2):
+        latents[:, i] *= 0.8
+        latents[:, i] += 0.6 * latents[:, i - 1]
+    table = {}
+    for i in range(labels):
+        curve = CURVES[i % len(CURVES)]
+        table[f"label_{i}"] = curve(latents[:, i % dims]) + 0.5 * rng.standard_normal(rows)
+    return latents, pd.DataFrame(table)
 
 
 def matrix(name: str, rows: int, dims: int, peer_dims: int, repeats: int) -> None:
@@ -94,9 +92,9 @@ def matrix(name: str, rows: int, dims: int, peer_dims: int, repeats: int) -> Non
     peer = best["theirs"] * 8 * dims / part.shape[1]
     row(
         f"{name}: {dims} x 8, n = {rows:,}, errors and p-values",
-        f"{told(best['ours'])} (first call {told(first)})",
-        f"scikit-learn, values alone: {told(peer)} "
-        f"({part.shape[1]} of {8 * dims} pairs timed: {told(best['theirs'])})",
+        f"{duration(best['ours'])} (first call {duration(first)})",
+        f"scikit-learn, values alone: {duration(peer)} "
+        f"({part.shape[1]} of {8 * dims} pairs timed: {duration(best['theirs'])})",
         f"{peer / best['ours']:.1f}x (first call {peer / first:.1f}x)",
     )
 
@@ -116,9 +114,8 @@ def pair(options: argparse.Namespace) -> None:
     latents, labels = columns(options.pair_rows, 1, 1)
     x, y = latents[:, 0].copy(), labels["label_0"].to_numpy()
     mutual_information(x, y)
-    wanted = ("scikit-learn", "NPEET", "ennemi", "infomeasure")
     contenders: dict[str, Work] = {"ours": lambda: mutual_information(x, y)}
-    for peer in peers(wanted).values():
+    for peer in peers(("scikit-learn", "NPEET", "ennemi", "infomeasure")).values():
         peer.estimate(x[:200], y[:200], False)
         contenders[peer.name] = lambda peer=peer: peer.estimate(x, y, False)
     best = in_turns(contenders, options.repeats)
@@ -126,17 +123,43 @@ def pair(options: argparse.Namespace) -> None:
     for name, theirs in best.items():
         row(
             f"pair: n = {options.pair_rows:,}",
-            told(ours),
-            f"{name}: {told(theirs)}",
+            duration(ours),
+            f"{name}: {duration(theirs)}",
             f"{theirs / ours:.1f}x",
         )
 
 
+def resident(field: str) -> float:
+    """Resident size of this process, MB: VmRSS now, or VmHWM at most so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Of this process alone; getrusage also remembers the one that started it.
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith(field)]
+        return int(line.split()[1]) / 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def memory_of(rows: int, measured: int) -> None:
+    """Print the peak of `mi_matrix` above its inputs as a line of JSON, in megabytes and seconds.
+
+    In a process of its own, because the peak of a process never falls.
+    """
+    # Code is compiled or read, and the null simulated, before the large columns exist.
+    mi_matrix(*columns(200, 4, 2))
+    before = resident("VmRSS")
+    latents, labels = columns(rows, 128, 8)
+    loaded = resident("VmRSS")
+    taken = seconds(lambda: mi_matrix(latents, labels, columns=list(labels.columns[:measured])))
+    above = resident("VmHWM") - loaded
+    print(json.dumps({"inputs": loaded - before, "above": above, "seconds": taken}))
+
+
 def memory(options: argparse.Namespace) -> None:
     """Print the peak of memory above the inputs, measured in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.mi_memory"]
-    arguments = [str(options.rows), str(options.memory_labels)]
-    done = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+    arguments = f"({options.rows}, {options.memory_labels})"
+    code = f"from benchmarks.mi_speed import memory_of; memory_of{arguments}"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     row(
         f"memory: n = {options.rows:,} x 136 columns, {options.memory_labels} x 128 pairs",
@@ -156,9 +179,10 @@ def startup(options: argparse.Namespace) -> None:
     others, own, first, second = np.min(times[1:], axis=0)
     row(
         "startup: a new process, n = 1,000",
-        f"first call {told(first)}, second {told(second)}",
-        f"imports: latentscope {told(own)} after numba, numpy, pandas, scipy {told(others)}",
-        f"{told(first - second + own)} beyond those",
+        f"first call {duration(first)}, second {duration(second)}",
+        f"imports: latentscope {duration(own)} after numba, numpy, pandas, scipy "
+        f"{duration(others)}",
+        f"{duration(first - second + own)} beyond those",
     )
 
 

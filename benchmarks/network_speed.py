@@ -9,14 +9,16 @@ then disturb them least.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.timing import Work, in_turns
 from latentscope.models.config import VAEConfig
-from latentscope.models.network import SpectrumVAE
+from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
 COMPACT = VAEConfig(
@@ -44,46 +46,84 @@ def as_1d(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
     return other
 
 
-class Conv1dForm:
-    """The network written the straightforward way, from a model's weights."""
+_ALIKE = ("mean", "logvar", "perceptron", "expand", "doppler_scale", "extra_mean", "extra_decoder")
+"""Parts that both forms have."""
+
+
+class PlainVAE(nn.Module):
+    """The network of a `SpectrumVAE` in Conv1d and ConvTranspose1d, with a copy of its weights."""
 
     def __init__(self, model: SpectrumVAE) -> None:
-        self.model = model
-        activation = nn.LeakyReLU(model.config.negative_slope)
-        self.encoder = nn.Sequential(*(nn.Sequential(as_1d(k), activation) for k in model.encoder))
-        decoder = [nn.Sequential(as_1d(layer), activation) for layer in model.decoder]
-        if model.config.output == "conv":
+        super().__init__()
+        config = self.config = model.config
+        activation = nn.LeakyReLU(config.negative_slope)
+        encoder: list[nn.Module] = []
+        for layer in model.encoder:
+            encoder += [as_1d(layer), activation]
+        decoder: list[nn.Module] = []
+        for layer in model.decoder:
+            decoder += [as_1d(layer), activation]
+        if config.output == "conv":
             decoder.append(as_1d(model.final))
         else:
-            decoder[-1] = decoder[-1][0]
-        self.decoder = nn.Sequential(*decoder)
+            decoder.pop()
+            self.line_mean = copy.deepcopy(model.line_mean)
+        self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
+        for name in _ALIKE:
+            if hasattr(model, name):
+                setattr(self, name, copy.deepcopy(getattr(model, name)))
+
+    def features(self, rows: Tensor) -> Tensor:
+        """What the last layers of the encoder see of rows (n, row_size)."""
+        config = self.config
+        hidden = self.encoder(rows[:, None, : config.length]).flatten(1)
+        if config.extra:
+            hidden = torch.cat([hidden, rows[:, config.length :] - self.extra_mean], dim=1)
+        return hidden
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Return mean latents, (n, d), of rows (n, length)."""
-        return self.model.mean(self.encoder(rows[:, None]).flatten(1))
+        """Return mean latents, (n, d), of rows (n, row_size)."""
+        return self.mean(self.features(rows))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return rows (n, length) of latents (n, d)."""
-        config = self.model.config
-        flat = self.model.expand(z).view(len(z), config.channels[-1], config.width)
-        rows = self.decoder(flat)[:, 0]
-        return rows if config.output == "conv" else rows + self.model.line_mean
+        """Return rows (n, row_size) of latents (n, d)."""
+        config = self.config
+        content = torch.cat([torch.zeros_like(z[:, :1]), z[:, 1:]], 1) if config.doppler else z
+        hidden = self.expand(self.perceptron(content) if config.hidden else content)
+        hidden = hidden.view(len(z), config.channels[-1], config.width)
+        decoded = self.decoder(hidden)[:, 0]
+        if config.output == "mean":
+            decoded = decoded + self.line_mean
+        if config.doppler:
+            decoded = shifted(decoded, self.doppler_scale * z[:, 0])
+        if config.extra:
+            decoded = torch.cat([decoded, self.extra_decoder(content) + self.extra_mean], dim=1)
+        return decoded
+
+    def forward(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return decoded rows, and mean and log variance of q(z|x)."""
+        features = self.features(rows)
+        mean, logvar = self.mean(features), self.logvar(features).clamp(*LOGVAR_RANGE)
+        noise = torch.randn(mean.shape, generator=generator, device=rows.device)
+        return self.decode(mean + noise * torch.exp(0.5 * logvar)), mean, logvar
 
 
-def shortest(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the shortest time of each task in ms; the tasks take turns."""
-    best = dict.fromkeys(tasks, float("inf"))
-    for i in range(rounds + 1):
-        for name, task in tasks.items():
-            start = time.process_time()
-            task()
-            if i > 0:  # the first round warms up
-                best[name] = min(best[name], 1e3 * (time.process_time() - start))
-    return best
+def shifted(lines: Tensor, pixels: Tensor) -> Tensor:
+    """Shift rows by fractions of a pixel, with 256 zeros entering at the edges."""
+    length, size = lines.shape[1], lines.shape[1] + 256
+    frequency = torch.fft.rfftfreq(size, device=lines.device)
+    phase = torch.exp(-2j * torch.pi * pixels[:, None] * frequency)
+    return torch.fft.irfft(torch.fft.rfft(lines, n=size) * phase, n=size)[:, :length]
 
 
-def difference(found: Tensor, wanted: Tensor) -> float:
-    return float((found - wanted).norm() / wanted.norm())
+def shortest(tasks: dict[str, Work], rounds: int) -> dict[str, float]:
+    """Shortest processor time of each task in ms."""
+    times = in_turns(tasks, rounds, time.process_time, warm=True)
+    return {name: 1e3 * taken for name, taken in times.items()}
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
 
 
 def step(encode: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor], rows: Tensor):
@@ -96,7 +136,7 @@ def compare(name: str, config: VAEConfig, batch: int, rounds: int, *, train: boo
     model = SpectrumVAE(config).eval()
     for layer in (*model.encoder, *model.decoder):
         nn.init.kaiming_normal_(layer.weight, a=config.negative_slope)
-    form = Conv1dForm(model)
+    form = PlainVAE(model).eval()
     rows, z = torch.randn(batch, config.length), torch.randn(batch, config.latents)
 
     def encode(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ The ten nearest of --rows standardised rows of float32, by Euclidean distance, f
 - scipy: `cKDTree`, of which only --tree-queries of many are timed and scaled;
 - faiss: `IndexFlatL2`, where faiss-cpu is installed.
 
-Contenders take turns. Told are the best and the median time by the clock over --repeats, and the
+Contenders take turns. Printed are the best and the median time by the clock over --repeats, and the
 median of the processor's time, from which the ratios are, since it hardly feels what else runs; and
 how many of the first --checked queries have other rows, or another order, than a sort of float64
 distances. Threads are those of OMP_NUM_THREADS and NUMBA_NUM_THREADS: give both 1, or the
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
-from benchmarks.mi_speed import row, told
+from benchmarks.timing import duration, row, wall_and_processor
 from latentscope.diagnostics.nearest import Neighbors
 from latentscope.diagnostics.retrieval import Retriever
 
@@ -125,7 +125,7 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
         for way in ways:
             for count in (1, len(queries)):
                 some = queries[: min(count, way.most)]
-                taken = clock_and_processor(lambda way=way, some=some: way.search(some))
+                taken = wall_and_processor(lambda way=way, some=some: way.search(some))
                 times.setdefault((way.name, count), []).append(taken * count / len(some))
     first = ways[0].name
     for way in ways:
@@ -133,16 +133,9 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
         for count in (1, len(queries)):
             (best, _), (clock, processor) = summary(times[way.name, count])
             ratio = processor / summary(times[first, count])[1][1]
-            cells += [told(best), told(clock), told(processor), f"{ratio:.1f}x"]
+            cells += [duration(best), duration(clock), duration(processor), f"{ratio:.1f}x"]
         checked = queries[: min(options.checked, way.most)]
         row(*cells, f"{wrong(way.search, rows, checked)} of {len(checked)}")
-
-
-def clock_and_processor(work: Callable[[], object]) -> NDArray[np.float64]:
-    """Seconds of one call by the clock, and of the processor, all threads together."""
-    clock, processor = time.perf_counter(), time.process_time()
-    work()
-    return np.array([time.perf_counter() - clock, time.process_time() - processor])
 
 
 def summary(times: list[NDArray[np.float64]]) -> NDArray[np.float64]:

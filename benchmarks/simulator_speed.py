@@ -4,7 +4,7 @@
     python -m benchmarks.simulator_speed --device cuda --n 64
 
 On a CPU the figures are processor time of one thread, which other work on the machine disturbs
-least; on a GPU, training rows are timed by the clock, until the device is done. The tasks take
+least; with a GPU all are timed by the clock, until the device is done. The tasks take
 turns, and the shortest of the rounds counts. `spectra` are what `latentscope simulate` makes, with
 noise on 313,114 pixels; `archive rows` have noise of numpy's stream and are always made on the CPU,
 `stream rows` have that of the device.
@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.timing import Work, in_turns
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.simulation.synthesis import synthesizer_of
@@ -38,20 +38,6 @@ GRIDS = {
         normalization="median-padded",
     ),
 }
-CPU = torch.device("cpu")
-
-
-def seconds(task: Callable[[], object], device: torch.device) -> float:
-    """Time of a task: of the processor, or by the clock where a GPU works."""
-    if device.type == "cpu":
-        begin = time.process_time()
-        task()
-        return time.process_time() - begin
-    torch.cuda.synchronize(device)
-    begin = time.perf_counter()
-    task()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
 
 
 def written(n: int, linelist: str | None, layout: str) -> None:
@@ -60,23 +46,28 @@ def written(n: int, linelist: str | None, layout: str) -> None:
             write_spectrum(spectrum, Path(folder) / file_name(index, layout), layout)
 
 
-def tasks_of(args: argparse.Namespace) -> dict[str, tuple[Callable[[], object], torch.device]]:
-    n, linelist, device = args.n, args.linelist, torch.device(args.device)
+def tasks_of(args: argparse.Namespace) -> dict[str, Work]:
+    n, linelist = args.n, args.linelist
     observations = [observe(index, index, 0) for index in range(n)]
     synthesizer = synthesizer_of(linelist)
-    tasks: dict[str, tuple[Callable[[], object], torch.device]] = {
-        "noiseless": (lambda: [synthesizer.flux([o]) for o in observations], CPU),
-        "spectra": (lambda: list(simulate(n, linelist=linelist)), CPU),
+    tasks: dict[str, Work] = {
+        "stars drawn": lambda: [observe(index, index, 0) for index in range(n)],
+        "noiseless": lambda: [synthesizer.flux([o]) for o in observations],
+        "spectra": lambda: list(simulate(n, linelist=linelist)),
     }
     for layout in ("s1d", "adp"):
-        tasks[f"{layout} files"] = (partial(written, n, linelist, layout), CPU)
+        tasks[f"{layout} files"] = partial(written, n, linelist, layout)
     for name, prepare in GRIDS.items():
         archive = partial(simulated_rows, prepare, 0, n, n=n, linelist=linelist)
-        maker = Maker(prepare, 0, linelist, device, args.block)
-        tasks[f"archive rows, {name}"] = (archive, CPU)
-        tasks[f"stream rows, {name}"] = (partial(maker.rows, range(n)), device)
-    tasks["stars drawn"] = (lambda: [observe(index, index, 0) for index in range(n)], CPU)
+        maker = Maker(prepare, 0, linelist, args.device, args.block)
+        tasks[f"archive rows, {name}"] = archive
+        tasks[f"stream rows, {name}"] = partial(maker.rows, range(n))
     return tasks
+
+
+def gpu_clock() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def main() -> None:
@@ -88,13 +79,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = tasks_of(args)
-    best = dict.fromkeys(tasks, float("inf"))
-    for turn in range(args.rounds + 1):
-        for name, (task, device) in tasks.items():
-            taken = seconds(task, device)
-            if turn > 0:  # the first round compiles and makes templates
-                best[name] = min(best[name], taken)
+    clock = time.process_time if args.device == "cpu" else gpu_clock
+    best = in_turns(tasks_of(args), args.rounds, clock, warm=True)
     print(f"torch {torch.__version__}, stream rows on {args.device}; a second, one thread")
     for name, taken in best.items():
         print(f"{name:<24} {args.n / taken:>10.1f}")

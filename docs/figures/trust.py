@@ -23,8 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.outlier_kinds import ordinary
-from benchmarks.outliers import kinds
+from benchmarks.outliers import kinds, ordinary
 from latentscope import encode, load_model, score
 from latentscope.plots import plot_trust
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import mi_accuracy, mi_speed
+from benchmarks import mi_accuracy, mi_speed, mi_statistics
 from benchmarks.mi_cases import CASES
-from benchmarks.mi_inputs import columns
 from benchmarks.mi_peers import peers
+from benchmarks.mi_speed import columns
 
 CASE = {case.name: case for case in CASES}
 SMALL = Namespace(rows=300, unique_rows=100, pair_rows=300, peer_dims=1, memory_labels=1, repeats=1)
@@ -100,13 +100,10 @@ def test_speed_names_the_jobs_it_has(capsys: pytest.CaptureFixture[str]) -> None
     assert "choose from archive, unique, pair, memory, startup" in capsys.readouterr().err
 
 
-def test_errors_and_false_positives_are_told(capsys, monkeypatch):
-    from benchmarks import mi_errors
-
+def test_errors_and_false_positives_are_printed(capsys):
     options = ["--repeats", "2", "--pairs", "200", "--stars", "30"]
-    monkeypatch.setattr("sys.argv", ["mi_errors", *options])
-    mi_errors.main()
-    told = capsys.readouterr().out
-    assert "64 pairs of 30 stars" in told
-    assert told.count("of 200 pairs") == 4
-    assert told.count("inside") == 12
+    mi_statistics.main([*options, "--part", "groups", "false_positives", "coverage"])
+    text = capsys.readouterr().out
+    assert "64 pairs of 30 stars" in text
+    assert text.count("of 200 pairs") == 4
+    assert text.count("inside") == 12

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from benchmarks.outlier_kinds import (
+from benchmarks.outliers import (
     active_star,
+    auc,
     galaxy,
+    kinds,
     nebula,
     noise_only,
     ordinary,
     resolution_of,
     wrong_medium,
 )
-from benchmarks.outliers import auc, kinds
 from latentscope.spectra.summary import resolving_power
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 

@@ -1,0 +1,53 @@
+"""Clocks and tables that the benchmarks share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Work = Callable[[], object]
+
+
+def seconds(work: Work, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of one call, by the wall; `time.process_time` is that of all threads together."""
+    begin = clock()
+    work()
+    return clock() - begin
+
+
+def in_turns(
+    tasks: Mapping[str, Work],
+    n_rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    warm: bool = False,
+) -> dict[str, float]:
+    """Shortest time of each task over rounds in which each has one turn.
+
+    Other work on the machine then disturbs all of them alike. With `warm` a first round compiles,
+    fills caches and does not count.
+    """
+    rounds = [
+        {name: seconds(work, clock) for name, work in tasks.items()} for _ in range(n_rounds + warm)
+    ]
+    return {name: min(turn[name] for turn in rounds[warm:]) for name in tasks}
+
+
+def wall_and_processor(work: Work) -> NDArray[np.float64]:
+    """Seconds of one call by the wall, and of the processor, all threads together."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return np.array([time.perf_counter() - wall, time.process_time() - processor])
+
+
+def row(*cells: str) -> None:
+    """Print a line of a markdown table."""
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def duration(value: float) -> str:
+    """Seconds as text of three digits."""
+    return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
