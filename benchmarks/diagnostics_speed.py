@@ -24,7 +24,7 @@ import pandas as pd
 from benchmarks.mi_speed import columns
 from benchmarks.timing import Work, in_turns, wall_and_processor
 from latentscope import Latents, load_model, metrics, report, robustness, score
-from latentscope.diagnostics.trust import Reference
+from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeWarning
 from latentscope.models.encode import encode
 from latentscope.models.trust import segments_text, trust_sample

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from latentscope.data import Latents
 from latentscope.files import atomic_path
@@ -193,9 +193,8 @@ def kinds(linelist: str | None) -> dict[str, Kind]:
 
 def auc(usual: np.ndarray, odd: np.ndarray) -> float:
     """Chance that a value of `odd` is below one of `usual`, ties by half."""
-    ranks = rankdata(np.concatenate([usual, odd]))[len(usual) :]
-    larger = ranks.sum() - len(odd) * (len(odd) + 1) / 2
-    return 1 - float(larger) / (len(usual) * len(odd))
+    is_odd = np.repeat([False, True], [len(usual), len(odd)])
+    return float(roc_auc_score(is_odd, -np.concatenate([usual, odd])))
 
 
 def encoded(models: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[str, Latents]]:

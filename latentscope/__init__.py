@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
     from latentscope.diagnostics.mi.indicator import paper_indicator
-    from latentscope.diagnostics.retrieval import Retriever, retrieve
+    from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
     from latentscope.models.encode import encode
     from latentscope.models.network import SpectrumVAE
+    from latentscope.models.queries import retrieve
     from latentscope.models.registry import available_models
     from latentscope.models.traversal import line_map, traverse
     from latentscope.models.trust import score
@@ -59,15 +60,13 @@ _NAMES_OF_MODULE = {
         "pairwise_mi",
     ),
     "diagnostics.mi.indicator": ("paper_indicator",),
-    "diagnostics.retrieval": (
-        "Retriever",
-        "retrieve",
-    ),
+    "diagnostics.retrieval": ("Retriever",),
     "diagnostics.robustness": ("robustness",),
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
     "models.registry": ("available_models",),
     "models.traversal": ("line_map", "traverse"),
+    "models.queries": ("retrieve",),
     "models.trust": ("score",),
     "models.weights": (
         "convert_checkpoint",

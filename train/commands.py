@@ -325,7 +325,7 @@ def sample_command(
     Ordinary spectra, which it was not trained on: simulated ones, or yours.
     """
     from latentscope.data import read_latents
-    from latentscope.diagnostics.trust import draw_trust_sample
+    from latentscope.diagnostics.trust_reference import draw_trust_sample
     from latentscope.models.trust import write_trust_sample
     from latentscope.models.weights import load_folder
     from train.publishing import simulated_sample

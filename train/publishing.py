@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from latentscope import __version__
 from latentscope.data import Latents
 from latentscope.diagnostics.study import THRESHOLD
-from latentscope.diagnostics.trust import MAX_ROWS, MIN_ROWS, TrustSample, draw_trust_sample
+from latentscope.diagnostics.trust_reference import (
+    MAX_ROWS,
+    MIN_ROWS,
+    TrustSample,
+    draw_trust_sample,
+)
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.files import atomic_path
 from latentscope.models.check_rows import (

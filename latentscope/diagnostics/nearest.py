@@ -249,7 +249,7 @@ def bound_distances(
                     for j in range(len(query)):
                         difference = points[i, j] - query[j]
                         total += difference * difference
-                    total = math.sqrt(total)
+                    total = np.float32(math.sqrt(total))
                 lower[m, i] = total - (slack[i] + shifts[m] + share * total)
 
 

@@ -41,7 +41,7 @@ from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Query = int | str | Latents | ArrayLike | Sequence["int | str | Latents"]
+Query = int | str | Latents | ArrayLike | Sequence[Any]
 
 N_REFERENCE = 500
 """Rows whose own nearest one tells what is usual: the percentile is then known to 2 points."""
@@ -702,64 +702,6 @@ def percentiles(distances: Floats, usual: Floats) -> Floats:
         return np.full(len(distances), np.nan)
     below = np.searchsorted(usual, distances, "left") + np.searchsorted(usual, distances, "right")
     return np.asarray(below * (50 / len(usual)))
-
-
-def retrieve(
-    query: Query,
-    latents: StudyLike,
-    *,
-    n_matches: int = 10,
-    dims: Dims = "informative",
-    metric: Metric = "euclidean",
-    spread: Spread = "robust",
-    groups: GroupsLike = "auto",
-    same_star: bool = False,
-    one_per_star: bool = False,
-    labels: LabelsLike | None = None,
-    columns: Sequence[str] | None = None,
-    join: str | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> RetrievalResult:
-    """Find the spectra that are nearest to a query in latent space, exactly.
-
-    Of many questions to the same sample ask a `Retriever`.
-
-    Parameters
-    ----------
-    query : int, str, Latents, array (d,) or (m, d), or a list of these
-        As `Retriever.query` takes it.
-    latents : Latents, array (n, d), DataFrame, path, or Study
-        The sample.
-    n_matches : int
-        Matches of each query.
-    dims, metric, spread, groups, same_star, one_per_star, labels, columns, join, seed, progress
-        As `Retriever` takes them.
-
-    Returns
-    -------
-    RetrievalResult
-
-    Raises
-    ------
-    EstimatorError, ChoiceError, TableError
-        As `Retriever` and its `query` do.
-    """
-    retriever = Retriever(
-        latents,
-        dims=dims,
-        metric=metric,
-        spread=spread,
-        groups=groups,
-        same_star=same_star,
-        one_per_star=one_per_star,
-        labels=labels,
-        columns=columns,
-        join=join,
-        seed=seed,
-        progress=progress,
-    )
-    return retriever.query(query, n_matches)
 
 
 def _rows_text(count: int) -> str:

@@ -34,7 +34,7 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.mi.table import Progress, q_values
-from latentscope.diagnostics.study import Dims, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Rows = NDArray[np.int64]
@@ -271,7 +271,7 @@ def robustness(
     # Every sample is measured in the dimensions of the whole, whatever is informative on it.
     every = replace(study, labels=taken, groups=grouping, dims=chosen)
     class_of_row = read_classes(frame, classes)
-    samples, sample_notes = _draw_samples(read.ok, grouping, class_of_row, n_draws, seed)
+    samples, sample_notes = _draw_samples(study, class_of_row, n_draws, seed)
     # Classes on all rows are classes on every sample too.
     discrete = [
         str(name)
@@ -340,16 +340,20 @@ class _Sample:
 
 
 def _draw_samples(
-    ok: NDArray[np.bool_], groups: Groups, classes: Classes | None, n_draws: int, seed: int
+    study: Study, classes: Classes | None, n_draws: int, seed: int
 ) -> tuple[list[_Sample], list[str]]:
     """Draw the samples that make sense here, the whole first; and say what was left out."""
+    ok, groups = study.latents.ok, study.stars
     every = np.flatnonzero(ok)
     singles = [groups.draws(ok, 1, own_rng(seed, 20, i)).rows[0] for i in range(n_draws)]
     samples, notes = [_Sample(WHOLE, "whole", [every])], []
     if len(singles[0]) < len(every):
         samples += [_Sample(REPEATS, "repeats", [every]), _Sample(SINGLE, "single", singles)]
     else:
-        notes.append(f"no sample of {SINGLE}: every star has one spectrum, as far as is known")
+        reason = (
+            "every row counts as a star" if study.groups is None else "every star has one spectrum"
+        )
+        notes.append(f"no sample of {SINGLE}: {reason}")
     if classes is None:
         notes.append("no sample of equal classes: no column of spectral types or Teff; name one")
     else:

@@ -35,7 +35,7 @@ from torch import Tensor
 
 import latentscope
 from latentscope.data import Latents, write_latents
-from latentscope.diagnostics.trust import Reference
+from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeWarning, ModelError, TableError
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved

@@ -1,28 +1,95 @@
-"""Spectra to compare with latents, encoded by the very model that made the latents."""
+"""Retrieval by spectra, which the very model that made the latents encodes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from latentscope.data import Latents
-from latentscope.errors import LatentscopeError, ModelError
-from latentscope.models.encode import encode
-from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import check_made_by, load_model
+from latentscope.diagnostics.retrieval import RetrievalResult, Retriever
+from latentscope.diagnostics.study import StudyLike
+from latentscope.errors import ChoiceError, LatentscopeError, ModelError
+from latentscope.spectra.spectrum import Spectrum
+
+# Who searches by rows or values waits for no torch.
+if TYPE_CHECKING:
+    from latentscope.models.network import SpectrumVAE
+    from latentscope.models.weights import ModelLike
 
 Progress = Callable[[int, int], None]
+
+
+def retrieve(
+    query: Any,
+    latents: StudyLike,
+    *,
+    n_matches: int = 10,
+    model: ModelLike | None = None,
+    **options: Any,
+) -> RetrievalResult:
+    """Find the spectra that are nearest to a query in latent space, exactly.
+
+    Of many questions to the same sample ask a `Retriever`.
+
+    Parameters
+    ----------
+    query : int, str, path, Spectrum, Latents, array (d,) or (m, d), or a list of these
+        Rows by number or id, or values, as `Retriever.query` takes them; or spectra, which are
+        encoded as the latents were: a `Spectrum`, a path, or text that names a file and no row.
+    latents : Latents, array (n, d), DataFrame, path, or Study
+        The sample.
+    n_matches : int
+        Matches of each query.
+    model : SpectrumVAE, str or path, optional
+        What encodes spectra; by default the model that the provenance of the latents names.
+    **options
+        `dims`, `metric`, `spread`, `groups`, `same_star`, `one_per_star`, `labels`, `columns`,
+        `join`, `n_reference`, `seed`, `progress`: as `Retriever` takes them.
+
+    Returns
+    -------
+    RetrievalResult
+
+    Raises
+    ------
+    EstimatorError, ChoiceError, TableError
+        As `Retriever` and its `query` do.
+    ModelError
+        As `encode_queries` does.
+    """
+    retriever = Retriever(latents, **options)
+
+    def is_spectrum(item: Any) -> bool:
+        if not isinstance(item, str):
+            return isinstance(item, Spectrum | os.PathLike)
+        try:
+            retriever.queries(item)
+        except ChoiceError:
+            return Path(item).is_file()
+        return False
+
+    items = query if isinstance(query, list | tuple) else [query]
+    if not any(map(is_spectrum, items)):
+        return retriever.query(query, n_matches)
+    asked: list[Any] = []
+    for spectra, run in groupby(items, is_spectrum):
+        found = list(run)
+        asked += [encode_queries(found, retriever.latents, model)] if spectra else found
+    return retriever.query([retriever.queries(item) for item in asked], n_matches)
 
 
 def encode_queries(
     sources: Any,
     latents: Latents,
-    model: SpectrumVAE | str | None = None,
+    model: ModelLike | None = None,
     *,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Latents:
-    """Encode spectra as latents were, to search for them there (`retrieve`).
+    """Encode spectra as latents were, to search for them there (`Retriever.query`).
 
     Parameters
     ----------
@@ -30,11 +97,9 @@ def encode_queries(
         As `encode` takes them.
     latents : Latents
         With the provenance that `encode` writes, where `model` is not given.
-    model : SpectrumVAE or str, optional
+    model : SpectrumVAE, str or path, optional
         A model, or what `load_model` takes; by default the one that the provenance names.
-    workers : int, optional
-        As in `encode`.
-    progress : callable (done, total), optional
+    workers, progress
         As in `encode`.
 
     Returns
@@ -50,7 +115,10 @@ def encode_queries(
     SpectrumError
         If `sources` names nothing.
     """
-    network = model if isinstance(model, SpectrumVAE) else _loaded(model, latents)
+    from latentscope.models.encode import encode
+    from latentscope.models.weights import as_model, check_made_by
+
+    network = _model_of(latents) if model is None else as_model(model)
     check_made_by(network, latents)
     return encode(
         sources,
@@ -62,9 +130,9 @@ def encode_queries(
     )
 
 
-def _loaded(model: str | None, latents: Latents) -> SpectrumVAE:
-    if model is not None:
-        return load_model(model)
+def _model_of(latents: Latents) -> SpectrumVAE:
+    from latentscope.models.weights import load_model
+
     name = latents.provenance.get("model")
     if not isinstance(name, str):
         raise ModelError(

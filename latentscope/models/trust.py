@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike
-from latentscope.diagnostics.trust import (
-    MIN_ROWS,
-    Reference,
-    ScoreResult,
-    TrustSample,
-    score_against,
-)
+from latentscope.diagnostics.trust import ScoreResult, score_against
+from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_config
@@ -47,7 +42,7 @@ def score(
     latents: LatentsLike,
     model: ModelLike | None = None,
     *,
-    reference: TrustSample | LatentsLike | None = None,
+    reference: TrustSample | ModelLike | LatentsLike | None = None,
     groups: GroupsLike = "auto",
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -63,8 +58,8 @@ def score(
         The model, whose own reference sample is taken: itself, a name, a folder, an address, a
         Hugging Face id. By default, and without a reference, the bundled model that encoded the
         latents, as their provenance says; else the rows are compared with one another.
-    reference : as `latents`, or what `trust_sample` gives, optional
-        Latents of ordinary spectra, encoded with the same model.
+    reference : as `latents`, as `model`, or what `trust_sample` gives, optional
+        Latents of ordinary spectra, encoded with the same model; or whose sample is taken.
     groups : array (n,) or str, optional
         The star of each row of the reference (without one, of the latents), or the column that
         names it. "auto": `star`, filled from `object`; None or "none": rows are independent.
@@ -88,13 +83,23 @@ def score(
         than 100 rows.
     """
     read = read_latents(latents)
+    if model is not None and reference is not None:
+        raise ChoiceError("both a reference and a model are given; expected one of the two")
+    if model is None and _is_model(reference):
+        model, reference = reference, None
     if model is not None:
-        if reference is not None:
-            raise ChoiceError("both a reference and a model are given; expected one of the two")
         reference = trust_sample(model, cache_dir=cache_dir)
     elif reference is None:
         reference = _sample_of_bundled(read)
+    assert not isinstance(reference, SpectrumVAE)
     return score_against(read, reference, groups=groups, seed=seed)
+
+
+def _is_model(given: Any) -> TypeGuard[ModelLike]:
+    """Whether a model stands for its sample: itself, a bundled one's name, or a folder."""
+    if isinstance(given, str | os.PathLike):
+        return str(given) in bundled_models() or Path(given).is_dir()
+    return isinstance(given, SpectrumVAE)
 
 
 def trust_sample(

@@ -102,6 +102,19 @@ def test_the_table_joins_both(repeated):
     assert overview.loc[WHOLE, "pairs"] == 4
 
 
+def test_stars_are_found_without_being_named_and_not_said_to_have_one_spectrum():
+    values, frame = stars_of_two_kinds(times=2)
+    options = {"columns": ["teff"], "n_draws": 3}
+    found = latentscope.robustness(values, frame, **options)
+    assert {REPEATS, SINGLE} <= set(found.samples)
+    assert found.mad.set_index("sample").loc[WHOLE, ["n", "n_stars"]].tolist() == [800, 400]
+    assert any("by column star" in note for note in found.notes)
+    off = latentscope.robustness(values, frame, groups="none", **options)
+    assert not {REPEATS, SINGLE} & set(off.samples)
+    assert any("every row counts as a star" in note for note in off.notes)
+    assert not any("one spectrum" in note for note in (*off.notes, *found.notes))
+
+
 def test_dimensions_come_and_go_with_the_classes():
     rng = np.random.default_rng(1)
     kind = np.where(np.arange(600) < 120, "M", "G")

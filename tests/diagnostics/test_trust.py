@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis
 
 from latentscope.data import Latents, read_latents, write_latents
-from latentscope.diagnostics.trust import (
+from latentscope.diagnostics.trust import score_against
+from latentscope.diagnostics.trust_reference import (
     N_FOLDS,
     Fit,
     Pattern,
@@ -20,7 +21,6 @@ from latentscope.diagnostics.trust import (
     folds,
     held_out,
     percent_below,
-    score_against,
     share_above,
     trust_rows,
 )

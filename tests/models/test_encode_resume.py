@@ -10,7 +10,7 @@ import pytest
 
 import latentscope.models.encode as encoding
 import latentscope.models.rows as rows
-from latentscope.diagnostics.trust import trust_rows
+from latentscope.diagnostics.trust_reference import trust_rows
 from latentscope.models.encode import Part, PartStore, encode
 from latentscope.spectra.read import read_spectrum
 from tests.models.encoding import tiny_model, write_adp, write_archive

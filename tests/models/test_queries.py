@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latentscope import Retriever
+from latentscope import Retriever, read_spectrum, retrieve
 from latentscope.data import Latents
-from latentscope.errors import ModelError
+from latentscope.errors import ChoiceError, ModelError
 from latentscope.models.encode import encode
 from latentscope.models.queries import encode_queries
 from latentscope.models.weights import save_model
@@ -58,6 +58,18 @@ def test_latents_without_provenance_take_the_model_that_is_given(encoded):
         encode_queries(files[:1], bare)
     found = encode_queries(files[:1], bare, tiny_model(), workers=1)
     np.testing.assert_allclose(found.values, latents.values[:1], atol=1e-5)
+
+
+def test_spectra_rows_and_values_are_asked_for_in_one_list(encoded):
+    files, latents = encoded
+    query = [0, files[2], str(files[3]), read_spectrum(files[4]), latents.values[5:6]]
+    result = retrieve(query, latents, n_matches=2, model=tiny_model(), dims="all")
+    assert result.queries["row"].tolist()[:4] == [0, 2, 3, 4]
+    assert result.queries["matches"].tolist() == [2] * 5
+    alone = retrieve(files[2], latents, n_matches=2, model=tiny_model(), dims="all")
+    np.testing.assert_array_equal(alone.matches(0)["row"], result.matches(1)["row"])
+    with pytest.raises(ChoiceError, match=r"no row is named 'absent.fits'"):
+        retrieve("absent.fits", latents, dims="all")
 
 
 @pytest.mark.parametrize(

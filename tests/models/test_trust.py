@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.trust import draw_trust_sample, trust_rows
+from latentscope.diagnostics.trust_reference import draw_trust_sample, trust_rows
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE
 from latentscope.models.encode import encode
@@ -183,6 +183,22 @@ def test_few_spectra_are_no_sample(folder):
     sample = read_trust_sample(folder)
     with pytest.raises(ModelError, match="99 spectra are no reference"):
         write_trust_sample(sample.rows(np.arange(99)), folder)
+
+
+def test_a_model_its_name_and_its_folder_stand_for_its_sample(folder):
+    latents = encode(spectra(5, seed=4), load_folder(folder))
+    expected = score(latents, reference=trust_sample(folder)).table
+    for way in ({"model": load_folder(folder)}, {"model": str(folder)}, {"reference": folder},
+                {"reference": load_folder(folder)}):  # fmt: skip
+        pd.testing.assert_frame_equal(score(latents, **way).table, expected)
+    rows = Latents(trust_sample("harps-sim").values[:9])
+    by_name = score(rows, "harps-sim").table
+    pd.testing.assert_frame_equal(score(rows, reference="harps-sim").table, by_name)
+
+
+def test_a_model_without_a_folder_has_no_sample():
+    with pytest.raises(ModelError, match="tiny has no reference sample"):
+        trust_sample(tiny_model())
 
 
 def test_one_of_reference_and_model():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentscope.data import write_latents
-from latentscope.diagnostics.trust import trust_rows
+from latentscope.diagnostics.trust_reference import trust_rows
 from latentscope.models.config import SAMPLE_FILE
 from latentscope.models.encode import encode
 from latentscope.models.trust import read_trust_sample

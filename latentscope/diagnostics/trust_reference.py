@@ -1,0 +1,652 @@
+"""Ordinary spectra to compare with, and the tests that say how odd a row is among them.
+
+Four tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength,
+how empty the place among the latents is, and the resolving power. Each gives a p-value and a
+percentile, by the rows of the sample.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from latentscope.data import Latents
+from latentscope.diagnostics.groups import unnamed
+from latentscope.diagnostics.study import THRESHOLD, mad_threshold
+from latentscope.errors import TableError
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+MAX_ROWS = 3000
+"""Rows of a sample at most: percentiles to 0.03 %."""
+
+MIN_ROWS = 100
+"""Rows that a reference needs."""
+
+N_FOLDS = 5
+"""Rows of the reference are judged by fits to the other four fifths of it."""
+
+SEGMENTS = "recon_segments"
+"""Column of the sidecar, and entry of the provenance with the wavelengths of its edges."""
+
+_N_NEIGHBORS = 10
+_COLUMNS = ("recon_error", "coverage", "snr", "resolution")
+
+
+@dataclass(frozen=True, eq=False)
+class TrustSample:
+    """Rows of latents with what is known of their trust, as arrays.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, d)
+        Latent means; a row of NaN where there are none.
+    recon_error, coverage, snr, resolution : ndarray of float64, shape (n,)
+        As `encode` writes them; NaN where not known.
+    segments : ndarray of float64, shape (n, s)
+        Root mean square of the reconstruction's error in s parts of the spectrum; s is 0 where
+        nobody wrote them.
+    edges : ndarray of float64, shape (s + 1,)
+        Wavelengths between these parts, Angstrom; empty where not known.
+    info : dict of str
+        `model`, `weights_sha256`, `mad_threshold` where the model has one, and `origin`: in words,
+        what spectra these are.
+    """
+
+    values: Floats
+    recon_error: Floats
+    coverage: Floats
+    snr: Floats
+    resolution: Floats
+    segments: Floats
+    edges: Floats
+    info: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, which: NDArray[Any]) -> TrustSample:
+        """Return some of the rows, by index or mask."""
+        names = ("values", *_COLUMNS, "segments")
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
+
+    @property
+    def has_snr(self) -> Mask:
+        """Rows whose signal-to-noise ratio is known, shape (n,)."""
+        return np.isfinite(self.snr) & (self.snr > 0)
+
+
+def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
+    """All rows of latents, in order, with the trust columns of their table.
+
+    Parameters
+    ----------
+    latents : Latents of n rows
+    segments : ndarray of float64, shape (n, s), optional
+        Errors of the parts of the spectrum; by default read from the column `recon_segments`.
+
+    Raises
+    ------
+    TableError
+        If the column `recon_segments` is not what `encode` writes.
+    """
+    columns = {name: _numbers(latents, name) for name in _COLUMNS}
+    parts = _parsed_segments(latents) if segments is None else segments
+    edges = np.asarray(latents.provenance.get(SEGMENTS, []), dtype=np.float64)
+    if parts.shape[1] == 0 or len(edges) != parts.shape[1] + 1:
+        edges = np.empty(0)
+    info = {key: str(latents.provenance.get(key, "")) for key in ("model", "weights_sha256")}
+    if latents.provenance.get("mad_threshold") is not None:
+        info["mad_threshold"] = str(mad_threshold(latents))
+    info["origin"] = latents.source
+    values = latents.values.astype(np.float64)
+    return TrustSample(values, **columns, segments=parts, edges=edges, info=info)
+
+
+def draw_trust_sample(
+    latents: Latents,
+    *,
+    max_rows: int = MAX_ROWS,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    origin: str | None = None,
+) -> TrustSample:
+    """Draw a reference from latents: rows with latents, one a star, `max_rows` at most.
+
+    Parameters
+    ----------
+    latents : Latents
+        Of ordinary spectra: what is in the sample counts as ordinary.
+    max_rows : int
+    groups : array (n,), optional
+        The star of each row; one random row of each is taken. By default `latents.groups`.
+    seed : int
+        Of the draw.
+    origin : str, optional
+        What these spectra are, in words; by default the latents' file.
+
+    Raises
+    ------
+    TableError
+        If no row has latents, or groups have another length.
+    """
+    drawn = drawn_rows(latents, max_rows, groups, seed)
+    if not len(drawn):
+        raise TableError(f"{latents.source}: no row has latents; a reference needs ordinary ones")
+    sample = trust_rows(latents).rows(drawn)
+    return replace(sample, info=sample.info | {"origin": origin or latents.source})
+
+
+def drawn_rows(latents: Latents, max_rows: int, groups: ArrayLike | None, seed: int) -> Rows:
+    """Rows of a drawn sample, in random order: `folds` relies on it."""
+    names = latents.groups if groups is None else np.asarray(groups, dtype=object)
+    if names is not None and len(names) != len(latents):
+        raise TableError(f"groups has {len(names)} values for {len(latents)} rows of latents")
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(latents.ok))
+    if names is not None:
+        named = pd.Series(names[order])
+        order = order[(~named.duplicated() | unnamed(named)).to_numpy()]
+    return np.asarray(order[:max_rows], dtype=np.int64)
+
+
+def _numbers(latents: Latents, name: str) -> Floats:
+    column = latents.column(name)
+    if column is None:
+        return np.full(len(latents), np.nan)
+    return pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _parsed_segments(latents: Latents) -> Floats:
+    """Errors of the parts of each row from the text of the sidecar, shape (n, s)."""
+    column = latents.column(SEGMENTS)
+    filled = np.zeros(len(latents), dtype=np.bool_) if column is None else ~unnamed(column)
+    if column is None or not filled.any():
+        return np.empty((len(latents), 0))
+    rows = np.flatnonzero(filled)
+    count = len(str(column[rows[0]]).split())
+    out = np.full((len(latents), count), np.nan)
+    # In blocks, so that the joined text of an archive never stands in memory twice over.
+    for start in range(0, len(rows), 10_000):
+        block = rows[start : start + 10_000]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DeprecationWarning)
+                flat = np.fromstring(" ".join(column[block]), dtype=np.float64, sep=" ")
+            out[block] = flat.reshape(len(block), count)
+        except (ValueError, TypeError, DeprecationWarning) as error:
+            raise TableError(
+                f"{latents.source}: column {SEGMENTS} holds something else than {count} numbers a "
+                f"row in rows {block[0]} to {block[-1]}; encode again, or remove the column"
+            ) from error
+    return out
+
+
+def share_above(reference: Floats, distance: Floats) -> Floats:
+    """Probability that an ordinary row has at least this distance, in (0, 1].
+
+    The share of the reference up to its 95 % quantile u; beyond it the power law
+    p(u) (distance / u)^-a with Hill's (1975, Annals of Statistics 3, 1163) estimate of a from the
+    rows above u. A distance that no row of the reference has is thus rarer the larger it is.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (n,)
+        Distances of ordinary rows, positive and finite.
+    distance : ndarray, shape (m,)
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        NaN where the distance is NaN.
+    """
+    ordered = np.sort(reference)
+    n = len(ordered)
+    below = np.searchsorted(ordered, distance, side="left")
+    p = (1.0 + n - below) / (1.0 + n)
+    edge = float(np.quantile(ordered, 0.95))
+    above = ordered[ordered > edge]
+    # Of fewer than ten rows no power law can be told.
+    if len(above) >= 10 and edge > 0:
+        index = len(above) / np.log(above / edge).sum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            beyond = (1.0 + len(above)) / (1.0 + n) * (distance / edge) ** -index
+        p = np.where(distance > edge, beyond, p)
+    return np.where(np.isnan(distance), np.nan, p)
+
+
+def percent_below(reference: Floats, values: Floats) -> Floats:
+    """Percentage of the reference that is smaller, shape (m,); NaN of NaN."""
+    below = np.searchsorted(np.sort(reference), values, side="left")
+    return np.where(np.isnan(values), np.nan, 100.0 * below / len(reference))
+
+
+def alike(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
+    """Yield each set of columns that rows have, shape (k,), and the indices of those rows.
+
+    Parameters
+    ----------
+    filled : ndarray of bool, shape (n, k)
+        Which row has which column.
+    """
+    # Nearly all rows have all columns, and sorting a million rows takes longer than the rest.
+    whole = filled.all(axis=1)
+    if whole.any():
+        yield np.ones(filled.shape[1], dtype=np.bool_), np.flatnonzero(whole)
+    others = np.flatnonzero(~whole)
+    sets, member = np.unique(filled[others], axis=0, return_inverse=True)
+    for number, columns in enumerate(sets):
+        yield columns, others[member.reshape(-1) == number]
+
+
+class Fit:
+    """Quadratic regression of columns y on columns x, with x held to the range it was fitted in.
+
+    Linear, or a mean alone, where there are fewer than ten rows a term.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, p)
+    y : ndarray, shape (n, q)
+    """
+
+    def __init__(self, x: Floats, y: Floats) -> None:
+        width = x.shape[1]
+        self._order = 2 if len(x) >= 10 * (width + 1) * (width + 2) // 2 else 1
+        if len(x) < 10 * (width + 1):
+            self._order = 0
+        # A parabola runs away outside of its data; the edges leave out stray rows.
+        self._low, self._high = np.quantile(x, (0.005, 0.995), axis=0)
+        self._center, deviation = x.mean(axis=0), x.std(axis=0)
+        self._scale = np.where(deviation > 0, deviation, 1.0)
+        terms = self._terms(x)
+        # A ridge of 1 on all but the constant: constant columns must not make it singular.
+        penalty = np.diag((np.arange(terms.shape[1]) > 0).astype(np.float64))
+        self._weights = np.linalg.solve(terms.T @ terms + penalty, terms.T @ y)
+
+    def residual(self, x: Floats, y: Floats) -> Floats:
+        """Return y less what is expected at x, shape (m, q)."""
+        return np.asarray(y - self._terms(x) @ self._weights)
+
+    def _terms(self, x: Floats) -> Floats:
+        inside = (np.clip(x, self._low, self._high) - self._center) / self._scale
+        parts = [np.ones((len(x), 1))]
+        if self._order > 0:
+            parts.append(inside)
+        if self._order > 1:
+            first, second = np.triu_indices(x.shape[1])
+            parts.append(inside[:, first] * inside[:, second])
+        return np.concatenate(parts, axis=1)
+
+
+def folds(n: int) -> Rows:
+    """Fold of each of n rows in random order, 0 to 4."""
+    return np.arange(n) % N_FOLDS
+
+
+def held_out(x: Floats, y: Floats) -> Floats:
+    """Residual of each row from a fit to the other folds, shape (n, q)."""
+    out, fold = np.empty_like(y), folds(len(x))
+    for number in range(N_FOLDS):
+        mine = fold == number
+        out[mine] = Fit(x[~mine], y[~mine]).residual(x[mine], y[mine])
+    return out
+
+
+class _Expected:
+    """Logarithmic errors (n, q) less those that like spectra with like noise have.
+
+    Two fits: one that knows the signal-to-noise ratio (True), if nine reference rows in ten have
+    it, and one that does not (False), for rows without.
+    """
+
+    def __init__(self, sample: TrustSample, dims: Rows, error: Floats) -> None:
+        self._dims = dims
+        self._fits: dict[bool, Fit] = {}
+        self.rows: dict[bool, Rows] = {}
+        self.own: dict[bool, Floats] = {}
+        finite = np.isfinite(error).all(axis=1)
+        for with_snr in (True, False):
+            rows = np.flatnonzero(finite & sample.has_snr if with_snr else finite)
+            if len(rows) >= MIN_ROWS and (not with_snr or len(rows) >= 0.9 * finite.sum()):
+                x, y = self._x(sample, rows, with_snr), error[rows]
+                self._fits[with_snr], self.rows[with_snr] = Fit(x, y), rows
+                # Held out, as rows to be judged are: a fit hugs the rows it was made of.
+                self.own[with_snr] = held_out(x, y)
+
+    def __bool__(self) -> bool:
+        return False in self._fits
+
+    @property
+    def best(self) -> bool:
+        """Which fit serves the reference itself."""
+        return True in self._fits
+
+    def residuals(
+        self, sample: TrustSample, rows: Mask, error: Floats
+    ) -> Iterator[tuple[bool, Rows, Floats]]:
+        """Yield each fit, the rows of a sample that it serves, and their residuals (rows, q)."""
+        has_snr = sample.has_snr & self.best
+        for with_snr, fit in self._fits.items():
+            served = np.flatnonzero(rows & (has_snr == with_snr))
+            yield with_snr, served, fit.residual(self._x(sample, served, with_snr), error[served])
+
+    def _x(self, sample: TrustSample, rows: Rows, with_snr: bool) -> Floats:
+        x = sample.values[rows][:, self._dims]
+        return np.column_stack([x, np.log(sample.snr[rows])]) if with_snr else x
+
+
+class Judgement(NamedTuple):
+    """What a pattern says of m rows that have the same parts.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (m,)
+    distance : ndarray, shape (m,)
+    reference : ndarray, shape (n,)
+        Distances of the reference over the same parts, each row held out.
+    part : ndarray of int64, shape (m,)
+        Where each row is oddest, the other parts given.
+    excess : ndarray, shape (m,)
+        Its residual there over what the other parts make expect.
+    """
+
+    rows: Rows
+    distance: Floats
+    reference: Floats
+    part: Rows
+    excess: Floats
+
+
+class Pattern:
+    """Mahalanobis distance of residuals (m, s) from those of a reference (n, s).
+
+    Errors of neighbouring parts rise and fall together with the noise; what counts is what breaks
+    this pattern. The covariance is shrunk to its diagonal by s / (10 n + s).
+
+    Parameters
+    ----------
+    reference : ndarray, shape (n, s)
+        Residuals in random order, finite.
+    """
+
+    def __init__(self, reference: Floats) -> None:
+        self._reference = reference
+        self._center, self._covariance = _moments(reference)
+
+    def judge(self, residual: Floats) -> Iterator[Judgement]:
+        """Judge rows, one set for each choice of parts that rows have; none of rows without."""
+        for parts, rows in alike(np.isfinite(residual)):
+            if parts.any():
+                deviation = residual[rows][:, parts] - self._center[parts]
+                covariance = self._covariance[np.ix_(parts, parts)]
+                part, excess = _oddest(deviation, covariance)
+                distance, reference = _distance(deviation, covariance), self._held_out(parts)
+                yield Judgement(rows, distance, reference, np.flatnonzero(parts)[part], excess)
+
+    def own(self) -> Judgement:
+        """Judge the reference, each row held out."""
+        rows, parts = np.arange(len(self._reference)), np.ones(len(self._center), np.bool_)
+        distance = self._held_out(parts)
+        part, excess = _oddest(self._reference - self._center, self._covariance)
+        return Judgement(rows, distance, distance, part, excess)
+
+    def _held_out(self, parts: Mask) -> Floats:
+        given = self._reference[:, parts]
+        out, fold = np.empty(len(given)), folds(len(given))
+        for number in range(N_FOLDS):
+            mine = fold == number
+            center, covariance = _moments(given[~mine])
+            out[mine] = _distance(given[mine] - center, covariance)
+        return out
+
+
+def _oddest(deviation: Floats, covariance: Floats) -> tuple[Rows, Floats]:
+    """Part that deviates most from what the others make expect, and by how much, (m,) each."""
+    # The regression of each part on all others stands in the inverse covariance.
+    inverse = np.linalg.inv(covariance)
+    precision = np.diag(inverse)
+    weighted = deviation @ inverse
+    part = np.argmax(np.abs(weighted) / np.sqrt(precision), axis=1)
+    return part, (weighted / precision)[np.arange(len(deviation)), part]
+
+
+def _moments(rows: Floats) -> tuple[Floats, Floats]:
+    """Median, and covariance of the 99 % of rows that lie closest to it."""
+    center = np.median(rows, axis=0)
+    distance = _distance(rows - center, _covariance(rows))
+    return center, _covariance(rows[distance <= np.quantile(distance, 0.99)])
+
+
+def _covariance(rows: Floats) -> Floats:
+    n, s = rows.shape
+    full = np.atleast_2d(np.cov(rows, rowvar=False))
+    shrink = s / (10 * n + s)
+    return np.asarray((1 - shrink) * full + shrink * np.diag(np.diag(full)))
+
+
+def _distance(deviation: Floats, covariance: Floats) -> Floats:
+    solved = np.linalg.solve(covariance, deviation.T).T
+    return np.asarray(np.sqrt(np.sum(deviation * solved, axis=1)))
+
+
+class Judged(NamedTuple):
+    """What a test says of rows: p-value of being ordinary, and percentile; NaN where it cannot."""
+
+    p: Floats
+    percentile: Floats
+
+    @classmethod
+    def unknown(cls, n: int) -> Judged:
+        """Of n rows of which the test can say nothing; to be filled."""
+        return cls(np.full(n, np.nan), np.full(n, np.nan))
+
+    def fill(self, rows: Rows, reference: Floats, distance: Floats) -> None:
+        """Judge some rows by their distances among those of the reference."""
+        self.p[rows] = share_above(reference, distance)
+        self.percentile[rows] = percent_below(reference, distance)
+
+
+class Reconstruction:
+    """Reconstruction error over what is expected; the percentile is that of the error."""
+
+    def __init__(self, sample: TrustSample, dims: Rows) -> None:
+        self._expected = _Expected(sample, dims, _log(sample.recon_error)[:, None])
+        self.own = Judged.unknown(len(sample))
+        if self._expected:
+            own = np.exp(self._expected.own[self._expected.best][:, 0])
+            self.own.fill(self._expected.rows[self._expected.best], own, own)
+
+    def judge(self, sample: TrustSample) -> Judged:
+        """Judge rows."""
+        out = Judged.unknown(len(sample))
+        error = _log(sample.recon_error)[:, None]
+        rows = np.isfinite(error[:, 0]) & np.isfinite(sample.values).all(axis=1)
+        if self._expected:
+            for with_snr, served, residual in self._expected.residuals(sample, rows, error):
+                own = np.exp(self._expected.own[with_snr][:, 0])
+                out.fill(served, own, np.exp(residual[:, 0]))
+        return out
+
+
+class Misfit:
+    """Pattern of the reconstruction's error over wavelength; the percentile is that of the misfit.
+
+    Attributes
+    ----------
+    own : Judged
+    own_oddest : tuple of ndarray
+        Part of the spectrum that is oddest in each row (-1: none), and its error over the one that
+        the other parts make expect.
+    """
+
+    def __init__(self, sample: TrustSample, dims: Rows) -> None:
+        error = _log(sample.segments)
+        self._n_parts = error.shape[1]
+        # Parts that few rows have, or whose error never changes, have no pattern.
+        usable = [
+            part
+            for part in range(self._n_parts)
+            if np.isfinite(error[:, part]).mean() >= 0.9
+            and np.nanmin(error[:, part]) < np.nanmax(error[:, part])
+        ]
+        self._parts = np.array(usable, dtype=np.int64)
+        self._expected = _Expected(sample, dims, error[:, self._parts])
+        self._patterns: dict[bool, Pattern] = {}
+        self.own, self.own_oddest = Judged.unknown(len(sample)), _no_part(len(sample))
+        if usable and self._expected:
+            self._patterns = {key: Pattern(own) for key, own in self._expected.own.items()}
+            best = self._expected.best
+            rows = self._expected.rows[best]
+            self._fill(self.own, self.own_oddest, rows, self._patterns[best].own())
+
+    def judge(self, sample: TrustSample) -> tuple[Judged, tuple[Rows, Floats]]:
+        """Judge rows, and find the oddest part of each."""
+        out, oddest = Judged.unknown(len(sample)), _no_part(len(sample))
+        if not self._patterns or sample.segments.shape[1] != self._n_parts:
+            return out, oddest
+        error = _log(sample.segments[:, self._parts])
+        rows = np.asarray(np.isfinite(error).any(axis=1) & np.isfinite(sample.values).all(axis=1))
+        for with_snr, served, residual in self._expected.residuals(sample, rows, error):
+            for found in self._patterns[with_snr].judge(residual):
+                self._fill(out, oddest, served, found)
+        return out, oddest
+
+    def _fill(self, out: Judged, oddest: tuple[Rows, Floats], rows: Rows, found: Judgement) -> None:
+        mine = rows[found.rows]
+        out.fill(mine, found.reference, found.distance)
+        oddest[0][mine], oddest[1][mine] = self._parts[found.part], np.exp(found.excess)
+
+
+def _no_part(n: int) -> tuple[Rows, Floats]:
+    return np.full(n, -1, dtype=np.int64), np.full(n, np.nan)
+
+
+def _log(error: Floats) -> Floats:
+    """Logarithm; NaN of what is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(error > 0, np.log(error), np.nan)
+
+
+class Density:
+    """Distance of the tenth nearest reference row over standardised informative dimensions.
+
+    The percentile is that of the density: 0 is emptier than all reference.
+    """
+
+    def __init__(self, sample: TrustSample, dims: Rows) -> None:
+        self._dims = dims
+        values = sample.values[:, dims]
+        self.own = Judged.unknown(len(sample))
+        if not len(dims):
+            return
+        self._scale = values.std(axis=0)
+        self._tree = cKDTree(values / self._scale)
+        # One more than for others, since a row of the reference is its own nearest.
+        self._reference = self._kth(values, _N_NEIGHBORS + 1)
+        self.own = self._judged(self._reference)
+
+    def judge(self, sample: TrustSample) -> Judged:
+        """Judge rows."""
+        out = Judged.unknown(len(sample))
+        if not len(self._dims):
+            return out
+        ok = np.isfinite(sample.values).all(axis=1)
+        distance = self._kth(sample.values[ok][:, self._dims], _N_NEIGHBORS)
+        out.p[ok], out.percentile[ok] = self._judged(distance)
+        return out
+
+    def _kth(self, values: Floats, k: int) -> Floats:
+        distance, _ = self._tree.query(values / self._scale, [k])
+        return np.asarray(distance, dtype=np.float64).reshape(len(values))
+
+    def _judged(self, distance: Floats) -> Judged:
+        percentile = percent_below(-self._reference, -distance)
+        return Judged(share_above(self._reference, distance), percentile)
+
+
+class Resolution:
+    """Measured resolving power, to both sides of the reference's median."""
+
+    def __init__(self, sample: TrustSample) -> None:
+        measured = sample.resolution[np.isfinite(sample.resolution)]
+        enough = len(measured) >= max(MIN_ROWS, len(sample) / 2)
+        self._reference = measured if enough else None
+        self.own = self.judge(sample)
+
+    def judge(self, sample: TrustSample) -> Judged:
+        """Judge rows; the percentile is that of the resolving power."""
+        if self._reference is None:
+            return Judged.unknown(len(sample))
+        median, given = float(np.median(self._reference)), sample.resolution
+        low = share_above(median / self._reference, median / given)
+        high = share_above(self._reference / median, given / median)
+        p = np.minimum(2 * np.minimum(low, high), 1.0)
+        return Judged(p, percent_below(self._reference, given))
+
+
+class Reference:
+    """A sample of ordinary rows with its tests; `own` has what these say of its own rows.
+
+    Parameters
+    ----------
+    sample : TrustSample
+        In random order, as `draw_trust_sample` draws it.
+
+    Raises
+    ------
+    TableError
+        If it has fewer than 100 rows with latents.
+    """
+
+    def __init__(self, sample: TrustSample) -> None:
+        sample = sample.rows(np.asarray(np.isfinite(sample.values).all(axis=1)))
+        if len(sample) < MIN_ROWS:
+            raise TableError(
+                f"the reference ({sample.info.get('origin', 'sample')}) has {len(sample)} rows "
+                f"with latents; expected at least {MIN_ROWS}, better 2,000"
+            )
+        self.sample = sample
+        self.dims = _informative(sample)
+        self.density = Density(sample, self.dims)
+        self.reconstruction = Reconstruction(sample, self.dims)
+        self.misfit = Misfit(sample, self.dims)
+        self.resolution = Resolution(sample)
+        self.own = {
+            "recon": self.reconstruction.own,
+            "misfit": self.misfit.own,
+            "density": self.density.own,
+            "resolution": self.resolution.own,
+        }
+        coverage = sample.coverage[np.isfinite(sample.coverage)]
+        self.lowest_coverage = float(np.quantile(coverage, 0.01)) if len(coverage) else float("nan")
+
+    def judge(self, rows: TrustSample) -> tuple[dict[str, Judged], tuple[Rows, Floats]]:
+        """What each test says of rows, and where the error of each is oddest."""
+        misfit, oddest = self.misfit.judge(rows)
+        tests = {
+            "recon": self.reconstruction.judge(rows),
+            "misfit": misfit,
+            "density": self.density.judge(rows),
+            "resolution": self.resolution.judge(rows),
+        }
+        failed = ~np.isfinite(rows.values).all(axis=1)
+        for judged in tests.values():
+            judged.p[failed] = judged.percentile[failed] = np.nan
+        return tests, oddest
+
+
+def _informative(sample: TrustSample) -> Rows:
+    """Dimensions above the MAD threshold; where there is none, those that vary at all."""
+    values = sample.values
+    spread = np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    dims = np.flatnonzero(spread > float(sample.info.get("mad_threshold", THRESHOLD)))
+    return dims if len(dims) else np.flatnonzero(values.std(axis=0) > 0)
