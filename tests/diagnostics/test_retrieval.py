@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import latentscope
 from latentscope import Latents, Retriever, retrieve
 from latentscope.diagnostics.retrieval import percentiles
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
@@ -283,7 +282,7 @@ def test_provenance_and_plot(monkeypatch):
     assert result.provenance["metric"] == "manhattan"
     assert result.provenance["latents"] == {"model": "m"}
     assert result.provenance["dims"] == [0, 1, 2]
-    monkeypatch.setattr(latentscope, "plot_retrieval", lambda r, ax, query: (r, ax, query))
+    monkeypatch.setattr("latentscope.plots.plot_retrieval", lambda r, ax, query: (r, ax, query))
     assert result.plot(query=2) == (result, None, 2)
 
 
