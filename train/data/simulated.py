@@ -128,6 +128,17 @@ def _join(parts: list[tuple[Path, Path]], path: Path, table: Path, shape: tuple[
             file.unlink()
 
 
+def _provenance(archive: str, spectra: int, config: DataConfig) -> dict[str, Any]:
+    return {
+        "archive": archive,
+        "spectra": spectra,
+        "archive_seed": config.seed,
+        "linelist": "built-in" if config.linelist is None else Path(config.linelist).name,
+        "linelist_sha256": linelist_digest(config.linelist),
+        "labels_used": False,
+    }
+
+
 class Batches(Dataset[Batch]):
     """Batch `i` of a training run, the same for a seed however often the run was interrupted.
 
@@ -217,15 +228,7 @@ class SimulatedArchive(lightning.LightningDataModule):
     @property
     def provenance(self) -> dict[str, Any]:
         """What the network learned from, for its config.json."""
-        c = self._config
-        return {
-            "archive": "simulated",
-            "spectra": c.spectra,
-            "archive_seed": c.seed,
-            "linelist": "built-in" if c.linelist is None else Path(c.linelist).name,
-            "linelist_sha256": linelist_digest(c.linelist),
-            "labels_used": False,
-        }
+        return _provenance("simulated", self._config.spectra, self._config)
 
     @property
     def epoch_steps(self) -> float:
@@ -351,15 +354,8 @@ class SimulatedStream(lightning.LightningDataModule):
     @property
     def provenance(self) -> dict[str, Any]:
         """What the network learned from, for its config.json."""
-        c = self._config
-        return {
-            "archive": "simulated while training",
-            "spectra": self._steps * c.batch_size,
-            "archive_seed": c.seed,
-            "linelist": "built-in" if c.linelist is None else Path(c.linelist).name,
-            "linelist_sha256": linelist_digest(c.linelist),
-            "labels_used": False,
-        }
+        n = self._steps * self._config.batch_size
+        return _provenance("simulated while training", n, self._config)
 
     def sample(self, max_rows: int) -> Iterator[Sampled]:
         """Yield the first training rows and their masks in blocks of `max_rows`."""
@@ -371,7 +367,15 @@ class SimulatedStream(lightning.LightningDataModule):
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Say which stars these numbers of a batch are, and what they are like."""
-        return [self._name(int(number)) for number in numbers]
+        seed = self._config.seed
+        names = []
+        for number in map(int, numbers):
+            truth = labels_of(observe(number, number, seed))
+            names.append(
+                f"star {number} of seed {seed} (Teff {truth['Teff']:.0f} K, logg "
+                f"{truth['logg']:.2f}, [M/H] {truth['[M/H]']:.2f}, SNR {truth['snr']:.0f})"
+            )
+        return names
 
     def train_dataloader(self) -> StreamBatches:
         """Batches that remain after the trainer's step: this process's part, on its device."""
@@ -409,14 +413,6 @@ class SimulatedStream(lightning.LightningDataModule):
     def _maker(self, device: torch.device | str, seed: int) -> Maker:
         return Maker(self._prepare, seed, self._config.linelist, device, self._settings.block)
 
-    def _name(self, number: int) -> str:
-        seed = self._config.seed
-        truth = labels_of(observe(number, number, seed))
-        return (
-            f"star {number} of seed {seed} (Teff {truth['Teff']:.0f} K, logg {truth['logg']:.2f}, "
-            f"[M/H] {truth['[M/H]']:.2f}, SNR {truth['snr']:.0f})"
-        )
-
 
 def made_ahead(
     make: Callable[[int], Batch], steps: Iterable[int], depth: int, device: torch.device
@@ -437,49 +433,37 @@ def made_ahead(
     if depth == 0:
         yield from map(make, steps)
         return
-    aside = _Aside(device) if device.type == "cuda" else None
-    work = make if aside is None else aside.making(make)
-    waiting: deque[Future[Batch]] = deque()
+    aside = None
+    if device.type == "cuda":
+        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # What the maker holds was put there on the stream that trains.
+        aside.wait_stream(torch.cuda.current_stream(device))
+
+    def work(step: int) -> tuple[Batch, torch.cuda.Event | None]:
+        if aside is None:
+            return make(step), None
+        with torch.cuda.device(device), torch.cuda.stream(aside):
+            return make(step), aside.record_event()
+
+    def ready(made: tuple[Batch, torch.cuda.Event | None]) -> Batch:
+        batch, event = made
+        if event is not None:
+            training = torch.cuda.current_stream(device)
+            training.wait_event(event)
+            for tensor in batch:
+                if tensor is not None:
+                    # Its memory must not be given to the next batch while this one is in use.
+                    tensor.record_stream(training)
+        return batch
+
+    waiting: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="simulator") as pool:
         try:
             for step in steps:
                 waiting.append(pool.submit(work, step))
                 if len(waiting) > depth:
-                    yield _ready(waiting.popleft().result(), aside)
+                    yield ready(waiting.popleft().result())
             while waiting:
-                yield _ready(waiting.popleft().result(), aside)
+                yield ready(waiting.popleft().result())
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-class _Aside:
-    """A CUDA stream beside the one that trains."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._stream.wait_stream(torch.cuda.current_stream(device))
-        self._done: deque[torch.cuda.Event] = deque()
-
-    def making(self, make: Callable[[int], Batch]) -> Callable[[int], Batch]:
-        def work(step: int) -> Batch:
-            with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-                batch = make(step)
-                self._done.append(self._stream.record_event())
-            return batch
-
-        return work
-
-    def hand_over(self, batch: Batch) -> None:
-        """Let the training stream wait for the batch, and keep its memory while it is in use."""
-        current = torch.cuda.current_stream(self._device)
-        current.wait_event(self._done.popleft())
-        for tensor in batch:
-            if tensor is not None:
-                tensor.record_stream(current)
-
-
-def _ready(batch: Batch, aside: _Aside | None) -> Batch:
-    if aside is not None:
-        aside.hand_over(batch)
-    return batch
