@@ -167,7 +167,7 @@ class _Found:
 def _claim(folder: Path, n: int, seed: int) -> None:
     """Mark the folder as a demo's own, unless it holds something else."""
     if folder.exists() and not folder.is_dir():
-        raise LatentscopeError(f"{folder}: is a file; wanted a folder for the demo")
+        raise LatentscopeError(f"{folder}: is a file; expected a folder for the demo")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).is_file():
         raise LatentscopeError(
             f"{folder}: holds files that no demo wrote; name another folder (-o)"

@@ -64,7 +64,7 @@ def test_few_rows_have_deviations_alone(command, here):
     ended = command("mad", "few.npy")
     assert ended.code == 0
     assert "3 of 3 dimensions are informative" in ended.out
-    assert "information was not measured: few.npy: 60 rows are finite; wanted 100" in ended.out
+    assert "information was not measured: few.npy: 60 rows are finite; expected 100" in ended.out
 
 
 def test_groups_take_one_row_a_star(command, here):

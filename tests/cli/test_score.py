@@ -81,7 +81,7 @@ def test_a_bundled_model_is_found_by_what_the_latents_say(command, here):
         (("--reference", "latents.npy", "-o", "latents.csv"), 2, "would replace"),
         (("--reference", "absent.npy"), 1, "absent.npy"),
         (("--groups", "night"), 1, "no column 'night'"),
-        (("--plot", "trust.gif"), 2, "wanted a name that ends in"),
+        (("--plot", "trust.gif"), 2, "expected a name that ends in"),
     ],
 )
 def test_mistakes_are_told(command, here, arguments, code, message):

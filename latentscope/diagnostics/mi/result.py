@@ -127,7 +127,7 @@ class MIResult(_Sentences):
         if kind == "entropy":
             entropy = pd.Series(self.entropies, dtype=np.float64).reindex(matrix.index)
             return matrix.div(entropy.where(entropy > 0), axis=0)
-        raise ChoiceError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Normalization))}")
+        raise ChoiceError(f"kind is {kind!r}; expected one of {', '.join(get_args(Normalization))}")
 
     @property
     def best(self) -> pd.DataFrame:
