@@ -41,8 +41,6 @@ class Findings:
     ----------
     n : int
         Validation rows.
-    losses : dict
-        Mean of each term of the loss, unweighted and without blur.
     dims : DataFrame
         `dim, kl, mad, variance, active` of every dimension.
     informative : list of int
@@ -55,7 +53,6 @@ class Findings:
     """
 
     n: int
-    losses: dict[str, float]
     dims: pd.DataFrame
     informative: list[int]
     labels: pd.DataFrame
@@ -73,7 +70,7 @@ def findings(module: SpectrumModule, data: Data) -> Findings:
         labels = _labels(seen, data.validation_labels, informative)
         pair = _largest_pair(seen, informative)
     dims = dims_table(seen, pd.DataFrame())
-    return Findings(len(seen.mean), seen.losses, dims, seen.informative, labels, pair)
+    return Findings(len(seen.mean), dims, seen.informative, labels, pair)
 
 
 def _labels(seen: Validation, labels: pd.DataFrame, dims: list[int]) -> pd.DataFrame:

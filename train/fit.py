@@ -64,6 +64,7 @@ def fit(
     """
     config = with_paths(config, linelist, archive)
     running = on_this_machine(config.trainer)
+    # Of the initial weights; draws in training follow from the step number instead.
     lightning.seed_everything(config.seed, verbose=False)
     data = data_of(config, data_folder or folder / "data")
     data.setup()
@@ -96,6 +97,7 @@ def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -
 def _trainer(
     config: TrainConfig, running: TrainerConfig, folder: Path, watch_every: int, progress: bool
 ) -> lightning.Trainer:
+    # The last one alone: an interrupted run goes on from it, and the end is exported anyway.
     checkpoint = ModelCheckpoint(
         folder, save_last=True, save_top_k=0, every_n_train_steps=watch_every
     )
@@ -109,6 +111,7 @@ def _trainer(
         log_every_n_steps=min(100, max(1, config.steps // 10)),
         enable_progress_bar=progress,
         enable_model_summary=False,
+        # Our loaders hand each process its part; Lightning would share that out again.
         use_distributed_sampler=False,
         default_root_dir=folder,
     )

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from latentscope.diagnostics.activity import ACTIVE_VARIANCE
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.study import (
-    THRESHOLD,
-)
+from latentscope.diagnostics.study import THRESHOLD
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Data
@@ -46,9 +45,6 @@ def evaluated(module: SpectrumModule) -> Iterator[SpectrumVAE]:
 # Numbers of a network on validation rows: loss terms, dimensions, and what labels know of them.
 #
 # Labels are looked at here alone, for the log; nothing flows back into the training.
-
-ACTIVE = 0.01
-"""Variance of the mean above which a dimension is active (Burda et al. 2016, section 5)."""
 
 _AT_ONCE = 50
 _MAX_DIMS = 32
@@ -121,7 +117,7 @@ def dims_table(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
             "kl": seen.kl,
             "mad": seen.mad,
             "variance": variance,
-            "active": variance > ACTIVE,
+            "active": variance > ACTIVE_VARIANCE,
         }
     )
     shared = _information(seen, labels)

@@ -140,7 +140,7 @@ def forget_from(loggers: Iterable[Logger], step: int) -> None:
 
 def _restart(logger: TensorBoardLogger, step: int) -> None:
     """Tell TensorBoard that a new session starts at `step`: older events from there on are void."""
-    from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+    from tensorboard.compat.proto.event_pb2 import (
         Event,
         SessionLog,
     )
@@ -382,7 +382,7 @@ class Watch(Callback):
         """Look when it is time to."""
         step = trainer.global_step
         last = step == pl_module.config.steps
-        if trainer.is_global_zero and (last or self._due(step, trainer.datamodule.epoch_steps)):  # type: ignore[attr-defined]
+        if trainer.is_global_zero and (last or self._due(step, trainer.datamodule.epoch_steps)):
             self._look(trainer, pl_module, step, last)
 
     def _due(self, step: int, epoch: float | None) -> bool:
@@ -395,7 +395,7 @@ class Watch(Callback):
     def _look(
         self, trainer: lightning.Trainer, module: SpectrumModule, step: int, last: bool
     ) -> None:
-        data: Data = trainer.datamodule  # type: ignore[attr-defined]
+        data: Data = trainer.datamodule
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         with evaluated(module):
             seen = validate(module, data)

@@ -98,7 +98,7 @@ def as_array(column: pd.Series) -> NDArray[Any]:
 
 FORMAT = 1
 MARK = "latentscope_archive"
-_PARTIAL = ".partial"
+_PARTIAL = ".partial"  # how Zarr names a file that it has not written to its end
 
 ROOT_IVAR = np.dtype(np.float16)
 """Of 1 / sigma, which saturates at 65504: an ivar of 4.3e9 in the units of the row."""
@@ -285,6 +285,8 @@ class ArchiveStore:
             chunks=(layout.chunk, wide),
             shards=(layout.shard, wide),
             dtype=dtype,
+            # Neighboring values share high bits, which a transposition of bits brings together;
+            # masks are bits already.
             compressors=BloscCodec(
                 cname=layout.compression,
                 clevel=1,
@@ -313,6 +315,7 @@ class ArchiveStore:
             Where the layout has it.
         """
         block, shard = self._blocks, self.layout.shard
+        # A shard a block, full or not: none is ever opened for writing again.
         first = block * shard
         arrays = [rows, np.packbits(valid, axis=1), root_ivar]
         # Zeros are written too (spectra without errors), so that a shard that lacks is lost.

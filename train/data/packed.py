@@ -149,6 +149,7 @@ class Draw:
 
     def epoch(self, number: int) -> NDArray[np.int64]:
         """Members of epoch `number`, in no useful order; with bins some of them repeat."""
+        # The last number keeps the draws of a run apart: 0 epochs, 1 windows, 2 the mean's spectra.
         rng = np.random.default_rng((self.seed, number, 0))
         chosen = np.arange(len(self.members))
         if self.stars is not None:
@@ -236,6 +237,7 @@ def windows(
     list of Window
         Together they hold `members`, each as often as there.
     """
+    # A chunk is decompressed whole, so that its rows are cheapest together.
     unique, counts = np.unique(members, return_counts=True)
     codes = np.unique(chunks[unique], return_inverse=True)[1]
     shuffled = rng.permutation(codes.max(initial=-1) + 1)
@@ -356,6 +358,7 @@ class PackedBatches(IterableDataset[Batch]):
 
     def _batch(self, arrays: list[NDArray[Any]]) -> Batch:
         numbers, rows, bits, *root = map(self._moved, arrays)
+        # On a CPU numpy unpacks the bits; to a device they travel eight times smaller than masks.
         if self._device.type == "cpu":
             valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1]))
         else:
@@ -364,7 +367,7 @@ class PackedBatches(IterableDataset[Batch]):
 
     def _moved(self, array: NDArray[Any]) -> Tensor:
         values = torch.from_numpy(array)
-        if self._device.type == "cuda":
+        if self._device.type == "cuda":  # from pinned memory alone a copy need not be waited for
             values = values.pin_memory()
         return values.to(self._device, non_blocking=True)
 
@@ -390,6 +393,7 @@ class PackedBatches(IterableDataset[Batch]):
         while True:
             rng = np.random.default_rng((self._draw.seed, number, 1))
             for window in windows(self._draw.epoch(number), self._chunks, self._window, rng):
+                # Rows before the first step, and those of other processes, are not even read.
                 skip = max(first - at, 0)
                 skip += (self._rank - at - skip) % self._world
                 own = window.order[skip :: self._world]

@@ -181,6 +181,8 @@ def read_chunks(
         for task in tasks:
             yield read_files(task, *how)
         return
+    # Spawned, since a fork would copy the threads of numba and torch in the middle of their work;
+    # and few tasks at a time, so that memory stays bounded however slow the writing is.
     waiting: deque[Future[Read]] = deque()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=leave_with_parent)
     try:
@@ -222,6 +224,7 @@ def read_files(
 
     A row that `dtype` cannot hold fails.
     """
+    # Taken before reading: a file that changes meanwhile is read again by the next call.
     stamps = [file_stamp(file) for file in files]
     chunk = read_chunk(list(files), 0, prepare, min_coverage, ivar=ivar)
     limit = float(np.finfo(dtype).max)

@@ -435,7 +435,7 @@ def made_ahead(
         return
     aside = None
     if device.type == "cuda":
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        aside = torch.cuda.Stream(device)
         # What the maker holds was put there on the stream that trains.
         aside.wait_stream(torch.cuda.current_stream(device))
 

@@ -143,6 +143,8 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
     dead = dead_dims(mean, None if logvar is None else kl_per_dim(mean, logvar))
     first = 1 if model.config.doppler else 0
     dims = [d for d in range(first, model.config.latents) if d not in dead]
+    if len(dims) < 2:
+        return  # nothing to turn, nor anything to turn it against
     rotation = least_dependence(mean[:, dims])
     rotate(model, dims, rotation, None if logvar is None else logvar[:, dims])
 

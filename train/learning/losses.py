@@ -24,7 +24,7 @@ def blurred(residual: Tensor, sigma: float) -> Tensor:
     """Residual of shape (n, length) smoothed by a Gaussian of `sigma` pixels (0: unchanged)."""
     if sigma <= NARROWEST:
         return residual
-    return cast(Tensor, _Filtered.apply(residual, _transfer(residual, sigma)))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Filtered.apply(residual, _transfer(residual, sigma)))
 
 
 def blurred_energy(residual: Tensor, sigma: float) -> Tensor:
@@ -35,7 +35,7 @@ def blurred_energy(residual: Tensor, sigma: float) -> Tensor:
     if sigma <= NARROWEST:
         return 0.5 * (residual**2).sum(1)
     power = _transfer(residual, sigma) ** 2
-    return cast(Tensor, _Energy.apply(residual, power))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Energy.apply(residual, power))
 
 
 def _transfer(rows: Tensor, sigma: float) -> Tensor:

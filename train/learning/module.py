@@ -58,8 +58,8 @@ def take_average(model: SpectrumVAE, average: AveragedModel) -> None:
 
 
 def _exchange(model: SpectrumVAE, average: AveragedModel) -> None:
-    pairs = zip(model.parameters(), average.module.parameters(), strict=True)
-    for one, other in pairs:
+    # Pointers change hands, not values: nothing is copied, whatever the size of the network.
+    for one, other in zip(model.parameters(), average.module.parameters(), strict=True):
         one.data, other.data = other.data, one.data
 
 
@@ -112,6 +112,7 @@ class SpectrumModule(lightning.LightningModule):
         grid = model.prepare.grid
         if model.prepare.normalization == "continuum":
             valid[: grid.length] = torch.from_numpy((~grid.gap_mask).astype("f4"))
+        # It follows from the grid, so that no checkpoint need hold it.
         self.register_buffer("valid", valid, persistent=False)
         self.average = average_of(model, config.ema_decay) if config.ema_decay else None
         self.penalties = Penalties(config)
@@ -198,12 +199,14 @@ class SpectrumModule(lightning.LightningModule):
                 "set loss: l2"
             )
         rows, blur = batch.rows.float(), stage.blur.at(fraction)
+        # A prime beyond the steps of any run, so that runs of other seeds share no draw.
         passed = self.passed(rows, self.config.seed * 10_000_019 + step)
         terms = self._terms(passed, rows, blur, batch.valid, batch.ivar)
         penalties = self.penalties(passed.mean, passed.logvar, passed.z)
         loss = self._loss_of(terms, stage, fraction)
         for name, value in penalties.items():
             loss = loss + getattr(stage, name).at(fraction) * value
+        # Not by a scheduler: a run that is taken up has its rate from its step alone.
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = stage.learning_rate.at(fraction)
         self._note(step, loss, terms, penalties, batch)
@@ -250,12 +253,12 @@ class SpectrumModule(lightning.LightningModule):
             stop_if_not_finite(loss, Path(self.trainer.default_root_dir), self._names)
 
     def _names(self, numbers: Any) -> list[str]:
-        names: list[str] = self.trainer.datamodule.names(numbers)  # type: ignore[attr-defined]
+        names: list[str] = self.trainer.datamodule.names(numbers)
         return names
 
     def on_fit_start(self) -> None:
         """Ask how many spectra there are to learn from, where the data know it."""
-        spectra = self.trainer.datamodule.provenance.get("spectra")  # type: ignore[attr-defined]
+        spectra = self.trainer.datamodule.provenance.get("spectra")
         if isinstance(spectra, int):
             self.penalties.learn_from(spectra)
 
@@ -279,7 +282,7 @@ class SpectrumModule(lightning.LightningModule):
         return dimensions.dims_below(self._validation_latents()[1], nats)
 
     def _validation_latents(self) -> tuple[Tensor, Tensor | None]:
-        rows = self.trainer.datamodule.validation_rows  # type: ignore[attr-defined]
+        rows = self.trainer.datamodule.validation_rows
         with self.averaged():
             return dimensions.latents_of(self.model, rows, self.config.logvar_range)
 
@@ -287,6 +290,7 @@ class SpectrumModule(lightning.LightningModule):
         """Draw the weights of some dimensions anew; forget Adam's moments, average and memory."""
         dimensions.redraw(self.model, dims, self.config.seed + 1)
         for optimizer in self.trainer.optimizers:
+            # Moments of the old weights would carry the new ones off.
             optimizer.state.clear()
         if self.average is not None:
             self.average.n_averaged.zero_()
@@ -309,10 +313,11 @@ class SpectrumModule(lightning.LightningModule):
         if self.config.close_below > 0:
             self.close(self.dims_below(self.config.close_below))
         if self.config.rotate:
-            turn_to_least_dependence(self.model, self.trainer.datamodule)  # type: ignore[attr-defined]
+            turn_to_least_dependence(self.model, self.trainer.datamodule)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; its learning rate is set every step from the stage's schedule."""
+        # Fused: one kernel a step instead of several for each tensor.
         return torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
 
     def configure_callbacks(self) -> list[Callback]:

@@ -172,7 +172,10 @@ class Sweep:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # Runs beside each other; threads of one would wait for those of another.
             env=os.environ | _ONE_THREAD,
+            # The process holds the run's lock too, as long as it lives: a sweep that was killed
+            # leaves it working, and the next one waits for it.
             pass_fds=[held.fileno()],
         )
         self._processes.add(process)

@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -168,3 +169,11 @@ def test_the_posterior_of_a_turned_model_has_the_turned_variances(config):
     assert torch.equal(after_logvar[:, [0, 2]], logvar[:, [0, 2]])
     assert torch.allclose(after_mean[:, [1, 3]].double(), mean[:, [1, 3]].double() @ rotation.T,
                           atol=1e-4)  # fmt: skip
+
+
+def test_a_model_whose_dimensions_are_all_closed_is_left_as_it_is(model, config):
+    close(model, [0, 1, 2])
+    before = {key: values.clone() for key, values in model.state_dict().items()}
+    rows = np.random.default_rng(0).normal(size=(60, config.prepare.row_size)).astype("f4")
+    turn_to_least_dependence(model, SimpleNamespace(sample=lambda max_rows: [(rows, None)]))
+    assert all(torch.equal(values, before[key]) for key, values in model.state_dict().items())
