@@ -128,6 +128,11 @@ def encode(
     -----
     LatentscopeWarning
         If ids repeat, or if nothing could be encoded and an `output` of an earlier run stays.
+
+    Examples
+    --------
+    >>> latents = encode("spectra/", "harps-sim", output="latents.npy")  # doctest: +SKIP
+    >>> latents.values.shape, latents.table["verdict"].value_counts()  # doctest: +SKIP
     """
     model = as_model(model)
     if model.prepare is None:
@@ -140,6 +145,7 @@ def encode(
     path = _checked_output(output)
     items = expand_sources(sources)
     sample = sample_beside(model)
+    reference = None if sample is None else Reference(sample)
     network = Network(model, device, batch_size, recon_error)
     run = _Run(network, model.prepare, min_coverage, _worker_count(workers))
     settings = _settings(model, min_coverage, recon_error)
@@ -151,7 +157,6 @@ def encode(
     parts = run.parts(items, store, progress or (lambda done, total: None))
     latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
     latents.provenance.update(_provenance(settings, latents, network, model.info))
-    reference = None if sample is None else Reference(sample)
     latents = replace(latents, table=with_trust(latents, segments, reference))
     _warn_of_repeats(latents)
     if path is not None:

@@ -232,6 +232,12 @@ def load_model(
     LatentscopeWarning
         When a hash is recorded at the first download of a file that has no published one, and
         when the preparation of a checkpoint has to be assumed.
+
+    Examples
+    --------
+    >>> model = load_model("harps-sim")
+    >>> model.config.latents, model.prepare.normalization
+    (16, 'continuum')
     """
     text = os.fspath(source)
     # A converted folder that is bundled under the name is faster than the checkpoint.
