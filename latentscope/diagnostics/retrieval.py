@@ -169,7 +169,7 @@ def _nearness(percentile: float) -> str:
 
 
 class Retriever:
-    """A sample of latents, loaded once and searched as often as wanted, from any thread.
+    """A sample of latents, loaded once and searched as often as needed, from any thread.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ class Retriever:
             {
                 "query": asked.names,
                 "row": places.where(places >= 0).astype("Int64"),
-                "left_out": [self._neighbors.count(some) for some in hidden],
+                "left_out": [self._neighbors.count(rows_hidden) for rows_hidden in hidden],
                 "matches": counts,
                 "error": failures,
             }

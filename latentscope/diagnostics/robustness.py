@@ -155,14 +155,14 @@ class RobustnessResult:
         }.get(sample, f"With {sample}")
         if not len(changed):
             return f"{when}: none of {len(rows)} pairs change (q < {SIGNIFICANT:g})."
-        most = changed.iloc[int(np.argmax(changed["difference"].abs()))]
+        largest = changed.iloc[int(np.argmax(changed["difference"].abs()))]
         others = self._other_best(sample) if sample == REPEATS else {}
         misled = f"; another dimension then seems to know most of {', '.join(others)}"
         return (
             f"{when}: {len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of "
-            f"all {most['label']} with dim {most['dim']}, from {most['whole']:.2f} to "
-            f"{most['mi_nats']:.2f} nats ({most['difference']:+.2f} +- "
-            f"{most['std_difference']:.2f}){misled if others else ''}."
+            f"all {largest['label']} with dim {largest['dim']}, from {largest['whole']:.2f} to "
+            f"{largest['mi_nats']:.2f} nats ({largest['difference']:+.2f} +- "
+            f"{largest['std_difference']:.2f}){misled if others else ''}."
         )
 
     def _best_dims(self) -> str:
@@ -461,8 +461,8 @@ def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
         return Classes(name, codes.astype(np.int64), tuple(map(str, names)))
     column = read_column(name, values)
     if column.codes is not None:
-        known = np.sort(values.dropna().unique())
-        return Classes(name, column.codes, tuple(f"{value:g}" for value in known))
+        numbers = np.sort(values.dropna().unique())
+        return Classes(name, column.codes, tuple(f"{number:g}" for number in numbers))
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     low, high = np.nanquantile(numbers, (0.01, 0.99))
     edges = np.linspace(low, high, _N_BINS + 1)

@@ -18,7 +18,7 @@ from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert
 
-_MOST_QUERIES = 4
+_MAX_QUERIES = 4
 _NAMED = 24
 
 
@@ -93,13 +93,13 @@ def plot_answers(result: RetrievalResult, *, window: Window | None = None) -> Ax
         If there are more queries than that.
     """
     answered = np.flatnonzero(result.queries["matches"].to_numpy() > 0)
-    if len(answered) > _MOST_QUERIES:
+    if len(answered) > _MAX_QUERIES:
         warnings.warn(
-            f"the picture shows the first {_MOST_QUERIES} of {len(answered)} queries",
+            f"the picture shows the first {_MAX_QUERIES} of {len(answered)} queries",
             LatentscopeWarning,
             stacklevel=3,
         )
-    shown = [int(place) for place in answered[:_MOST_QUERIES]]
+    shown = [int(place) for place in answered[:_MAX_QUERIES]]
     found = {place: spectra_found(result, place) for place in shown}
     heights = [
         HEIGHTS[0] + HEIGHTS[1] * len(found[place]) if found[place] else 3.4 for place in shown
@@ -125,7 +125,7 @@ MAGNESIUM = (5150.0, 5200.0)
 HEIGHTS = (1.2, 0.45)
 """Inches of a picture, and of each spectrum in it."""
 
-_MOST = 10
+_MAX_MATCHES = 10
 _POINTS = 2000
 _FEW_PIXELS = 20
 
@@ -170,23 +170,23 @@ def spectra_found(result: RetrievalResult, query: int = 0) -> list[Shown]:
     """
     asked = result.queries.iloc[query]
     first = _read(str(asked.get("file", "")), result)
-    matches = result.matches(query).head(_MOST)
+    matches = result.matches(query).head(_MAX_MATCHES)
     if not isinstance(first, Spectrum) or "file" not in matches:
         return []
     names = _names(result, query)
     shown = [Shown(names[0], first)]
-    lost: list[str] = []
+    missing: list[str] = []
     for name, file in zip(names[1:], matches["file"], strict=True):
         found = _read(str(file), result, first)
         if isinstance(found, Spectrum):
             shown.append(Shown(name, found))
         else:
-            lost.append(found)
+            missing.append(found)
     if len(shown) == 1:
         return []
-    if lost:
+    if missing:
         warnings.warn(
-            f"the picture lacks {len(lost)} of {len(matches)} matches: {lost[0]}",
+            f"the picture lacks {len(missing)} of {len(matches)} matches: {missing[0]}",
             LatentscopeWarning,
             stacklevel=3,
         )
@@ -195,7 +195,7 @@ def spectra_found(result: RetrievalResult, query: int = 0) -> list[Shown]:
 
 def _names(result: RetrievalResult, query: int) -> list[str]:
     named = ["query"]
-    for match in result.matches(query).head(_MOST).to_dict("records"):
+    for match in result.matches(query).head(_MAX_MATCHES).to_dict("records"):
         star = match.get("star", match.get("object"))
         called = star if isinstance(star, str) else match.get("id", f"row {match['row']}")
         named.append(f"{match['rank']}. {called}, {match['distance']:.3g}")
@@ -292,8 +292,8 @@ def _line(spectrum: Spectrum, window: Window) -> tuple[NDArray[np.float64], NDAr
     flux = np.array(spectrum.flux[first:end], dtype=np.float64)
     if spectrum.mask is not None:
         flux[spectrum.mask[first:end]] = np.nan
-    known = flux[np.isfinite(flux)]
-    middle = float(np.median(known)) if len(known) else np.nan
+    finite = flux[np.isfinite(flux)]
+    middle = float(np.median(finite)) if len(finite) else np.nan
     flux = flux / middle if middle > 0 else np.full(len(flux), np.nan)
     together = -(-len(flux) // _POINTS) if len(flux) else 1
     whole = len(flux) // together * together

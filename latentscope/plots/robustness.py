@@ -24,14 +24,16 @@ _LOOKS: dict[str, tuple[str, str]] = {
 """Marker and color of each sample; equal classes have the rest."""
 
 _BARS = 1.96
-_MOST = 14
-_KNOWN = 0.05
+_MAX_PAIRS = 14
+_MIN_NATS = 0.05
 _BELOW = 0.42
 """Inches from the axes to the legend."""
 
 
 @styled
-def plot_robustness(result: RobustnessResult, ax: Axes | None = None, *, most: int = _MOST) -> Axes:
+def plot_robustness(
+    result: RobustnessResult, ax: Axes | None = None, *, max_pairs: int = _MAX_PAIRS
+) -> Axes:
     """Draw the information of the strongest pairs on every sample, with the samples' dimensions.
 
     Bars are 95 % intervals of one sample. Filled marks differ from the whole (q < 0.05).
@@ -41,10 +43,10 @@ def plot_robustness(result: RobustnessResult, ax: Axes | None = None, *, most: i
     result : RobustnessResult
     ax : Axes, optional
         Where to draw; by default a new figure.
-    most : int
-        Pairs at most: the strongest dimension of each label, and those that change most.
+    max_pairs : int
+        Pairs shown: the strongest dimension of each label, and those that change most.
     """
-    pairs = _shown_pairs(result, most)
+    pairs = _shown_pairs(result, max_pairs)
     samples = result.samples
     step = 0.74 / len(samples)
     ax = new_axes(ax, (7.2, 1.9 + 0.13 * len(samples) * max(len(pairs), 1)))
@@ -65,14 +67,14 @@ def plot_robustness(result: RobustnessResult, ax: Axes | None = None, *, most: i
     return ax
 
 
-def _shown_pairs(result: RobustnessResult, most: int) -> list[tuple[str, int]]:
+def _shown_pairs(result: RobustnessResult, max_pairs: int) -> list[tuple[str, int]]:
     """The best dimension of each label, then what changes most, by label."""
     best = list(result.best(WHOLE).items())
     changed = result.mi[result.mi["significant"] & (result.mi["sample"] != REPEATS)]
-    changed = changed[changed[["mi_nats", "whole"]].max(axis=1) > _KNOWN]
+    changed = changed[changed[["mi_nats", "whole"]].max(axis=1) > _MIN_NATS]
     order = changed["difference"].abs().sort_values(ascending=False).index
     others = [(str(row["label"]), int(row["dim"])) for row in changed.loc[order].to_dict("records")]
-    chosen = list(dict.fromkeys([*best, *others]))[:most]
+    chosen = list(dict.fromkeys([*best, *others]))[:max_pairs]
     whole = result.of(WHOLE).set_index(["label", "dim"])["mi_nats"]
     return sorted(chosen, key=lambda pair: -float(whole[pair]))
 

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
 
-_LEAST = 1e-6
-_MOST_POINTS = 3000
-_NAMED = 5
+_MIN_TRUST = 1e-6
+_MAX_POINTS = 3000
+_N_NAMED = 5
 _COLORS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
 
 
@@ -32,25 +32,25 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
     rows = result.table[result.table["verdict"] != ""].sort_values("trust", kind="stable")
     n = len(rows)
     ranks = np.arange(1, n + 1)
-    if n > _MOST_POINTS:
-        ranks = np.unique(np.geomspace(1, n, _MOST_POINTS).astype(np.int64))
-    trust = np.maximum(rows["trust"].to_numpy(dtype=np.float64)[ranks - 1], _LEAST)
+    if n > _MAX_POINTS:
+        ranks = np.unique(np.geomspace(1, n, _MAX_POINTS).astype(np.int64))
+    trust = np.maximum(rows["trust"].to_numpy(dtype=np.float64)[ranks - 1], _MIN_TRUST)
     verdict = rows["verdict"].to_numpy(dtype=object)[ranks - 1]
     for name, color in _COLORS.items():
-        some = verdict == name
+        mine = verdict == name
         label = f"{name}: {result.counts[name]:,}"
-        ax.plot(ranks[some] / n, trust[some], ".", color=color, markersize=5, label=label)
+        ax.plot(ranks[mine] / n, trust[mine], ".", color=color, markersize=5, label=label)
     ax.plot([1 / max(n, 2), 1], [1 / max(n, 2), 1], "--", color=QUIET, linewidth=1)
     for limit in ("doubtful_below", "outside_below"):
         ax.axhline(result.provenance[limit], color=QUIET, linewidth=0.7)
-    odd = [str(name) for name in rows[rows["verdict"] == "outside"]["id"].head(_NAMED)]
+    odd = [str(name) for name in rows[rows["verdict"] == "outside"]["id"].head(_N_NAMED)]
     if odd:
         # Beside their points they would cover each other.
         text = "\n".join(["least trusted:", *short_names(odd)])
         ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=7, **LITERAL)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(_LEAST / 2, 1.5)
+    ax.set_ylim(_MIN_TRUST / 2, 1.5)
     ax.set_xlabel("share of the spectra with at most this trust")
     ax.set_ylabel("trust")
     ax.set_title(f"{n:,} spectra; dashed: ordinary ones")
