@@ -303,7 +303,7 @@ def _tell(out: Output, report: PackReport) -> None:
 @app.command(
     name="sample",
     epilog="\b\nExample:\n"
-    "  python -m train sample runs/mine/model --spectra 3000 --linelist lines.csv.gz\n"
+    "  python -m train sample runs/mine/model --n-spectra 3000 --linelist lines.csv.gz\n"
     "  python -m train sample runs/mine/model --latents mine.npy",
 )
 def sample_command(
@@ -312,7 +312,7 @@ def sample_command(
         Path | None,
         typer.Option(help="Latents of ordinary spectra, encoded with this model: take 3,000."),
     ] = None,
-    spectra: Annotated[
+    n_spectra: Annotated[
         int, typer.Option(min=100, help="Without --latents: simulate and encode so many spectra.")
     ] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 7000,
@@ -336,10 +336,10 @@ def sample_command(
         if latents is not None:
             sample = draw_trust_sample(read_latents(latents), origin=latents.name)
         else:
-            with progress("simulate and encode", spectra) as advance:
+            with progress("simulate and encode", n_spectra) as advance:
                 sample = simulated_sample(
                     model,
-                    spectra,
+                    n_spectra,
                     seed=seed,
                     linelist=None if linelist is None else str(linelist),
                     progress=advance,
