@@ -21,13 +21,13 @@ from scipy.stats import spearmanr, theilslopes
 
 from latentscope import (
     SpectrumVAE,
-    TraversalResult,
     encode,
     line_map,
     load_model,
     simulate,
     traverse,
 )
+from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.plots import plot_line_map, plot_traversal
 
 STARS = 60

@@ -307,30 +307,9 @@ def ready_labels(
 ) -> tuple[list[Label], list[str]]:
     """Choose labels and make them ready: numbers where there are, and classes always.
 
-    Parameters
-    ----------
-    study : Study of n rows
-    columns, discrete : list of str
-        As those of `metrics`.
-    ok : ndarray of bool, shape (n,)
-        Rows with latents, of the stars that are taken.
-    seed : int
-
-    Returns
-    -------
-    labels : list of Label
-    notes : list of str
-        What was left out or binned, in words.
-
-    Raises
-    ------
-    EstimatorError
-        If no label is left, or one that was asked for cannot be used.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If labels are left out that have fewer than 100 stars or one class.
+    `ok`, shape (n,), are the rows with latents, of the stars that are taken. Returns the labels, and
+    in words what was left out or binned. Labels with fewer than 100 stars or one class are an error
+    if they were asked for by name, else left out with a warning.
     """
     frame = study.label_table
     check_columns(frame, discrete)
@@ -566,22 +545,11 @@ def _row(
 
 
 def interval(value: float, halves: Floats, stars: int) -> tuple[float, float]:
-    """95 % interval of a value from its values on random halves of the stars.
+    """95 % interval of a value from its values on random halves of the stars, shape (draws,).
 
-    Parameters
-    ----------
-    value : float
-        On all stars.
-    halves : ndarray of float64, shape (draws,)
-        On m = stars // 2 of them, drawn without replacement. What counts is their standard
-        deviation, times sqrt(m / (stars - m)); that half as many stars give another mean, as
-        estimators with a bias do, does not.
-    stars : int
-
-    Returns
-    -------
-    low, high : float
-        By Student's t with draws - 1 degrees of freedom; NaN where there are no draws.
+    Halves are m = stars // 2 stars, drawn without replacement. What counts is their standard
+    deviation, times sqrt(m / (stars - m)); that half as many stars give another mean, as estimators
+    with a bias do, does not. By Student's t with draws - 1 degrees of freedom; NaN without draws.
     """
     if len(halves) < 2 or not np.isfinite(halves).all():
         return float("nan"), float("nan")

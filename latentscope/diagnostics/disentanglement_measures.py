@@ -54,22 +54,7 @@ _SINGULAR = 1e-10
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the table's headlines.
-
-    Parameters
-    ----------
-    metric, estimator : str
-        As the table names them.
-    title : str
-        As a person says it.
-    question : str
-        What it measures, in words.
-    lower_is_better : bool
-    of_axes : bool
-        Whether it depends on the choice of axes, so that baselines are something to beat.
-    bounded : bool
-        Whether 1 is perfect; else it is in nats.
-    """
+    """One line of the table's headlines: how the table and a person name it, and what it asks."""
 
     metric: str
     estimator: str
@@ -77,7 +62,9 @@ class Measure:
     question: str
     lower_is_better: bool = False
     of_axes: bool = True
+    """Whether it depends on the choice of axes, so that baselines are something to beat."""
     bounded: bool = True
+    """Whether 1 is perfect; else it is in nats."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -141,23 +128,13 @@ MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """A label, ready.
-
-    Parameters
-    ----------
-    name : str
-    codes : ndarray of int64, shape (n,)
-        Class of each row, 0, 1, ..., -1 where missing. Of a continuous label the bin of equal
-        count.
-    numbers : ndarray of float64, shape (n,), or None
-        Values of a continuous label, NaN where missing or beyond 5 sigma; None for classes.
-    n_rows, n_stars : int
-        Rows, and stars, that have the label and latents.
-    """
+    """A label, ready, with how many rows and stars have it and latents."""
 
     name: str
     codes: Codes
+    """Class of each row, (n,); of a continuous label the bin of equal count; -1 where missing."""
     numbers: Floats | None
+    """Values of a continuous label, NaN where missing or beyond 5 sigma; None for classes."""
     n_rows: int
     n_stars: int
 
@@ -169,14 +146,9 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Axes along which latents are seen.
+    """Axes along which latents are seen: "latents" (their own, no matrix), "rotation" or "pca".
 
-    Parameters
-    ----------
-    name : str
-        "latents", "rotation" or "pca".
-    matrix : ndarray of float64, shape (d, d), or None
-        New axes in columns; None for the latents' own.
+    The matrix, shape (d, d), has the new axes in columns.
     """
 
     name: str
@@ -189,28 +161,17 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One row a star, seen along some axes: what a measure is evaluated on.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n, d)
-        Standardized latents of all rows.
-    dims : list of int
-        Numbers of the d dimensions.
-    labels : list of Label
-    axes : Axes
-    every : ndarray of int64
-        A row of each star.
-    rows : list of ndarray of int64
-        For each label a row of each star that has it.
-    """
+    """One row a star, seen along some axes: what a measure is evaluated on."""
 
     values: Floats
+    """Standardized latents of all rows, shape (n, d)."""
     dims: Sequence[int]
     labels: Sequence[Label]
     axes: Axes
     every: Rows
+    """A row of each star."""
     rows: Sequence[Rows]
+    """For each label a row of each star that has it."""
 
     @property
     def each(self) -> list[tuple[Label, Rows]]:

@@ -399,21 +399,14 @@ def _read(
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise that dimensions are read with, drawn once.
-
-    Parameters
-    ----------
-    drawn : ndarray of float64, shape (n, d)
-        sigma_j(x) e.
-    entropy : ndarray of float64, shape (d,)
-        Of that noise, the same estimate as of the draws, averaged over draws.
-    scatter : ndarray of float64, shape (d,)
-        Standard deviation of the estimate over such draws.
-    """
+    """The noise that dimensions are read with, drawn once."""
 
     drawn: Floats
+    """sigma_j(x) e, shape (n, d)."""
     entropy: Floats
+    """Of that noise, the same estimate as of the draws, averaged over draws, shape (d,)."""
     scatter: Floats
+    """Standard deviation of the estimate over such draws, shape (d,)."""
 
     @classmethod
     def of(cls, sigma: Floats, rng: np.random.Generator) -> Noise:
@@ -449,14 +442,7 @@ def widened(means: Floats, noise: Noise) -> Amount:
 
     Where the noise is the same for every spectrum this is I(x; z). Where it differs, what its size
     alone tells is left out. Half a log of (1 + variance of the mean / variance of the noise) of
-    Gaussian means.
-
-    Parameters
-    ----------
-    means : ndarray of float64, shape (n, d)
-        Means, or what is left of them when a prediction is taken off.
-    noise : Noise
-        Of the same dimensions.
+    Gaussian means. Means, shape (n, d), or what is left of them when a prediction is taken off.
     """
     value, std = entropy(means + noise.drawn)
     nats = value - noise.entropy
@@ -754,20 +740,8 @@ def cross_fitted(columns: Floats, targets: Floats, rng: np.random.Generator) -> 
     So a prediction is independent of the noise in its own row's target, and what it shares with
     that is no more than the columns share with it. Ridge regression on the columns, cubic splines
     and products of their normal scores, and Gaussian bumps of two widths around random rows; the
-    penalty of each target is the one that predicts best.
-
-    Parameters
-    ----------
-    columns : ndarray of float64, shape (n, s)
-        What is known; none constant, independent rows.
-    targets : ndarray of float64, shape (n, t)
-        What is predicted.
-    rng : Generator
-        Of folds and bumps.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, t)
+    penalty of each target is the one that predicts best. Columns (n, s), none constant, of
+    independent rows, and targets (n, t) give predictions (n, t).
     """
     features = _features(columns, rng)
     center = targets.mean(axis=0)

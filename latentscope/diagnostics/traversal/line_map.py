@@ -118,29 +118,11 @@ def measure_line_map(
     rv: float | None = None,
     progress: Progress | None = None,
 ) -> LineMapResult:
-    """Derivative of the decoded spectrum with respect to each latent, read on a list of lines.
+    """Derivative of the decoded spectrum with respect to each latent: the core of `line_map`.
 
     Central differences: each dimension is set to `step` sigma above and below the base, decoded,
-    and measured as in `measure_traversal`.
-
-    Parameters
-    ----------
-    decode : callable
-        From latents (k, d) to flux (k, pixels).
-    base : array (d,)
-        The latents to move from.
-    dims : list of int
-        Dimensions to map.
-    units : array (d,)
-        Spread of the data in each dimension of the model: one sigma.
-    wavelength : array (pixels,)
-        Angstrom in air, ascending.
-    step : float
-        Of the differences, in sigma.
-    valid, contrast, features, rv
-        As for `measure_traversal`.
-    progress : callable, optional
-        Called with (dimensions done, dimensions in all).
+    and measured as in `measure_traversal`, whose arguments these are; `units`, shape (d,), are the
+    spread of the data in each dimension of the model: one sigma.
 
     Raises
     ------

@@ -273,17 +273,9 @@ def line_table(
 ) -> pd.DataFrame:
     """Table of the lines with their change per sigma.
 
-    Parameters
-    ----------
-    features : sequence of Feature
-    base : ndarray, shape (3, features)
-        Of the base, as `Gauge.measure` gives it.
-    along, errors : k of such arrays
-        Of the spectra along the dimension, and their errors, of either sign.
-    offset : ndarray, shape (k,)
-        Their distance from the base in the dimension.
-    unit : float
-        What one sigma is, in the same unit.
+    `base`, shape (3, features), is what `Gauge.measure` gives; `along` and `errors` are k such
+    arrays of spectra along the dimension, the errors of either sign; `offset`, shape (k,), is their
+    distance from the base, and `unit` what one sigma is.
 
     Returns
     -------

@@ -258,36 +258,14 @@ def measure_traversal(
     batch: int = 4,
     progress: Progress | None = None,
 ) -> TraversalResult:
-    """Move one latent dimension, decode, and measure what changes.
+    """Move one latent dimension, decode, and measure what changes: the core of `traverse`.
 
-    Parameters
-    ----------
-    decode : callable
-        From latents (k, d) to flux (k, pixels).
-    base : array (d,)
-        The latents to move from: those of a spectrum, or a mean.
-    dim : int
-    values : array (k,)
-        What the dimension is set to, at least two different values.
-    wavelength : array (pixels,)
-        Angstrom in air, ascending.
-    unit : float
-        Spread of the data in this dimension; changes of lines are given per this.
-    valid : array of bool (pixels,), optional
-        False in gaps.
-    contrast : callable, optional
-        From latents (k, d) to line contrast (k, pixels), continuum at 0, for models that decode
-        lines apart from the continuum. Velocities are measured on it. By default the flux over its
-        running mean over 600 km/s.
-    features : sequence of Feature, optional
-        Lines and bands; by default `stellar_features()`.
-    rv : float, optional
-        Velocity of the base's lines in km/s, receding positive. By default where a mask of the
-        listed lines correlates best with it.
-    batch : int
-        Spectra decoded at a time.
-    progress : callable, optional
-        Called with (spectra done, spectra in all).
+    `decode` makes flux (k, pixels) of latents (k, d), `batch` rows at a time; `contrast` line
+    contrast, continuum at 0, where a model decodes lines apart from the continuum (velocities are
+    measured on it; by default on the flux over its running mean over 600 km/s). `unit` is the
+    spread of the data in the dimension, `wavelength` in Angstrom in air, `valid` False in gaps;
+    `rv` the velocity of the base's lines in km/s, by default where a mask of the features
+    correlates best with it.
 
     Raises
     ------
