@@ -307,9 +307,9 @@ def ready_labels(
 ) -> tuple[list[Label], list[str]]:
     """Choose labels and make them ready: numbers where there are, and classes always.
 
-    `ok`, shape (n,), are the rows with latents, of the stars that are taken. Returns the labels, and
-    in words what was left out or binned. Labels with fewer than 100 stars or one class are an error
-    if they were asked for by name, else left out with a warning.
+    `ok`, shape (n,), are the rows with latents, of the stars that are taken. Returns the labels,
+    and in words what was left out or binned. Labels with fewer than 100 stars or one class are an
+    error if they were asked for by name, else left out with a warning.
     """
     frame = study.label_table
     check_columns(frame, discrete)
