@@ -171,8 +171,8 @@ def _lines(
 ) -> Floats:
     """Sum of Gaussians at `lines`, standard deviation `width` of their wavelength."""
     total = np.zeros(len(wavelength))
-    for centre, strength in lines:
-        at = float(doppler_shift(centre, rv))
+    for center, strength in lines:
+        at = float(doppler_shift(center, rv))
         total += strength * np.exp(-0.5 * ((wavelength / at - 1) / width) ** 2)
     return total
 

@@ -317,17 +317,17 @@ _WATER = (
 
 def _comb(
     wavelength: NDArray[np.float64],
-    centres: NDArray[np.float64],
+    centers: NDArray[np.float64],
     depths: NDArray[np.float64],
     sigma: float,
 ) -> NDArray[np.float32]:
     """Sum of narrow Gaussians, `sigma` in Angstrom."""
     out = np.zeros(len(wavelength), np.float32)
     reach = 5 * sigma
-    low = np.searchsorted(wavelength, centres - reach)
-    high = np.searchsorted(wavelength, centres + reach)
-    for centre, depth, a, b in zip(centres, depths, low, high, strict=True):
-        out[a:b] += depth * np.exp(-0.5 * ((wavelength[a:b] - centre) / sigma) ** 2)
+    low = np.searchsorted(wavelength, centers - reach)
+    high = np.searchsorted(wavelength, centers + reach)
+    for center, depth, a, b in zip(centers, depths, low, high, strict=True):
+        out[a:b] += depth * np.exp(-0.5 * ((wavelength[a:b] - center) / sigma) ** 2)
     return out
 
 
@@ -340,8 +340,8 @@ def band_templates(
     count = int((span[1] - span[0]) * 7)
     lines = _comb(wavelength, rng.uniform(*span, count), rng.exponential(1.0, count), 0.035)
     count = 400
-    centres = 4315.0 - rng.exponential(18.0, count)
-    ch = _comb(wavelength, centres, rng.exponential(0.5, count), 0.04)
+    centers = 4315.0 - rng.exponential(18.0, count)
+    ch = _comb(wavelength, centers, rng.exponential(0.5, count), 0.04)
     return lines, ch
 
 
@@ -379,7 +379,7 @@ def telluric_templates(
     rng = np.random.default_rng(seed)
     templates = []
     for regions in (_OXYGEN, _WATER):
-        centres = [rng.uniform(a, b, n) for a, b, n, _ in regions]
+        centers = [rng.uniform(a, b, n) for a, b, n, _ in regions]
         depths = [mean * rng.exponential(1.0, n) for _, _, n, mean in regions]
-        templates.append(_comb(wavelength, np.concatenate(centres), np.concatenate(depths), 0.03))
+        templates.append(_comb(wavelength, np.concatenate(centers), np.concatenate(depths), 0.03))
     return templates[0], templates[1]

@@ -8,7 +8,7 @@ equal once there is noise and a file (docs/simulation.md).
 
 The residual flux of the lines is 1 / (1 + tau): linear for weak lines, saturating in the core and
 widening by the damping wings of strong ones (a Milne-Eddington-like interpolation, Minnaert 1935).
-One number fixes the strength of all metal lines: Fe I 6173.34 has tau = 2.2 at the Sun's centre.
+One number fixes the strength of all metal lines: Fe I 6173.34 has tau = 2.2 at the Sun's center.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from latentscope.simulation.population import FIRST, LAST, RESPONSE_NODES, Night
 PIXELS = 2**18
 LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
+WAVELENGTH = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)  # Angstrom, air
 NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))  # of the continuum
 FLOOR = 0.08  # residual flux of a saturated core
 FAINT, REACH, CORE = 2e-3, 6000.0, 3.3  # lines: least optical depth; pixels; Doppler widths
@@ -116,7 +117,7 @@ class Synthesizer:
         self.lines = read_linelist() if lines is None else lines
         self.resolution = resolution
         self.device = torch.device(device)
-        self.wavelength = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)
+        self.wavelength = WAVELENGTH
         self._atoms = AtomicLines(self.lines, self.device)
         self._bands, self._air = _templates(self.device)
         self._photon_nodes = Nodes(len(NODES), PIXELS, self.device)
@@ -179,9 +180,8 @@ def synthesizer_of(
 @lru_cache(maxsize=2)
 def _templates(device: torch.device) -> tuple[MolecularBands, Tensor]:
     """Bands, and optical depths of O2 and H2O; kept, since they take a second."""
-    wavelength = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)
-    air = np.stack(telluric_templates(wavelength))
-    return MolecularBands(wavelength, device), on_device(air, device)
+    air = np.stack(telluric_templates(WAVELENGTH))
+    return MolecularBands(WAVELENGTH, device), on_device(air, device)
 
 
 # ---- a star's few numbers, on the host ----
@@ -212,7 +212,7 @@ def band_strengths(star: Star) -> tuple[float, float]:
 
 
 def balmer_strengths(stars: Sequence[Star]) -> NDArray[np.float64]:
-    """Optical depth of H-alpha 1 Angstrom from its centre, up to the profile's shape, (b,).
+    """Optical depth of H-alpha 1 Angstrom from its center, up to the profile's shape, (b,).
 
     The Sun's is 0.33.
     """
@@ -247,7 +247,7 @@ def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, shape (h,)
-        Centre first; centre plus twice the rest sums to 1.
+        Center first; center plus twice the rest sums to 1.
     """
     sub = 4  # samples a pixel, so that a rotation narrower than a pixel is still integrated
     half = int(np.ceil(vsini + 4.5 * sigma)) + 1
@@ -299,8 +299,8 @@ class AtomicLines:
         def exact(values: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
-        centre = np.log(lines.wavelength / FIRST) / LOG_STEP
-        self._whole, self._part = exact(np.floor(centre).astype(np.int64)), exact(centre % 1.0)
+        center = np.log(lines.wavelength / FIRST) / LOG_STEP
+        self._whole, self._part = exact(np.floor(center).astype(np.int64)), exact(center % 1.0)
         self._species, self._index = lines.species, exact(lines.species_index.astype(np.int64))
         self._wavelength, self._loggf = exact(lines.wavelength), exact(lines.loggf)
         self._excitation, self._pixels = exact(lines.excitation), pixels
@@ -348,7 +348,7 @@ class AtomicLines:
         wing = lines.damping * lines.depth / ROOT_PI
         reach = lines.width * torch.clamp(torch.sqrt(wing / FAINT), min=CORE)
         reach.clamp_(max=REACH)
-        # First and one past the last pixel, counted from the whole pixel of the centre.
+        # First and one past the last pixel, counted from the whole pixel of the center.
         low = torch.maximum(torch.ceil(part - reach).long(), -whole)
         high = torch.minimum(torch.floor(part + reach).long() + 1, self._pixels - whole)
         count = ((high - low).clamp_(min=0) * (lines.depth >= FAINT)).flatten()
@@ -396,18 +396,18 @@ def add_balmer(tau: Tensor, strength: Tensor, log_shift: NDArray[np.float64]) ->
         Of the natural logarithm of wavelengths.
     """
     for position, factor in BALMER:
-        centre = np.log(position / FIRST) + log_shift
+        center = np.log(position / FIRST) + log_shift
         reach = BALMER_REACH / (position * np.exp(log_shift))
-        low = max(int((centre + np.log1p(-reach)).min() / LOG_STEP), 0)
-        high = min(int((centre + np.log1p(reach)).max() / LOG_STEP) + 2, tau.shape[1])
+        low = max(int((center + np.log1p(-reach)).min() / LOG_STEP), 0)
+        high = min(int((center + np.log1p(reach)).max() / LOG_STEP) + 2, tau.shape[1])
         if low < high:
-            tau[:, low:high] += _balmer(centre / LOG_STEP, strength * factor, low, high)
+            tau[:, low:high] += _balmer(center / LOG_STEP, strength * factor, low, high)
 
 
-def _balmer(centre: NDArray[np.float64], strength: Tensor, low: int, high: int) -> Tensor:
+def _balmer(center: NDArray[np.float64], strength: Tensor, low: int, high: int) -> Tensor:
     """Optical depth of one Balmer line of each star at pixels `low` to `high`, (b, high - low)."""
-    whole = np.floor(centre)
-    numbers = np.stack([low - whole, centre - whole, FIRST * np.exp(centre * LOG_STEP)])
+    whole = np.floor(center)
+    numbers = np.stack([low - whole, center - whole, FIRST * np.exp(center * LOG_STEP)])
     start, part, angstrom = on_device(numbers[:, :, None], strength.device).unbind()
     # Whole numbers below 2^24 are exact in float32; the fraction is taken off from small ones.
     x = torch.arange(high - low, dtype=torch.float32, device=strength.device) + start
@@ -513,7 +513,7 @@ def shifted(template: Tensor, shift: Shift) -> Tensor:
     windows = pad(template, (reach + 1, reach)).unfold(1, n + 1, 1)
     moved = windows[rows, reach - shift.whole]
     out = torch.lerp(moved[:, 1:], moved[:, :-1], shift.part.float()[:, None])
-    # The one pixel that has a neighbour on one side only.
+    # The one pixel that has a neighbor on one side only.
     out[rows, shift.whole % n] = 0.0
     return out
 
@@ -548,7 +548,7 @@ def convolved(values: Tensor, kernels: Sequence[NDArray[np.float32]]) -> Tensor:
     ----------
     values : Tensor of float32, shape (b, n)
     kernels : b arrays of shape (h,)
-        Right halves, the centre first, as `rotation_kernel` gives them.
+        Right halves, the center first, as `rotation_kernel` gives them.
 
     Returns
     -------

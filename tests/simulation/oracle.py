@@ -94,10 +94,10 @@ def optical_depths(lines, star):
     return depth * calibration, width, np.full(len(depth), damping)
 
 
-def line_depth(n, centre, depth, width, damping):
-    """Sum of Voigt-like profiles on `n` pixels; centres and widths in pixels."""
+def line_depth(n, center, depth, width, damping):
+    """Sum of Voigt-like profiles on `n` pixels; centers and widths in pixels."""
     tau = np.zeros(n)
-    for c, d, w, a in zip(centre, depth, width, damping, strict=True):
+    for c, d, w, a in zip(center, depth, width, damping, strict=True):
         if d < 2e-3:
             continue
         wing = a * d / 1.7725
@@ -109,7 +109,7 @@ def line_depth(n, centre, depth, width, damping):
 
 
 def balmer_strength(star):
-    """Optical depth of H-alpha 1 Angstrom from its centre, up to the profile's shape."""
+    """Optical depth of H-alpha 1 Angstrom from its center, up to the profile's shape."""
 
     def absorption(star):
         state = layer(star.teff, star.logg, star.metallicity, star.alpha)
@@ -163,8 +163,8 @@ def spectrum(lines, star, night):
     factor = np.sqrt((1 + beta) / (1 - beta))
     shift = np.log(factor) / LOG_STEP
     depth, width, damping = optical_depths(lines, star)
-    centre = np.log(lines.wavelength / FIRST) / LOG_STEP + shift
-    tau = line_depth(PIXELS, centre, depth, width / PIXEL_VELOCITY, damping)
+    center = np.log(lines.wavelength / FIRST) / LOG_STEP + shift
+    tau = line_depth(PIXELS, center, depth, width / PIXEL_VELOCITY, damping)
     tau += balmer_depth(balmer_strength(star), factor)
     tio_strength, ch_strength = band_strengths(star)
     molecular, ch = band_templates(WAVELENGTH)

@@ -45,10 +45,10 @@ def synthesizer():
     return Synthesizer(oracle.few_lines())
 
 
-def width_at(synthesizer, star, centre=6173.334):
+def width_at(synthesizer, star, center=6173.334):
     """Equivalent width in Angstrom within 1 Angstrom of a line."""
     wavelength = synthesizer.wavelength
-    near = abs(wavelength / centre - 1) < 1 / centre
+    near = abs(wavelength / center - 1) < 1 / center
     flux = synthesizer.lines_at([star])[0].numpy()
     return float(np.sum((1 - flux[near]) * wavelength[near] * LOG_STEP))
 
@@ -108,8 +108,8 @@ def drawn(wavelength, depth, width, damping, shift):
     )
     atoms = AtomicLines(lines, CPU, pixels)
     ours = atoms.optical_depth(strengths, Shift(np.array([shift]), CPU))[0].numpy()
-    centre = np.log(wavelength / FIRST) / LOG_STEP + shift
-    return ours, oracle.line_depth(pixels, centre, depth, width, np.full(len(depth), damping))
+    center = np.log(wavelength / FIRST) / LOG_STEP + shift
+    return ours, oracle.line_depth(pixels, center, depth, width, np.full(len(depth), damping))
 
 
 @given(
@@ -265,8 +265,8 @@ def test_a_velocity_moves_a_line_by_the_relativistic_doppler_formula(iron):
         expected = 6173.334 * np.sqrt((1 + beta) / (1 - beta))
         near = abs(iron.wavelength - expected) < 0.5
         wavelength = iron.wavelength[near]
-        centre = np.average(wavelength, weights=1 - lines[near] - (1 - lines[near]).min())
-        assert centre == pytest.approx(expected, abs=6173 * 0.05 / 299792.458)
+        center = np.average(wavelength, weights=1 - lines[near] - (1 - lines[near]).min())
+        assert center == pytest.approx(expected, abs=6173 * 0.05 / 299792.458)
 
 
 # What stars do.

@@ -186,7 +186,7 @@ def median(values: Tensor) -> Tensor:
 def window_sums(values: Tensor, window: int) -> Tensor:
     """Sum of `window` values from each one on, shape (b, n - window + 1).
 
-    Sums of 1, 2, 4, 8 ... neighbours are made from one another, so that nothing is subtracted.
+    Sums of 1, 2, 4, 8 ... neighbors are made from one another, so that nothing is subtracted.
     """
     n = values.shape[1] - window + 1
     sums, length, at = values, 1, 0
@@ -320,7 +320,7 @@ class Rows:
 
 
 class _RunningMean:
-    """Mean of the valid pixels in a centred window; linear where a whole window has none."""
+    """Mean of the valid pixels in a centered window; linear where a whole window has none."""
 
     def __init__(self, inside: NDArray[np.bool_], window: int, device: torch.device) -> None:
         self._window, self._half = window, window // 2
@@ -383,7 +383,7 @@ class Resampling:
         if way == "rebin":
             columns, weights = _overlaps(spectrum.wavelength, grid)
         elif way == "linear":
-            columns, weights = _neighbours(spectrum.wavelength, grid)
+            columns, weights = _neighbors(spectrum.wavelength, grid)
         else:
             columns, weights = np.zeros((1, grid.length), np.int64), np.ones((1, grid.length))
             columns[0, way[0]] = np.arange(way[1].start, way[1].stop)
@@ -418,8 +418,8 @@ def _overlaps(wavelength: NDArray[np.float64], grid: Grid) -> _Means:
     return columns, overlap / np.maximum(overlap.sum(0), np.finfo(np.float64).tiny)
 
 
-def _neighbours(wavelength: NDArray[np.float64], grid: Grid) -> _Means:
-    """Linear interpolation between the two old pixels beside each new centre."""
+def _neighbors(wavelength: NDArray[np.float64], grid: Grid) -> _Means:
+    """Linear interpolation between the two old pixels beside each new center."""
     right = np.searchsorted(wavelength, grid.wavelength, side="right")
     left = np.clip(right - 1, 0, len(wavelength) - 2)
     weight = (grid.wavelength - wavelength[left]) / (wavelength[left + 1] - wavelength[left])
