@@ -60,7 +60,8 @@ class Groups:
 
     def take(self, rows: Indices) -> Groups:
         """Return the groups of some rows, numbered anew."""
-        return replace(read_groups(self.codes[rows], len(rows)), column=self.column)
+        codes = np.asarray(pd.factorize(self.codes[rows])[0], dtype=np.int64)
+        return Groups(codes, np.argsort(codes, kind="stable"), self.column)
 
     def draws(self, keep: NDArray[np.bool_], number: int, rng: np.random.Generator) -> Draws:
         """Draw one random kept row of each group, `number` times over.

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, join_labels, read_latents
-from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups, read_groups
+from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
 from latentscope.errors import ChoiceError, EstimatorError, TableError
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
@@ -70,12 +70,11 @@ class Study:
             )
         return self.labels
 
-    @property
+    @cached_property
     def stars(self) -> Groups:
         """Which star each row shows; each its own where none are known."""
-        if self.groups is not None:
-            return self.groups
-        return read_groups(np.arange(len(self)), len(self))
+        alone = np.arange(len(self))
+        return Groups(alone, alone) if self.groups is None else self.groups
 
     @property
     def group_column(self) -> str | None:

@@ -81,7 +81,7 @@ def test_a_sparse_label_is_nan_and_leaves_the_others(values):
     row = result.table.set_index("label").loc["sparse"]
     assert np.isnan([row["mi_nats"], row["std_nats"], row["p_value"], row["q_value"]]).all()
     assert (row["n"], row["n_groups"]) == (6, 2)
-    assert row["reason"].endswith("2 groups have both; wanted more than neighbors=3")
+    assert row["reason"].endswith("2 groups have both; expected more than neighbors=3")
     assert np.isfinite(result.matrix.loc["v", 0])
     assert list(result.best["label"]) == ["v"]
     assert len(result.sentences()) == 1
@@ -91,7 +91,7 @@ def test_a_sparse_label_is_nan_and_leaves_the_others(values):
         pytest.warns(LatentscopeWarning),
         pytest.raises(
             EstimatorError,
-            match=r"no pair could be measured.*groups have both; wanted more than neighbors=3",
+            match=r"no pair could be measured.*groups have both; expected more than neighbors=3",
         ),
     ):
         mi_matrix(values, labels.assign(empty=np.nan)[["sparse", "empty"]], groups=stars())
