@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
-from latentscope.diagnostics.study import origin
+from latentscope.diagnostics.study import Study, StudyLike, origin
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
     Judged,
@@ -154,7 +154,7 @@ class ScoreResult:
 
 
 def score_against(
-    latents: LatentsLike,
+    latents: StudyLike,
     reference: TrustSample | Reference | LatentsLike | None = None,
     *,
     groups: GroupsLike = "auto",
@@ -170,9 +170,9 @@ def score_against(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         With the trust columns that `encode` writes, where they are known.
-    reference : TrustSample, Reference, or as `latents`, optional
+    reference : TrustSample, Reference, or latents as above, optional
         Ordinary spectra encoded with the same model; of more than 3,000 rows a random 3,000, one a
         star. By default the latents themselves: rows are then ranked among each other.
     groups : array (n,) or str, optional
@@ -193,7 +193,7 @@ def score_against(
         If the reference has another number of dimensions, other weights or another grid, or fewer
         than 100 rows.
     """
-    read = read_latents(latents)
+    read = latents.latents if isinstance(latents, Study) else read_latents(latents)
     rows = trust_rows(read, segments)
     drawn, note = None, ""
     if isinstance(reference, Reference):
@@ -205,6 +205,8 @@ def score_against(
         stars, note = _stars(ordinary, groups)
         model = Reference(draw_trust_sample(ordinary, groups=stars, seed=seed))
     else:
+        if isinstance(latents, Study) and isinstance(groups, str) and groups == "auto":
+            groups = latents.stars.codes
         stars, note = _stars(read, groups)
         drawn = drawn_rows(read, MAX_ROWS, stars, seed)
         model = Reference(rows.rows(drawn))

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.study import Study, StudyLike
 from latentscope.diagnostics.trust import ScoreResult, score_against
 from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample
 from latentscope.errors import ChoiceError, ModelError
@@ -39,7 +40,7 @@ _ADVICE = "give --reference LATENTS, latents of ordinary spectra that this model
 
 
 def score(
-    latents: LatentsLike,
+    latents: StudyLike,
     model: ModelLike | None = None,
     *,
     reference: TrustSample | ModelLike | LatentsLike | None = None,
@@ -51,7 +52,7 @@ def score(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame or path
+    latents : Latents, array (n, d), DataFrame, path, or Study
         With the trust columns that `encode` writes, where they are known; the spectra themselves
         are not needed.
     model : SpectrumVAE, str or path, optional
@@ -82,7 +83,7 @@ def score(
         If the reference has another number of dimensions, other weights or another grid, or fewer
         than 100 rows.
     """
-    read = read_latents(latents)
+    given = latents if isinstance(latents, Study) else read_latents(latents)
     if model is not None and reference is not None:
         raise ChoiceError("both a reference and a model are given; expected one of the two")
     if model is None and _is_model(reference):
@@ -90,9 +91,9 @@ def score(
     if model is not None:
         reference = trust_sample(model, cache_dir=cache_dir)
     elif reference is None:
-        reference = _sample_of_bundled(read)
+        reference = _sample_of_bundled(given.latents if isinstance(given, Study) else given)
     assert not isinstance(reference, SpectrumVAE)
-    return score_against(read, reference, groups=groups, seed=seed)
+    return score_against(given, reference, groups=groups, seed=seed)
 
 
 def _is_model(given: Any) -> TypeGuard[ModelLike]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis
 
 from latentscope.data import Latents, read_latents, write_latents
-from latentscope.diagnostics.trust import score_against
+from latentscope.diagnostics.study import read_study
+from latentscope.diagnostics.trust import feature_names, score_against
 from latentscope.diagnostics.trust_reference import (
     N_FOLDS,
     Fit,
@@ -439,6 +440,16 @@ def test_a_star_counts_once_in_its_own_reference(ordinary):
     assert score_against(frame, groups="star").provenance["reference"]["rows"] == 300
 
 
+def test_a_study_brings_its_stars(ordinary):
+    stars = np.repeat(np.arange(300), 5)
+    study = read_study(np.repeat(ordinary.values[:300], 5, axis=0), groups=stars)
+    expected = score_against(study.latents, groups=stars)
+    pd.testing.assert_frame_equal(score_against(study).table, expected.table)
+    pd.testing.assert_frame_equal(
+        score_against(study, ordinary).table, score_against(study.latents, ordinary).table
+    )
+
+
 def test_order_and_company_of_rows_do_not_matter(reference):
     rows = made(60, seed=12)
     whole = score_against(rows, reference=reference).table
@@ -497,8 +508,6 @@ def test_the_table_goes_into_words(reference):
 
 
 def test_known_lines_are_named():
-    from latentscope.diagnostics.trust import feature_names
-
     named = feature_names(np.array([5100.0, 5200.0, 6800.0, 6910.0, 7650.0, 7700.0]))
     assert named == {
         5150.0: "Mg b", 6000.0: "Na D, H-alpha", 6855.0: "O2 of the air",
