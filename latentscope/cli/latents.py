@@ -37,11 +37,11 @@ from latentscope.cli.application import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from latentscope.data import Latents as LatentsTable
     from latentscope.diagnostics.activity import MADResult
     from latentscope.diagnostics.exclusive import Agreement, ExclusiveResult
     from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
     from latentscope.diagnostics.retrieval import RetrievalResult
+    from latentscope.diagnostics.study import Study
 
 
 _MOST_ROWS = 32
@@ -323,19 +323,17 @@ def pairs(
     Mutual information of the pairs in nats, and with --plot their scatter grid, coloured by a
     label. Structure in a panel means that two dimensions are not disentangled.
     """
-    from latentscope.data import read_latents
     from latentscope.diagnostics.mi.api import pairwise_mi
+    from latentscope.diagnostics.study import read_study
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels_file)
     if (color is not None or labels_file is not None) and (color is None or plot is None):
         raise UsageError("a colour needs --color COLUMN and --plot PICTURE")
-    read = read_latents(latents)
-    colours = None if color is None else _column(color, read, labels_file, join)
+    study = read_study(latents, labels_file, groups=groups, join=join)
+    colours = None if color is None else _column(color, study)
     with progress("pairs") as advance:
-        result = pairwise_mi(
-            read, dims=chosen_dims(dims), groups=groups, seed=seed, progress=advance
-        )
+        result = pairwise_mi(study, dims=chosen_dims(dims), seed=seed, progress=advance)
     ranked = _ranked(result)
     write_table(output, ranked, result.provenance)
     for line in result.sentences(_STRONGEST, significant=True):
@@ -348,31 +346,22 @@ def pairs(
         from latentscope.plots.style import save_figure
 
         ax = plot_pairs(
-            read, chosen_dims(dims), colours, name=color or "label", pairs=result, seed=seed
+            study, chosen_dims(dims), colours, name=color or "label", pairs=result, seed=seed
         )
         save_figure(ax, plot)
 
 
-def _column(
-    name: str, latents: LatentsTable, labels_file: Path | None, join: str | None
-) -> pd.Series | Any:
-    from latentscope.data import join_labels
+def _column(name: str, study: Study) -> pd.Series:
+    """Return a column of the labels, else of the sidecar."""
     from latentscope.errors import ChoiceError
 
-    known: list[str] = []
-    if labels_file is not None:
-        labels = join_labels(latents, labels_file, join)
-        if name in labels:
-            return labels[name]
-        known += list(labels.columns)
-    column = latents.column(name)
-    if column is not None:
-        return column
-    known += [] if latents.table is None else list(latents.table.columns)
-    where = "" if labels_file is not None else "; --labels-file names a table of labels"
-    raise ChoiceError(
-        f"--color: no column {name!r}; there are {', '.join(map(str, known)) or 'none'}{where}"
-    )
+    tables = [table for table in (study.labels, study.latents.table) if table is not None]
+    for table in tables:
+        if name in table:
+            return table[name]
+    columns = ", ".join(str(column) for table in tables for column in table.columns) or "none"
+    where = "" if study.labels is not None else "; --labels-file names a table of labels"
+    raise ChoiceError(f"--color: no column {name!r}; there are {columns}{where}")
 
 
 def _ranked(result: PairwiseResult) -> pd.DataFrame:
