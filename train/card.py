@@ -170,7 +170,7 @@ def card(
         f"{_FRONT_MATTER}\n# {info['name']}\n\n{info.get('description', '')}\n",
         _USE,
         _made(settings, config),
-        _known(found, settings),
+        _dimensions(found, settings),
         _limits(older),
         _provenance(info["training"]),
     ]
@@ -259,7 +259,7 @@ def _schedule(schedule: Schedule) -> str:
     return f"{schedule.start:g} to {schedule.last:g}, {schedule.curve}"
 
 
-def _known(found: Findings, settings: ModelConfig) -> str:
+def _dimensions(found: Findings, settings: ModelConfig) -> str:
     threshold = settings.info["mad_threshold"]
     lines = [
         "## What its dimensions know",

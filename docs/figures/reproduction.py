@@ -230,7 +230,7 @@ def _size_helps(results: Results) -> Finding:
         [results.row(n, lambda f: f.line_variance, [beta])[0] for n in results.sizes]
         for beta in results.columns
     ]
-    said = [
+    curves = [
         f"{'AE' if beta is None else f'beta = {beta:g}'}: {_listed(row)}"
         for beta, row in zip(results.columns, rows, strict=True)
     ]
@@ -238,7 +238,7 @@ def _size_helps(results: Results) -> Finding:
         "The more latents, the better the reconstruction.",
         _all(rows, lambda row: row[-1] > row[0]),
         "at every beta the largest network reconstructs more line variance than the smallest",
-        f"{_listed(results.sizes, 'd')} latents: {'; '.join(said)}",
+        f"{_listed(results.sizes, 'd')} latents: {'; '.join(curves)}",
     )
 
 
@@ -379,7 +379,7 @@ def _robust(results: Results) -> Finding:
         all(not c.is_large for c in changes) if changes else None,
         "on balanced archives of all stars the number of informative dimensions changes by one at "
         f"most, the best MI with RV and Teff (FGK stars) by {SHIFT:.0%} at most",
-        _said(changes, results),
+        _changes_in_words(changes, results),
     )
 
 
@@ -389,14 +389,14 @@ def _sampling_bias(results: Results) -> Finding:
         "It is sensitive to which stars the sample holds.",
         any(c.is_large for c in changes) if changes else None,
         "on an archive that leaves stars out one of these changes is larger",
-        _said(changes, results),
+        _changes_in_words(changes, results),
     )
 
 
-def _said(changes: Sequence[Change], results: Results) -> str:
+def _changes_in_words(changes: Sequence[Change], results: Results) -> str:
     chance = [c.words for c in changes_of(results) if c.entry.run.kind == "seed"]
-    said = "; ".join(f"{c.entry.run.balance}: {c.words}" for c in changes) or "-"
-    return said + (f" (by another seed alone: {'; '.join(chance)})" if chance else "")
+    changed = "; ".join(f"{c.entry.run.balance}: {c.words}" for c in changes) or "-"
+    return changed + (f" (by another seed alone: {'; '.join(chance)})" if chance else "")
 
 
 def _dims(dims: Sequence[int]) -> str:
@@ -439,13 +439,13 @@ def _cells(entry: Measured) -> list[str]:
         str(len(f.deviating)),
         str(len(f.informative)) if f.kl else "-",
         f"{f.largest_pair:.2f}",
-        _known(f, "radvel"),
-        _known(f, "Teff"),
+        _mi_and_rank(f, "radvel"),
+        _mi_and_rank(f, "Teff"),
         "-" if minutes is None else f"{minutes:.1f}",
     ]
 
 
-def _known(figures: Figures, label: str) -> str:
+def _mi_and_rank(figures: Figures, label: str) -> str:
     return f"{figures.best(label)[1]:.2f}, {figures.best_rank(label):.2f}"
 
 
@@ -652,9 +652,9 @@ def _stems(ax: Axes, entry: Measured | None, latents: int) -> None:
         width = 0.4 if crowded and color == QUIET else 1.2
         ax.vlines(dims[which], _FLOOR, values[which], color=color, linewidth=width)
         ax.plot(dims[which], values[which], "o", color=color, markersize=2 if crowded else 4)
-    said = f"MAD: {len(figures.deviating)}"
-    said += f", KL: {len(figures.informative)}" if figures.kl else ""
-    ax.text(0.0, 1.01, said, transform=ax.transAxes, fontsize=8, va="bottom", color=STRONG)
+    counts = f"MAD: {len(figures.deviating)}"
+    counts += f", KL: {len(figures.informative)}" if figures.kl else ""
+    ax.text(0.0, 1.01, counts, transform=ax.transAxes, fontsize=8, va="bottom", color=STRONG)
 
 
 def pairs(results: Results, stars: Stars) -> Figure:
@@ -691,9 +691,9 @@ def pairs(results: Results, stars: Stars) -> Figure:
 
 
 def _pair(ax: Axes, mean: Floats, x: int, y: int, letters: NDArray[Any]) -> None:
-    known = np.isin(letters, list(OF_CLASSES))
+    classified = np.isin(letters, list(OF_CLASSES))
     colors = np.array([OF_CLASSES.get(letter, QUIET) for letter in letters])
-    order = np.random.default_rng(0).permutation(np.flatnonzero(known))
+    order = np.random.default_rng(0).permutation(np.flatnonzero(classified))
     ax.scatter(
         mean[order, x], mean[order, y], c=colors[order], s=5, alpha=0.7, linewidths=0,
         rasterized=True,
@@ -959,7 +959,7 @@ def _sections(
             information_table(results.chosen.figures),
             "Nats of mutual information, and in brackets the share of the row's largest value; "
             "*other dims*: the largest of all dimensions that are not informative.",
-            _said_unmatched(results.chosen),
+            _unmatched_in_words(results.chosen),
             _image(page, "mi", "Mutual information of informative dimensions with labels"),
             f"## Balanced archives: {point}",
             _image(page, "robustness", "The chosen setting on balanced archives"),
@@ -1057,14 +1057,14 @@ def _restless(results: Results) -> str:
     dims = [dim for dim in f.deviating if dim not in f.informative]
     if not dims:
         return "In the chosen setting both measures name the same dimensions."
-    known = max(f.mi[label][dim] for label in LABELS for dim in dims)
+    largest = max(f.mi[label][dim] for label in LABELS for dim in dims)
     return (
         f"In the chosen setting {len(dims)} dimensions have a MAD above 0.02 and a KL below 0.1 "
         f"nats. Their median MAD is {np.median([f.mad[dim] for dim in dims]):.3f}, that of the "
         f"informative ones {np.median([f.mad[dim] for dim in f.informative] or [0.0]):.2f}; their "
         f"mean KL is {np.mean([f.kl[dim] for dim in dims]):.3f} nats. A threshold of 0.02 wants a "
         "network that was trained until the means of its closed dimensions came to rest; so this "
-        f"page counts by KL. Such a mean, small as it is, shares up to {known:.2f} nats with a "
+        f"page counts by KL. Such a mean, small as it is, shares up to {largest:.2f} nats with a "
         "label: mutual information does not see the scale, nor that a draw of z forgets it. So "
         f"labels are compared with informative dimensions alone. {_estimated(f)}"
     )
@@ -1084,7 +1084,7 @@ def _estimated(f: Figures) -> str:
     )
 
 
-def _said_unmatched(entry: Measured) -> str:
+def _unmatched_in_words(entry: Measured) -> str:
     dims = unmatched(entry.figures)
     if not dims:
         return f"Every informative dimension shares {UNMATCHED:g} nats or more with some label."

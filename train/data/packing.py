@@ -347,7 +347,7 @@ def pack(
     busy = TableError(f"{store.source}: another process packs into it; wait for it")
     with alone(store.folder, busy):
         store.sweep()
-        stamps = _known(store.table())
+        stamps = _stamps(store.table())
         todo = [file for file in files if stamps.get(str(file)) != file_stamp(file)]
         blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress or _silent)
         with closing(read_chunks(todo, store, min_coverage, count)) as chunks:
@@ -388,7 +388,7 @@ def _store(
     return store
 
 
-def _known(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
+def _stamps(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
     stamps = zip(table["size"].tolist(), table["mtime_ns"].tolist(), strict=True)
     return dict(zip(table["file"].tolist(), stamps, strict=True))
 

@@ -104,8 +104,7 @@ class Stars:
     @property
     def fgk(self) -> NDArray[np.bool_]:
         """Which stars are FGK stars."""
-        known: NDArray[np.bool_] = self.labels["Teff"].between(COOL, WARM).to_numpy()
-        return known
+        return np.asarray(self.labels["Teff"].between(COOL, WARM))
 
 
 def measured(folder: Path, stars: Stars) -> Figures:

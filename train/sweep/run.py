@@ -214,7 +214,7 @@ def _reason(log: Path, start: int, code: int) -> str:
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode("utf-8", "replace").strip().splitlines()
-    return f"exit code {code}: {lines[-1].strip() if lines else 'it said nothing'} ({log})"
+    return f"exit code {code}: {lines[-1].strip() if lines else 'no output'} ({log})"
 
 
 @dataclass(frozen=True)
