@@ -238,7 +238,7 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             )
             warnings.warn(note, LatentscopeWarning, stacklevel=5)
             return None, note
-        _check_names(unnamed(names)[latents.ok], f"column {column!r}")
+        _check_names(unnamed(names)[latents.ok], f"column {column!r}", frames=6)
         return replace(found, column=column), (
             f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
         )
@@ -246,7 +246,8 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
     return None, ""
 
 
-def _check_names(missing: NDArray[np.bool_], what: str) -> None:
+def _check_names(missing: NDArray[np.bool_], what: str, frames: int = 5) -> None:
+    """Warn the caller, so many frames up, of rows without a name; refuse where all lack one."""
     count, n = int(missing.sum()), len(missing)
     if n and count == n:
         raise EstimatorError(
@@ -258,7 +259,7 @@ def _check_names(missing: NDArray[np.bool_], what: str) -> None:
             "is taken for a star of its own; if they repeat stars, values and significance are "
             "too high",
             LatentscopeWarning,
-            stacklevel=5,
+            stacklevel=frames,
         )
 
 
