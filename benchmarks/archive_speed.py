@@ -13,18 +13,14 @@ deliver, and both run in turn. Run:
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
-from benchmarks.timing import Work, in_turns
+from benchmarks.timing import Work, in_turns, write_json
 from latentscope.models.registry import known_config
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
@@ -158,10 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
             results[model] = measure(model, files, rows, folder / model, options.repeats)
             report(model, results[model])
     if options.json:
-        machine = {"cpu": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
-        versions = {"zarr": zarr.__version__, "torch": torch.__version__, "numpy": np.__version__}
-        text = json.dumps({"machine": machine, "versions": versions} | results, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ know the lines between them. Run:
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.timing import write_json
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.registry import known_config
 from latentscope.models.weights import load_model
@@ -125,9 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, value in results["error"].items():
         print(f"{name:40}{value:10.4f} of the lines' variance")
     if options.json:
-        machine = {"cores": os.cpu_count(), "load": os.getloadavg(), "torch": torch.__version__}
-        text = json.dumps({"machine": machine} | results, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

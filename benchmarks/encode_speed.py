@@ -14,9 +14,6 @@ With --parsers it measures instead what our own parser of FITS files is worth: t
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -32,6 +29,7 @@ from astropy.io import fits
 
 from benchmarks.network_speed import COMPACT as LINES
 from benchmarks.network_speed import PlainVAE
+from benchmarks.timing import write_json
 from latentscope.models.config import VAEConfig
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
@@ -308,10 +306,7 @@ def main() -> None:
     for name, result in results.items():
         report(name, result)
     if options.json:
-        machine = {"cpu": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
-        versions = {"torch": torch.__version__, "numpy": np.__version__}
-        text = json.dumps({"machine": machine, "versions": versions} | results, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":
