@@ -7,7 +7,7 @@ parameters just by looking at a large number of spectra", MNRAS 501, 6026 (2021)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -278,7 +278,7 @@ class Retriever:
     def __len__(self) -> int:
         return len(self.latents)
 
-    def queries(self, query: Query | Queries) -> Queries:
+    def queries(self, query: Query) -> list[Asked]:
         """Read queries without answering them, to see early whether there are such rows.
 
         Parameters
@@ -290,16 +290,16 @@ class Retriever:
         ChoiceError, EstimatorError
             As `query` does.
         """
-        if isinstance(query, Queries):
-            return query
+        if isinstance(query, Asked):
+            return [query]
         if isinstance(query, Latents):
             return self._of_latents(query)
         if isinstance(query, str):
             return self._of_rows([self._row_named(query)])
         if isinstance(query, list | tuple) and any(
-            isinstance(item, str | Latents | Queries) for item in query
+            isinstance(item, str | Latents | Asked | list) for item in query
         ):
-            return _joined(self.queries(item) for item in query)
+            return [asked for item in query for asked in self.queries(item)]
         array = np.asarray(query)
         if array.dtype.kind in "iu" and array.ndim <= 1 and array.size:
             return self._of_rows([int(row) for row in np.atleast_1d(array)])
@@ -310,7 +310,7 @@ class Retriever:
             )
         return self._of_latents(Latents(np.atleast_2d(array), source="query"))
 
-    def query(self, query: Query | Queries, n_matches: int = 10) -> RetrievalResult:
+    def query(self, query: Query, n_matches: int = 10) -> RetrievalResult:
         """Find the nearest rows of each query.
 
         Parameters
@@ -339,12 +339,13 @@ class Retriever:
         if n_matches < 1:
             raise EstimatorError(f"n_matches is {n_matches}; expected at least 1")
         asked = self.queries(query)
-        values = asked.values[:, self.space.dims]
-        hidden = [self._hidden(asked, place) for place in range(len(asked))]
+        values = np.array([one.values[self.space.dims] for one in asked])
+        hidden = [self._hidden(one) for one in asked]
         near, failures = self._answers(asked, values, hidden, n_matches)
+        names = [one.name for one in asked]
         if all(failures):
             more = f" (and {len(asked) - 1} more)" if len(asked) > 1 else ""
-            raise EstimatorError(f"no query can be answered: {asked.names[0]}: {failures[0]}{more}")
+            raise EstimatorError(f"no query can be answered: {names[0]}: {failures[0]}{more}")
         rows = np.concatenate([one.rows for one in near])
         counts = [len(one.rows) for one in near]
         moved = (self._values(rows) - np.repeat(values, counts, axis=0)) / self.space.spread
@@ -353,7 +354,7 @@ class Retriever:
         distances = np.concatenate([one.distances for one in near])
         table = pd.DataFrame(
             {
-                "query": np.repeat(np.array(asked.names, dtype=object), counts),
+                "query": np.repeat(np.array(names, dtype=object), counts),
                 "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
                 "row": rows,
                 "distance": distances,
@@ -362,20 +363,20 @@ class Retriever:
                 "differ": differ,
             }
         )
-        places = pd.Series(asked.rows)
+        places = pd.Series([one.row for one in asked])
         queries = pd.DataFrame(
             {
-                "query": asked.names,
+                "query": names,
                 "row": places.where(places >= 0).astype("Int64"),
-                "left_out": [self._neighbors.count(rows_hidden) for rows_hidden in hidden],
+                "left_out": [self._neighbors.count(out) for out in hidden],
                 "matches": counts,
                 "error": failures,
             }
         )
         # Queries that the sample does not have are at row -1, which no table has.
-        beside = self._beside.reindex(asked.rows)
-        if any(asked.files):
-            queries.insert(2, "file", asked.files)
+        beside = self._beside.reindex(places)
+        if any(one.file for one in asked):
+            queries.insert(2, "file", [one.file for one in asked])
             beside = beside.drop(columns="file", errors="ignore")
         return RetrievalResult(
             _with_names(table, self._beside.iloc[rows]),
@@ -384,36 +385,36 @@ class Retriever:
             pd.DataFrame(self.space.standardised(values), columns=self.space.dims),
             self._band,
             self.usual,
-            {**self._provenance, "n_matches": n_matches, "queries": asked.names},
+            {**self._provenance, "n_matches": n_matches, "queries": names},
             tuple(self._notes(asked)),
         )
 
     def _answers(
-        self, asked: Queries, values: Floats, hidden: list[Rows], n_matches: int
+        self, asked: list[Asked], values: Floats, hidden: list[Rows], n_matches: int
     ) -> tuple[list[Near], list[str]]:
         """Rows found for each query, and why there are none, else empty."""
-        fine = [place for place, reason in enumerate(asked.reasons) if not reason]
+        fine = [place for place, one in enumerate(asked) if not one.error]
         found = self._neighbors.nearest(values[fine], [hidden[place] for place in fine], n_matches)
-        near = [Near(np.empty(0, dtype=np.int64), np.empty(0)) for _ in asked.names]
-        failures = list(asked.reasons)
-        for place, one in zip(fine, found, strict=True):
-            near[place] = one
-            if not len(one.rows):
-                failures[place] = "the sample has no other row" + (
-                    "" if self._same_star else " of another star"
+        near = [Near(np.empty(0, dtype=np.int64), np.empty(0)) for _ in asked]
+        failures = [one.error for one in asked]
+        for place, answer in zip(fine, found, strict=True):
+            near[place] = answer
+            if len(answer.rows):
+                continue
+            if np.isnan(self.space.points(values[place][None])).any():
+                failures[place] = (
+                    "it lies at the sample's median and has no direction for cosine to compare"
                 )
-                if np.isnan(self.space.points(values[place][None])).any():
-                    failures[place] = (
-                        "it lies at the sample's median and has no direction for cosine to compare"
-                    )
+            else:
+                other = "" if self._same_star else " of another star"
+                failures[place] = f"the sample has no other row{other}"
         return near, failures
 
-    def _hidden(self, asked: Queries, place: int) -> Rows:
+    def _hidden(self, asked: Asked) -> Rows:
         """Rows that a query must not find."""
-        own, star = asked.own[place], int(asked.stars[place])
-        if self._same_star or star < 0:
-            return own
-        return np.union1d(own, self._stars.rows_of(star))
+        if self._same_star or asked.star < 0:
+            return asked.own
+        return np.union1d(asked.own, self._stars.rows_of(asked.star))
 
     def _drawn(self, n_reference: int, rng: np.random.Generator) -> Rows:
         """One random row of each of so many random stars."""
@@ -423,15 +424,14 @@ class Retriever:
         return np.sort(rng.permutation(rows)[:n_reference])
 
     def _usual_distances(self, drawn: Rows, progress: Progress | None) -> Floats:
-        asked = self.queries(drawn)
-        hidden = [self._hidden(asked, place) for place in range(len(asked))]
+        hidden = [self._hidden(asked) for asked in self.queries(drawn)]
         near = self._neighbors.nearest(self._values(drawn), hidden, 1, progress)
         return np.sort([float(one.distances[0]) for one in near if len(one.rows)])
 
     def _values(self, rows: Rows) -> Floats:
         return self.space.part(self.latents.values, rows)
 
-    def _notes(self, asked: Queries) -> list[str]:
+    def _notes(self, asked: list[Asked]) -> list[str]:
         missing = len(self) - self._finite
         notes = [f"{_rows_text(missing)} of NaN left out"] if missing else []
         flat = len(self) - missing - len(self._neighbors)
@@ -439,8 +439,7 @@ class Retriever:
             notes.append(f"{_rows_text(flat)} at the sample's median left out: no direction")
         if self._same_star:
             return notes
-        queries = zip(asked.names, asked.stars, asked.reasons, strict=True)
-        strangers = [name for name, star, reason in queries if star < 0 and not reason]
+        strangers = [one.name for one in asked if one.star < 0 and not one.error]
         if not self._stars.codes:
             notes.append("no column says which star a row shows: matches may show the same star")
         elif strangers:
@@ -478,53 +477,58 @@ class Retriever:
             )
         return int(found[0][0])
 
-    def _of_rows(self, rows: list[int]) -> Queries:
-        latents = self.latents
+    def _of_rows(self, rows: list[int]) -> list[Asked]:
+        latents, codes = self.latents, self._stars.groups.codes
         absent = [row for row in rows if not 0 <= row < len(latents)]
         if absent:
             raise ChoiceError(
                 f"{latents.source}: no row {', '.join(map(str, absent))}; expected 0 ... "
                 f"{len(latents) - 1}"
             )
-        ids = latents.ids
-        places = np.array(rows, dtype=np.int64)
-        values = np.asarray(latents.values[places], dtype=np.float64)
-        failed = "its latents are NaN: it could not be encoded"
-        return Queries(
-            values,
-            [f"row {row}" if ids is None else f"{ids[row]}" for row in rows],
-            places,
-            [places[i : i + 1] for i in range(len(places))],
-            self._stars.groups.codes[places],
-            _files_of(latents, places),
-            ["" if np.isfinite(row).all() else failed for row in values],
-        )
+        ids, files, asked = latents.ids, latents.column("file"), []
+        for row in rows:
+            values = np.asarray(latents.values[row], dtype=np.float64)
+            asked.append(
+                Asked(
+                    f"row {row}" if ids is None else f"{ids[row]}",
+                    values,
+                    row,
+                    np.array([row]),
+                    int(codes[row]),
+                    _text(files, row),
+                    ""
+                    if np.isfinite(values).all()
+                    else "its latents are NaN: it could not be encoded",
+                )
+            )
+        return asked
 
-    def _of_latents(self, others: Latents) -> Queries:
+    def _of_latents(self, others: Latents) -> list[Asked]:
         if others.dims != self.latents.dims:
             raise EstimatorError(
                 f"{others.source} has {others.dims} dimensions, {self.latents.source} has "
                 f"{self.latents.dims}; expected latents of the same model"
             )
-        n, ids, errors = len(others), others.ids, others.column("error")
-        own = self._same_exposures(others)
-        rows = np.array([found[0] if len(found) else _NO_ROW for found in own], dtype=np.int64)
-        stars = self._stars.codes_in(others)
-        through_exposure = (stars < 0) & (rows >= 0)
-        stars[through_exposure] = self._stars.groups.codes[rows[through_exposure]]
-        reasons = [""] * n
-        for row in np.flatnonzero(~others.ok).tolist():
-            error = "" if errors is None or not isinstance(errors[row], str) else errors[row]
-            reasons[row] = error or "its latents are not finite"
-        return Queries(
-            np.asarray(others.values, dtype=np.float64),
-            [f"query {row}" for row in range(n)] if ids is None else [str(name) for name in ids],
-            rows,
-            own,
-            stars,
-            _files_of(others, np.arange(n)),
-            reasons,
-        )
+        ids, files, errors = others.ids, others.column("file"), others.column("error")
+        own, stars, asked = self._same_exposures(others), self._stars.codes_in(others), []
+        for i, values in enumerate(np.asarray(others.values, dtype=np.float64)):
+            row, star = int(own[i][0]) if len(own[i]) else _NO_ROW, int(stars[i])
+            if star < 0 <= row:
+                # Its exposure is known here, whatever its star is called there.
+                star = int(self._stars.groups.codes[row])
+            fails = not np.isfinite(values).all()
+            asked.append(
+                Asked(
+                    f"query {i}" if ids is None else str(ids[i]),
+                    values,
+                    row,
+                    own[i],
+                    star,
+                    _text(files, i),
+                    (_text(errors, i) or "its latents are not finite") if fails else "",
+                )
+            )
+        return asked
 
     def _same_exposures(self, others: Latents) -> list[Rows]:
         """Rows of the sample that show the exposure of each row of other latents."""
@@ -538,63 +542,43 @@ class Retriever:
 
 
 @dataclass(frozen=True, eq=False)
-class Queries:
-    """Latents whose neighbors are asked for.
+class Asked:
+    """A query: what results call it, its latents in all dimensions, and what the sample has of it.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (m, d)
-        All dimensions; a row of NaN cannot be compared.
-    names : list of str
-        What results call them.
-    rows : ndarray of int64, shape (m,)
-        Row of the sample that a query is, or shows the same exposure as; -1 for none.
-    own : list of m arrays of int64
-        Rows of the sample that are the query itself.
-    stars : ndarray of int64, shape (m,)
-        Code of the star that each shows; -1 where no row of the sample is known to show it.
-    files : list of str
-        File of each spectrum; empty where it is not known.
-    reasons : list of str
-        Why a query cannot be answered; empty where it can.
+    name : str
+    values : ndarray of float64, shape (d,)
+    row : int
+        Row of the sample that it is, or shows the same exposure as; -1 for none.
+    own : ndarray of int64
+        All such rows.
+    star : int
+        Code of the star that it shows; -1 where no row of the sample is known to show it.
+    file : str
+        Empty where it is not known.
+    error : str
+        Why it cannot be answered; empty where it can.
     """
 
+    name: str
     values: Floats
-    names: list[str]
-    rows: Rows
-    own: list[Rows]
-    stars: Rows
-    files: list[str]
-    reasons: list[str]
-
-    def __len__(self) -> int:
-        return len(self.values)
+    row: int
+    own: Rows
+    star: int
+    file: str
+    error: str
 
 
-def _joined(queries: Iterable[Queries]) -> Queries:
-    parts = list(queries)
-    return Queries(
-        np.concatenate([part.values for part in parts]),
-        [name for part in parts for name in part.names],
-        np.concatenate([part.rows for part in parts]),
-        [rows for part in parts for rows in part.own],
-        np.concatenate([part.stars for part in parts]),
-        [file for part in parts for file in part.files],
-        [reason for part in parts for reason in part.reasons],
-    )
+def _text(column: NDArray[np.object_] | None, row: int) -> str:
+    """Text in a column of a table; empty where there is none."""
+    return str(column[row]) if column is not None and isinstance(column[row], str) else ""
 
 
 def _exposure_names(latents: Latents) -> list[tuple[str, pd.Series]]:
     """Columns that name exposures, as text that compares equal for the same one."""
     table = pd.DataFrame() if latents.table is None else latents.table
     return [(name, row_keys(table[name], files=True)) for name in _EXPOSURE_NAMES if name in table]
-
-
-def _files_of(latents: Latents, rows: Rows) -> list[str]:
-    files = latents.column("file")
-    if files is None:
-        return [""] * len(rows)
-    return [file if isinstance(file, str) else "" for file in files[rows]]
 
 
 @dataclass(frozen=True, eq=False)
