@@ -36,7 +36,7 @@ _NORMAL = 1.482602218505602
 _CHUNK = 1 << 14
 _BLOCK = 64
 _LIMIT_BLOCK = 2 * _BLOCK
-_N_TOGETHER = 16
+_N_TOGETHER = 32
 _WORTH_THREADS = 1 << 21
 
 
@@ -236,21 +236,26 @@ def bound_distances(
     lower : ndarray of float32, shape (m, n or more)
     """
     share = np.float32(rounding_share(points.shape[1]))
-    # All queries look at a block of points while it is in the cache.
+    last = len(queries) - 1
+    # All queries look at a block of points while it is in the cache, two of them at a time: each
+    # coordinate is then loaded once for both, and one sum is made while the other is waited for.
     for start in range(first, end, _BLOCK):
-        for m in range(len(queries)):
-            query = queries[m]
+        for m in range(0, len(queries), 2):
+            pair = min(m + 1, last)
+            query, other = queries[m], queries[pair]
             for i in range(start, min(start + _BLOCK, end)):
-                total = np.float32(0)
+                total, beside = np.float32(0), np.float32(0)
                 if absolute:
-                    for j in range(len(query)):
+                    for j in range(points.shape[1]):
                         total += abs(points[i, j] - query[j])
+                        beside += abs(points[i, j] - other[j])
                 else:
-                    for j in range(len(query)):
-                        difference = points[i, j] - query[j]
-                        total += difference * difference
-                    total = np.float32(math.sqrt(total))
+                    for j in range(points.shape[1]):
+                        total += (points[i, j] - query[j]) ** 2
+                        beside += (points[i, j] - other[j]) ** 2
+                    total, beside = np.float32(math.sqrt(total)), np.float32(math.sqrt(beside))
                 lower[m, i] = total - (slack[i] + shifts[m] + share * total)
+                lower[pair, i] = beside - (slack[i] + shifts[pair] + share * beside)
 
 
 @njit(cache=True, inline="always")
@@ -355,7 +360,8 @@ class Neighbors:
         singles, shifts = rounded(points, self.space.absolute)
         m, n = len(points), len(self)
         # Filled up to whole blocks with what is never near.
-        lower = np.full((m, -(-n // _LIMIT_BLOCK) * _LIMIT_BLOCK), np.inf, dtype=np.float32)
+        lower = np.empty((m, -(-n // _LIMIT_BLOCK) * _LIMIT_BLOCK), dtype=np.float32)
+        lower[:, n:] = np.inf
 
         def bound(first: int, end: int) -> None:
             absolute = self.space.absolute

@@ -330,4 +330,4 @@ def test_progress_counts_queries():
     said = []
     neighbors = built(np.arange(50.0)[:, None])
     neighbors.nearest(np.zeros((40, 1)), [NONE] * 40, 1, lambda *done: said.append(done))
-    assert said == [(16, 40), (32, 40), (40, 40)]
+    assert said == [(32, 40), (40, 40)]
