@@ -319,6 +319,7 @@ def ready_labels(
         kind: Discrete = True if name in discrete else "auto"
         column = read_label(name, frame[name], discrete=kind, seed=seed)
         keep = column.valid & ok
+        # Bins and rare classes are those of stars: one with ten spectra counts once.
         rows = study.stars.draws(keep, 1, np.random.default_rng(0)).rows[0]
         if column.codes is None:
             codes, note = _binned(column, keep, rows), ""
@@ -414,6 +415,7 @@ class Stars:
             taken = np.zeros(len(codes), dtype=bool)
             taken[rng.choice(stars, len(stars) // 2, replace=False)] = True
             keep = keep & taken[codes]
+        # Of its own for each label: a star may lack one in some of its spectra.
         masks = [keep, *(keep & (label.codes >= 0) for label in self.labels)]
         every, *rows = (self.groups.draws(mask, 1, rng).rows[0] for mask in masks)
         return Drawn(self.values, self.dims, self.labels, axes, every, rows)

@@ -547,6 +547,7 @@ def _greedy(gains: Gains, candidates: list[int], step: Callable[[], None]) -> pd
     `p_value` is corrected for the number of dimensions left to choose from. Rows after the last
     that adds something say what each of the rest would add to it, the most first.
     """
+    # What is gained, its p-value among those left, and whether it adds.
     rows: list[tuple[Gain, float, bool]] = []
     chosen: list[int] = []
     left = list(candidates)
@@ -771,6 +772,7 @@ def _features(columns: Floats, rng: np.random.Generator) -> Floats:
     if s <= _MAX_PRODUCTS:
         first, second = np.triu_indices(s)
         parts.append(scores[:, first] * scores[:, second])
+    # Bumps see what neither splines nor products do: relations of several columns, such as rings.
     bumps = scores[rng.choice(n, min(_BUMPS, n // _ROWS_PER_BUMP), replace=False)]
     squares = (scores**2).sum(axis=1)[:, None] + (bumps**2).sum(axis=1) - 2 * scores @ bumps.T
     parts += [np.exp(-squares / (2 * width * s)) for width in _WIDTHS]

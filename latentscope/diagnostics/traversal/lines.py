@@ -226,6 +226,7 @@ class Gauge:
             deep. All NaN where a line is not covered.
         """
         at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
+        # All features at once, since a spline through a whole spectrum is dear.
         sampled = spline(self.wavelength, flux, self.valid)(at)
         bad = np.interp(at, self.wavelength, ~self.valid, left=1.0, right=1.0)
         sampled[bad > 0] = np.nan
@@ -290,6 +291,7 @@ def line_table(
         "kind": [f.kind for f in features],
         "wavelength": [f.wavelength for f in features],
     }
+    # Weight of each spectrum in the slope of a straight line.
     lever = (offset - offset.mean()) / np.sum((offset - offset.mean()) ** 2)
     for number, what in enumerate(_MEASURES):
         columns = np.array([strengths[number] for strengths in along]).T  # (features, k)

@@ -436,9 +436,10 @@ class Base:
 
     def _change(self, flux: Flux, contrast: Floats) -> Change:
         moved = velocity(contrast, self.contrast, self._axis)
-        difference = (flux - self.flux)[self.valid].astype(np.float64)
+        difference = (flux - self.flux)[self.valid].astype(np.float64)  # a sum of 300,000 squares
         tilt = slope(flux, self.flux, self.wavelength, self.valid)
         level = flux
+        # A slope within the windows of a wide line would be read as a change of its depth.
         if np.isfinite(tilt.value):
             level = flux / (self.wavelength / self.wavelength.mean()) ** tilt.value
         shift = moved.rv if np.isfinite(moved.rv) else 0.0
@@ -518,6 +519,7 @@ def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) 
     inside = (at > 0) & (at < len(axis.wavelength))
     if inside.sum() < _N_LINES:
         return float("nan")
+    # All lines of one strength: how strong each is depends on the star, which nobody knows yet.
     mask = np.zeros(len(axis.wavelength))
     sigma = max(_LINE_SIGMA / SPEED_OF_LIGHT / axis.step, 1.0)  # pixels
     reach = int(np.ceil(4 * sigma))

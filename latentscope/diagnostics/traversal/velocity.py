@@ -79,7 +79,7 @@ def log_axis(wavelength: Floats, valid: NDArray[np.bool_], use: NDArray[np.bool_
     if np.allclose(np.diff(logs), step, rtol=1e-4, atol=0):
         return LogAxis(wavelength, step, use, wavelength, valid)
     equal = np.exp(logs[0] + step * np.arange(len(logs)))
-    equal[-1] = wavelength[-1]
+    equal[-1] = wavelength[-1]  # rounding may put it beyond, where splines extrapolate
     whole = np.interp(equal, wavelength, use.astype(np.float64)) > 0.999
     return LogAxis(equal, step, whole, wavelength, valid)
 
@@ -200,6 +200,7 @@ def lag_correlation(
         for product in (of_f * of_b.conj(), of_ff * of_mask.conj(), of_mask * of_bb.conj())
     )
     power = np.sqrt(np.maximum(power_f, 0) * np.maximum(power_b, 0))
+    # Lags at which hardly a pixel overlaps are rounding errors over rounding errors.
     height = np.divide(cross, power, out=np.zeros_like(cross), where=power > 1e-12 * power.max())
     return lags, height
 
@@ -285,7 +286,7 @@ def rate(x: Floats, y: Floats, error: Floats | None = None) -> Rate:
     slope = float(weight @ ((x - center) * y) / spread)
     middle = float(weight @ y / weight.sum())
     residual = y - middle - slope * (x - center)
-    freedom = max(len(x) - 2, 1)
+    freedom = max(len(x) - 2, 1)  # two points lie on their line, and have no scatter
     scatter = float(np.sqrt(weight @ residual**2 / freedom))
     uncertain = max(formal, scatter) / float(np.sqrt(spread))
     return Rate(slope, uncertain, middle - slope * float(center))
