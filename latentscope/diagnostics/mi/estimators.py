@@ -309,7 +309,7 @@ def closer_points(points: Floats, distance: Floats) -> Codes:
     ndarray of int64, shape (n,)
     """
     if points.shape[1] == 1:
-        order = np.argsort(points[:, 0], kind="stable")
+        order = np.argsort(points[:, 0])
         counts = np.empty(len(points), dtype=np.int64)
         ascending = _read_only(points[order, 0])
         counts[order] = kernels.count_closer(ascending, _read_only(distance[order]))

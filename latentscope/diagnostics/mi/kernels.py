@@ -689,3 +689,21 @@ def fill_ross_means(
     """Fill out with the means of Ross's local terms for each row of codes."""
     for i in range(len(codes)):
         out[i] = ross_terms(x, codes[i], classes, k, table).mean()
+
+
+@njit(cache=True, nogil=True)
+def order_of_some(order: Codes, keep: NDArray[np.bool_]) -> tuple[Codes, Codes]:
+    """Return order and ranks of the rows where `keep`, numbered anew, from the order of all."""
+    number = np.empty(len(keep), dtype=np.int64)
+    kept = 0
+    for row in range(len(keep)):
+        number[row] = kept if keep[row] else -1
+        kept += keep[row]
+    some, ranks = np.empty(kept, dtype=np.int64), np.empty(kept, dtype=np.int64)
+    place = 0
+    for row in order:
+        if number[U(row)] >= 0:
+            some[U(place)] = number[U(row)]
+            ranks[U(number[U(row)])] = place
+            place += 1
+    return some, ranks
