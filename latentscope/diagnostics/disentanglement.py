@@ -42,6 +42,7 @@ from latentscope.diagnostics.disentanglement_measures import (
     mean_of,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike
+from latentscope.diagnostics.mi.api import Progress
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
@@ -51,7 +52,6 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_label,
 )
-from latentscope.diagnostics.mi.table import Progress
 from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened

@@ -25,9 +25,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 
+from latentscope.diagnostics.mi.api import Settings, value_of
 from latentscope.diagnostics.mi.columns import Column, read_column
 from latentscope.diagnostics.mi.estimators import closer_points, digamma_table
-from latentscope.diagnostics.mi.table import Settings, value_of
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

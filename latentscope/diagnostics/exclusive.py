@@ -31,7 +31,14 @@ from scipy.stats import t as student
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
 from latentscope.diagnostics.groups import Groups, GroupsLike
-from latentscope.diagnostics.mi.api import mutual_information, pairwise_mi
+from latentscope.diagnostics.mi.api import (
+    PairResult,
+    Progress,
+    Settings,
+    measure,
+    mutual_information,
+    pairwise_mi,
+)
 from latentscope.diagnostics.mi.columns import (
     Column,
     choose_labels,
@@ -41,7 +48,6 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
-from latentscope.diagnostics.mi.table import PairResult, Progress, Settings, measure
 from latentscope.diagnostics.study import Dims, Study, StudyLike, mad_threshold, read_study
 from latentscope.errors import EstimatorError
 

@@ -23,7 +23,7 @@ from scipy.stats import norm
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import Groups, GroupsLike
-from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.mi.api import Progress, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     check_columns,
     choose_labels,
@@ -33,7 +33,6 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT
-from latentscope.diagnostics.mi.table import Progress, q_values
 from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 

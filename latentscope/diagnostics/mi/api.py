@@ -1,19 +1,28 @@
-"""Mutual information of two variables, and of all pairs of latents and labels, in nats."""
+"""Mutual information of two variables, and of all pairs of latents and labels, in nats.
+
+Public functions come first; then how one pair is measured, with its error bar and p-value; then the
+one loop over many pairs, on all threads, with few columns at a time in memory.
+"""
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike
-from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
+    TIED_SHARE,
     Column,
     Discrete,
     LabelSummary,
@@ -21,30 +30,44 @@ from latentscope.diagnostics.mi.columns import (
     choose_labels,
     is_text,
     notes_of,
+    own_rng,
     read_column,
     read_dim,
     read_label,
     summary_of,
 )
 from latentscope.diagnostics.mi.estimators import (
+    Estimate,
+    Estimator,
+    RankTest,
     check_estimator,
     check_takes_several,
+    choose,
     joint_value,
     kinds_of,
+    rank_test,
+    without_single,
+)
+from latentscope.diagnostics.mi.nulls import (
+    Items,
+    Null,
+    group_p_value,
+    margin_of,
+    null_of,
+    ranks_of,
 )
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.mi.table import (
-    Progress,
-    Settings,
-    across,
-    among,
-    columns_kept,
-    measured_table,
-    value_of,
-    warn_of_ties,
-)
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
+from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+
+Progress = Callable[[int, int], None]
+Read = Callable[[int], Column]
+Place = tuple[int, int]
+PairOfColumns = tuple[Place, Column, Column]
+
+_TESTED_DRAWS = 3
+"""Draws of one row a group that a shuffle is made of: more cost in proportion."""
 
 
 def mutual_information(
@@ -230,7 +253,7 @@ def mi_matrix(
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, labels, groups=groups, join=join)
-    frame, numbers, ok = study.label_table, study.choose(dims), study.latents.ok
+    frame, numbers = study.label_table, study.choose(dims)
     kind_of_latents, kind_of_labels = kinds_of(estimator)
     classes = list(discrete or ())
     check_columns(frame, classes)
@@ -249,7 +272,7 @@ def mi_matrix(
     summaries = []
     for name in names:
         column = label(name)
-        summaries.append(summary_of(column, ok))
+        summaries.append(summary_of(column, study.latents.ok))
         if len(ready) < kept:
             ready[name] = column
     del column
@@ -262,7 +285,7 @@ def mi_matrix(
         return ready.pop(name) if name in ready else label(name)
 
     def read_x(place: int) -> Column:
-        return read_dim(study.latents, numbers[place], ok, discrete=kind_of_latents, seed=seed)
+        return read_dim(study.latents, numbers[place], discrete=kind_of_latents, seed=seed)
 
     settings = replace(settings, pairs=len(names) * len(numbers))
     table = measured_table(
@@ -305,8 +328,10 @@ def _with_rows(
 ) -> tuple[list[LabelSummary], list[str]]:
     """Leave out labels with too few rows, which `measure` refuses, unless they were asked for."""
     sparse = [] if strict else [label for label in labels if label.rows <= neighbors]
-    names = shortened(f"{label.name} ({label.rows})" for label in sparse)
+    notes = []
     if sparse:
+        names = shortened(f"{label.name} ({label.rows})" for label in sparse)
+        notes = [f"left out, too few rows: {names}"]
         warnings.warn(
             f"left out, since {neighbors + 1} rows with the label and a latent are needed "
             f"(neighbors={neighbors}): {names}",
@@ -316,7 +341,7 @@ def _with_rows(
     kept = [label for label in labels if label not in sparse]
     if not kept:
         raise EstimatorError(f"no label has more than {neighbors} rows with finite latents")
-    return kept, [f"left out, too few rows: {names}"] if sparse else []
+    return kept, notes
 
 
 def pairwise_mi(
@@ -372,14 +397,14 @@ def pairwise_mi(
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, groups=groups)
-    numbers, ok, kind = study.choose(dims), study.latents.ok, kinds_of(estimator)[0]
+    numbers, kind = study.choose(dims), kinds_of(estimator)[0]
     if len(numbers) < 2:
         raise EstimatorError(
             f"{study.latents.source}: {len(numbers)} dimension to compare; expected two or more"
         )
 
     def read(place: int) -> Column:
-        return read_dim(study.latents, numbers[place], ok, discrete=kind, seed=seed)
+        return read_dim(study.latents, numbers[place], discrete=kind, seed=seed)
 
     settings = replace(settings, pairs=len(numbers) * (len(numbers) - 1) // 2)
     table = measured_table(
@@ -392,3 +417,408 @@ def pairwise_mi(
     )
     provenance = study.provenance("pairwise mutual information", **asdict(settings), dims=numbers)
     return PairwiseResult(table, provenance)
+
+
+# One pair.
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pairs are measured.
+
+    Parameters
+    ----------
+    estimator : str
+        One of `NAMES`.
+    neighbors : int
+        k of the nearest-neighbour estimators.
+    n_draws : int
+        Draws of one row a group.
+    n_permutations : int
+        Shuffles of whole groups at most.
+    seed : int
+        Of draws and shuffles.
+    pairs : int
+        Pairs in the whole table, on which the fineness of p-values depends.
+    """
+
+    estimator: str = "auto"
+    neighbors: int = 3
+    n_draws: int = 11
+    n_permutations: int = 199
+    seed: int = 0
+    pairs: int = 1
+
+    def __post_init__(self) -> None:
+        least = {"neighbors": 1, "n_draws": 1, "n_permutations": 1, "seed": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < lowest:
+                raise EstimatorError(
+                    f"{name} is {value!r}; expected a whole number, {lowest} or more"
+                )
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What is measured of one pair; `mi_nats` signed, `std_nats` its sampling error.
+
+    A constant column gives 0 without a p-value (NaN); too few rows or groups give NaN throughout.
+    """
+
+    mi_nats: float
+    std_nats: float
+    p_value: float
+    n: int
+    n_groups: int
+    estimator: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The rows that two columns share, what measures them, and what tests them.
+
+    `keep`, shape (n,), says which rows of the whole columns these are.
+    """
+
+    x: Column
+    y: Column
+    keep: NDArray[np.bool_]
+    estimator: Estimator
+    test: RankTest
+    reason: str
+
+    @property
+    def constant(self) -> list[str]:
+        """Names of the columns that do not vary on these rows."""
+        return [column.name for column in (self.x, self.y) if column.constant]
+
+
+def _pair(x: Column, y: Column, name: str) -> _Pair:
+    estimator, x, y, reason = choose(x, y, name)
+    keep = x.valid if y.complete else x.valid & y.valid
+    classes = x if x.discrete else y
+    if classes.codes is not None and x.discrete != y.discrete:
+        # A row alone in its class has no neighbour there.
+        rows = np.flatnonzero(keep)
+        keep = keep.copy()
+        keep[rows] = without_single(classes.codes[rows])
+    return _Pair(x.part(keep), y.part(keep), keep, estimator, rank_test(x, y), reason)
+
+
+def value_of(x: Column, y: Column, settings: Settings) -> float:
+    """Mutual information of two columns in nats, signed, without error bar and p-value.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If a column is constant, which gives 0, or many values are tied under "ksg".
+
+    Raises
+    ------
+    EstimatorError
+        As `measure` does.
+    """
+    pair = _pair(x, y, settings.estimator)
+    problem = _problem(pair, len(pair.x), "row", settings)
+    if problem:
+        raise EstimatorError(problem)
+    tied = [column.name for column in (x, y) if column.n_tied > TIED_SHARE * column.valid.sum()]
+    warn_of_ties(tied, settings.estimator)
+    if pair.constant:
+        warnings.warn(
+            f"{' and '.join(pair.constant)} constant: mutual information 0",
+            LatentscopeWarning,
+            stacklevel=3,
+        )
+        return 0.0
+    return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
+
+
+def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
+    """Warn where values are taken as they are, and columns have more than a few ties."""
+    if tied and estimator in ("ksg", "npeet"):
+        warnings.warn(
+            f"many values of {shortened(tied)} are tied, which biases {estimator}; copula breaks "
+            "ties at random",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+
+
+def measure(
+    x: Column, y: Column, groups: Groups | None, settings: Settings, *, strict: bool = True
+) -> PairResult:
+    """Measure one pair of columns on the rows that both have.
+
+    Parameters
+    ----------
+    x, y : Column
+        The pair.
+    groups : Groups or None
+        Which star each row shows.
+    settings : Settings
+    strict : bool
+        Whether too few rows or groups are an error; else they give NaN and a reason.
+
+    Raises
+    ------
+    EstimatorError
+        If these rows, or their groups, are not more than `neighbors`, or the estimator does not
+        take such columns.
+    """
+    pair = _pair(x, y, settings.estimator)
+    n, name = len(pair.x), pair.estimator.name
+    n_groups = n if groups is None else groups.count(pair.keep)
+
+    def unmeasured(reason: str) -> PairResult:
+        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, reason)
+
+    problem = _problem(pair, n_groups, "row" if groups is None else "group", settings)
+    if problem and strict:
+        raise EstimatorError(problem)
+    if problem:
+        return unmeasured(problem)
+    if pair.constant:
+        reason = f"constant: {' and '.join(pair.constant)}"
+        return PairResult(0.0, 0.0, np.nan, n, n_groups, name, reason)
+    try:
+        if groups is None or n_groups == n:
+            estimates, value, std, p_value = _of_rows(pair, settings)
+        else:
+            estimates, value, std, p_value = _of_groups(pair, groups, settings)
+    except EstimatorError as error:
+        if strict:
+            raise EstimatorError(f"{x.name} and {y.name}: {error}") from error
+        return unmeasured(str(error))
+    reason = "; ".join([pair.reason, *_what_auto_did(estimates)])
+    return PairResult(value, std, p_value, n, n_groups, name, reason)
+
+
+def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
+    """Say what makes a pair of so many rows, or groups, impossible to measure."""
+    if count <= settings.neighbors:
+        one_of_classes = pair.x.discrete != pair.y.discrete
+        shared = " and share their class with another" if one_of_classes else ""
+        return (
+            f"{pair.x.name} and {pair.y.name}: {count} {unit}s have both{shared}; expected more "
+            f"than neighbors={settings.neighbors}"
+        )
+    for column in (pair.x, pair.y):
+        # Nothing repeats within a class then, whatever the other column says.
+        if column.codes is not None and column.codes.max(initial=-1) + 1 >= count:
+            return f"{column.name} has a class for every {unit}; expected several in a class"
+    return ""
+
+
+def _of_rows(pair: _Pair, settings: Settings) -> tuple[list[Estimate], float, float, float]:
+    x, y, n = pair.x, pair.y, len(pair.x)
+    k = pair.estimator.neighbors_for(x, y, settings.neighbors)
+    found = pair.estimator.estimate(x, y, settings.neighbors, settings.seed)
+    by_ranks = found.by_ranks
+    if by_ranks is None:
+        by_ranks = pair.test.estimate(x, y, k).value
+    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    std = float(np.sqrt(_variance(found, null, n)))
+    return [found], found.value, std, null.p_value(by_ranks, n)
+
+
+def _of_groups(
+    pair: _Pair, groups: Groups, settings: Settings
+) -> tuple[list[Estimate], float, float, float]:
+    rng = own_rng(settings.seed, 2)
+    draws = groups.draws(pair.keep, settings.n_draws, rng)
+    number = np.cumsum(pair.keep) - 1  # of each row among those that are kept
+    drawn = [_some_rows(pair, number[rows]) for rows in draws.rows]
+    x, y = drawn[0]
+    k = pair.estimator.neighbors_for(x, y, settings.neighbors)
+    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    found = [pair.estimator.estimate(*each, settings.neighbors, settings.seed) for each in drawn]
+
+    def show(column: Column, rows: Items) -> Items:
+        items: Items = column.items[number[rows]]
+        return items if column.discrete else ranks_of(items)
+
+    p_value = group_p_value(
+        pair.test,
+        lambda rows: show(pair.x, rows),
+        lambda rows: show(pair.y, rows),
+        replace(draws, lots=draws.lots[:_TESTED_DRAWS]),
+        k,
+        null=null,
+        n_permutations=settings.n_permutations,
+        rng=rng,
+    )
+    values = [each.value for each in found]
+    within = [_variance(each, null, len(x)) for each in found]
+    std = float(np.sqrt(np.mean(within) + np.var(values)))
+    return found, float(np.median(values)), std, p_value
+
+
+def _some_rows(pair: _Pair, rows: Items) -> tuple[Column, Column]:
+    keep = np.zeros(len(pair.x), dtype=bool)
+    keep[rows] = True
+    return pair.x.take(keep), pair.y.take(keep)
+
+
+def _variance(found: Estimate, null: Null, n: int) -> float:
+    return found.variance + (0.0 if found.complete else null.excess / n)
+
+
+def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
+    ks = sorted({each.neighbors for each in estimates if each.neighbors is not None})
+    words = [f"k = {' '.join(f'{k}' for k in ks if k)}"] if any(ks) else []
+    words += ["extrapolated to no neighbours"] if 0 in ks else []
+    return [", ".join(words)] if words else []
+
+
+# Many pairs, with few columns at a time in memory.
+
+
+def columns_kept(rows: int) -> int:
+    """Columns of so many rows that are kept ready at a time: 250 MB of them, at 48 bytes a row."""
+    return max(4, int(250e6 / (48 * max(rows, 1))))
+
+
+def across(n_x: int, read_x: Read, n_y: int, read_y: Read, kept: int) -> Iterator[PairOfColumns]:
+    """Pair every x with every y: `kept` columns y stay, while the columns x pass by.
+
+    The place of a pair is (of y, of x).
+    """
+    for first in range(0, n_y, kept):
+        beside = {i: read_y(i) for i in range(first, min(first + kept, n_y))}
+        for j in range(n_x):
+            x = read_x(j)
+            yield from (((i, j), x, y) for i, y in beside.items())
+
+
+def among(count: int, read: Read, kept: int) -> Iterator[PairOfColumns]:
+    """Pair every column with every later one, `kept` of which stay, while the later pass by."""
+    for first in range(0, count - 1, kept):
+        beside = {i: read(i) for i in range(first, min(first + kept, count))}
+        for j in range(first + 1, count):
+            y = beside[j] if j in beside else read(j)
+            yield from (((i, j), x, y) for i, x in beside.items() if i < j)
+
+
+def measured_table(
+    pairs: Iterable[PairOfColumns],
+    names: dict[str, Sequence[Any]],
+    groups: Groups | None,
+    settings: Settings,
+    *,
+    strict: bool,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Measure pairs, and make the tidy table of them.
+
+    Parameters
+    ----------
+    pairs : iterable
+        Of `across` or `among`, `settings.pairs` of them.
+    names : dict of str to list
+        Title, and names by place, of either side of a pair's place.
+    groups : Groups or None
+        Which star each row shows.
+    settings : Settings
+    strict : bool
+        Whether too few rows or groups are an error.
+    progress : callable or None
+        Called with (pairs done, pairs in all), on the calling thread.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair, sorted by place.
+
+    Raises
+    ------
+    EstimatorError
+        If no pair could be measured.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If pairs are NaN, or 0 since a column is constant.
+    """
+    ended = threading.Event()
+
+    def measured(batch: list[PairOfColumns]) -> list[tuple[Place, PairResult]]:
+        return [
+            (place, measure(x, y, groups, settings, strict=strict))
+            for place, x, y in batch
+            if not ended.is_set()
+        ]
+
+    results: list[tuple[Place, PairResult]] = []
+    with closing(in_order(measured, _batches(pairs), threads_for(settings.pairs))) as found:
+        try:
+            for result in chain.from_iterable(found):
+                results.append(result)
+                if progress is not None:
+                    progress(len(results), settings.pairs)
+        finally:
+            ended.set()
+    table = _tidy(results, names)
+    _check_measured(table, next(iter(names)))
+    return table
+
+
+def _batches(pairs: Iterable[PairOfColumns]) -> Iterator[list[PairOfColumns]]:
+    """Put pairs of few rows together, so that handing them to a thread costs less than they do."""
+    rest = iter(pairs)
+    for pair in rest:
+        more = int(np.clip(30_000 // max(len(pair[1]), 1), 1, 64)) - 1
+        yield [pair, *islice(rest, more)]
+
+
+def _tidy(
+    results: Sequence[tuple[Place, PairResult]], names: dict[str, Sequence[Any]]
+) -> pd.DataFrame:
+    results = sorted(results, key=lambda each: each[0])
+    cells: dict[str, list[Any]] = {
+        title: [of_side[place[side]] for place, _ in results]
+        for side, (title, of_side) in enumerate(names.items())
+    }
+    for field in fields(PairResult):
+        cells[field.name] = [getattr(result, field.name) for _, result in results]
+        if field.name == "p_value":
+            cells["q_value"] = list(q_values(np.array(cells["p_value"], dtype=np.float64)))
+    return pd.DataFrame(cells)
+
+
+def q_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """False discovery rate of each p-value; NaN stays NaN and does not count, shape (m,) -> (m,).
+
+    Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 57, 289
+    (1995).
+    """
+    # scipy.stats has this too, but loading it takes longer than most tables do.
+    found = np.full(len(p_values), np.nan)
+    tested = np.flatnonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested])[::-1]]
+    rank = np.arange(len(order), 0, -1)
+    found[order] = np.minimum.accumulate(p_values[order] * len(order) / rank).clip(max=1.0)
+    return found
+
+
+def _check_measured(table: pd.DataFrame, named_by: str) -> None:
+    constant = table["reason"][table["reason"].str.startswith("constant: ")]
+    if len(constant):
+        warnings.warn(
+            "constant, hence mutual information 0: "
+            f"{shortened(constant.str.removeprefix('constant: '))}",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+    missing = table[table["mi_nats"].isna()]
+    if len(missing) == len(table):
+        raise EstimatorError(f"no pair could be measured: {missing['reason'].iloc[0]}")
+    if len(missing):
+        warnings.warn(
+            f"{len(missing)} of {len(table)} pairs are NaN, with too few rows or groups: those of "
+            f"{shortened(map(str, missing[named_by]))}; the column reason says how many",
+            LatentscopeWarning,
+            stacklevel=4,
+        )

@@ -227,11 +227,11 @@ def read_column(
     return replace(column, codes=codes, n_classes=n_classes, n_tied=0, note=note)
 
 
-def read_dim(latents: Latents, dim: int, ok: Rows, *, discrete: Discrete, seed: int) -> Column:
-    """Make a latent dimension ready on the rows `ok`; its jitter depends on its number alone."""
+def read_dim(latents: Latents, dim: int, *, discrete: Discrete, seed: int) -> Column:
+    """Make a latent dimension ready; its jitter depends on its number alone."""
     # Only now are values taken from a file that may lie on disk.
     values = np.array(latents.values[:, dim], dtype=np.float64)
-    values[~ok] = np.nan
+    values[~latents.ok] = np.nan
     return read_column(f"dim {dim}", values, discrete=discrete, stream=(seed, 0, dim))
 
 

@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import binomtest
 
 from latentscope.diagnostics.mi import nulls
+from latentscope.diagnostics.mi.api import Settings, measure
 from latentscope.diagnostics.mi.columns import read_column
 from latentscope.diagnostics.mi.estimators import Copula, Plugin, Ross, margin, ross_shuffled
 from latentscope.diagnostics.mi.make_nulls import entry_of
@@ -18,7 +19,6 @@ from latentscope.diagnostics.mi.nulls import (
     shrunk,
     write_table,
 )
-from latentscope.diagnostics.mi.table import Settings, measure
 
 COPULA, ROSS, PLUGIN = Copula(), Ross(by_ranks=True), Plugin()
 ALPHAS = (0.5, 0.05, 0.01, 0.001)

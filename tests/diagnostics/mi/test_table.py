@@ -11,19 +11,21 @@ from scipy.stats import binomtest, false_discovery_control
 
 from latentscope.data import Latents
 from latentscope.diagnostics.groups import read_groups
-from latentscope.diagnostics.mi import api, table
-from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
-from latentscope.diagnostics.mi.columns import read_column
-from latentscope.diagnostics.mi.estimators import Plugin, plugin_of_counts, plugin_terms
-from latentscope.diagnostics.mi.nulls import Null, group_p_value
-from latentscope.diagnostics.mi.table import (
+from latentscope.diagnostics.mi import api
+from latentscope.diagnostics.mi.api import (
     Settings,
     across,
     among,
     columns_kept,
     measure,
+    mi_matrix,
+    mutual_information,
+    pairwise_mi,
     q_values,
 )
+from latentscope.diagnostics.mi.columns import read_column
+from latentscope.diagnostics.mi.estimators import Plugin, plugin_of_counts, plugin_terms
+from latentscope.diagnostics.mi.nulls import Null, group_p_value
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 
@@ -294,7 +296,7 @@ def mixed():
 
 
 def with_threads(monkeypatch, number):
-    monkeypatch.setattr(table, "threads_for", lambda _: number)
+    monkeypatch.setattr(api, "threads_for", lambda _: number)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
