@@ -256,6 +256,7 @@ class Retriever:
         self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
         codes = self._stars.groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
+        # Usual is what rows find under the same rules: one row a star, its own star left out.
         drawn = self._drawn(n_reference, np.random.default_rng(seed))
         limits = np.quantile(self.space.standardised(self._values(drawn)), (0.05, 0.95), axis=0)
         self._band = pd.DataFrame(limits.T, index=self.space.dims, columns=["low", "high"])
@@ -301,6 +302,7 @@ class Retriever:
         ):
             return [asked for item in query for asked in self.queries(item)]
         array = np.asarray(query)
+        # Latents have fractions, so whole numbers in a line can only be rows.
         if array.dtype.kind in "iu" and array.ndim <= 1 and array.size:
             return self._of_rows([int(row) for row in np.atleast_1d(array)])
         if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or not array.size:
@@ -412,6 +414,7 @@ class Retriever:
 
     def _hidden(self, asked: Asked) -> Rows:
         """Rows that a query must not find."""
+        # One star many times over is what an archive would offer first.
         if self._same_star or asked.star < 0:
             return asked.own
         return np.union1d(asked.own, self._stars.rows_of(asked.star))
@@ -439,6 +442,7 @@ class Retriever:
             notes.append(f"{_rows_text(flat)} at the sample's median left out: no direction")
         if self._same_star:
             return notes
+        # A star that goes by another name here cannot be told from a new one.
         strangers = [one.name for one in asked if one.star < 0 and not one.error]
         if not self._stars.codes:
             notes.append("no column says which star a row shows: matches may show the same star")
@@ -449,6 +453,7 @@ class Retriever:
             )
         return notes
 
+    # Made when a name is asked for: an archive has a million of them.
     @cached_property
     def _rows_by_name(self) -> list[tuple[str, dict[str, Rows]]]:
         """Rows of each name of an exposure, for each column of such names."""
@@ -698,5 +703,6 @@ def _mapped(source: LatentsLike) -> Latents:
     if not isinstance(source, str | os.PathLike) or not os.fspath(source).lower().endswith(".npy"):
         return read
     mapped = np.load(source, mmap_mode="r")
+    # Values that reading converted, such as whole numbers, are not those of the file.
     same = mapped.dtype == read.values.dtype and mapped.shape == read.values.shape
     return replace(read, values=mapped) if same else read

@@ -45,6 +45,7 @@ _BEST = 0.05
 """Nats from which a dimension is worth calling the best of a label."""
 
 _MIN_DRAWS = 3
+# Rows of a star that a value is the mean of: fewer on samples that are drawn several times anyway.
 _WHOLE_DRAWS = 11
 _OTHER_DRAWS = 5
 _MIN_EQUAL = 100
@@ -288,6 +289,7 @@ def robustness(
                 part if sample.starred else replace(part, groups=None),
                 discrete=discrete,
                 n_draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
+                # What is tested here is the difference to the whole, not each value.
                 n_permutations=1,
                 seed=seed,
             ).table
@@ -484,6 +486,7 @@ def _compared_spread(
             {
                 "sample": sample.name,
                 "draws": len(found),
+                # Classes are drawn anew each time, so sizes may differ between draws.
                 "n": int(np.median([len(rows) for rows in sample.draws])),
                 "n_stars": int(np.median(n_stars)),
                 "informative": int(np.median(counts)),
@@ -565,6 +568,7 @@ def nested_error(
     part_stars, whole_stars : Series
         m and n.
     """
+    # Correlated by their common stars; taken as independent the error would be sqrt(3) too large.
     shared = (part_stars / whole_stars).clip(upper=1.0) ** 0.5
     variance: pd.Series = part**2 + whole**2 - 2 * shared * part * whole
     # Of equal errors and stars, rounding may leave it below 0.

@@ -129,6 +129,7 @@ class ScoreResult:
                 f"compared with {reference['rows']:,} ordinary spectra ({reference['origin']}), of "
                 "which 5 % would be called doubtful or outside, and 0.1 % outside"
             )
+            # The bundled samples are simulated, and real archives differ from them as a whole.
             if counts["outside"] > judged / 2:
                 lines.append(
                     "most are outside: the set differs from the reference as a whole; to find the "
@@ -277,6 +278,7 @@ def _judged_table(
     """Table of a `ScoreResult`; rows `drawn` are the reference and judged as held out from it."""
     tests, (part, ratio) = reference.judge(rows)
     if drawn is not None:
+        # A row is its own nearest, and fits know it: it would look more ordinary than it is.
         for name, judged in tests.items():
             judged.p[drawn], judged.percentile[drawn] = reference.own[name]
         part[drawn], ratio[drawn] = reference.misfit.own_oddest
@@ -287,6 +289,7 @@ def _judged_table(
     trust, corrected = _trust(_counted(tests), _counted(reference.own))
     low_coverage = rows.coverage < reference.lowest_coverage - _COVERAGE_SLACK
     verdict = np.full(len(rows), "ordinary", dtype=object)
+    # A spectrum that fills little of the grid may look ordinary for want of anything odd.
     verdict[(trust < DOUBTFUL) | low_coverage] = "doubtful"
     verdict[trust < OUTSIDE] = "outside"
     verdict[np.isnan(trust)] = ""

@@ -82,6 +82,7 @@ class TrustSample:
     @property
     def has_snr(self) -> Mask:
         """Rows whose signal-to-noise ratio is known, shape (n,)."""
+        # Some headers say 0 where nobody measured.
         return np.isfinite(self.snr) & (self.snr > 0)
 
 
@@ -230,13 +231,7 @@ def percent_below(reference: Floats, values: Floats) -> Floats:
 
 
 def alike(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
-    """Yield each set of columns that rows have, shape (k,), and the indices of those rows.
-
-    Parameters
-    ----------
-    filled : ndarray of bool, shape (n, k)
-        Which row has which column.
-    """
+    """Yield each set of columns that rows have, (n, k) -> (k,), and the indices of those rows."""
     # Nearly all rows have all columns, and sorting a million rows takes longer than the rest.
     whole = filled.all(axis=1)
     if whole.any():
@@ -345,18 +340,10 @@ class _Expected:
 
 
 class Judgement(NamedTuple):
-    """What a pattern says of m rows that have the same parts.
+    """What a pattern says of m rows that have the same parts, shape (m,) each.
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (m,)
-    distance : ndarray, shape (m,)
-    reference : ndarray, shape (n,)
-        Distances of the reference over the same parts, each row held out.
-    part : ndarray of int64, shape (m,)
-        Where each row is oddest, the other parts given.
-    excess : ndarray, shape (m,)
-        Its residual there over what the other parts make expect.
+    `reference` (n,) are the distances of the reference over the same parts, each row held out;
+    `part` is where a row is oddest, and `excess` its residual there over what the others suggest.
     """
 
     rows: Rows
@@ -423,6 +410,7 @@ def _moments(rows: Floats) -> tuple[Floats, Floats]:
     """Median, and covariance of the 99 % of rows that lie closest to it."""
     center = np.median(rows, axis=0)
     distance = _distance(rows - center, _covariance(rows))
+    # A handful of spoiled spectra in the reference must not widen what is ordinary.
     return center, _covariance(rows[distance <= np.quantile(distance, 0.99)])
 
 
@@ -589,6 +577,7 @@ class Resolution:
         median, given = float(np.median(self._reference)), sample.resolution
         low = share_above(median / self._reference, median / given)
         high = share_above(self._reference / median, given / median)
+        # Two sides, each tested.
         p = np.minimum(2 * np.minimum(low, high), 1.0)
         return Judged(p, percent_below(self._reference, given))
 

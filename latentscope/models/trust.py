@@ -190,6 +190,7 @@ def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> P
     arrays = {name: getattr(sample, name).astype(np.float32) for name in (*_WIDE, *_COLUMNS)}
     for name in _WIDE:
         if np.nanmax(np.abs(arrays[name]), initial=0.0) < np.finfo(np.float16).max:
+            # Three digits, as tables have them; the file is half the size.
             arrays[name] = arrays[name].astype(np.float16)
     with atomic_path(path) as temporary:
         temporary.write_bytes(safetensors.numpy.save(arrays, metadata=sample.info))
@@ -272,6 +273,7 @@ def segment_edges(config: PrepareConfig) -> list[float]:
     first, length = 0, grid.length
     if config.normalization != "continuum":
         first, length = grid.pad_left, grid.size
+    # As the network splits a row, padding and all; what lies beyond the grid is clipped.
     sizes = [len(part) for part in np.array_split(np.empty(length), SEGMENTS)]
     at = np.clip(np.cumsum([0, *sizes]) - first, 0, grid.length)
     return [round(float(edge), 3) for edge in grid.edges[at]]

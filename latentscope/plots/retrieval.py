@@ -53,9 +53,11 @@ def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: in
     ax.fill_between(
         places, band["low"], band["high"], color=QUIET, alpha=0.25, linewidth=0, label="90 % of all"
     )
+    # The nearest last, so that it lies on top.
     for rank, row in reversed(list(enumerate(found))):
         strength = 1 - 0.75 * rank / max(len(found), 1)
         ax.plot(places, row, "-", color=STRONG, alpha=strength, linewidth=1)
+    # One entry of the legend for all of them.
     ax.plot([], [], color=STRONG, linewidth=1, label=f"{len(found)} nearest, the nearest darkest")
     ax.plot(places, asked, "o-", color=OVERLAY, markersize=4, linewidth=1.8, label="query")
     every = -(-len(places) // _NAMED)
@@ -295,6 +297,7 @@ def _line(spectrum: Spectrum, window: Window) -> tuple[NDArray[np.float64], NDAr
     finite = flux[np.isfinite(flux)]
     middle = float(np.median(finite)) if len(finite) else np.nan
     flux = flux / middle if middle > 0 else np.full(len(flux), np.nan)
+    # More points than pixels of the picture would be drawn as a black band.
     together = -(-len(flux) // _POINTS) if len(flux) else 1
     whole = len(flux) // together * together
     return (
