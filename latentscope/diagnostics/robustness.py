@@ -45,7 +45,7 @@ _BEST = 0.05
 """Nats from which a dimension is worth calling the best of a label."""
 
 _MIN_DRAWS = 3
-# Rows of a star that a value is the mean of: fewer on samples that are drawn several times anyway.
+# Draws of one row a star behind each value: fewer on samples that are drawn several times anyway.
 _WHOLE_DRAWS = 11
 _OTHER_DRAWS = 5
 _MIN_EQUAL = 100
