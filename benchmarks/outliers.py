@@ -122,9 +122,9 @@ def galaxy(linelist: str | None) -> Kind:
         light = synthesizer.spectra(cool, [Night(airmass=0.0)] * len(cool)).numpy().mean(axis=0)
         sigma = rng.uniform(80.0, 300.0) / SPEED_OF_LIGHT / LOG_STEP
         light = _gaussian(light, sigma)
-        away = wavelength * (1 + rng.uniform(0.0, 0.05))
+        shifted = wavelength * (1 + rng.uniform(0.0, 0.05))
         night = Night(spectrum.berv or 0.0, spectrum.meta["airmass"])
-        seen = np.interp(wavelength, away, light) * synthesizer.transmission([night])[0].numpy()
+        seen = np.interp(wavelength, shifted, light) * synthesizer.transmission([night])[0].numpy()
         flux = np.interp(spectrum.wavelength, wavelength, seen)
         flux = np.where(spectrum.flux != 0, flux / np.median(flux) * _level(spectrum), 0.0)
         return _noisy(spectrum, flux, rng)
@@ -205,22 +205,24 @@ def encoded(models: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[
     }
     spectra = ordinary(args.stars, seed=args.seed, linelist=args.linelist)
     first = 0
-    while some := list(islice(spectra, AT_ONCE)):
+    while block := list(islice(spectra, AT_ONCE)):
         for number, kind in enumerate((ORDINARY, *made)):
-            rngs = [np.random.default_rng((args.seed, first + i, number)) for i in range(len(some))]
+            rngs = [
+                np.random.default_rng((args.seed, first + i, number)) for i in range(len(block))
+            ]
             changed = (
                 some
                 if kind == ORDINARY
-                else [made[kind](one, rng) for one, rng in zip(some, rngs, strict=True)]
+                else [made[kind](one, rng) for one, rng in zip(block, rngs, strict=True)]
             )
             for name, model in models.items():
                 parts[name][kind].append(encode(changed, model, workers=1))
-        first += len(some)
+        first += len(block)
         print(f"{first} of {args.stars} stars", flush=True)
     others = ordinary(args.ordinary, seed=args.seed + 1, linelist=args.linelist)
-    while some := list(islice(others, AT_ONCE)):
+    while block := list(islice(others, AT_ONCE)):
         for name, model in models.items():
-            parts[name][ORDINARY].append(encode(some, model, workers=1))
+            parts[name][ORDINARY].append(encode(block, model, workers=1))
     return {
         name: {kind: joined(found) for kind, found in of_model.items()}
         for name, of_model in parts.items()
@@ -248,8 +250,8 @@ def figures(found: dict[str, Latents]) -> list[dict[str, Any]]:
             "auc": auc(usual["trust"].to_numpy(), trust),
         }
         for name, column in TESTS.items():
-            known = table[column].dropna().to_numpy()
-            line[name] = auc(*_as_trust(name, usual[column].dropna().to_numpy(), known))
+            measured = table[column].dropna().to_numpy()
+            line[name] = auc(*_as_trust(name, usual[column].dropna().to_numpy(), measured))
         for verdict in ("doubtful", "outside"):
             line[verdict] = float((table["verdict"] == verdict).mean())
         line["measured R"] = float(np.nanmedian(table["resolution"].fillna(0.0)))

@@ -46,7 +46,7 @@ class Contender:
 
     name: str
     search: Search
-    most: int = 1 << 30
+    max_queries: int = 1 << 30
 
 
 def contenders(rows: Singles, tree_queries: int) -> list[Contender]:
@@ -124,9 +124,9 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
     for _ in range(options.repeats):
         for way in ways:
             for count in (1, len(queries)):
-                some = queries[: min(count, way.most)]
-                taken = wall_and_processor(lambda way=way, some=some: way.search(some))
-                times.setdefault((way.name, count), []).append(taken * count / len(some))
+                part = queries[: min(count, way.max_queries)]
+                taken = wall_and_processor(lambda way=way, part=part: way.search(part))
+                times.setdefault((way.name, count), []).append(taken * count / len(part))
     first = ways[0].name
     for way in ways:
         cells = [f"{way.name}, {rows.shape[1]} dims"]
@@ -134,7 +134,7 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
             (best, _), (clock, processor) = summary(times[way.name, count])
             ratio = processor / summary(times[first, count])[1][1]
             cells += [duration(best), duration(clock), duration(processor), f"{ratio:.1f}x"]
-        checked = queries[: min(options.checked, way.most)]
+        checked = queries[: min(options.checked, way.max_queries)]
         row(*cells, f"{wrong(way.search, rows, checked)} of {len(checked)}")
 
 
