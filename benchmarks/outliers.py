@@ -211,7 +211,7 @@ def encoded(models: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[
                 np.random.default_rng((args.seed, first + i, number)) for i in range(len(block))
             ]
             changed = (
-                some
+                block
                 if kind == ORDINARY
                 else [made[kind](one, rng) for one, rng in zip(block, rngs, strict=True)]
             )
