@@ -131,7 +131,7 @@ def rank_correlation(x: NDArray[np.floating], label: pd.Series) -> float:
     if not pd.api.types.is_numeric_dtype(label):
         return float("nan")
     y = label.to_numpy(dtype=np.float64)
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 2 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+    finite = np.isfinite(x) & np.isfinite(y)
+    if finite.sum() < 2 or np.ptp(x[finite]) == 0 or np.ptp(y[finite]) == 0:
         return float("nan")
-    return float(spearmanr(x[known], y[known]).statistic)
+    return float(spearmanr(x[finite], y[finite]).statistic)

@@ -90,10 +90,10 @@ def mutual_information(
         takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
         classes.
     neighbors : int
-        k of the nearest-neighbour estimators; "auto" takes more where rows are few.
+        k of the nearest-neighbor estimators; "auto" takes more where rows are few.
     estimator : str
         "auto" takes "copula", "ross" or "plugin" by what x and y are, and extrapolates strong
-        relations to no neighbours. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
+        relations to no neighbors. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
         broken at random. "ksg": the same of the values as they are. "ross": Ross 2014, y discrete.
         "plugin": both discrete, Miller's correction. "mixture": Gao et al. 2017. "histogram": 40
         equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if installed.
@@ -206,7 +206,7 @@ def mi_matrix(
     estimator : str
         As for `mutual_information`; "auto" looks at each pair.
     neighbors : int
-        k of the nearest-neighbour estimators.
+        k of the nearest-neighbor estimators.
     clip_sigma : float, optional
         Leave out rows whose continuous label lies further than so many standard deviations from
         its median, again until none does, at most five times, as published; None keeps them.
@@ -431,7 +431,7 @@ class Settings:
     estimator : str
         One of `NAMES`.
     neighbors : int
-        k of the nearest-neighbour estimators.
+        k of the nearest-neighbor estimators.
     n_draws : int
         Draws of one row a group.
     n_permutations : int
@@ -500,7 +500,7 @@ def _pair(x: Column, y: Column, name: str) -> _Pair:
     keep = x.valid if y.complete else x.valid & y.valid
     classes = x if x.discrete else y
     if classes.codes is not None and x.discrete != y.discrete:
-        # A row alone in its class has no neighbour there.
+        # A row alone in its class has no neighbor there.
         rows = np.flatnonzero(keep)
         keep = keep.copy()
         keep[rows] = without_single(classes.codes[rows])
@@ -669,7 +669,7 @@ def _variance(found: Estimate, null: Null, n: int) -> float:
 def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
     ks = sorted({each.neighbors for each in estimates if each.neighbors is not None})
     words = [f"k = {' '.join(f'{k}' for k in ks if k)}"] if any(ks) else []
-    words += ["extrapolated to no neighbours"] if 0 in ks else []
+    words += ["extrapolated to no neighbors"] if 0 in ks else []
     return [", ".join(words)] if words else []
 
 

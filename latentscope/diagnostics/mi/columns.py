@@ -217,9 +217,9 @@ def read_column(
         empty = np.empty(0)
         column = Column(name, None, None, empty.astype(np.int64), empty)
     else:
-        few = discrete == "auto" and _few_values(numbers)
-        column = _continuous(name, numbers, None if few else clip_sigma, own_rng(*stream))
-        if not few:
+        classes = discrete == "auto" and _few_values(numbers)
+        column = _continuous(name, numbers, None if classes else clip_sigma, own_rng(*stream))
+        if not classes:
             return column
         codes = _codes(pd.Series(numbers))
     n_classes = int(codes.max(initial=-1)) + 1
@@ -305,7 +305,7 @@ def _few_values(numbers: Floats) -> bool:
     if not len(finite) or len(np.unique(finite[:1000])) > FEW_VALUES[-1][0]:
         return False
     distinct = max(2, len(np.unique(finite)))
-    return any(distinct <= few and len(finite) >= rows * distinct for few, rows in FEW_VALUES)
+    return any(distinct <= most and len(finite) >= rows * distinct for most, rows in FEW_VALUES)
 
 
 def _codes(series: pd.Series) -> Codes:
@@ -462,7 +462,7 @@ def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
 def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
     """Say how many values of a text column are numbers and what to do; empty where few are.
 
-    Numbers with a decimal comma count. Text that is numbers throughout is told only where it has
+    Numbers with a decimal comma count. Text that is numbers throughout counts only where it has
     so many values that numbers would not be taken for classes.
     """
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.infer_dtype(column) == "boolean":

@@ -45,12 +45,12 @@ class Estimate:
     variance : float
         Of the value, in nats squared.
     complete : bool
-        Whether the variance counts that neighbours share their surroundings; the scatter of local
+        Whether the variance counts that neighbors share their surroundings; the scatter of local
         terms alone does not.
     by_ranks : float, optional
         Estimate from ranks and classes alone, of which the null is known, where it came along.
     neighbors : int, optional
-        k where "auto" chose it; 0 where the value is that of no neighbours, by extrapolation.
+        k where "auto" chose it; 0 where the value is that of no neighbors, by extrapolation.
     """
 
     value: float
@@ -115,15 +115,15 @@ def _mean_and_variance(terms: Floats) -> tuple[float, float]:
     return mean, float(centred @ centred) / n**2
 
 
-# Two continuous columns: nearest neighbours.
+# Two continuous columns: nearest neighbors.
 
 
 class Ksg(LocalTerms):
-    """Nearest neighbours of the values as they are: Kraskov et al. 2004.
+    """Nearest neighbors of the values as they are: Kraskov et al. 2004.
 
     A. Kraskov, H. Stoegbauer, P. Grassberger, "Estimating mutual information", Phys. Rev. E 69,
     066138 (2004), algorithm 1, equation (8): with eps_i the Chebyshev distance from point i to its
-    k-th neighbour in (x, y), and n_x, n_y the numbers of other points strictly closer than eps_i in
+    k-th neighbor in (x, y), and n_x, n_y the numbers of other points strictly closer than eps_i in
     x and in y, I = psi(k) + psi(n) - < psi(n_x + 1) + psi(n_y + 1) >.
     """
 
@@ -149,7 +149,7 @@ class Copula(RankTest):
     Parameters
     ----------
     adaptive : bool
-        Whether few rows get more neighbours, and strong relations are extrapolated to none. Several
+        Whether few rows get more neighbors, and strong relations are extrapolated to none. Several
         columns are then normal scores of their ranks, which serve them better than the ranks (mean
         |error| 0.036 against 0.057 nats on the cases of several columns of benchmarks/mi_cases, n =
         5,000).
@@ -173,7 +173,7 @@ class Copula(RankTest):
         return terms
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
-        """Return the mean of the terms, or, if adaptive, what it tends to without neighbours."""
+        """Return the mean of the terms, or, if adaptive, what it tends to without neighbors."""
         k = self.neighbors_for(x, y, neighbors)
         value, variance = _mean_and_variance(self.terms(x, y, k))
         if not self.adaptive:
@@ -355,14 +355,14 @@ def _ranks(columns: list[Column]) -> Floats:
     return np.column_stack([column.ranked for column in columns])
 
 
-# No neighbours at all. KSG takes the density as constant as far as the k-th neighbour. Where it is
+# No neighbors at all. KSG takes the density as constant as far as the k-th neighbor. Where it is
 # not, the estimate has a bias that grows with k: with the square root of k where the relation has
-# edges, in proportion to k where it is smooth. With few neighbours the bias is small and the noise
+# edges, in proportion to k where it is smooth. With few neighbors the bias is small and the noise
 # is large. So the estimates at k = 2, 4, 8 and 16 are taken to be I + a sqrt(k) + b k + noise. The
 # covariance of the noise is that of independent columns. Sizes of a and b from none to 0.3 nats are
 # weighed by how likely they make the four estimates, so that they are taken off only as far as they
 # stand out of the noise. To weight several k so that bias cancels is the idea of T. B. Berrett,
-# R. J. Samworth and M. Yuan, "Efficient multivariate entropy estimation via k-nearest neighbour
+# R. J. Samworth and M. Yuan, "Efficient multivariate entropy estimation via k-nearest neighbor
 # distances", Ann. Statist. 47, 288 (2019); weights from the data are ours.
 
 NEIGHBORS = (2, 4, 8, 16)
@@ -391,7 +391,7 @@ high by about 0.45 / sqrt(n) with any k (correlation 0.9, n = 600 and 5,000)."""
 
 
 def extrapolated(terms: Floats) -> tuple[float, float]:
-    """Extrapolate from the local terms of `NEIGHBORS`, in nats, to no neighbours.
+    """Extrapolate from the local terms of `NEIGHBORS`, in nats, to no neighbors.
 
     Parameters
     ----------
@@ -441,13 +441,13 @@ def _bias_models(n: int) -> tuple[Floats, Floats, Floats]:
 
 @dataclass(frozen=True)
 class Ross(RankTest):
-    """Nearest neighbours within a class: Ross 2014.
+    """Nearest neighbors within a class: Ross 2014.
 
     B. C. Ross, "Mutual information between discrete and continuous data sets", PLoS ONE 9, e87357
-    (2014), equation (2): with d_i the distance from point i to its k-th neighbour of the same
+    (2014), equation (2): with d_i the distance from point i to its k-th neighbor of the same
     class, N_c the size of that class and m_i the number of points of any class within d_i,
     I = psi(n) - < psi(N_c) > + < psi(k) > - < psi(m_i) >. A class of k points or fewer uses all its
-    other points as neighbours; a class of one has none and is left out.
+    other points as neighbors; a class of one has none and is left out.
 
     Parameters
     ----------
@@ -485,7 +485,7 @@ class Ross(RankTest):
         return ross_terms(ascending, classes.codes[continuous.order], neighbors)
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
-        """Return the mean of the terms, if adaptive with fewer neighbours for strong relations."""
+        """Return the mean of the terms, if adaptive with fewer neighbors for strong relations."""
         k = self.neighbors_for(x, y, neighbors)
         value, variance = _mean_and_variance(self.terms(x, y, k))
         by_ranks = value if self.by_ranks else None
@@ -634,11 +634,11 @@ def plugin_of_counts(counts: NDArray[Any]) -> Floats:
 
 
 class Mixture(LocalTerms):
-    """Nearest neighbours where values repeat: Gao et al. 2017.
+    """Nearest neighbors where values repeat: Gao et al. 2017.
 
     W. Gao, S. Kannan, S. Oh, P. Viswanath, "Estimating mutual information for discrete-continuous
     mixtures", NIPS 30 (2017), algorithm 1: with rho_i the Chebyshev distance from point i to its
-    k-th neighbour in (x, y), k_i = k where rho_i > 0, and the number of points that equal point i,
+    k-th neighbor in (x, y), k_i = k where rho_i > 0, and the number of points that equal point i,
     itself included, where rho_i = 0; with n_x,i and n_y,i the points near it in x and in y,
     I = < psi(k_i) + log(n) - f(n_x,i) - f(n_y,i) >.
 
@@ -650,7 +650,7 @@ class Mixture(LocalTerms):
     1 / k nats lower, and nears the other only as k grows with n.
 
     The distances are those of the values as they are. Values on a lattice whose step is about the
-    distance of neighbours (numbers rounded, but not coarsely) bias it by tenths of a nat: several
+    distance of neighbors (numbers rounded, but not coarsely) bias it by tenths of a nat: several
     points then share the distance of the k-th, which neither k nor the counts within it take in.
     """
 
@@ -682,7 +682,7 @@ def _levels(column: Column) -> Codes:
 
 
 def _distance_to(points: Floats, equal: Codes, k: int) -> Floats:
-    """Distance of each distinct point, which occurs `equal` times, to its k-th neighbour."""
+    """Distance of each distinct point, which occurs `equal` times, to its k-th neighbor."""
     nearest = np.arange(1, min(k + 1, len(points)) + 1)
     distance, which = cKDTree(points).query(points, k=nearest, p=np.inf)
     enough = equal[np.asarray(which)].cumsum(axis=1) > k

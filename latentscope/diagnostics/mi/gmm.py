@@ -7,7 +7,7 @@ Monte Carlo, the error by the bootstrap. Margins of a Gaussian mixture are Gauss
 all three densities are known. Here classes count by how many rows they have.
 
 The density is smooth: values that repeat (rounding, limits, zeros) are spikes that it follows as
-far as `REGULARISATION` lets it, which says nothing of their information. Nearest neighbours suit
+far as `REGULARISATION` lets it, which says nothing of their information. Nearest neighbors suit
 these, and are faster.
 """
 

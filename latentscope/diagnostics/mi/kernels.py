@@ -1,4 +1,4 @@
-"""Compiled kernels of the nearest-neighbour estimators: numba and nothing else.
+"""Compiled kernels of the nearest-neighbor estimators: numba and nothing else.
 
 The KSG terms of a pair of sorted columns are exact, and the same on any number of threads. The
 points are put into overlapping strips of x, each in the order of y, so that no pair of columns is
@@ -7,7 +7,7 @@ then one pass in the order of y counts in y. Nothing here holds Python's lock fo
 pairs, or strips of one pair, side by side.
 
 Counts test `|x_j - x_i| < eps` on the difference itself: a search for `x_i + eps` would round. A
-guess says where the count ends, and one look at a window of neighbours around it, free of branches,
+guess says where the count ends, and one look at a window of neighbors around it, free of branches,
 confirms it or sends the count to a galloping search. So guesses decide the time alone.
 """
 
@@ -137,7 +137,7 @@ def closer(values: Floats, density: float, typical: int, window: int, r: int, ep
         return _above(values, r, eps, even, _EVEN_WINDOW) + _below(
             values, r, eps, even, _EVEN_WINDOW
         )
-    # Elsewhere the distance to the value `typical` ranks away says how dense the values are here.
+    # Elsewhere the distance to the value `typical` ranks gap_y says how dense the values are here.
     a, b = min(typical, len(values) - 1 - r), min(typical, r)
     base = values[U(r)]
     up = int(min(eps * (a / max(values[U(r + a)] - base, _TINY)), _FAR))
@@ -158,7 +158,7 @@ def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
 
 
 # Half a strip in typical k-th distances: wider ones hold more points to pass by, narrower ones
-# leave more points whose neighbours lie in another strip.
+# leave more points whose neighbors lie in another strip.
 _WIDTH, _WIDTH_THREE = 1.1, 2.6
 _NARROWEST = 16  # ranks; below it the two pads of a strip cost more than its points
 _SAMPLE = 512  # steps that say how closely a pair is related
@@ -270,13 +270,13 @@ def _walk(x: Floats, strips: Strips, p: int, step: int, point: Any, nearest: Flo
     """Walk from place p outwards in y while the k-th distance allows."""
     at_x, at_y = point
     last = len(nearest) - 1
-    away = abs(strips.y[U(p)] - at_y)
-    while away < nearest[U(last)]:
-        distance = max(away, abs(x[U(strips.rank[U(p)])] - at_x))
+    gap_y = abs(strips.y[U(p)] - at_y)
+    while gap_y < nearest[U(last)]:
+        distance = max(gap_y, abs(x[U(strips.rank[U(p)])] - at_x))
         if distance < nearest[U(last)]:
             _insert(nearest, distance)
         p += step
-        away = abs(strips.y[U(p)] - at_y)
+        gap_y = abs(strips.y[U(p)] - at_y)
 
 
 @njit(cache=True)
@@ -610,7 +610,7 @@ def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -
     pairing : ndarray of int64, shape (n,)
         Rank in x of the row that has rank r in y.
     ks : ndarray of int64, shape (m,)
-        Neighbours, ascending, below n; one search serves all.
+        Neighbors, ascending, below n; one search serves all.
     table : ndarray of float64, shape (n + 1,)
         psi(0 ... n).
 
@@ -636,7 +636,7 @@ def fill_sums(x: Floats, y: Floats, pairings: Ranks, ks: Codes, table: Floats, o
 
 @njit(cache=True)
 def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Floats, Codes]:
-    """Distance of each ascending value to its k-th neighbour of its class, and that k."""
+    """Distance of each ascending value to its k-th neighbor of its class, and that k."""
     n = len(x)
     size = np.zeros(classes + 1, dtype=np.int64)
     for i in range(n):
@@ -699,11 +699,11 @@ def order_of_some(order: Codes, keep: NDArray[np.bool_]) -> tuple[Codes, Codes]:
     for row in range(len(keep)):
         number[row] = kept if keep[row] else -1
         kept += keep[row]
-    some, ranks = np.empty(kept, dtype=np.int64), np.empty(kept, dtype=np.int64)
+    part, ranks = np.empty(kept, dtype=np.int64), np.empty(kept, dtype=np.int64)
     place = 0
     for row in order:
         if number[U(row)] >= 0:
-            some[U(place)] = number[U(row)]
+            part[U(place)] = number[U(row)]
             ranks[U(number[U(row)])] = place
             place += 1
-    return some, ranks
+    return part, ranks

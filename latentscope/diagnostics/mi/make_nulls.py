@@ -1,6 +1,6 @@
 """Make the table of nulls: python -m latentscope.diagnostics.mi.make_nulls.
 
-For each number of neighbours, KSG of shuffled ranks at several n gives the shape of the null (see
+For each number of neighbors, KSG of shuffled ranks at several n gives the shape of the null (see
 `Shape`). Other entries stay as they are. The draws are seeded; all of the default takes about half
 an hour on two cores.
 """
@@ -29,7 +29,7 @@ ROWS = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 4096)
 
 
 def entry_of(neighbors: int, rows: Sequence[int] = ROWS) -> TableEntry:
-    """Simulate KSG of ranks with one number of neighbours.
+    """Simulate KSG of ranks with one number of neighbors.
 
     Beyond 1,024 rows fewer draws are made, which give the width alone: the rest of the shape is
     that of 1,024 rows, scaled.

@@ -1,6 +1,6 @@
 """What mutual information says of independent columns: their null distributions, and p-values.
 
-Under ranks the null of a nearest-neighbour estimate depends on n and k alone, so one table, shipped
+Under ranks the null of a nearest-neighbor estimate depends on n and k alone, so one table, shipped
 with the package, serves every pair of continuous columns (ties are broken at random first). Its
 mean is 0; its standard deviation times sqrt(n) is 0.64, 0.74 and 0.76 at n = 64, 1,024 and 4,096
 (k = 3). With one column of classes it depends on their sizes too, and is simulated for these, once
@@ -59,7 +59,7 @@ class Null:
     scaled : ndarray of float64, shape (m,)
         Estimates times sqrt(n), ascending.
     excess : float
-        Variance of a scaled estimate that its local terms do not show, since terms of neighbours
+        Variance of a scaled estimate that its local terms do not show, since terms of neighbors
         are correlated.
     """
 
@@ -154,8 +154,8 @@ def shrunk(sizes: tuple[int, ...], neighbors: int) -> tuple[tuple[int, ...], flo
 
     The standard deviation of Ross's estimate for independent columns is 0.70 to 0.82 times
     sqrt(rows outside the largest class) / n, whether the classes are two or a thousand (k = 3). So
-    shares are kept, but at least 64 rows and 16 for each neighbour, or all there are, stay outside
-    the largest class, and 8 for each neighbour in any; of classes too small to be shrunk fewer are
+    shares are kept, but at least 64 rows and 16 for each neighbor, or all there are, stay outside
+    the largest class, and 8 for each neighbor in any; of classes too small to be shrunk fewer are
     taken. Sizes are rounded to about 4 %, so that columns that differ by a few rows share a null.
     Its width comes out within about 4 %, the noise of its simulation included.
 
@@ -299,7 +299,7 @@ def _normal_quantiles() -> Floats:
 
 @dataclass(frozen=True)
 class TableEntry:
-    """Shapes of KSG of ranks with one number of neighbours.
+    """Shapes of KSG of ranks with one number of neighbors.
 
     Parameters
     ----------
@@ -334,7 +334,7 @@ class TableEntry:
 def shipped_shape(neighbors: int, n: int) -> Shape | None:
     """Look up the shape of KSG of n ranks; None if the table has none for so few rows.
 
-    Between the numbers of neighbours of the table shapes are interpolated in their logarithm.
+    Between the numbers of neighbors of the table shapes are interpolated in their logarithm.
     """
     table = _shipped()
     if neighbors in table:
@@ -355,7 +355,7 @@ def _shipped() -> dict[int, TableEntry]:
 
 
 def read_table(path: Path) -> dict[int, TableEntry]:
-    """Read the entries by number of neighbours; without the file, there are none."""
+    """Read the entries by number of neighbors; without the file, there are none."""
     if not path.is_file():
         return {}
     with np.load(path, allow_pickle=False) as stored:

@@ -68,7 +68,7 @@ class MIResult(_Sentences):
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
-        What was done to the labels, in words: clipped, left out, taken for classes.
+        What was done to the labels, in words: left out, short of values, taken for classes.
     entropies : dict
         Entropy of each label's classes in nats, NaN of a continuous label.
     """
@@ -132,8 +132,8 @@ class MIResult(_Sentences):
     @property
     def best(self) -> pd.DataFrame:
         """The strongest dimension of each label: those rows of the table, strongest first."""
-        known = self.table[self.table["mi_nats"].notna()]
-        rows = known.groupby("label", sort=False)["mi_nats"].idxmax()
+        measured = self.table[self.table["mi_nats"].notna()]
+        rows = measured.groupby("label", sort=False)["mi_nats"].idxmax()
         return self.table.loc[rows].sort_values("mi_nats", ascending=False)
 
     def _pair_text(self, row: dict[Any, Any]) -> str:
@@ -189,8 +189,8 @@ class PairwiseResult(_Sentences):
 
 
 def _strongest(table: pd.DataFrame) -> pd.DataFrame:
-    known = table.dropna(subset="mi_nats")
-    return known.sort_values("mi_nats", ascending=False, kind="stable")
+    measured = table.dropna(subset="mi_nats")
+    return measured.sort_values("mi_nats", ascending=False, kind="stable")
 
 
 def _value_text(row: dict[Any, Any]) -> str:

@@ -264,9 +264,9 @@ def result_labels(labels):
 
 
 def test_progress_is_told(known):
-    told = []
-    mi_matrix(*known, dims=[0, 1], progress=lambda done, total: told.append((done, total)))
-    assert told == [(i, 6) for i in range(1, 7)]
+    calls = []
+    mi_matrix(*known, dims=[0, 1], progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 6) for i in range(1, 7)]
 
 
 def test_published_values_of_a_real_network(shared_data):

@@ -174,7 +174,7 @@ def test_equals_npeet_without_its_noise(n, rho, monkeypatch):
 
 
 def test_counts_test_the_difference_and_not_a_rounded_sum():
-    # 1e16 + 1 rounds to 1e16: a search for x + eps would not see the neighbour at distance 2.
+    # 1e16 + 1 rounds to 1e16: a search for x + eps would not see the neighbor at distance 2.
     points = np.array([1e16, 1e16 + 2, 1e16 + 4, 1e16 + 6])[:, None]
     assert list(closer_points(points, np.array([2.0, 2.5, 4.0, 5.0]))) == [0, 2, 2, 2]
     assert list(closer_points(np.hstack([points] * 2), np.array([2.0, 2.5, 4.0, 5.0]))) == [
@@ -236,7 +236,7 @@ def test_shuffles_are_estimates_of_the_shuffled_columns():
         np.testing.assert_array_equal(again, values)
 
 
-# No neighbours at all
+# No neighbors at all
 
 
 def terms_of(x, y):

@@ -325,11 +325,11 @@ def test_results_do_not_depend_on_how_many_columns_are_kept(mixed, monkeypatch):
     latents, labels, _ = mixed
     whole, other = mi_matrix(latents, labels).table, pairwise_mi(latents).table
     monkeypatch.setattr(api, "columns_kept", lambda _: 2)
-    told = []
-    again = mi_matrix(latents, labels, progress=lambda *at: told.append(at)).table
+    calls = []
+    again = mi_matrix(latents, labels, progress=lambda *at: calls.append(at)).table
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
     pd.testing.assert_frame_equal(pairwise_mi(latents).table, other, check_exact=True)
-    assert told == [(i, 25) for i in range(1, 26)]
+    assert calls == [(i, 25) for i in range(1, 26)]
 
 
 def test_every_pair_once_with_few_columns_read_at_a_time():
