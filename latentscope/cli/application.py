@@ -11,12 +11,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 
 import typer
-from typer.core import TyperCommand
 
 from latentscope import __version__
 from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning
@@ -93,21 +91,6 @@ def _options(
         os.environ[_DEBUG] = "1"
 
 
-class _CommandWithChoices(TyperCommand):
-    """A command that looks up the choices of an option, "module:NAMES", only where it shows them.
-
-    Modules that have them, such as those of estimators, take longer to import than all of the help.
-    """
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        for parameter in self.params:
-            module, _, names = (getattr(parameter, "metavar", None) or "").partition(":")
-            if names:
-                choices = getattr(import_module(module), names)
-                parameter.metavar = f"[{'|'.join(choices)}]"
-        super().format_options(ctx, formatter)
-
-
 def command(*examples: str, after_interrupt: str = "") -> Callable[[_Command], _Command]:
     """Register a function as a command that never shows a traceback.
 
@@ -126,7 +109,7 @@ def command(*examples: str, after_interrupt: str = "") -> Callable[[_Command], _
             with _guard(function.__name__, after_interrupt):
                 function(*args, **kwargs)
 
-        app.command(cls=_CommandWithChoices, epilog=epilog)(guarded)
+        app.command(epilog=epilog)(guarded)
         return function
 
     return register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -217,6 +218,13 @@ def _as_json(
 _STRONGEST = 15
 
 
+def _estimators() -> list[str]:
+    """Names of the estimators, read from their source: to import it takes longer than all help."""
+    source = Path(__file__).parents[1] / "diagnostics" / "mi" / "estimators.py"
+    names = re.findall(r'^    name = "(\w+)"$', source.read_text("utf-8"), re.MULTILINE)
+    return ["auto", *names]
+
+
 @command(
     "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
     "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
@@ -229,12 +237,7 @@ def mi(
     dims: Dims = "all",
     columns: Columns = None,
     estimator: Annotated[
-        str,
-        typer.Option(
-            "--estimator",
-            metavar="latentscope.diagnostics.mi.estimators:NAMES",
-            help="auto looks at each pair.",
-        ),
+        str, typer.Option("--estimator", help=f"One of {', '.join(_estimators())}.")
     ] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")

@@ -1,7 +1,7 @@
 """Estimators of mutual information, one class each, and which of them serves a pair of columns.
 
-Another estimator is one more class in this file, and a place in `ESTIMATORS`: its name then appears
-in the help of the command line and in the error that lists the estimators.
+Another estimator is one more class in this file, and a place in `ESTIMATORS`: its `name` then
+appears in the help of the command line and in the error that lists the estimators.
 """
 
 from __future__ import annotations
@@ -855,8 +855,8 @@ def _seeded(seed: int) -> Iterator[None]:
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
-        Copula(),
         Ksg(),
+        Copula(),
         Ross(),
         Plugin(),
         Mixture(),

@@ -425,7 +425,7 @@ def test_a_constant_gives_nothing_and_says_so():
         (np.arange(3.0), np.arange(3.0), {}, "3 rows have both"),
         (np.arange(9.0), np.arange(9.0), {"neighbors": 0}, "neighbors is 0"),
         (np.array([1, 2, np.inf, 4, 5]), np.arange(5.0), {}, "x: 1 of 5 values are infinite"),
-        (np.arange(5.0), np.arange(5.0), {"estimator": "mine"}, "mine.*auto, copula"),
+        (np.arange(5.0), np.arange(5.0), {"estimator": "mine"}, "mine.*auto, ksg"),
         (np.arange(5.0), list("abcde"), {"estimator": "ksg"}, "y: holds .* not numbers"),
         (np.zeros((2, 2, 2)), np.arange(2.0), {}, "x has shape"),
         (np.arange(0.0), np.arange(0.0), {}, "not empty"),

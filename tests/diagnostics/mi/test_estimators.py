@@ -841,5 +841,5 @@ def test_another_estimator_is_one_class_and_its_place_in_the_table(monkeypatch):
     assert table["mi_nats"][0] == 0.5
     assert table["std_nats"][0] > 0.1
     assert table["p_value"][0] > 0.01
-    with pytest.raises(ChoiceError, match=r"auto, copula, .*, npeet, constant"):
+    with pytest.raises(ChoiceError, match=r"auto, ksg, .*, npeet, constant"):
         mutual_information(x, y, estimator="nonsense")
