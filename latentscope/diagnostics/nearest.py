@@ -125,32 +125,12 @@ def measure_space(
     spread: Spread,
     source: str,
 ) -> Space:
-    """Measure center, spread and correlations of a sample.
+    """Measure center, spread and correlations of the rows of a sample that are `ok`.
 
-    Parameters
-    ----------
-    values : ndarray of float, shape (n, all dims)
-    ok : ndarray of bool, shape (n,)
-        Rows that count.
-    dims : list of int
-    metric : str
-        As in `Space`.
-    spread : {"robust", "plain", "none"}
-        1.4826 times the median absolute deviation (the standard deviation of a Gaussian), the
-        standard deviation, or 1: the latents' own units.
-    source : str
-        What messages call the latents.
-
-    Raises
-    ------
-    EstimatorError
-        If a choice is unknown, no row is finite, all dimensions are constant, or some depend
-        linearly on others where correlations are to be taken out.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If dimensions without spread are left out.
+    "robust" is 1.4826 times the median absolute deviation, which is the standard deviation of a
+    Gaussian; "plain" the standard deviation; "none" 1, the latents' own units. Dimensions without
+    spread are left out with a warning; where none is left, or some depend linearly on others though
+    correlations are to be taken out, it is an EstimatorError.
     """
     for name, value, choices in (("metric", metric, Metric), ("spread", spread, Spread)):
         if value not in get_args(choices):
@@ -217,23 +197,10 @@ def bound_distances(
     end: int,
     lower: Any,
 ) -> None:
-    """Fill lower[:, first:end] with what the distances from queries to points are at least.
+    """Fill lower[:, first:end] (m, n) with what the distances of points are at least, in float32.
 
-    NaN where float32 does not hold a distance.
-
-    Parameters
-    ----------
-    points : ndarray of float32, shape (n, e)
-    slack : ndarray of float32, shape (n,)
-        How far each point is at most from the one that it was rounded from.
-    queries : ndarray of float32, shape (m, e)
-    shifts : ndarray of float32, shape (m,)
-        The same of queries.
-    absolute : bool
-        Sums of absolute differences; else Euclidean lengths.
-    first, end : int
-        Points to look at.
-    lower : ndarray of float32, shape (m, n or more)
+    Of points (n, e) and queries (m, e), which lie within slack (n,) and shifts (m,) of those that
+    they were rounded from. NaN where float32 does not hold a distance.
     """
     share = np.float32(rounding_share(points.shape[1]))
     last = len(queries) - 1
@@ -276,17 +243,10 @@ class Near(NamedTuple):
 
 
 class Neighbors:
-    """A sample that is searched: its points in memory, its own numbers where they are.
+    """A sample (n, all dims) that is searched: points in memory, its own numbers where they are.
 
-    Parameters
-    ----------
-    values : ndarray of float, shape (n, all dims)
-        May be mapped from a file: few rows are read again after this.
-    ok : ndarray of bool, shape (n,)
-        Rows that may be found.
-    space : Space
-    codes : ndarray of int64, shape (n,), optional
-        Group of each row, of which only the nearest row is found. By default each row is found.
+    Values may be mapped from a file: few rows are read again after this. Only rows that are `ok`
+    are found, and with `codes`, the group of each row, only the nearest row of each group.
     """
 
     def __init__(
@@ -328,23 +288,10 @@ class Neighbors:
         k: int,
         progress: Progress | None = None,
     ) -> list[Near]:
-        """Find the nearest rows of each query; of equally near ones the first.
+        """Find the k nearest rows, or groups, of each query (m, d); of equally near ones the first.
 
-        Parameters
-        ----------
-        queries : ndarray of float64, shape (m, d)
-            In the dimensions of the space. NaN finds nothing.
-        left_out : list of m arrays of int64
-            Rows that each query must not find.
-        k : int
-            Rows (or groups) asked for.
-        progress : callable, optional
-            Called with (queries done, queries in all).
-
-        Returns
-        -------
-        list of m Near
-            With fewer than k rows where there are no more.
+        Rows `left_out` of each query are not found, and nothing of a query of NaN; where there are
+        no more, fewer than k. Progress is called with (queries done, queries in all).
         """
         found: list[Near] = []
         # So many queries look at a block of points while it is in the cache.

@@ -550,20 +550,9 @@ class Retriever:
 class Asked:
     """A query: what results call it, its latents in all dimensions, and what the sample has of it.
 
-    Parameters
-    ----------
-    name : str
-    values : ndarray of float64, shape (d,)
-    row : int
-        Row of the sample that it is, or shows the same exposure as; -1 for none.
-    own : ndarray of int64
-        All such rows.
-    star : int
-        Code of the star that it shows; -1 where no row of the sample is known to show it.
-    file : str
-        Empty where it is not known.
-    error : str
-        Why it cannot be answered; empty where it can.
+    `own` are the rows of the sample that it is or shows the same exposure as, `row` the first of
+    them (-1: none); `star` the code of its star (-1: no row is known to show it); `error` says why
+    it cannot be answered, if it cannot.
     """
 
     name: str

@@ -378,17 +378,7 @@ def _draw_samples(
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Class of each row.
-
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    codes : ndarray of int64, shape (n,)
-        -1 where missing.
-    names : tuple of str
-        Of the classes.
-    """
+    """Class of each row by a column: codes (n,), -1 where missing, and the names of classes."""
 
     name: str
     codes: NDArray[np.int64]
@@ -432,18 +422,8 @@ def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
     """Make classes of a column of the labels.
 
     Spectral types go by their letter; numbers of many values into five bins of equal width between
-    their 1st and 99th percentile.
-
-    Parameters
-    ----------
-    frame : DataFrame of n rows
-    name : str or None
-        None takes a column of spectral types or Teff, if there is one; else there are no classes.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no such column.
+    their 1st and 99th percentile. Without a name a column of spectral types or Teff is taken, if
+    there is one.
     """
     if name is None:
         name = next((column for column in _CLASS_COLUMNS if column in frame), None)
@@ -560,13 +540,6 @@ def nested_error(
 
     sqrt(s^2 + w^2 - 2 sqrt(m / n) s w): with s^2 = sigma^2 / m and w^2 = sigma^2 / n this is
     sigma^2 (1/m - 1/n), since the m stars are among the n.
-
-    Parameters
-    ----------
-    part, whole : Series
-        Errors s and w.
-    part_stars, whole_stars : Series
-        m and n.
     """
     # Correlated by their common stars; taken as independent the error would be sqrt(3) too large.
     shared = (part_stars / whole_stars).clip(upper=1.0) ** 0.5

@@ -169,30 +169,8 @@ def score_against(
     p-value of pattern (the error, where there is no pattern), density and resolution becomes
     `trust`, corrected for there being several, so that 5 % of ordinary rows fall below 0.05.
 
-    Parameters
-    ----------
-    latents : Latents, array (n, d), DataFrame, path, or Study
-        With the trust columns that `encode` writes, where they are known.
-    reference : TrustSample, Reference, or latents as above, optional
-        Ordinary spectra encoded with the same model; of more than 3,000 rows a random 3,000, one a
-        star. By default the latents themselves: rows are then ranked among each other.
-    groups : array (n,) or str, optional
-        The star of each row of the reference, or the column that names it: one row of each is
-        taken. "auto": `star`, filled from `object`; None or "none": rows are independent.
-    seed : int
-        Of the draw.
-    segments : ndarray, shape (n, s), optional
-        As for `trust_rows`.
-
-    Returns
-    -------
-    ScoreResult
-
-    Raises
-    ------
-    TableError
-        If the reference has another number of dimensions, other weights or another grid, or fewer
-        than 100 rows.
+    Arguments are those of `latentscope.score`; the reference may be ready to judge (`Reference`),
+    and errors of segments, shape (n, s), given as numbers.
     """
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
     rows = trust_rows(read, segments)

@@ -89,16 +89,8 @@ class TrustSample:
 def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
     """All rows of latents, in order, with the trust columns of their table.
 
-    Parameters
-    ----------
-    latents : Latents of n rows
-    segments : ndarray of float64, shape (n, s), optional
-        Errors of the parts of the spectrum; by default read from the column `recon_segments`.
-
-    Raises
-    ------
-    TableError
-        If the column `recon_segments` is not what `encode` writes.
+    Errors of the parts of the spectrum, (n, s), are read from the column `recon_segments` unless
+    they are given.
     """
     columns = {name: _numbers(latents, name) for name in _COLUMNS}
     parts = _parsed_segments(latents) if segments is None else segments
@@ -197,17 +189,7 @@ def share_above(reference: Floats, distance: Floats) -> Floats:
     The share of the reference up to its 95 % quantile u; beyond it the power law
     p(u) (distance / u)^-a with Hill's (1975, Annals of Statistics 3, 1163) estimate of a from the
     rows above u. A distance that no row of the reference has is thus rarer the larger it is.
-
-    Parameters
-    ----------
-    reference : ndarray, shape (n,)
-        Distances of ordinary rows, positive and finite.
-    distance : ndarray, shape (m,)
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        NaN where the distance is NaN.
+    Distances are positive, the reference (n,) finite; NaN of NaN, shape (m,).
     """
     ordered = np.sort(reference)
     n = len(ordered)
@@ -243,14 +225,9 @@ def alike(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
 
 
 class Fit:
-    """Quadratic regression of columns y on columns x, with x held to the range it was fitted in.
+    """Quadratic regression of y (n, q) on x (n, p), with x held to the range it was fitted in.
 
     Linear, or a mean alone, where there are fewer than ten rows a term.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, p)
-    y : ndarray, shape (n, q)
     """
 
     def __init__(self, x: Floats, y: Floats) -> None:
@@ -356,13 +333,9 @@ class Judgement(NamedTuple):
 class Pattern:
     """Mahalanobis distance of residuals (m, s) from those of a reference (n, s).
 
-    Errors of neighbouring parts rise and fall together with the noise; what counts is what breaks
-    this pattern. The covariance is shrunk to its diagonal by s / (10 n + s).
-
-    Parameters
-    ----------
-    reference : ndarray, shape (n, s)
-        Residuals in random order, finite.
+    Errors of neighboring parts rise and fall together with the noise; what counts is what breaks
+    this pattern. The covariance is shrunk to its diagonal by s / (10 n + s). The reference is
+    finite and in random order.
     """
 
     def __init__(self, reference: Floats) -> None:
@@ -585,15 +558,7 @@ class Resolution:
 class Reference:
     """A sample of ordinary rows with its tests; `own` has what these say of its own rows.
 
-    Parameters
-    ----------
-    sample : TrustSample
-        In random order, as `draw_trust_sample` draws it.
-
-    Raises
-    ------
-    TableError
-        If it has fewer than 100 rows with latents.
+    In random order, as `draw_trust_sample` draws it, and 100 rows with latents at least.
     """
 
     def __init__(self, sample: TrustSample) -> None:
