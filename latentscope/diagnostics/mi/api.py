@@ -677,8 +677,8 @@ def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
 
 
 def columns_kept(rows: int) -> int:
-    """Columns of so many rows that are kept ready at a time: 250 MB of them, at 48 bytes a row."""
-    return max(4, int(250e6 / (48 * max(rows, 1))))
+    """Columns of so many rows that are kept ready at a time: 250 MB of them, at 64 bytes a row."""
+    return max(4, int(250e6 / (64 * max(rows, 1))))
 
 
 def across(n_x: int, read_x: Read, n_y: int, read_y: Read, kept: int) -> Iterator[PairOfColumns]:

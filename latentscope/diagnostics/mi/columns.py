@@ -113,6 +113,8 @@ class Column:
         Most pairs of a column share their rows, since what is missing is missing in one side; so
         the part is made, and its ranks are looked up, once for them all.
         """
+        if keep.all():
+            return self  # and not a part that is kept: it would hold its own memory
         # One read of one slot: other threads may put another part there meanwhile.
         for rows, part in self._latest:
             if rows is keep or np.array_equal(rows, keep):
