@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Work, in_turns, write_json
-from latentscope.models.registry import known_config
+from latentscope.models.config import known_config
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ArchiveStore, Layout, PackedArchive

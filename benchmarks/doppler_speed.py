@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import write_json
+from latentscope.models.config import known_config
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import known_config
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.synthesis import synthesizer_of

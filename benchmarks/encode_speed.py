@@ -30,10 +30,9 @@ from astropy.io import fits
 from benchmarks.network_speed import COMPACT as LINES
 from benchmarks.network_speed import PlainVAE
 from benchmarks.timing import write_json
-from latentscope.models.config import VAEConfig
+from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, published_prepare
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.weights import load_model
 from latentscope.spectra import fits as our_fits
 from latentscope.spectra import headers, read

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Work, in_turns
-from latentscope.models.config import VAEConfig
+from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
-from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
 COMPACT = VAEConfig(
     length=20480,

@@ -34,8 +34,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks.network_speed import PlainVAE
+from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from train.data.batches import Batch
 from train.fit import start_from_means
 from train.learning.devices import compiled, keep_freed_memory, on_this_machine, trainer_arguments

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.mi.indicator import paper_indicator
     from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
+    from latentscope.models.config import available_models
     from latentscope.models.encode import encode
     from latentscope.models.network import SpectrumVAE
     from latentscope.models.queries import retrieve
-    from latentscope.models.registry import available_models
     from latentscope.models.traversal import line_map, traverse
     from latentscope.models.trust import score
     from latentscope.models.weights import convert_checkpoint, load_model, save_model
@@ -64,7 +64,7 @@ _NAMES_OF_MODULE = {
     "diagnostics.robustness": ("robustness",),
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
-    "models.registry": ("available_models",),
+    "models.config": ("available_models",),
     "models.traversal": ("line_map", "traverse"),
     "models.queries": ("retrieve",),
     "models.trust": ("score",),

@@ -19,8 +19,8 @@ from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.result import MIResult
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
+from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.encode import encode
-from latentscope.models.registry import DEFAULT_MODEL
 from latentscope.models.weights import load_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive

@@ -568,7 +568,7 @@ def traverse(
     Radial velocity, color and slope of the continuum, depth and width of lines. -o writes the
     spectra's table, and the lines' beside it as .lines.csv.
     """
-    from latentscope.models.registry import DEFAULT_MODEL
+    from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.traversal import traverse as measure
 
     out = Output(as_json)
@@ -645,7 +645,7 @@ def linemap(
     The derivative of the decoded spectrum with respect to each informative dimension, read on a
     list of lines.
     """
-    from latentscope.models.registry import DEFAULT_MODEL
+    from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.traversal import line_map
 
     out = Output(as_json)

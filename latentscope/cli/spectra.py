@@ -83,8 +83,8 @@ def encode(
     A file that fails keeps its place as a row of NaN, with the reason in the .csv; the exit code
     is then 3.
     """
+    from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.encode import encode as encode_spectra
-    from latentscope.models.registry import DEFAULT_MODEL
     from latentscope.models.weights import load_model
 
     out = Output(as_json)
@@ -191,7 +191,7 @@ def inspect(
 
 def _preparation(model: str | None) -> PrepareConfig | None:
     """Return how a model wants its spectra, without its weights where it is known without them."""
-    from latentscope.models.registry import DEFAULT_MODEL, known_config
+    from latentscope.models.config import DEFAULT_MODEL, known_config
 
     settings = known_config(model or DEFAULT_MODEL)
     if settings is not None:
@@ -272,7 +272,7 @@ def models(
     if check is not None:
         _check(check, out)
         return
-    from latentscope.models.registry import available_models
+    from latentscope.models.config import available_models
 
     known = available_models()
     out.table(
@@ -316,7 +316,7 @@ def convert(
 
     The folder holds config.json, which says how to prepare spectra, and model.safetensors.
     """
-    from latentscope.models.registry import PublishedNormalization
+    from latentscope.models.config import PublishedNormalization
     from latentscope.models.weights import convert_checkpoint, load_model, save_model
 
     if not checkpoint.is_file():

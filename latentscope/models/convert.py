@@ -14,13 +14,13 @@ from torch import Tensor
 
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.files import file_sha256
-from latentscope.models.network import SpectrumVAE, check_state, load_state
-from latentscope.models.registry import (
+from latentscope.models.config import (
     PUBLISHED,
     PUBLISHED_ARCHITECTURE,
     PublishedNormalization,
     published_prepare,
 )
+from latentscope.models.network import SpectrumVAE, check_state, load_state
 
 _DEPTH = len(PUBLISHED_ARCHITECTURE.channels)
 

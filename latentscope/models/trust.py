@@ -24,9 +24,8 @@ from latentscope.diagnostics.trust import ScoreResult, score_against
 from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, read_config
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, bundled_models, read_config
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import bundled_models
 from latentscope.models.rows import SEGMENTS
 from latentscope.models.weights import ModelLike, model_folder, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig

@@ -17,18 +17,21 @@ from torch import Tensor
 from latentscope.data import Latents
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path, file_sha256
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, ModelConfig, read_config
-from latentscope.models.convert import load_checkpoint
-from latentscope.models.download import check_url, fetch, url_filename
-from latentscope.models.network import SpectrumVAE, listed, load_state, moved
-from latentscope.models.registry import (
+from latentscope.models.config import (
+    CONFIG_FILE,
     DEFAULT_MODEL,
     PUBLISHED,
+    SAMPLE_FILE,
+    ModelConfig,
     PublishedNormalization,
     bundled_models,
     cache_folder,
     cache_root,
+    read_config,
 )
+from latentscope.models.convert import load_checkpoint
+from latentscope.models.download import check_url, fetch, url_filename
+from latentscope.models.network import SpectrumVAE, listed, load_state, moved
 from latentscope.settings import read_settings
 
 WEIGHTS_FILE = "model.safetensors"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from latentscope.models.registry import DEFAULT_MODEL
+from latentscope.models.config import DEFAULT_MODEL
 
 
 def test_models_lists_bundled_and_published_ones(process):
@@ -26,9 +26,9 @@ def test_models_as_json(command):
 def checkpoint(tmp_path):
     import torch
 
+    from latentscope.models.config import PUBLISHED_ARCHITECTURE
     from latentscope.models.convert import PUBLISHED_KEYS
     from latentscope.models.network import SpectrumVAE
-    from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
     with torch.device("meta"):
         ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()

@@ -62,7 +62,7 @@ def test_a_model_without_a_sample_says_what_to_give(command, here, tiny_model):
 
 
 def test_a_bundled_model_is_found_by_what_the_latents_say(command, here):
-    from latentscope.models.registry import bundled_models
+    from latentscope.models.config import bundled_models
 
     folder = bundled_models()["harps-sim"]
     sha = json.loads((folder / "config.json").read_text())["weights_sha256"]

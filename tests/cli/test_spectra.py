@@ -37,9 +37,9 @@ def published_checkpoint(tmp_path_factory):
     """A checkpoint with the published names and shapes, and random weights."""
     import torch
 
+    from latentscope.models.config import PUBLISHED_ARCHITECTURE
     from latentscope.models.convert import PUBLISHED_KEYS
     from latentscope.models.network import SpectrumVAE
-    from latentscope.models.registry import PUBLISHED_ARCHITECTURE
 
     with torch.random.fork_rng():
         torch.manual_seed(2)

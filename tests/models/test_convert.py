@@ -10,12 +10,12 @@ import torch
 
 from latentscope.errors import ModelError
 from latentscope.files import file_sha256
+from latentscope.models.config import published_prepare
 from latentscope.models.convert import (
     PUBLISHED_KEYS,
     load_checkpoint,
     read_checkpoint,
 )
-from latentscope.models.registry import published_prepare
 from latentscope.models.weights import convert_checkpoint, load_model, weights_sha256
 
 

@@ -249,7 +249,7 @@ def test_a_name_or_a_folder_stands_for_the_model(archive, tmp_path, monkeypatch)
     folder = save_model(model, tmp_path / "models" / "tiny")
     expected = encode(archive, model).values
     np.testing.assert_array_equal(encode(archive, folder).values, expected)
-    monkeypatch.setattr("latentscope.models.registry.BUNDLED", folder.parent)
+    monkeypatch.setattr("latentscope.models.config.BUNDLED", folder.parent)
     np.testing.assert_array_equal(encode(archive, "tiny").values, expected)
 
 

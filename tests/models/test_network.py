@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from latentscope.errors import ModelError
+from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.network import (
     LOGVAR_RANGE,
     SHIFT_MARGIN,
@@ -20,7 +21,6 @@ from latentscope.models.network import (
     fit_shift,
     shift_lines,
 )
-from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 
 COMPACT = VAEConfig(
     length=20480,

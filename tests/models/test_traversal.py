@@ -22,9 +22,9 @@ from latentscope.errors import (
     ModelError,
     SpectrumError,
 )
+from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE, VAEConfig
-from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.traversal import line_map, traverse
 from latentscope.models.weights import load_model, weights_sha256
 from latentscope.reporting.report import report

@@ -10,9 +10,8 @@ import pytest
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.trust_reference import draw_trust_sample, trust_rows
 from latentscope.errors import ChoiceError, ModelError
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE
+from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, bundled_models
 from latentscope.models.encode import encode
-from latentscope.models.registry import bundled_models
 from latentscope.models.trust import (
     TRUST_COLUMNS,
     read_trust_sample,

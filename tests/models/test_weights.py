@@ -16,9 +16,9 @@ import torch
 
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.models import registry, weights
+from latentscope.models.config import DEFAULT_MODEL, available_models
 from latentscope.models.convert import load_checkpoint
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.registry import DEFAULT_MODEL, available_models
 from latentscope.models.weights import load_model, save_model, weights_sha256
 
 
@@ -200,7 +200,7 @@ def test_a_device_that_is_not_there_is_told(folder):
 
 def test_listing_models_loads_no_torch():
     code = (
-        "import sys; from latentscope.models.registry import available_models; available_models();"
+        "import sys; from latentscope.models.config import available_models; available_models();"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.models.registry import PUBLISHED_GRID, published_prepare
+from latentscope.models.config import PUBLISHED_GRID, published_prepare
 from latentscope.spectra.prepare import PrepareConfig, prepare, restore, running_mean
 from latentscope.spectra.resample import resample
 from latentscope.spectra.spectrum import Spectrum

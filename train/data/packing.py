@@ -28,7 +28,7 @@ import latentscope
 from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
-from latentscope.models.registry import DEFAULT_MODEL, known_config
+from latentscope.models.config import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS

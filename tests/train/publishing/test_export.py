@@ -151,7 +151,7 @@ def test_half_the_size_and_nearly_the_latents(module, config, data, folder, tmp_
 
 
 def test_the_published_size_fits_into_twenty_megabytes(tmp_path):
-    from latentscope.models.registry import PUBLISHED_ARCHITECTURE, published_prepare
+    from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
 
     prepare = published_prepare("median-valid")
     model = SpectrumVAE(PUBLISHED_ARCHITECTURE, prepare, {"name": "x", "weights_dtype": "float16"})
