@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from latentscope.errors import LatentscopeWarning, ModelError
-from latentscope.models import registry, weights
+from latentscope.models import config, weights
 from latentscope.models.config import DEFAULT_MODEL, available_models
 from latentscope.models.convert import load_checkpoint
 from latentscope.models.network import SpectrumVAE
@@ -24,7 +24,7 @@ from latentscope.models.weights import load_model, save_model, weights_sha256
 
 @pytest.fixture
 def bundled(monkeypatch, tmp_path, folder):
-    monkeypatch.setattr(registry, "BUNDLED", tmp_path)
+    monkeypatch.setattr(config, "BUNDLED", tmp_path)
     return folder
 
 
@@ -43,7 +43,7 @@ def test_a_name_that_is_not_known_lists_those_that_are(bundled):
 
 def test_available_models_tell_where_they_are(bundled, tmp_path):
     cache = tmp_path / "cache"
-    file = registry.cache_folder("stellar-karaoke", cache) / "model_14v3_128d_e116_i954k.pth.tar"
+    file = config.cache_folder("stellar-karaoke", cache) / "model_14v3_128d_e116_i954k.pth.tar"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"")
     rows = {row["name"]: row for row in available_models(cache)}
@@ -59,7 +59,7 @@ def test_available_models_tell_where_they_are(bundled, tmp_path):
 
 
 def test_the_models_that_come_with_the_package_load():
-    names = list(registry.bundled_models())
+    names = list(config.bundled_models())
     if not names:
         pytest.skip("this tree has no bundled models yet")
     assert DEFAULT_MODEL in names
@@ -67,29 +67,29 @@ def test_the_models_that_come_with_the_package_load():
         model = load_model(name)
         assert model.info["name"] == name
         assert model.prepare is not None
-        size = (registry.BUNDLED / name / "model.safetensors").stat().st_size
+        size = (config.BUNDLED / name / "model.safetensors").stat().st_size
         assert size < 5_000_000
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("LATENTSCOPE_CACHE", str(tmp_path / "own"))
-    assert registry.cache_root() == tmp_path / "own"
-    assert registry.cache_root(tmp_path / "given") == tmp_path / "given"
+    assert config.cache_root() == tmp_path / "own"
+    assert config.cache_root(tmp_path / "given") == tmp_path / "given"
     monkeypatch.delenv("LATENTSCOPE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert registry.cache_root() == tmp_path / "xdg" / "latentscope"
+    assert config.cache_root() == tmp_path / "xdg" / "latentscope"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert registry.cache_root() == tmp_path / ".cache" / "latentscope"
+    assert config.cache_root() == tmp_path / ".cache" / "latentscope"
 
 
 def test_a_published_model_is_downloaded_once_and_pinned(
     published_checkpoint, file_server, monkeypatch, tmp_path, same
 ):
-    entry = registry.PUBLISHED["stellar-karaoke"]
+    entry = config.PUBLISHED["stellar-karaoke"]
     file_server.files[f"/{entry.filename}"] = published_checkpoint.read_bytes()
     monkeypatch.setitem(
-        registry.PUBLISHED, entry.name, replace(entry, url=f"{file_server.url}/{entry.filename}")
+        config.PUBLISHED, entry.name, replace(entry, url=f"{file_server.url}/{entry.filename}")
     )
     with pytest.warns(LatentscopeWarning, match="no SHA-256 is published"):
         model = load_model("stellar-karaoke", cache_dir=tmp_path)
@@ -103,7 +103,7 @@ def test_a_published_model_is_downloaded_once_and_pinned(
 
 
 def test_published_entries_are_https_and_have_no_invented_hash():
-    for entry in registry.PUBLISHED.values():
+    for entry in config.PUBLISHED.values():
         assert entry.url.startswith("https://www.rawdataspeaks.org/")
         assert entry.url.endswith(".pth.tar")
         assert entry.sha256 is None or len(entry.sha256) == 64
