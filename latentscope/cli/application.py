@@ -48,9 +48,9 @@ def one_of(option: str, value: str, choices: Any) -> Any:
     UsageError
         Otherwise; the message lists them.
     """
-    known = get_args(choices)
-    if value not in known:
-        raise UsageError(f"{option} is {value!r}; expected one of {', '.join(known)}")
+    names = get_args(choices)
+    if value not in names:
+        raise UsageError(f"{option} is {value!r}; expected one of {', '.join(names)}")
     return value
 
 
@@ -65,8 +65,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"latentscope {__version__}")
         raise typer.Exit
 
@@ -173,12 +173,12 @@ def debugging() -> bool:
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
     """Print each LatentscopeWarning once as a line; leave out other libraries' warnings."""
-    said: set[str] = set()
+    shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         text = _one_line(message)
-        if text not in said:
-            said.add(text)
+        if text not in shown:
+            shown.add(text)
             ours = issubclass(category, LatentscopeWarning)
             typer.echo(f"{'warning' if ours else category.__name__}: {text}", err=True)
 

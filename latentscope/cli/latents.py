@@ -173,12 +173,12 @@ def _columns_shown(table: pd.DataFrame) -> pd.DataFrame:
         "dim", "mad", "informative", "std", "active", "kl_nats", "carried_nats", "rest_nats",
         "partner", "exclusive", "gain_nats", "adds",
     ]  # fmt: skip
-    known = [name for name in columns if name in table and table[name].notna().any()]
+    filled = [name for name in columns if name in table and table[name].notna().any()]
     shown = table.round(dict.fromkeys(names, 3))
     if "carries" in shown:
         # Noise around 0, which the table that -o writes has.
         shown.loc[~shown["carries"], "carried_nats"] = float("nan")
-    return shown[known].rename(columns=names)
+    return shown[filled].rename(columns=names)
 
 
 def _as_json(
@@ -240,7 +240,7 @@ def mi(
         str, typer.Option("--estimator", help=f"One of {', '.join(_estimators())}.")
     ] = "auto",
     neighbors: Annotated[
-        int, typer.Option("--neighbors", min=1, help="Neighbours k of the kNN estimators.")
+        int, typer.Option("--neighbors", min=1, help="Neighbors k of the kNN estimators.")
     ] = 3,
     clip_sigma: Annotated[
         float,
@@ -298,8 +298,8 @@ def _relations(result: MIResult, *, written: bool) -> list[str]:
     lines = result.sentences(_STRONGEST, significant=True)
     first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""
     table = "" if written else "; -o writes the table of all"
-    told = f"{count:,} of {pairs:,} pairs are significant (q < {SIGNIFICANT:g}){first}{table}"
-    return [*lines, told]
+    summary = f"{count:,} of {pairs:,} pairs are significant (q < {SIGNIFICANT:g}){first}{table}"
+    return [*lines, summary]
 
 
 @command(
@@ -310,7 +310,7 @@ def pairs(
     latents: Latents,
     color: Annotated[
         str | None,
-        typer.Option("--color", help="Column that colours the points: of the labels or sidecar."),
+        typer.Option("--color", help="Column that colors the points: of the labels or sidecar."),
     ] = None,
     labels_file: LabelsFile = None,
     dims: Dims = "informative",
@@ -323,7 +323,7 @@ def pairs(
 ) -> None:
     """Show whether dimensions are separate: all pairs, ranked by what they share.
 
-    Mutual information of the pairs in nats, and with --plot their scatter grid, coloured by a
+    Mutual information of the pairs in nats, and with --plot their scatter grid, colored by a
     label. Structure in a panel means that two dimensions are not disentangled.
     """
     from latentscope.diagnostics.mi.api import pairwise_mi
@@ -332,9 +332,9 @@ def pairs(
     out = Output(as_json)
     check_outputs(output, plot, latents, labels_file)
     if (color is not None or labels_file is not None) and (color is None or plot is None):
-        raise UsageError("a colour needs --color COLUMN and --plot PICTURE")
+        raise UsageError("a color needs --color COLUMN and --plot PICTURE")
     study = read_study(latents, labels_file, groups=groups, join=join)
-    colours = None if color is None else _column(color, study)
+    colors = None if color is None else _column(color, study)
     with progress("pairs") as advance:
         result = pairwise_mi(study, dims=chosen_dims(dims), seed=seed, progress=advance)
     ranked = _ranked(result)
@@ -349,7 +349,7 @@ def pairs(
         from latentscope.plots.style import save_figure
 
         ax = plot_pairs(
-            study, chosen_dims(dims), colours, name=color or "label", pairs=result, seed=seed
+            study, chosen_dims(dims), colors, name=color or "label", pairs=result, seed=seed
         )
         save_figure(ax, plot)
 

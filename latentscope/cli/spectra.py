@@ -274,15 +274,15 @@ def models(
         return
     from latentscope.models.config import available_models
 
-    known = available_models()
+    models = available_models()
     out.table(
         ("name", "where", "latents", "grid", "description"),
         [
             (item["name"], item["where"], item["latents"], item["grid"], item["description"])
-            for item in known
+            for item in models
         ],
     )
-    out.result(known)
+    out.result(models)
 
 
 def _check(model: str, out: Output) -> None:

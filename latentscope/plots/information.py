@@ -182,8 +182,8 @@ def plot_dim_against_label(
     ax = new_axes(ax, (4.6, 3.6))
     z = np.asarray(latent, dtype=np.float64)
     truth = np.asarray(label, dtype=np.float64)
-    known = np.isfinite(z) & np.isfinite(truth)
-    z, truth = z[known], truth[known]
+    both = np.isfinite(z) & np.isfinite(truth)
+    z, truth = z[both], truth[both]
     if len(z) > HEXBIN_ABOVE:
         ax.hexbin(truth, z, gridsize=70, bins="log", mincnt=1, cmap="cividis", linewidths=0.1)
     else:

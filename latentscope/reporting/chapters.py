@@ -125,9 +125,9 @@ def _quality(study: ReportStudy) -> Table | None:
         if column is None:
             continue
         values = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float64)
-        known = np.isfinite(values)
-        if known.any():
-            found.append(_quantiles(name, meaning, values[known], study.independent(known)))
+        finite = np.isfinite(values)
+        if finite.any():
+            found.append(_quantiles(name, meaning, values[finite], study.independent(finite)))
     if not found:
         return None
     columns = (
@@ -171,7 +171,7 @@ def trust(study: ReportStudy) -> Part:
             groups="auto" if groups is None else groups.codes,
             seed=study.seed,
         )
-    told = result.sentences(0)
+    findings = result.sentences(0)
     drawn = Picture.of(
         result.plot(),
         "Trust of every row, sorted: the chance that an ordinary spectrum looks as odd. Ordinary "
@@ -180,8 +180,8 @@ def trust(study: ReportStudy) -> Part:
     )
     tables = (_verdicts_table(result, study), _odd_table(result))
     ranked = ", ranked among themselves" if result.provenance["own_reference"] else ""
-    headline = _sentence(told[0] + ranked)
-    return Part(headline, (), tuple(told), tables, (drawn,), result.provenance)
+    headline = _sentence(findings[0] + ranked)
+    return Part(headline, (), tuple(findings), tables, (drawn,), result.provenance)
 
 
 def _sentence(line: str) -> str:
@@ -335,11 +335,11 @@ def information(study: ReportStudy) -> Part:
 
 def _agreement_text(agreement: Agreement, result: ExclusiveResult) -> str:
     count = len(result.informative)
-    told = f"By the information that they add, {count} dimensions matter (n = {result.n:,})"
+    answer = f"By the information that they add, {count} dimensions matter (n = {result.n:,})"
     if agreement.agree:
-        return f"{told}, the same ones."
+        return f"{answer}, the same ones."
     differ = len(agreement.only_varying) + len(agreement.only_adding)
-    return f"{told}; the two answers agree on {len(agreement.both)} and differ in {differ}."
+    return f"{answer}; the two answers agree on {len(agreement.both)} and differ in {differ}."
 
 
 def _order_table(result: ExclusiveResult) -> Table:
@@ -423,15 +423,15 @@ def _pairs_table(result: PairwiseResult) -> Table:
 
 
 def scatter(study: ReportStudy) -> Part:
-    """Draw the informative dimensions against one another, coloured by a label if there is one."""
+    """Draw the informative dimensions against one another, colored by a label if there is one."""
     pairs = study.shared
-    label = _coloured_by(study)
-    colour = None if label is None else study.data.label_table[label]
+    label = _colored_by(study)
+    color = None if label is None else study.data.label_table[label]
     dims = _most_shared(pairs)
     axes = plot_pairs(
-        study.latents, dims, colour, name=label or "label", pairs=pairs, seed=study.seed
+        study.latents, dims, color, name=label or "label", pairs=pairs, seed=study.seed
     )
-    by = "" if label is None else f", coloured by {label}"
+    by = "" if label is None else f", colored by {label}"
     drawn = Picture.of(
         axes,
         f"Each panel below the diagonal shows two dimensions{by}. Separate dimensions give clouds "
@@ -440,12 +440,12 @@ def scatter(study: ReportStudy) -> Part:
         raster=True,
     )
     count = len(pairs.dims)
-    told = (
+    drawn_dims = (
         f"Drawn: the {len(dims)} of {count} dimensions that share most."
         if len(dims) < count
         else ""
     )
-    return Part(paragraphs=(told,) if told else (), pictures=(drawn,))
+    return Part(paragraphs=(drawn_dims,) if drawn_dims else (), pictures=(drawn,))
 
 
 def _most_shared(pairs: PairwiseResult) -> list[int]:
@@ -454,8 +454,8 @@ def _most_shared(pairs: PairwiseResult) -> list[int]:
     return sorted(int(dim) for dim in strongest.index[:MAX_DIMS])
 
 
-def _coloured_by(study: ReportStudy) -> str | None:
-    """Choose the label that colours: the kind of star as in the paper, or what is known best."""
+def _colored_by(study: ReportStudy) -> str | None:
+    """Choose the label that colors: the kind of star as in the paper, or what is known best."""
     if study.data.labels is None:
         return None
     names = [str(name) for name in study.data.labels.columns]
@@ -579,11 +579,11 @@ def against_labels(study: ReportStudy) -> Part:
     """Draw each label against the dimension that knows most of it."""
     result = study.information
     values, frame = study.sample.latents.values, study.sample.label_table
-    known = {(row["label"], row["dim"]) for row in result.significant.to_dict("records")}
+    significant = {(row["label"], row["dim"]) for row in result.significant.to_dict("records")}
     pictures = []
     for row in result.best.to_dict("records"):
         label, dim = str(row["label"]), int(row["dim"])
-        if (label, dim) not in known or not pd.api.types.is_numeric_dtype(frame[label]):
+        if (label, dim) not in significant or not pd.api.types.is_numeric_dtype(frame[label]):
             continue
         axes = plot_dim_against_label(
             values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"])
@@ -644,16 +644,16 @@ def _correlation_error(correlation: pd.Series, independent: pd.Series) -> pd.Ser
 
 def _meanings_headline(frame: pd.DataFrame) -> str:
     """Say which label each dimension knows most of, with errors."""
-    known = frame.dropna(subset="label").to_dict("records")
-    if not known:
+    matched = frame.dropna(subset="label").to_dict("records")
+    if not matched:
         return "No dimension follows any of the labels significantly."
-    told = [
+    pairs = [
         f"{row['dim']} {row['label']} ({with_error(row['mi_nats'], row['std_nats'])})"
-        for row in known
+        for row in matched
     ]
-    silent = len(frame) - len(known)
+    silent = len(frame) - len(matched)
     rest = f"; {silent} match no label" if silent else ""
-    return f"Dimension and label that it knows most of (nats): {shortened(told)}{rest}."
+    return f"Dimension and label that it knows most of (nats): {shortened(pairs)}{rest}."
 
 
 # 5. What each does
@@ -739,16 +739,15 @@ def traversals(study: ReportStudy) -> Part:
     effects = study.line_map.dims.sort_values("rms_per_sigma", ascending=False)
     dims = [int(dim) for dim in effects["dim"].head(study.effort.n_traversals)]
     results = [_traversal(study, dim) for dim in dims]
-    some = len(dims) < len(effects)
-    which = (
-        f"Of {len(effects)} dimensions the {len(dims)} that change the flux most. " if some else ""
-    )
-    told = (
+    which = ""
+    if len(dims) < len(effects):
+        which = f"Of {len(effects)} dimensions the {len(dims)} that change the flux most. "
+    text = (
         f"{which}One at a time is moved through quantiles of the data, all others held at their "
         "mean: decoded spectra, what changes against the base, zooms, velocities and lines."
     )
     return Part(
-        paragraphs=(told,),
+        paragraphs=(text,),
         tables=(_steps(results),),
         pictures=tuple(_drawn(result) for result in results),
         provenance={**results[0].provenance, "dim": dims},

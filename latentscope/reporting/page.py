@@ -106,13 +106,13 @@ def _cells(table: document.Table) -> dict[str, Any]:
     rows = table.frame.head(table.max_rows).to_dict("records")
     columns, cells = [], []
     for column in table.columns:
-        known = [row[column.name] for row in rows if not is_missing(row[column.name])]
-        if not known:
+        present = [row[column.name] for row in rows if not is_missing(row[column.name])]
+        if not present:
             continue
-        longest = max(len(str(value)) for value in known)
+        longest = max(len(str(value)) for value in present)
         kind = "long" if longest > _LONG else "text"
-        kind = "number" if all(is_number(value) for value in known) else kind
-        write = _writer(column, decimals_for_column(known))
+        kind = "number" if all(is_number(value) for value in present) else kind
+        write = _writer(column, decimals_for_column(present))
         columns.append({"kind": kind, "heading": column.heading, "hint": column.hint})
         cells.append([(kind, _sorted_by(row[column.name]), write(row)) for row in rows])
     fits = table.open_rows > 0 and len(rows) <= table.open_rows + 3

@@ -101,9 +101,9 @@ class ReportStudy:
         """Stars among the finite rows; the number of these where no stars are known."""
         return self.independent(self.latents.ok)
 
-    def independent(self, known: NDArray[np.bool_]) -> int:
+    def independent(self, rows: NDArray[np.bool_]) -> int:
         """Count the stars among some rows, shape (n,); the rows where no stars are known."""
-        return int(known.sum()) if self.data.groups is None else self.data.groups.count(known)
+        return int(rows.sum()) if self.data.groups is None else self.data.groups.count(rows)
 
     @property
     def sampled(self) -> bool:
