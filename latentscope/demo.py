@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from latentscope.data import Latents, join_labels, read_labels
+from latentscope.data import read_labels
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.result import MIResult
+from latentscope.diagnostics.study import Study, read_study
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.models.config import DEFAULT_MODEL
@@ -26,7 +25,7 @@ from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 
 if TYPE_CHECKING:
-    from latentscope.models.network import SpectrumVAE
+    pass
 
 LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
 """The labels that the demo measures, all of them numbers."""
@@ -115,7 +114,7 @@ def run_demo(
             folder / "spectra", n, seed=seed, layout="s1d", workers=workers, progress=advance
         )
     with stage("encoding them", n) as advance:
-        latents = encode(
+        encode(
             _listed(truth),
             network,
             output=folder / "latents.npy",
@@ -125,14 +124,13 @@ def run_demo(
             progress=None if advance is None else lambda done, total: advance(done),
         )
     with stage("measuring what the latents know", None):
-        labels = join_labels(latents, truth)
-        found = _measure(latents, labels, network, seed)
+        study = read_study(folder / "latents.npy", truth)
+        found = _measure(study, seed)
     with stage("drawing", None):
         files = _write(folder, found)
     with stage("putting all of it on one page", None):
         page = report(
-            folder / "latents.npy",
-            truth,
+            study,
             model=network,
             columns=list(LABELS),
             output=folder / "report.html",
@@ -156,12 +154,15 @@ def run_demo(
 class _Found:
     """What the diagnostics say."""
 
-    model: str
-    latents: Latents
-    labels: pd.DataFrame
+    study: Study
     activity: MADResult
     information: MIResult
     meanings: list[Meaning]
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.study.latents.provenance.get("model", "the model"))
 
 
 def _claim(folder: Path, n: int, seed: int) -> None:
@@ -182,45 +183,41 @@ def _listed(truth: Path) -> list[Path]:
     return [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]]
 
 
-def _measure(latents: Latents, labels: pd.DataFrame, network: SpectrumVAE, seed: int) -> _Found:
-    activity = mad(latents)
+def _measure(study: Study, seed: int) -> _Found:
+    activity = mad(study)
     information = mi_matrix(
-        latents,
-        labels,
+        study,
         dims=activity.informative if len(activity.informative) else "all",
         columns=LABELS,
-        groups=labels["object"],
         n_permutations=_SHUFFLES,
         seed=seed,
     )
-    meanings = dimension_meanings(latents.values, labels, activity, information)
-    name = str(network.info.get("name", "the model"))
-    return _Found(name, latents, labels, activity, information, meanings)
+    meanings = dimension_meanings(study.latents.values, study.label_table, activity, information)
+    return _Found(study, activity, information, meanings)
 
 
 def _write(folder: Path, found: _Found) -> list[Path]:
-    from latentscope.plots.activity import plot_mad
-    from latentscope.plots.information import plot_dim_against_label, plot_mi
-    from latentscope.plots.style import save_figure
+    from latentscope.plots import plot_dim_against_label, save_figure
 
+    latents = found.study.latents
     tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}
     for name, table in tables.items():
         with atomic_path(folder / name) as temporary:
             table.to_csv(temporary, index=False)
-    save_figure(plot_mad(found.activity), folder / "mad.png")
-    save_figure(plot_mi(found.information), folder / "mi.png")
+    save_figure(found.activity.plot(), folder / "mad.png")
+    save_figure(found.information.plot(), folder / "mi.png")
     best = {row["label"]: row for row in found.information.best.to_dict("records")}
     for label, name in DRAWN.items():
         dim = int(best[label]["dim"])
         axes = plot_dim_against_label(
-            found.latents.values[:, dim],
-            found.labels[label],
+            latents.values[:, dim],
+            found.study.label_table[label],
             dim=dim,
             name=name,
             mi=float(best[label]["mi_nats"]),
         )
         save_figure(axes, folder / f"{label}.png")
-    suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (found.latents.logvar is not None)
+    suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (latents.logvar is not None)
     names = [*(f"latents.{suffix}" for suffix in suffixes), *tables, "mad.png", "mi.png"]
     return [folder / name for name in [*names, *(f"{label}.png" for label in DRAWN)]]
 
@@ -228,8 +225,8 @@ def _write(folder: Path, found: _Found) -> list[Path]:
 def _write_summary(folder: Path, n: int, found: _Found, files: list[Path]) -> Path:
     informative = len(found.activity.informative)
     lines = [
-        f"{n} simulated HARPS spectra, encoded with {found.model} into {found.latents.dims} numbers"
-        " each.",
+        f"{n} simulated HARPS spectra, encoded with {found.model} into "
+        f"{found.study.latents.dims} numbers each.",
         f"{informative} of these dimensions are informative: their median absolute deviation (MAD) "
         f"exceeds {found.activity.threshold:g}.",
         "",
