@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,9 +103,6 @@ def _largest_pair(seen: Validation, dims: list[int]) -> tuple[float, int, int] |
     return float(best["mi_nats"]), int(best["dim_x"]), int(best["dim_y"])
 
 
-if TYPE_CHECKING:
-    from train.card import Findings
-
 CARD_FILE = "README.md"
 
 UNWRITTEN = "*Nobody has written this yet.*"
@@ -172,7 +169,7 @@ def card(
         _made(settings, config),
         _dimensions(found, settings),
         _limits(older),
-        _provenance(info["training"]),
+        f"## Provenance\n\n```json\n{json.dumps(info['training'], indent=2)}\n```\n",
     ]
     return "\n".join(sections)
 
@@ -181,11 +178,6 @@ def read_card(folder: Path) -> str | None:
     """Return the card in a folder, or None."""
     path = folder / CARD_FILE
     return path.read_text("utf-8") if path.is_file() else None
-
-
-def is_unwritten(text: str) -> bool:
-    """Whether a card still says that nobody has written what the model cannot do."""
-    return UNWRITTEN in text
 
 
 def _made(settings: ModelConfig, config: TrainConfig) -> str:
@@ -268,7 +260,9 @@ def _dimensions(found: Findings, settings: ModelConfig) -> str:
         f"a median absolute deviation (MAD) above {threshold:g} and, where there is a KL, one "
         "above 0.1 nats. Mutual information (MI) is in nats, by latentscope's estimators.",
         "",
-        _counted(found),
+        f"{len(found.informative)} of {len(found.dims)} dimensions are informative, strongest "
+        f"first: {', '.join(map(str, found.informative)) or 'none'}. {found.dims['active'].sum()} "
+        "are active (variance of the mean above 0.01).",
     ]
     if found.informative:
         of_dim = found.dims.set_index("dim").loc[found.informative]
@@ -285,16 +279,6 @@ def _dimensions(found: Findings, settings: ModelConfig) -> str:
             f"({one} and {other}); 0 would be independence.",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _counted(found: Findings) -> str:
-    active = int(found.dims["active"].sum())
-    total = len(found.dims)
-    return (
-        f"{len(found.informative)} of {total} dimensions are informative, strongest first: "
-        f"{', '.join(map(str, found.informative)) or 'none'}. {active} are active (variance of the "
-        "mean above 0.01)."
-    )
 
 
 def _of_label(row: Mapping[Any, Any]) -> list[str]:
@@ -319,11 +303,6 @@ def _limits(older: str | None) -> str:
         "stars, other\ninstruments), what it should not be used for, whom to cite, the license "
         f"(`license:` at the top of this file).\n\n{_BEGIN}\n{text}\n{_END}\n"
     )
-
-
-def _provenance(training: Mapping[str, Any]) -> str:
-    text = json.dumps(training, indent=2)
-    return f"## Provenance\n\n```json\n{text}\n```\n"
 
 
 def _table(header: list[str], rows: Iterable[Iterable[Any]]) -> list[str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from latentscope import __version__
 from latentscope.data import Latents
@@ -40,7 +39,7 @@ from latentscope.models.network import SpectrumVAE
 from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
 from latentscope.models.weights import WEIGHTS_FILE, load_folder, save_model, weights_sha256
 from latentscope.simulation.simulate import simulate
-from train.card import CARD_FILE, card, findings, is_unwritten, read_card
+from train.card import CARD_FILE, UNWRITTEN, card, findings, read_card
 from train.data.batches import Data
 from train.learning.module import SpectrumModule
 from train.settings import TrainConfig
@@ -48,15 +47,12 @@ from train.validation import evaluated
 
 _AT_ONCE = 64
 
-SEED = 7000
-"""Of the simulated spectra of a sample; no configuration trains on this archive."""
-
 
 def simulated_sample(
     model: SpectrumVAE,
     n: int,
     *,
-    seed: int = SEED,
+    seed: int = 7000,
     linelist: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TrustSample:
@@ -68,7 +64,8 @@ def simulated_sample(
         With its preparation.
     n : int
     seed : int
-        Of the simulated archive: another one than the network was trained on.
+        Of the simulated archive: another one than the network was trained on. No configuration
+        trains on the archive of the default.
     linelist : str, optional
         Line list file; the built-in list by default.
     progress : callable, optional
@@ -94,10 +91,12 @@ def simulated_sample(
 
 def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
     """Sample of up to 3,000 validation rows, whose noise and resolution nobody knows any more."""
-    assert model.prepare is not None
+    prepare = model.prepare
+    assert prepare is not None
     rows, valid = data.validation_rows, data.validation_valid
     order = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
-    chosen, pixels = rows[order].astype(np.float32), _everywhere(model)
+    chosen, pixels = rows[order].astype(np.float32), np.zeros(prepare.row_size, np.bool_)
+    pixels[prepare.science] = ~prepare.grid.gap_mask
     good = np.tile(pixels, (len(chosen), 1)) if valid is None else valid[order]
     found = Network(model, "cpu", "auto", True).encode(chosen, good)
     unknown = np.full(len(chosen), np.nan)
@@ -113,7 +112,7 @@ def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
         unknown,
         unknown,
         found.segments.astype(np.float64),
-        np.array(segment_edges(model.prepare)),
+        np.array(segment_edges(prepare)),
         info,
     )
 
@@ -126,24 +125,6 @@ def export_sample(folder: Path, data: Data) -> None:
     (folder / SAMPLE_FILE).unlink(missing_ok=True)
     if len(data.validation_rows) >= MIN_ROWS:
         write_trust_sample(validation_sample(load_folder(folder), data), folder)
-
-
-def copy_sample(sample: TrustSample, model: SpectrumVAE, folder: Path) -> None:
-    """Write a model's sample beside other weights that make nearly the same latents."""
-    info = sample.info | {"weights_sha256": weights_sha256(model)}
-    write_trust_sample(replace(sample, info=info), folder)
-
-
-def _everywhere(model: SpectrumVAE) -> np.ndarray:
-    """Pixels of a row that hold flux, shape (row_size,): no gap, no padding, no log continuum."""
-    assert model.prepare is not None
-    grid, out = model.prepare.grid, np.zeros(model.prepare.row_size, np.bool_)
-    first = 0 if model.prepare.normalization == "continuum" else grid.pad_left
-    out[first : first + grid.length] = ~grid.gap_mask
-    return out
-
-
-_REFERENCES = 3
 
 
 def export(
@@ -205,7 +186,9 @@ def export(
         }
         save_model(model, folder)
     # Read back: rounded as they are stored, and a proof that the folder loads.
-    write_check_rows(load_folder(folder), _reference_rows(data), folder)
+    rows = data.validation_rows
+    three = np.unique(np.linspace(0, len(rows) - 1, 3).round().astype(int))
+    write_check_rows(load_folder(folder), rows[three].astype(np.float32), folder)
     export_sample(folder, data)
     text = card(read_config(folder / CONFIG_FILE), config, found, read_card(folder))
     write_card(text, folder)
@@ -216,14 +199,6 @@ def write_card(text: str, folder: Path) -> None:
     """Write README.md of a model folder, whole or not at all."""
     with atomic_path(folder / CARD_FILE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _reference_rows(data: Data) -> NDArray[np.float32]:
-    """Three of the validation rows, evenly among them."""
-    rows = data.validation_rows
-    chosen = np.unique(np.linspace(0, len(rows) - 1, _REFERENCES).round().astype(int))
-    reference: NDArray[np.float32] = rows[chosen].astype(np.float32)
-    return reference
 
 
 def half(folder: Path, target: Path) -> float:
@@ -257,7 +232,9 @@ def half(folder: Path, target: Path) -> float:
     moved = check_against_rows(rounded, folder, tolerance=float("inf"))
     write_check_rows(rounded, rows, target)
     if sample is not None:
-        copy_sample(sample, rounded, target)
+        # The latents are nearly the same, so the sample serves the rounded weights too.
+        info = sample.info | {"weights_sha256": weights_sha256(rounded)}
+        write_trust_sample(replace(sample, info=info), target)
     text = read_card(folder)
     if text is not None:
         line = f"Weights rounded to float16; the reference latents moved by {moved:.1g} at most."
@@ -364,7 +341,7 @@ def _checked(folder: Path) -> tuple[float, dict[str, int]]:
             f"{folder / CARD_FILE}: no such file; nobody knows what a model without a card is good "
             "for: export the run again, or write one"
         )
-    if is_unwritten(card):
+    if UNWRITTEN in card:
         warnings.warn(
             f"{folder / CARD_FILE}: nobody has written what this model cannot do; edit that "
             "section and push again",

@@ -22,7 +22,7 @@ from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Data
 from train.learning.dims import DEAD
-from train.learning.module import SpectrumModule
+from train.learning.module import SpectrumModule, averaged
 
 
 @contextmanager
@@ -36,14 +36,12 @@ def evaluated(module: SpectrumModule) -> Iterator[SpectrumVAE]:
     training = model.training
     model.eval()
     try:
-        with module.averaged(), torch.no_grad():
+        with averaged(model, module.average), torch.no_grad():
             yield model
     finally:
         model.train(training)
 
 
-# Numbers of a network on validation rows: loss terms, dimensions, and what labels know of them.
-#
 # Labels are looked at here alone, for the log; nothing flows back into the training.
 
 _AT_ONCE = 50

@@ -140,10 +140,7 @@ def forget_from(loggers: Iterable[Logger], step: int) -> None:
 
 def _restart(logger: TensorBoardLogger, step: int) -> None:
     """Tell TensorBoard that a new session starts at `step`: older events from there on are void."""
-    from tensorboard.compat.proto.event_pb2 import (
-        Event,
-        SessionLog,
-    )
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
     start = SessionLog(status=SessionLog.START)
     writer = logger.experiment.file_writer
@@ -189,7 +186,7 @@ class Scene:
     zoom: slice
 
     def flux(self, rows: Floats) -> Floats:
-        """Normalised flux of rows (n, row_size) on the grid, NaN in its gaps."""
+        """Normalized flux of rows (n, row_size) on the grid, NaN in its gaps."""
         return np.where(self.prepare.grid.gap_mask, np.nan, restore(rows, self.prepare))
 
 
@@ -201,10 +198,9 @@ def scene(prepare: PrepareConfig, data: Data) -> Scene:
     rows = data.validation_rows
     chosen = np.unique(np.linspace(0, len(rows) - 1, _SPECTRA).round().astype(int))
     grid = prepare.grid
-    pixels = slice(grid.pad_left, grid.pad_left + grid.length)
     valid = np.ones((len(chosen), grid.length), np.bool_)
     if data.validation_valid is not None:
-        valid = data.validation_valid[chosen][:, pixels]
+        valid = data.validation_valid[chosen][:, prepare.science]
     mean = restore(rows[:_AVERAGED].mean(0, dtype=np.float64), prepare)
     zoom = _structured(np.where(grid.gap_mask, np.nan, mean), max(_LEAST_ZOOM, grid.length // 200))
     return Scene(prepare, rows[chosen].astype(np.float32), valid, zoom)
@@ -218,9 +214,10 @@ def draw_reconstructions(model: SpectrumVAE, what: Scene, title: str) -> Figure:
     figure, axes = _figure(len(data), title)
     for place, (left, right) in enumerate(axes):
         parts = (("data", _DATA, data[place]), ("reconstruction", _MODEL, found[place]))
-        for name, colour, flux in (*parts, ("residual", _RESIDUAL, data[place] - found[place])):
-            _line(left, right, what, flux, colour, name)
-        left.set_ylabel("normalised flux", fontsize=8)
+        for name, color, flux in (*parts, ("residual", _RESIDUAL, data[place] - found[place])):
+            _whole(left, what, flux, color, name)
+            _zoomed(right, what, flux, color)
+        left.set_ylabel("normalized flux", fontsize=8)
     _legend(figure, axes[0][0])
     return figure
 
@@ -241,13 +238,13 @@ def draw_traversal(model: SpectrumVAE, what: Scene, seen: Validation, title: str
         block = slice(place * len(QUANTILES), (place + 1) * len(QUANTILES))
         latents[block, dim] = np.quantile(seen.mean[:, dim], QUANTILES)
     flux = what.flux(_decoded(model, _tensor(model, latents)))
-    colours = matplotlib.colormaps["cividis"](np.linspace(0, 0.9, len(QUANTILES)))
+    colors = matplotlib.colormaps["cividis"](np.linspace(0, 0.9, len(QUANTILES)))
     figure, axes = _figure(len(dims), title)
     for place, (dim, (left, right)) in enumerate(zip(dims, axes, strict=True)):
         moved = flux[place * len(QUANTILES) :][: len(QUANTILES)]
-        for curve, colour, quantile in zip(moved, colours, QUANTILES, strict=True):
-            _whole(left, what, curve - moved[len(QUANTILES) // 2], colour, f"{quantile:.0%}")
-            _zoomed(right, what, curve, colour)
+        for curve, color, quantile in zip(moved, colors, QUANTILES, strict=True):
+            _whole(left, what, curve - moved[len(QUANTILES) // 2], color, f"{quantile:.0%}")
+            _zoomed(right, what, curve, color)
         left.set_ylabel(f"dim {dim}, change", fontsize=8)
         left.set_title(f"KL {seen.kl[dim]:.2f}, MAD {seen.mad[dim]:.2f}", fontsize=8, loc="left")
     _legend(figure, axes[0][0])
@@ -287,26 +284,21 @@ def _legend(figure: Figure, axis: Axes) -> None:
     figure.legend(handles, names, ncols=len(names), fontsize=8, frameon=False, loc="upper right")
 
 
-def _line(left: Axes, right: Axes, what: Scene, flux: Floats, colour: Any, name: str) -> None:
-    _whole(left, what, flux, colour, name)
-    _zoomed(right, what, flux, colour)
-
-
-def _whole(axis: Axes, what: Scene, flux: Floats, colour: Any, name: str) -> None:
+def _whole(axis: Axes, what: Scene, flux: Floats, color: Any, name: str) -> None:
     grid = what.prepare.grid
     size = -(-grid.length // _POINTS)
     axis.plot(
-        _binned(grid.wavelength, size), _binned(flux, size), color=colour, linewidth=0.8, label=name
+        _binned(grid.wavelength, size), _binned(flux, size), color=color, linewidth=0.8, label=name
     )
 
 
-def _zoomed(axis: Axes, what: Scene, flux: Floats, colour: Any) -> None:
+def _zoomed(axis: Axes, what: Scene, flux: Floats, color: Any) -> None:
     wavelength = what.prepare.grid.wavelength
-    axis.plot(wavelength[what.zoom], flux[what.zoom], color=colour, linewidth=1.0)
+    axis.plot(wavelength[what.zoom], flux[what.zoom], color=color, linewidth=1.0)
 
 
 def _binned(values: Floats, size: int) -> Floats:
-    """Means of `size` neighbours, NaN where none of them is finite; the last few are left out."""
+    """Means of `size` neighbors, NaN where none of them is finite; the last few are left out."""
     blocks = values[: len(values) // size * size].reshape(-1, size)
     finite = np.isfinite(blocks)
     total = np.where(finite, blocks, 0.0).sum(1)
@@ -401,18 +393,15 @@ class Watch(Callback):
             seen = validate(module, data)
             dims = dims_table(seen, data.validation_labels)
             line = figures(module, seen, dims, data.validation_labels)
-            self._write(step, module.seconds / 60, line, dims)
+            row = {"step": step, "minutes": round(module.seconds / 60, 2)} | line
+            self._watch.add(_rounded(pd.DataFrame([row])))
+            of_step = dims.astype({"active": int})
+            of_step.insert(0, "step", step)
+            self._dims.add(_rounded(of_step))
             _log_numbers(boards, step, line, dims)
             if self._pictures and (last or step - self._drawn >= self._pictures):
                 self._drawn = step
                 self._draw(module, data, seen, boards, step)
-
-    def _write(self, step: int, minutes: float, line: dict[str, float], dims: pd.DataFrame) -> None:
-        row = {"step": step, "minutes": round(minutes, 2)} | line
-        self._watch.add(_rounded(pd.DataFrame([row])))
-        dims = dims.astype({"active": int})
-        dims.insert(0, "step", step)
-        self._dims.add(_rounded(dims))
 
     def _draw(
         self,

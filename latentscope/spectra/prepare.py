@@ -99,6 +99,13 @@ class PrepareConfig:
         return self.grid.size
 
     @property
+    def science(self) -> slice:
+        """Values of a row that are one for each of the grid's pixels: flux, or line contrast."""
+        # The continuum's row has no padding, whatever the grid says.
+        first = 0 if self.normalization == "continuum" else self.grid.pad_left
+        return slice(first, first + self.grid.length)
+
+    @property
     def ivar_size(self) -> int:
         """Number of values at the start of a row that have an inverse variance: all but log c."""
         return self.grid.length if self.normalization == "continuum" else self.grid.size
@@ -192,13 +199,12 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     full = np.zeros(config.row_size, dtype=np.bool_)
     unit: float | NDArray[np.float64]  # flux of one unit of the row
     if config.normalization == "continuum":
-        pixels = slice(0, grid.length)
         full[grid.length :] = True  # the continuum is filled across gaps
         row, scale, unit = _continuum_row(flux, inside, config)
     else:
-        pixels = slice(grid.pad_left, grid.pad_left + grid.length)
         row, scale = _median_row(flux, valid, inside, config)
         unit = scale
+    pixels = config.science
     full[pixels] = inside
     # One infinite value would make the latents of the whole spectrum NaN.
     if not np.isfinite(row).all():
@@ -247,7 +253,7 @@ def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np
     grid = config.grid
     # A view: rows of the published network have 330,000 values.
     if config.normalization != "continuum":
-        return row[..., grid.pad_left : grid.pad_left + grid.length]
+        return row[..., config.science]
     contrast, log_nodes = row[..., : grid.length], row[..., grid.length :]
     left, weight = _between_nodes(grid.length, config.nodes)
     log_c: NDArray[np.floating[Any]] = log_nodes[..., left]
@@ -279,8 +285,7 @@ def _median_row(
     if _degenerate(scale, science, inside, config):
         return row, float("nan")
     with np.errstate(over="ignore", invalid="ignore"):
-        pixels = slice(grid.pad_left, grid.pad_left + grid.length)
-        np.divide(science, np.float32(scale), out=row[pixels])
+        np.divide(science, np.float32(scale), out=row[config.science])
     return row, scale
 
 

@@ -141,6 +141,10 @@ class Place(NamedTuple):
     device: torch.device = torch.device("cpu")
 
 
+START = Place()
+"""Of a run that one process has not begun yet."""
+
+
 def place_of(trainer: Any, batch_size: int) -> Place:
     """Return the place of this process in a trainer's run; the start of it all without one.
 
@@ -150,7 +154,7 @@ def place_of(trainer: Any, batch_size: int) -> Place:
         If the processes cannot share a batch of `batch_size` spectra equally.
     """
     if trainer is None:
-        return Place()
+        return START
     world = trainer.world_size
     if batch_size % world:
         raise ChoiceError(

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from latentscope.errors import ModelError
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
@@ -55,13 +54,10 @@ class DopplerShift:
     def __init__(self, prepare: PrepareConfig, *, whole_pixels: bool = False) -> None:
         grid = prepare.grid
         self._log, self._step, self._whole = grid.kind == "log", grid.step, whole_pixels
-        continuum = prepare.normalization == "continuum"
-        first = 0 if continuum else grid.pad_left
-        self._pixels = slice(first, first + grid.length)
-        self._row_size = prepare.row_size
-        self._always = torch.zeros(self._row_size, dtype=torch.bool)  # nodes are valid as they are
-        if continuum:
-            self._always[grid.length :] = True
+        self._pixels, self._row_size = prepare.science, prepare.row_size
+        self._always = torch.zeros(self._row_size, dtype=torch.bool)
+        if prepare.normalization == "continuum":
+            self._always[grid.length :] = True  # nodes are valid as they are
         self._gap = torch.from_numpy(grid.gap_mask.copy())
         self._in_pixels = torch.from_numpy((grid.wavelength / grid.step).astype("f4"))
 
@@ -268,18 +264,9 @@ class ShiftedData(lightning.LightningDataModule):
         Of the run; velocities follow from it, the step and the place in the batch.
     """
 
-    def __init__(
-        self,
-        data: Data,
-        config: DataConfig,
-        prepare: PrepareConfig,
-        seed: int,
-    ) -> None:
+    def __init__(self, data: Data, config: DataConfig, prepare: PrepareConfig, seed: int) -> None:
         super().__init__()
-        if config.doppler is None:
-            raise ModelError(
-                "this configuration shifts no spectra; add data: doppler: {spread: 60}"
-            )
+        assert config.doppler is not None
         self._data, self._seed = data, seed
         self._size, self._settings = config.batch_size, config.doppler
         self._shift = DopplerShift(prepare, whole_pixels=config.doppler.whole_pixels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from latentscope.errors import ChoiceError, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
-from train.data.batches import Batch, Sampled, place_of
+from train.data.batches import START, Batch, Place, Sampled, place_of
 from train.settings import ArchiveConfig, DataConfig
 
 SPLITS = ("train", "validation", "test")
@@ -179,19 +178,13 @@ def _systematic(expected: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     return drawn
 
 
-def statement(values: dict[str, Any]) -> str:
-    """Say in words how epochs are balanced, for a run's provenance.
-
-    Parameters
-    ----------
-    values : dict
-        `one_per_star`, `label`, `bins`, `weights`.
-    """
-    what = "one spectrum per star per epoch" if values["one_per_star"] else "every spectrum"
-    if values["label"] is None:
-        return what if values["one_per_star"] else f"{what} once per epoch"
-    shares = f"weights {values['weights']}" if values["weights"] else "equal shares"
-    return f"{what}, drawn with {shares} of the bins of {values['label']}"
+def statement(config: ArchiveConfig) -> str:
+    """Say in words how epochs are balanced, for a run's provenance."""
+    what = "one spectrum per star per epoch" if config.one_per_star else "every spectrum"
+    if config.label is None:
+        return what if config.one_per_star else f"{what} once per epoch"
+    shares = f"weights {config.weights}" if config.weights else "equal shares"
+    return f"{what}, drawn with {shares} of the bins of {config.label}"
 
 
 _Loaded = tuple[list[NDArray[Any]], NDArray[np.int64]]
@@ -271,23 +264,13 @@ class PackedBatches(IterableDataset[Batch]):
         What an epoch shows.
     batch_size, steps : int
         Rows in a batch, and batches of the whole run.
-    start : int
-        The first batch to hand out; those before are not read.
+    place : Place
+        Batches before its step are not read. They go to its device in the archive's dtype; masks
+        travel as bits.
     window_mb : float
         Size of a window in MB (10^6 bytes). The larger, the better the shuffling.
-    rank, world : int
-        Hand out rows ``rank::world`` of each batch, which `world` divides.
     ivar : bool
         Hand out inverse variances, which the archive must have.
-    device : torch device
-        Where batches go, in the archive's dtype; masks travel as bits.
-
-    Raises
-    ------
-    TableError
-        If batches or windows are empty.
-    ChoiceError
-        If `world` processes cannot share a batch equally.
     """
 
     def __init__(
@@ -296,26 +279,14 @@ class PackedBatches(IterableDataset[Batch]):
         draw: Draw,
         batch_size: int,
         steps: int,
+        place: Place = START,
         *,
-        start: int = 0,
         window_mb: float = 256.0,
-        rank: int = 0,
-        world: int = 1,
         ivar: bool = False,
-        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        if batch_size < 1 or window_mb <= 0:
-            raise TableError(
-                f"batch_size {batch_size}, window_mb {window_mb}; expected positive numbers"
-            )
-        if batch_size % world:
-            raise ChoiceError(
-                f"{batch_size} spectra a batch for {world} processes; expected a multiple"
-            )
         self._archive, self._draw, self._size = archive, draw, batch_size
-        self._steps, self._start, self._device = steps, start, torch.device(device)
-        self._rank, self._world, self._ivar = rank, world, ivar
+        self._steps, self._place, self._ivar = steps, place, ivar
         self._chunks = archive.chunks
         row = archive.row_size * archive.dtype.itemsize + -(-archive.row_size // 8)
         row += archive.ivar_size * ROOT_IVAR.itemsize if ivar else 0
@@ -335,7 +306,7 @@ class PackedBatches(IterableDataset[Batch]):
         loaded = self._loaded()
         try:
             rest: list[_Loaded] = []
-            for _ in range(self._start, self._steps):
+            for _ in range(self._place.step, self._steps):
                 rest, parts = self._filled(rest, loaded)
                 yield self._batch([np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
         finally:
@@ -346,7 +317,7 @@ class PackedBatches(IterableDataset[Batch]):
     ) -> tuple[list[_Loaded], list[list[NDArray[Any]]]]:
         """Take a batch from what is left of earlier windows and, where that ends, from new ones."""
         parts: list[list[NDArray[Any]]] = []
-        missing = self._size // self._world
+        missing = self._size // self._place.world
         while missing:
             arrays, order = rest.pop() if rest else next(loaded)
             taken, left = order[:missing], order[missing:]
@@ -359,7 +330,7 @@ class PackedBatches(IterableDataset[Batch]):
     def _batch(self, arrays: list[NDArray[Any]]) -> Batch:
         numbers, rows, bits, *root = map(self._moved, arrays)
         # On a CPU numpy unpacks the bits; to a device they travel eight times smaller than masks.
-        if self._device.type == "cpu":
+        if self._place.device.type == "cpu":
             valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1]))
         else:
             valid = unpacked_bits(bits, rows.shape[1])
@@ -367,9 +338,11 @@ class PackedBatches(IterableDataset[Batch]):
 
     def _moved(self, array: NDArray[Any]) -> Tensor:
         values = torch.from_numpy(array)
-        if self._device.type == "cuda":  # from pinned memory alone a copy need not be waited for
+        if (
+            self._place.device.type == "cuda"
+        ):  # from pinned memory alone a copy need not be waited for
             values = values.pin_memory()
-        return values.to(self._device, non_blocking=True)
+        return values.to(self._place.device, non_blocking=True)
 
     def _read(self, members: NDArray[np.int64]) -> list[NDArray[Any]]:
         arrays = [members, *self._archive.read(members)]
@@ -388,15 +361,16 @@ class PackedBatches(IterableDataset[Batch]):
 
     def _windows(self) -> Iterator[Window]:
         """Yield this process's part of the windows, from the one with its first row on."""
-        length, first = len(self._draw), self._start * self._size
+        start, rank, world, _ = self._place
+        length, first = len(self._draw), start * self._size
         number, at = first // length, first // length * length
         while True:
             rng = np.random.default_rng((self._draw.seed, number, 1))
             for window in windows(self._draw.epoch(number), self._chunks, self._window, rng):
                 # Rows before the first step, and those of other processes, are not even read.
                 skip = max(first - at, 0)
-                skip += (self._rank - at - skip) % self._world
-                own = window.order[skip :: self._world]
+                skip += (rank - at - skip) % world
+                own = window.order[skip::world]
                 if len(own):
                     used, order = np.unique(own, return_inverse=True)
                     yield Window(window.members[used], order)
@@ -443,8 +417,7 @@ class PackedData(lightning.LightningDataModule):
         ivar: bool = False,
     ) -> None:
         super().__init__()
-        if config.archive is None:
-            raise ModelError("this configuration names no packed archive; add data: archive: path")
+        assert config.archive is not None
         self._config, self._settings, self._prepare = config, config.archive, prepare
         self._steps, self._seed, self._ivar = steps, seed, ivar
 
@@ -479,7 +452,9 @@ class PackedData(lightning.LightningDataModule):
         watched = self._watched()
         self.validation_rows, bits = archive.read(watched)
         self.validation_valid = unpacked(bits, archive.row_size)
-        self.validation_ivar = self._inverse_variance(watched)
+        self.validation_ivar: NDArray[np.float32] | None = None
+        if self._ivar:
+            self.validation_ivar = np.square(archive.read_root_ivar(watched).astype(np.float32))
         self.validation_labels = _numeric(archive.table[archive.labels].iloc[watched])
 
     @property
@@ -495,7 +470,7 @@ class PackedData(lightning.LightningDataModule):
             "stars": {str(name): int(n) for name, n in stars.value_counts().items()},
             "split": f"by star, SHA-256 of '{c.split_seed}:star'; validation {c.validation:g}, "
             f"test {c.test:g} of the stars",
-            "balance": statement(dataclasses.asdict(c)),
+            "balance": statement(c),
             "bins": c.bins if c.label else None,
             "labels_used": "to balance epochs" if c.label else False,
         }
@@ -524,18 +499,14 @@ class PackedData(lightning.LightningDataModule):
     def train_dataloader(self) -> PackedBatches:
         """Batches that remain after the trainer's step: this process's part, on its device."""
         size = self._config.batch_size
-        place = place_of(self.trainer, size)
         return PackedBatches(
             self.archive,
             self.draw,
             size,
             self._steps,
-            start=place.step,
+            place_of(self.trainer, size),
             window_mb=self._settings.window_mb,
-            rank=place.rank,
-            world=place.world,
             ivar=self._ivar,
-            device=place.device,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -573,12 +544,6 @@ class PackedData(lightning.LightningDataModule):
             weights = _bin_weights(values, c)
         stars = self._stars[members] if c.one_per_star else None
         return Draw(members, self._seed, stars, bins, weights)
-
-    def _inverse_variance(self, members: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        if not self._ivar:
-            return None
-        root = self.archive.read_root_ivar(members).astype(np.float32)
-        return np.square(root, out=root)
 
     def _watched(self) -> NDArray[np.int64]:
         """Validation spectra, one a star, the same ones for a split."""

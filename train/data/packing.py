@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 import latentscope
@@ -30,6 +29,7 @@ from latentscope.data import match_rows, read_labels
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
 from latentscope.models.config import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
+from latentscope.settings import read_settings
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
 from train.data.archive import (
@@ -40,6 +40,7 @@ from train.data.archive import (
     MissingArchiveError,
     worker_count,
 )
+from train.settings import read_yaml
 
 
 @contextmanager
@@ -106,18 +107,12 @@ def named_preparation(model: str | None, grid: Path | None) -> tuple[str, Prepar
 
 
 def _from_file(path: Path) -> PrepareConfig:
-    try:
-        values: Any = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: cannot be read as YAML or JSON: {error}") from error
+    values = read_yaml(path)
     if isinstance(values, Mapping) and "prepare" in values:
         values = values["prepare"]
     if not isinstance(values, Mapping) or "grid" not in values:
         raise ModelError(f"{path}: holds no preparation; expected `prepare` with a `grid` in it")
-    try:
-        return PrepareConfig.from_dict(dict(values))
-    except (LatentscopeError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: {error}") from error
+    return read_settings(PrepareConfig, values, where=f"{path}: prepare", error=ModelError)
 
 
 _TASK_FILES = 16
@@ -347,16 +342,19 @@ def pack(
     busy = TableError(f"{store.source}: another process packs into it; wait for it")
     with alone(store.folder, busy):
         store.sweep()
-        stamps = _stamps(store.table())
+        entries = store.table()[["file", "size", "mtime_ns"]].itertuples(index=False)
+        stamps = {file: (size, changed) for file, size, changed in entries}
         todo = [file for file in files if stamps.get(str(file)) != file_stamp(file)]
-        blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress or _silent)
+        blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress)
         with closing(read_chunks(todo, store, min_coverage, count)) as chunks:
             for read in chunks:
                 blocks.take(read)
         blocks.flush()
         blocks.warn()
         table, names = _labelled(store, frame, join)
-        store.finish(table, names, _run())
+        command = shlex.join(sys.argv)
+        run = {"time": _now(), "latentscope": latentscope.__version__, "command": command}
+        store.finish(table, names, run)
     return _report(store, table, files, {str(file) for file in todo})
 
 
@@ -388,15 +386,12 @@ def _store(
     return store
 
 
-def _stamps(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    stamps = zip(table["size"].tolist(), table["mtime_ns"].tolist(), strict=True)
-    return dict(zip(table["file"].tolist(), stamps, strict=True))
-
-
 class _Blocks:
     """Rows gathered until they fill a shard."""
 
-    def __init__(self, store: ArchiveStore, done: tuple[int, int], progress: Progress) -> None:
+    def __init__(
+        self, store: ArchiveStore, done: tuple[int, int], progress: Progress | None
+    ) -> None:
         self._store, self._progress = store, progress
         self._done, self._total = done
         layout = store.layout
@@ -418,7 +413,8 @@ class _Blocks:
             if self._filled == shard or len(self._records) >= _FAILURES_A_SHARD * shard:
                 self.flush()
         self._done += len(read.records)
-        self._progress(self._done, self._total)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
     def _keep(self, read: Read, row: int) -> None:
         at = self._filled
@@ -476,20 +472,8 @@ def _labelled(
     return table.join(joined), list(renamed.values())
 
 
-def _run() -> dict[str, str]:
-    return {
-        "time": _now(),
-        "latentscope": latentscope.__version__,
-        "command": shlex.join(sys.argv),
-    }
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _silent(done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def _report(

@@ -30,7 +30,7 @@ from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
-from train.data.batches import Batch, Sampled, place_of
+from train.data.batches import START, Batch, Place, Sampled, place_of
 from train.data.packing import alone
 from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig
@@ -260,10 +260,8 @@ class StreamBatches(IterableDataset[Batch]):
     maker : Maker
     batch_size, steps : int
         Spectra in a batch of all processes, and batches of the whole run.
-    start : int
-        The first batch to hand out; those before are not made.
-    rank, world : int
-        Hand out spectra ``rank::world`` of each batch.
+    place : Place
+        Batches before its step are not made.
     ahead : int
         Batches that a thread makes before they are asked for; 0: no thread.
     """
@@ -273,20 +271,13 @@ class StreamBatches(IterableDataset[Batch]):
         maker: Maker,
         batch_size: int,
         steps: int,
+        place: Place = START,
         *,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
         ahead: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or batch_size % world:
-            raise ChoiceError(
-                f"{batch_size} spectra a batch for {world} processes; expected a multiple "
-                f"of {world}"
-            )
         self._maker, self._size, self._steps = maker, batch_size, steps
-        self._start, self._rank, self._world, self._ahead = start, rank, world, ahead
+        self._place, self._ahead = place, ahead
 
     def __len__(self) -> int:
         """Steps of the whole run, by which Lightning knows where it stands."""
@@ -294,12 +285,12 @@ class StreamBatches(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches that remain, on the maker's device."""
-        steps = range(self._start, self._steps)
+        steps = range(self._place.step, self._steps)
         return made_ahead(self._made, steps, self._ahead, self._maker.device)
 
     def _made(self, step: int) -> Batch:
-        first = step * self._size
-        return self._maker.batch(range(first + self._rank, first + self._size, self._world))
+        first, (_, rank, world, _) = step * self._size, self._place
+        return self._maker.batch(range(first + rank, first + self._size, world))
 
 
 class SimulatedStream(lightning.LightningDataModule):
@@ -315,11 +306,6 @@ class SimulatedStream(lightning.LightningDataModule):
         Of the run; the stars follow from the data's seed alone.
     folder : Path
         Not used: nothing is kept.
-
-    Raises
-    ------
-    ModelError
-        If the configuration has no `stream`.
     """
 
     validation_rows: NDArray[np.float32]
@@ -332,8 +318,7 @@ class SimulatedStream(lightning.LightningDataModule):
         self, config: DataConfig, prepare: PrepareConfig, steps: int, seed: int, folder: Path
     ) -> None:
         super().__init__()
-        if config.stream is None:
-            raise ModelError("this configuration has no stream; add data: stream: true")
+        assert config.stream is not None
         self._config, self._settings, self._prepare = config, config.stream, prepare
         self._steps = steps
         self._made = False
@@ -381,15 +366,8 @@ class SimulatedStream(lightning.LightningDataModule):
         """Batches that remain after the trainer's step: this process's part, on its device."""
         size = self._config.batch_size
         place = place_of(self.trainer, size)
-        return StreamBatches(
-            self._maker(place.device, self._config.seed),
-            size,
-            self._steps,
-            start=place.step,
-            rank=place.rank,
-            world=place.world,
-            ahead=self._settings.ahead,
-        )
+        maker = self._maker(place.device, self._config.seed)
+        return StreamBatches(maker, size, self._steps, place, ahead=self._settings.ahead)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to know of the spectra."""

@@ -10,7 +10,6 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from latentscope.errors import ChoiceError, ModelError
 from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
@@ -42,14 +41,12 @@ class MixedBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches on the device."""
+        device = self._place.device
         for batches in zip(*self._loaders, strict=True):
-            parts = [changed(batch, self._move) for batch in batches]
+            parts = [changed(batch, lambda values: values.to(device)) for batch in batches]
             yield joined(
                 [part._replace(numbers=2 * part.numbers + kind) for kind, part in enumerate(parts)]
             )
-
-    def _move(self, values: Tensor) -> Tensor:
-        return values.to(self._place.device)
 
 
 class Mixture(lightning.LightningDataModule):

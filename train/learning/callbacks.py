@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -82,7 +83,7 @@ def stop_if_not_finite(
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
     if whole_rows.all():
-        bad = ~table[list(loss.terms)].map(_is_finite).all(axis=1)
+        bad = ~np.isfinite(table[list(loss.terms)]).all(axis=1)
         advice = (
             f"that of {_named(table['name'][bad])}, whose rows are finite: the network has "
             "diverged; try a lower learning_rate, clip_gradients: 1, a narrower logvar_range, or "
@@ -97,10 +98,6 @@ def stop_if_not_finite(
         f"the loss of step {loss.step} is {loss.total.item()}: {advice}. The spectra of this batch "
         f"and their terms are in {path}"
     )
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) < float("inf")
 
 
 def _named(names: pd.Series) -> str:

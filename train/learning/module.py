@@ -39,8 +39,7 @@ def average_of(model: SpectrumVAE, decay: float) -> AveragedModel:
 @contextmanager
 def averaged(model: SpectrumVAE, average: AveragedModel | None) -> Iterator[None]:
     """Let a model have the averaged weights for a while, and its own again afterwards."""
-    begun = average is not None and int(average.n_averaged) > 0
-    if average is None or not begun:
+    if average is None or int(average.n_averaged) == 0:
         yield
         return
     _exchange(model, average)
@@ -277,13 +276,9 @@ class SpectrumModule(lightning.LightningModule):
         """Dimensions that say nothing of the validation rows, by the averaged weights if any."""
         return dimensions.dead_dims(*self._validation_latents())
 
-    def dims_below(self, nats: float) -> list[int]:
-        """Dimensions with a mean KL below `nats` on the validation rows."""
-        return dimensions.dims_below(self._validation_latents()[1], nats)
-
     def _validation_latents(self) -> tuple[Tensor, Tensor | None]:
         rows = self.trainer.datamodule.validation_rows
-        with self.averaged():
+        with averaged(self.model, self.average):
             return dimensions.latents_of(self.model, rows, self.config.logvar_range)
 
     def revive(self, dims: list[int]) -> None:
@@ -296,22 +291,13 @@ class SpectrumModule(lightning.LightningModule):
             self.average.n_averaged.zero_()
         self.penalties.forget()
 
-    def close(self, dims: list[int]) -> None:
-        """Set q(z|x) of some dimensions to the unit Gaussian and let the decoder ignore them."""
-        dimensions.close(self.model, dims)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let `model` have the averaged weights, if the run averages them, for a while."""
-        with averaged(self.model, self.average):
-            yield
-
     def finish(self) -> None:
         """Turn `model` into what is exported: averaged weights, closed and turned dimensions."""
         if self.average is not None:
             take_average(self.model, self.average)
         if self.config.close_below > 0:
-            self.close(self.dims_below(self.config.close_below))
+            _, kl = self._validation_latents()
+            dimensions.close(self.model, dimensions.dims_below(kl, self.config.close_below))
         if self.config.rotate:
             turn_to_least_dependence(self.model, self.trainer.datamodule)
 

@@ -87,13 +87,13 @@ class Stars:
         Half the sum of squared residuals of the lines, and the mean absolute residual of the flux
         over its median.
         """
-        kept = ~self.prepare.grid.gap_mask
-        middle = _lines(self.rows.mean(0, dtype=np.float64)[None], self.prepare)
+        kept, science = ~self.prepare.grid.gap_mask, self.prepare.science
+        middle = self.rows.mean(0, dtype=np.float64)[None, science]
         parts = np.array_split(np.arange(len(self.rows)), -(-len(self.rows) // _BATCH))
         flux = sum(self._flux(part).sum(0) for part in parts) / len(self.rows)
         squares, deviation = 0.0, 0.0
         for part in parts:
-            lines = _lines(self.rows[part].astype(np.float64), self.prepare)
+            lines = self.rows[part].astype(np.float64)[:, science]
             squares += float((((lines - middle)[:, kept]) ** 2).sum())
             deviation += float(np.abs((self._flux(part) - flux)[:, kept]).sum())
         return squares / 2 / len(self.rows), deviation / len(self.rows) / int(kept.sum())
@@ -164,8 +164,9 @@ def _example(labels: pd.DataFrame) -> int:
 
 def _encoded(model: SpectrumVAE, stars: Stars) -> tuple[Floats, Floats, dict[str, float], Floats]:
     """Latents, KL per dimension, errors of the reconstruction, and the example's row."""
-    kept = ~stars.prepare.grid.gap_mask
-    middle = _lines(stars.rows.mean(0, dtype=np.float64)[None], stars.prepare)[:, kept]
+    prepare = stars.prepare
+    kept, science = ~prepare.grid.gap_mask, prepare.science
+    middle = stars.rows.mean(0, dtype=np.float64)[None, science][:, kept]
     means, logvars, sums = [], [], np.zeros(3)
     example = np.empty(0)
     with torch.no_grad():
@@ -174,37 +175,23 @@ def _encoded(model: SpectrumVAE, stars: Stars) -> tuple[Floats, Floats, dict[str
             mean, logvar = model.encode(rows)
             decoded = model.decode(mean).numpy().astype(np.float64)
             truth = rows.numpy().astype(np.float64)
-            sums += _squares(decoded, truth, middle, kept, stars.prepare)
+            lines, expected = decoded[:, science][:, kept], truth[:, science][:, kept]
+            flux = (restore(decoded, prepare) - restore(truth, prepare))[:, kept]
+            squares = ((lines - expected) ** 2, (expected - middle) ** 2, flux**2)
+            sums += [values.sum() for values in squares]
             if start <= stars.example < start + _BATCH:
                 example = decoded[stars.example - start]
             means.append(mean.numpy())
             if logvar is not None:
                 logvars.append(logvar.numpy())
-    residual, variance, flux = sums / (len(stars.rows) * kept.sum())
+    residual, variance, flux_residual = sums / (len(stars.rows) * kept.sum())
     errors = {
         "line_variance": round(float(1 - residual / variance), 5),
-        "flux_rms": round(float(np.sqrt(flux)), 6),
+        "flux_rms": round(float(np.sqrt(flux_residual)), 6),
     }
     mean = np.concatenate(means)
     kl = kl_divergence(mean, np.concatenate(logvars)) if logvars else np.empty(0)
     return mean.astype(np.float64), kl, errors, example
-
-
-def _squares(
-    decoded: Floats, truth: Floats, middle: Floats, kept: NDArray[np.bool_], config: PrepareConfig
-) -> Floats:
-    """Sums of squares: residual and variance of the lines, residual of the flux."""
-    lines, expected = _lines(decoded, config)[:, kept], _lines(truth, config)[:, kept]
-    flux = (restore(decoded, config) - restore(truth, config))[:, kept]
-    return np.array(
-        [((lines - expected) ** 2).sum(), ((expected - middle) ** 2).sum(), (flux**2).sum()]
-    )
-
-
-def _lines(rows: Floats, config: PrepareConfig) -> Floats:
-    """Line contrast of rows, or the flux where the preparation knows no contrast."""
-    grid = config.grid
-    return rows[:, grid.pad_left : grid.pad_left + grid.length]
 
 
 def _information(mean: Floats, labels: pd.DataFrame) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, doppler_shift
 from train.data.batches import Batch
-from train.data.doppler import DopplerShift, ShiftedData
+from train.data.doppler import DopplerShift
 from train.data.simulated import SimulatedArchive
 from train.data.sources import data_of
 
@@ -308,5 +308,3 @@ def test_a_spread_is_a_velocity(configured, data_folder):
     plain = configured(doppler=False)
     assert plain.data.doppler is None
     assert "spread" not in plain.recipe
-    with pytest.raises(ModelError, match="shifts no spectra"):
-        ShiftedData(data_of(plain, data_folder), plain.data, plain.prepare, 0)

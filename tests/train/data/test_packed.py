@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError, TableError
 from tests.train.conftest import TINY
 from train.data.archive import Layout, PackedArchive, unpacked
+from train.data.batches import Place
 from train.data.packed import (
     Draw,
     PackedBatches,
@@ -23,7 +24,7 @@ from train.data.packed import (
     windows,
 )
 from train.data.packing import pack
-from train.settings import ArchiveConfig, read_config
+from train.settings import ArchiveConfig, DataConfig, read_config
 
 
 def config_of(tmp_path, **archive):
@@ -84,8 +85,6 @@ def test_another_grid_is_refused(labelled, tmp_path):
     other = type(config.prepare).from_dict(config.prepare.to_dict() | {"window": 7})
     with pytest.raises(ModelError, match="another preparation"):
         PackedData(config.data, other, 1, 0).setup()
-    with pytest.raises(ModelError, match="names no packed archive"):
-        PackedData(type(config.data)(), config.prepare, 1, 0)
 
 
 def test_the_configuration_is_read_strictly(tmp_path):
@@ -218,10 +217,9 @@ def test_nothing_to_draw_is_an_error():
 
 
 def test_provenance_says_it_in_words():
-    plain = {"one_per_star": False, "label": None, "bins": 10, "weights": None}
-    assert statement(plain) == "every spectrum once per epoch"
-    assert statement(plain | {"one_per_star": True}) == "one spectrum per star per epoch"
-    assert "equal shares of the bins of Teff" in statement(plain | {"label": "Teff"})
+    assert statement(ArchiveConfig("a")) == "every spectrum once per epoch"
+    assert statement(ArchiveConfig("a", one_per_star=True)) == "one spectrum per star per epoch"
+    assert "equal shares of the bins of Teff" in statement(ArchiveConfig("a", label="Teff"))
 
 
 WINDOW_MB = 6 * (520 * 2 + 65) / 1e6  # six rows
@@ -234,8 +232,8 @@ def archive(night, tmp_path, prepare):
     return PackedArchive(tmp_path / "a.zarr")
 
 
-def batches(archive, draw, size, steps, **options):
-    return PackedBatches(archive, draw, size, steps, **({"window_mb": WINDOW_MB} | options))
+def batches(archive, draw, size, steps, window_mb=WINDOW_MB, **place):
+    return PackedBatches(archive, draw, size, steps, Place(**place), window_mb=window_mb)
 
 
 def members_of(archive, rows):
@@ -288,7 +286,7 @@ def test_masks_come_with_their_rows(archive):
 def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(archive, start):
     draw = Draw(np.arange(2, 21), 1, archive.stars[2:])
     whole = [batch.rows for batch in batches(archive, draw, 3, 20)]
-    rest = [batch.rows for batch in batches(archive, draw, 3, 20, start=start)]
+    rest = [batch.rows for batch in batches(archive, draw, 3, 20, step=start)]
     assert len(whole) == len(batches(archive, draw, 3, 20)) == 20
     assert all(torch.equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
     other = Draw(np.arange(2, 21), 2, archive.stars[2:])
@@ -301,9 +299,9 @@ def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(archive, start):
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_every_batch(archive, world, start):
     draw = Draw(np.arange(19), 1)
-    whole = list(batches(archive, draw, 6, 12, start=start))
+    whole = list(batches(archive, draw, 6, 12, step=start))
     parts = [
-        list(batches(archive, draw, 6, 12, start=start, rank=rank, world=world))
+        list(batches(archive, draw, 6, 12, step=start, rank=rank, world=world))
         for rank in range(world)
     ]
     for step, batch in enumerate(whole):
@@ -312,8 +310,6 @@ def test_processes_share_every_batch(archive, world, start):
             assert part.numbers.tolist() == batch.numbers[rank::world].tolist()
             assert torch.equal(part.rows, batch.rows[rank::world])
             assert torch.equal(part.valid, batch.valid[rank::world])
-    with pytest.raises(ChoiceError, match="4 processes"):
-        batches(archive, draw, 6, 12, world=4)
 
 
 def test_a_batch_may_be_larger_than_the_archive(archive):
@@ -333,10 +329,11 @@ def test_a_loader_hands_out_the_same_and_takes_no_workers(archive, monkeypatch):
         next(iter(dataset))
 
 
-def test_a_batch_has_rows_and_a_window_has_a_size(archive):
-    for options in ({"size": 0}, {"size": 4, "window_mb": 0}):
-        with pytest.raises(TableError, match="positive"):
-            batches(archive, Draw(np.arange(21), 0), steps=3, **options)
+def test_a_batch_has_rows_and_a_window_has_a_size():
+    with pytest.raises(ModelError, match="window_mb is 0"):
+        ArchiveConfig("a.zarr", window_mb=0)
+    with pytest.raises(ModelError, match="batch_size is 0"):
+        DataConfig(batch_size=0)
 
 
 def test_leaving_early_ends_the_reading_thread(archive):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from latentscope.errors import ChoiceError, ModelError
+from latentscope.errors import ModelError
 from tests.train.data.test_rows import COARSE
-from train.data.batches import Batch
+from train.data.batches import Batch, Place
 from train.data.rows import Maker
 from train.data.simulated import SimulatedStream, StreamBatches, made_ahead
 from train.settings import DataConfig, StreamConfig
@@ -38,26 +38,20 @@ def stream_of(config, tmp_path, steps=6):
 def test_a_run_that_is_taken_up_sees_the_batches_it_would_have_seen(maker):
     whole = list(StreamBatches(maker, 2, 5))
     assert [part.numbers.tolist() for part in whole] == [[2 * k, 2 * k + 1] for k in range(5)]
-    rest = list(StreamBatches(maker, 2, 5, start=3, ahead=2))
+    rest = list(StreamBatches(maker, 2, 5, Place(3), ahead=2))
     assert len(rest) == 2
     for ours, theirs in zip(rest, whole[3:], strict=True):
         assert torch.equal(ours.rows, theirs.rows)
         assert torch.equal(ours.ivar, theirs.ivar)
-    assert len(StreamBatches(maker, 2, 5, start=3)) == 5
+    assert len(StreamBatches(maker, 2, 5, Place(3))) == 5
 
 
 def test_processes_share_each_batch(maker):
     whole = next(iter(StreamBatches(maker, 6, 2)))
     for rank in range(3):
-        part = next(iter(StreamBatches(maker, 6, 2, rank=rank, world=3)))
+        part = next(iter(StreamBatches(maker, 6, 2, Place(0, rank, 3))))
         assert part.numbers.tolist() == [rank, rank + 3]
         assert torch.equal(part.rows, whole.rows[rank::3])
-
-
-@pytest.mark.parametrize(("size", "world"), [(0, 1), (5, 2)])
-def test_a_batch_that_cannot_be_shared_is_refused(maker, size, world):
-    with pytest.raises(ChoiceError, match=f"{size} spectra a batch for {world}"):
-        StreamBatches(maker, size, 3, world=world)
 
 
 def test_validation_spectra_are_those_of_the_next_seed(config, tmp_path):
@@ -101,11 +95,6 @@ def test_another_line_list_is_no_continuation(config, tmp_path):
     stream_of(config, tmp_path).load_state_dict(state)
     with pytest.raises(ModelError, match="another line list than the built-in one"):
         stream_of(replace(config, linelist=None), tmp_path).load_state_dict(state)
-
-
-def test_a_configuration_without_a_stream_is_refused(config, tmp_path):
-    with pytest.raises(ModelError, match="no stream"):
-        stream_of(replace(config, stream=None), tmp_path)
 
 
 class Collector(lightning.LightningModule):

@@ -174,7 +174,7 @@ def test_a_run_that_is_taken_up_loses_nothing(config, train, tmp_path, step):
 def test_what_is_exported_is_the_average(config, train):
     module, _ = train(dataclasses.replace(config, ema_decay=0.99, close_below=1e9))
     own = module.model.expand.weight.clone()
-    with module.averaged():
+    with averaged(module.model, module.average):
         seen = module.model.encoder[0].weight.clone()
     assert torch.equal(module.model.expand.weight, own)
     module.finish()
@@ -190,7 +190,7 @@ def test_revival_forgets_moments_average_and_memory(config, train):
     module.revive([0])
     assert not optimizer.state
     assert not torch.equal(module.model.mean.weight[0], before[0])
-    with module.averaged():
+    with averaged(module.model, module.average):
         assert not torch.equal(module.model.mean.weight[0], before[0])
 
 

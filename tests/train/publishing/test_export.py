@@ -16,7 +16,8 @@ from latentscope.errors import ModelError
 from latentscope.models.check_rows import check_against_rows, check_model
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
-from train.card import UNWRITTEN, findings, is_unwritten
+from train.card import UNWRITTEN, findings
+from train.learning.dims import close
 from train.learning.module import SpectrumModule
 from train.publishing import export, half
 from train.validation import evaluated, validate
@@ -67,7 +68,7 @@ def test_the_card_says_what_the_hub_reads_and_what_was_run(folder):
                         "What it cannot do", "Provenance"]  # fmt: skip
     assert "| 1 | 6 | 0.5 | 3 to 0, linear |  |" in text
     assert "| 2 | 4 | 0.1 | 0 | yes |" in text
-    assert is_unwritten(text)
+    assert UNWRITTEN in text
     provenance = json.loads(text.split("```json\n")[1].split("```")[0])
     assert provenance == load_model(folder).info["training"]
 
@@ -78,7 +79,7 @@ def test_what_an_author_wrote_outlives_another_export(module, config, data, fold
     export(module, config, data, folder)
     text = card.read_text()
     assert text.count("Not for white dwarfs.\n\nNor galaxies.") == 1
-    assert not is_unwritten(text)
+    assert UNWRITTEN not in text
 
 
 def test_averaged_weights_are_exported(config, data, tmp_path):
@@ -126,7 +127,7 @@ def test_the_card_shows_the_findings(module, config, known, tmp_path):
 
 
 def test_a_network_that_knows_nothing_is_exported_too(module, config, data, tmp_path):
-    module.close([0, 1, 2])
+    close(module.model, [0, 1, 2])
     text = (export(module, config, data, tmp_path / "m") / "README.md").read_text()
     assert "0 of 3 dimensions are informative, strongest first: none" in text
     assert "| label |" not in text
