@@ -61,6 +61,25 @@ def test_names_are_listed_and_found():
     assert set(dir(latentscope)) == set(latentscope.__all__)
 
 
+def test_the_page_of_names_lists_what_can_be_imported():
+    import re
+    from importlib import import_module
+    from pathlib import Path
+
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    table = page[page.index("| subject") : page.index("The others on this page")]
+    assert {*re.findall(r"`(\w+)`", table), "plots", "__version__"} == set(latentscope.__all__)
+    described = re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE)
+    for module, name in (path.rsplit(".", 1) for path in described):
+        assert hasattr(import_module(module), name), f"{module}.{name}"
+    assert set(latentscope.__all__) - {path.rsplit(".", 1)[1] for path in described} == {
+        "plots",
+        "__version__",
+    }
+    sections = re.findall(r"`(latentscope\.[\w.]+)`", page)
+    assert set(sections) - {"latentscope.plots"} <= set(described)
+
+
 def test_names_that_type_checkers_see_are_those_that_are_imported():
     import ast
     from pathlib import Path
