@@ -32,7 +32,7 @@ from latentscope.diagnostics.mi.columns import (
     read_column,
     read_label,
 )
-from latentscope.diagnostics.mi.result import SIGNIFICANT
+from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
 from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
@@ -79,7 +79,8 @@ class RobustnessResult:
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
-        Which samples there are not and why, and how many stars each class has.
+        Which labels lost values or were left out, which samples there are not and why, and how many
+        stars each class has.
     """
 
     mad: pd.DataFrame
@@ -280,7 +281,7 @@ def robustness(
         or read_label(str(name), taken[name], clip_sigma=None, seed=seed).discrete
     ]
 
-    def information(sample: _Sample, rows: Rows) -> pd.DataFrame:
+    def information(sample: _Sample, rows: Rows) -> MIResult:
         whole, part = sample.kind == "whole", every.take(rows)
         with warnings.catch_warnings():
             # Said once, of the whole.
@@ -292,16 +293,20 @@ def robustness(
                 # What is tested here is the difference to the whole, not each value.
                 n_permutations=1,
                 seed=seed,
-            ).table
+            )
 
     values = replace(read, table=None, logvar=None)
     total, done = sum(len(sample.draws) for sample in samples), 0
     spreads: list[list[MADResult]] = [[] for _ in samples]
     tables: list[list[pd.DataFrame]] = [[] for _ in samples]
+    label_notes: tuple[str, ...] = ()
     for number, sample in enumerate(samples):
         for rows in sample.draws:
             spreads[number].append(mad(values.take(rows)))
-            tables[number].append(information(sample, rows))
+            found = information(sample, rows)
+            tables[number].append(found.table)
+            if sample.kind == "whole":
+                label_notes = found.notes
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -317,7 +322,8 @@ def robustness(
         _compared_spread(samples, spreads, grouping),
         _compared_information(samples, tables),
         provenance,
-        (*study.notes, *notes, *sample_notes),
+        # The whole says again what the study says.
+        tuple(dict.fromkeys((*study.notes, *notes, *label_notes, *sample_notes))),
     )
 
 
