@@ -50,7 +50,7 @@ def _one_or_even(stride: int) -> int:
 class VAEConfig:
     """Architecture of a `SpectrumVAE`.
 
-    Parameters
+    Attributes
     ----------
     length : int
         Values of the row that go through the convolutions; a multiple of the product of strides.

@@ -41,7 +41,7 @@ FLOOR = 1e-3
 class PrepareConfig:
     """How a model wants its spectra.
 
-    Parameters
+    Attributes
     ----------
     grid : Grid
         Wavelengths of the science pixels, padding and gaps.

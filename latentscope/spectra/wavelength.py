@@ -347,7 +347,7 @@ the end of a gap lies in the gap.
 class Grid:
     """A model's wavelength grid.
 
-    Parameters
+    Attributes
     ----------
     kind : {"linear", "log"}
         Equal steps in wavelength or in its natural logarithm.
