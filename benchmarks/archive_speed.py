@@ -21,12 +21,11 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Work, in_turns, write_json
-from latentscope.models.config import known_config
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.archive import ArchiveStore, Layout, PackedArchive
+from train.data.archive import ArchiveStore, Layout, PackedArchive, unpacked
 from train.data.packed import Draw, PackedBatches
-from train.data.packing import pack, read_files
+from train.data.packing import named_preparation, pack, read_files
 
 BATCH = 32
 
@@ -60,13 +59,13 @@ def repeated(source: PackedArchive, n: int, folder: Path, kind: str) -> PackedAr
     layout = layout_of(source.prepare, kind, ivar=source.ivar_size > 0)
     store = ArchiveStore.create(folder, source.settings, layout)
     rows, bits = source.read(np.arange(len(source)))
-    valid = np.unpackbits(bits, axis=1, count=source.row_size).astype(bool)
+    valid = unpacked(bits, source.row_size)
     root = source.read_root_ivar(np.arange(len(source))) if source.ivar_size else None
     record = source.table.iloc[0].to_dict()
     for first in range(0, n, layout.shard):
-        some = np.arange(first, min(n, first + layout.shard))
-        records = [record | {"file": f"{i}", "row": row} for row, i in enumerate(some)]
-        at = some % len(rows)
+        numbers = np.arange(first, min(n, first + layout.shard))
+        records = [record | {"file": f"{i}", "row": row} for row, i in enumerate(numbers)]
+        at = numbers % len(rows)
         store.add(rows[at], valid[at], records, None if root is None else root[at])
     store.finish(store.table(), [], {})
     return PackedArchive(folder, threads=1)
@@ -106,12 +105,11 @@ def reading(source: PackedArchive, n: int, folder: Path, repeats: int) -> tuple[
     return {name: done / taken for name, taken in in_turns(ways, repeats).items()}, stored
 
 
-def measure(model: str, files: list[Path], rows: int, folder: Path, repeats: int) -> dict:
-    settings = known_config(model)
-    assert settings is not None
-    assert settings.prepare is not None
+def measure(
+    prepare: PrepareConfig, files: list[Path], rows: int, folder: Path, repeats: int
+) -> dict:
     folder.mkdir()
-    packed = packing(files, settings.prepare, folder, repeats)
+    packed = packing(files, prepare, folder, repeats)
     archives = [PackedArchive(path) for path in sorted(folder.glob("packed-*.zarr"))]
     source = max(archives, key=lambda archive: archive.ivar_size)
     read, stored = reading(source, rows, folder, repeats)
@@ -147,11 +145,9 @@ def main(arguments: list[str] | None = None) -> None:
         for (spectrum, _), file in zip(simulate(options.files), files, strict=True):
             write_spectrum(spectrum, file, options.layout)
         for model in options.models.split(","):
-            settings = known_config(model)
-            assert settings is not None
-            assert settings.prepare is not None
-            rows = max(options.rows * 20_800 // settings.prepare.row_size, 2 * BATCH)
-            results[model] = measure(model, files, rows, folder / model, options.repeats)
+            _, prepare = named_preparation(model, None)
+            rows = max(options.rows * 20_800 // prepare.row_size, 2 * BATCH)
+            results[model] = measure(prepare, files, rows, folder / model, options.repeats)
             report(model, results[model])
     if options.json:
         write_json(options.json, results)

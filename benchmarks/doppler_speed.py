@@ -13,35 +13,27 @@ know the lines between them. Run:
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.timing import write_json
-from latentscope.models.config import known_config
+from benchmarks.timing import rounds, write_json
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.synthesis import synthesizer_of
-from latentscope.spectra.prepare import PrepareConfig, prepare
+from latentscope.spectra.prepare import prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import doppler_shift
 from train.data.batches import Batch
 from train.data.doppler import DopplerShift
+from train.data.packing import named_preparation
 
 BATCH = 8
 MODEL = "harps-sim"
 MARGIN = 60
-
-
-def preparation(model: str) -> PrepareConfig:
-    settings = known_config(model)
-    assert settings is not None
-    assert settings.prepare is not None
-    return settings.prepare
 
 
 def stepping(model: SpectrumVAE, rows: torch.Tensor) -> Callable[[], object]:
@@ -63,7 +55,7 @@ def speed(repeats: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     ways: dict[str, Callable[[], object]] = {}
     for name in (MODEL, "astro-machines"):
-        config = preparation(name)
+        _, config = named_preparation(name, None)
         rows = torch.randn(BATCH, config.row_size) * 0.1
         valid = torch.rand(rows.shape) > 0.01
         batch = Batch(rows, torch.arange(BATCH), valid)
@@ -71,23 +63,16 @@ def speed(repeats: int) -> dict[str, float]:
         ways[f"shift, {name}"] = lambda s=shift, b=batch, v=velocity: s(b, v)
         if name == MODEL:
             ways[f"training step, {name}"] = stepping(load_model(name), rows)
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if turn:
-                taken[name].append(1e3 * (time.perf_counter() - start))
     return {
-        f"{name}, {word}": float(of(times))
-        for name, times in taken.items()
-        for word, of in (("shortest", min), ("median", np.median))
+        f"{name}, {word}": float(of(1e3 * times))
+        for name, times in rounds(ways, repeats, warm=True).items()
+        for word, of in (("shortest", np.min), ("median", np.median))
     }
 
 
 def truth(stars: int) -> dict[str, float]:
     """Variance of shifted minus true contrast over that of the contrast."""
-    config = preparation(MODEL)
+    _, config = named_preparation(MODEL, None)
     grid, pixel = config.grid, config.grid.step * 299792.458
     kept = np.ones(grid.length, np.bool_)
     kept[:MARGIN] = kept[-MARGIN:] = False

@@ -29,7 +29,7 @@ from astropy.io import fits
 
 from benchmarks.network_speed import COMPACT as LINES
 from benchmarks.network_speed import PlainVAE
-from benchmarks.timing import write_json
+from benchmarks.timing import in_turns, rounds, wall_and_processor, write_json
 from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, published_prepare
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
@@ -139,17 +139,13 @@ def measure(
         "encode": lambda: encode(files, model, recon_error=False).values,
         "encode with recon_error": lambda: encode(files, model).values,
     }
-    wall: dict[str, list[float]] = {name: [] for name in ways}
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
-    results = {name: way() for name, way in ways.items()}  # compiles, fills the file cache
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start, used = time.perf_counter(), time.process_time()
-            way()
-            wall[name].append((time.perf_counter() - start) / len(files) * 1e3)
-            cpu[name].append((time.process_time() - used) / len(files) * 1e3)
-    first, *others = results.values()
+    first, *others = (way() for way in ways.values())  # compiles, fills the file cache
     worst = max(float(np.abs(other - first).max() / np.abs(first).max()) for other in others)
+    taken = rounds(ways, repeats, wall_and_processor)
+    wall, cpu = (
+        {name: (times[:, clock] / len(files) * 1e3).tolist() for name, times in taken.items()}
+        for clock in (0, 1)
+    )
     return {"ms_per_spectrum": wall, "cpu_ms_per_spectrum": cpu, "worst_difference": worst}
 
 
@@ -237,13 +233,8 @@ def measure_parsers(files: list[Path], model: SpectrumVAE, repeats: int) -> dict
     }
     results = [way() for way in ways.values()]  # compiles, fills the file cache
     assert all(np.array_equal(results[0], other) for other in results[1:])
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            used = time.process_time()
-            way()
-            cpu[name].append((time.process_time() - used) / len(files) * 1e3)
-    return {name: min(times) for name, times in cpu.items()}
+    least = in_turns(ways, repeats, time.process_time)
+    return {name: taken / len(files) * 1e3 for name, taken in least.items()}
 
 
 def parsers(n_files: int, repeats: int) -> dict[str, dict[str, float]]:

@@ -26,6 +26,7 @@ import pandas as pd
 
 from benchmarks.mi_cases import CASES, KINDS, LABEL, Case
 from benchmarks.mi_peers import NAMES, Estimate, peers
+from benchmarks.timing import markdown_table
 from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
 from latentscope.errors import EstimatorError
 
@@ -119,13 +120,13 @@ def _worst(errors: pd.Series) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """The table as markdown, errors with four digits, a dash where there is none."""
 
-    def told(cell: object) -> str:
+    def text(cell: object) -> str:
         if isinstance(cell, float):
             return "-" if np.isnan(cell) else f"{cell:.4f}"
         return str(cell)
 
-    lines = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy(dtype=object).tolist()]
-    return "\n".join("| " + " | ".join(told(cell) for cell in line) + " |" for line in lines)
+    rows = [[text(cell) for cell in line] for line in table.to_numpy(dtype=object).tolist()]
+    return markdown_table(list(map(text, table.columns)), rows)
 
 
 def published(folder: Path) -> None:

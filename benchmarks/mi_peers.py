@@ -116,7 +116,7 @@ def gmm_mi() -> Peer:
     from importlib.metadata import version
 
     if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 6):
-        raise ImportError(f"GMM-MI breaks on scikit-learn {sklearn.__version__}, wants < 1.6")
+        raise ImportError(f"GMM-MI breaks on scikit-learn {sklearn.__version__}, needs < 1.6")
     from gmm_mi.mi import EstimateMI
     from gmm_mi.param_holders import MIDistParamHolder
 

@@ -53,8 +53,8 @@ def false_positives(pairs: int) -> None:
         for _ in range(max(1, pairs // 200)):
             label = rng.normal(size=n) if sizes is None else np.repeat(np.arange(len(sizes)), sizes)
             table = pd.DataFrame({"label": rng.permutation(label)})
-            known = None if sizes is None else ["label"]
-            result = mi_matrix(rng.normal(size=(n, 200)), table, discrete=known)
+            classes = None if sizes is None else ["label"]
+            result = mi_matrix(rng.normal(size=(n, 200)), table, discrete=classes)
             p_values.extend(result.table["p_value"])
         shares = ", ".join(f"{np.mean(np.array(p_values) <= p):.4f}" for p in (0.05, 0.01, 0.001))
         print(f"{name}, n = {n:,}: {shares} at 0.05, 0.01, 0.001 of {len(p_values):,} pairs")

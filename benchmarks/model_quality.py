@@ -2,7 +2,7 @@
 
 Run, with the line list that the model was trained with:
 
-    python benchmarks/model_quality.py harps-sim --linelist lines.csv --real Gl581.fits:-9.2
+    python -m benchmarks.model_quality harps-sim --linelist lines.csv --real Gl581.fits:-9.2
 
 Each real spectrum is Doppler-shifted by -60 ... +60 km/s; the number after the colon is its known
 radial velocity in km/s. Prints the table of the model card; `-o` writes JSON, `--picture` draws.
@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
+from benchmarks.timing import markdown_table
 from latentscope.diagnostics.mi.api import mutual_information
 from latentscope.files import atomic_path
 from latentscope.models.weights import load_model
@@ -29,6 +30,7 @@ from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.wavelength import doppler_shift
 from train.data.rows import simulated_rows
+from train.learning.losses import kl_per_dim
 
 LABELS = ("radvel", "Teff", "[M/H]", "logg", "vsini")
 SHIFTS = np.arange(-60.0, 61.0, 5.0)
@@ -41,7 +43,7 @@ def encode_rows(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for start in range(0, len(rows), 32):
             mean, logvar = model.encode(torch.from_numpy(rows[start : start + 32].astype("f4")))
             means.append(mean.numpy())
-            kls.append((0.5 * (mean**2 + logvar.exp() - 1 - logvar)).numpy())
+            kls.append(kl_per_dim(mean, logvar).numpy())
     return np.concatenate(means).astype(float), np.concatenate(kls)
 
 
@@ -187,12 +189,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     result["km_s_per_unit"] = round(slope, 3)
     tracks = []
     for entry in args.real:
-        path, _, known = entry.rpartition(":")
+        path, _, velocity = entry.rpartition(":")
         track = real_track(model, path)
         name = read_spectrum(path).meta.get("object") or Path(path).name
         result["real"][name] = track_figures(track, rv_dim, teff_dim, latents, labels)
-        result["real"][name]["rv_known"] = float(known)
-        tracks.append((name, track, float(known)))
+        result["real"][name]["rv_known"] = float(velocity)
+        tracks.append((name, track, float(velocity)))
     if args.picture:
         draw(result, latents, labels, tracks[0] if tracks else None, args.picture)
     return result
@@ -200,34 +202,40 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """Tables for the model card."""
+    dims = result["dims"]
     lines = [
         f"{result['stars']} new simulated stars (seed {result['seed']}), one spectrum a star, "
-        "kNN MI (KSG, k = 3):", "",
-        "| label | dim | MI (nats) | rank correlation | next dim | its MI |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]  # fmt: skip
-    for name, e in result["labels"].items():
-        lines.append(
-            f"| {name} | {e['dim']} | {e['mi_nats']:.2f} | {e['rank_correlation']:+.3f} "
-            f"| {e['second_dim']} | {e['second_mi_nats']:.2f} |"
-        )
-    dims = result["dims"]
-    lines += [
+        "kNN MI (KSG, k = 3):",
+        "",
+        markdown_table(
+            ["label", "dim", "MI (nats)", "rank correlation", "next dim", "its MI"],
+            [
+                [
+                    name, str(e["dim"]), f"{e['mi_nats']:.2f}", f"{e['rank_correlation']:+.3f}",
+                    str(e["second_dim"]), f"{e['second_mi_nats']:.2f}",
+                ]
+                for name, e in result["labels"].items()
+            ],
+        ),
         "",
         f"Informative dimensions: MAD > 0.02: {dims['by_mad']}; KL > 0.1: {dims['by_kl']}. "
         f"Largest MI between two of the latter: {dims['largest_pair_mi_nats']:.2f} nats "
         f"({dims['largest_pair']}).",
         f"RV dimension: {result['km_s_per_unit']:.2f} km/s per unit; robust error "
-        f"{result['rv_error_fgk']:.2f} km/s for slowly rotating FGK stars.", "",
-        "| real star | steps in the right direction | slope over simulated | RV read (known), km/s "
-        "| Teff read, K |",
-        "| --- | --- | --- | --- | --- |",
+        f"{result['rv_error_fgk']:.2f} km/s for slowly rotating FGK stars.",
+        "",
+        markdown_table(
+            ["real star", "steps in the right direction", "slope over simulated",
+             "RV read (known), km/s", "Teff read, K"],
+            [
+                [
+                    name, f"{e['steps_right']} of {e['steps']}", f"{e['slope']:.2f}",
+                    f"{e['rv_read']:+.1f} ({e['rv_known']:+.1f})", str(e["teff_read"]),
+                ]
+                for name, e in result["real"].items()
+            ],
+        ),
     ]  # fmt: skip
-    for name, e in result["real"].items():
-        lines.append(
-            f"| {name} | {e['steps_right']} of {e['steps']} | {e['slope']:.2f} "
-            f"| {e['rv_read']:+.1f} ({e['rv_known']:+.1f}) | {e['teff_read']} |"
-        )
     return "\n".join(lines)
 
 

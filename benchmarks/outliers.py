@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.timing import markdown_table
 from latentscope.data import Latents
 from latentscope.files import atomic_path
 from latentscope.models.encode import encode
@@ -79,8 +80,13 @@ def resolution_of(power: float) -> Kind:
     """Another instrument, of a resolving power below that of the model's spectra."""
 
     def smoothed(spectrum: Spectrum, rng: np.random.Generator) -> Spectrum:
-        flux = _on_equal_steps(spectrum, lambda f, step: _smoothed(f, step, power))
-        return _noisy(spectrum, flux, rng)
+        # On equal steps of the logarithm of wavelength; the detector's gap is bridged.
+        inside, wave = spectrum.flux != 0, np.log(spectrum.wavelength)
+        grid = np.linspace(wave[0], wave[-1], len(wave))
+        flux = np.interp(grid, wave[inside], spectrum.flux[inside].astype(np.float64))
+        sigma = np.sqrt(power**-2 - _OWN**-2) / _FWHM / (grid[1] - grid[0])
+        flux = np.interp(wave, grid, _gaussian(flux, sigma))
+        return _noisy(spectrum, np.where(inside, flux, 0.0), rng)
 
     return smoothed
 
@@ -144,21 +150,6 @@ def _noisy(spectrum: Spectrum, flux: Floats, rng: np.random.Generator) -> Spectr
     return replace(spectrum, flux=(flux + noise).astype(np.float32), ivar=None)
 
 
-def _on_equal_steps(spectrum: Spectrum, change: Callable[[Floats, float], Floats]) -> Floats:
-    """Change flux on equal steps of the logarithm of wavelength; the detector's gap is bridged."""
-    inside = spectrum.flux != 0
-    wave = np.log(spectrum.wavelength)
-    grid = np.linspace(wave[0], wave[-1], len(wave))
-    flux = np.interp(grid, wave[inside], spectrum.flux[inside].astype(np.float64))
-    changed = np.interp(wave, grid, change(flux, grid[1] - grid[0]))
-    return np.where(inside, changed, 0.0)
-
-
-def _smoothed(flux: Floats, step: float, power: float) -> Floats:
-    sigma = np.sqrt(power**-2 - _OWN**-2) / _FWHM / step
-    return _gaussian(flux, sigma)
-
-
 def _gaussian(flux: Floats, sigma: float) -> Floats:
     """Convolve with a Gaussian of `sigma` pixels; the ends are held constant."""
     half = int(4.5 * sigma) + 1
@@ -207,14 +198,12 @@ def encoded(models: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[
     first = 0
     while block := list(islice(spectra, AT_ONCE)):
         for number, kind in enumerate((ORDINARY, *made)):
-            rngs = [
-                np.random.default_rng((args.seed, first + i, number)) for i in range(len(block))
-            ]
-            changed = (
-                block
-                if kind == ORDINARY
-                else [made[kind](one, rng) for one, rng in zip(block, rngs, strict=True)]
-            )
+            changed = block
+            if kind != ORDINARY:
+                changed = [
+                    made[kind](one, np.random.default_rng((args.seed, star, number)))
+                    for star, one in enumerate(block, first)
+                ]
             for name, model in models.items():
                 parts[name][kind].append(encode(changed, model, workers=1))
         first += len(block)
@@ -283,24 +272,23 @@ def markdown(result: dict[str, Any]) -> str:
     """Tables for the page on trust."""
     lines = []
     for name, of_model in result["models"].items():
-        header = ["kind", "n", "measured R", "auc", *TESTS, "doubtful", "outside", "no latents"]
-        lines += [f"\n{name}\n", "| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
+        rows = []
         for line in of_model:
             cells = [f"{line[key]:.3f}" for key in ("auc", *TESTS)]
             shares = [f"{100 * line[key]:.1f} %" for key in ("doubtful", "outside", "no latents")]
             first = [line["kind"], str(line["n"]), f"{line['measured R']:,.0f}"]
-            lines.append(f"| {' | '.join(first + cells + shares)} |")
-    lines += [
-        "",
-        "| spectrum | model | verdict | trust | resolution | reason |",
-        "| --- " * 6 + "|",
-    ]
-    for row in result["real"]:
-        lines.append(
-            f"| {row['id']} | {row['model']} | {row['verdict']} | {row['trust']:.2g} "
-            f"| {row['resolution']:,.0f} | {row['reason']} |"
-        )
-    return "\n".join(lines)
+            rows.append(first + cells + shares)
+        header = ["kind", "n", "measured R", "auc", *TESTS, "doubtful", "outside", "no latents"]
+        lines += [f"\n{name}\n", markdown_table(header, rows)]
+    rows = [
+        [
+            row["id"], row["model"], row["verdict"], f"{row['trust']:.2g}",
+            f"{row['resolution']:,.0f}", row["reason"],
+        ]
+        for row in result["real"]
+    ]  # fmt: skip
+    header = ["spectrum", "model", "verdict", "trust", "resolution", "reason"]
+    return "\n".join([*lines, "", markdown_table(header, rows)])
 
 
 def main() -> None:

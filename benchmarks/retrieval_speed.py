@@ -1,6 +1,6 @@
 """Time of retrieval against the peers, in one run: python -m benchmarks.retrieval_speed.
 
-The ten nearest of --rows standardised rows of float32, by Euclidean distance, for one query and for
+The ten nearest of --rows standardized rows of float32, by Euclidean distance, for one query and for
 --queries of them at once, after everything is loaded:
 
 - latentscope: the search alone (`Neighbors`), and `Retriever.query` with its tables and reasons;
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
-from benchmarks.timing import duration, row, wall_and_processor
+from benchmarks.timing import Work, duration, rounds, row, wall_and_processor
 from latentscope.diagnostics.nearest import Neighbors
 from latentscope.diagnostics.retrieval import Retriever
 
@@ -120,27 +120,21 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
     ways = contenders(rows, options.tree_queries)
     for way in ways:
         way.search(queries[:1])
-    times: dict[tuple[str, int], list[NDArray[np.float64]]] = {}
-    for _ in range(options.repeats):
-        for way in ways:
-            for count in (1, len(queries)):
-                part = queries[: min(count, way.max_queries)]
-                taken = wall_and_processor(lambda way=way, part=part: way.search(part))
-                times.setdefault((way.name, count), []).append(taken * count / len(part))
-    first = ways[0].name
+    searches: dict[tuple[str, int], Work] = {}
+    for way in ways:
+        for count in (1, len(queries)):
+            part = queries[: min(count, way.max_queries)]
+            searches[way.name, count] = lambda way=way, part=part: way.search(part)
+    times = rounds(searches, options.repeats, wall_and_processor)
     for way in ways:
         cells = [f"{way.name}, {rows.shape[1]} dims"]
         for count in (1, len(queries)):
-            (best, _), (clock, processor) = summary(times[way.name, count])
-            ratio = processor / summary(times[first, count])[1][1]
+            taken = times[way.name, count] * count / min(count, way.max_queries)
+            best, (clock, processor) = taken[:, 0].min(), np.median(taken, axis=0)
+            ratio = processor / np.median(times[ways[0].name, count][:, 1])
             cells += [duration(best), duration(clock), duration(processor), f"{ratio:.1f}x"]
         checked = queries[: min(options.checked, way.max_queries)]
         row(*cells, f"{wrong(way.search, rows, checked)} of {len(checked)}")
-
-
-def summary(times: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Best and median of both times, shape (2, 2)."""
-    return np.array([np.min(times, axis=0), np.median(times, axis=0)])
 
 
 def sample(n: int, dims: int, offset: float, seed: int) -> Singles:

@@ -7,14 +7,15 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Work = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def seconds(work: Work, clock: Callable[[], float] = time.perf_counter) -> float:
@@ -36,10 +37,26 @@ def in_turns(
     Other work on the machine then disturbs all of them alike. With `warm` a first round compiles,
     fills caches and does not count.
     """
-    rounds = [
-        {name: seconds(work, clock) for name, work in tasks.items()} for _ in range(n_rounds + warm)
-    ]
-    return {name: min(turn[name] for turn in rounds[warm:]) for name in tasks}
+    found = rounds(tasks, n_rounds, lambda work: seconds(work, clock), warm=warm)
+    return {name: float(taken.min()) for name, taken in found.items()}
+
+
+def rounds(
+    tasks: Mapping[Name, Work],
+    n_rounds: int,
+    measure: Callable[[Work], Any] = seconds,
+    *,
+    warm: bool = False,
+) -> dict[Name, NDArray[np.float64]]:
+    """What `measure` says of each task in each round, shape (n_rounds, ...); as `in_turns`."""
+    every = [[measure(work) for work in tasks.values()] for _ in range(n_rounds + warm)]
+    return {name: np.array(taken) for name, *taken in zip(tasks, *every[warm:], strict=True)}
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def wall_and_processor(work: Work) -> NDArray[np.float64]:

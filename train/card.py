@@ -195,7 +195,7 @@ def _made(settings: ModelConfig, config: TrainConfig) -> str:
         f"{kind} with {shape.latents} latents"
         + (", the first of which shifts the decoded lines" if shape.doppler else "")
         + f". Input: {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom ({grid.medium}, "
-        f"{grid.frame}), {grid.length:,} pixels, normalisation `{settings.prepare.normalization}`.",
+        f"{grid.frame}), {grid.length:,} pixels, normalization `{settings.prepare.normalization}`.",
         "",
         f"Loss of a spectrum: {_LOSSES[config.loss]} of the lines, `continuum_weight` times the "
         "same of the continuum, and `beta` times the KL of q(z|x) from the unit Gaussian in nats."

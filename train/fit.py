@@ -132,7 +132,7 @@ def _silenced() -> Iterator[None]:
 
 
 def start_from_means(model: SpectrumVAE, data: Data) -> None:
-    """Set the learned mean spectrum and the centre of the continuum to the archive's means."""
+    """Set the learned mean spectrum and the center of the continuum to the archive's means."""
     config = model.config
     total, count = np.zeros(config.row_size), np.zeros(config.row_size)
     for block, valid in data.sample(500):

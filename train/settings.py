@@ -36,7 +36,7 @@ LOSS_SCHEDULES = (
     "decorrelation",
     "dependence",
 )
-"""Schedules of a stage that change what is minimised."""
+"""Schedules of a stage that change what is minimized."""
 
 SCHEDULES = (*LOSS_SCHEDULES, "learning_rate")
 
@@ -326,7 +326,7 @@ class Stage:
     Parameters
     ----------
     steps : int
-        Optimiser steps.
+        Optimizer steps.
     beta : Schedule
         Disentanglement weight: the factor of the KL term.
     free_bits : Schedule
@@ -349,7 +349,7 @@ class Stage:
         Of Adam.
     revive : bool
         Draw the weights of dead dimensions (KL below 0.1 nats on validation rows; of a plain
-        autoencoder, MAD below 0.02) anew at the start, with fresh optimiser moments.
+        autoencoder, MAD below 0.02) anew at the start, with fresh optimizer moments.
     """
 
     steps: AtLeastOne
@@ -370,7 +370,7 @@ class Stage:
 
     @property
     def settled(self) -> float:
-        """Fraction of the stage from which what is minimised stays the same."""
+        """Fraction of the stage from which what is minimized stays the same."""
         schedules: list[Schedule] = [getattr(self, name) for name in LOSS_SCHEDULES]
         return max(schedule.settled for schedule in schedules)
 
@@ -455,7 +455,7 @@ class TrainConfig:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Optimizer steps of the whole run."""
         return sum(stage.steps for stage in self.stages)
 
     @property

@@ -95,8 +95,8 @@ def case(
         assert log_ratio is not None
         return log_ratio(*draw(rng, n))
 
-    known = formula if callable(formula) else (lambda value=formula: value)
-    return Case(name, kind, mapped, known, pointwise if log_ratio else None)
+    exact = formula if callable(formula) else (lambda value=formula: value)
+    return Case(name, kind, mapped, exact, pointwise if log_ratio else None)
 
 
 # Beyond this many standard deviations a normal density adds less than 1e-17.

@@ -146,9 +146,9 @@ def clouds(distance: float) -> Case:
     return case("three classes, x of 2 columns", LABEL, draw, truth, log_ratio)
 
 
-def _normals(centres: ArrayLike, widths: ArrayLike = 1.0) -> list[Any]:
-    centres, widths = np.broadcast_arrays(centres, widths)
-    return [stats.norm(c, w) for c, w in zip(centres, widths, strict=True)]
+def _normals(centers: ArrayLike, widths: ArrayLike = 1.0) -> list[Any]:
+    centers, widths = np.broadcast_arrays(centers, widths)
+    return [stats.norm(c, w) for c, w in zip(centers, widths, strict=True)]
 
 
 _NOISY_COPY = 0.7 * np.eye(10) + 0.03

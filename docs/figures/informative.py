@@ -23,12 +23,12 @@ def main() -> None:
     save(plot_mad(mad(latents)), "mad.png", 110)
     save(plot_exclusive(exclusive_information(latents, groups="star")), "exclusive.png", 110)
     found = pairwise_mi(latents, dims="informative", groups="star")
-    colour = labels["spec_type"]
-    save(plot_pairs(latents, color=colour, name="spec_type", pairs=found), "pairs.png", 95)
+    color = labels["spec_type"]
+    save(plot_pairs(latents, color=color, name="spec_type", pairs=found), "pairs.png", 95)
 
 
 def save(ax: Axes, name: str, dpi: int) -> None:
-    """Write a picture in 128 colours, which a page loads faster."""
+    """Write a picture in 128 colors, which a page loads faster."""
     path = Path(IMAGES / name)
     figure = ax.get_figure(root=True)
     figure.savefig(path, dpi=dpi, bbox_inches="tight")

@@ -101,19 +101,20 @@ class Change:
 
 def changes_of(results: Results) -> list[Change]:
     """Return the changes of all finished repetitions; none without the chosen run."""
-    chosen = results.chosen
-    if chosen is None:
+    if results.chosen is None:
         return []
-    return [_change(entry, chosen) for entry in results.repeated() if entry is not chosen]
-
-
-def _change(entry: Measured, chosen: Measured) -> Change:
-    velocity, temperature = (
-        entry.figures.best(label, fgk=True)[1] / max(chosen.figures.best(label, fgk=True)[1], 1e-9)
-        for label in ("radvel", "Teff")
-    )
-    more = len(entry.figures.informative) - len(chosen.figures.informative)
-    return Change(entry, more, velocity, temperature)
+    before, changes = results.chosen.figures, []
+    for entry in results.repeated():
+        if entry is results.chosen:
+            continue
+        after = entry.figures
+        velocity, temperature = (
+            after.best(label, fgk=True)[1] / max(before.best(label, fgk=True)[1], 1e-9)
+            for label in ("radvel", "Teff")
+        )
+        more = len(after.informative) - len(before.informative)
+        changes.append(Change(entry, more, velocity, temperature))
+    return changes
 
 
 KNOWN = 0.5
@@ -187,11 +188,8 @@ def _listed(values: Sequence[float], form: str = ".3f") -> str:
 
 
 def _in_words(results: Results, rows: Sequence[Sequence[float]], form: str) -> str:
-    parts = [
-        f"{latents} latents: {_listed(row, form)}"
-        for latents, row in zip(results.sizes, rows, strict=True)
-    ]
-    return "; ".join(parts)
+    sized = zip(results.sizes, rows, strict=True)
+    return "; ".join(f"{latents} latents: {_listed(row, form)}" for latents, row in sized)
 
 
 def _all(rows: Sequence[Sequence[float]], holds: Callable[[Sequence[float]], bool]) -> bool | None:
@@ -226,10 +224,8 @@ def _beta_costs(results: Results) -> Finding:
 
 
 def _size_helps(results: Results) -> Finding:
-    rows = [
-        [results.row(n, lambda f: f.line_variance, [beta])[0] for n in results.sizes]
-        for beta in results.columns
-    ]
+    by_size = [results.row(n, lambda f: f.line_variance) for n in results.sizes]
+    rows = list(zip(*by_size, strict=True))
     curves = [
         f"{'AE' if beta is None else f'beta = {beta:g}'}: {_listed(row)}"
         for beta, row in zip(results.columns, rows, strict=True)
@@ -252,15 +248,22 @@ def _fewer(results: Results, words: str, dims: Dims) -> Finding:
     )
 
 
+def _of_chosen(
+    results: Results, statement: str, rule: str, judged: Callable[[Figures], tuple[bool, str]]
+) -> Finding:
+    """Hold a statement against the chosen run, by what `judged` says of it and by which numbers."""
+    agrees, numbers = judged(results.chosen.figures) if results.chosen else (None, "-")
+    return Finding(statement, agrees, rule, numbers)
+
+
 def _how_many(results: Results, words: str, dims: Dims) -> Finding:
-    entry = results.chosen
-    found = None if entry is None else dims(entry.figures)
-    return Finding(
-        f"Six dimensions of 128 are informative at lambda = 0.3 (here: {words}).",
-        None if found is None else 4 <= len(found) <= 8,
-        f"4 to 8 dimensions have {words} in the chosen setting",
-        "-" if found is None else f"{len(found)}: {_dims(found)}",
-    )
+    def judged(figures: Figures) -> tuple[bool, str]:
+        found = dims(figures)
+        return 4 <= len(found) <= 8, f"{len(found)}: {_dims(found)}"
+
+    statement = f"Six dimensions of 128 are informative at lambda = 0.3 (here: {words})."
+    rule = f"4 to 8 dimensions have {words} in the chosen setting"
+    return _of_chosen(results, statement, rule, judged)
 
 
 def _sizes_agree(results: Results) -> Finding:
@@ -275,15 +278,14 @@ def _sizes_agree(results: Results) -> Finding:
 
 
 def _mad_and_kl(results: Results) -> Finding:
-    entry = results.chosen
-    figures = None if entry is None else entry.figures
-    return Finding(
+    return _of_chosen(
+        results,
         "(Not in the paper.) MAD > 0.02 and KL > 0.1 nats name the same dimensions.",
-        None if figures is None else figures.deviating == figures.informative,
         "in the chosen setting both sets are equal",
-        "-"
-        if figures is None
-        else f"MAD: {_dims(figures.deviating)}; KL: {_dims(figures.informative)}",
+        lambda f: (
+            f.deviating == f.informative,
+            f"MAD: {_dims(f.deviating)}; KL: {_dims(f.informative)}",
+        ),
     )
 
 
@@ -299,52 +301,46 @@ def _small_beta_leaks(results: Results) -> Finding:
 
 
 def _disentangled(results: Results) -> Finding:
-    entry = results.chosen
-    largest = None if entry is None else entry.figures.largest_pair
-    return Finding(
+    return _of_chosen(
+        results,
         "At the chosen lambda the dimensions are disentangled.",
-        None if largest is None else largest < INDEPENDENT,
         f"the largest MI of two informative dimensions is below {INDEPENDENT:g} nats",
-        "-" if largest is None else f"{largest:.2f} nats",
+        lambda f: (f.largest_pair < INDEPENDENT, f"{f.largest_pair:.2f} nats"),
     )
 
 
 def _stands_for(results: Results, label: str, words: str, published: str) -> Finding:
-    entry = results.chosen
-    if entry is None:
-        return Finding(f"One dimension is {words}.", None, "-", "-")
-    dim, nats = entry.figures.best(label)
-    of_all = entry.figures.mi[label]
-    second = max((of_all[d] for d in entry.figures.telling if d != dim), default=0.0)
-    return Finding(
-        f"One dimension is {words} ({published}).",
-        nats > KNOWN and nats > 2 * second,
-        f"its MI is above {KNOWN:g} nats and more than twice that of the next informative one",
-        f"dimension {dim}: {nats:.2f} nats, rank correlation "
-        f"{abs(entry.figures.rank[label][dim]):.2f}; next: {second:.2f} nats",
-    )
+    def judged(figures: Figures) -> tuple[bool, str]:
+        dim, nats = figures.best(label)
+        others = (figures.mi[label][d] for d in figures.telling if d != dim)
+        second = max(others, default=0.0)
+        return nats > KNOWN and nats > 2 * second, (
+            f"dimension {dim}: {nats:.2f} nats, rank correlation "
+            f"{abs(figures.rank[label][dim]):.2f}; next: {second:.2f} nats"
+        )
+
+    statement = f"One dimension is {words} ({published})."
+    rule = f"its MI is above {KNOWN:g} nats and more than twice that of the next informative one"
+    return _of_chosen(results, statement, rule, judged)
 
 
 def _own_dimensions(results: Results) -> Finding:
-    entry = results.chosen
-    dims = None if entry is None else [entry.figures.best(x)[0] for x in ("radvel", "Teff")]
-    return Finding(
-        "Velocity and temperature have dimensions of their own.",
-        None if dims is None else dims[0] != dims[1],
-        "the best dimensions of both labels differ",
-        "-" if dims is None else f"velocity {dims[0]}, temperature {dims[1]}",
-    )
+    def judged(figures: Figures) -> tuple[bool, str]:
+        velocity, temperature = (figures.best(label)[0] for label in ("radvel", "Teff"))
+        return velocity != temperature, f"velocity {velocity}, temperature {temperature}"
+
+    statement = "Velocity and temperature have dimensions of their own."
+    return _of_chosen(results, statement, "the best dimensions of both labels differ", judged)
 
 
 def _unmatched(results: Results) -> Finding:
-    entry = results.chosen
-    dims = None if entry is None else unmatched(entry.figures)
-    return Finding(
-        "About four more dimensions are informative and match no label.",
-        None if dims is None else 2 <= len(dims) <= 6,
-        f"2 to 6 informative dimensions share less than {UNMATCHED:g} nats with every label",
-        "-" if dims is None else f"{len(dims)}: {_dims(dims)}",
-    )
+    def judged(figures: Figures) -> tuple[bool, str]:
+        dims = unmatched(figures)
+        return 2 <= len(dims) <= 6, f"{len(dims)}: {_dims(dims)}"
+
+    statement = "About four more dimensions are informative and match no label."
+    rule = f"2 to 6 informative dimensions share less than {UNMATCHED:g} nats with every label"
+    return _of_chosen(results, statement, rule, judged)
 
 
 def unmatched(figures: Figures) -> list[int]:
@@ -507,12 +503,6 @@ def _three(figures: Figures, *, fgk: bool) -> str:
     return ", ".join(
         f"{figures.best(label, fgk=fgk)[1]:.2f}" for label in ("radvel", "Teff", "[M/H]")
     )
-
-
-def findings_table(found: Sequence[Finding]) -> str:
-    """Statements of the paper, whether the runs agree, by which rule, and the numbers."""
-    head = ["the paper found", "here", "counts as agreement if", "numbers"]
-    return markdown(head, [[f.statement, _ANSWERS[f.agrees], f.rule, f.numbers] for f in found])
 
 
 INK, QUIET, STRONG, LIMIT = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
@@ -721,9 +711,17 @@ def summary(results: Results) -> Figure:
     ]
     figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.4), sharex=True, layout="constrained")
     places = np.arange(len(columns))
+    first = 1 if columns[0] is None else 0
     for ax, (title, value) in zip(axes.flat, panels, strict=True):
         for i, latents in enumerate(results.sizes):
-            _curve(ax, places, results.row(latents, value), i, columns)
+            color, marker = OF_SIZES[i % len(OF_SIZES)], MARKERS[i % len(MARKERS)]
+            values, shifted = results.row(latents, value), places + 0.06 * (i - 1)
+            # The deterministic network stands apart: its value is not one of a curve in beta.
+            for part, line in ((slice(first, None), "-"), (slice(0, first), "")):
+                ax.plot(
+                    shifted[part], values[part], color=color, marker=marker, markersize=5,
+                    linewidth=1.5, linestyle=line,
+                )  # fmt: skip
         ax.set_title(title)
         ax.set_xticks(places, [name_of(beta) for beta in columns])
         if "dimensions with" in title:
@@ -742,24 +740,14 @@ def summary(results: Results) -> Figure:
     return figure
 
 
-def _curve(
-    ax: Axes, places: NDArray[Any], values: Sequence[float], number: int, columns: Sequence[Any]
-) -> None:
-    """Draw one size's values; the deterministic network's is not joined to the others."""
-    style: dict[str, Any] = {
-        "color": OF_SIZES[number % len(OF_SIZES)], "marker": MARKERS[number % len(MARKERS)],
-        "markersize": 5,
-    }  # fmt: skip
-    shift = 0.06 * (number - 1)
-    first = 1 if columns[0] is None else 0
-    ax.plot(places[first:] + shift, values[first:], linewidth=1.5, **style)
-    ax.plot(places[:first] + shift, values[:first], linestyle="", **style)
-
-
 def robustness(results: Results) -> Figure:
     """Draw what the chosen setting finds on the archive as it is and on balanced ones."""
     entries = results.repeated()
-    names = [_archive_name(entry) for entry in entries]
+    names = [
+        entry.run.balance.replace("-", " ")
+        or "as it is" + (f", seed {entry.run.seed}" if entry.run.seed else "")
+        for entry in entries
+    ]
     panels: list[tuple[str, Value]] = [
         ("informative dimensions", lambda f: len(f.informative)),
         ("MI of the best dimension with RV (nats)", lambda f: f.best("radvel")[1]),
@@ -785,18 +773,12 @@ def robustness(results: Results) -> Figure:
     return figure
 
 
-def _archive_name(entry: Measured) -> str:
-    if entry.run.balance:
-        return entry.run.balance.replace("-", " ")
-    return "as it is" + (f", seed {entry.run.seed}" if entry.run.seed else "")
-
-
 BEGIN = "<!-- sweep: begin; drawn by docs/figures/reproduction.py, edits in here are lost -->"
 END = "<!-- sweep: end -->"
 
 _LARGEST = 200_000
 _RESOLUTIONS = (150, 120, 100, 80, 60)
-_COLOURS = 256
+_COLORS = 256
 _PUBLISHED_LAMBDA, _PUBLISHED_LATENTS = 0.3, 128
 
 
@@ -884,7 +866,7 @@ def save(figure: Figure, path: Path) -> None:
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=resolution)
         picture = Image.open(buffer).convert("RGB")
-        small = picture.quantize(_COLOURS, dither=Image.Dither.NONE)
+        small = picture.quantize(_COLORS, dither=Image.Dither.NONE)
         with atomic_path(path) as temporary:
             small.save(temporary, optimize=True)
         if path.stat().st_size < _LARGEST:
@@ -928,7 +910,9 @@ def _sections(
     point = f"{config.chosen.latents} latents, beta = {config.chosen.beta:g}"
     parts = ["## How it was made", f"```\n{command}\n```", _made(results), _missing(results)]
     parts += ["## How beta compares with the paper's lambda", _prices(results)]
-    parts += ["## What agrees with the paper", _counted(found), findings_table(found)]
+    head = ["the paper found", "here", "counts as agreement if", "numbers"]
+    answers = [[f.statement, _ANSWERS[f.agrees], f.rule, f.numbers] for f in found]
+    parts += ["## What agrees with the paper", _counted(found), markdown(head, answers)]
     parts += [
         "## Latent size and beta",
         _image(page, "summary", "Reconstruction, dimensions and labels against beta"),
@@ -992,7 +976,7 @@ def _made(results: Results) -> str:
         f"- Runs: {len(entries)} finished, one seed each where not said otherwise; {minutes:.0f} "
         "minutes in all, one thread a run.",
         "- Mutual information: [as `latentscope mi` measures it](mutual-information.md), by "
-        "nearest neighbours, in nats.",
+        "nearest neighbors, in nats.",
         f"- latentscope {results.latentscope}; SHA-256 of the simulator begins with "
         f"`{archive['simulator_sha256'][:12]}`, of the archive's table with "
         f"`{str(training.get('archive_sha256'))[:12]}`, of the test stars' with "

@@ -47,7 +47,7 @@ def alike(retriever: Retriever, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def save(ax: Axes, name: str) -> None:
-    """Write a picture in 64 colours, which a page loads faster."""
+    """Write a picture in 64 colors, which a page loads faster."""
     figure = ax.get_figure(root=True)
     figure.savefig(IMAGES / name, dpi=110, bbox_inches="tight")
     plt.close(figure)

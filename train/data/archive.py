@@ -535,7 +535,7 @@ class PackedArchive:
     labels : list of str
         Columns of `table` that are labels.
     prepare : PrepareConfig
-        Grid and normalisation of the rows.
+        Grid and normalization of the rows.
 
     Raises
     ------

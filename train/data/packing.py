@@ -305,7 +305,7 @@ def pack(
     archive : path or fsspec URL
         A new store, or one of the same preparation.
     prepare : PrepareConfig
-        The grid and normalisation of the rows.
+        The grid and normalization of the rows.
     layout : Layout
         Of a new archive; an existing one keeps its own, and must have the same `dtype` and
         `ivar_size`. Where that is positive, inverse variances are packed too.

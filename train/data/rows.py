@@ -328,9 +328,9 @@ class _RunningMean:
         count = np.convolve(inside.astype(np.int64), np.ones(window, np.int64))
         count = count[self._half : self._half + len(inside)]
         self._per_pixel = on_device(1.0 / np.maximum(count, 1), device)
-        known, hole = np.flatnonzero(count), np.flatnonzero(count == 0)
-        right = np.searchsorted(known, hole)
-        ends = (known[np.maximum(right - 1, 0)], known[np.minimum(right, len(known) - 1)])
+        filled, hole = np.flatnonzero(count), np.flatnonzero(count == 0)
+        right = np.searchsorted(filled, hole)
+        ends = (filled[np.maximum(right - 1, 0)], filled[np.minimum(right, len(filled) - 1)])
         weight = (hole - ends[0]) / np.maximum(ends[1] - ends[0], 1)
         self._hole, self._left, self._right = (
             torch.from_numpy(index).to(device) for index in (hole, *ends)

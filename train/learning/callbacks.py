@@ -109,7 +109,7 @@ class CollapseStop(Callback):
     """Stops a run in which no dimension is open, at two looks one after the other.
 
     Looks are `every` steps apart, and only from `config.collapse_grace` steps after what a stage
-    minimises has settled: before, dimensions may be closed because they are to open later.
+    minimizes has settled: before, dimensions may be closed because they are to open later.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def least_dependence(mean: Tensor) -> Tensor:
     Parameters
     ----------
     mean : Tensor of shape (n, d)
-        Latents of the archive, not standardised.
+        Latents of the archive, not standardized.
     """
     values = mean.numpy().astype(np.float64)
     dims = values.shape[1]

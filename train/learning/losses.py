@@ -1,4 +1,4 @@
-"""What a step minimises: reconstruction, KL, and penalties on latents that depend on each other."""
+"""What a step minimizes: reconstruction, KL, and penalties on latents that depend on each other."""
 
 from __future__ import annotations
 
@@ -143,11 +143,11 @@ without it the noise of many small ones, as large as a batch is small, would dri
 def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Squared correlations between Fourier features of different dimensions, summed (scalar).
 
-    The features of a standardised mean u are sin u, cos u, sin 2u and cos 2u. All their
+    The features of a standardized mean u are sin u, cos u, sin 2u and cos 2u. All their
     correlations vanish where two dimensions are independent, and not where one's spread or sign
     depends on the other, which plain correlation does not see. It is the Hilbert-Schmidt norm of
     Gretton et al. (2005, ALT, eq. 6 and theorem 4) with so many random features of the kernel
-    (Rahimi & Recht 2007) and standardised; being bounded, it has nothing to gain from outliers.
+    (Rahimi & Recht 2007) and standardized; being bounded, it has nothing to gain from outliers.
 
     Parameters
     ----------
@@ -262,8 +262,8 @@ def decorrelation(mean: Tensor, earlier: Tensor | None = None) -> Tensor:
     if earlier is not None:
         share = (len(mean) + len(earlier)) / len(mean)
         mean = torch.cat([mean.detach() + share * (mean - mean.detach()), earlier])
-    centred = mean - mean.mean(0)
-    covariance = centred.T @ centred / len(mean)
+    centered = mean - mean.mean(0)
+    covariance = centered.T @ centered / len(mean)
     return (covariance**2).sum() - (covariance.diagonal() ** 2).sum()
 
 

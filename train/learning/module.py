@@ -86,7 +86,7 @@ class SpectrumModule(lightning.LightningModule):
 
     The loss of a spectrum is the reconstruction term of the line contrast's residual (blurred; by
     default half the sum of its squares), plus `continuum_weight` times that of the log continuum,
-    plus `beta` times the KL in nats; the mean over the batch is minimised (Higgins et al. 2017;
+    plus `beta` times the KL in nats; the mean over the batch is minimized (Higgins et al. 2017;
     Sedaghat et al. 2021, eq. 2), with the penalties of the stage added.
 
     Parameters

@@ -40,7 +40,7 @@ class Recipe:
     Parameters
     ----------
     prepare : PrepareConfig
-        Grid and normalisation of its rows.
+        Grid and normalization of its rows.
     spectra, seed : int
     repeats : bool
         Whether some stars are observed several times.
