@@ -144,7 +144,7 @@ def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read a file of latents or labels, recognised by its suffix.
+    """Read a file of latents or labels, recognized by its suffix.
 
     Parameters
     ----------

@@ -77,13 +77,13 @@ def load_checkpoint(
     Raises
     ------
     ModelError
-        If the file cannot be read, does not fit the published architecture, or the normalisation
+        If the file cannot be read, does not fit the published architecture, or the normalization
         is another one.
 
     Warns
     -----
     LatentscopeWarning
-        When the normalisation had to be assumed.
+        When the normalization had to be assumed.
     """
     path = Path(path)
     normalization = normalization or _assumed_normalization(path)
@@ -166,7 +166,7 @@ def _assumed_normalization(path: Path) -> PublishedNormalization:
         if entry.filename == path.name:
             return entry.normalization
     warnings.warn(
-        f"{path.name} does not say how its spectra were normalised; assumed 'median-padded', as "
+        f"{path.name} does not say how its spectra were normalized; assumed 'median-padded', as "
         "in astro-machines. `latentscope convert --normalization` writes a model folder that says",
         LatentscopeWarning,
         stacklevel=4,

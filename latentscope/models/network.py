@@ -428,7 +428,7 @@ def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
 def fit_shift(lines: Tensor, target: Tensor, start: Tensor, prior: Tensor) -> Tensor:
     """Return the shift in pixels, near a first guess, that makes lines most like a target.
 
-    Maximises the cross-correlation sum(target * shifted) - prior * s^2 / 2, whose maximum over s is
+    Maximizes the cross-correlation sum(target * shifted) - prior * s^2 / 2, whose maximum over s is
     the least sum of squared residuals with a Gaussian prior on s (Zucker 2003, MNRAS 342, 1291,
     section 2). Twelve Newton steps of half a pixel at most, with a least curvature, so that they go
     uphill anywhere.

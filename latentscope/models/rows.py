@@ -304,7 +304,7 @@ def _prepared(
         fail(
             record,
             f"its median flux is not above {limit:g} in the file's unit, or its mean is not "
-            "positive: nothing to normalise by",
+            "positive: nothing to normalize by",
             status="degenerate",
         )
         return None

@@ -1,4 +1,4 @@
-"""One-layer stellar atmosphere: pressures, ionisation, continuous opacity, line optical depths.
+"""One-layer stellar atmosphere: pressures, ionization, continuous opacity, line optical depths.
 
 A single temperature and pressure stand for the whole photosphere. That is crude, and enough for
 what the simulated archive is for: every line answers to temperature, gravity and abundance with
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 SPEED_OF_LIGHT = 299792.458  # km/s
 SUN = (5772.0, 4.44, 0.0)
 
-# Electron donors: number per hydrogen atom (Asplund et al. 2009), first ionisation potential in
+# Electron donors: number per hydrogen atom (Asplund et al. 2009), first ionization potential in
 # eV, and the ratio 2 U1 / U0 of partition functions near 5000 K. Hydrogen first: it has no [M/H].
 # Then Mg, Si, Fe, Al, Ca, Na, K.
 _DONORS = np.array(
@@ -97,7 +97,7 @@ def continuous_opacity(
 
 @numba.njit(cache=True)
 def _imbalance(log_pe: float, temperature: float, gravity: float, metals: Any) -> Any:
-    """Electron pressure minus what ionisation provides; also gas pressure and neutral H."""
+    """Electron pressure minus what ionization provides; also gas pressure and neutral H."""
     pe = 10.0**log_pe
     electrons = 0.0
     neutral = 1.0
@@ -146,7 +146,7 @@ def layer(teff: float, logg: float, metallicity: float, alpha: float = 0.0) -> L
 
 
 def stage_fractions(state: Layer, species: NDArray[np.void]) -> NDArray[np.float64]:
-    """Fraction of each species' element in its own ionisation stage, over its partition function.
+    """Fraction of each species' element in its own ionization stage, over its partition function.
 
     `species` has the fields of `lines.SPECIES`; shape (s,) in, shape (s,) out.
     """

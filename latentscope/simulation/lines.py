@@ -31,7 +31,7 @@ class Element(NamedTuple):
     """One element.
 
     `abundance` is log10 per 10^12 hydrogen atoms in the Sun (Asplund et al. 2009, ARA&A 47, 481);
-    `ip1`, `ip2` are ionisation potentials in eV (NIST Atomic Spectra Database); `u0`, `u1`, `u2`
+    `ip1`, `ip2` are ionization potentials in eV (NIST Atomic Spectra Database); `u0`, `u1`, `u2`
     partition functions near 5000 K (after Gray 2005, table D.2; rounded); `mass` in atomic units.
     """
 
@@ -122,7 +122,7 @@ class LineList:
     wavelength : ndarray, shape (n,)
         Air wavelength in Angstrom.
     z, ion : ndarray of int, shape (n,)
-        Atomic number; 0 neutral, 1 singly ionised.
+        Atomic number; 0 neutral, 1 singly ionized.
     excitation : ndarray, shape (n,)
         Lower level in eV.
     loggf : ndarray, shape (n,)
@@ -146,7 +146,7 @@ class LineList:
 
     @cached_property
     def species(self) -> NDArray[np.void]:
-        """The distinct (element, ionisation stage) pairs, dtype `SPECIES`."""
+        """The distinct (element, ionization stage) pairs, dtype `SPECIES`."""
         rows = [_species_row(int(key) // 10, int(key) % 10) for key in self._keys[0]]
         return np.array(rows, dtype=SPECIES)
 
@@ -211,7 +211,7 @@ _FOREST_WEIGHT = np.array([42, 10, 8, 6, 7, 4, 3, 1, 6, 4, 3, 2, 2, 1, 1]) / 100
 def read_linelist(source: str | os.PathLike[str] | None = None) -> LineList:
     """Read a line list; None gives the built-in one.
 
-    Recognised by content: CSV with a header line (`wavelength_air_A, Z, ion, ep_eV, loggf`),
+    Recognized by content: CSV with a header line (`wavelength_air_A, Z, ion, ep_eV, loggf`),
     MOOG/linemake (wavelength, species such as 26.1, excitation, loggf in columns) and VALD
     extract-stellar (`'Fe 1', wavelength, excitation, vmic, loggf, ...`). `.gz` is unpacked.
 
@@ -262,7 +262,7 @@ def _read_moog(text: str) -> list[tuple[float, int, int, float, float]]:
             wavelength, species, excitation, loggf = (float(v) for v in line.split()[:4])
         except ValueError:
             continue  # the title line, and comments
-        # 26.0 neutral, 26.1 ionised, 26.1054 an isotope; molecules have Z above 100.
+        # 26.0 neutral, 26.1 ionized, 26.1054 an isotope; molecules have Z above 100.
         rows.append((wavelength, int(species), int(species * 10) % 10, excitation, loggf))
     return rows
 

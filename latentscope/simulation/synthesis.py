@@ -132,7 +132,7 @@ class Synthesizer:
     def spectra(self, stars: Sequence[Star], nights: Sequence[Night]) -> Tensor:
         """Relative photon flux per unit wavelength in the barycentric frame, (b, 262144).
 
-        The blackbody of each star (normalised at 5500 Angstrom) times lines and bands, broadened by
+        The blackbody of each star (normalized at 5500 Angstrom) times lines and bands, broadened by
         rotation and the instrument, times the transmission of the air.
         """
         instrument = SPEED_OF_LIGHT / self.resolution / 2.3548 / PIXEL_VELOCITY

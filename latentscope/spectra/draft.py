@@ -294,7 +294,7 @@ def _find_error(labels: Sequence[Label], flux: int) -> int | None:
 
 
 def _medium(labels: Sequence[Label], label: Label) -> Medium | None:
-    """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbours."""
+    """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbors."""
     words = label.key.split("_")
     if "air" in words:
         return "air"

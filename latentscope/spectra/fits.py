@@ -314,7 +314,7 @@ def _refuse_other_products(hdus: Sequence[HDU], file: str | None) -> None:
 
 
 def _other_product(hdus: Sequence[HDU], images: Sequence[HDU]) -> tuple[str | None, HDU]:
-    """Recognise a product that is no merged spectrum, and the image that it lies in."""
+    """Recognize a product that is no merged spectrum, and the image that it lies in."""
     keywords, first = Keywords([hdu.header for hdu in hdus]), images[0]
     category = keywords.text(["ESO PRO CATG", "TNG PRO CATG"]) or ""
     for prefix, kind in (("CCF", "ccf"), ("S2D", "s2d")):

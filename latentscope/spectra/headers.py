@@ -48,14 +48,14 @@ BERV = ("ESO DRS BERV", "ESO QC BERV", "TNG DRS BERV", "TNG QC BERV", "OHP DRS B
 # which plain RV lacks.
 RV = ("ESO DRS CCF RVC", "ESO QC CCF RV", "TNG DRS CCF RVC", "TNG QC CCF RV", "OHP DRS CCF RVC",
       "RADVEL")  # fmt: skip
-CATALOGUE_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
+CATALOG_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
                 "ESO OBS TARG RADVEL")  # fmt: skip
 """Typed in by the observer; 0 is what the form holds when nobody did."""
 
 MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}
 """First letters of what AIRORVAC, VACUUM (a logical: TRUE, FALSE) and WAVEMED hold."""
 
-# Wavelengths for the centre of the Earth or of the Sun are taken for those of their neighbour: that
+# Wavelengths for the center of the Earth or of the Sun are taken for those of their neighbor: that
 # is less than a pixel of HARPS (0.8 km/s), and noted.
 FRAMES: dict[str, tuple[Frame, str]] = {
     "TOPOCENT": ("topocentric", ""),
@@ -183,7 +183,7 @@ def velocities(keywords: Keywords) -> tuple[float | None, float | None, str | No
     berv, _ = keywords.number(BERV, -40.0, 40.0)
     rv, source = keywords.number(RV, -2000.0, 2000.0)
     if rv is None:
-        rv, source = keywords.number(CATALOGUE_RV, -2000.0, 2000.0, unset=0.0)
+        rv, source = keywords.number(CATALOG_RV, -2000.0, 2000.0, unset=0.0)
     return rv, berv, source
 
 

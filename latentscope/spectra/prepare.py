@@ -2,15 +2,15 @@
 
 One rule for pixels without data: a pixel is invalid if its flux is not finite, if the spectrum's
 mask marks it, if the file does not cover it (less than half of it, when rebinning), or if it is
-padding. Invalid pixels become 0 in the median normalisations, as the published zero padding does,
+padding. Invalid pixels become 0 in the median normalizations, as the published zero padding does,
 and contrast 0 (flux on the pseudo-continuum) in the continuum one. Pixels in a gap of the grid are
 not valid either and are left out of medians (or count as zeros, where the model was published so)
-and running means; but the median normalisations keep the flux that the file holds there, as the
+and running means; but the median normalizations keep the flux that the file holds there, as the
 published preparation does.
 
-In the continuum normalisation a flux x, divided by its median, is written as x = c (1 + g): c is
+In the continuum normalization a flux x, divided by its median, is written as x = c (1 + g): c is
 the running mean of x over an odd number of pixels, g the line contrast, and log c is kept at the
-centres of equal blocks of pixels (nodes). The row a model sees is g followed by log c at the nodes.
+centers of equal blocks of pixels (nodes). The row a model sees is g followed by log c at the nodes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PrepareConfig:
     window : int
         Continuum: odd number of pixels of the running mean.
     nodes : int
-        Continuum: number of equal blocks of pixels at whose centres log c is given.
+        Continuum: number of equal blocks of pixels at whose centers log c is given.
     clip : tuple of float
         Continuum: range of the contrast g.
 
@@ -160,7 +160,7 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     """Turn a spectrum into the row of numbers that a model wants.
 
     Wavelengths are converted to the grid's medium and frame, the flux is brought onto the grid
-    (`resample`) and normalised. The median normalisations work in float32 throughout, as published:
+    (`resample`) and normalized. The median normalizations work in float32 throughout, as published:
     float32 flux, median as the mean of the two middle values in float32, float32 division.
 
     Parameters
@@ -226,7 +226,7 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
 
 
 def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np.floating[Any]]:
-    """Turn rows (prepared, or decoded by a model) back into normalised flux.
+    """Turn rows (prepared, or decoded by a model) back into normalized flux.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np
     Returns
     -------
     ndarray, shape (..., grid.length)
-        Flux at `grid.wavelength`, over the scale that `prepare` divided by. Median normalisations:
+        Flux at `grid.wavelength`, over the scale that `prepare` divided by. Median normalizations:
         exactly the row without padding. Continuum: exp(log c) (1 + g), with log c interpolated
         linearly in pixel index between the nodes and constant beyond the first and last.
 
@@ -359,7 +359,7 @@ def _between_nodes(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[n
 def running_mean(
     flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], window: int
 ) -> NDArray[np.float64]:
-    """Mean of the valid pixels in a centred window, cut short at the ends.
+    """Mean of the valid pixels in a centered window, cut short at the ends.
 
     Sums run forwards and backwards within blocks as long as the window, so that a window is the
     end of one block plus the start of the next: nothing is subtracted, and one huge pixel spoils

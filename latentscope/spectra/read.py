@@ -1,4 +1,4 @@
-"""read_spectrum: whatever holds a spectrum, recognised by content and never by file name.
+"""read_spectrum: whatever holds a spectrum, recognized by content and never by file name.
 
 A reader takes what it finds into a `Draft` and leaves units, order, medium, frame and notes to
 `draft.finish`. A new format is a reader and a line: in `_read_bytes` here, in `find_spectrum` of
@@ -45,7 +45,7 @@ _PACKED = {
 def read_spectrum(source: Any) -> Spectrum:
     """Read one spectrum: wavelength in Angstrom, flux as it stands, and what the header says.
 
-    Formats are recognised by content: ESO phase-3 products (ADP) and other FITS tables of
+    Formats are recognized by content: ESO phase-3 products (ADP) and other FITS tables of
     wavelength and flux, S1D images and tables of the HARPS, HARPS-N and ESPRESSO pipelines, FITS
     images with linear or log-linear wavelengths (IRAF or FITS standard), all of them gzipped too;
     CSV, ECSV, text columns, .npy; any other FITS through specutils, if it is installed.
@@ -213,7 +213,7 @@ def _read_fits(data: bytes, file: str | None) -> Draft:
 
 
 def _read_with_specutils(data: bytes, name: str) -> Draft:
-    """Read FITS bytes by whichever specutils reader recognises them."""
+    """Read FITS bytes by whichever specutils reader recognizes them."""
     if importlib.util.find_spec("specutils") is None:
         raise SpectrumError(
             "specutils, which knows more formats, is not installed: "

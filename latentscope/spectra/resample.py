@@ -1,7 +1,7 @@
 """A spectrum onto a model's grid: an exact slice, a flux-conserving rebinning, or interpolation.
 
 Variances add as those of independent pixels do: a weighted mean of pixels, sum of w_i f_i with the
-w_i summing to 1, has the variance sum of w_i^2 var_i. What neighbouring values have in common after
+w_i summing to 1, has the variance sum of w_i^2 var_i. What neighboring values have in common after
 resampling (they share pixels of the file) is not kept.
 """
 
@@ -23,7 +23,7 @@ Resample = Literal["auto", "rebin", "linear"]
 # grid's own pixels shifted by an observer's velocity are treated alike whatever its sign.
 _COARSER = 1.05
 
-# A step between pixels wider than this many times the smaller of its neighbour steps is a hole
+# A step between pixels wider than this many times the smaller of its neighbor steps is a hole
 # in the data, not one wide pixel.
 _HOLE = 3.0
 
@@ -43,9 +43,9 @@ def resample(
     grid : Grid
     how : {"auto", "rebin", "linear"}
         "rebin": mean density over each new pixel, conserving flux; a new pixel is valid if valid
-        pixels of the file fill at least half of it. "linear": interpolation at the new centres; a
-        new pixel is valid if both neighbours in the file are. Nothing is drawn across a hole in the
-        file's wavelengths (a step over three times its neighbours). "auto": the file's own values
+        pixels of the file fill at least half of it. "linear": interpolation at the new centers; a
+        new pixel is valid if both neighbors in the file are. Nothing is drawn across a hole in the
+        file's wavelengths (a step over three times its neighbors). "auto": the file's own values
         where its pixels are the grid's to 1e-5 Angstrom over their common range; else "linear" if
         the file's median pixel is over 1.05 times as wide as the grid's, else "rebin".
     ivar : bool
@@ -152,12 +152,12 @@ def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> f
 
 
 def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Borders of pixels whose centres are given: halfway between centres, mirrored at the ends.
+    """Borders of pixels whose centers are given: halfway between centers, mirrored at the ends.
 
     Parameters
     ----------
     wavelength : ndarray of shape (n,)
-        Ascending centres in Angstrom, n >= 2.
+        Ascending centers in Angstrom, n >= 2.
 
     Returns
     -------

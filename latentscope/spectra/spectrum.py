@@ -21,7 +21,7 @@ class Spectrum:
     Parameters
     ----------
     wavelength : ndarray of float64, shape (n,)
-        Pixel centres in Angstrom, strictly ascending.
+        Pixel centers in Angstrom, strictly ascending.
     flux : ndarray of float32 or float64, shape (n,)
         Flux as the file holds it; NaN where there is none.
     medium : {"air", "vacuum"}

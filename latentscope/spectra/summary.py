@@ -18,7 +18,7 @@ _FROM_META = ("object", "star", "archive_id", "instrument", "date_obs", "airmass
 
 
 def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[str, Any]:
-    """Summarise a spectrum in plain JSON values, in the order in which they are to be shown.
+    """Summarize a spectrum in plain JSON values, in the order in which they are to be shown.
 
     Parameters
     ----------

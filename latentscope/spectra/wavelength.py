@@ -23,7 +23,7 @@ from latentscope.spectra.headers import Header, Inferred, Keywords, drs_pipeline
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 
 SPEED_OF_LIGHT = 299792.458
-"""Kilometres per second."""
+"""Kilometers per second."""
 
 SHORTEST_AIR = 2000.0
 """Angstrom; below it wavelengths are given in vacuum by convention, and the formula is not used."""
@@ -338,7 +338,7 @@ def _float(header: Header, key: str, default: float = float("nan")) -> float:
 TOLERANCE = 1e-5
 """Angstrom; wavelengths closer than this are the same wavelength.
 
-A file whose pixels lie this near to the grid needs no resampling, and a pixel centre this near to
+A file whose pixels lie this near to the grid needs no resampling, and a pixel center this near to
 the end of a gap lies in the gap.
 """
 
@@ -352,7 +352,7 @@ class Grid:
     kind : {"linear", "log"}
         Equal steps in wavelength or in its natural logarithm.
     start : float
-        Centre of the first science pixel in Angstrom.
+        Center of the first science pixel in Angstrom.
     step : float
         Angstrom (linear) or step in ln(wavelength) (log).
     length : int
@@ -364,7 +364,7 @@ class Grid:
     frame : {"topocentric", "barycentric", "rest"}
         Frame of the wavelengths of the grid.
     gaps : tuple of (float, float)
-        Closed intervals in Angstrom; a pixel whose centre lies inside (to 1e-5 Angstrom) is invalid
+        Closed intervals in Angstrom; a pixel whose center lies inside (to 1e-5 Angstrom) is invalid
         whatever the file holds there.
 
     Raises
@@ -392,7 +392,7 @@ class Grid:
 
     @property
     def wavelength(self) -> NDArray[np.float64]:
-        """Centres of the science pixels in Angstrom, shape (length,); read-only."""
+        """Centers of the science pixels in Angstrom, shape (length,); read-only."""
         return _arrays(self)[0]
 
     @property
@@ -414,13 +414,13 @@ class Grid:
 # Thousands of spectra share a grid, and a process uses few grids.
 @lru_cache(maxsize=16)
 def _arrays(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    centre = np.arange(grid.length, dtype=np.float64)
+    center = np.arange(grid.length, dtype=np.float64)
     border = np.arange(grid.length + 1, dtype=np.float64) - 0.5
     if grid.kind == "linear":
-        wavelength = grid.start + grid.step * centre
+        wavelength = grid.start + grid.step * center
         edges = grid.start + grid.step * border
     else:
-        wavelength = grid.start * np.exp(grid.step * centre)
+        wavelength = grid.start * np.exp(grid.step * center)
         edges = grid.start * np.exp(grid.step * border)
     gap = np.zeros(grid.length, dtype=np.bool_)
     for first, last in grid.gaps:

@@ -111,8 +111,8 @@ def _mean_and_variance(terms: Floats) -> tuple[float, float]:
     """Mean of n terms, and its variance, in a fraction of the time of numpy's methods."""
     n = len(terms)
     mean = float(terms.sum()) / n
-    centred = terms - mean
-    return mean, float(centred @ centred) / n**2
+    centered = terms - mean
+    return mean, float(centered @ centered) / n**2
 
 
 # Two continuous columns: nearest neighbors.
@@ -407,9 +407,9 @@ def extrapolated(terms: Floats) -> tuple[float, float]:
     """
     n = terms.shape[1]
     estimates = terms.mean(axis=1)
-    weights, precision, normalisation = _bias_models(n)
+    weights, precision, normalization = _bias_models(n)
     misfit = np.einsum("i,gij,j->g", estimates, precision, estimates)
-    likelihood = normalisation - 0.5 * misfit
+    likelihood = normalization - 0.5 * misfit
     belief = np.exp(likelihood - likelihood.max())
     belief /= belief.sum()
     values = weights @ estimates
@@ -422,7 +422,7 @@ def extrapolated(terms: Floats) -> tuple[float, float]:
 
 @lru_cache(maxsize=256)
 def _bias_models(n: int) -> tuple[Floats, Floats, Floats]:
-    """Weights (g, 4), precision (g, 4, 4) and normalisation (g,) for each pair of bias sizes."""
+    """Weights (g, 4), precision (g, 4, 4) and normalization (g,) for each pair of bias sizes."""
     k = np.array(NEIGHBORS) / 8
     shapes = np.stack([np.outer(k**0.5, k**0.5), np.outer(k, k)])
     sizes = np.array(list(product(_BIASES, repeat=2)))
@@ -432,8 +432,8 @@ def _bias_models(n: int) -> tuple[Floats, Floats, Floats]:
     total = row_sums.sum(axis=1)
     weights = row_sums / total[:, None]
     precision = inverse - row_sums[:, :, None] * row_sums[:, None, :] / total[:, None, None]
-    normalisation = -0.5 * (np.linalg.slogdet(covariance)[1] + np.log(total))
-    return weights, precision, normalisation
+    normalization = -0.5 * (np.linalg.slogdet(covariance)[1] + np.log(total))
+    return weights, precision, normalization
 
 
 # One column of classes, or two.

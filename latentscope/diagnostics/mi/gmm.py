@@ -7,7 +7,7 @@ Monte Carlo, the error by the bootstrap. Margins of a Gaussian mixture are Gauss
 all three densities are known. Here classes count by how many rows they have.
 
 The density is smooth: values that repeat (rounding, limits, zeros) are spikes that it follows as
-far as `REGULARISATION` lets it, which says nothing of their information. Nearest neighbors suit
+far as `REGULARIZATION` lets it, which says nothing of their information. Nearest neighbors suit
 these, and are faster.
 """
 
@@ -33,7 +33,7 @@ Codes = NDArray[np.int64]
 ROWS_PER_COMPONENT = 10
 """Rows of a fit for each of its components, at least."""
 
-REGULARISATION = 1e-6
+REGULARIZATION = 1e-6
 """Added to the variances, in units of each column's."""
 
 _TOLERANCE = 1e-4
@@ -203,7 +203,7 @@ def _fit(
     model = GaussianMixture(
         components,
         tol=_TOLERANCE,
-        reg_covar=REGULARISATION,
+        reg_covar=REGULARIZATION,
         max_iter=_ITERATIONS,
         random_state=int(rng.integers(2**31)),
         **given,
