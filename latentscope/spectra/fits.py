@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -59,13 +59,8 @@ def find_spectrum(hdus: Sequence[HDU], file: str | None) -> Draft | None:
         If the file is a product of a pipeline that is no merged spectrum.
     """
     _refuse_other_products(hdus, file)
-    # Each gives None for a file that is not its kind. Tables first: the image beside a table of
-    # wavelengths is a quick look.
-    for reader in (_read_table, _read_image):
-        draft = reader(hdus)
-        if draft is not None:
-            return draft
-    return None
+    # Tables first: the image beside a table of wavelengths is a quick look.
+    return _read_table(hdus) or _read_image(hdus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +108,8 @@ class HDU:
     @cached_property
     def columns(self) -> list[Column]:
         """The columns, in the order of the file."""
-        return list(self._walk_columns())
-
-    def _walk_columns(self) -> Iterator[Column]:
         header, offset = self.header, 0
+        columns = []
         for number in range(1, _count(header, "TFIELDS", self.index) + 1):
             form = _FORM.match(header.text(f"TFORM{number}"))
             if form is None:
@@ -125,22 +118,25 @@ class HDU:
                     f"{header.text(f'TFORM{number}')!r}; expected a FITS table format like 1D"
                 )
             repeat, code = int(form[1] or 1), form[2]
-            yield Column(
-                index=number,
-                name=header.text(f"TTYPE{number}"),
-                code=code,
-                element=form[3],
-                repeat=repeat,
-                offset=offset,
-                unit=header.text(f"TUNIT{number}"),
-                ucd=header.text(f"TUCD{number}"),
-                utype=header.text(f"TUTYP{number}") or header.text(f"TUTYPE{number}"),
+            columns.append(
+                Column(
+                    index=number,
+                    name=header.text(f"TTYPE{number}"),
+                    code=code,
+                    element=form[3],
+                    repeat=repeat,
+                    offset=offset,
+                    unit=header.text(f"TUNIT{number}"),
+                    ucd=header.text(f"TUCD{number}"),
+                    utype=header.text(f"TUTYP{number}") or header.text(f"TUTYPE{number}"),
+                )
             )
             if code == "X":  # bits, filled up to whole bytes
                 offset += -(-repeat // 8)
             else:
                 pair = 2 if code in "PQ" else 1
                 offset += np.dtype(COLUMN_TYPES[code]).itemsize * repeat * pair
+        return columns
 
     def cells(self, column: Column) -> NDArray[Any]:
         """Values of a column as numbers in native byte order, shape (rows, repeat)."""
@@ -267,14 +263,11 @@ def _count(header: Header, key: str, index: int) -> int:
 def _physical(
     stored: NDArray[Any], header: Header, scale: str, zero: str, blank: str
 ) -> NDArray[Any]:
-    """Turn stored numbers into physical ones: scaled, blanks to NaN, native byte order.
-
-    float32 stays float32; integers become float32 (8 and 16 bits, which it holds exactly) or
-    float64.
-    """
+    """Turn stored numbers into physical ones: scaled, blanks to NaN, native byte order."""
     if stored.dtype.kind == "f":
         values = stored.astype(stored.dtype.newbyteorder("="))
     else:
+        # float32 holds integers of 16 bits exactly, and costs half.
         values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
         if header.get(blank) is not None:
             values[stored == header.integer(blank)] = np.nan
@@ -297,10 +290,8 @@ _NEW_NAME = re.compile(r"_(S2D|CCF)(?:_[A-Z0-9]+)*?_([AB])(?=\.|$)")
 
 
 def _refuse_other_products(hdus: Sequence[HDU], file: str | None) -> None:
-    """Raise if the file is an e2ds, ccf, bis, S2D or raw frame; say which file to use.
-
-    They have axes and keywords like those of a spectrum, and would be read as one.
-    """
+    """Raise if the file is an e2ds, ccf, bis, S2D or raw frame; say which file to use."""
+    # They have axes and keywords like those of a spectrum, and would be read as one.
     images = [hdu for hdu in hdus if hdu.kind == "image" and prod(hdu.shape) > 1]
     if not images:
         return

@@ -313,10 +313,8 @@ def _continuum_row(
 
 
 def _median(values: NDArray[np.floating[Any]]) -> float:
-    """Median as numpy has it, in the precision of `values`; NaN of nothing.
-
-    `np.median` besides looks for NaN and takes a mean in another precision.
-    """
+    """Median as numpy has it, in the precision of `values`; NaN of nothing."""
+    # np.median besides looks for NaN, and takes the mean of the middle two in another precision.
     n = len(values)
     if n == 0:
         return float("nan")

@@ -13,7 +13,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.errors import SpectrumError
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import TOLERANCE, Grid, convert
 
@@ -95,7 +94,7 @@ def resample(
         if variance is not None:
             variance = _between(grid.wavelength, wavelength, variance)
     else:
-        density, filled, spread = _rebin(pixel_edges(wavelength), flux, variance, grid.edges)
+        density, filled, spread = rebin(pixel_edges(wavelength), flux, variance, grid.edges)
         valid = filled >= 0.5
         if variance is not None:
             variance = spread
@@ -141,10 +140,8 @@ def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] 
 
 
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
-    """Median of up to 1,001 steps spread evenly over the steps that touch [low, high].
-
-    All 300,000 of them would take longer than the rebinning.
-    """
+    """Median of up to 1,001 steps spread evenly over the steps that touch [low, high]."""
+    # All 300,000 of them would take longer than the rebinning.
     first = max(int(np.searchsorted(wavelength, low, side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(wavelength, high)), first + 1), len(wavelength) - 1)
     at = np.linspace(min(first, last - 1), last - 1, 1001).astype(np.intp)
@@ -171,53 +168,6 @@ def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
     return edges
 
 
-def rebin(
-    edges_in: NDArray[np.float64],
-    flux: NDArray[np.floating[Any]],
-    edges_out: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Flux density on new pixels, conserving flux.
-
-    The density of a new pixel is the mean of the old densities in it, weighted by the length of
-    the overlap; pixels that are not finite and stretches outside the input count neither in the
-    sum nor in the length. Hence the sum over new pixels of density * filled * width equals the
-    integral of the old density over the stretch that both sets of pixels cover.
-
-    Parameters
-    ----------
-    edges_in : ndarray of shape (n + 1,)
-        Ascending borders of the old pixels in Angstrom.
-    flux : ndarray of shape (n,)
-        Flux density in each old pixel; NaN or infinite where there is none.
-    edges_out : ndarray of shape (m + 1,)
-        Ascending borders of the new pixels in Angstrom.
-
-    Returns
-    -------
-    density : ndarray of float64, shape (m,)
-        NaN where nothing fills the pixel.
-    filled : ndarray of float64, shape (m,)
-        Filled fraction of each new pixel, 0 to 1.
-
-    Raises
-    ------
-    SpectrumError
-        If there is not one more border than there are pixels.
-    """
-    if len(edges_in) != len(flux) + 1 or len(edges_out) < 2:
-        raise SpectrumError(
-            f"rebin: {len(edges_in)} borders for {len(flux)} pixels onto {len(edges_out)} borders; "
-            "expected one border more than pixels (pixel_edges gives them)"
-        )
-    density, filled, _ = _rebin(
-        np.ascontiguousarray(edges_in, dtype=np.float64),
-        native(flux),
-        None,
-        np.ascontiguousarray(edges_out, dtype=np.float64),
-    )
-    return density, filled
-
-
 def native(flux: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """Flux as a contiguous array in the machine's byte order: float32 if it was, else float64."""
     dtype = np.asarray(flux).dtype
@@ -230,10 +180,8 @@ def _split_holes(
     flux: NDArray[np.floating[Any]],
     variance: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], NDArray[np.float64] | None]:
-    """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it.
-
-    A hole is a format that leaves missing pixels out, or the stretch between two detectors.
-    """
+    """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it."""
+    # Some formats leave missing pixels out, or join two detectors without what lies between.
     hole, beside = _holes(np.ascontiguousarray(wavelength, dtype=np.float64))
     if len(hole) == 0:
         return wavelength, flux, variance
@@ -300,13 +248,33 @@ def _holes(wavelength: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[
 
 # numba compiles one version with variances and one without, where `variance` is None.
 @numba.njit(nogil=True, cache=True)
-def _rebin(
+def rebin(
     edges_in: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],
     variance: NDArray[np.float64] | None,
     edges_out: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Density, filled fraction and variance of the density of each new pixel, shape (m,) each."""
+    """Flux density on new pixels, conserving flux.
+
+    The density of a new pixel is the mean of the old densities in it, weighted by the length of
+    the overlap; pixels that are not finite and stretches outside the input count neither in the
+    sum nor in the length. Hence the sum over new pixels of density * filled * width equals the
+    integral of the old density over the stretch that both sets of pixels cover.
+
+    Parameters
+    ----------
+    edges_in, edges_out : ndarray of float64, shape (n + 1,) and (m + 1,)
+        Ascending borders of the old and the new pixels in Angstrom.
+    flux : ndarray of float32 or float64, shape (n,)
+        Flux density in each old pixel; NaN or infinite where there is none.
+    variance : ndarray of float64, shape (n,), or None
+
+    Returns
+    -------
+    density, filled, variance : ndarray of float64, shape (m,)
+        Density, NaN where nothing fills the pixel; filled fraction, 0 to 1; variance of the
+        density, empty without one.
+    """
     n, m = len(flux), len(edges_out) - 1
     density = np.full(m, np.nan)
     filled = np.zeros(m)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
@@ -146,7 +147,8 @@ def resolving_power(spectrum: Spectrum) -> float:
 
 def _line_width(flux: Floats, half: int) -> float:
     """Full width at half maximum of lines in pixels; NaN where none stands out."""
-    level = _running_mean(flux, half)
+    # Fewer than `half` pixels on a side at the ends.
+    level = pd.Series(flux).rolling(2 * half + 1, center=True, min_periods=1).mean().to_numpy()
     if level.min() <= 0:
         return float("nan")
     contrast = flux / level - 1
@@ -170,11 +172,3 @@ def _line_width(flux: Floats, half: int) -> float:
 
 def _correlation(values: Floats, lag: int) -> float:
     return float(values[: len(values) - lag] @ values[lag:])
-
-
-def _running_mean(values: Floats, half: int) -> Floats:
-    """Mean over `half` pixels on either side, fewer at the ends."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    left, right = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    return np.asarray((total[right] - total[left]) / (right - left))
