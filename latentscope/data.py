@@ -393,22 +393,8 @@ def match_rows(
 ) -> pd.Series | None:
     """Return for each of n rows the row of its label, -1 for none; None for row order.
 
-    Parameters
-    ----------
-    table : DataFrame of n rows or None
-        The rows' own columns, such as the sidecar of latents.
-    labels : DataFrame
-        The label table.
-    n : int
-    join : str or None
-        A column that must be joined on.
-    sources : (str, str)
-        What messages call the rows and the labels.
-
-    Raises
-    ------
-    TableError
-        As `join_labels` says.
+    `table` holds the rows' own columns, such as the sidecar of latents; `sources` are what messages
+    call the rows and the labels. Warns and raises as `join_labels` does.
     """
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]

@@ -179,16 +179,7 @@ def read_contents(path: Path) -> Contents:
 
 
 def _read_csv(path: Path) -> Contents:
-    """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive.
-
-    A nameless first column that only counts the rows, as pandas writes its index, is left out, and
-    so is an empty field after the last column.
-
-    Raises
-    ------
-    TableError
-        If a row has more fields than the header, or columns are not separated by commas.
-    """
+    """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive."""
     header = [str(name) for name in pd.read_csv(path, nrows=0, skipinitialspace=True).columns]
     separator = next((mark for mark in ";\t" if mark in header[0]), None)
     if len(header) == 1 and separator:
@@ -208,6 +199,7 @@ def _read_csv(path: Path) -> Contents:
         index_col=False,
         usecols=range(len(header)),
     )
+    # As pandas writes its index: a nameless first column that only counts the rows.
     first = str(frame.columns[0])
     if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
         frame = frame.drop(columns=first)

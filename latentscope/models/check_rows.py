@@ -111,15 +111,7 @@ def check_against_rows(
 
 
 def check_model(source: PathLike, *, cache_dir: PathLike | None = None) -> float:
-    """Load a model and compare its latents with its check rows; see `check_against_rows`.
-
-    Parameters
-    ----------
-    source : str or path
-        A bundled model's name, a folder, an address or a Hugging Face id.
-    cache_dir : path, optional
-        Folder for downloads.
-    """
+    """Load a model, as `load_model` takes it, and compare its latents with its check rows."""
     files = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE)
     what = "reference latents; there is nothing to compare with"
     folder = model_folder(source, what, files=files, cache_dir=cache_dir)

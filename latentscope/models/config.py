@@ -255,23 +255,10 @@ PublishedNormalization = Literal["median-padded", "median-valid"]
 
 
 def published_prepare(normalization: PublishedNormalization) -> PrepareConfig:
-    """Return the preparation of a published HARPS network.
-
-    Parameters
-    ----------
-    normalization : {"median-padded", "median-valid"}
-        "median-padded" for astro-machines; "median-valid" for stellar-karaoke, which also takes
-        spectra of a median flux of at most 50 for degenerate.
-
-    Returns
-    -------
-    PrepareConfig
-    """
-    return PrepareConfig(
-        grid=PUBLISHED_GRID,
-        normalization=normalization,
-        min_median=50.0 if normalization == "median-valid" else None,
-    )
+    """Return the preparation of a published HARPS network."""
+    # stellar-karaoke, whose normalization is "median-valid", takes fainter spectra for degenerate.
+    min_median = 50.0 if normalization == "median-valid" else None
+    return PrepareConfig(PUBLISHED_GRID, normalization=normalization, min_median=min_median)
 
 
 DEFAULT_MODEL = "harps-sim"
@@ -280,26 +267,15 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A published checkpoint.
-
-    Parameters
-    ----------
-    name : str
-    url : str
-        Where the file is.
-    normalization : {"median-padded", "median-valid"}
-        What its authors divided the flux by.
-    description, paper : str
-    sha256 : str or None
-        Of the file. None where its authors published none: the hash of the first download is
-        recorded then, and later loads must match it (trust on first use).
-    """
+    """A published checkpoint: where it is, and what its authors divided the flux by."""
 
     name: str
     url: str
     normalization: PublishedNormalization
     description: str
     paper: str
+    # None where its authors published no hash: that of the first download is recorded then, and
+    # later loads must match it (trust on first use).
     sha256: str | None = None
 
     @property
@@ -355,10 +331,9 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     `cache_dir` where given, else the environment's LATENTSCOPE_CACHE, else `latentscope` in
     XDG_CACHE_HOME or ~/.cache.
     """
-    if cache_dir is not None:
-        return Path(cache_dir).expanduser()
-    if os.environ.get("LATENTSCOPE_CACHE"):
-        return Path(os.environ["LATENTSCOPE_CACHE"]).expanduser()
+    folder = os.environ.get("LATENTSCOPE_CACHE") if cache_dir is None else cache_dir
+    if folder:
+        return Path(folder).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "latentscope"
 
@@ -402,17 +377,8 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
 def known_config(source: str | os.PathLike[str]) -> ModelConfig | None:
     """Return what config.json says of a bundled or published model, or of one in a folder.
 
-    Without weights: nothing is downloaded, and torch is not loaded.
-
-    Returns
-    -------
-    ModelConfig or None
-        None for a checkpoint, an address or a Hugging Face id; `load_model` knows these.
-
-    Raises
-    ------
-    ModelError
-        If the config.json is missing or broken.
+    Nothing is downloaded, and torch is not loaded. None for a checkpoint, an address or a Hugging
+    Face id, which `load_model` knows.
     """
     text = os.fspath(source)
     if text in bundled_models():

@@ -159,8 +159,16 @@ def encode(
     latents.provenance.update(_provenance(settings, latents, network, model.info))
     latents = replace(latents, table=with_trust(latents, segments, reference))
     _warn_of_repeats(latents)
-    if path is not None:
-        _write(latents, path)
+    if path is not None and not latents.ok.any() and path.exists():
+        # Rows that are all NaN never go over those of an earlier run.
+        warnings.warn(
+            f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is left "
+            "as it is",
+            LatentscopeWarning,
+            stacklevel=2,
+        )
+    elif path is not None:
+        write_latents(latents, path)
     if store is not None:
         store.discard()
     return latents
@@ -312,16 +320,10 @@ class Part:
 class PartStore:
     """Part files beside an output, so that an interrupted run goes on where it was.
 
-    The name of a part is a hash of all that its content depends on: weights, architecture,
-    preparation, options, and path, size and time of change of each file. A part from another model,
-    another list or an older file is never found by that name.
-
-    Parameters
-    ----------
-    output : Path
-        The latents' file; parts lie in a folder beside it, named `<output>.parts`.
-    settings : dict
-        Plain JSON values of whatever the results depend on besides the files.
+    They lie in the folder `<output>.parts`. The name of a part is a hash of all that its content
+    depends on: weights, architecture, preparation, options (`settings`), and path, size and time of
+    change of each file. A part from another model, another list or an older file is never found by
+    that name.
     """
 
     def __init__(self, output: Path, settings: dict[str, Any]) -> None:
@@ -359,7 +361,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     try:
         stat = os.stat(path)
     except OSError:
-        return str(path), -1, -1
+        return str(path), -1, -1  # a failed row, and another part once the file is there
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
@@ -385,18 +387,11 @@ class Encoded(NamedTuple):
 
 
 class Network:
-    """A model on a device, with the batch size it can take.
+    """A model on a device, with the batch size it can take; the model is copied if it has to move.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-        Is not changed; copied where it has to be moved.
-    device : str
-        "auto" (CUDA or Apple's MPS where there is one, else the CPU) or a torch device.
-    batch_size : int or "auto"
-        "auto" starts from a size that suits the device and halves it whenever memory runs out.
-    recon_error : bool
-        Whether to decode too, and measure the reconstruction.
+    Device "auto" is CUDA or Apple's MPS where there is one, else the CPU. Batch size "auto" starts
+    from one that suits the device and is halved whenever memory runs out. With `recon_error` rows
+    are decoded too, and the reconstruction measured.
 
     Raises
     ------
@@ -429,12 +424,7 @@ class Network:
         return self.device.type == "cpu"
 
     def encode(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
-        """Latents of prepared rows.
-
-        Parameters
-        ----------
-        rows : ndarray of float32, shape (n, row_size)
-        valid : ndarray of bool, shape (n, row_size)
+        """Latents of prepared rows, float32 and bool of shape (n, row_size).
 
         Raises
         ------
@@ -514,12 +504,8 @@ def _device(name: str) -> torch.device:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
+    # torch.cuda.OutOfMemoryError says so too; the last is what the CPU's allocator says.
+    return any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
 
 
 @contextmanager
@@ -530,19 +516,6 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         return
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
-
-
-def _write(latents: Latents, path: Path) -> None:
-    """Write latents, but never rows that are all NaN over those of an earlier run."""
-    if not latents.ok.any() and path.exists():
-        warnings.warn(
-            f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is left "
-            "as it is",
-            LatentscopeWarning,
-            stacklevel=3,
-        )
-        return
-    write_latents(latents, path)
 
 
 def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:

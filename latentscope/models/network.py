@@ -383,11 +383,9 @@ def _backward(
 
 
 def _onto_one_channel(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Transposed convolution of weight (channels, 1, 1, 2s), stride s and padding s/2.
-
-    Column j of the convolution holds the s pixels from ``(j - 1/2) s`` on, which x[j - 1] reaches
-    with the second half of the kernel and x[j] with the first.
-    """
+    """Transposed convolution of weight (channels, 1, 1, 2s), stride s and padding s/2."""
+    # Column j of the convolution holds the s pixels from (j - 1/2) s on, which x[j - 1] reaches
+    # with the second half of the kernel and x[j] with the first.
     s = weight.shape[3] // 2
     halves = torch.stack([weight[:, 0, 0, s:], weight[:, 0, 0, :s]], dim=2)  # (channels, s, 2)
     kernel = halves.transpose(0, 1)[:, :, None]  # (s, channels, 1, 2)

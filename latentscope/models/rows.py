@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ _FITS = (".fits", ".fit", ".fts")
 _PACKED = (".gz", ".fz")
 
 
-def expand_sources(sources: Any, stdin: TextIO | None = None) -> list[Any]:
+def expand_sources(sources: Any) -> list[Any]:
     """List the spectra that `sources` names, one entry each, in order.
 
     Parameters
@@ -66,8 +66,6 @@ def expand_sources(sources: Any, stdin: TextIO | None = None) -> list[Any]:
         stands for the FITS files in it at any depth, in order of name, hidden ones left out.
         Anything else (`Spectrum`, HDUList, open file, tuple (wavelength, flux), array, ...) is one
         spectrum and handed on to `read_spectrum`.
-    stdin : text stream, optional
-        What ``-`` reads; by default standard input.
 
     Returns
     -------
@@ -83,22 +81,16 @@ def expand_sources(sources: Any, stdin: TextIO | None = None) -> list[Any]:
     """
     expanded: list[Any] = []
     for source in [sources] if _is_one(sources) else sources:
-        expanded.extend(_expand(source, stdin))
+        expanded.extend(_expand(source))
     if not expanded:
         raise SpectrumError("no spectra given; name files, folders, globs or @list.txt")
     return expanded
 
 
 def source_id(source: Any, index: int) -> str:
-    """Name a source: the file's name without its suffixes, or `spectrum-<index>` without a file.
-
-    Only suffixes of known formats are taken off, since archive names hold dots:
-    ADP.2014-09-16T11:05:37.617.fits is ADP.2014-09-16T11:05:37.617.
-    """
+    """Name a source: the file's name as `file_id` shortens it, else `spectrum-<index>`."""
     file = source_file(source)
-    if not file:
-        return f"spectrum-{index:06d}"
-    return file_id(file)
+    return file_id(file) if file else f"spectrum-{index:06d}"
 
 
 def source_file(source: Any) -> str:
@@ -113,11 +105,9 @@ def source_file(source: Any) -> str:
 
 
 def _is_one(sources: Any) -> bool:
-    """Whether this is one source, though it may be iterable.
-
-    HDULists, open files, specutils objects, tuples (wavelength, flux) and arrays of numbers are.
-    """
-    # A pair of columns is a spectrum; a pair of names is two.
+    """Whether this is one source, though it may be iterable."""
+    # A pair of columns is a spectrum; a pair of names is two. By these methods HDULists, open files
+    # and specutils objects are told, without importing their packages.
     return (
         isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike)
         or not isinstance(sources, Iterable)
@@ -134,22 +124,26 @@ def _is_column(part: Any) -> bool:
     return getattr(part, "ndim", None) == 1 and not hasattr(part, "spectral_axis")
 
 
-def _expand(source: Any, stdin: TextIO | None) -> list[Any]:
+def _expand(source: Any) -> list[Any]:
     if isinstance(source, os.PathLike):
         path = Path(source)
         return _folder(path) if path.is_dir() else [path]
     if not isinstance(source, str):
         return [source]
     if source == "-":
-        return _lines((stdin or sys.stdin).read())
+        return _lines(sys.stdin.read())
     # Before lists and patterns: a file is itself, whatever characters are in its name.
     if os.path.lexists(source):
-        return _expand(Path(source), stdin)
+        return _expand(Path(source))
     if source.startswith("@"):
         return _listed(source[1:])
-    if glob.has_magic(source):
-        return _matching(source)
-    return [Path(source)]
+    if not glob.has_magic(source):
+        return [Path(source)]
+    found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+    files = [path for path in found if not path.is_dir()]
+    if not files:
+        raise SpectrumError(f"{source}: matches no file; check the pattern and the folder")
+    return files
 
 
 def _folder(folder: Path) -> list[Path]:
@@ -171,14 +165,6 @@ def _is_fits(name: str) -> bool:
     if suffix in _PACKED:
         suffix = os.path.splitext(stem)[1] or (".fits" if suffix == ".fz" else "")
     return suffix in _FITS and not name.startswith(".")
-
-
-def _matching(pattern: str) -> list[Path]:
-    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    files = [path for path in found if not path.is_dir()]
-    if not files:
-        raise SpectrumError(f"{pattern}: matches no file; check the pattern and the folder")
-    return files
 
 
 def _listed(name: str) -> list[Path]:
@@ -226,24 +212,10 @@ def read_chunk(
     *,
     ivar: bool = False,
 ) -> Chunk:
-    """Read and prepare sources.
+    """Read and prepare sources that `expand_sources` lists, the first of them number `first`.
 
-    Parameters
-    ----------
-    sources : list
-        What `expand_sources` gives.
-    first : int
-        Index of the first of them among all.
-    config : PrepareConfig
-    min_coverage : float
-        Spectra that fill less of the grid than this fail.
-    ivar : bool
-        Give the rows' inverse variances too.
-
-    Returns
-    -------
-    Chunk
-        Sources that failed or are degenerate have a record with status and reason, and no row.
+    Those that fail, as those do that fill less of the grid than `min_coverage`, and degenerate ones
+    have a record with status and reason, and no row.
     """
     records: list[dict[str, Any]] = []
     where: list[int] = []

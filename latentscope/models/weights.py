@@ -255,9 +255,9 @@ def load_model(
     return moved(model, device)
 
 
-def as_model(model: ModelLike, *, cache_dir: PathLike | None = None) -> SpectrumVAE:
+def as_model(model: ModelLike) -> SpectrumVAE:
     """Return a model: itself, where it is, or what `load_model` makes of its name or path."""
-    return model if isinstance(model, SpectrumVAE) else load_model(model, cache_dir=cache_dir)
+    return model if isinstance(model, SpectrumVAE) else load_model(model)
 
 
 def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
@@ -293,16 +293,9 @@ def model_folder(
 ) -> Path:
     """Return the folder of a model, for what lies beside its weights.
 
-    Parameters
-    ----------
-    source : str or path
-        As `load_model` takes it.
-    what : str
-        For the error if the model is a checkpoint, which came without.
-    files : list of str
-        What is downloaded, where it has to be: config.json first, all of one revision.
-    cache_dir : path, optional
-        Folder for downloads.
+    `source` and `cache_dir` are those of `load_model`; `what` stands in the error if the model is a
+    checkpoint, which came without. Of `files`, downloaded where they have to be, config.json comes
+    first, so that all are of one revision.
     """
     if os.fspath(source) not in PUBLISHED:
         folder = _model_path(os.fspath(source), files, cache_dir)

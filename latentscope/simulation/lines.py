@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,20 +140,16 @@ class LineList:
         return len(self.wavelength)
 
     @cached_property
-    def _keys(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-        keys, index = np.unique(self.z * 10 + self.ion, return_inverse=True)
-        return keys, index
-
-    @cached_property
     def species(self) -> NDArray[np.void]:
         """The distinct (element, ionization stage) pairs, dtype `SPECIES`."""
-        rows = [_species_row(int(key) // 10, int(key) % 10) for key in self._keys[0]]
-        return np.array(rows, dtype=SPECIES)
+        keys = np.unique(self.z * 10 + self.ion).tolist()
+        return np.array([_species_row(key // 10, key % 10) for key in keys], dtype=SPECIES)
 
     @property
     def species_index(self) -> NDArray[np.intp]:
         """Row of `species` that each line belongs to, shape (n,)."""
-        return self._keys[1]
+        index: NDArray[np.intp] = np.unique(self.z * 10 + self.ion, return_inverse=True)[1]
+        return index
 
 
 def _species_row(z: int, ion: int) -> tuple[float, ...]:
@@ -241,18 +237,14 @@ def _read_csv(name: str, text: str) -> list[tuple[float, int, int, float, float]
     rows = []
     for number, row in enumerate(csv.DictReader(lines), start=2):
         try:
-            rows.append(_csv_row(row))
+            w, level, loggf = (float(row[key]) for key in ("wavelength_air_A", "ep_eV", "loggf"))
+            rows.append((w, int(row["Z"]), int(row["ion"]), level, loggf))
         except (KeyError, TypeError, ValueError) as error:
             raise SpectrumError(
                 f"{name}: row {number}: {error}; expected numbers in wavelength_air_A, Z, ion, "
                 "ep_eV, loggf"
             ) from error
     return rows
-
-
-def _csv_row(row: dict[str, Any]) -> tuple[float, int, int, float, float]:
-    wavelength = float(row["wavelength_air_A"])
-    return wavelength, int(row["Z"]), int(row["ion"]), float(row["ep_eV"]), float(row["loggf"])
 
 
 def _read_moog(text: str) -> list[tuple[float, int, int, float, float]]:
@@ -332,10 +324,10 @@ def _comb(
 
 
 def band_templates(
-    wavelength: NDArray[np.float64], seed: int = 7
+    wavelength: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Lines of molecules at unit mean strength, and the optical depth of CH, shape (n,) each."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(7)
     span = (wavelength[0], wavelength[-1])
     count = int((span[1] - span[0]) * 7)
     lines = _comb(wavelength, rng.uniform(*span, count), rng.exponential(1.0, count), 0.035)
@@ -373,10 +365,10 @@ def tio_pattern(pattern: int, pixels: int) -> Pattern:
 
 
 def telluric_templates(
-    wavelength: NDArray[np.float64], seed: int = 11
+    wavelength: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Optical depth of O2 and of H2O at airmass 1 and unit water column, shape (n,) each."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(11)
     templates = []
     for regions in (_OXYGEN, _WATER):
         centers = [rng.uniform(a, b, n) for a, b, n, _ in regions]

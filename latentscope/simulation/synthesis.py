@@ -49,6 +49,7 @@ from latentscope.simulation.lines import (
 from latentscope.simulation.population import FIRST, LAST, RESPONSE_NODES, Night, Observation, Star
 
 PIXELS = 2**18
+RESOLUTION = 115_000.0  # resolving power of the instrument
 LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
 WAVELENGTH = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)  # Angstrom, air
@@ -98,8 +99,6 @@ class Synthesizer:
     ----------
     lines : LineList, optional
         Atomic lines; the built-in list by default.
-    resolution : float
-        Resolving power of the instrument.
     device : torch device
 
     Attributes
@@ -111,11 +110,9 @@ class Synthesizer:
     def __init__(
         self,
         lines: LineList | None = None,
-        resolution: float = 115_000.0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.lines = read_linelist() if lines is None else lines
-        self.resolution = resolution
         self.device = torch.device(device)
         self.wavelength = WAVELENGTH
         self._atoms = AtomicLines(self.lines, self.device)
@@ -135,7 +132,7 @@ class Synthesizer:
         The blackbody of each star (normalized at 5500 Angstrom) times lines and bands, broadened by
         rotation and the instrument, times the transmission of the air.
         """
-        instrument = SPEED_OF_LIGHT / self.resolution / 2.3548 / PIXEL_VELOCITY
+        instrument = SPEED_OF_LIGHT / RESOLUTION / 2.3548 / PIXEL_VELOCITY
         kernels = [rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument) for star in stars]
         flux = convolved(self.lines_at(stars), kernels)
         flux.mul_(self.transmission(nights))

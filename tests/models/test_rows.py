@@ -28,13 +28,14 @@ def test_a_folder_stands_for_its_fits_files_at_any_depth(tree):
     assert expand_sources(tree) == expand_sources([str(tree)])
 
 
-def test_globs_lists_and_standard_input(tree):
+def test_globs_lists_and_standard_input(tree, monkeypatch):
     assert expand_sources(["*.fits"]) == [Path("b.fits"), Path("odd[1].fits")]
     assert expand_sources("night/**/*.[fF]*") == [Path("night/c.FIT"), Path("night/deep/d.fts")]
     (tree / "list.txt").write_text("# a night\nb.fits\n\n night/c.FIT \nodd[2].fits\n")
     listed = [Path("b.fits"), Path("night/c.FIT"), Path("odd[2].fits")]
     assert expand_sources("@list.txt") == listed
-    assert expand_sources("-", stdin=io.StringIO("b.fits\n")) == [Path("b.fits")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("b.fits\n"))
+    assert expand_sources("-") == [Path("b.fits")]
 
 
 def test_order_repeats_and_missing_files_are_kept(tree):

@@ -424,22 +424,9 @@ def pairwise_mi(
 
 @dataclass(frozen=True)
 class Settings:
-    """How pairs are measured.
+    """How pairs are measured: parameters of `mi_matrix`, and the pairs in the whole table.
 
-    Parameters
-    ----------
-    estimator : str
-        One of `NAMES`.
-    neighbors : int
-        k of the nearest-neighbor estimators.
-    n_draws : int
-        Draws of one row a group.
-    n_permutations : int
-        Shuffles of whole groups at most.
-    seed : int
-        Of draws and shuffles.
-    pairs : int
-        Pairs in the whole table, on which the fineness of p-values depends.
+    On `pairs` depends how fine p-values are.
     """
 
     estimator: str = "auto"
@@ -477,14 +464,11 @@ class PairResult:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The rows that two columns share, what measures them, and what tests them.
-
-    `keep`, shape (n,), says which rows of the whole columns these are.
-    """
+    """The rows that two columns share, what measures them, and what tests them."""
 
     x: Column
     y: Column
-    keep: NDArray[np.bool_]
+    keep: NDArray[np.bool_]  # which rows of the whole columns these are
     estimator: Estimator
     test: RankTest
     reason: str
@@ -552,15 +536,7 @@ def measure(
 ) -> PairResult:
     """Measure one pair of columns on the rows that both have.
 
-    Parameters
-    ----------
-    x, y : Column
-        The pair.
-    groups : Groups or None
-        Which star each row shows.
-    settings : Settings
-    strict : bool
-        Whether too few rows or groups are an error; else they give NaN and a reason.
+    Too few rows or groups give NaN and a reason, or are an error if `strict`.
 
     Raises
     ------
@@ -630,7 +606,11 @@ def _of_groups(
     rng = own_rng(settings.seed, 2)
     draws = groups.draws(pair.keep, settings.n_draws, rng)
     number = np.cumsum(pair.keep) - 1  # of each row among those that are kept
-    drawn = [_some_rows(pair, number[rows]) for rows in draws.rows]
+    drawn = []
+    for rows in draws.rows:
+        keep = np.zeros(len(pair.x), dtype=bool)
+        keep[number[rows]] = True
+        drawn.append((pair.x.take(keep), pair.y.take(keep)))
     x, y = drawn[0]
     k = pair.estimator.neighbors_for(x, y, settings.neighbors)
     null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
@@ -654,12 +634,6 @@ def _of_groups(
     within = [_variance(each, null, len(x)) for each in found]
     std = float(np.sqrt(np.mean(within) + np.var(values)))
     return found, float(np.median(values)), std, p_value
-
-
-def _some_rows(pair: _Pair, rows: Items) -> tuple[Column, Column]:
-    keep = np.zeros(len(pair.x), dtype=bool)
-    keep[rows] = True
-    return pair.x.take(keep), pair.y.take(keep)
 
 
 def _variance(found: Estimate, null: Null, n: int) -> float:
@@ -711,7 +685,7 @@ def measured_table(
     strict: bool,
     progress: Progress | None,
 ) -> pd.DataFrame:
-    """Measure pairs, and make the tidy table of them.
+    """Measure pairs, and make the tidy table of them, sorted by place.
 
     Parameters
     ----------
@@ -719,18 +693,10 @@ def measured_table(
         Of `across` or `among`, `settings.pairs` of them.
     names : dict of str to list
         Title, and names by place, of either side of a pair's place.
-    groups : Groups or None
-        Which star each row shows.
-    settings : Settings
-    strict : bool
-        Whether too few rows or groups are an error.
+    groups, settings, strict
+        As for `measure`.
     progress : callable or None
         Called with (pairs done, pairs in all), on the calling thread.
-
-    Returns
-    -------
-    DataFrame
-        One row a pair, sorted by place.
 
     Raises
     ------

@@ -271,18 +271,9 @@ def ksg_shuffled(
 
 
 def ksg_terms_of_points(x: Floats, y: Floats, neighbors: Sequence[int]) -> Floats:
-    """Return local terms of KSG of several columns, in nats, for several k.
+    """Local terms of KSG of several columns, (n, d) each: nats of shape (len(neighbors), n).
 
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n, d)
-        Used as they are; Chebyshev norm.
-    neighbors : sequence of int
-        Ascending.
-
-    Returns
-    -------
-    ndarray of float64, shape (len(neighbors), n)
+    In the Chebyshev norm of the values as they are; k ascend.
     """
     table, both = digamma_table(len(x)), np.hstack([x, y])
     near = cKDTree(both).query(both, k=[k + 1 for k in neighbors], p=np.inf, workers=-1)[0]
@@ -482,7 +473,10 @@ class Ross(RankTest):
         assert classes.codes is not None
         ranks = self.by_ranks or continuous.n_tied
         ascending = continuous.ascending_ranks if ranks else continuous.ascending
-        return ross_terms(ascending, classes.codes[continuous.order], neighbors)
+        codes, table = classes.codes[continuous.order], digamma_table(len(x))
+        values, number = _read_only(ascending), int(codes.max()) + 1
+        terms: Floats = kernels.ross_terms(values, codes, number, neighbors, table)
+        return terms
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
         """Return the mean of the terms, if adaptive with fewer neighbors for strong relations."""
@@ -520,25 +514,8 @@ def _continuous_first(x: Column, y: Column) -> tuple[Column, Column]:
     return (y, x) if x.discrete else (x, y)
 
 
-def ross_terms(x: Floats, codes: Codes, neighbors: int) -> Floats:
-    """Return the n local terms whose mean is Ross's estimate, in nats, in the order of x.
-
-    Parameters
-    ----------
-    x : ndarray of float64, shape (n,)
-        Ascending values.
-    codes : ndarray of int64, shape (n,)
-        Class of each, 0, 1, ...; each class has two rows or more.
-    neighbors : int
-        k.
-    """
-    classes, table = int(codes.max()) + 1, digamma_table(len(x))
-    terms: Floats = kernels.ross_terms(_read_only(x), codes, classes, neighbors, table)
-    return terms
-
-
 def ross_terms_of_points(points: Floats, codes: Codes, neighbors: int) -> Floats:
-    """Return what `ross_terms` does of several columns, (n, d), in the Chebyshev norm."""
+    """Return the n local terms of several columns, (n, d), in the Chebyshev norm."""
     n, size = len(points), np.bincount(codes)
     ks, distance = np.minimum(neighbors, size - 1), np.empty(n)
     for code, k in enumerate(ks):
@@ -600,13 +577,7 @@ class Plugin(RankTest):
 
 
 def plugin_terms(x: Codes, y: Codes) -> Floats:
-    """Return the n local terms whose mean is the corrected estimate, in nats, signed.
-
-    Parameters
-    ----------
-    x, y : ndarray of int64, shape (n,)
-        Classes 0, 1, ... without gaps, row by row.
-    """
+    """Return n local terms whose mean is the corrected estimate, of classes 0, 1, ... of n rows."""
     n, columns = len(x), int(y.max()) + 1
     pair = x * columns + y
     together = np.bincount(pair)
@@ -730,15 +701,7 @@ class Histogram(LocalTerms):
 
 
 def histogram_terms(x: Floats, y: Floats, bins: int = 40) -> Floats:
-    """Return log(p_xy / (p_x p_y)) of each row's cell, in nats, with so many bins of each column.
-
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n,)
-        Finite.
-    bins : int
-        Of equal width between the smallest and the largest value.
-    """
+    """Return log(p_xy / (p_x p_y)) of each row's cell, in nats; bins are those of `bin_codes`."""
     of_x, of_y = bin_codes(x, bins), bin_codes(y, bins)
     together = counts_of(of_x, of_y, bins)
     expected = together.sum(axis=1)[of_x] * together.sum(axis=0)[of_y]
@@ -901,24 +864,11 @@ def check_takes_several(name: str) -> None:
 
 
 def choose(x: Column, y: Column, name: str) -> tuple[Estimator, Column, Column, str]:
-    """Choose the estimator of a pair, and how it takes the columns.
+    """Choose the estimator of a pair, and how it takes the columns; say why, in words.
 
     Under "auto", two columns of classes that make more cells than a tenth of their rows are too
     many for a table of counts: the one with more values is taken for numbers, if it has them, and
     then the other if that does not do.
-
-    Parameters
-    ----------
-    x, y : Column
-    name : str
-        One of `NAMES`.
-
-    Returns
-    -------
-    estimator : Estimator
-    x, y : Column
-    reason : str
-        In words; also what was noted about the columns.
 
     Raises
     ------

@@ -38,26 +38,18 @@ REGULARIZATION = 1e-6
 
 _TOLERANCE = 1e-4
 _ITERATIONS = 500
+_FOLDS = 3  # of the cross-validation that finds the number of components
+_MAX_COMPONENTS = 20
 _PATIENCE = 2  # components more that may leave the likelihood as it is, before no more are tried
 
 
 @dataclass(frozen=True)
 class GMMResult:
-    """Mutual information by a Gaussian mixture.
-
-    Parameters
-    ----------
-    mi_nats : float
-        Of the mixture fitted to all rows.
-    std_nats : float
-        Standard deviation over bootstrap samples of the rows; NaN without them.
-    components : int
-        Gaussians in the joint density; those of all classes together.
-    """
+    """Mutual information by a Gaussian mixture fitted to all rows."""
 
     mi_nats: float
-    std_nats: float
-    components: int
+    std_nats: float  # over bootstrap samples of the rows; NaN without them
+    components: int  # Gaussians in the joint density, those of all classes together
 
 
 @dataclass(frozen=True)
@@ -103,8 +95,6 @@ def gmm(
     *,
     discrete: bool = False,
     components: int | None = None,
-    max_components: int = 20,
-    folds: int = 3,
     bootstrap: int = 10,
     n_draws: int = 50_000,
     seed: int = 0,
@@ -121,12 +111,8 @@ def gmm(
         Whether y holds classes. Then each class has a mixture of its own, weighted by its share of
         the rows.
     components : int, optional
-        Gaussians of the joint density, or of each class. By default one is added at a time while
-        the likelihood of rows left out grows, until two more have not raised it.
-    max_components : int
-        At most so many then.
-    folds : int
-        Of this cross-validation, 2 or more.
+        Gaussians of the joint density, or of each class. By default one is added at a time, up to
+        20, while the likelihood of rows left out grows, until two more have not raised it.
     bootstrap : int
         Samples of the rows whose fits give the error, the number of components kept; 0 gives none.
     n_draws : int
@@ -160,11 +146,18 @@ def gmm(
         parts = {"x and y": _scaled(np.column_stack([x, y]))}
     rng = own_rng(seed, 3)
     for name, rows in parts.items():
-        _check_rows(name, len(rows), components, folds)
+        _check_rows(name, len(rows), components)
     samples = list(parts.values())
-    counts = [components or _best_count(rows, max_components, folds, rng) for rows in samples]
+    counts = [components or _best_count(rows, rng) for rows in samples]
     fits = [_fit(rows, count, rng) for rows, count in zip(samples, counts, strict=True)]
-    _warn_unless_converged([converged for _, converged in fits])
+    diverging = [converged for _, converged in fits].count(False)
+    if diverging:
+        warnings.warn(
+            f"{diverging} of {len(fits)} Gaussian mixtures have not converged in {_ITERATIONS} "
+            "iterations; fewer components may",
+            LatentscopeWarning,
+            stacklevel=2,
+        )
     mixtures = [mixture for mixture, _ in fits]
     sizes = np.array([len(rows) for rows in samples])
     value = _information(mixtures, sizes / sizes.sum(), n_draws, rng)
@@ -178,10 +171,10 @@ def _scaled(points: Floats) -> Floats:
     return scaled
 
 
-def _check_rows(name: str, rows: int, components: int | None, folds: int) -> None:
+def _check_rows(name: str, rows: int, components: int | None) -> None:
     if components is None:
-        least = -(-ROWS_PER_COMPONENT * folds // (folds - 1))
-        reason = f"folds={folds}"
+        least = -(-ROWS_PER_COMPONENT * _FOLDS // (_FOLDS - 1))
+        reason = f"folds={_FOLDS}"
     else:
         least, reason = ROWS_PER_COMPONENT * components, f"components={components}"
     if rows < least:
@@ -214,24 +207,14 @@ def _fit(
     return Mixture(model.weights_, model.means_, model.covariances_), bool(model.converged_)
 
 
-def _warn_unless_converged(converged: list[bool]) -> None:
-    if not all(converged):
-        warnings.warn(
-            f"{converged.count(False)} of {len(converged)} Gaussian mixtures have not converged in "
-            f"{_ITERATIONS} iterations; fewer components may",
-            LatentscopeWarning,
-            stacklevel=3,
-        )
-
-
-def _best_count(points: Floats, max_components: int, folds: int, rng: np.random.Generator) -> int:
+def _best_count(points: Floats, rng: np.random.Generator) -> int:
     """Return the number of Gaussians under which points left out of the fit are most likely."""
-    fold = rng.permutation(np.arange(len(points)) % folds)
+    fold = rng.permutation(np.arange(len(points)) % _FOLDS)
     smallest = len(points) - int(np.bincount(fold).max())
     best, best_score = 1, -np.inf
-    for components in range(1, min(max_components, smallest // ROWS_PER_COMPONENT) + 1):
+    for components in range(1, min(_MAX_COMPONENTS, smallest // ROWS_PER_COMPONENT) + 1):
         score = 0.0
-        for i in range(folds):
+        for i in range(_FOLDS):
             mixture, _ = _fit(points[fold != i], components, rng)
             score += float(mixture.log_density(points[fold == i]).sum())
         if score > best_score:

@@ -74,18 +74,10 @@ class Null:
 
 
 def null_of(test: RankTest, x: Margin, y: Margin, neighbors: int, pairs: int = 1) -> Null:
-    """Return the null of a test for two columns of which this is known.
+    """Return the null of a test for two columns of which these margins are known.
 
-    Parameters
-    ----------
-    test : RankTest
-    x, y : int or tuple of int
-        Rows of a continuous column, or rows of each class.
-    neighbors : int
-        k.
-    pairs : int
-        Pairs in the table of results: of two columns of classes more tables are drawn for more
-        pairs, so that one that stands out still does after the correction for their number.
+    Of two columns of classes more tables are drawn the more `pairs` there are in the table of
+    results, so that one that stands out still does after the correction for their number.
     """
     # Other threads wait for the null that one of them simulates.
     with together():
@@ -157,21 +149,9 @@ def shrunk(sizes: tuple[int, ...], neighbors: int) -> tuple[tuple[int, ...], flo
     shares are kept, but at least 64 rows and 16 for each neighbor, or all there are, stay outside
     the largest class, and 8 for each neighbor in any; of classes too small to be shrunk fewer are
     taken. Sizes are rounded to about 4 %, so that columns that differ by a few rows share a null.
-    Its width comes out within about 4 %, the noise of its simulation included.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Rows of each class, ascending.
-    neighbors : int
-        k.
-
-    Returns
-    -------
-    sizes : tuple of int
-        At most about 1,024 in all.
-    factor : float
-        Of estimates times sqrt(n).
+    Its width comes out within about 4 %, the noise of its simulation included. The sizes, rows of
+    each class, ascend; those returned are about 1,024 in all at most. The factor is that of
+    estimates times sqrt(n).
     """
     n, outside = sum(sizes), sum(sizes[:-1])
     fewer = _rounded(sizes if n <= _SCALES_FROM else _shares(sizes, neighbors))
@@ -206,17 +186,9 @@ def _blocks(draws: int, rows: int) -> Iterator[int]:
 
 
 def simulated(test: RankTest, x: Items, y: Items, neighbors: int, draws: int) -> Shape:
-    """Simulate the null of a test on ranks or classes.
+    """Simulate the null of a test on ranks 0 ... n - 1 or classes, shape (n,), by shuffles of y.
 
-    Parameters
-    ----------
-    test : RankTest
-    x, y : ndarray of int64, shape (n,)
-        Ranks 0 ... n - 1 in any order, or classes.
-    neighbors : int
-        k.
-    draws : int
-        Shuffles of y; the seed depends on the arguments alone.
+    The seed depends on the arguments alone.
     """
     n = len(x)
     rng = np.random.default_rng([n, neighbors, draws])
@@ -320,15 +292,10 @@ class TableEntry:
         if n < self.rows[0]:
             return None
         if n >= last:
-            return self._at(-1).of_more_rows(n / last)
-        high = int(np.searchsorted(self.rows, n, side="right"))
-        low = high - 1
-        places = self.rows[[low, high]] ** -0.5
-        share = float((places[0] - n**-0.5) / (places[0] - places[1]))
-        return self._at(low).towards(self._at(high), share)
-
-    def _at(self, place: int) -> Shape:
-        return Shape(self.coefficients[place], float(self.excess[place]))
+            return Shape(self.coefficients[-1], float(self.excess[-1])).of_more_rows(n / last)
+        at, places = -(n**-0.5), -(self.rows**-0.5)
+        coefficients = [np.interp(at, places, column) for column in self.coefficients.T]
+        return Shape(np.array(coefficients), float(np.interp(at, places, self.excess)))
 
 
 def shipped_shape(neighbors: int, n: int) -> Shape | None:
