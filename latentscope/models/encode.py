@@ -284,19 +284,11 @@ def _assembled(
 
 @dataclass(frozen=True)
 class Part:
-    """What became of n sources, row by row.
+    """What became of n sources, row by row."""
 
-    Parameters
-    ----------
-    values, logvar : ndarray of float32, shape (n, d)
-    segments : ndarray of float32, shape (n, 32)
-        Error of the reconstruction in equal parts of the row.
-    records : list of n dict
-    """
-
-    values: NDArray[np.float32]
+    values: NDArray[np.float32]  # shape (n, d), as logvar
     logvar: NDArray[np.float32]
-    segments: NDArray[np.float32]
+    segments: NDArray[np.float32]  # shape (n, 32), as in `Encoded`
     records: list[dict[str, Any]]
 
     @classmethod
@@ -368,22 +360,14 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 class Encoded(NamedTuple):
     """What a network makes of n rows.
 
-    Parameters
-    ----------
-    mean : ndarray of float32, shape (n, d)
-    logvar : ndarray of float32, shape (n, d)
-        NaN for a deterministic model.
-    recon_error : ndarray of float32, shape (n,)
-        Root mean square of reconstruction minus row over the valid pixels (not the continuum
-        nodes); NaN if not asked for.
-    segments : ndarray of float32, shape (n, 32)
-        The same over 32 equal parts of the pixels; NaN where fewer than half of a part is valid.
+    Errors are root mean squares of reconstruction minus row over the valid pixels (not the
+    continuum nodes), NaN if not asked for.
     """
 
-    mean: NDArray[np.float32]
-    logvar: NDArray[np.float32]
-    recon_error: NDArray[np.float32]
-    segments: NDArray[np.float32]
+    mean: NDArray[np.float32]  # shape (n, d)
+    logvar: NDArray[np.float32]  # shape (n, d); NaN for a deterministic model
+    recon_error: NDArray[np.float32]  # shape (n,)
+    segments: NDArray[np.float32]  # shape (n, 32), of equal parts; NaN where half is not valid
 
 
 class Network:

@@ -10,7 +10,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -183,25 +183,13 @@ def _lines(text: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Prepared rows of some sources, and a record for each source.
+    """Prepared rows of sources, and a record for each source."""
 
-    Parameters
-    ----------
-    records : list of dict
-        One per source, with the keys of `COLUMNS`.
-    where : list of int
-        Which of the records the rows belong to.
-    rows : ndarray of float32, shape (len(where), row_size)
-    valid : ndarray of bool, shape (len(where), row_size)
-    ivar : ndarray of float32, shape (len(where), ivar_size), optional
-        Inverse variance of the rows, where it was asked for.
-    """
-
-    records: list[dict[str, Any]]
-    where: list[int] = field(repr=False)
-    rows: NDArray[np.float32] = field(repr=False)
-    valid: NDArray[np.bool_] = field(repr=False)
-    ivar: NDArray[np.float32] | None = field(default=None, repr=False)
+    records: list[dict[str, Any]]  # one per source, with the keys of `COLUMNS`
+    where: list[int]  # which of the records the rows belong to
+    rows: NDArray[np.float32]  # shape (len(where), row_size)
+    valid: NDArray[np.bool_]  # of the same shape
+    ivar: NDArray[np.float32] | None = None  # (len(where), ivar_size), where it was asked for
 
 
 def read_chunk(

@@ -122,13 +122,14 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     """
     folder = Path(folder)
     # Checked and formatted before anything is written.
-    info = {**model.info, "weights_sha256": weights_sha256(model)}
+    data = _serialized(model)
+    info = {**model.info, "weights_sha256": hashlib.sha256(data).hexdigest()}
     values = {"architecture": model.config, "prepare": model.prepare, **info}
     what = f"{folder}: the model's info"
     text = read_settings(ModelConfig, values, where=what, error=ModelError).to_json()
     try:
         with atomic_path(folder / WEIGHTS_FILE) as path:
-            path.write_bytes(_serialized(model))
+            path.write_bytes(data)
         with atomic_path(folder / CONFIG_FILE) as path:
             path.write_text(text, encoding="utf-8")
     except OSError as error:

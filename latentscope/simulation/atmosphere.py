@@ -40,22 +40,12 @@ _GRAMS_PER_H = 1.4 * 1.6726e-24
 
 @dataclass(frozen=True)
 class Layer:
-    """The state of the layer where lines form.
+    """The state of the layer where lines form."""
 
-    Attributes
-    ----------
-    temperature : float
-        Kelvin.
-    electron_pressure, gas_pressure : float
-        dyn/cm^2.
-    neutral_hydrogen : float
-        Fraction of hydrogen that is neutral.
-    """
-
-    temperature: float
-    electron_pressure: float
-    gas_pressure: float
-    neutral_hydrogen: float
+    temperature: float  # Kelvin
+    electron_pressure: float  # dyn/cm^2
+    gas_pressure: float  # dyn/cm^2
+    neutral_hydrogen: float  # fraction of hydrogen that is neutral
 
 
 @numba.njit(cache=True)

@@ -52,29 +52,15 @@ class Night:
 
 @dataclass(frozen=True)
 class Observation:
-    """One exposure: the star, the night, the noise and the instrument's response.
+    """One exposure: the star, the night, the noise and the instrument's response."""
 
-    Attributes
-    ----------
-    index : int
-        Row in the archive.
-    star_id : int
-        Stars are numbered from 0; several exposures may share one.
-    snr : float
-        Signal to noise of a 0.01 Angstrom pixel at the median flux.
-    response : ndarray, shape (513,)
-        Throughput (instrument and atmosphere) at equal steps of ln(wavelength).
-    flux_scale : float
-        Median counts of the file.
-    """
-
-    index: int
-    star_id: int
+    index: int  # row in the archive
+    star_id: int  # numbered from 0; several exposures may share one
     star: Star
     night: Night
-    snr: float
-    response: NDArray[np.float64]
-    flux_scale: float
+    snr: float  # of a 0.01 Angstrom pixel at the median flux
+    response: NDArray[np.float64]  # throughput at equal steps of ln(wavelength), shape (513,)
+    flux_scale: float  # median counts of the file
 
 
 def _generator(seed: int, kind: int, index: int) -> np.random.Generator:

@@ -264,33 +264,15 @@ def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
 
 
 class LineStrengths(NamedTuple):
-    """Lines of a block of stars.
+    """Lines of a block of b stars, in float64."""
 
-    Attributes
-    ----------
-    depth : Tensor of float64, shape (b, lines)
-        Central optical depth.
-    width : Tensor of float64, shape (b, lines)
-        Doppler width in pixels.
-    damping : Tensor of float64, shape (b, 1)
-        Of the Voigt profile, in Doppler widths; the same for all lines of a star.
-    """
-
-    depth: Tensor
-    width: Tensor
-    damping: Tensor
+    depth: Tensor  # central optical depth, shape (b, lines)
+    width: Tensor  # Doppler width in pixels, shape (b, lines)
+    damping: Tensor  # of the Voigt profile, in Doppler widths, shape (b, 1): one for all lines
 
 
 class AtomicLines:
-    """A line list on the grid: how strong each line is in a star, and where it absorbs.
-
-    Parameters
-    ----------
-    lines : LineList
-    device : torch device
-    pixels : int
-        Of the grid.
-    """
+    """A line list on the grid: how strong each line is in a star, and where it absorbs."""
 
     def __init__(self, lines: LineList, device: torch.device, pixels: int = PIXELS) -> None:
         def exact(values: NDArray[np.generic]) -> Tensor:
@@ -427,12 +409,6 @@ class MolecularBands:
 
     A band begins at its head and fades exponentially to the red. So the sum of all bands is, from
     one head to the next, one number of the star times one falling exponential.
-
-    Parameters
-    ----------
-    wavelength : ndarray of float64, shape (pixels,)
-        The grid in Angstrom.
-    device : torch device
     """
 
     def __init__(self, wavelength: NDArray[np.float64], device: torch.device) -> None:
@@ -475,14 +451,7 @@ class MolecularBands:
 
 
 class Shift:
-    """Shifts of the stars of a block along the logarithmic grid.
-
-    Parameters
-    ----------
-    pixels : ndarray of float64, shape (b,)
-        To the red.
-    device : torch device
-    """
+    """Shifts of the b stars of a block along the logarithmic grid, in pixels to the red."""
 
     def __init__(self, pixels: NDArray[np.float64], device: torch.device) -> None:
         floor = np.floor(pixels)
@@ -492,17 +461,9 @@ class Shift:
 
 
 def shifted(template: Tensor, shift: Shift) -> Tensor:
-    """Move each row by its star's shift, by linear interpolation; nothing comes in at the ends.
+    """Move each row (b, n) by its star's shift, by linear interpolation.
 
-    Parameters
-    ----------
-    template : Tensor, shape (b, n)
-    shift : Shift
-        Of b stars, each by less than n pixels.
-
-    Returns
-    -------
-    Tensor, shape (b, n)
+    Nothing comes in at the ends. Each shift is less than n pixels.
     """
     n = template.shape[1]
     reach = int(np.abs(shift.pixels).max(initial=0.0)) + 2
@@ -516,13 +477,7 @@ def shifted(template: Tensor, shift: Shift) -> Tensor:
 
 
 class Nodes:
-    """Straight lines between equally spaced nodes, of which the ends are the grid's.
-
-    Parameters
-    ----------
-    nodes, pixels : int
-    device : torch device
-    """
+    """Straight lines between equally spaced nodes, of which the ends are the grid's."""
 
     def __init__(self, nodes: int, pixels: int, device: torch.device) -> None:
         at = np.arange(pixels) * ((nodes - 1) / (pixels - 1))

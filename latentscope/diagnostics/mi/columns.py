@@ -395,11 +395,9 @@ def choose_labels(
         check_columns(frame, columns)
         if not columns:
             raise EstimatorError(f"columns is empty; expected some of {', '.join(frame.columns)}")
-        names = list(dict.fromkeys(columns))
-        _check_complex(frame, names)
-        _warn_of_numbers(frame, names)
-        return names, []
-    reasons = {name: _no_label(frame[name], groups) for name in frame.columns}
+        reasons = dict.fromkeys(columns, "")
+    else:
+        reasons = {name: _no_label(frame[name], groups) for name in frame.columns}
     names = [name for name, reason in reasons.items() if not reason]
     notes = [
         f"left out, since it {reason}: "
@@ -462,11 +460,7 @@ def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
-    """Say how many values of a text column are numbers and what to do; empty where few are.
-
-    Numbers with a decimal comma count. Text that is numbers throughout counts only where it has
-    so many values that numbers would not be taken for classes.
-    """
+    """Say how many values of a text column are numbers and what to do; empty where few are."""
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.infer_dtype(column) == "boolean":
         return "", ""
     text = column.dropna().astype(str)
@@ -482,6 +476,7 @@ def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
     if count < n:
         other = text[~plain].iloc[0]
         return f"{finding}, others are text such as {other!r}", "make these empty"
+    # So few numbers would be taken for classes anyway.
     if text.nunique() <= FEW_VALUES[-1][0]:
         return "", ""
     return f"{finding} written as text", "make them numbers"
@@ -489,29 +484,14 @@ def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """What is remembered of a label once its column is dropped.
-
-    Parameters
-    ----------
-    name : str
-    rows : int
-        Rows with the label and finite latents.
-    n_tied : int
-        How many of these rows share their value with another.
-    n_clipped : int
-        Values left out.
-    n_classes : int
-        0 of a continuous label.
-    entropy : float
-        Of its classes, in nats; NaN of a continuous label.
-    """
+    """What is remembered of a label once its column is dropped."""
 
     name: str
-    rows: int
-    n_tied: int
+    rows: int  # with the label and finite latents
+    n_tied: int  # of these rows
     n_clipped: int
-    n_classes: int
-    entropy: float
+    n_classes: int  # 0 of a continuous label
+    entropy: float  # of its classes, in nats; NaN of a continuous label
 
     @property
     def many_tied(self) -> bool:

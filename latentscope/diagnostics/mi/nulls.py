@@ -271,20 +271,11 @@ def _normal_quantiles() -> Floats:
 
 @dataclass(frozen=True)
 class TableEntry:
-    """Shapes of KSG of ranks with one number of neighbors.
+    """Shapes of KSG of ranks with one number of neighbors."""
 
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (m,)
-        Ascending n.
-    coefficients : ndarray of float64, shape (m, 4)
-        As those of `Shape`.
-    excess : ndarray of float64, shape (m,)
-    """
-
-    rows: Floats
-    coefficients: Floats
-    excess: Floats
+    rows: Floats  # ascending n, shape (m,)
+    coefficients: Floats  # as those of `Shape`, shape (m, 4)
+    excess: Floats  # shape (m,)
 
     def shape(self, n: int) -> Shape | None:
         """Return the shape of n rows, interpolated in 1 / sqrt(n); None if they are too few."""
@@ -377,19 +368,14 @@ def group_p_value(
 
     Parameters
     ----------
-    test : RankTest
     x, y : callable
         Rows (m, groups) -> ranks or classes of each row of rows, shape (m, groups).
     draws : Draws
         Which rows the groups show.
-    neighbors : int
-        k.
     null : Null
         Of one draw.
     n_permutations : int
         m at most.
-    rng : Generator
-        Shuffles.
     """
     shown = x(draws.rows)
     number, groups = shown.shape
