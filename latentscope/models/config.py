@@ -198,11 +198,6 @@ class ModelConfig:
 def read_config(path: Path) -> ModelConfig:
     """Read a config.json, strictly.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-
     Raises
     ------
     ModelError

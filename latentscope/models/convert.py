@@ -24,7 +24,7 @@ from latentscope.models.network import SpectrumVAE, check_state, load_state
 
 _DEPTH = len(PUBLISHED_ARCHITECTURE.channels)
 
-PUBLISHED_LAYERS = {
+_LAYERS = {
     **{f"conv{i + 1}.0": f"encoder.{i}" for i in range(_DEPTH)},
     "fc11": "mean",
     "fc12": "logvar",
@@ -32,13 +32,12 @@ PUBLISHED_LAYERS = {
     **{f"deconv{_DEPTH - i}.0": f"decoder.{i}" for i in range(_DEPTH)},
     "predict0": "final",
 }
-"""Layer of a published checkpoint -> layer of `SpectrumVAE`; each has a weight and a bias."""
-
 PUBLISHED_KEYS = {
     f"{theirs}.{part}": f"{ours}.{part}"
-    for theirs, ours in PUBLISHED_LAYERS.items()
+    for theirs, ours in _LAYERS.items()
     for part in ("weight", "bias")
 }
+"""Tensor of a published checkpoint -> tensor of `SpectrumVAE`."""
 
 
 class _Unread:

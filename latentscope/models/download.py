@@ -47,19 +47,6 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:
     was recorded beside it (FILE.sha256, in the layout of sha256sum) when it was first seen. A file
     that has changed since is downloaded again.
 
-    Parameters
-    ----------
-    url : str
-        An https address.
-    folder : Path
-        Folder of the cache.
-    sha256 : str, optional
-        The published hash.
-
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ModelError

@@ -107,11 +107,7 @@ class Synthesizer:
         Air wavelength of the fine grid in Angstrom.
     """
 
-    def __init__(
-        self,
-        lines: LineList | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, lines: LineList | None = None, device: torch.device | str = "cpu") -> None:
         self.lines = read_linelist() if lines is None else lines
         self.device = torch.device(device)
         self.wavelength = WAVELENGTH

@@ -36,27 +36,16 @@ _STRONG = 0.1  # nats, from which "auto" refines a value: below, its bias is los
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an estimator says of the rows that two columns share.
+    """What an estimator says of the rows that two columns share."""
 
-    Parameters
-    ----------
-    value : float
-        Nats, signed.
-    variance : float
-        Of the value, in nats squared.
-    complete : bool
-        Whether the variance counts that neighbors share their surroundings; the scatter of local
-        terms alone does not.
-    by_ranks : float, optional
-        Estimate from ranks and classes alone, of which the null is known, where it came along.
-    neighbors : int, optional
-        k where "auto" chose it; 0 where the value is that of no neighbors, by extrapolation.
-    """
-
-    value: float
-    variance: float
+    value: float  # nats, signed
+    variance: float  # of the value, in nats squared
+    # Whether the variance counts that neighbors share their surroundings, which the scatter of
+    # local terms alone does not.
     complete: bool = False
+    # Estimate from ranks and classes alone, of which the null is known, where it came along.
     by_ranks: float | None = None
+    # k where "auto" chose it; 0 where the value is that of no neighbors, by extrapolation.
     neighbors: int | None = None
 
 
@@ -382,19 +371,10 @@ high by about 0.45 / sqrt(n) with any k (correlation 0.9, n = 600 and 5,000)."""
 
 
 def extrapolated(terms: Floats) -> tuple[float, float]:
-    """Extrapolate from the local terms of `NEIGHBORS`, in nats, to no neighbors.
+    """Extrapolate from local terms of KSG with each k of `NEIGHBORS`, (4, n) nats, to no neighbors.
 
-    Parameters
-    ----------
-    terms : ndarray of float64, shape (4, n)
-        Local terms of KSG with each k of `NEIGHBORS`, point by point.
-
-    Returns
-    -------
-    value : float
-        Nats, signed.
-    variance : float
-        Its sampling variance, and what is uncertain about the bias, in nats squared.
+    Return the value and its variance in nats squared: of sampling, and of what is uncertain about
+    the bias.
     """
     n = terms.shape[1]
     estimates = terms.mean(axis=1)
