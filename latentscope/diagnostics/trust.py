@@ -227,6 +227,12 @@ def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
     return column, ""
 
 
+def _model_name(sample: TrustSample) -> str:
+    """Return the model's name, where it is kept, and the head of its weights' SHA-256."""
+    sha = f"{str(sample.info.get('weights_sha256'))[:12]}..."
+    return f"{sample.info['model']}, {sha}" if sample.info.get("model") else sha
+
+
 def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) -> None:
     name = reference.info.get("origin") or "the reference"
     if rows.values.shape[1] != reference.values.shape[1]:
@@ -237,8 +243,8 @@ def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) ->
     weights = rows.info.get("weights_sha256"), reference.info.get("weights_sha256")
     if all(weights) and weights[0] != weights[1]:
         raise TableError(
-            f"{source}: encoded by other weights ({str(weights[0])[:12]}...) than {name} "
-            f"({str(weights[1])[:12]}...); give the model that encoded them, or encode again"
+            f"{source}: encoded by other weights ({_model_name(rows)}) than {name} "
+            f"({_model_name(reference)}); give the model that encoded them, or encode again"
         )
     edges = rows.edges, reference.edges
     if all(map(len, edges)) and not (
