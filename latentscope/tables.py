@@ -156,6 +156,8 @@ def read_contents(path: Path) -> Contents:
     TableError
         If the file is absent, of an unknown kind, or cannot be read as what its name says.
     """
+    if path.is_dir():
+        raise TableError(f"{path}: is a folder; expected a file of numbers")
     if not path.is_file():
         raise TableError(f"{path}: no such file")
     reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
