@@ -29,7 +29,7 @@ def test_rows_beyond_the_first_are_folded_and_those_beyond_the_most_counted():
     assert first.count("<tr><td") == 10
     assert folded.count("<tr><td") == 15
     assert "15 more rows" in folded
-    assert "5 further rows of this table are in report.json" in folded
+    assert "5 further rows of this table are in the .json beside this page" in folded
     assert Page(html).faults == []
 
 
