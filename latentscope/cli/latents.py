@@ -218,11 +218,10 @@ def _as_json(
 _STRONGEST = 15
 
 
-def _estimators() -> list[str]:
-    """Names of the estimators, read from their source: to import it takes longer than all help."""
-    source = Path(__file__).parents[1] / "diagnostics" / "mi" / "estimators.py"
-    names = re.findall(r'^    name = "(\w+)"$', source.read_text("utf-8"), re.MULTILINE)
-    return ["auto", *names]
+# Read from their source, since to import it takes longer than all help.
+_SOURCE = Path(__file__).parents[1] / "diagnostics" / "mi" / "estimators.py"
+_NAMES = re.findall(r'^    name = "(\w+)"$', _SOURCE.read_text("utf-8"), re.MULTILINE)
+_ESTIMATORS = ", ".join(["auto", *_NAMES])
 
 
 @command(
@@ -236,9 +235,7 @@ def mi(
     plot: Plot = None,
     dims: Dims = "all",
     columns: Columns = None,
-    estimator: Annotated[
-        str, typer.Option("--estimator", help=f"One of {', '.join(_estimators())}.")
-    ] = "auto",
+    estimator: Annotated[str, typer.Option("--estimator", help=f"One of {_ESTIMATORS}.")] = "auto",
     neighbors: Annotated[
         int, typer.Option("--neighbors", min=1, help="Neighbors k of the kNN estimators.")
     ] = 3,
