@@ -240,14 +240,11 @@ def read_files(
         | dict(zip(("size", "mtime_ns"), stamps[index], strict=True))
         for index, record in enumerate(chunk.records)
     ]
-    root_ivar = None if chunk.ivar is None else _root(chunk.ivar[kept])
+    root_ivar = None
+    if chunk.ivar is not None:
+        largest_root = np.float32(np.finfo(ROOT_IVAR).max)  # beyond it float16 would say infinite
+        root_ivar = np.minimum(np.sqrt(chunk.ivar[kept]), largest_root).astype(ROOT_IVAR)
     return Read(chunk.rows[kept].astype(dtype), chunk.valid[kept], records, root_ivar)
-
-
-def _root(ivar: NDArray[np.float32]) -> NDArray[np.float16]:
-    limit = np.float32(np.finfo(ROOT_IVAR).max)
-    root: NDArray[np.float16] = np.minimum(np.sqrt(ivar), limit).astype(ROOT_IVAR)
-    return root
 
 
 _FAILURES_A_SHARD = 4

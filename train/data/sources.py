@@ -140,15 +140,14 @@ class Mixture(lightning.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to know of the data."""
-        return {kind: part.state_dict() for kind, part in self._parts()}
+        return dict(
+            zip(KINDS, (self.simulated.state_dict(), self.packed.state_dict()), strict=True)
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let both kinds see whether they are what the checkpoint was trained on."""
-        for kind, part in self._parts():
+        for kind, part in zip(KINDS, (self.simulated, self.packed), strict=True):
             part.load_state_dict(state_dict[kind])
-
-    def _parts(self) -> Iterator[tuple[str, Data]]:
-        yield from zip(KINDS, (self.simulated, self.packed), strict=True)
 
 
 def data_of(config: TrainConfig, folder: Path) -> Data:

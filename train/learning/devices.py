@@ -116,12 +116,11 @@ def whole_batch(part: Tensor) -> Tensor:
 def mean_over_ranks(values: Tensor) -> Tensor:
     """Mean of a tensor over the processes, without gradient."""
     _, world = rank_and_world()
-    values = values.detach()
-    if world > 1:
-        values = values.clone()
-        distributed.all_reduce(values)
-        values = values / world
-    return values
+    if world == 1:
+        return values.detach()
+    total = values.detach().clone()  # which all_reduce overwrites
+    distributed.all_reduce(total)
+    return total / world
 
 
 def unit_noise(like: Tensor, seed: int | None) -> Tensor:

@@ -245,7 +245,7 @@ def sweep(
     linelist: str | None = None,
     workers: int = 2,
     measure_only: bool = False,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> Report:
     """Train what is not trained yet, and measure the finished runs.
 
@@ -303,11 +303,7 @@ def sweep(
 
 
 def _trained(
-    config: SweepConfig,
-    folder: Path,
-    linelist: str | None,
-    workers: int,
-    say: Callable[[str], None],
+    config: SweepConfig, folder: Path, linelist: str | None, workers: int, say: Say
 ) -> dict[str, str]:
     """Make the archives, train the runs; why some failed, by name."""
     from train.sweep.archive import Recipe, make_archive
