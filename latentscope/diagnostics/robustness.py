@@ -162,7 +162,7 @@ class RobustnessResult:
         return (
             f"{when}: {len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of "
             f"all {largest['label']} with dim {largest['dim']}, from {largest['whole']:.2f} to "
-            f"{largest['mi_nats']:.2f} nats ({largest['difference']:+.2f} +- "
+            f"{largest['mi_nats']:.2f} nats ({largest['difference']:+.2f} ± "
             f"{largest['std_difference']:.2f}){misled if others else ''}."
         )
 
