@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.data import Latents, read_latents
-from latentscope.diagnostics.study import Study, StudyLike, mad_threshold, origin
+from latentscope.diagnostics.study import (
+    Study,
+    StudyLike,
+    check_none_infinite,
+    check_some_finite,
+    draw,
+    mad_threshold,
+    origin,
+)
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Kind = Literal["median", "mean"]
@@ -92,12 +99,14 @@ class MADResult:
 
     def sentences(self) -> list[str]:
         """Return lines a person can read: which dimensions, and what the other criteria say."""
-        dims = self.informative
-        first = (
+        dims, active = self.informative, np.flatnonzero(self.active)
+        which = "the same" if np.array_equal(active, dims) else _named(active)
+        lines = [
             f"{len(dims)} of {len(self.values)} dimensions are informative "
-            f"(MAD > {self.threshold:g}): {_named(dims)}"
-        )
-        lines = [first, self._gap_text(), self._active_text()]
+            f"(MAD > {self.threshold:g}): {_named(dims)}",
+            self._gap_text(),
+            f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}",
+        ]
         if self.kl is not None:
             inside = float(self.kl[dims].sum())
             lines.append(f"KL: {self.kl.sum():.3g} nats in all, {inside:.3g} of them in these")
@@ -111,16 +120,9 @@ class MADResult:
         verdict = f"differs in {_named(differ)}" if len(differ) else "picks the same dimensions"
         return f"threshold estimated from the data: {threshold:.2g} ({self.gap.reason}), {verdict}"
 
-    def _active_text(self) -> str:
-        active = np.flatnonzero(self.active)
-        same = np.array_equal(active, self.informative)
-        which = "the same" if same else _named(active)
-        return f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}"
-
     def plot(self, ax: Any = None) -> Any:
         """Draw the stems (`latentscope.plots.plot_mad`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_mad(self, ax)
+        return draw("plot_mad", self, ax)
 
 
 def mad(
@@ -161,19 +163,11 @@ def mad(
         raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}")
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
     threshold = mad_threshold(read) if threshold is None else threshold
-    infinite = int(np.isinf(read.values).sum())
-    if infinite:
-        raise EstimatorError(
-            f"{read.source}: {infinite} values are infinite; set these rows to NaN to leave them "
-            "out"
-        )
+    check_none_infinite(read)
+    check_some_finite(read)
     values = read.values if read.ok.all() else read.values[read.ok]
-    if not len(values):
-        raise EstimatorError(
-            f"{read.source}: none of {len(read)} rows is finite; nothing to measure"
-        )
-    rows = [_spread(values[:, dim].astype(np.float64), kind) for dim in range(read.dims)]
-    table = pd.DataFrame(rows)
+    columns = (values[:, dim].astype(np.float64) for dim in range(read.dims))
+    table = pd.DataFrame([_spread(column, kind) for column in columns])
     deviation = table["mad"].to_numpy(dtype=np.float64)
     table.insert(0, "dim", np.arange(read.dims))
     table.insert(2, "informative", deviation > threshold)
@@ -267,23 +261,23 @@ class Gap:
 
     Parameters
     ----------
+    reason : str
+        What was found, or why there is no threshold, in words.
     threshold : float or None
         Geometric middle of the gap, in units of the latents; None where there is no gap.
     below, above : float
         Largest deviation of the floor and smallest of the rest; NaN without a gap. A floor below a
         thousandth of the largest deviation of all is put there.
-    reason : str
-        What was found, or why there is no threshold, in words.
     """
 
-    threshold: float | None
-    below: float
-    above: float
     reason: str
+    threshold: float | None = None
+    below: float = float("nan")
+    above: float = float("nan")
 
 
 def find_gap(deviations: Floats) -> Gap:
-    """Find the gap between the noise floor and the rest.
+    """Find the gap between the noise floor and the rest of some deviations, shape (d,), 0 or more.
 
     Deviations below a thousandth of the largest are taken for equal: they hold less than a
     millionth of its variance, and how they differ says nothing of where information ends. Of
@@ -293,45 +287,28 @@ def find_gap(deviations: Floats) -> Gap:
     or log-normal with 0.3 or 1 decade), at most 1.5 % have one by these tests; of those with long
     tails (Laplace, Student t of 3 degrees on the logarithmic scale) 2 to 19 %, as single far
     dimensions are what they are made of.
-
-    Parameters
-    ----------
-    deviations : ndarray of float64, shape (d,)
-        Not negative.
-
-    Returns
-    -------
-    Gap
     """
     largest = float(deviations.max())
     if largest == 0:
-        return _none("every dimension is constant")
+        return Gap(reason="every dimension is constant")
     if len(deviations) < _MIN_DIMS:
-        return _none(
-            f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
-        )
+        reason = f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
+        return Gap(reason)
     ascending = np.sort(np.maximum(deviations, _AS_GOOD_AS_CONSTANT * largest))
     places = np.flatnonzero(_stands_out(np.log(ascending)))
     if not len(places):
-        return _none(_without_gap(ascending))
+        factor = float(np.max(ascending[1:] / ascending[:-1]))
+        span = float(ascending[-1] / ascending[0])
+        if span < _MIN_FACTOR:
+            alike = f"all deviations lie within a factor of {span:.2g}"
+            return Gap(reason=f"{alike}: all dimensions vary, or none")
+        return Gap(
+            reason=f"no gap stands out: deviations span a factor of {span:.3g}, and neighbors "
+            f"among them differ by {factor:.2g} at most"
+        )
     below, above = float(ascending[places[0]]), float(ascending[places[0] + 1])
     reason = f"gap from {below:.2g} to {above:.2g}, a factor of {above / below:.3g}"
-    return Gap(float(np.sqrt(below * above)), below, above, reason)
-
-
-def _none(reason: str) -> Gap:
-    return Gap(None, float("nan"), float("nan"), reason)
-
-
-def _without_gap(ascending: Floats) -> str:
-    factor = float(np.max(ascending[1:] / ascending[:-1]))
-    span = float(ascending[-1] / ascending[0])
-    if span < _MIN_FACTOR:
-        return f"all deviations lie within a factor of {span:.2g}: all dimensions vary, or none"
-    return (
-        f"no gap stands out: deviations span a factor of {span:.3g}, and neighbors among them "
-        f"differ by {factor:.2g} at most"
-    )
+    return Gap(reason, float(np.sqrt(below * above)), below, above)
 
 
 def _stands_out(x: Floats) -> NDArray[np.bool_]:

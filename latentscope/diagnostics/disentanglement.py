@@ -16,8 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +32,7 @@ from latentscope.diagnostics.disentanglement_measures import (
     Axes,
     Codes,
     Drawn,
+    Family,
     Floats,
     Key,
     Label,
@@ -52,7 +52,7 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_label,
 )
-from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
@@ -128,9 +128,7 @@ class MetricsResult:
     def sentences(self) -> list[str]:
         """Say what the numbers mean beside the baselines, in lines a person can read."""
         records = self.headlines.to_dict("records")
-        rows: dict[tuple[str, str], dict[Any, Any]] = {
-            (row["metric"], row["estimator"]): row for row in records
-        }
+        rows = {(row["metric"], row["estimator"]): row for row in records}
         judged = [rows[m.key]["verdict"] for m in MEASURES if m.of_axes and rows[m.key]["verdict"]]
         lines = [_summary(judged), *(_sentence(m, rows[m.key]) for m in MEASURES)]
         here = (self.table["metric"] == _BEST[0]) & (self.table["estimator"] == _BEST[1])
@@ -143,8 +141,7 @@ class MetricsResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw values beside baselines (`latentscope.plots.plot_metrics`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_metrics(self, ax)
+        return draw("plot_metrics", self, ax)
 
 
 def _summary(verdicts: list[str]) -> str:
@@ -426,9 +423,9 @@ def standardized(values: Floats, rows: Rows) -> Floats:
 
     A column that is constant there becomes 0.
     """
-    mean, std = values[rows].mean(axis=0), values[rows].std(axis=0)
-    constant = np.ptp(values[rows], axis=0) == 0
-    scaled: Floats = (values - mean) / np.where(constant, 1.0, std)
+    part = values[rows]
+    constant = np.ptp(part, axis=0) == 0
+    scaled: Floats = (values - part.mean(axis=0)) / np.where(constant, 1.0, part.std(axis=0))
     scaled[:, constant] *= 0.0  # and NaN stays NaN
     return scaled
 
@@ -444,37 +441,34 @@ def principal_axes(values: Floats) -> Axes:
     An axis along which nothing varies but rounding errors is 0: ranks would make a column of them
     as wide as any.
     """
-    covariance = np.cov(values, rowvar=False)
-    variance, vectors = np.linalg.eigh(covariance)
+    variance, vectors = np.linalg.eigh(np.cov(values, rowvar=False))
     order = np.argsort(variance)[::-1]
     kept = variance[order] > _NOTHING * variance.sum()
     return Axes("pca", vectors[:, order] * kept)
 
 
-@dataclass(frozen=True)
-class _Task:
+class _Task(NamedTuple):
     """One evaluation: of which family, along which axes, of all stars or half of them."""
 
-    family: int
+    family: Family
     axes: Axes
     half: bool
     stream: tuple[int, ...]
 
 
 def _tasks(
-    number: int, repeated: bool, baselines: Sequence[Axes], n_halves: int
+    family: Family, repeated: bool, baselines: Sequence[Axes], n_halves: int
 ) -> Iterator[_Task]:
-    family, own = FAMILIES[number], Axes("latents")
-    principal, *rotations = baselines
+    own, (principal, *rotations) = Axes("latents"), baselines
     repeats = _REPEATS if family.splits or repeated else 1
     for axes in (own, principal):
         for repeat in range(repeats):
-            yield _Task(number, axes, False, (10, repeat))
+            yield _Task(family, axes, False, (10, repeat))
     for i, axes in enumerate(rotations):
-        yield _Task(number, axes, False, (10, i % repeats))
+        yield _Task(family, axes, False, (10, i % repeats))
     halves = max(n_halves // _SLOW_SHARE, _MIN_HALVES) if family.slow else n_halves
     for half in range(min(halves, n_halves)):
-        yield _Task(number, own, True, (11, half))
+        yield _Task(family, own, True, (11, half))
 
 
 def _evaluated(
@@ -482,16 +476,13 @@ def _evaluated(
 ) -> dict[str, list[Scores]]:
     """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars."""
     tasks = [
-        task
-        for number in range(len(FAMILIES))
-        for task in _tasks(number, stars.repeated, baselines, n_halves)
+        task for family in FAMILIES for task in _tasks(family, stars.repeated, baselines, n_halves)
     ]
 
     def work(task: _Task) -> Scores:
         # The same rows for all axes, so that they are compared on equal terms.
         rng = own_rng(seed, *task.stream)
-        drawn = stars.draw(task.axes, rng, half=task.half)
-        return FAMILIES[task.family].scores(drawn, rng)
+        return task.family.scores(stars.draw(task.axes, rng, half=task.half), rng)
 
     # Imported here, as scikit-learn, which needs it too, is.
     from threadpoolctl import threadpool_limits
@@ -565,9 +556,10 @@ def _verdict(row: dict[str, Any], measure: Measure) -> str:
     """Which baselines the whole interval beats."""
     if np.isnan(row["low"]):
         return ""
+    # The best of the rotations counts, since one of them is good by luck.
     if measure.lower_is_better:
-        over_rotation, over_pca = row["high"] < row["rotation_low"], row["high"] < row["pca"]
+        better = {"rotation": row["high"] < row["rotation_low"], "pca": row["high"] < row["pca"]}
     else:
-        over_rotation, over_pca = row["low"] > row["rotation_high"], row["low"] > row["pca"]
-    beaten = [name for name, it in (("rotation", over_rotation), ("pca", over_pca)) if it]
+        better = {"rotation": row["low"] > row["rotation_high"], "pca": row["low"] > row["pca"]}
+    beaten = [name for name, beats in better.items() if beats]
     return f"better than {' and '.join(beaten)}" if beaten else "no better"

@@ -215,11 +215,12 @@ class Scores:
 
     def add(
         self, metric: str, estimator: str, names: Sequence[str], values: Floats, mean: float
-    ) -> None:
-        """Add the values of several labels or dimensions, and their mean."""
+    ) -> Scores:
+        """Add the values of several labels or dimensions, and their mean; return self."""
         for name, value in zip(names, values, strict=True):
             self.values[Key(metric, estimator, name)] = float(value)
         self.values[Key(metric, estimator, MEAN)] = float(mean)
+        return self
 
 
 def mean_of(values: Floats) -> float:
@@ -242,20 +243,9 @@ def mig(information: ArrayLike, entropies: ArrayLike) -> Floats:
 
     (largest - second largest mutual information of the label with a dimension) / its entropy: 1
     where one dimension knows all of the label and no other anything, 0 where two know the same.
-
-    Parameters
-    ----------
-    information : array, shape (d, labels)
-        Mutual information in nats, d of 2 or more.
-    entropies : array, shape (labels,)
-        Entropy of each label in nats, above 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (labels,)
+    Information (d, labels), d of 2 or more, and entropies (labels,), above 0, in nats.
     """
-    gap: Floats = sap(information) / np.asarray(entropies, dtype=np.float64)
-    return gap
+    return np.asarray(sap(information) / np.asarray(entropies, dtype=np.float64))
 
 
 def modularity(information: ArrayLike) -> Floats:
@@ -263,17 +253,8 @@ def modularity(information: ArrayLike) -> Floats:
 
     1 - (sum of squared mutual informations with all labels but the best) / (square of the best *
     (labels - 1)): 1 where a dimension knows one label only, 0 where it knows all alike, and 0
-    where it knows none.
-
-    Parameters
-    ----------
-    information : array, shape (d, labels)
-        Mutual information in nats, not below 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (d,)
-        NaN where there is only one label.
+    where it knows none. Information (d, labels) in nats, not below 0, gives (d,); NaN where there
+    is only one label.
     """
     squared = np.asarray(information, dtype=np.float64) ** 2
     labels = squared.shape[1]
@@ -286,15 +267,10 @@ def modularity(information: ArrayLike) -> Floats:
 
 def binned_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     """MIG and modularity from 20 bins of equal width of each dimension."""
-    information = np.array(
-        [
-            [
-                plain_information(equal_width_bins(column), label.codes[rows])
-                for column in drawn.latents(rows).T
-            ]
-            for label, rows in drawn.each
-        ]
-    ).T
+    information = np.empty((len(drawn.dims), len(drawn.labels)))
+    for number, (label, rows) in enumerate(drawn.each):
+        for i, column in enumerate(drawn.latents(rows).T):
+            information[i, number] = plain_information(equal_width_bins(column), label.codes[rows])
     return _information_scores(drawn, information, information, "binned")
 
 
@@ -333,8 +309,7 @@ def _information_scores(
     of_dims = modularity(beyond_chance)
     knowing = (beyond_chance > 0).any(axis=1)
     mean = mean_of(of_dims[knowing]) if knowing.any() else 0.0
-    scores.add("modularity", estimator, drawn.dim_names, of_dims, mean)
-    return scores
+    return scores.add("modularity", estimator, drawn.dim_names, of_dims, mean)
 
 
 def entropy(codes: Codes) -> float:
@@ -342,12 +317,12 @@ def entropy(codes: Codes) -> float:
     return _entropy_of_counts(np.bincount(codes))
 
 
-def equal_width_bins(column: Floats, bins: int = LATENT_BINS) -> Codes:
-    """Return the bin 0 ... bins - 1 of each value, between the smallest and the largest."""
-    low, width = column.min(), np.ptp(column) / bins
+def equal_width_bins(column: Floats) -> Codes:
+    """Return the bin 0 ... 19 of each value, between the smallest and the largest."""
+    low, width = column.min(), np.ptp(column) / LATENT_BINS
     if width == 0:
         return np.zeros(len(column), dtype=np.int64)
-    return np.asarray(np.minimum((column - low) / width, bins - 1), dtype=np.int64)
+    return np.asarray(np.minimum((column - low) / width, LATENT_BINS - 1), dtype=np.int64)
 
 
 def plain_information(x: Codes, y: Codes) -> float:
@@ -377,36 +352,24 @@ def _floor(codes: Codes) -> float:
 def sap(scores: ArrayLike) -> Floats:
     """Separated attribute predictability of each label (Kumar et al. 2018, section 3).
 
-    Best minus second best score over the dimensions.
-
-    Parameters
-    ----------
-    scores : array, shape (d, labels)
-        How well each dimension alone predicts each label, d of 2 or more: squared correlation, or
-        share of rows in the right class.
-
-    Returns
-    -------
-    ndarray of float64, shape (labels,)
+    Best minus second best score over the dimensions. Scores (d, labels), d of 2 or more, say how
+    well each dimension alone predicts each label: squared correlation, or share of rows in the
+    right class.
     """
-    best = np.sort(np.asarray(scores, dtype=np.float64), axis=0)[::-1]
-    gap: Floats = best[0] - best[1]
-    return gap
+    second, best = np.sort(np.asarray(scores, dtype=np.float64), axis=0)[-2:]
+    return np.asarray(best - second)
 
 
 def sap_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     """SAP from squared correlations, and for classes from linear support vector machines."""
-    columns = []
-    for label, rows in drawn.each:
-        latents = drawn.latents(rows)
-        if label.numbers is not None:
-            columns.append(squared_correlations(latents, label.numbers[rows]))
-        else:
-            columns.append(_accuracies(latents, label.codes[rows], rng))
+    columns = [
+        _accuracies(drawn.latents(rows), label.codes[rows], rng)
+        if label.numbers is None
+        else squared_correlations(drawn.latents(rows), label.numbers[rows])
+        for label, rows in drawn.each
+    ]
     gaps = sap(np.column_stack(columns))
-    scores = Scores()
-    scores.add("sap", "linear", drawn.label_names, gaps, mean_of(gaps))
-    return scores
+    return Scores().add("sap", "linear", drawn.label_names, gaps, mean_of(gaps))
 
 
 def squared_correlations(latents: Floats, numbers: Floats) -> Floats:
@@ -436,12 +399,9 @@ def explicitness_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     One class against the rest, and of a continuous label its values above each quintile against
     those below: classes in its middle have no straight border.
     """
-    areas = np.array(
-        [_explicitness(drawn.latents(rows), label, rows, rng) for label, rows in drawn.each]
-    )
-    scores = Scores()
-    scores.add("explicitness", "logistic", drawn.label_names, areas, mean_of(areas))
-    return scores
+    each = [_explicitness(drawn.latents(rows), label, rows, rng) for label, rows in drawn.each]
+    areas = np.array(each)
+    return Scores().add("explicitness", "logistic", drawn.label_names, areas, mean_of(areas))
 
 
 def _explicitness(latents: Floats, label: Label, rows: Rows, rng: np.random.Generator) -> float:
@@ -470,17 +430,7 @@ def disentanglement(importance: ArrayLike) -> tuple[Floats, float]:
 
     1 - entropy of a dimension's importances over the labels, in units of log(labels) (Eastwood &
     Williams 2018, section 2): 1 where it serves one label, 0 where it serves all alike, or none.
-
-    Parameters
-    ----------
-    importance : array, shape (d, labels)
-        Not below 0.
-
-    Returns
-    -------
-    each : ndarray of float64, shape (d,)
-        NaN where there is only one label.
-    mean : float
+    Importance (d, labels), not below 0, gives (d,) and a float; NaN where there is only one label.
     """
     rows = np.asarray(importance, dtype=np.float64)
     if rows.shape[1] < 2:
@@ -517,8 +467,7 @@ def forest_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     scores.add("dci_disentanglement", "forest", drawn.dim_names, *disentanglement(importance))
     scores.add("dci_completeness", "forest", drawn.label_names, *completeness(importance))
     mean = float(informativeness.mean())
-    scores.add("dci_informativeness", "forest", drawn.label_names, informativeness, mean)
-    return scores
+    return scores.add("dci_informativeness", "forest", drawn.label_names, informativeness, mean)
 
 
 def _predicted(
@@ -564,18 +513,8 @@ def held_out_importance(
     The sum over the splits of a tree on a dimension of the covariance between what the split
     changes in the prediction and the target (Li et al. 2019, eq. 8), on rows that the forest has
     not seen; the mean over its trees. A dimension that tells nothing has 0 within the noise, and
-    may come out below.
-
-    Parameters
-    ----------
-    trees : list
-        The `tree_` of each regression tree of scikit-learn.
-    values : ndarray of float32, shape (n, d)
-    target : ndarray of float64, shape (n, outputs)
-
-    Returns
-    -------
-    ndarray of float64, shape (d,)
+    may come out below. Trees are the `tree_` of scikit-learn's regression trees; values (n, d) and
+    target (n, outputs) give (d,).
     """
     centered = target - target.mean(axis=0)
     importance = np.zeros(values.shape[1])
@@ -596,12 +535,8 @@ def held_out_importance(
 def gaussian_total_correlation(values: Floats) -> float:
     """Total correlation in nats of a Gaussian with the correlations of the columns.
 
-    -1/2 log det of their correlation matrix; infinite where a column is a sum of others.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n, d)
-        Constant columns do not count.
+    -1/2 log det of their correlation matrix; infinite where a column is a sum of others. Constant
+    columns of values (n, d) do not count.
     """
     values = values[:, np.ptp(values, axis=0) > 0]
     if values.shape[1] < 2:
@@ -616,14 +551,8 @@ def knn_total_correlation(values: Floats, neighbors: int = _NEIGHBORS) -> float:
     """Total correlation of columns in nats, signed (Kraskov et al. 2004, eq. 23).
 
     psi(k) + (d - 1) psi(n) - sum over the columns of < psi(n_j + 1) >, with n_j the points strictly
-    closer in column j than the k-th neighbor in all, in the Chebyshev norm.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n, d)
-        Used as they are: neither scaled nor jittered.
-    neighbors : int
-        k.
+    closer in column j than the k-th neighbor in all, in the Chebyshev norm. Values (n, d) are used
+    as they are: neither scaled nor jittered.
     """
     n, d = values.shape
     near = cKDTree(values).query(values, k=neighbors + 1, p=np.inf)[0]

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,7 +47,7 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
-from latentscope.diagnostics.study import Dims, Study, StudyLike, mad_threshold, read_study
+from latentscope.diagnostics.study import Dims, StudyLike, draw, mad_threshold, read_study
 from latentscope.errors import EstimatorError
 
 Floats = NDArray[np.float64]
@@ -73,6 +72,9 @@ _SHUFFLES = 8
 _N_NAMED = 12
 _MAX_SCORES = 3
 """Columns to which the predicted scores of classes are reduced: kNN degrades with more."""
+
+_SHARED = ("rest_nats", "rest_std_nats", "rest_p_value", "partner", "partner_nats")
+"""Columns of what a dimension shares with the others."""
 
 _FOLDS = 5
 _MAX_PRODUCTS = 16
@@ -198,8 +200,7 @@ class ExclusiveResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw what each dimension adds (`latentscope.plots.plot_exclusive`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_exclusive(self, ax)
+        return draw("plot_exclusive", self, ax)
 
 
 def exclusive_information(
@@ -285,9 +286,10 @@ def exclusive_information(
         if value < 2:
             raise EstimatorError(f"{name} is {value}; expected 2 or more")
     study = read_study(latents, labels, groups=groups, join=join)
-    read = study.latents
+    read, frame = study.latents, study.labels
     readings = _read(read, study.choose(dims), study.groups, max_rows, seed)
-    about = [] if study.labels is None else _label_columns(study, columns, seed)
+    names = [] if frame is None else choose_labels(frame, columns, study.group_column)[0]
+    about = [] if frame is None else [read_label(name, frame[name], seed=seed) for name in names]
     amount = widened(readings.means, readings.noise)
     # Not a false discovery rate: of 6 informative dimensions in 128 that would let a dead one pass
     # in one run of 16.
@@ -330,7 +332,6 @@ def exclusive_information(
     compared = table["rest_nats"].notna() | (len(places) < 2)
     table["exclusive"] = table["carries"] & compared & ~alike
     table["adds"] = table["dim"].isin(order.loc[order["adds"], "dim"])
-    names = tuple(column.name for column in about)
     return ExclusiveResult(
         table=table,
         order=order,
@@ -338,24 +339,18 @@ def exclusive_information(
         n_rows=len(read),
         resolution=readings.resolution,
         limit=readings.noise.limit(SIGNIFICANT / len(readings.dims)),
-        labels=names,
+        labels=tuple(names),
         left_out=int(carries.sum()) - len(places),
         provenance=study.provenance(
             "exclusive information",
             dims=readings.dims,
-            columns=list(names),
+            columns=names,
             seed=seed,
             resolution=readings.resolution,
             rows_measured=len(readings.rows),
             dims_compared=[readings.dims[i] for i in places],
         ),
     )
-
-
-def _label_columns(study: Study, columns: Sequence[str] | None, seed: int) -> list[Column]:
-    frame = study.label_table
-    names, _ = choose_labels(frame, columns, study.group_column)
-    return [read_label(name, frame[name], seed=seed) for name in names]
 
 
 @dataclass(frozen=True)
@@ -487,15 +482,23 @@ def _shared(
     readings: _Readings, places: list[int], seed: int, step: Callable[[], None]
 ) -> pd.DataFrame:
     """What each dimension shares with the others: a row each, NaN where it is not compared."""
+    means, nothing = readings.means, dict.fromkeys(_SHARED, np.nan) | {"partner": None}
     rows: dict[int, dict[str, Any]] = {}
     if len(places) > 1:
         # One row a star was drawn: these are independent.
-        pairs = pairwise_mi(readings.means[:, places], groups=None, seed=seed).table
+        pairs = pairwise_mi(means[:, places], groups=None, seed=seed).table
         for number, place in enumerate(places):
             own = pairs[(pairs["dim_x"] == number) | (pairs["dim_y"] == number)]
             partner = own.iloc[int(own["mi_nats"].argmax())]
             other = int(partner["dim_x"] + partner["dim_y"]) - number
-            joint = _with_rest(readings.means, place, [i for i in places if i != place], seed)
+            rest = means[:, [i for i in places if i != place]]
+            joint = _pair(
+                means[:, place],
+                (seed, 0, place),
+                cross_fitted(rest, means[:, [place]], own_rng(seed, 9, place))[:, 0],
+                (seed, 9, place),
+                seed,
+            )
             jointly = joint.mi_nats >= partner["mi_nats"]
             # The strongest partner of several is one by luck, too.
             p_value = float(min(1.0, partner["p_value"] * len(own)))
@@ -507,18 +510,11 @@ def _shared(
                 "partner_nats": partner["mi_nats"],
             }
             step()
-    of_each = [rows.get(place, {}) for place in range(len(readings.dims))]
-    table = pd.DataFrame(index=range(len(of_each)))
-    for name in ("rest_nats", "rest_std_nats", "rest_p_value"):
-        table[name] = [float(row.get(name, np.nan)) for row in of_each]
-    table["partner"] = pd.Series([row.get("partner") for row in of_each], dtype=object)
-    table["partner_nats"] = [float(row.get("partner_nats", np.nan)) for row in of_each]
+    of_each = [rows.get(place, nothing) for place in range(len(readings.dims))]
+    table = pd.DataFrame(of_each, columns=list(_SHARED))
+    # Whole numbers beside None, which pandas would make floats of.
+    table["partner"] = pd.Series([row["partner"] for row in of_each], dtype=object)
     return table
-
-
-def _with_rest(means: Floats, place: int, others: list[int], seed: int) -> PairResult:
-    predicted = cross_fitted(means[:, others], means[:, [place]], own_rng(seed, 9, place))[:, 0]
-    return _pair(means[:, place], (seed, 0, place), predicted, (seed, 9, place), seed)
 
 
 def _pair(
@@ -533,8 +529,7 @@ def _pair(
     )
 
 
-@dataclass(frozen=True)
-class Gain:
+class Gain(NamedTuple):
     """What a dimension adds, in nats, with the p-value that it adds nothing."""
 
     dim: int
@@ -553,30 +548,24 @@ def _greedy(gains: Gains, candidates: list[int], step: Callable[[], None]) -> pd
     `p_value` is corrected for the number of dimensions left to choose from. Rows after the last
     that adds something say what each of the rest would add to it, the most first.
     """
-    # What is gained, its p-value among those left, and whether it adds.
-    rows: list[tuple[Gain, float, bool]] = []
+    rows: list[tuple[int, float, float, float, bool]] = []
     chosen: list[int] = []
     left = list(candidates)
     while left:
         ranked = sorted(gains(chosen, left), key=lambda gain: -gain.nats)
-        p_values = [min(1.0, gain.p_value * len(left)) for gain in ranked]
-        adds = ranked[0].nats > 0 and p_values[0] < SIGNIFICANT
-        taken = 1 if adds else len(ranked)
-        rows += [(ranked[i], p_values[i], adds) for i in range(taken)]
-        for gain in ranked[:taken]:
-            left.remove(gain.dim)
+        best, n_left = ranked[0], len(left)
+        adds = best.nats > 0 and best.p_value * n_left < SIGNIFICANT
+        for dim, nats, std, p_value in ranked[:1] if adds else ranked:
+            rows.append((dim, nats, std, min(1.0, p_value * n_left), adds))
+            left.remove(dim)
             step()
-        chosen.append(ranked[0].dim)
-    table = pd.DataFrame(
-        {
-            "step": np.arange(1, len(rows) + 1),
-            "dim": np.array([gain.dim for gain, _, _ in rows], dtype=np.int64),
-            "gain_nats": np.array([gain.nats for gain, _, _ in rows], dtype=np.float64),
-            "std_nats": np.array([gain.std for gain, _, _ in rows], dtype=np.float64),
-            "p_value": np.array([p for _, p, _ in rows], dtype=np.float64),
-            "adds": np.array([adds for _, _, adds in rows], dtype=bool),
-        }
+        chosen.append(best.dim)
+    table = pd.DataFrame(rows, columns=["dim", "gain_nats", "std_nats", "p_value", "adds"])
+    # Named, since columns without rows have none.
+    table = table.astype({"dim": int, "adds": bool}).astype(
+        {"gain_nats": float, "std_nats": float, "p_value": float}
     )
+    table.insert(0, "step", np.arange(1, len(rows) + 1))
     return table.assign(total_nats=table["gain_nats"].where(table["adds"], 0.0).cumsum())
 
 
@@ -604,15 +593,13 @@ class _AboutSpectra:
             self._noise.drawn[:, places], self._noise.entropy[places], self._noise.scatter[places]
         )
         rest = widened(self._means[:, places] - predicted, noise)
-        return [
-            min(
-                self._gain(dim, rest, i),
-                self._less(dim, self._with_prediction(dim, predicted[:, i])),
-                self._less(dim, self._with_strongest(dim, chosen)),
-                key=lambda gain: gain.nats,
-            )
-            for i, dim in enumerate(left)
-        ]
+        gains = []
+        for i, dim in enumerate(left):
+            shared = self._pair(dim, predicted[:, i], (self._seed, 6, dim))
+            strongest = self._strongest_pair(dim, chosen)
+            three = self._gain(dim, rest, i), self._less(dim, shared), self._less(dim, strongest)
+            gains.append(min(three, key=lambda gain: gain.nats))
+        return gains
 
     @staticmethod
     def _gain(dim: int, amount: Amount, i: int) -> Gain:
@@ -626,16 +613,15 @@ class _AboutSpectra:
         std = np.hypot(self._carried.std[place], pair.std_nats)
         return Gain(dim, nats, float(std), float(_p_of_noise(np.array(nats), scatter)))
 
-    def _with_prediction(self, dim: int, predicted: Floats) -> PairResult:
-        draw = self._draws[:, self._place[dim]]
-        return _pair(draw, (self._seed, 4, dim), predicted, (self._seed, 6, dim), self._seed)
+    def _pair(self, dim: int, column: Floats, stream: tuple[int, ...]) -> PairResult:
+        draws = self._draws[:, self._place[dim]]
+        return _pair(draws, (self._seed, 4, dim), column, stream, self._seed)
 
-    def _with_strongest(self, dim: int, chosen: list[int]) -> PairResult:
+    def _strongest_pair(self, dim: int, chosen: list[int]) -> PairResult:
         """The pair with the one of the chosen that shares most; only the latest is new."""
         latest = chosen[-1]
-        draw, mean = self._draws[:, self._place[dim]], self._means[:, self._place[latest]]
-        pair = _pair(draw, (self._seed, 4, dim), mean, (self._seed, 0, latest), self._seed)
-        self._pairs[dim, latest] = pair
+        mean = self._means[:, self._place[latest]]
+        self._pairs[dim, latest] = self._pair(dim, mean, (self._seed, 0, latest))
         return max((self._pairs[dim, other] for other in chosen), key=lambda pair: pair.mi_nats)
 
 
@@ -662,14 +648,15 @@ class _AboutLabels:
         self._means, self._seed = readings.means, seed
         self._place = {dim: i for i, dim in enumerate(readings.dims)}
         self._labels = [_label(column, readings.rows) for column in columns]
-        self._alone: dict[tuple[int, int], float] = {}
+        self._held: dict[tuple[int, int], float] = {}
 
     def __call__(self, chosen: list[int], left: list[int]) -> list[Gain]:
         before = self._information(chosen)
         rng = own_rng(self._seed, 7, len(chosen))
-        nothing = np.array(
-            [self._information(chosen, self._shuffled(left, rng)) for _ in range(_SHUFFLES)]
-        )
+        nothing = np.empty(_SHUFFLES)
+        for i in range(_SHUFFLES):
+            shuffled = rng.permutation(self._means[:, self._place[int(rng.choice(left))]])
+            nothing[i] = self._information(chosen, shuffled)
         center = float((nothing - before).mean())
         std = float(nothing.std(ddof=1) * np.sqrt(1 + 1 / _SHUFFLES))
         gains = []
@@ -678,9 +665,6 @@ class _AboutLabels:
             p_value = float(student.sf((nats - center) / max(std, 1e-12), _SHUFFLES - 1))
             gains.append(Gain(dim, nats, std, p_value))
         return gains
-
-    def _shuffled(self, left: list[int], rng: np.random.Generator) -> Floats:
-        return rng.permutation(self._means[:, self._place[int(rng.choice(left))]])
 
     def _information(self, dims: list[int], other: Floats | None = None) -> float:
         """Sum over labels of what dimensions, and another column, tell together."""
@@ -691,23 +675,22 @@ class _AboutLabels:
         if not columns.shape[1]:
             return 0.0
         return sum(
-            max([self._together(i, columns), *(self._by_itself(i, place) for place in places)])
-            for i in range(len(self._labels))
+            max([self._together(label, columns), *(self._alone(i, place) for place in places)])
+            for i, label in enumerate(self._labels)
         )
 
-    def _together(self, number: int, columns: Floats) -> float:
-        label = self._labels[number]
+    def _together(self, label: _Label, columns: Floats) -> float:
         scores = cross_fitted(columns[label.rows], label.targets, own_rng(self._seed, 8))
         left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
         # The scores of all classes add up to 1, so one of them says nothing new.
         kept = min(max(scores.shape[1] - 1, 1), _MAX_SCORES)
         return self._mi(left[:, :kept] * sizes[:kept], label)
 
-    def _by_itself(self, number: int, place: int) -> float:
-        if (number, place) not in self._alone:
+    def _alone(self, number: int, place: int) -> float:
+        if (number, place) not in self._held:
             label = self._labels[number]
-            self._alone[number, place] = self._mi(self._means[label.rows, place], label)
-        return self._alone[number, place]
+            self._held[number, place] = self._mi(self._means[label.rows, place], label)
+        return self._held[number, place]
 
     def _mi(self, columns: Floats, label: _Label) -> float:
         return mutual_information(columns, label.values, discrete=label.discrete, seed=self._seed)
@@ -720,15 +703,15 @@ def _label(column: Column, of_latents: NDArray[np.int64]) -> _Label:
             f"{column.name}: known for {len(rows)} of {len(of_latents)} rows; expected {_MIN_ROWS} "
             "or more"
         )
-    labelled = of_latents[rows]
+    labeled = of_latents[rows]
     if column.codes is None:
         assert column.values is not None
-        values = column.values[labelled]
+        values = column.values[labeled]
         return _Label(rows, normal_scores(values[:, None]), values, False)
     # A class of one row has no neighbor of its own kind.
-    several = without_single(column.codes[labelled])
-    rows, labelled = rows[several], labelled[several]
-    codes = np.unique(column.codes[labelled], return_inverse=True)[1]
+    several = without_single(column.codes[labeled])
+    rows, labeled = rows[several], labeled[several]
+    codes = np.unique(column.codes[labeled], return_inverse=True)[1]
     if codes.max(initial=0) == 0:
         raise EstimatorError(f"{column.name}: one class with several rows; expected two or more")
     return _Label(rows, np.eye(int(codes.max()) + 1)[codes], codes, True)
@@ -793,16 +776,9 @@ def _features(columns: Floats, rng: np.random.Generator) -> Floats:
 class Agreement:
     """Whether deviations and information pick the same dimensions.
 
-    Parameters
-    ----------
-    both : list of int
-        Dimensions above the threshold that add information.
-    only_varying : list of int
-        Above the threshold, but add nothing significant.
-    only_adding : list of int
-        Below the threshold, but add something.
-    reasons : dict
-        Of each dimension on which they differ, in words.
+    Dimensions above the threshold that add information (`both`), those above it that add nothing
+    significant (`only_varying`), those below it that add something (`only_adding`), and the
+    `reasons`, in words, of each dimension on which they differ.
     """
 
     both: list[int]

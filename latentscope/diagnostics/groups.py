@@ -23,11 +23,7 @@ FEWEST_STARS = 20
 """Stars below which the column that names them is taken only if it is asked for."""
 
 _ALIKE = 10
-_REPEATED_COLUMNS = (
-    *STAR_COLUMNS,
-    *("star_id", "object_id", "source_id", "gaia_id"),
-    *ID_COLUMNS,
-)
+_REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)
 """Columns in which a repeated value means rows that are not independent."""
 
 
@@ -264,18 +260,17 @@ def _check_names(missing: NDArray[np.bool_], what: str, frames: int = 5) -> None
 
 
 def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
-    for table in tables:
-        for name in [name for name in _REPEATED_COLUMNS if name in table]:
-            names = table[name].to_numpy(dtype=object)[latents.ok]
-            repeated = read_groups(names, len(names)).repeated
-            if repeated:
-                warnings.warn(
-                    f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows "
-                    "are not independent: a label that is constant for a star then seems to share "
-                    "0.3 nats and more at 3 exposures a star, 1 and more at 10, with whatever "
-                    "tells stars apart, and p-values call it significant; pass "
-                    f"groups={name!r} (--groups {name})",
-                    LatentscopeWarning,
-                    stacklevel=6,
-                )
-                return
+    columns = ((table, name) for table in tables for name in _REPEATED_COLUMNS if name in table)
+    for table, name in columns:
+        names = table[name].to_numpy(dtype=object)[latents.ok]
+        repeated = read_groups(names, len(names)).repeated
+        if repeated:
+            warnings.warn(
+                f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "
+                "independent: a label that is constant for a star then seems to share 0.3 nats and "
+                "more at 3 exposures a star, 1 and more at 10, with whatever tells stars apart, "
+                f"and p-values call it significant; pass groups={name!r} (--groups {name})",
+                LatentscopeWarning,
+                stacklevel=6,
+            )
+            return

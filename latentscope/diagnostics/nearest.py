@@ -55,7 +55,7 @@ class Space:
     center, spread : ndarray of float64, shape (d,)
         Of each dimension over the sample, in units of the latents.
     unmixing : ndarray of float64, shape (d, d), optional
-        What standardised rows are multiplied by to be uncorrelated, each with variance 1.
+        What standardized rows are multiplied by to be uncorrelated, each with variance 1.
     """
 
     dims: list[int]
@@ -73,7 +73,7 @@ class Space:
         """Rows of latents in the dimensions that count, shape (rows, d), float64."""
         return np.asarray(values[rows[:, None], self.dims], dtype=np.float64)
 
-    def standardised(self, values: Floats) -> Floats:
+    def standardized(self, values: Floats) -> Floats:
         """Rows in spreads from the center, shape (m, d)."""
         return np.asarray((values - self.center) / self.spread)
 
@@ -82,7 +82,7 @@ class Space:
 
         NaN for a row at the center, which has no direction, where directions are compared.
         """
-        rows = self.standardised(values)
+        rows = self.standardized(values)
         if self.unmixing is not None:
             return np.asarray(rows @ self.unmixing)
         if self.metric != "cosine":
@@ -142,14 +142,13 @@ def measure_space(
     center, width = np.array(measured).T
     moves = width > 0
     if not moves.all():
-        still = [str(dim) for dim, moving in zip(dims, moves, strict=True) if not moving]
+        still = [str(dim) for dim in np.array(dims)[~moves]]
         advice = "; spread='plain' may find one" if spread == "robust" else ""
         reason = f"{source}: dims {shortened(still)} have no {spread} spread over the sample"
         if not moves.any():
             raise EstimatorError(f"{reason}{advice}; nothing to compare")
         warnings.warn(f"{reason}{advice}; left out", LatentscopeWarning, stacklevel=4)
-        dims = [dim for dim, moving in zip(dims, moves, strict=True) if moving]
-        center, width = center[moves], width[moves]
+        dims, center, width = np.array(dims)[moves].tolist(), center[moves], width[moves]
     space = Space(dims, metric, center, width)
     if metric == "mahalanobis":
         space = replace(space, unmixing=_unmixing(space, values, np.flatnonzero(ok), source))
@@ -166,11 +165,11 @@ def _center_and_spread(column: Floats, spread: Spread) -> tuple[float, float]:
 
 
 def _unmixing(space: Space, values: NDArray[np.floating[Any]], rows: Rows, source: str) -> Floats:
-    """Matrix that makes the sample's covariance one, of the standardised dimensions."""
+    """Matrix that makes the sample's covariance one, of the standardized dimensions."""
     size = len(space.dims)
     total, products = np.zeros(size), np.zeros((size, size))
     for first in range(0, len(rows), _CHUNK):
-        part = space.standardised(space.part(values, rows[first : first + _CHUNK]))
+        part = space.standardized(space.part(values, rows[first : first + _CHUNK]))
         total += part.sum(axis=0)
         products += part.T @ part
     mean = total / len(rows)
@@ -324,7 +323,8 @@ class Neighbors:
             places = np.flatnonzero(~(lower[query, :n] > limit))
             if not math.isfinite(limit):
                 places = np.setdiff1d(places, banned)
-            distances = self.space.distances(self._part(self.rows[places]), queries[query])
+            rows = self.space.part(self.values, self.rows[places])
+            distances = self.space.distances(rows, queries[query])
             order = np.argsort(distances, kind="stable")
             # Of each group the first in this order, which is its nearest.
             _, first = np.unique(self._codes[places[order]], return_index=True)
@@ -355,9 +355,6 @@ class Neighbors:
             _, first = np.unique(self._codes[rows[order]], return_index=True)
             upper = upper[order[np.sort(first)]]
         return float(np.partition(upper, k - 1)[k - 1]) if len(upper) >= k else math.inf
-
-    def _part(self, rows: Rows) -> Floats:
-        return self.space.part(self.values, rows)
 
 
 def rounded(points: Floats, absolute: bool) -> tuple[Singles, Singles]:

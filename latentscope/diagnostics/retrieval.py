@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from latentscope.diagnostics.nearest import (
     Spread,
     measure_space,
 )
-from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
@@ -132,10 +131,15 @@ class RetrievalResult:
             lines.append(self.heading(place))
             for match in self.matches(place).head(count).to_dict("records"):
                 name = match.get("id", f"row {match['row']}")
+                share, nearness = match["percentile"], ""
+                if share <= 50:
+                    nearness = f" ({100 - share:.0f} % of spectra have none so near)"
+                elif share > 50:  # not NaN
+                    nearness = f" ({share:.0f} % of spectra have a nearer one)"
                 lines.append(
-                    f"{match['rank']}. {name}: distance {match['distance']:.3g}"
-                    f"{_nearness(match['percentile'])}; agrees in {match['agree']} of "
-                    f"{len(self.dims)} dims, differs most in dim {match['differ'].split(',')[0]}"
+                    f"{match['rank']}. {name}: distance {match['distance']:.3g}{nearness}; agrees "
+                    f"in {match['agree']} of {len(self.dims)} dims, differs most in dim "
+                    f"{match['differ'].split(',')[0]}"
                 )
         return lines
 
@@ -156,16 +160,7 @@ class RetrievalResult:
 
     def plot(self, ax: Any = None, *, query: int = 0) -> Any:
         """Draw a query beside its matches (`latentscope.plots.plot_retrieval`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_retrieval(self, ax, query=query)
-
-
-def _nearness(percentile: float) -> str:
-    if np.isnan(percentile):
-        return ""
-    if percentile <= 50:
-        return f" ({100 - percentile:.0f} % of spectra have none so near)"
-    return f" ({percentile:.0f} % of spectra have a nearer one)"
+        return draw("plot_retrieval", self, ax, query=query)
 
 
 class Retriever:
@@ -257,10 +252,15 @@ class Retriever:
         codes = self._stars.groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
         # Usual is what rows find under the same rules: one row a star, its own star left out.
-        drawn = self._drawn(n_reference, np.random.default_rng(seed))
-        limits = np.quantile(self.space.standardised(self._values(drawn)), (0.05, 0.95), axis=0)
+        rng, keep = np.random.default_rng(seed), np.zeros(len(self), dtype=np.bool_)
+        keep[self._neighbors.rows] = True
+        singles = self._stars.groups.draws(keep, 1, rng).rows[0]
+        drawn = np.sort(rng.permutation(singles)[:n_reference])
+        limits = np.quantile(self.space.standardized(self._values(drawn)), (0.05, 0.95), axis=0)
         self._band = pd.DataFrame(limits.T, index=self.space.dims, columns=["low", "high"])
-        self.usual = self._usual_distances(drawn, progress)
+        hidden = [self._hidden(asked) for asked in self._of_rows(drawn.tolist())]
+        near = self._neighbors.nearest(self._values(drawn), hidden, 1, progress)
+        self.usual = np.sort([float(one.distances[0]) for one in near if len(one.rows)])
         self._provenance = {
             **study.provenance(
                 "retrieval",
@@ -384,7 +384,7 @@ class Retriever:
             _with_names(table, self._beside.iloc[rows]),
             _with_names(queries, beside),
             differences,
-            pd.DataFrame(self.space.standardised(values), columns=self.space.dims),
+            pd.DataFrame(self.space.standardized(values), columns=self.space.dims),
             self._band,
             self.usual,
             {**self._provenance, "n_matches": n_matches, "queries": names},
@@ -418,18 +418,6 @@ class Retriever:
         if self._same_star or asked.star < 0:
             return asked.own
         return np.union1d(asked.own, self._stars.rows_of(asked.star))
-
-    def _drawn(self, n_reference: int, rng: np.random.Generator) -> Rows:
-        """One random row of each of so many random stars."""
-        keep = np.zeros(len(self), dtype=np.bool_)
-        keep[self._neighbors.rows] = True
-        rows = self._stars.groups.draws(keep, 1, rng).rows[0]
-        return np.sort(rng.permutation(rows)[:n_reference])
-
-    def _usual_distances(self, drawn: Rows, progress: Progress | None) -> Floats:
-        hidden = [self._hidden(asked) for asked in self.queries(drawn)]
-        near = self._neighbors.nearest(self._values(drawn), hidden, 1, progress)
-        return np.sort([float(one.distances[0]) for one in near if len(one.rows)])
 
     def _values(self, rows: Rows) -> Floats:
         return self.space.part(self.latents.values, rows)
@@ -493,19 +481,11 @@ class Retriever:
         ids, files, asked = latents.ids, latents.column("file"), []
         for row in rows:
             values = np.asarray(latents.values[row], dtype=np.float64)
-            asked.append(
-                Asked(
-                    f"row {row}" if ids is None else f"{ids[row]}",
-                    values,
-                    row,
-                    np.array([row]),
-                    int(codes[row]),
-                    _text(files, row),
-                    ""
-                    if np.isfinite(values).all()
-                    else "its latents are NaN: it could not be encoded",
-                )
-            )
+            name = f"row {row}" if ids is None else f"{ids[row]}"
+            fails = not np.isfinite(values).all()
+            error = "its latents are NaN: it could not be encoded" if fails else ""
+            own, star, file = np.array([row]), int(codes[row]), _text(files, row)
+            asked.append(Asked(name, values, row, own, star, file, error))
         return asked
 
     def _of_latents(self, others: Latents) -> list[Asked]:
@@ -521,18 +501,10 @@ class Retriever:
             if star < 0 <= row:
                 # Its exposure is known here, whatever its star is called there.
                 star = int(self._stars.groups.codes[row])
+            name = f"query {i}" if ids is None else str(ids[i])
             fails = not np.isfinite(values).all()
-            asked.append(
-                Asked(
-                    f"query {i}" if ids is None else str(ids[i]),
-                    values,
-                    row,
-                    own[i],
-                    star,
-                    _text(files, i),
-                    (_text(errors, i) or "its latents are not finite") if fails else "",
-                )
-            )
+            error = (_text(errors, i) or "its latents are not finite") if fails else ""
+            asked.append(Asked(name, values, row, own[i], star, _text(files, i), error))
         return asked
 
     def _same_exposures(self, others: Latents) -> list[Rows]:

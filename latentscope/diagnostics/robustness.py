@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -33,7 +32,7 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
-from latentscope.diagnostics.study import Dims, Study, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Rows = NDArray[np.int64]
@@ -196,8 +195,7 @@ class RobustnessResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the samples side by side (`latentscope.plots.plot_robustness`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_robustness(self, ax)
+        return draw("plot_robustness", self, ax)
 
 
 def robustness(
@@ -296,20 +294,18 @@ def robustness(
             )
 
     values = replace(read, table=None, logvar=None)
-    total, done = sum(len(sample.draws) for sample in samples), 0
     spreads: list[list[MADResult]] = [[] for _ in samples]
     tables: list[list[pd.DataFrame]] = [[] for _ in samples]
     label_notes: tuple[str, ...] = ()
-    for number, sample in enumerate(samples):
-        for rows in sample.draws:
-            spreads[number].append(mad(values.take(rows)))
-            found = information(sample, rows)
-            tables[number].append(found.table)
-            if sample.kind == "whole":
-                label_notes = found.notes
-            done += 1
-            if progress is not None:
-                progress(done, total)
+    draws = [(i, rows) for i, sample in enumerate(samples) for rows in sample.draws]
+    for done, (i, rows) in enumerate(draws, start=1):
+        spreads[i].append(mad(values.take(rows)))
+        found = information(samples[i], rows)
+        tables[i].append(found.table)
+        if samples[i].kind == "whole":
+            label_notes = found.notes
+        if progress is not None:
+            progress(done, len(draws))
     provenance = study.provenance(
         "robustness",
         dims=chosen,

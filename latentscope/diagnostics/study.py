@@ -85,10 +85,7 @@ class Study:
     def deviations(self) -> NDArray[np.float64]:
         """Median absolute deviation of each dimension over the finite rows, shape (d,)."""
         latents = self.latents
-        if not latents.ok.any():
-            raise EstimatorError(
-                f"{latents.source}: none of {len(latents)} rows is finite; nothing to measure"
-            )
+        check_some_finite(latents)
         rows = slice(None) if latents.ok.all() else latents.ok
         columns = (latents.values[rows, dim] for dim in range(latents.dims))
         return np.array([median_deviation(column.astype(np.float64)) for column in columns])
@@ -114,12 +111,7 @@ class Study:
             If values are infinite, or no dimension is informative.
         """
         latents = self.latents
-        infinite = np.flatnonzero(np.isinf(latents.values).any(axis=0))
-        if len(infinite):
-            raise EstimatorError(
-                f"{latents.source}: infinite values in dims {', '.join(map(str, infinite[:10]))}; "
-                "set these rows to NaN to leave them out"
-            )
+        check_none_infinite(latents)
         if dims is None or isinstance(dims, str):
             return self._named(dims or "all") if self.dims is None else self.dims
         numbers = [int(dim) for dim in dims]
@@ -159,7 +151,8 @@ class Study:
     def provenance(self, diagnostic: str, **settings: Any) -> dict[str, Any]:
         """Return what a result says of its origin: the diagnostic, its settings, and the rows."""
         latents, labels = self.latents, self.labels
-        found = {
+        source = {} if labels is None else {"labels": str(labels.attrs.get("source", "labels"))}
+        return {
             **origin(diagnostic),
             **settings,
             "groups": self.group_column or self.groups is not None,
@@ -168,12 +161,9 @@ class Study:
             "rows_finite": int(latents.ok.sum()),
             "source": latents.source,
             "latents": latents.provenance,
+            **source,
+            **({"groups_found": self.notes[0]} if self.notes else {}),
         }
-        if labels is not None:
-            found["labels"] = str(labels.attrs.get("source", "labels"))
-        if self.notes:
-            found["groups_found"] = self.notes[0]
-        return found
 
 
 StudyLike = Study | LatentsLike
@@ -234,6 +224,24 @@ def read_study(
     return study if dims is None else replace(study, dims=study.choose(dims))
 
 
+def check_none_infinite(latents: Latents) -> None:
+    """Refuse latents with infinite values."""
+    infinite = np.flatnonzero(np.isinf(latents.values).any(axis=0))
+    if len(infinite):
+        raise EstimatorError(
+            f"{latents.source}: infinite values in dims {', '.join(map(str, infinite[:10]))}; "
+            "set these rows to NaN to leave them out"
+        )
+
+
+def check_some_finite(latents: Latents) -> None:
+    """Refuse latents without a finite row."""
+    if not latents.ok.any():
+        raise EstimatorError(
+            f"{latents.source}: none of {len(latents)} rows is finite; nothing to measure"
+        )
+
+
 def mad_threshold(latents: Latents) -> float:
     """Deviation above which a dimension of these latents is informative.
 
@@ -264,6 +272,12 @@ def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
 def median_deviation(column: NDArray[np.float64]) -> float:
     """Median absolute deviation of a column from its median, unscaled."""
     return float(np.median(np.abs(column - np.median(column))))
+
+
+def draw(plot: str, result: Any, ax: Any = None, **options: Any) -> Any:
+    """Draw a result by the function of `latentscope.plots` that has this name."""
+    # By name, since diagnostics stand below the pictures of them.
+    return getattr(import_module("latentscope.plots"), plot)(result, ax, **options)
 
 
 def origin(diagnostic: str) -> dict[str, Any]:

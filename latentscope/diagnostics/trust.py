@@ -9,7 +9,6 @@ of a reference sample, and the smallest of them, corrected for there being sever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -19,15 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
-from latentscope.diagnostics.study import Study, StudyLike, origin
+from latentscope.diagnostics.study import Study, StudyLike, draw, origin
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
     Judged,
     Reference,
     TrustSample,
-    alike,
     draw_trust_sample,
     drawn_rows,
+    same_columns,
     trust_rows,
 )
 from latentscope.errors import TableError
@@ -111,13 +110,12 @@ class ScoreResult:
         count : int
             Rows that are named at most, the least trusted first.
         """
-        counts = self.counts
+        counts, reference = self.counts, self.provenance["reference"]
         judged = sum(counts[name] for name in VERDICTS)
-        reference = self.provenance["reference"]
+        without = f"; {counts['none']:,} have no latents" if counts["none"] else ""
         lines = [
             f"of {judged:,} spectra {counts['ordinary']:,} are ordinary, {counts['doubtful']:,} "
-            f"doubtful and {counts['outside']:,} outside of what the model knows"
-            + (f"; {counts['none']:,} have no latents" if counts["none"] else "")
+            f"doubtful and {counts['outside']:,} outside of what the model knows{without}"
         ]
         if self.provenance["own_reference"]:
             lines.append(
@@ -150,8 +148,7 @@ class ScoreResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw trust and its parts (`latentscope.plots.plot_trust`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_trust(self, ax)
+        return draw("plot_trust", self, ax)
 
 
 def score_against(
@@ -246,12 +243,11 @@ def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) ->
             f"{source}: encoded by other weights ({_model_name(rows)}) than {name} "
             f"({_model_name(reference)}); give the model that encoded them, or encode again"
         )
-    edges = rows.edges, reference.edges
-    if all(map(len, edges)) and not (
-        len(edges[0]) == len(edges[1]) and np.allclose(*edges, rtol=1e-6)
-    ):
+    edges, others = rows.edges, reference.edges
+    alike = len(edges) == len(others) and np.allclose(edges, others, rtol=1e-6)
+    if len(edges) and len(others) and not alike:
         raise TableError(
-            f"{source}: its {len(edges[0]) - 1} parts of the spectrum are not those of {name}; "
+            f"{source}: its {len(edges) - 1} parts of the spectrum are not those of {name}; "
             "expected one grid: encode again with this version"
         )
 
@@ -307,7 +303,7 @@ def _trust(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
     1967); t is such that 5 % of the reference, whose tests depend on each other, fall below 0.05.
     """
     trust, corrected = np.full(len(p), np.nan), np.full(p.shape, np.nan)
-    for tests, rows in alike(np.isfinite(p)):
+    for tests, rows in same_columns(np.isfinite(p)):
         if tests.any():
             whole = reference[np.isfinite(reference[:, tests]).all(axis=1)][:, tests]
             n_tests = 1.0
@@ -360,8 +356,7 @@ def feature_names(edges: Floats) -> dict[float, str]:
 
 def _reason(test: str, record: dict[Any, Any], features: dict[float, str]) -> str:
     if test == "density":
-        emptier = _percent(100 - record["density_percentile"])
-        return f"latents in an emptier place than {emptier}"
+        return f"latents in an emptier place than {_percent(100 - record['density_percentile'])}"
     if test == "resolution":
         percentile = record["resolution_percentile"]
         side, share = ("below", 100 - percentile) if percentile < 50 else ("above", percentile)

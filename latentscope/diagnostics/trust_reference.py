@@ -115,17 +115,8 @@ def draw_trust_sample(
 ) -> TrustSample:
     """Draw a reference from latents: rows with latents, one a star, `max_rows` at most.
 
-    Parameters
-    ----------
-    latents : Latents
-        Of ordinary spectra: what is in the sample counts as ordinary.
-    max_rows : int
-    groups : array (n,), optional
-        The star of each row; one random row of each is taken. By default `latents.groups`.
-    seed : int
-        Of the draw.
-    origin : str, optional
-        What these spectra are, in words; by default the latents' file.
+    What is in the sample counts as ordinary. `groups`, shape (n,), names the star of each row, by
+    default `latents.groups`; `origin` says in words what these spectra are, by default their file.
 
     Raises
     ------
@@ -212,7 +203,7 @@ def percent_below(reference: Floats, values: Floats) -> Floats:
     return np.where(np.isnan(values), np.nan, 100.0 * below / len(reference))
 
 
-def alike(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
+def same_columns(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
     """Yield each set of columns that rows have, (n, k) -> (k,), and the indices of those rows."""
     # Nearly all rows have all columns, and sorting a million rows takes longer than the rest.
     whole = filled.all(axis=1)
@@ -250,25 +241,21 @@ class Fit:
 
     def _terms(self, x: Floats) -> Floats:
         inside = (np.clip(x, self._low, self._high) - self._center) / self._scale
-        parts = [np.ones((len(x), 1))]
-        if self._order > 0:
-            parts.append(inside)
-        if self._order > 1:
-            first, second = np.triu_indices(x.shape[1])
-            parts.append(inside[:, first] * inside[:, second])
-        return np.concatenate(parts, axis=1)
+        first, second = np.triu_indices(x.shape[1])
+        parts = [np.ones((len(x), 1)), inside, inside[:, first] * inside[:, second]]
+        return np.concatenate(parts[: self._order + 1], axis=1)
 
 
-def folds(n: int) -> Rows:
-    """Fold of each of n rows in random order, 0 to 4."""
-    return np.arange(n) % N_FOLDS
+def folds(n: int) -> Iterator[Mask]:
+    """Yield which of n rows in random order belong to each fold."""
+    for number in range(N_FOLDS):
+        yield np.arange(n) % N_FOLDS == number
 
 
 def held_out(x: Floats, y: Floats) -> Floats:
     """Residual of each row from a fit to the other folds, shape (n, q)."""
-    out, fold = np.empty_like(y), folds(len(x))
-    for number in range(N_FOLDS):
-        mine = fold == number
+    out = np.empty_like(y)
+    for mine in folds(len(x)):
         out[mine] = Fit(x[~mine], y[~mine]).residual(x[mine], y[mine])
     return out
 
@@ -344,7 +331,7 @@ class Pattern:
 
     def judge(self, residual: Floats) -> Iterator[Judgement]:
         """Judge rows, one set for each choice of parts that rows have; none of rows without."""
-        for parts, rows in alike(np.isfinite(residual)):
+        for parts, rows in same_columns(np.isfinite(residual)):
             if parts.any():
                 deviation = residual[rows][:, parts] - self._center[parts]
                 covariance = self._covariance[np.ix_(parts, parts)]
@@ -361,9 +348,8 @@ class Pattern:
 
     def _held_out(self, parts: Mask) -> Floats:
         given = self._reference[:, parts]
-        out, fold = np.empty(len(given)), folds(len(given))
-        for number in range(N_FOLDS):
-            mine = fold == number
+        out = np.empty(len(given))
+        for mine in folds(len(given)):
             center, covariance = _moments(given[~mine])
             out[mine] = _distance(given[mine] - center, covariance)
         return out
@@ -431,22 +417,17 @@ class Reconstruction:
         out = Judged.unknown(len(sample))
         error = _log(sample.recon_error)[:, None]
         rows = np.isfinite(error[:, 0]) & np.isfinite(sample.values).all(axis=1)
-        if self._expected:
-            for with_snr, served, residual in self._expected.residuals(sample, rows, error):
-                own = np.exp(self._expected.own[with_snr][:, 0])
-                out.fill(served, own, np.exp(residual[:, 0]))
+        for with_snr, served, residual in self._expected.residuals(sample, rows, error):
+            own = np.exp(self._expected.own[with_snr][:, 0])
+            out.fill(served, own, np.exp(residual[:, 0]))
         return out
 
 
 class Misfit:
     """Pattern of the reconstruction's error over wavelength; the percentile is that of the misfit.
 
-    Attributes
-    ----------
-    own : Judged
-    own_oddest : tuple of ndarray
-        Part of the spectrum that is oddest in each row (-1: none), and its error over the one that
-        the other parts make expect.
+    `own_oddest`: the part of the spectrum that is oddest in each row of the reference (-1: none),
+    and its error over the one that the other parts make expect.
     """
 
     def __init__(self, sample: TrustSample, dims: Rows) -> None:
@@ -498,7 +479,7 @@ def _log(error: Floats) -> Floats:
 
 
 class Density:
-    """Distance of the tenth nearest reference row over standardised informative dimensions.
+    """Distance of the tenth nearest reference row over standardized informative dimensions.
 
     The percentile is that of the density: 0 is emptier than all reference.
     """
@@ -569,7 +550,11 @@ class Reference:
                 f"with latents; expected at least {MIN_ROWS}, better 2,000"
             )
         self.sample = sample
-        self.dims = _informative(sample)
+        spread = np.median(np.abs(sample.values - np.median(sample.values, axis=0)), axis=0)
+        threshold = float(sample.info.get("mad_threshold", THRESHOLD))
+        # Where no dimension is informative, those that vary at all have to do.
+        varying = sample.values.std(axis=0) > 0
+        self.dims = np.flatnonzero(spread > threshold if (spread > threshold).any() else varying)
         self.density = Density(sample, self.dims)
         self.reconstruction = Reconstruction(sample, self.dims)
         self.misfit = Misfit(sample, self.dims)
@@ -596,11 +581,3 @@ class Reference:
         for judged in tests.values():
             judged.p[failed] = judged.percentile[failed] = np.nan
         return tests, oddest
-
-
-def _informative(sample: TrustSample) -> Rows:
-    """Dimensions above the MAD threshold; where there is none, those that vary at all."""
-    values = sample.values
-    spread = np.median(np.abs(values - np.median(values, axis=0)), axis=0)
-    dims = np.flatnonzero(spread > float(sample.info.get("mad_threshold", THRESHOLD)))
-    return dims if len(dims) else np.flatnonzero(values.std(axis=0) > 0)

@@ -144,18 +144,9 @@ def traverse(
         values = start[dim] + unit * np.asarray(sigmas, dtype=np.float64)
     elif values is None:
         values = data.quantiles(dim, QUANTILES if quantiles is None else quantiles)
+    options = decoder.options | {"features": line_features(linelist), "rv": rv}
     result = measure_traversal(
-        decoder.flux,
-        start,
-        dim,
-        values,
-        wavelength=decoder.wavelength,
-        unit=unit,
-        valid=decoder.valid,
-        contrast=decoder.contrast,
-        features=line_features(linelist),
-        rv=rv,
-        progress=progress,
+        decoder.flux, start, dim, values, unit=unit, progress=progress, **options
     )
     origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
     return replace(result, provenance=result.provenance | origin)
@@ -219,18 +210,9 @@ def line_map(
     _check_dims(data, chosen)
     units = data.sigma.copy()
     units[chosen] = [data.unit(dim) for dim in chosen]
+    options = decoder.options | {"features": line_features(linelist), "rv": rv}
     result = measure_line_map(
-        decoder.flux,
-        start,
-        chosen,
-        units,
-        wavelength=decoder.wavelength,
-        step=step,
-        valid=decoder.valid,
-        contrast=decoder.contrast,
-        features=line_features(linelist),
-        rv=rv,
-        progress=progress,
+        decoder.flux, start, chosen, units, step=step, progress=progress, **options
     )
     origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
     return replace(result, provenance=result.provenance | origin)
@@ -246,7 +228,7 @@ def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) 
         Ca II H and K, molecular bands and those of the air are always there.
     max_lines : int
         The strongest lines that are kept, by abundance + log gf - excitation in eV: their order at
-        5040 K, ionisation left out.
+        5040 K, ionization left out.
 
     Raises
     ------
@@ -272,14 +254,13 @@ def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) 
 class _Decoder:
     """What turns latents into spectra: functions, wavelengths in air, and the model behind them.
 
-    `rows` are what the network itself gives: flux, or whatever its preparation makes of flux.
+    `rows` are what the network itself gives: flux, or whatever its preparation makes of flux;
+    `options` the `wavelength`, `valid` and `contrast` of `measure_traversal`.
     """
 
     rows: Decode
     flux: Decode
-    wavelength: ArrayLike
-    valid: ArrayLike | None
-    contrast: Decode | None
+    options: dict[str, Any]
     model: SpectrumVAE | None = None
     provenance: dict[str, Any] = field(default_factory=lambda: {"model": ""})
 
@@ -313,7 +294,7 @@ def _decoder(
             "a function decodes, but its wavelengths are unknown; give wavelength=..., Angstrom in "
             "air"
         )
-    return _Decoder(model, model, given["wavelength"], given["valid"], given["contrast"])
+    return _Decoder(model, model, given)
 
 
 def _decoder_of(model: SpectrumVAE) -> _Decoder:
@@ -340,16 +321,20 @@ def _decoder_of(model: SpectrumVAE) -> _Decoder:
             last[:] = [(latents, decoded.cpu().numpy())]
         return last[0][1]
 
+    def lines(latents: Floats) -> NDArray[np.float32]:
+        return rows(latents)[:, : grid.length]
+
     grid = prepare.grid
+    vacuum = grid.medium == "vacuum"
     return _Decoder(
         rows=rows,
         flux=lambda latents: restore(rows(latents), prepare),
-        wavelength=vacuum_to_air(grid.wavelength) if grid.medium == "vacuum" else grid.wavelength,
-        valid=~grid.gap_mask,
-        # Only these models decode the lines apart from the continuum.
-        contrast=(lambda latents: rows(latents)[:, : grid.length])
-        if prepare.normalization == "continuum"
-        else None,
+        options={
+            "wavelength": vacuum_to_air(grid.wavelength) if vacuum else grid.wavelength,
+            "valid": ~grid.gap_mask,
+            # Only these models decode the lines apart from the continuum.
+            "contrast": lines if prepare.normalization == "continuum" else None,
+        },
         model=model,
         provenance={
             "model": str(model.info.get("name", "")),

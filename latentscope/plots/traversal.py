@@ -16,9 +16,8 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.diagnostics.traversal.line_map import LineMapResult
-from latentscope.diagnostics.traversal.lines import noticed, noticed_elements
+from latentscope.diagnostics.traversal.lines import noticed, noticed_elements, percent
 from latentscope.diagnostics.traversal.traverse import TraversalResult
-from latentscope.diagnostics.traversal.words import percent
 from latentscope.errors import LatentscopeWarning
 from latentscope.plots.style import INK, QUIET, STRONG, styled
 

@@ -1,4 +1,4 @@
-"""Samples whose neighbours are known."""
+"""Samples whose neighbors are known."""
 
 import numpy as np
 import pandas as pd

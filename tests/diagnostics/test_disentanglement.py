@@ -103,7 +103,7 @@ def test_the_quartet(quartet, key):
     np.testing.assert_allclose(found, wanted, atol=tolerance)
 
 
-def test_total_correlation_by_neighbours_of_the_quartet(quartet):
+def test_total_correlation_by_neighbors_of_the_quartet(quartet):
     perfect, useless, duplicated, rotated = (
         headline(result)["total_correlation", "knn"] for result in quartet.values()
     )
@@ -592,9 +592,9 @@ def test_importances_add_up_to_the_covariance_of_prediction_and_truth(kind, outp
     y = z[:, :1] @ rng.normal(size=(1, outputs)) + 0.5 * rng.normal(size=(400, outputs))
     forest = fitted(kind, z[:200], np.squeeze(y[:200]))
     importance = held_out_importance(trees_of(forest), z[200:], y[200:])
-    centred = y[200:] - y[200:].mean(axis=0)
+    centered = y[200:] - y[200:].mean(axis=0)
     predicted = forest.predict(z[200:]).reshape(200, -1)
-    wanted = (predicted * centred).sum() / (centred**2).sum()
+    wanted = (predicted * centered).sum() / (centered**2).sum()
     assert importance.sum() == pytest.approx(wanted, rel=1e-9)
     assert importance.argmax() == 0
 
@@ -636,7 +636,7 @@ def test_two_columns_are_a_pair():
     assert knn_total_correlation(values, 4) == pytest.approx(ksg(values[:, 0], values[:, 1], 4))
 
 
-def test_neighbours_see_what_is_not_a_straight_line():
+def test_neighbors_see_what_is_not_a_straight_line():
     x = np.random.default_rng(1).normal(size=1500)
     values = np.column_stack([x, x**2 + 0.1 * np.random.default_rng(2).normal(size=1500)])
     assert gaussian_total_correlation(values) < 0.05

@@ -59,10 +59,10 @@ def test_distances_are_those_of_scipy(metric, options):
     assert made.distances(MIXED, MIXED[0]) == pytest.approx(wanted, rel=1e-9)
 
 
-def test_manhattan_and_cosine_are_those_of_scipy_on_standardised_rows():
-    standardised = (MIXED - np.median(MIXED, axis=0)) / MIXED.std(axis=0)
+def test_manhattan_and_cosine_are_those_of_scipy_on_standardized_rows():
+    standardized = (MIXED - np.median(MIXED, axis=0)) / MIXED.std(axis=0)
     for metric, name in (("manhattan", "cityblock"), ("cosine", "cosine")):
-        wanted = cdist(standardised, standardised[:1], name)[:, 0]
+        wanted = cdist(standardized, standardized[:1], name)[:, 0]
         found = made_space(MIXED, metric).distances(MIXED, MIXED[0])
         assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
@@ -88,7 +88,7 @@ def test_cosine_keeps_the_digits_of_small_angles():
     assert made.distances(values, values[0])[4] == pytest.approx(5e-19, rel=1e-6)
 
 
-def test_a_row_at_the_centre_has_no_direction():
+def test_a_row_at_the_center_has_no_direction():
     values = np.array([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]])
     assert np.isnan(made_space(values, "cosine").points(values)[0]).all()
 
@@ -178,7 +178,7 @@ METRICS = ["euclidean", "mahalanobis", "manhattan", "cosine"]
 NONE = np.empty(0, dtype=np.int64)
 
 
-def standardised_in_place(values, query, space):
+def standardized_in_place(values, query, space):
     """Distances straight from their definitions, one row at a time."""
     found = []
     for row in values.astype(np.float64):
@@ -210,7 +210,7 @@ def test_rows_and_distances_are_those_of_a_full_sort(metric, n, d, dtype):
     neighbors = built(values, metric, "robust")
     queries = np.concatenate([values[:3].astype(float), rng.normal(size=(6, d)) + 3])
     for query, near in zip(queries, neighbors.nearest(queries, [NONE] * 9, 12), strict=True):
-        true = standardised_in_place(values, query, neighbors.space)
+        true = standardized_in_place(values, query, neighbors.space)
         assert near.rows.tolist() == np.argsort(true, kind="stable")[:12].tolist()
         assert near.distances == pytest.approx(true[near.rows], rel=1e-9, abs=1e-7)
 
@@ -226,7 +226,7 @@ def test_ties_and_copies_come_in_the_order_of_rows(data, n, d, k, absolute):
     metric = "manhattan" if absolute else "euclidean"
     space = Space(list(range(d)), metric, np.median(values, axis=0).astype(float), np.ones(d))
     (near,) = Neighbors(values, np.ones(n, bool), space).nearest(query[None], [NONE], k)
-    true = standardised_in_place(values, query, space)
+    true = standardized_in_place(values, query, space)
     assert near.rows.tolist() == np.argsort(true, kind="stable")[:k].tolist()
     assert near.distances.tolist() == np.sort(true)[:k].tolist()
 
@@ -252,7 +252,7 @@ def test_heavy_tails_and_numbers_beyond_float32_do_no_harm():
     neighbors = built(values, spread="robust")
     for row in (0, 7, 8, 100):
         (near,) = neighbors.nearest(values[row : row + 1], [NONE], 5)
-        true = standardised_in_place(values, values[row], neighbors.space)
+        true = standardized_in_place(values, values[row], neighbors.space)
         assert near.rows.tolist() == np.argsort(true, kind="stable")[:5].tolist()
 
 
@@ -300,7 +300,7 @@ def test_one_row_a_group():
     assert near.rows.tolist() == sorted(first.values(), key=lambda row: true[row])[:15]
 
 
-def test_rows_at_the_centre_are_not_found_by_direction():
+def test_rows_at_the_center_are_not_found_by_direction():
     values = np.array([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0], [3.0, 2.9], [-3.0, 3.0]])
     neighbors = built(values, "cosine", "none", ok=np.ones(5, bool))
     neighbors.space.center[:] = 0

@@ -151,9 +151,9 @@ def test_warnings_come_once():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         latentscope.robustness(values, frame[["teff", "same"]], n_draws=3)
-    told = [str(it.message) for it in caught if issubclass(it.category, LatentscopeWarning)]
-    assert len(told) == 1
-    assert "constant" in told[0]
+    messages = [str(it.message) for it in caught if issubclass(it.category, LatentscopeWarning)]
+    assert len(messages) == 1
+    assert "constant" in messages[0]
 
 
 def test_same_seed_same_table_and_progress_reaches_its_total():

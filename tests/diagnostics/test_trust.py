@@ -17,11 +17,11 @@ from latentscope.diagnostics.trust_reference import (
     Fit,
     Pattern,
     Reference,
-    alike,
     draw_trust_sample,
     folds,
     held_out,
     percent_below,
+    same_columns,
     share_above,
     trust_rows,
 )
@@ -71,7 +71,7 @@ def test_every_row_comes_once_with_its_own_columns(share):
     known = np.random.default_rng(0).random((200, 3)) >= share
     seen = np.zeros(200, int)
     sets = []
-    for columns, rows in alike(known):
+    for columns, rows in same_columns(known):
         assert (known[rows] == columns).all()
         seen[rows] += 1
         sets.append(tuple(columns))
@@ -132,9 +132,10 @@ def test_constant_columns_do_no_harm():
 
 def test_held_out_residuals_come_from_the_other_folds():
     x, y = X[:300], quadratic(X[:300]) + FIT_RNG.normal(size=(300, 2))
-    out, fold = held_out(x, y), folds(300)
-    assert len(set(fold)) == N_FOLDS
-    mine = fold == 2
+    out, masks = held_out(x, y), list(folds(300))
+    assert len(masks) == N_FOLDS
+    assert (np.sum(masks, axis=0) == 1).all()
+    mine = masks[2]
     np.testing.assert_allclose(out[mine], Fit(x[~mine], y[~mine]).residual(x[mine], y[mine]))
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.study import origin
+from latentscope.diagnostics.study import draw, origin
 from latentscope.diagnostics.traversal.lines import (
+    COLOR_NOTICED,
     Feature,
+    air_words,
     by_element,
     element_order,
+    element_words,
     line_table,
+    line_words,
+    measured,
+    percent,
 )
 from latentscope.diagnostics.traversal.traverse import (
     Base,
@@ -28,14 +33,6 @@ from latentscope.diagnostics.traversal.traverse import (
     verdict,
 )
 from latentscope.diagnostics.traversal.velocity import Floats, rate
-from latentscope.diagnostics.traversal.words import (
-    COLOR_NOTICED,
-    air_words,
-    element_words,
-    line_words,
-    measured,
-    percent,
-)
 from latentscope.errors import ChoiceError, EstimatorError
 
 
@@ -100,8 +97,7 @@ class LineMapResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw it (`latentscope.plots.plot_line_map`): all panels, or only the elements on `ax`."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_line_map(self, ax)
+        return draw("plot_line_map", self, ax)
 
 
 def measure_line_map(

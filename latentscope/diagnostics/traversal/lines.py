@@ -1,4 +1,4 @@
-"""The lines and bands that a traversal is measured on: where they are, how deep, what changes."""
+"""The lines and bands that a traversal is measured on: where, how deep, what changes, in words."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ NOTICED = 0.005
 
 SURE = 3.0
 """Errors that a change must exceed to be named."""
+
+COLOR_NOTICED = 0.005
+"""Magnitudes per sigma below which the color is said to stay."""
+
+_LINES_NAMED, _ELEMENTS_NAMED = 5, 6
+_AIR_NOTICED, _AIR_SHARE = 0.01, 0.5
 _MEASURES = ("depth", "ew", "width")
 _CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
 _SHALLOW = 0.02  # a line less deep than this has no width to speak of
@@ -73,7 +79,7 @@ class Feature:
     kind : str
         A key of `SHAPES`, "band" or "telluric".
     wavelength : float
-        Centre of a line, head of a band; Angstrom in air, at rest.
+        Center of a line, head of a band; Angstrom in air, at rest.
     core, inside : (float, float)
         Windows of the depth and of the equivalent width, Angstrom.
     sides : tuple of (float, float)
@@ -95,18 +101,7 @@ class Feature:
 
 
 def line(element: str, wavelength: float, kind: str = "narrow", name: str | None = None) -> Feature:
-    """Make a line of a known kind.
-
-    Parameters
-    ----------
-    element : str
-        Such as "Fe I".
-    wavelength : float
-        Angstrom in air, at rest.
-    kind : str
-        A key of `SHAPES`.
-    name : str, optional
-        By default element and wavelength.
+    """Make a line of an element, such as "Fe I", at rest in Angstrom in air; kinds are in `SHAPES`.
 
     Raises
     ------
@@ -120,10 +115,8 @@ def line(element: str, wavelength: float, kind: str = "narrow", name: str | None
     shape = SHAPES[kind]
 
     def span(first: float, last: float) -> Span:
-        return (
-            wavelength * (1 + first / SPEED_OF_LIGHT),
-            wavelength * (1 + last / SPEED_OF_LIGHT),
-        )
+        factors = 1 + first / SPEED_OF_LIGHT, 1 + last / SPEED_OF_LIGHT
+        return wavelength * factors[0], wavelength * factors[1]
 
     return Feature(
         name=name or f"{element} {wavelength:.1f}",
@@ -186,13 +179,8 @@ class Gauge:
     windows on either side (the one window's, for the head of a band). In crowded spectra it lies
     below the true continuum, by the same rule for each spectrum.
 
-    Parameters
-    ----------
-    features : sequence of Feature
-    wavelength : ndarray, shape (n,)
-        Angstrom, ascending.
-    valid : ndarray of bool, shape (n,)
-        A feature that touches an invalid pixel is not measured.
+    Wavelengths (n,) are ascending, in Angstrom; a feature that touches a pixel that is not `valid`
+    is not measured.
     """
 
     def __init__(
@@ -208,22 +196,17 @@ class Gauge:
         self.moving = np.repeat(~np.array(still, dtype=np.bool_), np.diff(self.ends))
 
     def _samples(self, span: Span) -> Floats:
-        """Centres of equal parts of a span, at least two a pixel, whose mean is its integral."""
+        """Centers of equal parts of a span, at least two a pixel, whose mean is its integral."""
         count = max(9, 2 * round((span[1] - span[0]) / self.pixel) + 1)
         return span[0] + (span[1] - span[0]) * (np.arange(count) + 0.5) / count
 
     def measure(self, flux: NDArray[np.floating[Any]], rv: float) -> Floats:
-        """Measure a spectrum, shape (n,), of a star that recedes at `rv` km/s.
+        """Measure a spectrum, shape (n,), of a star that recedes at `rv` km/s: (3, features).
 
-        Bands of the air are measured where they are.
-
-        Returns
-        -------
-        ndarray, shape (3, features)
-            Depth: 1 minus the mean flux of the core over the continuum, deeper is larger.
-            Equivalent width in Angstrom, absorption positive. Width: equivalent width over depth in
-            Angstrom, how broad the line is whatever its strength; NaN for lines less than 0.02
-            deep. All NaN where a line is not covered.
+        Depth: 1 minus the mean flux of the core over the continuum, deeper is larger. Equivalent
+        width in Angstrom, absorption positive. Width: equivalent width over depth in Angstrom, how
+        broad the line is whatever its strength; NaN for lines less than 0.02 deep. All NaN where a
+        line is not covered. Bands of the air are measured where they are.
         """
         at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
         # All features at once, since a spline through a whole spectrum is dear.
@@ -276,14 +259,9 @@ def line_table(
 
     `base`, shape (3, features), is what `Gauge.measure` gives; `along` and `errors` are k such
     arrays of spectra along the dimension, the errors of either sign; `offset`, shape (k,), is their
-    distance from the base, and `unit` what one sigma is.
-
-    Returns
-    -------
-    DataFrame
-        `line, element, kind, wavelength`, then for depth, ew and width: the base's, its change per
-        sigma (slope of a straight line), and the error of that: from the scatter about the line and
-        from the errors.
+    distance from the base, and `unit` what one sigma is. Columns are `line, element, kind,
+    wavelength`, then for depth, ew and width: the base's, its change per sigma (slope of a straight
+    line), and the error of that: from the scatter about the line and from the errors.
     """
     rows: dict[str, Any] = {
         "line": [f.name for f in features],
@@ -320,13 +298,10 @@ def noticed(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_element(lines: pd.DataFrame) -> pd.DataFrame:
-    """Mean change of depth per sigma of each element's lines.
+    """Mean change of depth per sigma of each element's lines, the largest first.
 
-    Returns
-    -------
-    DataFrame
-        `element, lines` (measured ones), `depth_per_sigma` (mean over them), `error` (from how
-        much they differ, or from their own errors, whichever is larger), largest change first.
+    `element, lines` (measured ones), `depth_per_sigma` (mean over them), `error` (from how much
+    they differ, or from their own errors, whichever is larger).
     """
     rows: list[dict[str, Any]] = []
     for element, same in lines.dropna(subset=["depth_per_sigma"]).groupby("element", sort=False):
@@ -351,3 +326,61 @@ def noticed_elements(lines: pd.DataFrame) -> pd.DataFrame:
     table = by_element(lines)
     size = table["depth_per_sigma"].abs()
     return table[(size >= NOTICED) & (size >= SURE * table["error"])]
+
+
+def line_words(lines: pd.DataFrame, max_lines: int = _LINES_NAMED) -> list[str]:
+    """Name the lines of the star whose depth changes most, and by how much."""
+    moved = noticed(lines[lines["kind"] != "telluric"]).head(max_lines)
+    return [
+        f"{row['line']} {measured(row['depth_per_sigma'], row['depth_error'])}"
+        for row in moved.to_dict("records")
+    ]
+
+
+def element_words(lines: pd.DataFrame, max_elements: int = _ELEMENTS_NAMED) -> list[str]:
+    """Say for each element whether its lines deepen or weaken; the most changed first."""
+    changed = noticed_elements(lines[lines["kind"] != "telluric"])
+    words = [
+        f"{row['element']} depth {'+' if row['depth_per_sigma'] > 0 else '-'}"
+        for row in changed.to_dict("records")
+    ]
+    more = len(words) - max_elements
+    return words[:max_elements] + ([f"and {more} more elements"] if more > 0 else [])
+
+
+def air_words(lines: pd.DataFrame) -> tuple[str, bool] | None:
+    """Return how the most changed band of the air changes, and whether that is a sign of airmass.
+
+    None if all stay within 0.01 per sigma. The windows of these bands hold lines of the star too;
+    so a change below half of the star's own largest one is no sign of airmass.
+    """
+    air = noticed(lines[lines["kind"] == "telluric"])
+    air = air[air["depth_per_sigma"].abs() >= _AIR_NOTICED]
+    if not len(air):
+        return None
+    star = lines.loc[lines["kind"] != "telluric", "depth_per_sigma"].abs().max()
+    first = air.iloc[0]
+    change = f"{first['line']} {measured(first['depth_per_sigma'], first['depth_error'])}"
+    return change, not abs(first["depth_per_sigma"]) < _AIR_SHARE * star
+
+
+def measured(value: float, error: float) -> str:
+    """Return value and error, to two digits of the error."""
+    if not np.isfinite(error):
+        return signed(value)
+    digits = 4 if error == 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 4))
+    return f"{value:+.{digits}f} ± {error:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """Return a number to three digits, with its sign."""
+    return f"{value:+.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage, with a digit where it matters."""
+    if not np.isfinite(share):
+        return "an unknown part"
+    if 0.99 < share < 1:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %".replace("-0 %", "0 %")

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.study import origin
+from latentscope.diagnostics.study import draw, origin
 from latentscope.diagnostics.traversal.lines import (
+    COLOR_NOTICED,
     NOTICED,
     SURE,
     TELLURIC_SPANS,
     Feature,
     Gauge,
+    air_words,
+    element_words,
     line_table,
+    line_words,
+    measured,
+    percent,
+    signed,
     stellar_features,
 )
 from latentscope.diagnostics.traversal.velocity import (
@@ -33,15 +39,6 @@ from latentscope.diagnostics.traversal.velocity import (
     running_contrast,
     spline,
     velocity,
-)
-from latentscope.diagnostics.traversal.words import (
-    COLOR_NOTICED,
-    air_words,
-    element_words,
-    line_words,
-    measured,
-    percent,
-    signed,
 )
 from latentscope.errors import ChoiceError, EstimatorError
 
@@ -189,8 +186,7 @@ class TraversalResult:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw it (`latentscope.plots.plot_traversal`): all panels, or only the spectra on `ax`."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_traversal(self, ax)
+        return draw("plot_traversal", self, ax)
 
     def _column(self, name: str) -> Floats:
         return self.table[name].to_numpy(dtype=np.float64)
@@ -310,7 +306,20 @@ def measure_traversal(
         valid=reference.valid,
         flux=np.array([change.flux for change in changes], dtype=np.float32),
         base_flux=reference.flux,
-        table=_table(steps, offset, changes),
+        table=pd.DataFrame(
+            {
+                "value": steps,
+                "offset": offset,
+                "rv_kms": [change.velocity.rv for change in changes],
+                "rv_error": [change.velocity.error for change in changes],
+                "correlation": [change.velocity.correlation for change in changes],
+                "shift_explained": [change.velocity.explained for change in changes],
+                "slope": [change.slope.value for change in changes],
+                "slope_error": [change.slope.error for change in changes],
+                "color_mag": [change.color for change in changes],
+                "rms": [change.rms for change in changes],
+            }
+        ),
         lines=line_table(
             reference.features,
             reference.strengths,
@@ -331,46 +340,15 @@ def measure_traversal(
     )
 
 
-def _table(values: Floats, offset: Floats, changes: Sequence[Change]) -> pd.DataFrame:
-    rows = [
-        {
-            "value": value,
-            "offset": step,
-            "rv_kms": change.velocity.rv,
-            "rv_error": change.velocity.error,
-            "correlation": change.velocity.correlation,
-            "shift_explained": change.velocity.explained,
-            "slope": change.slope.value,
-            "slope_error": change.slope.error,
-            "color_mag": change.color,
-            "rms": change.rms,
-        }
-        for value, step, change in zip(values, offset, changes, strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
 @dataclass(frozen=True)
 class Change:
-    """How a decoded spectrum differs from the base.
+    """How a decoded spectrum, `flux` (pixels,), differs from the base.
 
-    Parameters
-    ----------
-    flux : ndarray, shape (pixels,)
-        The spectrum.
-    velocity : Velocity
-        Its radial velocity against the base.
-    slope : Rate
-        Of its continuum against the base's.
-    color : float
-        Its color minus the base's, mag; positive: redder.
-    rms : float
-        Root mean square of the difference over the base's mean flux.
-    strengths : ndarray, shape (3, features)
-        Of its lines, measured where its velocity puts them, without the change of the slope.
-    sampling : ndarray, shape (3, features)
-        What the same measurement makes of the base, shifted by that velocity, minus what it makes
-        of the base: the error of reading narrow lines off pixels.
+    Its `velocity`, the `slope` of its continuum and its `color` (mag, positive: redder) against the
+    base's, and the `rms` of the difference over the base's mean flux. `strengths`, shape (3,
+    features), are those of its lines, measured where its velocity puts them, without the change of
+    the slope; `sampling` is what the same measurement makes of the base, shifted by that velocity,
+    minus what it makes of the base: the error of reading narrow lines off pixels.
     """
 
     flux: Flux
@@ -383,17 +361,11 @@ class Change:
 
 
 class Base:
-    """The decoded spectrum that others are measured against.
+    """The decoded spectrum that others are measured against; its latents have shape (d,).
 
-    Parameters
-    ----------
-    As those of `measure_traversal`; `latents`, shape (d,), are the base's.
-
-    Raises
-    ------
-    EstimatorError
-        If wavelengths are not ascending and positive, `valid` does not fit, or the decoder gives
-        another shape or values that are not finite.
+    Arguments are those of `measure_traversal`. An EstimatorError where wavelengths are not
+    ascending and positive, `valid` does not fit, or the decoder gives another shape or values that
+    are not finite.
     """
 
     def __init__(
@@ -466,16 +438,13 @@ class Base:
         for first in range(0, len(latents), batch):
             rows = latents[first : first + batch]
             flux = self._checked("decode", self._decode(rows), len(rows))
-            if self._decode_contrast is None:
-                lines = None
-            else:
+            if self._decode_contrast is not None:
                 lines = self._checked("contrast", self._decode_contrast(rows), len(rows))
-            for row in range(len(rows)):
-                if lines is not None:
-                    yield flux[row], self._axis.put(lines[row])
-                else:
-                    level = self._axis.put(flux[row])
-                    yield flux[row], running_contrast(level, self._axis.valid, self._window)
+                yield from zip(flux, map(self._axis.put, lines), strict=True)
+                continue
+            for row in flux:
+                level = self._axis.put(row)
+                yield row, running_contrast(level, self._axis.valid, self._window)
 
     def _checked(self, what: str, given: Any, count: int) -> Flux:
         spectra = np.asarray(given)
@@ -573,14 +542,8 @@ def _comparable(rv: Floats, correlation: Floats) -> NDArray[np.bool_]:
 def verdict(rv: Floats, correlation: Floats, per_unit: Rate, explained: float) -> Verdict:
     """Judge a dimension by the velocities of its spectra: see `TraversalResult.verdict`.
 
-    Parameters
-    ----------
-    rv, correlation : ndarray, shape (k,)
-        Km/s against the base, and height of the cross-correlation's peak.
-    per_unit : Rate
-        Km/s per unit of the latent.
-    explained : float
-        Share of the change that shifts explain.
+    `rv` and `correlation`, shape (k,), are km/s against the base and the height of the
+    cross-correlation's peak; `per_unit` is in km/s per unit of the latent.
     """
     like = _comparable(rv, correlation)
     if like.sum() < max(2, len(like) / 2):

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 Floats = NDArray[np.float64]
 
 SPEED_OF_LIGHT = 299792.458
-"""Kilometres per second."""
+"""Kilometers per second."""
 
 _SPLINE: Final = 5
 _RINGING = 3  # pixels beside a gap that a spline of the other side's data reaches
@@ -29,18 +29,10 @@ _FLOOR = 1e-3  # of the scatter of y: no point is so sure that it alone decides
 
 @dataclass(frozen=True)
 class LogAxis:
-    """Equal steps of ln(wavelength).
+    """Equal steps of ln(wavelength): wavelengths (n,) in Angstrom, and which of them count.
 
-    Parameters
-    ----------
-    wavelength : ndarray, shape (n,)
-        Angstrom.
-    step : float
-        In ln(wavelength); times the speed of light, the velocity of a pixel.
-    valid : ndarray of bool, shape (n,)
-        Which pixels count.
-    source, source_valid : ndarray, shape (m,)
-        The wavelengths that spectra come on, and which of these hold a spectrum.
+    `step` times the speed of light is the velocity of a pixel. `source` (m,) are the wavelengths
+    that spectra come on, `source_valid` which of these hold a spectrum.
     """
 
     wavelength: Floats
@@ -63,16 +55,10 @@ class LogAxis:
 
 
 def log_axis(wavelength: Floats, valid: NDArray[np.bool_], use: NDArray[np.bool_]) -> LogAxis:
-    """Return the axis for spectra on `wavelength`: the same if it is logarithmic already.
+    """Return the axis for spectra on `wavelength` (m,): the same if it is logarithmic already.
 
-    Parameters
-    ----------
-    wavelength : ndarray, shape (m,)
-        Angstrom, ascending.
-    valid : ndarray of bool, shape (m,)
-        Pixels that hold a spectrum.
-    use : ndarray of bool, shape (m,)
-        Valid pixels that should count in velocities.
+    `valid`, shape (m,), are the pixels that hold a spectrum, `use` those that should count in
+    velocities.
     """
     logs = np.log(wavelength)
     step = float((logs[-1] - logs[0]) / (len(logs) - 1))

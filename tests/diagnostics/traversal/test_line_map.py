@@ -74,13 +74,13 @@ def test_sentences_put_the_largest_change_first(mapped):
 
 
 def test_dims_can_be_chosen_and_progress_is_told():
-    told = []
+    messages = []
     result = measure_line_map(
         Decoder(WAVELENGTH), np.zeros(4), [3, 1], UNITS, wavelength=WAVELENGTH,
-        progress=lambda *done: told.append(done),
+        progress=lambda *done: messages.append(done),
     )  # fmt: skip
     assert list(result.dims["dim"]) == [3, 1]
-    assert told == [(1, 2), (2, 2)]
+    assert messages == [(1, 2), (2, 2)]
     with pytest.raises(ChoiceError, match="dim 0 is not in this line map; it holds 3, 1"):
         result.lines_of(0)
 

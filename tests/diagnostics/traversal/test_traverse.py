@@ -4,9 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.traversal.lines import by_element, noticed, noticed_elements
+from latentscope.diagnostics.traversal.lines import (
+    air_words,
+    by_element,
+    element_words,
+    measured,
+    noticed,
+    noticed_elements,
+    percent,
+)
 from latentscope.diagnostics.traversal.traverse import measure_traversal
-from latentscope.diagnostics.traversal.words import air_words, element_words, measured, percent
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import LINES, RATE, Decoder, log_grid, star
 
@@ -186,10 +193,12 @@ def test_pixels_in_gaps_do_not_count():
 
 
 def test_values_come_sorted_and_progress_is_told():
-    told = []
-    result = moved(RV, values=[1, -1, 0.5], progress=lambda done, total: told.append((done, total)))
+    messages = []
+    result = moved(
+        RV, values=[1, -1, 0.5], progress=lambda done, total: messages.append((done, total))
+    )
     assert list(result.table["value"]) == [-1, 0.5, 1]
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert messages == [(1, 3), (2, 3), (3, 3)]
     assert result.flux.shape == (3, len(WAVELENGTH))
     assert result.provenance["diagnostic"] == "traversal"
 
