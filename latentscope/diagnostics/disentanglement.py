@@ -65,6 +65,7 @@ COVERED = 0.95
 _SHOWN = ("metric", "estimator", "value", "low", "high", "rotation", "pca", "verdict")
 _BEST = ("mig", "knn")
 _REPEATS = 3
+# A standard deviation of fewer is itself uncertain by a quarter.
 _MIN_HALVES = 10
 _SLOW_SHARE = 5
 _STARS_PER_BIN = 50

@@ -45,10 +45,13 @@ _BORDERS = (0.2, 0.4, 0.6, 0.8)
 """Quantiles of a continuous label that borders are drawn at."""
 
 _TREES = 30
+# A leaf holds a hundredth of the rows learned from, within these bounds: with fewer rows a tree
+# learns noise, with more it misses what is there.
 _LEAVES = 100
 _LEAF = (5, 20)
 _CHANCE_SIGMAS = 3.0
 _NEIGHBORS = 3
+# Smallest eigenvalue of a correlation matrix that is more than rounding.
 _SINGULAR = 1e-10
 
 

@@ -66,8 +66,11 @@ SHARED = 0.1
 
 _MIN_ROWS = 100
 _MAD_OF_NORMAL = 0.6745
+"""Median absolute deviation of a Gaussian over its standard deviation."""
+
 _SPACING = 8
 _NULL_DRAWS = 20
+# Each measures every label again, so these are few; Student's t allows for that.
 _SHUFFLES = 8
 _N_NAMED = 12
 _MAX_SCORES = 3

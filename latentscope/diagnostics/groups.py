@@ -22,6 +22,7 @@ GroupsLike = ArrayLike | pd.Series | str | None
 FEWEST_STARS = 20
 """Stars below which the column that names them is taken only if it is asked for."""
 
+# Groups that change places together: among fewer, shuffles would hardly differ.
 _ALIKE = 10
 _REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)
 """Columns in which a repeated value means rows that are not independent."""
@@ -31,14 +32,8 @@ _REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_i
 class Groups:
     """Which group, such as a star, each of n rows belongs to.
 
-    Parameters
-    ----------
-    codes : ndarray of int64, shape (n,)
-        Group of each row, 0, 1, ...; a row without a name is a group of its own.
-    order : ndarray of int64, shape (n,)
-        Rows sorted by group.
-    column : str
-        The column that names the groups; empty where an array does.
+    `codes`, shape (n,), are 0, 1, ...; a row without a name is a group of its own. `order`, shape
+    (n,), has the rows sorted by group; `column` names the groups, and is empty where an array does.
     """
 
     codes: Indices
@@ -76,14 +71,9 @@ class Groups:
 class Draws:
     """Random rows of groups, of which groups can change places.
 
-    Parameters
-    ----------
-    kept : ndarray of int64, shape (n,)
-        Rows sorted by group.
-    start, size : ndarray of int64, shape (groups,)
-        Where each group's rows begin in `kept`, and how many they are.
-    lots : ndarray of float64, shape (draws, groups)
-        Which of its rows each group shows, as a share of its size.
+    `kept`, shape (n,), has rows sorted by group; `start` and `size`, shape (groups,), say where
+    each group's rows begin in it and how many they are; `lots`, shape (draws, groups), which of its
+    rows each group shows, as a share of its size.
     """
 
     kept: Indices
@@ -170,15 +160,9 @@ def find_groups(
 ) -> tuple[Groups | None, str]:
     """Find which rows show the same star; and say in words what "auto" found.
 
-    Parameters
-    ----------
-    groups : array (n,), str or None
-        Names; or the column that holds them, as `star_names` reads it; "auto": `star`, else
-        `object`, if it names 20 stars or more, some of them in several rows; None or "none": rows
-        are taken for independent.
-    latents : Latents of n rows
-        With their sidecar table.
-    labels : DataFrame of n rows, optional
+    `groups` are names, shape (n,); or the column of the sidecar or the labels that holds them, as
+    `star_names` reads it; "auto": `star`, else `object`, if it names 20 stars or more, some of them
+    in several rows; None or "none": rows are taken for independent.
 
     Raises
     ------

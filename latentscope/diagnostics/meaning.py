@@ -101,26 +101,18 @@ def dimension_meanings(
         The strongest relation first; dimensions without one last, the largest MAD first.
     """
     table = information.table[information.table["q_value"] <= significance]
-    meanings = [
-        _meaning(values[:, dim], labels, int(dim), float(activity.values[dim]), table)
-        for dim in activity.informative
-    ]
+    table = table[table["mi_nats"] > 0]
+    meanings = []
+    for dim in activity.informative.tolist():
+        spread, rows = float(activity.values[dim]), table[table["dim"] == dim]
+        if not len(rows):
+            meanings.append(Meaning(dim, spread))
+            continue
+        best = rows.iloc[int(rows["mi_nats"].argmax())]
+        label, nats = str(best["label"]), float(best["mi_nats"])
+        correlation = rank_correlation(values[:, dim], labels[label])
+        meanings.append(Meaning(dim, spread, label, nats, correlation))
     return sorted(meanings, key=lambda it: (it.label is None, -np.nan_to_num(it.mi_nats), -it.mad))
-
-
-def _meaning(
-    column: NDArray[np.floating],
-    labels: pd.DataFrame,
-    dim: int,
-    spread: float,
-    significant: pd.DataFrame,
-) -> Meaning:
-    rows = significant[(significant["dim"] == dim) & (significant["mi_nats"] > 0)]
-    if not len(rows):
-        return Meaning(dim, spread)
-    best = int(np.argmax(rows["mi_nats"].to_numpy()))
-    label, nats = str(rows["label"].iloc[best]), float(rows["mi_nats"].iloc[best])
-    return Meaning(dim, spread, label, nats, rank_correlation(column, labels[label]))
 
 
 def rank_correlation(x: NDArray[np.floating], label: pd.Series) -> float:

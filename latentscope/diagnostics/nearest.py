@@ -33,29 +33,26 @@ Spread = Literal["robust", "plain", "none"]
 _NORMAL = 1.482602218505602
 """Standard deviation of a Gaussian over its median absolute deviation."""
 
+# Rows that are read and converted at a time, so that float64 copies stay small.
 _CHUNK = 1 << 14
+# Points that stay in the cache while all queries look at them, and queries that do so together.
 _BLOCK = 64
 _LIMIT_BLOCK = 2 * _BLOCK
 _N_TOGETHER = 32
+# Coordinates below which threads take longer to start than the search takes.
 _WORTH_THREADS = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """A distance between rows of latents.
+    """A distance between rows of latents, over the dimensions `dims`, ascending.
 
-    Parameters
-    ----------
-    dims : list of int
-        Dimensions that count, ascending.
-    metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
-        Length of the difference of two rows in units of the spreads; the same after the sample's
-        correlations are taken out (P. C. Mahalanobis 1936, Proc. Natl. Inst. Sci. India 2, 49);
-        sum of the absolute differences; or 1 minus the cosine of the angle at the sample's center.
-    center, spread : ndarray of float64, shape (d,)
-        Of each dimension over the sample, in units of the latents.
-    unmixing : ndarray of float64, shape (d, d), optional
-        What standardized rows are multiplied by to be uncorrelated, each with variance 1.
+    "euclidean" is the length of the difference of two rows in units of the spreads; "mahalanobis"
+    the same after the sample's correlations are taken out (P. C. Mahalanobis 1936, Proc. Natl.
+    Inst. Sci. India 2, 49); "manhattan" the sum of the absolute differences; "cosine" 1 minus the
+    cosine of the angle at the sample's center. Center and spread, shape (d,), are in units of the
+    latents; `unmixing`, shape (d, d), is what standardized rows are multiplied by to be
+    uncorrelated, each with variance 1.
     """
 
     dims: list[int]

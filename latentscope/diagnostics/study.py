@@ -87,8 +87,9 @@ class Study:
         latents = self.latents
         check_some_finite(latents)
         rows = slice(None) if latents.ok.all() else latents.ok
-        columns = (latents.values[rows, dim] for dim in range(latents.dims))
-        return np.array([median_deviation(column.astype(np.float64)) for column in columns])
+        # Column by column: latents of an archive may be mapped from a file.
+        columns = (latents.values[rows, dim].astype(np.float64) for dim in range(latents.dims))
+        return np.array([np.median(np.abs(column - np.median(column))) for column in columns])
 
     @property
     def informative(self) -> list[int]:
@@ -267,11 +268,6 @@ def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
     """Return latents whose provenance has the threshold of their model's config.json, `info`."""
     provenance = {**latents.provenance, "mad_threshold": info.get("mad_threshold")}
     return replace(latents, provenance=provenance)
-
-
-def median_deviation(column: NDArray[np.float64]) -> float:
-    """Median absolute deviation of a column from its median, unscaled."""
-    return float(np.median(np.abs(column - np.median(column))))
 
 
 def draw(plot: str, result: Any, ax: Any = None, **options: Any) -> Any:

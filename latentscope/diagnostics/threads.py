@@ -19,6 +19,7 @@ import numba
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Items begun ahead, a thread: a slow one at the front must not leave the others idle.
 _AHEAD = 3
 _OF_THIS_THREAD = threading.local()
 _TOGETHER = threading.RLock()
@@ -65,17 +66,9 @@ def spread(work: Callable[[int, int], object], first: int, end: int, threads: in
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
     """Yield `work(item)` of each item, in their order, worked on by so many threads.
 
-    Few items are taken ahead of what was yielded. Closing the iterator, or an exception in it or
-    in `work`, drops what has not begun and waits for what has.
-
-    Parameters
-    ----------
-    work : callable
-        Of one item.
-    items : iterable
-        Asked for on the calling thread.
-    threads : int
-        1 works on the calling thread.
+    Items are asked for on the calling thread, few ahead of what was yielded; one thread is that
+    thread itself. Closing the iterator, or an exception in it or in `work`, drops what has not
+    begun and waits for what has.
     """
     if threads == 1:
         yield from map(work, items)

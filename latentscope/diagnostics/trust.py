@@ -39,6 +39,7 @@ VERDICTS = ("ordinary", "doubtful", "outside")
 DOUBTFUL, OUTSIDE = 0.05, 0.001
 """Trust below which a row is doubtful, and outside."""
 
+# Share of the grid that a row may lack beyond what the reference lacks before it is doubtful.
 _COVERAGE_SLACK = 0.1
 _TESTS = ("misfit", "density", "resolution")
 

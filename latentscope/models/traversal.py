@@ -22,6 +22,7 @@ from latentscope.diagnostics.traversal.traverse import (
     Decode,
     Progress,
     TraversalResult,
+    check_dims,
     measure_traversal,
 )
 from latentscope.errors import (
@@ -137,7 +138,7 @@ def traverse(
     _check_alone({"spectrum": spectrum, "base": base})
     decoder = _decoder(model, {"wavelength": wavelength, "valid": valid, "contrast": contrast})
     data = _data(decoder, latents, base)
-    _check_dims(data, [dim])
+    check_dims([dim], data.dims)
     start, base_from = _start(decoder, data, spectrum, base)
     unit = data.unit(dim)
     if values is None and sigmas is not None:
@@ -207,7 +208,7 @@ def line_map(
     data = _data(decoder, latents, base)
     start, base_from = _start(decoder, data, spectrum, base)
     chosen = _informative(decoder, data, start) if dims is None else list(dims)
-    _check_dims(data, chosen)
+    check_dims(chosen, data.dims)
     units = data.sigma.copy()
     units[chosen] = [data.unit(dim) for dim in chosen]
     options = decoder.options | {"features": line_features(linelist), "rv": rv}
@@ -407,24 +408,16 @@ def _informative(decoder: _Decoder, data: _Spread, start: Floats) -> list[int]:
                 f"{data.source}: no dimension is informative; name dimensions to map them"
             )
         return informative
-    change = np.array([_change(decoder, start, dim) for dim in range(data.dims)])
+    change = np.empty(data.dims)
+    for dim in range(data.dims):
+        # Half a unit either way: the root mean square of what changes in the decoded row.
+        moved = np.repeat(start[None], 2, axis=0)
+        moved[:, dim] += (-0.5, 0.5)
+        below, above = np.asarray(decoder.rows(moved))
+        change[dim] = np.sqrt(np.mean((above - below) ** 2))
     if not change.max() > 0:
         raise EstimatorError("no dimension changes the decoded spectrum; is the model trained?")
     return [int(dim) for dim in np.flatnonzero(change >= _AUDIBLE * change.max())]
-
-
-def _change(decoder: _Decoder, start: Floats, dim: int) -> float:
-    """Root mean square of what half a unit either way changes in the decoded row."""
-    moved = np.repeat(start[None], 2, axis=0)
-    moved[:, dim] += (-0.5, 0.5)
-    below, above = np.asarray(decoder.rows(moved))
-    return float(np.sqrt(np.mean((above - below) ** 2)))
-
-
-def _check_dims(data: _Spread, dims: Sequence[int]) -> None:
-    absent = [dim for dim in dims if not 0 <= dim < data.dims]
-    if absent:
-        raise ChoiceError(f"dim is {absent[0]}; there are dimensions 0 to {data.dims - 1}")
 
 
 def _check_alone(options: Mapping[str, Any]) -> None:

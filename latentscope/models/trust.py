@@ -158,19 +158,8 @@ def _sample_of_bundled(latents: Latents) -> TrustSample | None:
 def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> Path:
     """Write a reference sample as `sample.safetensors` of a model folder.
 
-    Latents and errors of segments are rounded to float16 where they fit into it.
-
-    Parameters
-    ----------
-    sample : TrustSample
-        As `draw_trust_sample` draws it from latents of the folder's model.
-    folder : path
-        Of the model.
-
-    Returns
-    -------
-    Path
-        The file.
+    Latents and errors of segments are rounded to float16 where they fit into it. The sample is one
+    that `draw_trust_sample` draws from latents of the folder's model.
 
     Raises
     ------

@@ -112,8 +112,8 @@ def test_exclusive_or_pairs_know_nothing_and_the_rest_knows(base):
 def test_a_fold_is_known_from_its_partner(base):
     # |x| tells x but for its sign, which no prediction of x does.
     result = exclusive_information(with_noise(np.column_stack([np.abs(base[:, 0]), base[:, 0]])))
-    messages = result.order.set_index("dim")
-    assert told.loc[0, "gain_nats"] == pytest.approx(0, abs=0.06)
+    order = result.order.set_index("dim")
+    assert order.loc[0, "gain_nats"] == pytest.approx(0, abs=0.06)
     assert result.informative == [1]
 
 

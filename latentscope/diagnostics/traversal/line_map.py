@@ -29,6 +29,7 @@ from latentscope.diagnostics.traversal.traverse import (
     Change,
     Decode,
     Progress,
+    check_dims,
     explained_by_shift,
     verdict,
 )
@@ -204,9 +205,7 @@ def _checked(
             f"base has shape {start.shape}, units {spread.shape}; expected finite latents (d,) and "
             "the spread of each dimension, (d,)"
         )
-    absent = [dim for dim in dims if not 0 <= dim < len(start)]
-    if absent or not len(dims):
-        raise ChoiceError(f"dims are {list(dims)}; expected at least one of 0 to {len(start) - 1}")
+    check_dims(dims, len(start))
     if not step > 0 or not (spread[list(dims)] > 0).all():
         raise EstimatorError(
             f"step is {step} and the spreads are {spread[list(dims)].tolist()}; expected positive "

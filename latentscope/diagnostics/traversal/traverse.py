@@ -63,6 +63,7 @@ CONTRAST_WINDOW = 600.0
 BLUE, VISUAL = (3920.0, 4810.0), (5030.0, 5870.0)
 """Boxes about as wide as Johnson's B and V, Angstrom."""
 
+# Share of the change, and km/s, below which lines stay: no traversal leaves either at exactly 0.
 _STILL_SHARE, _STILL_KMS = 0.05, 0.5
 _N_LINES = 10
 _MIN_CORRELATION = 0.1
@@ -70,6 +71,7 @@ _LINE_SIGMA = 6.0  # km/s
 _UNSHIFTED = 0.01  # km/s
 _MIN_PIXELS = 64
 _BLOCKS = 100
+# Share of a box that light must cover: a hole elsewhere in it would tilt the color.
 _COVERED = 0.9
 
 
@@ -276,8 +278,7 @@ def measure_traversal(
         raise EstimatorError(
             f"base has shape {start.shape}; expected the finite latents of one spectrum, (d,)"
         )
-    if not 0 <= dim < len(start):
-        raise ChoiceError(f"dim is {dim}; there are dimensions 0 to {len(start) - 1}")
+    check_dims([dim], len(start))
     steps = np.unique(np.asarray(values, dtype=np.float64))
     if not np.isfinite(steps).all() or len(steps) < 2:
         raise EstimatorError(
@@ -338,6 +339,15 @@ def measure_traversal(
             **reference.provenance,
         },
     )
+
+
+def check_dims(dims: Sequence[int], count: int) -> None:
+    """Refuse dimensions that are not there, and none at all."""
+    absent = [dim for dim in dims if not 0 <= dim < count]
+    if absent:
+        raise ChoiceError(f"dim is {absent[0]}; there are dimensions 0 to {count - 1}")
+    if not len(dims):
+        raise ChoiceError(f"dims are empty; expected at least one of 0 to {count - 1}")
 
 
 @dataclass(frozen=True)

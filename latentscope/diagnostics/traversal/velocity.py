@@ -92,21 +92,13 @@ def running_contrast(flux: Floats, valid: NDArray[np.bool_], pixels: int) -> Flo
 
 @dataclass(frozen=True)
 class Velocity:
-    """How far a spectrum is shifted against another one.
+    """How far a spectrum is shifted against another one, and its error, km/s, receding positive.
 
-    Parameters
-    ----------
-    rv : float
-        km/s, receding positive; NaN if the correlation has no peak within the limit.
-    error : float
-        km/s: see `velocity`.
-    correlation : float
-        Height of the peak: 1 for the same spectrum, shifted; 0 for unlike ones.
-    explained : float
-        Part of the summed squared difference of the two that goes away when the other is shifted
-        by `rv`: 1 for a pure shift. NaN where there is no difference. Slightly below 0 is possible.
-    before, after : float
-        The summed squared differences themselves.
+    NaN if the correlation has no peak within the limit. `correlation` is the height of the peak: 1
+    for the same spectrum, shifted; 0 for unlike ones. `explained` is the part of the summed squared
+    difference of the two that goes away when the other is shifted by `rv`: 1 for a pure shift; NaN
+    where there is no difference; slightly below 0 is possible. `before` and `after` are the summed
+    squared differences themselves.
     """
 
     rv: float
@@ -130,13 +122,8 @@ def velocity(contrast: Floats, base: Floats, axis: LogAxis, *, limit: float = 50
     the error is the root of the sum of their squares times 16/15: the cluster-robust error of a
     regression (Liang & Zeger 1986). A pure shift has an error near 0.
 
-    Parameters
-    ----------
-    contrast, base : ndarray, shape (n,)
-        Line contrast on the axis: continuum at 0.
-    axis : LogAxis
-    limit : float
-        Largest velocity looked at, km/s.
+    Contrast and base, shape (n,), are line contrast on the axis, continuum at 0; `limit` is the
+    largest velocity looked at, km/s.
     """
     b = np.where(axis.valid, base, 0.0)
     f = np.where(axis.valid, contrast, 0.0)
@@ -241,20 +228,11 @@ class Rate(NamedTuple):
 
 
 def rate(x: Floats, y: Floats, error: Floats | None = None) -> Rate:
-    """Slope of y over x by weighted least squares with a free intercept.
+    """Slope of y over x, shape (n,), by weighted least squares with a free intercept.
 
-    Parameters
-    ----------
-    x, y : ndarray, shape (n,)
-        Points with a NaN are left out.
-    error : ndarray, shape (n,), optional
-        Of y; weights are 1 / error^2. By default all points weigh the same.
-
-    Returns
-    -------
-    Rate
-        The error is that of the weights, or the one that the scatter about the line asks for (with
-        n - 2 degrees of freedom), whichever is larger. NaN for fewer than two different x.
+    Weights are 1 / error^2, all the same by default; points with a NaN are left out. The error of
+    the slope is that of the weights, or the one that the scatter about the line asks for (with
+    n - 2 degrees of freedom), whichever is larger. NaN for fewer than two different x.
     """
     finite = np.isfinite(x) & np.isfinite(y)
     if error is not None:
