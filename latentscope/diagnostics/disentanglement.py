@@ -396,11 +396,6 @@ class Stars:
     labels: Sequence[Label]
     dims: Sequence[int]
 
-    @property
-    def repeated(self) -> bool:
-        """Whether some star has several rows with latents."""
-        return self.groups.count(self.ok) < int(self.ok.sum())
-
     def draw(self, axes: Axes, rng: np.random.Generator, *, half: bool = False) -> Drawn:
         """Draw one random row of each star, or of a random half of the stars.
 
@@ -476,9 +471,9 @@ def _evaluated(
     stars: Stars, baselines: Sequence[Axes], n_halves: int, seed: int, progress: Progress | None
 ) -> dict[str, list[Scores]]:
     """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars."""
-    tasks = [
-        task for family in FAMILIES for task in _tasks(family, stars.repeated, baselines, n_halves)
-    ]
+    # Where a star has several rows, which of them is drawn is worth averaging over.
+    repeated = stars.groups.count(stars.ok) < int(stars.ok.sum())
+    tasks = [task for it in FAMILIES for task in _tasks(it, repeated, baselines, n_halves)]
 
     def work(task: _Task) -> Scores:
         # The same rows for all axes, so that they are compared on equal terms.

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,8 @@ from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_stu
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Rows = NDArray[np.int64]
-Kind = Literal["whole", "repeats", "single", "equal", "half"]
 
+# A sample of equal classes is called by its column.
 WHOLE, REPEATS, SINGLE, HALF = "all", "repeats counted", "one per star", "half of the stars"
 
 _BEST = 0.05
@@ -280,12 +280,12 @@ def robustness(
     ]
 
     def information(sample: _Sample, rows: Rows) -> MIResult:
-        whole, part = sample.kind == "whole", every.take(rows)
+        whole, part = sample.name == WHOLE, every.take(rows)
         with warnings.catch_warnings():
             # Said once, of the whole.
             warnings.simplefilter("default" if whole else "ignore", LatentscopeWarning)
             return mi_matrix(
-                part if sample.starred else replace(part, groups=None),
+                part if sample.name in (WHOLE, HALF) else replace(part, groups=None),
                 discrete=discrete,
                 n_draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
                 # What is tested here is the difference to the whole, not each value.
@@ -302,7 +302,7 @@ def robustness(
         spreads[i].append(mad(values.take(rows)))
         found = information(samples[i], rows)
         tables[i].append(found.table)
-        if samples[i].kind == "whole":
+        if samples[i].name == WHOLE:
             label_notes = found.notes
         if progress is not None:
             progress(done, len(draws))
@@ -323,23 +323,15 @@ def robustness(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
+class _Sample(NamedTuple):
     """A way to choose rows, drawn one or several times.
 
-    `kind` "whole" is all rows, each star counting once; "repeats" all rows, each counting as a
-    star; "single" one row a star; "equal" of those, equal numbers of each class; "half" all rows of
-    a random half of the stars.
+    All rows, each star counting once (WHOLE) or each row as a star (REPEATS); one row a star
+    (SINGLE), or of those, equal numbers of each class; all rows of half of the stars (HALF).
     """
 
     name: str
-    kind: Kind
     draws: Sequence[Rows]
-
-    @property
-    def starred(self) -> bool:
-        """Whether rows are told apart by star when information is measured."""
-        return self.kind in ("whole", "half")
 
 
 def _draw_samples(
@@ -349,9 +341,9 @@ def _draw_samples(
     ok, groups = study.latents.ok, study.stars
     every = np.flatnonzero(ok)
     singles = [groups.draws(ok, 1, own_rng(seed, 20, i)).rows[0] for i in range(n_draws)]
-    samples, notes = [_Sample(WHOLE, "whole", [every])], []
+    samples, notes = [_Sample(WHOLE, [every])], []
     if len(singles[0]) < len(every):
-        samples += [_Sample(REPEATS, "repeats", [every]), _Sample(SINGLE, "single", singles)]
+        samples += [_Sample(REPEATS, [every]), _Sample(SINGLE, singles)]
     else:
         reason = (
             "every row counts as a star" if study.groups is None else "every star has one spectrum"
@@ -369,13 +361,13 @@ def _draw_samples(
                 "more in two classes or more"
             )
         else:
-            samples.append(_Sample(f"equal {classes.name}", "equal", equal))
+            samples.append(_Sample(f"equal {classes.name}", equal))
     stars = np.unique(groups.codes[every])
     halves = []
     for i in range(n_draws):
         half = own_rng(seed, 22, i).choice(stars, len(stars) // 2, replace=False)
         halves.append(every[np.isin(groups.codes[every], half)])
-    return [*samples, _Sample(HALF, "half", halves)], notes
+    return [*samples, _Sample(HALF, halves)], notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -490,7 +482,7 @@ def _compared_information(
     for sample, found in zip(samples, tables, strict=True):
         pairs = _pairs(found).reindex(whole.index)
         difference = pairs["mi_nats"] - whole["mi_nats"]
-        error = _error(sample, pairs, whole)
+        error = _error(sample.name, pairs, whole)
         pairs = pairs.assign(
             sample=sample.name,
             whole=whole["mi_nats"],
@@ -525,11 +517,11 @@ def _pairs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def _error(sample: _Sample, pairs: pd.DataFrame, whole: pd.DataFrame) -> pd.Series:
+def _error(sample: str, pairs: pd.DataFrame, whole: pd.DataFrame) -> pd.Series:
     """Error of the difference to the whole that the sample is part of."""
-    if sample.kind == "whole":
+    if sample == WHOLE:
         return pairs["std_nats"] * np.nan
-    if sample.kind in ("repeats", "single"):
+    if sample in (REPEATS, SINGLE):
         # The same stars: a change within the error of the whole says nothing.
         return whole["std_nats"]
     return nested_error(pairs["std_nats"], whole["std_nats"], pairs["n_stars"], whole["n_stars"])

@@ -76,8 +76,8 @@ def quartet():
     }
 
 
-# Measure -> values wanted of the perfect, useless, duplicated and rotated, and how nearly.
-WANTED = {
+# Measure -> values expected of the perfect, useless, duplicated and rotated, and how nearly.
+EXPECTED = {
     # 20 bins of equal width see less of a label than its 20 bins of equal count hold.
     ("mig", "binned"): ((0.75, 0, 0, 0), 0.12),
     ("mig", "knn"): ((0.92, 0, 0, 0), 0.08),
@@ -96,11 +96,11 @@ WANTED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", list(WANTED), ids="-".join)
+@pytest.mark.parametrize("key", list(EXPECTED), ids="-".join)
 def test_the_quartet(quartet, key):
-    wanted, tolerance = WANTED[key]
+    expected, tolerance = EXPECTED[key]
     found = [headline(result)[key] for result in quartet.values()]
-    np.testing.assert_allclose(found, wanted, atol=tolerance)
+    np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 def test_total_correlation_by_neighbors_of_the_quartet(quartet):
@@ -345,8 +345,8 @@ def test_formulas_are_those_of_the_papers(matrix):
     np.testing.assert_allclose(each, slow, atol=1e-12)
     weights = [sum(row) for row in rows]
     total = sum(weights)
-    wanted = sum(w * d for w, d in zip(weights, slow, strict=True)) / total if total else 0.0
-    assert mean == pytest.approx(wanted, abs=1e-12)
+    expected = sum(w * d for w, d in zip(weights, slow, strict=True)) / total if total else 0.0
+    assert mean == pytest.approx(expected, abs=1e-12)
     each, mean = completeness(matrix)
     np.testing.assert_allclose(each, [slow_evenness(column) for column in columns], atol=1e-12)
     entropies = np.arange(1.0, len(columns) + 1)
@@ -398,10 +398,10 @@ def test_binned_information_equals_numpy_bins_and_scikit_learn():
     rng = np.random.default_rng(0)
     z, label = rng.gamma(2, size=700), rng.integers(0, 6, 700)
     edges = np.histogram(z, bins=20)[1]
-    wanted = np.digitize(z, edges[:-1]) - 1
-    np.testing.assert_array_equal(equal_width_bins(z), wanted)
+    expected = np.digitize(z, edges[:-1]) - 1
+    np.testing.assert_array_equal(equal_width_bins(z), expected)
     found = plain_information(equal_width_bins(z), label)
-    assert found == pytest.approx(mutual_info_score(wanted, label), abs=1e-12)
+    assert found == pytest.approx(mutual_info_score(expected, label), abs=1e-12)
     assert equal_width_bins(np.full(5, 2.0)).tolist() == [0] * 5
 
 
@@ -594,8 +594,8 @@ def test_importances_add_up_to_the_covariance_of_prediction_and_truth(kind, outp
     importance = held_out_importance(trees_of(forest), z[200:], y[200:])
     centered = y[200:] - y[200:].mean(axis=0)
     predicted = forest.predict(z[200:]).reshape(200, -1)
-    wanted = (predicted * centered).sum() / (centered**2).sum()
-    assert importance.sum() == pytest.approx(wanted, rel=1e-9)
+    expected = (predicted * centered).sum() / (centered**2).sum()
+    assert importance.sum() == pytest.approx(expected, rel=1e-9)
     assert importance.argmax() == 0
 
 

@@ -55,24 +55,24 @@ def test_without_spread_distances_are_in_units_of_the_latents():
 )
 def test_distances_are_those_of_scipy(metric, options):
     made = made_space(MIXED, metric)
-    wanted = cdist(MIXED, MIXED[:1], **options)[:, 0]
-    assert made.distances(MIXED, MIXED[0]) == pytest.approx(wanted, rel=1e-9)
+    expected = cdist(MIXED, MIXED[:1], **options)[:, 0]
+    assert made.distances(MIXED, MIXED[0]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_manhattan_and_cosine_are_those_of_scipy_on_standardized_rows():
     standardized = (MIXED - np.median(MIXED, axis=0)) / MIXED.std(axis=0)
     for metric, name in (("manhattan", "cityblock"), ("cosine", "cosine")):
-        wanted = cdist(standardized, standardized[:1], name)[:, 0]
+        expected = cdist(standardized, standardized[:1], name)[:, 0]
         found = made_space(MIXED, metric).distances(MIXED, MIXED[0])
-        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "cosine"])
 def test_points_are_in_the_order_of_the_distances(metric):
     made = made_space(MIXED, metric)
     apart = np.linalg.norm(made.points(MIXED) - made.points(MIXED[:1]), axis=1)
-    wanted = made.distances(MIXED, MIXED[0])
-    assert (apart**2 / 2 if metric == "cosine" else apart) == pytest.approx(wanted, abs=1e-9)
+    expected = made.distances(MIXED, MIXED[0])
+    assert (apart**2 / 2 if metric == "cosine" else apart) == pytest.approx(expected, abs=1e-9)
 
 
 def test_mahalanobis_does_not_see_how_dimensions_are_mixed():
@@ -314,14 +314,14 @@ def test_threads_find_the_same():
     rng = np.random.default_rng(6)
     values, queries = rng.normal(size=(40_000, 64)).astype("f4"), rng.normal(size=(21, 64))
     neighbors = built(values)
-    wanted = [near.rows.tolist() for near in neighbors.nearest(queries, [NONE] * 21, 5)]
+    expected = [near.rows.tolist() for near in neighbors.nearest(queries, [NONE] * 21, 5)]
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda q: neighbors.nearest(q[None], [NONE], 5)[0].rows.tolist(), queries)
-        assert list(found) == wanted
+        assert list(found) == expected
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        assert [n.rows.tolist() for n in neighbors.nearest(queries, [NONE] * 21, 5)] == wanted
+        assert [n.rows.tolist() for n in neighbors.nearest(queries, [NONE] * 21, 5)] == expected
     finally:
         numba.set_num_threads(before)
 

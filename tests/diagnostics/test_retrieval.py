@@ -14,9 +14,9 @@ from tests.diagnostics.retrieval_cases import line, near, sample
 
 def test_rows_by_number_by_name_and_by_value_are_the_same():
     latents = sample()
-    wanted = retrieve(5, latents).table
+    expected = retrieve(5, latents).table
     for query in ("exposure-5", "exposure-5.fits", ["exposure-5"], [5], np.array([5])):
-        pd.testing.assert_frame_equal(retrieve(query, latents).table, wanted)
+        pd.testing.assert_frame_equal(retrieve(query, latents).table, expected)
     by_value = retrieve(latents.values[5], latents, n_matches=3)
     assert by_value.table["row"].tolist()[0] == 5
     same = retrieve(5, latents, n_matches=2, same_star=True).table["row"]
@@ -177,9 +177,9 @@ def test_differences_are_in_spreads():
     values = np.random.default_rng(1).normal(0, [1, 100, 0.01], size=(500, 3))
     result = Retriever(values, dims="all", spread="plain").query(0, 1)
     row = int(result.table.loc[0, "row"])
-    wanted = (values[row] - values[0]) / values.std(axis=0)
-    assert result.differences.to_numpy()[0] == pytest.approx(wanted)
-    assert result.table.loc[0, "distance"] == pytest.approx(np.linalg.norm(wanted))
+    expected = (values[row] - values[0]) / values.std(axis=0)
+    assert result.differences.to_numpy()[0] == pytest.approx(expected)
+    assert result.table.loc[0, "distance"] == pytest.approx(np.linalg.norm(expected))
 
 
 def test_percentile_is_the_share_of_spectra_that_have_a_nearer_match():
@@ -260,8 +260,8 @@ def test_a_mapped_file_gives_what_an_array_gives(tmp_path):
     np.save(tmp_path / "latents.npy", values)
     mapped = Retriever(tmp_path / "latents.npy")
     assert isinstance(mapped.latents.values.base, np.memmap | np.ndarray)
-    found, wanted = mapped.query([4, 5]).table, Retriever(values).query([4, 5]).table
-    pd.testing.assert_frame_equal(found, wanted)
+    found, expected = mapped.query([4, 5]).table, Retriever(values).query([4, 5]).table
+    pd.testing.assert_frame_equal(found, expected)
     integers = np.round(values * 100).astype("i8")
     np.save(tmp_path / "integers.npy", integers)
     found = retrieve(4, tmp_path / "integers.npy").table
@@ -270,10 +270,10 @@ def test_a_mapped_file_gives_what_an_array_gives(tmp_path):
 
 def test_many_threads_ask_one_retriever():
     retriever = Retriever(np.random.default_rng(4).normal(size=(3000, 8)))
-    wanted = [retriever.query(row, 5).table for row in range(20)]
+    expected = [retriever.query(row, 5).table for row in range(20)]
     with ThreadPoolExecutor(4) as pool:
         results = pool.map(lambda row: retriever.query(row, 5), range(20))
-        for found, table in zip(results, wanted, strict=True):
+        for found, table in zip(results, expected, strict=True):
             pd.testing.assert_frame_equal(found.table, table)
 
 

@@ -68,15 +68,15 @@ def test_percentiles_count_what_is_below():
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
 def test_every_row_comes_once_with_its_own_columns(share):
-    known = np.random.default_rng(0).random((200, 3)) >= share
+    filled = np.random.default_rng(0).random((200, 3)) >= share
     seen = np.zeros(200, int)
     sets = []
-    for columns, rows in same_columns(known):
-        assert (known[rows] == columns).all()
+    for columns, rows in same_columns(filled):
+        assert (filled[rows] == columns).all()
         seen[rows] += 1
         sets.append(tuple(columns))
     assert (seen == 1).all()
-    assert len(sets) == len(set(sets)) == len(np.unique(known, axis=0))
+    assert len(sets) == len(set(sets)) == len(np.unique(filled, axis=0))
 
 
 FIT_RNG = np.random.default_rng(0)

@@ -49,13 +49,13 @@ def test_balmer_lines_belong_to_hydrogen_and_h_and_k_to_calcium():
 def test_wavelengths_are_those_of_the_simulation():
     text = files("latentscope.simulation").joinpath("strong_lines.csv").read_text("utf-8")
     rows = csv.DictReader(row for row in text.splitlines() if not row.startswith("#"))
-    known = [(int(row["Z"]), int(row["ion"]), float(row["wavelength_air_A"])) for row in rows]
+    listed = [(int(row["Z"]), int(row["ion"]), float(row["wavelength_air_A"])) for row in rows]
     compared = 0
     for f in stellar_features():
         if f.kind not in SHAPES or f.element == "H":
             continue
         symbol, stage = f.element.split()
-        same = [w for z, ion, w in known if (z, ion) == (SYMBOLS[symbol], len(stage) - 1)]
+        same = [w for z, ion, w in listed if (z, ion) == (SYMBOLS[symbol], len(stage) - 1)]
         nearest = min(same, key=lambda w: abs(w - f.wavelength), default=None)
         if nearest is not None and symbol not in ("Ba", "Sr"):
             compared += 1

@@ -311,7 +311,7 @@ def test_a_dimension_of_airmass_is_told_from_the_star():
 
 
 @pytest.mark.parametrize(
-    ("value", "error", "said"),
+    ("value", "error", "text"),
     [
         (22.3871, 0.0301, "+22.387 ± 0.030"),
         (-0.5, 0.2, "-0.50 ± 0.20"),
@@ -319,8 +319,8 @@ def test_a_dimension_of_airmass_is_told_from_the_star():
         (0.5, np.nan, "+0.5"),
     ],
 )
-def test_numbers_have_two_digits_of_their_error(value, error, said):
-    assert measured(value, error) == said
+def test_numbers_have_two_digits_of_their_error(value, error, text):
+    assert measured(value, error) == text
 
 
 def test_shares_have_a_digit_where_it_matters():
