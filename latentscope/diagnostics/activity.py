@@ -39,8 +39,10 @@ ACTIVE_VARIANCE = 0.01
 _MIN_DIMS = 4
 _MIN_FACTOR = 3.0
 _AS_GOOD_AS_CONSTANT = 1e-3
+# Chance, over all spacings, of a gap where there is none: by spacings, and by width.
 _LEVELS = (0.001, 0.01)
 _UNEVEN = 2.0
+# Of a gap found by its width, over that of the rest of the range.
 _MIN_WIDTH = 2.0
 
 

@@ -69,6 +69,7 @@ _REPEATS = 3
 _MIN_HALVES = 10
 _SLOW_SHARE = 5
 _STARS_PER_BIN = 50
+# Half of the stars are drawn, and half of those learned from: a quarter of a class has to do.
 _MIN_IN_CLASS = 20
 _MIN_STARS = 100
 _NOTHING = 1e-10

@@ -23,7 +23,9 @@ LABEL_WORDS = {
 }
 """What common labels are called in a sentence; other labels go by their own names."""
 
+# Nats from which a dimension follows a label, and does not only know a little about it.
 _STRONG = 0.5
+# Information says nothing of the direction; below this a relation may well turn back on itself.
 _MONOTONE = 0.3
 
 

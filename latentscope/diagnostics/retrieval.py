@@ -282,14 +282,7 @@ class Retriever:
     def queries(self, query: Query) -> list[Asked]:
         """Read queries without answering them, to see early whether there are such rows.
 
-        Parameters
-        ----------
-        query : as `query` takes it
-
-        Raises
-        ------
-        ChoiceError, EstimatorError
-            As `query` does.
+        Takes and raises what `query` does.
         """
         if isinstance(query, Asked):
             return [query]

@@ -38,6 +38,7 @@ N_FOLDS = 5
 SEGMENTS = "recon_segments"
 """Column of the sidecar, and entry of the provenance with the wavelengths of its edges."""
 
+# One neighbor alone may be as odd as the row; ten of up to 3,000 still say where it lies.
 _N_NEIGHBORS = 10
 _COLUMNS = ("recon_error", "coverage", "snr", "resolution")
 

@@ -222,14 +222,9 @@ def line_map(
 def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) -> list[Feature]:
     """Lines and bands to measure, ascending in wavelength.
 
-    Parameters
-    ----------
-    linelist : LineList or path, optional
-        Atomic lines, as `read_linelist` takes them, in place of the built-in ones. Balmer lines,
-        Ca II H and K, molecular bands and those of the air are always there.
-    max_lines : int
-        The strongest lines that are kept, by abundance + log gf - excitation in eV: their order at
-        5040 K, ionization left out.
+    Atomic lines of a list, as `read_linelist` takes them, in place of the built-in ones. Balmer
+    lines, Ca II H and K, molecular bands and those of the air are always there. The strongest lines
+    are kept, by abundance + log gf - excitation in eV: their order at 5040 K, ionization left out.
 
     Raises
     ------

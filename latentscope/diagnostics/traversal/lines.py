@@ -60,6 +60,7 @@ COLOR_NOTICED = 0.005
 """Magnitudes per sigma below which the color is said to stay."""
 
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
+# Twice what is noticed of a line, since windows of the air's bands hold lines of the star too.
 _AIR_NOTICED, _AIR_SHARE = 0.01, 0.5
 _MEASURES = ("depth", "ew", "width")
 _CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
@@ -68,22 +69,11 @@ _SHALLOW = 0.02  # a line less deep than this has no width to speak of
 
 @dataclass(frozen=True)
 class Feature:
-    """A line or a band.
+    """A line or a band, by name, such as "Fe I 5269.5", and by element: "Fe I", "H", "TiO", "O2".
 
-    Parameters
-    ----------
-    name : str
-        Such as "Fe I 5269.5".
-    element : str
-        What it belongs to: "Fe I", "H", "TiO", "O2".
-    kind : str
-        A key of `SHAPES`, "band" or "telluric".
-    wavelength : float
-        Center of a line, head of a band; Angstrom in air, at rest.
-    core, inside : (float, float)
-        Windows of the depth and of the equivalent width, Angstrom.
-    sides : tuple of (float, float)
-        One or two windows of the continuum, Angstrom.
+    `kind` is a key of `SHAPES`, "band" or "telluric"; the wavelength the center of a line or the
+    head of a band, Angstrom in air, at rest. `core` and `inside` are the windows of the depth and
+    of the equivalent width, `sides` one or two windows of the continuum.
     """
 
     name: str
