@@ -501,7 +501,7 @@ def test_labels_that_cannot_be_used(mixed):
     with pytest.warns(LatentscopeWarning, match=r"few \(40 stars\), same \(constant\)"):
         labels, _ = ready(mixed)
     assert [label.name for label in labels] == ["teff", "kind"]
-    with pytest.raises(EstimatorError, match="leave them out"):
+    with pytest.raises(EstimatorError):
         ready(mixed, columns=["teff", "few"])
     with pytest.raises(EstimatorError, match="constant"):
         ready(mixed[["id", "same"]])

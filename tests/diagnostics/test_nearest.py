@@ -109,7 +109,7 @@ def test_constant_dimensions_are_left_out_with_a_word():
     with pytest.warns(LatentscopeWarning, match="dims 1 have no plain spread"):
         assert made_space(values).dims == [0, 2]
     values[:] = 4
-    with pytest.raises(EstimatorError, match="nothing to compare"):
+    with pytest.raises(EstimatorError):
         made_space(values)
 
 

@@ -151,7 +151,7 @@ def test_rows_of_nan_never_match_and_cannot_be_asked_for():
 
 
 def test_a_sample_of_one_star_has_no_other():
-    with pytest.raises(EstimatorError, match="no other row of another star"):
+    with pytest.raises(EstimatorError):
         near(line([0, 1], object=["a", "a"]), 0)
     result = near(line([0, 1], object=["a", "a"]), 0, same_star=True)
     assert result.table["row"].tolist() == [1]

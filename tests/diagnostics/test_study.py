@@ -175,9 +175,9 @@ def test_every_diagnostic_finds_the_stars_and_takes_a_study(twice):
 def test_a_study_has_its_own_labels_groups_and_join(twice):
     study = read_study(twice.values, twice.label)
     for given in ({"labels": twice.label}, {"groups": twice.star}, {"join": "id"}):
-        with pytest.raises(ChoiceError, match="beside a study"):
+        with pytest.raises(ChoiceError):
             read_study(study, **given)
-    with pytest.raises(EstimatorError, match="no labels were given"):
+    with pytest.raises(EstimatorError):
         mi_matrix(twice.values)
 
 

@@ -261,7 +261,7 @@ def test_a_draw_is_random_repeatable_and_no_larger_than_asked():
 
 
 def test_nothing_to_draw_from_is_an_error():
-    with pytest.raises(TableError, match="no row has latents"):
+    with pytest.raises(TableError):
         draw_trust_sample(Latents(np.full((5, 2), np.nan)))
     with pytest.raises(TableError, match="3 values for 300 rows"):
         draw_trust_sample(made(300), groups=np.zeros(3))

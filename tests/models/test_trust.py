@@ -201,7 +201,7 @@ def test_a_model_without_a_folder_has_no_sample():
 
 
 def test_one_of_reference_and_model():
-    with pytest.raises(ChoiceError, match="both a reference and a model"):
+    with pytest.raises(ChoiceError):
         score(np.zeros((3, 2)), reference=np.zeros((200, 2)), model="harps-sim")
 
 

@@ -194,7 +194,7 @@ def test_specutils_objects():
         np.testing.assert_array_equal(np.flatnonzero(spectrum.mask), [5])
         assert spectrum.meta["object"] == "HD 3"
     two = specutils.Spectrum(spectral_axis=WAVELENGTH * units.AA, flux=np.ones((2, 40)) * units.Jy)
-    with pytest.raises(SpectrumError, match="index the one"):
+    with pytest.raises(SpectrumError):
         read_spectrum(two)
 
 

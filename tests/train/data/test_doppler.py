@@ -295,7 +295,7 @@ def test_packed_rows_are_shifted_with_their_masks(configured, labelled, trainer,
         assert batch.valid[:, :512].sum() <= source.valid[:, :512].sum()
     assert shifted.provenance["doppler_shifts"].startswith("whole pixels, uniform")
     assert shifted.state_dict() == plain.state_dict()
-    with pytest.raises(ModelError, match="archive changed"):
+    with pytest.raises(ModelError):
         shifted.load_state_dict({"archive_sha256": "another"})
 
 

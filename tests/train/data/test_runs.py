@@ -41,7 +41,7 @@ def test_a_run_on_a_packed_archive_goes_on_where_it_was(
 
     os.utime(sorted(night.glob("*.fits"))[0])
     pack(night, labelled, config.prepare, layout=LAYOUT, workers=1)
-    with pytest.raises(ModelError, match="archive changed"):
+    with pytest.raises(ModelError):
         fit(config, tmp_path / "parts", archive=str(labelled))
 
 
