@@ -161,9 +161,11 @@ def trust(study: ReportStudy) -> Part:
     """Count the spectra that the model knows, and name those it does not."""
     from latentscope.models.trust import sample_beside, score
 
-    study.check_rows(_FEWEST_OF_TRUST)
     groups = study.data.groups
     sample = None if study.model is None else sample_beside(study.model)
+    if sample is None:
+        # Without ordinary spectra to compare with, rows are ranked among themselves.
+        study.check_rows(_FEWEST_OF_TRUST)
     with study.stage("trust"):
         result = score(
             study.latents,

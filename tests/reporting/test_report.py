@@ -270,3 +270,16 @@ def test_latents_without_a_finite_row_are_an_error_and_nothing_is_written(tmp_pa
     with pytest.raises(TableError, match="none of 3 rows"):
         report(np.full((3, 2), np.nan), output=tmp_path / "r.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_few_rows_are_judged_by_the_sample_of_their_model(monkeypatch, tmp_path):
+    steps = tuple(step for plan in PLANS for step in plan.steps if step.key == "trust")
+    monkeypatch.setattr(module, "PLANS", (Plan("only", "What?", steps),))
+    model = latentscope.load_model("harps-sim")
+    values = np.random.default_rng(0).normal(size=(60, model.config.latents)) * 40
+    kept = tmp_path / "few.npy"
+    np.save(kept, values)
+    result = report(kept, model=model, output=tmp_path / "r.html")
+    trust = result.table.set_index("part").loc["trust"]
+    assert trust["status"] == "done"
+    assert "60 outside" in trust["headline"]
