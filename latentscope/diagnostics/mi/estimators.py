@@ -479,6 +479,11 @@ class Ross(RankTest):
         else:
             points = _ranks(x) if any(column.n_tied for column in x) else _values(x)
         keep = without_single(codes)
+        if keep.sum() <= neighbors:
+            raise EstimatorError(
+                f"y: {int(keep.sum())} rows share their class with another; expected more than "
+                f"neighbors={neighbors}; {self.name} needs classes; copula and ksg take numbers"
+            )
         codes = np.unique(codes[keep], return_inverse=True)[1].astype(np.int64)
         return float(ross_terms_of_points(points[keep], codes, neighbors).mean())
 

@@ -532,3 +532,9 @@ def test_constant_dimensions_give_0_and_a_warning(correlated):
 
 def test_it_is_a_public_name():
     assert latentscope.pairwise_mi is pairwise_mi
+
+
+def test_several_columns_and_classes_of_one_row_each_are_refused():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(EstimatorError, match="y: 0 rows share their class"):
+        mutual_information(x, x[:, 0], estimator="ross")
