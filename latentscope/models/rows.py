@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, SpectrumError
+from latentscope.spectra.objects import is_pair
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
-from latentscope.spectra.read import is_pair, read_spectrum
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import resolving_power
 from latentscope.tables import file_id
