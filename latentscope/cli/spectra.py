@@ -27,6 +27,28 @@ if TYPE_CHECKING:
     from latentscope.spectra.prepare import PrepareConfig
 
 
+Hdu = Annotated[
+    str | None,
+    typer.Option(
+        "--hdu",
+        metavar="HDU[:ROW]",
+        help="HDU of FITS files to read, by number (0 is the primary one) or EXTNAME, and the row, "
+        "order or aperture of it.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Array or group to read of files that hold several."),
+]
+FrameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--frame",
+        help="topocentric, barycentric or rest: the frame of the wavelengths, whatever the files "
+        "say.",
+    ),
+]
+
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     ("rv", "berv"), "km/s"
 )
@@ -76,6 +98,9 @@ def encode(
         bool,
         typer.Option("--no-recon-error", help="Leave the recon_error column empty; faster."),
     ] = False,
+    hdu: Hdu = None,
+    key: Key = None,
+    frame: FrameOption = None,
     as_json: Json = False,
 ) -> None:
     """Turn spectra into latents: one row a file, in the order given.
@@ -106,6 +131,9 @@ def encode(
             recon_error=not no_recon_error,
             resume=not no_resume,
             progress=advance,
+            hdu=hdu,
+            key=key,
+            frame=_frame(frame),
         )
     _report(out, latents, None if earlier and not latents.ok.any() else output)
 
@@ -159,6 +187,9 @@ def _leave_if_failed(done: int, asked: int) -> None:
 def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of spectra.")],
     model: Model = None,
+    hdu: Hdu = None,
+    key: Key = None,
+    frame: FrameOption = None,
     as_json: Json = False,
 ) -> None:
     """Show what a file of a spectrum holds.
@@ -171,11 +202,12 @@ def inspect(
 
     out = Output(as_json)
     config = _preparation(model)
+    chosen = {"hdu": hdu, "key": key, "frame": _frame(frame)}
     summaries: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
     for file in files:
         try:
-            summary = {"file": str(file), **summarize(read_spectrum(file), config)}
+            summary = {"file": str(file), **summarize(read_spectrum(file, **chosen), config)}
         except (LatentscopeError, OSError) as error:
             failed.append((str(file), str(error)))
             continue
@@ -187,6 +219,12 @@ def inspect(
     out.failures(failed)
     out.result({"spectra": summaries, "failed": [{"file": f, "error": e} for f, e in failed]})
     _leave_if_failed(len(summaries), len(files))
+
+
+def _frame(name: str | None) -> Any:
+    from latentscope.spectra.spectrum import Frame
+
+    return None if name is None else one_of("--frame", name, Frame)
 
 
 def _preparation(model: str | None) -> PrepareConfig | None:

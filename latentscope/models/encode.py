@@ -43,6 +43,8 @@ from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fa
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.read import Reading
+from latentscope.spectra.spectrum import Frame
 
 BLOCK = 256
 """Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""
@@ -68,6 +70,9 @@ def encode(
     recon_error: bool = True,
     resume: bool = True,
     progress: Progress | None = None,
+    hdu: int | str | None = None,
+    key: str | None = None,
+    frame: Frame | None = None,
 ) -> Latents:
     """Encode spectra with a model.
 
@@ -98,6 +103,8 @@ def encode(
         Whether to use part files that an interrupted run of the same call left.
     progress : callable (done, total), optional
         Called from this thread whenever rows are done.
+    hdu, key, frame : optional
+        Which spectrum of each file to read, and the frame of its wavelengths: see `read_spectrum`.
 
     Returns
     -------
@@ -120,7 +127,7 @@ def encode(
         If the model has no preparation or no log variance where that is asked for, or if device or
         batch size cannot be used.
     SpectrumError
-        If `sources` names nothing.
+        If `sources` names nothing, or `frame` is unknown.
     TableError
         If `output` does not end in .npy, or would replace a .csv that is no sidecar of latents.
 
@@ -142,13 +149,14 @@ def encode(
         )
     if logvar and not model.config.variational:
         raise ModelError("this model is deterministic and has no log variance; leave logvar out")
+    reading = Reading(hdu, key, frame)
     path = _checked_output(output)
     items = expand_sources(sources)
     sample = sample_beside(model)
     reference = None if sample is None else Reference(sample)
     network = Network(model, device, batch_size, recon_error)
-    run = _Run(network, model.prepare, min_coverage, _worker_count(workers))
-    settings = _settings(model, min_coverage, recon_error)
+    run = _Run(network, model.prepare, min_coverage, reading, _worker_count(workers))
+    settings = _settings(model, min_coverage, recon_error) | vars(reading)
     # Spectra given as objects have no path and time of change to be known by.
     resumable = path is not None and all(isinstance(item, Path) for item in items)
     store = PartStore(path, settings) if path is not None and resumable else None
@@ -181,6 +189,7 @@ class _Run:
     network: Network
     prepare: PrepareConfig
     min_coverage: float
+    reading: Reading
     workers: int
 
     def parts(
@@ -243,7 +252,7 @@ class _Run:
             torch.set_num_threads(threads)
 
     def _work(self, sources: list[Any], first: int) -> Chunk | Part:
-        chunk = read_chunk(sources, first, self.prepare, self.min_coverage)
+        chunk = read_chunk(sources, first, self.prepare, self.min_coverage, reading=self.reading)
         # Another device takes its batches from one thread, that of the caller.
         return self._encoded(chunk) if self.network.on_cpu else chunk
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from latentscope.errors import LatentscopeError, SpectrumError
 from latentscope.spectra.objects import is_pair
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
-from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import resolving_power
 from latentscope.tables import file_id
@@ -200,12 +200,14 @@ def read_chunk(
     min_coverage: float,
     *,
     ivar: bool = False,
+    reading: Reading | None = None,
 ) -> Chunk:
     """Read and prepare sources that `expand_sources` lists, the first of them number `first`.
 
     Those that fail, as those do that fill less of the grid than `min_coverage`, and degenerate ones
-    have a record with status and reason, and no row.
+    have a record with status and reason, and no row. `reading` is how to read those that are files.
     """
+    chosen = vars(reading) if reading else {}
     records: list[dict[str, Any]] = []
     where: list[int] = []
     found: list[Prepared] = []
@@ -213,7 +215,7 @@ def read_chunk(
         record = dict.fromkeys(COLUMNS, "") | dict.fromkeys(_NUMBERS, float("nan"))
         record |= {"file": source_file(source), "id": source_id(source, first + index)}
         records.append(record | {"status": "ok"})
-        prepared = _prepared(source, records[-1], config, min_coverage, ivar)
+        prepared = _prepared(source, records[-1], config, min_coverage, ivar, chosen)
         if prepared is not None:
             where.append(index)
             found.append(prepared)
@@ -238,11 +240,16 @@ def fail(record: dict[str, Any], reason: str, status: str = "failed") -> None:
 
 
 def _prepared(
-    source: Any, record: dict[str, Any], config: PrepareConfig, min_coverage: float, ivar: bool
+    source: Any,
+    record: dict[str, Any],
+    config: PrepareConfig,
+    min_coverage: float,
+    ivar: bool,
+    reading: dict[str, Any],
 ) -> Prepared | None:
     """The row of a source, with what its file says written into the record; None if it failed."""
     try:
-        spectrum = read_spectrum(source)
+        spectrum = read_spectrum(source, **reading)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config, ivar=ivar)
     except LatentscopeError as error:

@@ -20,7 +20,7 @@ from latentscope.spectra.headers import (
     medium_of,
     velocities,
 )
-from latentscope.spectra.spectrum import Medium, Spectrum
+from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 from latentscope.spectra.wavelength import UNITS, angstrom_per
 
 WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_vac",
@@ -53,8 +53,10 @@ class Draft:
     assumed: list[str] = field(default_factory=list)
 
 
-def finish(draft: Draft, file: str | None) -> Spectrum:
+def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectrum:
     """Make the Spectrum of a draft: Angstrom, ascending, errors to ivar, notes of it all.
+
+    A `frame` that is given counts, whatever the file says.
 
     Raises
     ------
@@ -78,7 +80,10 @@ def finish(draft: Draft, file: str | None) -> Spectrum:
     rv, berv, rv_keyword = velocities(keywords)
     assumed = list(draft.assumed)
     medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
-    frame = frame_of(keywords, assumed)
+    if frame is None:
+        frame = frame_of(keywords, assumed)
+    else:
+        assumed.append(f"frame: {frame}, as it was asked for")
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}
     meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}

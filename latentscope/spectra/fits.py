@@ -50,17 +50,31 @@ def read_hdus(data: bytes) -> list[HDU]:
     return hdus
 
 
-def find_spectrum(hdus: Sequence[HDU], file: str | None) -> Draft | None:
-    """Read the first HDU that is a spectrum; None if none is.
+def find_spectrum(
+    hdus: Sequence[HDU], file: str | None, hdu: int | str | None = None
+) -> Draft | None:
+    """Read the first HDU that is a spectrum, or the one that `hdu` names; None if none is.
 
     Raises
     ------
     SpectrumError
-        If the file is a product of a pipeline that is no merged spectrum.
+        If the file is a product of a pipeline that is no merged spectrum, or lacks that HDU.
     """
-    _refuse_other_products(hdus, file)
+    chosen = hdus
+    if hdu is None:
+        _refuse_other_products(hdus, file)
+    else:
+        chosen = [_named(hdus, str(hdu))]
     # Tables first: the image beside a table of wavelengths is a quick look.
-    return _read_table(hdus) or _read_image(hdus)
+    return _read_table(chosen, hdus[0].header) or _read_image(chosen, hdus[0].header)
+
+
+def _named(hdus: Sequence[HDU], name: str) -> HDU:
+    """Find the HDU of that number or EXTNAME, which the standard compares without case."""
+    for hdu in hdus:
+        if name.upper() in (str(hdu.index), hdu.header.text("EXTNAME").upper()):
+            return hdu
+    raise SpectrumError(f"no HDU {name!r} in {'; '.join(map(str, hdus))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,7 +358,7 @@ def _sibling(kind: str, file: str | None) -> str:
     return "the merged spectrum beside it, named ..._s1d_A.fits (or ..._S1D_A.fits)"
 
 
-def _read_table(hdus: Sequence[HDU]) -> Draft | None:
+def _read_table(hdus: Sequence[HDU], primary: Header) -> Draft | None:
     """Read the first table with wavelength and flux: one row of array cells, or a row a pixel."""
     for hdu in hdus:
         if hdu.kind != "table" or not hdu.columns:
@@ -359,7 +373,7 @@ def _read_table(hdus: Sequence[HDU]) -> Draft | None:
     logarithmic = wave.key == "loglam"
     quality = _optional(hdu, choice.quality, values.shape)
     return Draft(
-        format=_table_format(hdus, hdu),
+        format=_table_format(primary, hdu),
         where=f"HDU {hdu.index}, columns {wave.name} and {flux.name}",
         wavelength=10.0 ** values.astype(np.float64) if logarithmic else values,
         flux=_one_spectrum(hdu, flux),
@@ -370,7 +384,7 @@ def _read_table(hdus: Sequence[HDU]) -> Draft | None:
         mask=None if quality is None else quality != 0,
         medium=choice.medium,
         inferred=choice.inferred,
-        headers=(hdu.header, hdus[0].header),
+        headers=(hdu.header, primary),
     )
 
 
@@ -398,8 +412,8 @@ def _optional(hdu: HDU, position: int | None, shape: tuple[int, ...]) -> NDArray
     return values if values.shape == shape else None
 
 
-def _table_format(hdus: Sequence[HDU], hdu: HDU) -> str:
-    category = hdus[0].header.text("PRODCATG") or hdu.header.text("PRODCATG")
+def _table_format(primary: Header, hdu: HDU) -> str:
+    category = primary.text("PRODCATG") or hdu.header.text("PRODCATG")
     if category.upper().startswith("SCIENCE.SPECTRUM"):
         return "eso-phase3"
     names = {column.name.lower() for column in hdu.columns}
@@ -408,7 +422,7 @@ def _table_format(hdus: Sequence[HDU], hdu: HDU) -> str:
     return "drs-s1d-table" if {"wavelength", "wavelength_air"} <= names else "table"
 
 
-def _read_image(hdus: Sequence[HDU]) -> Draft | None:
+def _read_image(hdus: Sequence[HDU], primary: Header) -> Draft | None:
     """Read the first image that is one spectrum on a wavelength axis; None if none is."""
     for hdu in hdus:
         rows = prod(hdu.shape[:-1]) if hdu.shape else 0
@@ -429,7 +443,7 @@ def _read_image(hdus: Sequence[HDU]) -> Draft | None:
     # IRAF stacks the optimal extraction, the plain one, the sky and the errors, in this order.
     if rows > 1:
         axis.notes.append(f"image: the first of its {rows} rows is the spectrum")
-    drs = drs_pipeline(Keywords((hdu.header, hdus[0].header))) is not None
+    drs = drs_pipeline(Keywords((hdu.header, primary))) is not None
     return Draft(
         format="drs-s1d" if drs else "image-linear" if axis.base is None else "image-log",
         where=where,
@@ -438,6 +452,6 @@ def _read_image(hdus: Sequence[HDU]) -> Draft | None:
         unit=axis.unit,
         flux_unit=hdu.header.text("BUNIT"),
         inferred=axis.inferred,
-        headers=(hdu.header, hdus[0].header) if hdu.index else (hdu.header,),
+        headers=(hdu.header, primary) if hdu.index else (hdu.header,),
         assumed=axis.notes,
     )

@@ -13,17 +13,19 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latentscope.errors import SpectrumError
+from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, read_npy
 from latentscope.spectra.draft import Draft, finish
 from latentscope.spectra.fits import find_spectrum, plain_fits, read_hdus
 from latentscope.spectra.objects import is_hdulist, is_pair, is_specutils, read_pair, read_specutils
-from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.spectrum import Frame, Spectrum
 from latentscope.spectra.text import TEXT_BYTES, read_text
 
 # What numpy and struct-like code raise where a header promises what the data do not hold.
@@ -40,7 +42,22 @@ _PACKED = {
 }
 
 
-def read_spectrum(source: Any) -> Spectrum:
+@settings(SpectrumError)
+class Reading:
+    """Which spectrum to take from a source, and in which frame: the keywords of `read_spectrum`."""
+
+    hdu: int | str | None = None
+    key: str | None = None
+    frame: Frame | None = None
+
+
+def read_spectrum(
+    source: Any,
+    *,
+    hdu: int | str | None = None,
+    key: str | None = None,
+    frame: Frame | None = None,
+) -> Spectrum:
     """Read one spectrum: wavelength in Angstrom, flux as it stands, and what the header says.
 
     Formats are recognized by content: ESO phase-3 products (ADP) and other FITS tables of
@@ -53,6 +70,13 @@ def read_spectrum(source: Any) -> Spectrum:
     source : path, bytes, open file, HDUList, (wavelength, flux), Quantity pair, or specutils object
         Arrays are shape (n,), in Angstrom unless they carry a unit. An array of shape (2, n) or
         (n, 2) is wavelength and flux. A `Spectrum` comes back as it is.
+    hdu : int or str, optional
+        The HDU of a FITS file to read: its number (0 is the primary one), its EXTNAME, or either
+        with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``.
+    key : str, optional
+        The array or group to read where a file holds several.
+    frame : {"topocentric", "barycentric", "rest"}, optional
+        The frame of the wavelengths, whatever the file says.
 
     Returns
     -------
@@ -66,23 +90,27 @@ def read_spectrum(source: Any) -> Spectrum:
         If there is no spectrum in it; the message names file, HDU and column, and for e2ds, ccf
         and bis products the sibling file to use.
     """
+    reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
-        return source
+        return source if frame is None else replace(source, frame=frame)
     if is_specutils(source):
-        return _guarded(lambda: finish(read_specutils(source), None), "the specutils object")
+        return _guarded(lambda: read_specutils(source), reading, "the specutils object")
     if is_pair(source) and not is_hdulist(source):
-        return _guarded(lambda: finish(read_pair(source), None), "(wavelength, flux)")
+        return _guarded(lambda: read_pair(source), reading, "(wavelength, flux)")
     if isinstance(source, np.ndarray):
-        return _guarded(lambda: finish(array_draft(source, "array"), None), "the array")
+        return _guarded(lambda: array_draft(source, "array"), reading, "the array")
     data, file = read_source(source)
-    return _guarded(lambda: finish(_read_bytes(data, file), file), file or "the bytes given")
+    name = file or "the bytes given"
+    return _guarded(lambda: _read_bytes(data, file, reading), reading, name, file)
 
 
-def _guarded(read: Callable[[], Spectrum], name: str) -> Spectrum:
-    """Run `read`; put the name before its errors and turn those of numpy into SpectrumError."""
+def _guarded(
+    read: Callable[[], Draft], reading: Reading, name: str, file: str | None = None
+) -> Spectrum:
+    """Finish what `read` returns; put the name before errors, and make numpy's SpectrumError."""
     try:
         with np.errstate(all="ignore"):  # what overflows is not finite, and judged as such
-            return read()
+            return finish(read(), file, reading.frame)
     except SpectrumError as error:
         message = str(error)
         raise SpectrumError(message if message.startswith(name) else f"{name}: {message}") from None
@@ -93,10 +121,12 @@ def _guarded(read: Callable[[], Spectrum], name: str) -> Spectrum:
         ) from error
 
 
-def _read_bytes(data: bytes, file: str | None) -> Draft:
+def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft:
     """Hand the content to the reader that its first bytes call for."""
     if data.startswith(b"SIMPLE  ="):
-        return _read_fits(data, file)
+        return _read_fits(data, file, reading.hdu)
+    if reading.hdu is not None:
+        raise SpectrumError(f"is no FITS file, and has no HDU {reading.hdu}; leave hdu out")
     if data.startswith(b"\x93NUMPY"):
         return read_npy(data)
     if not data[:4096].translate(None, TEXT_BYTES):
@@ -177,9 +207,9 @@ def _read_path(path: str) -> bytes:
         raise SpectrumError(f"{path}: cannot be read ({error})") from None
 
 
-def _read_fits(data: bytes, file: str | None) -> Draft:
+def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft:
     hdus = read_hdus(data)
-    draft = find_spectrum(hdus, file)
+    draft = find_spectrum(hdus, file, hdu)
     if draft is not None:
         return draft
     try:

@@ -103,6 +103,33 @@ def test_inspect_some_of_which_fail(command, archive, tiny_model, tmp_path):
     assert "failed: " in ended.err
 
 
+def test_inspect_and_encode_take_the_hdu_and_the_frame_asked_for(command, tiny_model, tmp_path):
+    tables = [
+        fits.BinTableHDU.from_columns(
+            [
+                fits.Column("WAVE", "D", unit="Angstrom", array=start + 0.01 * np.arange(200000)),
+                fits.Column("FLUX", "E", array=np.ones(200000)),
+            ],
+            name=name,
+        )
+        for name, start in (("ONE", 4000.0), ("TWO", 4100.0))
+    ]
+    path = tmp_path / "two.fits"
+    fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(path)
+    for hdu in ("2", "TWO"):
+        ended = command(
+            "inspect", path, "-m", tiny_model, "--hdu", hdu, "--frame", "rest", "--json"
+        )
+        summary = ended.json["spectra"][0]
+        assert (summary["first"], summary["frame"]) == (4100.0, "rest")
+    output = tmp_path / "latents.npy"
+    chosen = ["--hdu", "2", "--frame", "topocentric"]
+    command("encode", path, "-m", tiny_model, "-o", output, *chosen)
+    provenance = json.loads(output.with_suffix(".json").read_text())
+    assert [provenance[name] for name in ("hdu", "key", "frame")] == ["2", None, "topocentric"]
+    assert command("inspect", path, "-m", tiny_model, "--frame", "lunar").code == 2
+
+
 def test_inspect_needs_no_weights(tiny_model, archive):
     # Three commands in one process: torch stays out only if none of them loads it.
     file = str(min(archive.glob("*.fits")))
@@ -127,7 +154,7 @@ def test_inspect_goes_on_after_any_error(command, archive, tiny_model, monkeypat
     files = sorted(archive.glob("*.fits"))[:3]
     read_spectrum = readers.read_spectrum
 
-    def fragile(source):
+    def fragile(source, **options):
         if source == files[1]:
             raise RecursionError("too deep")
         return read_spectrum(source)

@@ -74,7 +74,7 @@ def test_a_broken_file_costs_its_own_row_alone(archive, tmp_path):
 def test_any_exception_of_a_reader_is_one_failed_row(archive, monkeypatch):
     import latentscope.models.rows as rows
 
-    def fragile(source):
+    def fragile(source, **options):
         if source == archive[2]:
             raise RecursionError("too\ndeep")
         return read_spectrum(source)

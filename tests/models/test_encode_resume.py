@@ -47,9 +47,9 @@ def opened(monkeypatch):
     """Files that were read, in any order."""
     files = []
 
-    def counted(source):
+    def counted(source, **options):
         files.append(source)
-        return read_spectrum(source)
+        return read_spectrum(source, **options)
 
     monkeypatch.setattr(rows, "read_spectrum", counted)
     return files
@@ -91,6 +91,8 @@ def test_parts_of_other_weights_options_or_files_are_never_taken(archive, tmp_pa
     model, other = tiny_model(), tiny_model(seed=1)
     interrupt(archive, other, output)
     interrupt(archive, model, output, min_coverage=0.3)
+    interrupt(archive, model, output, hdu=1)
+    interrupt(archive, model, output, frame="barycentric")
     interrupt(archive, model, output)
     write_adp(tmp_path / "new.fits", seed=99)
     os.replace(tmp_path / "new.fits", archive[5])

@@ -185,6 +185,34 @@ def test_out_of_order_wavelengths_are_an_error():
         read_spectrum(layouts.adp(wavelength))
 
 
+def test_the_hdu_asked_for_is_the_one_that_is_read():
+    first, second = (
+        fits.HDUList.fromstring(layouts.adp(layouts.linear_grid(start=start)))[1]
+        for start in (5000.0, 6000.0)
+    )
+    second.name = "OTHER"
+    data = layouts.as_bytes(layouts.primary(SPECSYS="TOPOCENT"), first, second)
+    for hdu in (2, "2", "OTHER", "other"):
+        spectrum = read_spectrum(data, hdu=hdu)
+        assert spectrum.wavelength[0] == 6000.0
+        assert_flux_is_wavelength(spectrum)
+        assert spectrum.frame == "topocentric"
+    assert read_spectrum(data, hdu=1).wavelength[0] == 5000.0
+    with pytest.raises(SpectrumError, match=r"no HDU 'THIRD' in HDU 0 .*HDU 2"):
+        read_spectrum(data, hdu="THIRD")
+    with pytest.raises(SpectrumError, match="no FITS file"):
+        read_spectrum(b"5000 1\n5001 1\n", hdu=1)
+
+
+def test_the_frame_asked_for_overrules_the_file():
+    spectrum = read_spectrum(layouts.adp(), frame="rest")
+    assert spectrum.frame == "rest"
+    assert [note for note in spectrum.meta["assumed"] if note.startswith("frame: rest")]
+    assert read_spectrum(spectrum, frame="topocentric").frame == "topocentric"
+    with pytest.raises(SpectrumError, match=r"frame is 'lunar'; expected 'topocentric'"):
+        read_spectrum(layouts.adp(), frame="lunar")
+
+
 @pytest.mark.parametrize("observatory", ["ESO", "TNG", "OHP"])
 def test_old_drs_s1d_image(observatory):
     spectrum = read_spectrum(layouts.s1d_image(observatory=observatory))
