@@ -1,0 +1,53 @@
+"""Files of real instruments, each with what is right to read from it."""
+
+import pytest
+
+from tests.spectra.instruments import LAYOUTS, verdict
+
+NOT_YET = """
+HARPS s1d at rest by IRAF
+ADP of UVES
+UVES pipeline, merged
+UVES pipeline, its errors
+X-shooter pipeline, merged
+IRAF apall, four bands
+IRAF pixels for unit, WAT for the truth
+IRAF multispec, two orders
+IRAF multispec, its second order
+IRAF multispec, Chebyshev
+merged echelle with BCV
+RADVEL of an observatory's form
+SDSS DR7 spSpec
+APOGEE apStar
+APOGEE aspcapStar
+APOGEE apVisit
+LAMOST LRS, to DR7
+LAMOST MRS
+two arms that overlap
+DESI coadd of one target
+DESI coadd of a pixel
+GALAH DR3, an arm
+OzDES
+GAMA
+PypeIt coadd1d
+PypeIt spec1d of two objects
+PypeIt spec1d, one of them
+one image HDU an order
+NARVAL .s, intensity
+ESPaDOnS .s, polarization
+ESPaDOnS .s, overlapping orders
+ELODIE archive s1d
+HERMES log_merged
+CALSPEC
+COS x1d, two segments
+PHOENIX HiRes flux
+iSpec FITS, regular
+iSpec FITS, irregular
+a table of stars
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in NOT_YET])
+def test_layout(name, tmp_path):
+    answer, problems = verdict(LAYOUTS[name], tmp_path)
+    assert not problems, f"{answer}: {'; '.join(problems)}"
