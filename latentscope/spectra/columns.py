@@ -46,8 +46,9 @@ def columns_draft(
 ) -> Draft:
     """Take a spectrum from columns: by name, else wavelength, flux and error in this order."""
     choice = choose(labels)
-    notes = []
+    notes: list[str] = []
     if choice is not None:
+        notes += choice.notes
         places = (choice.wavelength, choice.flux, choice.error, choice.ivar, choice.quality)
     elif len(columns) >= 2:
         places = (0, 1, 2 if len(columns) == 3 else None, None, None)
@@ -73,8 +74,10 @@ def columns_draft(
         unit=labels[places[0]].written_unit,
         flux_unit=labels[places[1]].written_unit,
         error=_as_float(error),
+        error_kind="error" if choice is None else choice.error_kind,
         ivar=_as_float(ivar),
-        mask=None if quality is None or quality.dtype.kind not in "fiub" else quality != 0,
+        quality=None if quality is None or quality.dtype.kind not in "fiub" else quality,
+        quality_name="" if places[4] is None else labels[places[4]].name,
         medium=None if choice is None else choice.medium,
         inferred=None if choice is None else choice.inferred,
         headers=() if header is None else (header,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,35 @@ WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_
 FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
         "flux_norm", "normalized_flux", "relative_flux")  # fmt: skip
 ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
-         "noise", "std", "eflux")  # fmt: skip
-IVAR = ("ivar", "flux_ivar", "inverse_variance", "inv_var")
-QUALITY = ("qual", "quality", "dq", "mask", "and_mask", "flag", "flags", "bpm")
+         "noise", "std", "eflux", "errors", "staterror", "stat_error", "stat_err", "sig",
+         "flux_sigma", "sigma_flux", "fluxerr", "fluxerror", "error_flux", "unc", "flux_unc",
+         "uncert", "flux_uncertainty", "stddev", "std_dev", "dflux")  # fmt: skip
+VARIANCE = ("var", "variance", "flux_var", "var_flux", "flux_variance", "variance_flux")
+RELATIVE = ("relative_error", "relative_err", "rel_error", "rel_err", "relative_uncertainty",
+            "fractional_error", "frac_err")  # fmt: skip
+IVAR = ("ivar", "flux_ivar", "ivar_flux", "inverse_variance", "inv_var", "invvar")
+# Of several the first counts: a pixel that any exposure flagged (OR_MASK) is mostly a good one.
+QUALITY = ("qual", "quality", "dq", "dataqual", "data_quality", "and_mask", "andmask", "mask",
+           "flag", "flags", "bpm", "badpix", "bad_pixels", "badmask", "bad_mask", "crmask",
+           "cr_mask", "pixmask", "pixel_mask", "dq_wgt", "good", "goodpix", "good_pixels",
+           "goodmask", "good_mask", "valid", "or_mask", "ormask")  # fmt: skip
+GOOD = ("dq_wgt", "good", "goodpix", "good_pixels", "goodmask", "good_mask", "valid")
+"""Columns that hold 1 where a pixel is good; DQ_WGT is that of COS."""
+EITHER = ("mask", "quality", "dataqual", "data_quality", "pixmask", "pixel_mask")
+"""Columns that hold 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
+_ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|std|noise)(?:_|$)")
+
+
+ErrorKind = Literal["error", "variance", "relative"]
 
 
 @dataclass
 class Draft:
-    """What a reader took from a source, as it stands there."""
+    """What a reader took from a source, as it stands there.
+
+    `quality` holds flags in one of the ways of pipelines, of which `quality_name`, the column's
+    name, tells; `mask` is True for bad pixels.
+    """
 
     format: str
     where: str
@@ -45,7 +66,10 @@ class Draft:
     unit: str = ""
     flux_unit: str = ""
     error: NDArray[Any] | None = None
+    error_kind: ErrorKind = "error"
     ivar: NDArray[Any] | None = None
+    quality: NDArray[Any] | None = None
+    quality_name: str = ""
     mask: NDArray[np.bool_] | None = None
     medium: Medium | None = None
     inferred: Inferred | None = None
@@ -66,8 +90,8 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     """
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))
-    ivar = _inverse_variance(draft)
-    mask = draft.mask
+    ivar = _inverse_variance(draft, flux)
+    mask = _mask(draft, flux, ivar)
     wavelength, keep = _ascending(draft, wavelength)
     if keep is not None:
         flux = flux[keep]
@@ -139,23 +163,98 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
     return flux.astype(np.float32 if flux.dtype.itemsize <= 2 else np.float64)
 
 
-def _inverse_variance(draft: Draft) -> NDArray[Any] | None:
-    """1/error^2; 0 where the error is zero, negative or not finite; None if it is so everywhere."""
-    # An inverse variance of 0 says "not known", as everywhere here.
-    if draft.ivar is not None:
-        return np.where(np.isfinite(draft.ivar) & (draft.ivar > 0), draft.ivar, 0)
-    if draft.error is None:
+_NEARLY_ALL = 0.9
+
+
+def _inverse_variance(draft: Draft, flux: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Inverse variance, 0 where the file gives none; None if it has none that can be used."""
+    given = draft.error if draft.ivar is None else draft.ivar
+    if given is None:
         return None
-    error = np.asarray(draft.error)
+    # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
+    ivar = np.asarray(given).astype(np.float64)
     with np.errstate(all="ignore"):
-        ivar: NDArray[Any] = np.square(error)
-        np.divide(1, ivar, out=ivar)
-        ivar[~(error > 0) | ~np.isfinite(ivar)] = 0
-    # Many HARPS products have a column ERR that is NaN from end to end.
-    if not ivar.any():
-        draft.assumed.append("errors: none, since the file's error column holds no usable value")
+        if draft.ivar is None:
+            if draft.error_kind == "relative":
+                ivar *= np.abs(flux)
+            if draft.error_kind != "variance":
+                ivar *= np.abs(ivar)  # an error below 0 stays below
+            np.divide(1, ivar, out=ivar)
+        usable = (ivar > 0) & (ivar < np.inf)
+    # Many HARPS products have a column ERR that is NaN from end to end. An inverse variance of 0
+    # is said of a pixel on purpose; a column of errors that lacks most of them is another thing.
+    least = 1 - _NEARLY_ALL if draft.ivar is not None else 0.5
+    present = np.isfinite(flux) & (flux != 0)
+    share = float(np.mean(usable[present])) if present.any() else 0.0
+    if share < least or not usable.any():
+        draft.assumed.append(
+            "errors: none, since the file's error column holds no usable value"
+            if share == 0
+            else f"errors: none, since only {share:.0%} of the pixels have one"
+        )
         return None
+    ivar[~usable] = 0
     return ivar
+
+
+def _mask(
+    draft: Draft, flux: NDArray[Any], ivar: NDArray[np.float64] | None
+) -> NDArray[np.bool_] | None:
+    """Pixels that a mask, a quality column or a missing error takes out; None if there are none."""
+    mask = draft.mask
+    if ivar is not None:
+        blank = ivar == 0
+        dropped = np.count_nonzero(blank & np.isfinite(flux))
+        if dropped:
+            draft.assumed.append(
+                f"pixels: {dropped} whose error or inverse variance is none (0, negative or not "
+                "finite) are left out"
+            )
+            mask = blank if mask is None else mask | blank
+    if draft.quality is not None and draft.quality.any():
+        flagged = _flagged(draft, draft.quality, flux, mask)
+        if flagged is not None and flagged.any():
+            mask = flagged if mask is None else mask | flagged
+    return mask
+
+
+def _flagged(
+    draft: Draft, quality: NDArray[Any], flux: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Bad pixels of a quality column; None if it flags too many to be of use."""
+    name = Label(draft.quality_name).key
+    column = f"column {draft.quality_name}" if name else "the quality column"
+    if quality.dtype.kind == "f":
+        quality = np.where(np.isfinite(quality), quality, 1)
+    bits: NDArray[np.int64] = quality.astype(np.int64)
+    one: NDArray[np.bool_] = bits != 0
+    if name in GOOD:
+        return ~one
+    # HST: the bits that its calibration takes for serious; the others are remarks.
+    serious, _ = Keywords(draft.headers).number(["SDQFLAGS"], 1, 2**31)
+    if serious is not None:
+        bits &= int(serious)
+        one = bits != 0
+    alive = np.isfinite(flux) & (flux != 0)
+    if mask is not None:
+        alive &= ~mask
+    count = np.count_nonzero(alive)
+    ones = np.count_nonzero(alive & one)
+    if name in EITHER and ones > count - ones and bits.min() == 0 and bits.max() == 1:
+        draft.assumed.append(f"mask: 1 is good in {column}, which holds 1 for {ones} of {count}")
+        return ~one
+    if ones <= _NEARLY_ALL * count:
+        return one
+    # A bit that most pixels have says something of the exposure.
+    for bit in range(63):
+        if np.count_nonzero(bits[alive] >> bit & 1) > _NEARLY_ALL * count:
+            bits &= ~(1 << bit)
+    left: NDArray[np.bool_] = bits != 0
+    draft.assumed.append(
+        f"mask: {column} flags {ones} of {count} pixels; flags that nearly all pixels have are "
+        "not used"
+    )
+    return left if np.count_nonzero(alive & left) <= _NEARLY_ALL * count else None
 
 
 def _ascending(
@@ -236,10 +335,12 @@ class Choice:
     wavelength: int
     flux: int
     error: int | None
+    error_kind: ErrorKind
     ivar: int | None
     quality: int | None
     medium: Medium | None
     inferred: Inferred | None
+    notes: list[str]
 
 
 def choose(labels: Sequence[Label]) -> Choice | None:
@@ -257,14 +358,22 @@ def choose(labels: Sequence[Label]) -> Choice | None:
     # keyword overrules it.
     if labels[wavelength].ucd.lower().strip() == "em.wl":
         inferred = Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
+    error, error_kind = _find_error(labels, flux)
+    ivar = _by_name(labels, IVAR)
+    notes = []
+    unread = [label.name for label in labels if _ERROR_LIKE.search(label.key)]
+    if error is None and ivar is None and unread:
+        notes.append(f"errors: none; column {unread[0]} is not read, its meaning is not known")
     return Choice(
         wavelength=wavelength,
         flux=flux,
-        error=_find_error(labels, flux),
-        ivar=_by_name(labels, IVAR),
+        error=error,
+        error_kind=error_kind,
+        ivar=ivar,
         quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
         medium=_medium(labels, labels[wavelength]),
         inferred=inferred,
+        notes=notes,
     )
 
 
@@ -286,7 +395,7 @@ def _find(labels: Sequence[Label], names: Sequence[str], utype: str, ucd: str) -
     return None
 
 
-def _find_error(labels: Sequence[Label], flux: int) -> int | None:
+def _find_error(labels: Sequence[Label], flux: int) -> tuple[int | None, ErrorKind]:
     """Find the error of the flux column chosen, not of another flux in the same table."""
     key = labels[flux].key
     # FLUX_REDUCED has ERR_REDUCED; a plain ERR beside it belongs to a plain FLUX.
@@ -295,7 +404,17 @@ def _find_error(labels: Sequence[Label], flux: int) -> int | None:
     found = _by_name(labels, own)
     if found is None and "_" not in key:
         found = _find(labels, ERROR, "fluxaxis.accuracy.staterror", "stat.error")
-    return found
+    if found is not None and labels[found].key not in RELATIVE:
+        return found, "error"
+    kinds: tuple[tuple[ErrorKind, Sequence[str]], ...] = (
+        ("variance", (f"{key}_var", *VARIANCE)),
+        ("relative", RELATIVE),
+    )
+    for kind, names in kinds:
+        position = _by_name(labels, names)
+        if position is not None:
+            return position, kind
+    return None, "error"
 
 
 def _medium(labels: Sequence[Label], label: Label) -> Medium | None:

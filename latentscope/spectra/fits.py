@@ -380,10 +380,13 @@ def _read_table(hdus: Sequence[HDU], primary: Header) -> Draft | None:
         unit="Angstrom" if logarithmic else wave.written_unit,
         flux_unit=flux.unit,
         error=_optional(hdu, choice.error, values.shape),
+        error_kind=choice.error_kind,
         ivar=_optional(hdu, choice.ivar, values.shape),
-        mask=None if quality is None else quality != 0,
+        quality=quality,
+        quality_name="" if choice.quality is None else hdu.columns[choice.quality].name,
         medium=choice.medium,
         inferred=choice.inferred,
+        assumed=choice.notes,
         headers=(hdu.header, primary),
     )
 
