@@ -13,6 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+MAX_BYTES = 1_000_000_000
+"""What is read of one file of a spectrum, and what it may unpack to."""
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return `path` with the home folder for a leading ``~``, unless there is a file of that name."""
+    text = os.fspath(path)
+    literal = not text.startswith("~") or os.path.lexists(text)
+    return Path(text if literal else os.path.expanduser(text))
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:

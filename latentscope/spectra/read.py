@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import io
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from latentscope.errors import SpectrumError
+from latentscope.files import MAX_BYTES, expanded
 from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, read_npy
 from latentscope.spectra.draft import Draft, finish
@@ -34,6 +37,7 @@ _BROKEN = (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryErr
 # First bytes of what a download may be instead, so that the error says what to do.
 _PACKED = {
     b"PK\x03\x04": "a zip archive (or .npz); unpack it and give the file inside",
+    b"\x1f\x8b": "gzipped twice; run gunzip on it",
     b"BZh": "compressed with bzip2; run bunzip2 on it",
     b"\xfd7zXZ": "compressed with xz; run unxz on it",
     b"\x1f\x9d": "compressed with Unix compress; run uncompress on it",
@@ -143,7 +147,8 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
     Raises
     ------
     SpectrumError
-        If it is missing, a folder, empty, unreadable, packed in another way, or no file at all.
+        If it is missing, a folder, a device or a pipe, empty, unreadable, larger than `MAX_BYTES`
+        as it is or unpacked, packed in another way, or no file at all.
     """
     data, file = _content(source)
     name = file or "the bytes given"
@@ -151,7 +156,7 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
         raise SpectrumError(f"{name}: is empty; download or write it again")
     if data.startswith(b"\x1f\x8b"):  # whatever the file's name says
         try:
-            data = gzip.decompress(data)
+            data = _gunzipped(data, name)
         except (OSError, EOFError, zlib.error) as error:
             raise SpectrumError(
                 f"{name}: its gzip compression is broken ({error}); download it again"
@@ -170,7 +175,8 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
 
 def _content(source: Any) -> tuple[bytes, str | None]:
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source)), os.fspath(source)
+        path = os.fspath(expanded(source))
+        return _read_path(path), os.fspath(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), None
     if is_hdulist(source):
@@ -185,10 +191,11 @@ def _content(source: Any) -> tuple[bytes, str | None]:
         name = getattr(source, "name", None)
         file = name if isinstance(name, str) else None
         try:
-            content = source.read()
+            return _drained(source, file or "the open file"), file
+        except SpectrumError:
+            raise
         except (OSError, ValueError) as error:
             raise SpectrumError(f"{file or 'the open file'}: cannot be read ({error})") from None
-        return content.encode() if isinstance(content, str) else bytes(content), file
     raise SpectrumError(
         f"a {type(source).__name__} is no spectrum; expected a path, bytes, an open file, an "
         "HDUList, (wavelength, flux), or a specutils object"
@@ -197,14 +204,70 @@ def _content(source: Any) -> tuple[bytes, str | None]:
 
 def _read_path(path: str) -> bytes:
     try:
+        found = os.stat(path)  # and not opened: a pipe would wait for somebody to write
+        if stat.S_ISDIR(found.st_mode):
+            raise SpectrumError(f"{path}: is a folder; expected a file with one spectrum")
+        if not stat.S_ISREG(found.st_mode):
+            raise SpectrumError(
+                f"{path}: is a device, a pipe or a socket; expected a file, or - for a list of "
+                "files on standard input"
+            )
+        _check_size(found.st_size, path)
         with open(path, "rb") as stream:
+            # A hole of a gigabyte is no reason to fill the memory with zeros.
+            if found.st_size > _LARGE and not stream.read(4096).strip(b"\0"):
+                raise SpectrumError(f"{path}: begins with zeros; download or write it again")
+            stream.seek(0)
             return stream.read()
     except FileNotFoundError:
-        raise SpectrumError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        if Path(path).is_dir():  # Windows calls it a lack of permission
-            raise SpectrumError(f"{path}: is a folder; expected a file with one spectrum") from None
-        raise SpectrumError(f"{path}: cannot be read ({error})") from None
+        what = "is a link to a file that is not there" if os.path.islink(path) else "no such file"
+        raise SpectrumError(f"{path}: {what}") from None
+    except SpectrumError:
+        raise
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise SpectrumError(f"{path}: cannot be read ({reason})") from None
+
+
+_LARGE = 1 << 26  # bytes, as is
+_PIECE = 1 << 24
+
+
+def _check_size(size: int, name: str, what: str = "has") -> None:
+    if size > MAX_BYTES:
+        raise SpectrumError(
+            f"{name}: {what} more than {MAX_BYTES / 1e9:g} GB, the most that is read of a file; "
+            "expected one spectrum"
+        )
+
+
+def _drained(stream: Any, name: str) -> bytes:
+    """What is left in an open file, text as UTF-8."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := stream.read(_PIECE):
+        pieces.append(piece.encode() if isinstance(piece, str) else bytes(piece))
+        size += len(pieces[-1])
+        _check_size(size, name)
+    return b"".join(pieces)
+
+
+def _gunzipped(data: bytes, name: str) -> bytes:
+    """Unpack gzip, of several members too; what is too large is counted and never held."""
+    # The last four bytes say the size, if the file is whole and of one member.
+    size = int.from_bytes(data[-4:], "little")
+    if size <= MAX_BYTES:
+        unzip = zlib.decompressobj(wbits=31)
+        unpacked = unzip.decompress(data, size + 1)
+        if unzip.eof and not unzip.unused_data:
+            return unpacked
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        total = 0
+        while piece := stream.read(_PIECE):
+            total += len(piece)
+            _check_size(total, name, "unpacks to")
+        stream.seek(0)
+        return stream.read()
 
 
 def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft:
