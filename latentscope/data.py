@@ -28,6 +28,7 @@ from latentscope.tables import (
     read_contents,
     read_json,
     tidy,
+    write_csv,
 )
 
 LabelsLike = ArrayLike | pd.DataFrame | str | os.PathLike[str]
@@ -257,7 +258,7 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
             temporary = stack.enter_context(atomic_path(logvar))
             np.save(temporary, latents.logvar.astype(np.float32))
         if latents.table is not None:
-            latents.table.to_csv(stack.enter_context(atomic_path(table)), index=False)
+            write_csv(latents.table, stack.enter_context(atomic_path(table)))
         text = json.dumps(latents.provenance, indent=2, default=_plain)
         temporary = stack.enter_context(atomic_path(provenance))
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from latentscope.models.encode import encode
 from latentscope.models.weights import load_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
+from latentscope.tables import write_csv
 
 if TYPE_CHECKING:
     pass
@@ -203,7 +204,7 @@ def _write(folder: Path, found: _Found) -> list[Path]:
     tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}
     for name, table in tables.items():
         with atomic_path(folder / name) as temporary:
-            table.to_csv(temporary, index=False)
+            write_csv(table, temporary)
     save_figure(found.activity.plot(), folder / "mad.png")
     save_figure(found.information.plot(), folder / "mi.png")
     best = {row["label"]: row for row in found.information.best.to_dict("records")}

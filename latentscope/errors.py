@@ -1,8 +1,12 @@
 """The errors a user can meet; each says what came, what was expected and what to do."""
 
+import re
 from collections.abc import Iterable
 
 _N_NAMES = 8
+# Control characters, ends of lines and paragraphs, turns of the reading direction, and what stands
+# for bytes that are no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class LatentscopeError(ValueError):
@@ -38,3 +42,19 @@ def shortened(names: Iterable[str]) -> str:
     different = list(dict.fromkeys(names))
     more = len(different) - _N_NAMES
     return ", ".join(different[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(text: str) -> str:
+    r"""Return text of files and their names as it can be shown and stored anywhere.
+
+    Control characters, and bytes that are no UTF-8, become escapes such as ``\n`` and ``\xff``.
+    """
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # The surrogates by which Python names the bytes 80 to ff.
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode()

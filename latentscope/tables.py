@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.errors import LatentscopeWarning, TableError, printable
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 """Columns that name a row, in the order in which they are tried for a join; `*_id` counts too."""
@@ -31,6 +31,7 @@ _FORMATS = (*_FITS, ".csv", ".ecsv", ".tsv", ".txt", ".dat", ".asc", ".ascii", "
 _LATENT_NAME = re.compile(r"(?:(?:z|dim|latent|mean|mu)[ _]?)?(\d+)", re.IGNORECASE)
 _SHOWN = 8
 _MISSING_TEXT = ("", "nan")
+_FORMULA = re.compile(r"'*[=+\-@].")
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,44 @@ def _read_csv(path: Path) -> Contents:
     first = str(frame.columns[0])
     if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
         frame = frame.drop(columns=first)
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].map(_without_apostrophe)
     return Contents(frame=frame)
+
+
+def _without_apostrophe(value: Any) -> Any:
+    protected = isinstance(value, str) and value.startswith("'") and _FORMULA.match(value)
+    return value[1:] if protected else value
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, without the index.
+
+    Text that begins as a formula does (``=``, ``+``, ``-``, ``@``) and is no number would be computed by
+    a spreadsheet: an apostrophe before it says that it is text, and `read_contents` takes it off.
+    Control characters become escapes (`printable`).
+    """
+    frame = frame.copy(deep=False)
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].map(_cell)
+    frame.to_csv(path, index=False)
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_widths(path: Path) -> None:

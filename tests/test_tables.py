@@ -10,7 +10,7 @@ import pytest
 
 from latentscope.data import read_labels, read_latents
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.tables import file_id
+from latentscope.tables import file_id, read_contents, write_csv
 
 
 @pytest.mark.parametrize("prefix", ["z", "", "dim_", "latent "])
@@ -98,3 +98,23 @@ def test_decimals_are_numbers_but_in_ids():
     assert frame["v"].dtype == np.float64
     np.testing.assert_array_equal(frame["v"], [1.5, np.nan, 2])
     assert [str(name) for name in frame["id"]] == [str(10**17 + i) for i in range(3)]
+
+
+def test_text_that_a_spreadsheet_would_compute_is_text_and_comes_back(tmp_path):
+    texts = ["=1+1", "@SUM(A1)", "+x", "-log g", "-1.5", "'=quoted", "it's", "-", "a\x1b[31m\r\nb"]
+    frame = pd.DataFrame({"id": texts, "object": texts, "note": texts, "z": -np.arange(9.0)})
+    path = tmp_path / "t.csv"
+    write_csv(frame, path)
+    escaped = [*texts[:-1], r"a\x1b[31m\r\nb"]
+    read = read_contents(path).frame
+    for name in ("id", "object", "note"):
+        assert list(read[name]) == escaped
+    np.testing.assert_array_equal(read["z"], frame["z"])
+    cells = pd.read_csv(path)
+    assert list(cells["note"])[:6] == ["'=1+1", "'@SUM(A1)", "'+x", "'-log g", "-1.5", "''=quoted"]
+    assert list(frame["id"]) == texts  # the table that was given stays as it is
+
+
+def test_apostrophes_of_labels_that_protect_nothing_stay(tmp_path):
+    (tmp_path / "t.csv").write_text("id,note\na,'tis\nb,'\n")
+    assert list(read_contents(tmp_path / "t.csv").frame["note"]) == ["'tis", "'"]

@@ -18,7 +18,7 @@ import typer
 
 from latentscope import __version__
 from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning
-from latentscope.files import plain, write_json
+from latentscope.files import atomic_path, plain, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -396,10 +396,10 @@ def write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[st
     """Write the table as CSV and its provenance as .json beside it; nothing without `output`."""
     if output is None:
         return
-    from latentscope.files import atomic_path
+    from latentscope.tables import write_csv
 
     with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
+        write_csv(table, temporary)
     write_json(output.with_suffix(".json"), provenance)
 
 

@@ -361,7 +361,7 @@ class PartStore:
 def _stamp(path: Path) -> tuple[str, int, int]:
     try:
         stat = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return str(path), -1, -1  # a failed row, and another part once the file is there
     return str(path), stat.st_size, stat.st_mtime_ns
 

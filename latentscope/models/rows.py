@@ -6,8 +6,11 @@ goes wrong with one file is caught there, and becomes its record.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
+import re
+import stat
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.errors import LatentscopeError, SpectrumError
+from latentscope.errors import LatentscopeError, SpectrumError, printable
+from latentscope.files import expanded
 from latentscope.spectra.objects import is_pair
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import Reading, read_spectrum
@@ -62,9 +66,10 @@ def expand_sources(sources: Any) -> list[Any]:
     sources : one source or a list of them
         Text: a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``,
         a file with one file name a line (empty lines and lines that begin with # are skipped); or
-        ``-``, such a list on standard input. A file that exists is taken as itself, whatever
-        characters are in its name. `Path` objects are files or folders, never patterns. A folder
-        stands for the FITS files in it at any depth, in order of name, hidden ones left out.
+        ``-``, such a list on standard input. A leading ``~`` is the home folder. A file that exists
+        is taken as itself, whatever characters are in its name. `Path` objects are files or
+        folders, never patterns. A folder stands for the FITS files in it at any depth, in order of
+        name, hidden ones left out; a folder in it that cannot be listed stands for itself.
         Anything else (`Spectrum`, HDUList, open file, tuple (wavelength, flux), array, ...) is one
         spectrum and handed on to `read_spectrum`.
 
@@ -72,20 +77,28 @@ def expand_sources(sources: Any) -> list[Any]:
     -------
     list
         `Path` for everything named by text, the object itself otherwise. A named file that does
-        not exist stays in the list: it becomes a failed row, not a lost one.
+        not exist, and a folder without FITS files among other sources, stay in the list: they
+        become failed rows, not lost ones.
 
     Raises
     ------
     SpectrumError
-        If there is no source, a glob matches nothing, a folder holds no FITS file, or a list
-        cannot be read.
+        If there is no source, a glob matches nothing, the only source is a folder without FITS
+        files, or a list cannot be read or is empty.
     """
-    expanded: list[Any] = []
-    for source in [sources] if _is_one(sources) else sources:
-        expanded.extend(_expand(source))
-    if not expanded:
+    found: list[Any] = []
+    given = [sources] if _is_one(sources) else list(sources)
+    for source in given:
+        try:
+            found.extend(_expand(source))
+        except _EmptyFolderError as error:
+            # Among shell-expanded names, one odd folder is one failed row.
+            if len(given) == 1:
+                raise
+            found.append(error.folder)
+    if not found:
         raise SpectrumError("no spectra given; name files, folders, globs or @list.txt")
-    return expanded
+    return found
 
 
 def source_id(source: Any, index: int) -> str:
@@ -125,23 +138,35 @@ def _is_column(part: Any) -> bool:
     return getattr(part, "ndim", None) == 1 and not hasattr(part, "spectral_axis")
 
 
+class _EmptyFolderError(SpectrumError):
+    """A folder stands for no spectrum."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder}: no FITS file in this folder; for other formats give a glob such as "
+            f"'{folder / '*.csv'}'"
+        )
+        self.folder = folder
+
+
 def _expand(source: Any) -> list[Any]:
     if isinstance(source, os.PathLike):
-        path = Path(source)
-        return _folder(path) if path.is_dir() else [path]
+        path = expanded(source)
+        return _folder(path) if os.path.isdir(path) else [path]
     if not isinstance(source, str):
         return [source]
     if source == "-":
-        return _lines(sys.stdin.read())
+        return _lines(_standard_input())
+    path = expanded(source)
     # Before lists and patterns: a file is itself, whatever characters are in its name.
-    if os.path.lexists(source):
-        return _expand(Path(source))
+    if source and os.path.lexists(path):
+        return _expand(path)
     if source.startswith("@"):
         return _listed(source[1:])
     if not glob.has_magic(source):
-        return [Path(source)]
-    found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
-    files = [path for path in found if not path.is_dir()]
+        return [path]
+    found = [Path(name) for name in sorted(glob.glob(os.fspath(path), recursive=True))]
+    files = [path for path in found if not os.path.isdir(path)]
     if not files:
         raise SpectrumError(f"{source}: matches no file; check the pattern and the folder")
     return files
@@ -149,15 +174,14 @@ def _expand(source: Any) -> list[Any]:
 
 def _folder(folder: Path) -> list[Path]:
     found = []
-    for parent, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=closed.append):
         # In place: os.walk goes into what is left in the list.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent) / name for name in names if _is_fits(name)]
+    found += [Path(error.filename) for error in closed]
     if not found:
-        raise SpectrumError(
-            f"{folder}: no FITS file in this folder; for other formats give a glob such as "
-            f"'{folder / '*.csv'}'"
-        )
+        raise _EmptyFolderError(folder)
     return sorted(found)
 
 
@@ -169,17 +193,43 @@ def _is_fits(name: str) -> bool:
 
 
 def _listed(name: str) -> list[Path]:
+    path = expanded(name)
     try:
-        return _lines(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        # What the shell opened for us is open; other pipes and devices may never end.
+        if not (stat.S_ISREG(os.stat(path).st_mode) or name.startswith(("/dev/fd/", "/dev/stdin"))):
+            raise SpectrumError(f"@{name}: is no file; expected text with one file name a line")
+        text = _decoded(path.read_bytes(), f"@{name}")
+    except OSError as error:
         raise SpectrumError(
-            f"@{name}: the list cannot be read ({error}); expected text with one file name a line"
+            f"@{name}: the list cannot be read ({(error.strerror or str(error)).lower()}); "
+            "expected text with one file name a line"
         ) from None
+    found = _lines(text)
+    if not found:
+        raise SpectrumError(f"@{name}: names no file; expected one file name a line")
+    return found
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise SpectrumError("-: standard input is closed; expected one file name a line")
+    # Its bytes, where it has them: names need not be UTF-8.
+    stream = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if stream is None else _decoded(stream.read(), "-")
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """Text of a list: UTF-8, or what its byte order mark says; other bytes are those of names."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    if b"\0" in data:
+        raise SpectrumError(f"{name}: is no list but binary; expected one file name a line")
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 
 def _lines(text: str) -> list[Path]:
-    lines = (line.strip() for line in text.splitlines())
-    return [Path(line) for line in lines if line and not line.startswith("#")]
+    lines = (line.strip() for line in re.split(r"[\r\n]+", text))
+    return [expanded(line) for line in lines if line and not line.startswith("#")]
 
 
 @dataclass(frozen=True)
@@ -216,6 +266,11 @@ def read_chunk(
         record |= {"file": source_file(source), "id": source_id(source, first + index)}
         records.append(record | {"status": "ok"})
         prepared = _prepared(source, records[-1], config, min_coverage, ivar, chosen)
+        # Names and headers may hold what no table and no terminal should.
+        records[-1] = {
+            name: printable(value) if isinstance(value, str) else value
+            for name, value in records[-1].items()
+        }
         if prepared is not None:
             where.append(index)
             found.append(prepared)

@@ -1,14 +1,19 @@
 """What names on a command line stand for."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from latentscope.data import read_latents
 from latentscope.errors import SpectrumError
+from latentscope.models.encode import encode
 from latentscope.models.rows import expand_sources, source_id
 from latentscope.spectra.spectrum import Spectrum
+from tests.models.encoding import tiny_model, write_adp
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ def test_two_sources_are_not_taken_for_wavelength_and_flux():
         ([], "no spectra given"),
         ("*.nothing", r"\*\.nothing: matches no file"),
         ("@absent.txt", "@absent.txt: the list cannot be read"),
-        ("@empty.txt", "no spectra given"),
+        ("@empty.txt", "@empty.txt: names no file"),
         ("bare", r"no FITS file.*bare/\*\.csv"),
     ],
 )
@@ -115,3 +120,87 @@ def test_spectra_without_a_file_are_numbered():
     wavelength = np.arange(1.0, 4.0)
     assert source_id(Spectrum(wavelength, wavelength), 12) == "spectrum-000012"
     assert source_id(Spectrum(wavelength, wavelength, meta={"file": "q/a.fits"}), 12) == "a"
+
+
+def test_lists_may_have_a_mark_other_line_ends_and_names_that_are_no_text(tree, monkeypatch):
+    expected = [Path("b.fits"), Path("n\u00e4chte.fits")]
+    text = "b.fits\r\nn\u00e4chte.fits\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be"):
+        mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+        (tree / "list.txt").write_bytes(mark + text.encode(encoding))
+        assert expand_sources("@list.txt") == expected
+    (tree / "list.txt").write_bytes(b"n\xe4chte.fits\n")
+    assert expand_sources("@list.txt") == [Path(os.fsdecode(b"n\xe4chte.fits"))]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"n\xe4chte.fits\n"), "utf-8"))
+    assert expand_sources("-") == [Path(os.fsdecode(b"n\xe4chte.fits"))]
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree / "night"))
+    (tree / "list.txt").write_text("~/c.FIT\n")
+    for name in ("~/c.FIT", "~/*.FIT", "@list.txt", Path("~/c.FIT")):
+        assert expand_sources(name) == [tree / "night" / "c.FIT"]
+    assert expand_sources("~") == [tree / "night" / "c.FIT", tree / "night" / "deep" / "d.fts"]
+    (tree / "~").mkdir()
+    (tree / "~" / "x.fits").touch()
+    assert expand_sources("~/x.fits") == [Path("~/x.fits")]
+
+
+def test_a_folder_among_names_is_its_spectra_or_a_row(tree):
+    (tree / "x.fits").mkdir()
+    assert expand_sources(["b.fits", "x.fits"]) == [Path("b.fits"), Path("x.fits")]
+    (tree / "x.fits" / "inner.fits").touch()
+    assert expand_sources(["b.fits", "x.fits"]) == [Path("b.fits"), Path("x.fits/inner.fits")]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_row_and_not_left_out(tree, monkeypatch):
+    def scandir(path):
+        if os.fspath(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert expand_sources("night") == [Path("night/c.FIT"), Path("night/deep")]
+
+
+ODD_NAMES = (
+    b"caf\xe9.fits", b"cr\rx.fits", b"new\nline.fits", b"tab\t.fits", b"\"quoted\",'x'.fits",
+    b"\x1b[31mred.fits", b"[red]x.fits", b"=1+1.fits", b"-x.fits", b"@x.fits",
+    "\u202egnp.fits".encode(), b" blank .fits", b"a,b;c.fits", b"x" * 250 + b".fits",
+)  # fmt: skip
+
+
+def test_a_run_over_names_of_every_kind_is_written_and_read_back_row_by_row(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_adp(folder / "plain.fits")
+    whole = (folder / "plain.fits").read_bytes()
+    paths = [os.path.join(os.fsencode(folder), name) for name in ODD_NAMES]
+    for path in paths:
+        with open(path, "wb") as file:
+            file.write(whole)
+    sources = [os.fsdecode(path) for path in paths]
+    latents = encode([*sources, "gone\udce9.fits"], tiny_model(), output=tmp_path / "l.npy")
+    assert list(latents.table["status"]) == ["ok"] * len(sources) + ["failed"]
+    names = [str(name).removeprefix(f"{folder}/") for name in latents.table["file"]]
+    assert names[:6] == [
+        r"caf\xe9.fits", r"cr\rx.fits", r"new\nline.fits", r"tab\t.fits", "\"quoted\",'x'.fits",
+        r"\x1b[31mred.fits",
+    ]  # fmt: skip
+    assert names[10] == r"\u202egnp.fits"
+    read = read_latents(tmp_path / "l.npy")
+    np.testing.assert_array_equal(read.values, latents.values.astype("f4"))
+    assert [str(name) for name in read.table["file"]] == list(latents.table["file"])
+    assert list(read.ids) == [str(name).strip() for name in latents.table["id"]]
+    frame = pd.read_csv(tmp_path / "l.csv")
+    assert [name.lstrip("'") for name in frame["file"]] == list(latents.table["file"])
+
+
+def test_text_of_headers_has_no_escape_sequences(tmp_path):
+    write_adp(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes().replace(b"OBJECT  = 'HD0", b"OBJECT  = '\x1b[H", 1)
+    (tmp_path / "a.fits").write_bytes(data)
+    latents = encode(tmp_path / "a.fits", tiny_model())
+    assert latents.table["status"][0] == "ok"
+    assert latents.table["object"][0] == r"\x1b[H"
