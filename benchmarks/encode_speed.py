@@ -34,7 +34,7 @@ from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, publish
 from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
-from latentscope.spectra import fits as our_fits
+from latentscope.spectra import hdus as our_hdus
 from latentscope.spectra import headers, read
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
@@ -175,7 +175,7 @@ class _AstropyHeader(headers.Header):
         return any(key.startswith(prefix) for key in self._header)
 
 
-class _AstropyHDU(our_fits.HDU):
+class _AstropyHDU(our_hdus.HDU):
     """An HDU whose pixels and columns astropy hands over."""
 
     def __init__(self, index: int, hdu: Any) -> None:
@@ -189,7 +189,7 @@ class _AstropyHDU(our_fits.HDU):
         """Pixels in native byte order."""
         return self.hdu.data.astype(self.hdu.data.dtype.newbyteorder("="))
 
-    def cells(self, column: our_fits.Column) -> np.ndarray:
+    def cells(self, column: our_hdus.Column) -> np.ndarray:
         """Values of a column in native byte order, shape (rows, repeat)."""
         values = self.hdu.data.field(column.index - 1)
         return values.astype(values.dtype.newbyteorder("="))

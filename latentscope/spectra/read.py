@@ -26,7 +26,8 @@ from latentscope.files import MAX_BYTES, expanded
 from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, read_npy
 from latentscope.spectra.draft import Draft, finish
-from latentscope.spectra.fits import find_spectrum, plain_fits, read_hdus
+from latentscope.spectra.fits import find_spectrum
+from latentscope.spectra.hdus import plain_fits, read_hdus
 from latentscope.spectra.objects import is_hdulist, is_pair, is_specutils, read_pair, read_specutils
 from latentscope.spectra.spectrum import Frame, Spectrum
 from latentscope.spectra.text import TEXT_BYTES, read_text
