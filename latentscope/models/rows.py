@@ -303,6 +303,7 @@ def _prepared(
     reading: dict[str, Any],
 ) -> Prepared | None:
     """The row of a source, with what its file says written into the record; None if it failed."""
+    name = source_file(source) or "the spectrum"
     try:
         spectrum = read_spectrum(source, **reading)
         _describe(record, spectrum)
@@ -311,23 +312,23 @@ def _prepared(
         fail(record, str(error))
         return None
     except Exception as error:  # one file in an archive may break a reader in any way
-        fail(record, f"{source_file(source) or 'spectrum'}: {type(error).__name__}: {error}")
+        fail(record, f"{name}: {type(error).__name__}: {error}")
         return None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
     if prepared.coverage < min_coverage:
         fail(
             record,
-            f"covers {prepared.coverage:.3f} of the model's grid, less than {min_coverage:g}; "
-            "a lower --min-coverage lets it through",
+            f"{name}: covers {prepared.coverage:.3f} of the model's grid, less than "
+            f"{min_coverage:g}; a lower --min-coverage lets it through",
         )
         return None
     if prepared.degenerate:
         limit = config.min_median or 0.0
         fail(
             record,
-            f"its median flux is not above {limit:g} in the file's unit, or its mean is not "
-            "positive: nothing to normalize by",
+            f"{name}: its median flux is not above {limit:g} in the file's unit, or its mean is "
+            "not positive: nothing to normalize by",
             status="degenerate",
         )
         return None
