@@ -6,7 +6,6 @@ from tests.spectra.instruments import LAYOUTS, verdict
 
 NOT_YET = """
 HARPS s1d at rest by IRAF
-ADP of UVES
 UVES pipeline, merged
 UVES pipeline, its errors
 X-shooter pipeline, merged
@@ -38,7 +37,6 @@ ESPaDOnS .s, polarization
 ESPaDOnS .s, overlapping orders
 ELODIE archive s1d
 HERMES log_merged
-CALSPEC
 COS x1d, two segments
 PHOENIX HiRes flux
 iSpec FITS, regular
