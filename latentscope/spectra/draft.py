@@ -16,18 +16,19 @@ from latentscope.spectra.headers import (
     Inferred,
     Keywords,
     describe,
-    frame_of,
     medium_of,
-    velocities,
+    motion_of,
 )
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 from latentscope.spectra.wavelength import UNITS, angstrom_per
 
 WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_vac",
               "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
-              "wavelength_air", "air_wavelength", "loglam", "spectral_axis")  # fmt: skip
+              "wavelength_air", "air_wavelength", "loglam", "spectral_axis", "waveobs", "awav",
+              "opt_wave", "box_wave", "arg")  # fmt: skip
 FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
-        "flux_norm", "normalized_flux", "relative_flux")  # fmt: skip
+        "flux_norm", "normalized_flux", "relative_flux", "opt_flam", "opt_counts", "box_flam",
+        "box_counts", "fun")  # fmt: skip
 ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
          "noise", "std", "eflux", "errors", "staterror", "stat_error", "stat_err", "sig",
          "flux_sigma", "sigma_flux", "fluxerr", "fluxerror", "error_flux", "unc", "flux_unc",
@@ -38,12 +39,14 @@ RELATIVE = ("relative_error", "relative_err", "rel_error", "rel_err", "relative_
 IVAR = ("ivar", "flux_ivar", "ivar_flux", "inverse_variance", "inv_var", "invvar")
 # Of several the first counts: a pixel that any exposure flagged (OR_MASK) is mostly a good one.
 QUALITY = ("qual", "quality", "dq", "dataqual", "data_quality", "and_mask", "andmask", "mask",
-           "flag", "flags", "bpm", "badpix", "bad_pixels", "badmask", "bad_mask", "crmask",
-           "cr_mask", "pixmask", "pixel_mask", "dq_wgt", "good", "goodpix", "good_pixels",
-           "goodmask", "good_mask", "valid", "or_mask", "ormask")  # fmt: skip
+           "opt_mask", "box_mask", "flag", "flags", "pixel_flags", "bpm", "badpix", "bad_pixels",
+           "badmask", "bad_mask", "crmask", "cr_mask", "pixmask", "pixel_mask", "dq_wgt", "good",
+           "goodpix", "good_pixels", "goodmask", "good_mask", "valid", "or_mask",
+           "ormask")  # fmt: skip
 GOOD = ("dq_wgt", "good", "goodpix", "good_pixels", "goodmask", "good_mask", "valid")
 """Columns that hold 1 where a pixel is good; DQ_WGT is that of COS."""
-EITHER = ("mask", "quality", "dataqual", "data_quality", "pixmask", "pixel_mask")
+EITHER = ("mask", "opt_mask", "box_mask", "quality", "dataqual", "data_quality", "pixmask",
+          "pixel_mask")  # fmt: skip
 """Columns that hold 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
 _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|std|noise)(?:_|$)")
 
@@ -101,18 +104,16 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     if not (np.isfinite(flux[len(flux) // 2]) or np.isfinite(flux).any()):
         raise SpectrumError(f"{draft.where}: no flux value is finite; there is no spectrum in it")
     keywords = Keywords(draft.headers)
-    rv, berv, rv_keyword = velocities(keywords)
     assumed = list(draft.assumed)
     medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
-    if frame is None:
-        frame = frame_of(keywords, assumed)
-    else:
-        assumed.append(f"frame: {frame}, as it was asked for")
+    motion = motion_of(keywords, assumed, frame)
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}
     meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}
-    meta |= {"rv_keyword": rv_keyword} if rv is not None else {}
-    return Spectrum(wavelength, flux, medium, frame, ivar, mask, rv, berv, meta)
+    meta |= {"rv_keyword": motion.rv_keyword} if motion.rv is not None else {}
+    return Spectrum(
+        wavelength, flux, medium, motion.frame, ivar, mask, motion.rv, motion.berv, meta
+    )
 
 
 def _angstrom(draft: Draft) -> NDArray[np.float64]:
@@ -359,7 +360,8 @@ def choose(labels: Sequence[Label]) -> Choice | None:
     if labels[wavelength].ucd.lower().strip() == "em.wl":
         inferred = Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
     error, error_kind = _find_error(labels, flux)
-    ivar = _by_name(labels, IVAR)
+    own = [f"{labels[flux].key}_ivar", f"ivar_{labels[flux].key}"]
+    ivar = _by_name(labels, (*own, *IVAR))
     notes = []
     unread = [label.name for label in labels if _ERROR_LIKE.search(label.key)]
     if error is None and ivar is None and unread:
@@ -420,7 +422,7 @@ def _find_error(labels: Sequence[Label], flux: int) -> tuple[int | None, ErrorKi
 def _medium(labels: Sequence[Label], label: Label) -> Medium | None:
     """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbors."""
     words = label.key.split("_")
-    if "air" in words:
+    if "air" in words or label.key == "awav":  # the name of air wavelengths in FITS
         return "air"
     # SDSS gives its logarithms in vacuum.
     if {"vac", "vacuum"} & set(words) or label.key == "loglam":

@@ -41,16 +41,24 @@ AIRMASS = ("AIRMASS", "ESO TEL AIRM START", "ESO TEL1 AIRM START", "ESO TEL2 AIR
 SNR = ("SNR", "SN", "S/N", "ESO QC SNR", "SNR_MED")
 ORDER_SNR = ("ESO DRS SPE EXT SN{}", "TNG DRS SPE EXT SN{}", "OHP DRS SPE EXT SN{}",
              "ESO QC ORDER{} SNR", "TNG QC ORDER{} SNR")  # fmt: skip
-# DRS: the old pipeline of HARPS and its sisters; QC: that of ESPRESSO; BARYCOR: UVES, X-shooter.
-BERV = ("ESO DRS BERV", "ESO QC BERV", "TNG DRS BERV", "TNG QC BERV", "OHP DRS BERV",
-        "ESO QC VRAD BARYCOR", "BERV", "BARYCORR")  # fmt: skip
+# DRS: the old pipeline of HARPS and its sisters; QC: that of ESPRESSO. All are to be added to an
+# observed velocity.
+BERV = ("ESO DRS BERV", "ESO QC BERV", "TNG DRS BERV", "TNG QC BERV", "OHP DRS BERV")
+# Pipelines and IRAF (bcvcorr: BCV, HCV; rvcorrect: VHELIO) that write the correction and leave the
+# wavelengths as observed; BARYCOR: UVES, X-shooter. X-shooter's manual and serval read them so.
+NOT_APPLIED = ("ESO QC VRAD BARYCOR", "BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY",
+               "BARYVEL", "ESO QC VRAD HELICOR", "HCV", "VHELIO", "V_HELIO", "HELICORR", "HELIOCOR",
+               "HELIO_RV")  # fmt: skip
+_EARTH_ALONE = ("BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY", "BARYVEL")
+# GALAH (its README: "remove barycentric velocity correction" by BARYEFF), HERMES of Mercator.
+APPLIED = ("BARYEFF", "BVCOR")
 # RVC is the velocity of the cross-correlation after the correction for the drift of the night,
 # which plain RV lacks.
 RV = ("ESO DRS CCF RVC", "ESO QC CCF RV", "TNG DRS CCF RVC", "TNG QC CCF RV", "OHP DRS CCF RVC",
       "RADVEL")  # fmt: skip
 CATALOG_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
                 "ESO OBS TARG RADVEL")  # fmt: skip
-"""Typed in by the observer; 0 is what the form holds when nobody did."""
+"""Typed in by the observer."""
 
 MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}
 """First letters of what AIRORVAC, VACUUM (a logical: TRUE, FALSE) and WAVEMED hold."""
@@ -105,6 +113,18 @@ class Header:
         value = self.get(key)
         return int(value) if isinstance(value, int | float) and value == value else default
 
+    def comment(self, key: str) -> str:
+        """Return what a card has behind its value; empty where there is none."""
+        card = self._cards.get(key) or self._cards.get(f"HIERARCH {key}") or ""
+        return _QUOTED.sub("", card.partition("=")[2], count=1).partition("/")[2].strip()
+
+    def commentary(self) -> Iterable[str]:
+        """Text of HISTORY and COMMENT cards."""
+        for card in self._cards.values():
+            if card.startswith(("HISTORY", "COMMENT")):
+                yield card[8:].strip()
+        yield from (str(self._values[key]) for key in ("HISTORY", "COMMENT") if key in self._values)
+
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""
         starts = (prefix, f"HIERARCH {prefix}")
@@ -143,6 +163,32 @@ class Keywords:
                 return number, key
         return None, None
 
+    def velocity(self, keys: Iterable[str], limit: float) -> tuple[float | None, str | None]:
+        """Return the first velocity in km/s up to `limit`, and its keyword; 0 says nothing.
+
+        The comment may say m/s; where it says nothing, m/s are told by their size in keywords that
+        hold the Earth's velocity and nothing else.
+        """
+        for key in keys:
+            for header in self._headers:
+                number = _number(header.get(key))
+                # 0 is what forms hold before anybody fills them in, nines what stands for unknown.
+                if not number or not f"{abs(number):.0f}".strip("9"):
+                    continue
+                per_second = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
+                small = per_second is not None and not per_second[0].startswith("k")
+                large = limit < abs(number) <= 1000 * limit and key in _EARTH_ALONE
+                if small or (per_second is None and large):
+                    number /= 1000.0
+                if abs(number) <= limit:
+                    return number, key
+        return None, None
+
+    def commentary(self) -> Iterable[str]:
+        """Text of the HISTORY and COMMENT cards of all headers."""
+        for header in self._headers:
+            yield from header.commentary()
+
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword of any header starts with `prefix`."""
         return any(header.has_prefix(prefix) for header in self._headers)
@@ -177,14 +223,14 @@ def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def velocities(keywords: Keywords) -> tuple[float | None, float | None, str | None]:
-    """Radial velocity and BERV in km/s, and the keyword that the radial velocity came from."""
-    # The Earth moves at 30 km/s and turns at 0.5; no star of the Galaxy passes 2,000.
-    berv, _ = keywords.number(BERV, -40.0, 40.0)
-    rv, source = keywords.number(RV, -2000.0, 2000.0)
-    if rv is None:
-        rv, source = keywords.number(CATALOG_RV, -2000.0, 2000.0, unset=0.0)
-    return rv, berv, source
+@dataclass(frozen=True)
+class Motion:
+    """Frame of the wavelengths; velocities in km/s, receding positive, None where unknown."""
+
+    frame: Frame
+    rv: float | None
+    berv: float | None
+    rv_keyword: str | None
 
 
 def drs_pipeline(keywords: Keywords) -> str | None:
@@ -214,12 +260,23 @@ def medium_of(
         word = str(value).strip().upper()[:3]
         if word in MEDIA:
             return MEDIA[word]
+    instrument = str(keywords.text(("INSTRUME",))).upper()
+    # Their manuals: air, whatever CTYPE1 says; ESO's products of them have em.wl;obs.atmos.
+    if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
+        assumed.append(f"medium: air, as the pipeline of {instrument} writes spectra")
+        return "air"
     if inferred is not None:
         assumed += [f"medium: {inferred.medium}, {inferred.reason}"] if inferred.reason else []
         return inferred.medium
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
+    # PypeIt's out_onespec: all wavelengths are in vacuum; so they are in STIS and COS by their data
+    # handbooks, and in APOGEE by its data model.
+    telescope = str(keywords.text(("TELESCOP",))).lower()
+    if _pypeit(keywords) or telescope in ("hst", "apo25m", "lco25m", "apo1m"):
+        assumed.append("medium: vacuum, as PypeIt, HST and APOGEE give wavelengths")
+        return "vacuum"
     # Air does not let such light through, and its refractive index is not defined there.
     if wavelength[0] < 2000.0:
         assumed.append("medium: vacuum, the custom below 2000 Angstrom")
@@ -228,34 +285,138 @@ def medium_of(
     return "air"
 
 
-def frame_of(keywords: Keywords, assumed: list[str]) -> Frame:
-    """Tell the frame of the wavelengths; add a note where it is not what the header says."""
+_OBSERVED = ("UVES", "XSHOOTER")
+"""Instruments whose pipeline leaves wavelengths as observed."""
+_EARTH = 40.0
+"""The Earth moves at 30 km/s and turns at 0.5."""
+_STARS = 2000.0
+"""No star of the Galaxy is as fast, km/s."""
+_OFFER = "; --frame (frame=) overrules it"
+
+
+def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None) -> Motion:
+    """Tell the frame of the wavelengths and the velocities; add a note of what is assumed.
+
+    A shift by IRAF's dopcor is taken back by `rv`: what it did can be told, not why. The frame that
+    the user `asked` for counts before all.
+    """
+    berv, berv_keyword = keywords.velocity((*BERV, *NOT_APPLIED, *APPLIED), _EARTH)
+    rv, rv_keyword = keywords.velocity((*RV, *CATALOG_RV), _STARS)
+    observed, _ = keywords.velocity(("VOBS",), _STARS)
+    # fxcor of IRAF: VHELIO is the star's velocity then, VOBS the same before the correction.
+    helio, _ = keywords.velocity(("VHELIO",), _STARS)
+    if observed is not None and helio is not None and abs(helio - observed) <= _EARTH:
+        rv, rv_keyword = (helio, "VHELIO") if rv is None else (rv, rv_keyword)
+        if berv_keyword in (None, "VHELIO"):
+            berv, berv_keyword = helio - observed, "VHELIO"
+    if asked is not None:
+        assumed.append(f"frame: {asked}, as it was asked for")
+        return Motion(asked, rv, berv, rv_keyword)
+    frame, note, certain = _frame(keywords, berv, berv_keyword)
+    shift, words = _dopcor(keywords)
+    if shift is None:
+        assumed += [f"frame: {frame}, {note}"] if note else []
+        return Motion(frame, rv, berv, rv_keyword)
+    words = f"IRAF shifted it: DOPCOR {words}"
+    if frame == "topocentric" and berv is not None:
+        moved: float | None = shift + berv
+        if abs(shift + berv) < 0.5:
+            assumed.append(f"frame: barycentric; {words}, which undoes the Earth's motion")
+            return Motion("barycentric", rv, berv, rv_keyword)
+    elif frame == "barycentric" and (certain or (rv is not None and abs(shift - rv) < 2.0)):
+        moved = shift
+    else:
+        moved = None
+    if moved is None:
+        assumed.append(
+            f"frame: {frame}, {note} ({words}; the lines may already be at rest){_OFFER}"
+        )
+        return Motion(frame, rv, berv, rv_keyword)
+    other = "" if rv is None or abs(rv - moved) < 2.0 else f", not {rv:.6g} as in {rv_keyword}"
+    assumed.append(f"frame: rest, since {words}; rv is {moved:.6g} km/s by that{other}{_OFFER}")
+    return Motion("rest", moved, berv, "DOPCOR")
+
+
+def _frame(
+    keywords: Keywords, berv: float | None, berv_keyword: str | None
+) -> tuple[Frame, str, bool]:
+    """Frame before a shift by IRAF, a note where it is assumed, and whether the file is certain."""
     for _, value in keywords.values(("SPECSYS", "SPECSYS1")):
         word = str(value).strip().upper()[:8]  # FITS cuts the names of frames to eight letters
         if word in FRAMES:
-            frame, note = FRAMES[word]
-            if note:
-                assumed.append(f"frame: {frame}, {note}")
-            return frame
+            return *FRAMES[word], True
         if word:
-            assumed.append(f"frame: barycentric; SPECSYS {word!r} is not one that is handled")
-            return "barycentric"
+            return "barycentric", f"SPECSYS {word!r} is not one that is handled{_OFFER}", False
     # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it
     # merges the orders into an S1D, and writes no SPECSYS.
     if drs_pipeline(keywords) is not None:
-        assumed.append("frame: barycentric, as the DRS pipelines write S1D spectra")
-        return "barycentric"
-    assumed.append("frame: barycentric; the file does not say" + _doppler_note(keywords))
-    return "barycentric"
+        return "barycentric", "as the DRS pipelines write S1D spectra", True
+    applied = _applied(keywords, berv_keyword)
+    if applied:
+        return "barycentric", applied, True
+    if berv is not None and berv_keyword in NOT_APPLIED:
+        return (
+            "topocentric",
+            f"since {berv_keyword} gives {berv:.6g} km/s and no word says that it was applied"
+            + _OFFER,
+            False,
+        )
+    if _pypeit(keywords) and keywords.text(("VEL_TYPE",)):
+        return "topocentric", f"since PypeIt's VEL_TYPE says so{_OFFER}", False
+    instrument = str(keywords.text(("INSTRUME",))).upper()
+    if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
+        return "topocentric", f"as the pipeline of {instrument} leaves spectra{_OFFER}", False
+    return "barycentric", f"the file does not say{_OFFER}", False
 
 
-def _doppler_note(keywords: Keywords) -> str:
-    """IRAF logs each dopcor run, but not what it was meant to achieve."""
-    shifts = [str(value) for _, value in keywords.values(f"DOPCOR{i:02d}" for i in range(1, 100))]
+_CORRECTED = re.compile(
+    r"(?:helio|bary)\w*.*\b(?:corrected|applied|shifted|transformed)"
+    r"|(?:corrected|shifted|transformed|applied|reduced)\b.*(?:helio|bary)"
+    r"|\bin (?:the )?(?:solar system )?(?:helio|bary)"
+)
+_NEGATED = re.compile(r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should)\b")
+
+
+def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
+    """Say which word tells that the Earth's motion is taken out; empty if none does."""
+    for key, value in keywords.values(("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "HELIOCOR")):
+        word = str(value).strip().upper()
+        # HELCORR of HST, HELIO of LAMOST (T), VEL_TYPE of PypeIt.
+        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC")) or value is True:
+            return f"as {key} = {value} says"
+    if berv_keyword in APPLIED:
+        return f"corrected by {berv_keyword} already, as its pipeline does"
+    # idlspec2d writes HELIO_RV once it has applied it.
+    telescope = str(keywords.text(("TELESCOP",))).upper()
+    if "SDSS" in telescope or "LAMOST" in telescope or keywords.text(("VERS2D", "RUN2D")):
+        return "taken from heliocentric, as the pipelines of SDSS and LAMOST write spectra"
+    if _pypeit(keywords) and not keywords.text(("VEL_TYPE",)):
+        return "taken from heliocentric, as PypeIt corrects spectra by default"
+    for line in keywords.commentary():
+        lower = line.lower()
+        if _CORRECTED.search(lower) and not _NEGATED.search(lower):
+            return f"since the header says {line[:60]!r}"
+    return ""
+
+
+def _pypeit(keywords: Keywords) -> bool:
+    return any(True for _ in keywords.values(("DMODCLS", "PYP_SPEC", "VERSPYP")))
+
+
+def _dopcor(keywords: Keywords) -> tuple[float | None, str]:
+    """Velocity in km/s that IRAF took off in all, and the cards; it logs each dopcor run."""
+    cards: list[str] = []
+    while (card := keywords.text([f"DOPCOR{len(cards) + 1:02d}"])) is not None:
+        cards.append(card)
+    words = ", ".join(cards)
+    shifts = [number for card in cards if (number := _number(card.split()[0])) is not None]
     if not shifts:
-        return ""
-    words = ", ".join(" ".join(shift.split()) for shift in shifts)
-    return f" (IRAF shifted it: DOPCOR {words}; the lines may already be at rest)"
+        return None, words
+    # A redshift unless its isvelocity was set, and nobody corrects for 20 m/s.
+    return sum(shift * _LIGHT if abs(shift) < 0.02 else shift for shift in shifts), words
+
+
+_LIGHT = 299_792.458
 
 
 def _archive_id(keywords: Keywords, file: str | None) -> str | None:

@@ -185,7 +185,8 @@ def _velocity(spectrum: Spectrum, name: str, goal: Frame) -> float:
     if value is None or not np.isfinite(value):
         raise SpectrumError(
             f"the {spectrum.frame} wavelengths cannot be made {goal}: {name} is unknown; "
-            f"give it with dataclasses.replace(spectrum, {name}=...) in km/s"
+            f"give it with dataclasses.replace(spectrum, {name}=...) in km/s, or take the "
+            f"wavelengths as they stand with --frame {goal} (frame={goal!r})"
         )
     return float(value)
 

@@ -137,3 +137,147 @@ def test_long_strings_go_on_in_continue_cards():
     assert b"CONTINUE" in data
     meta = read_spectrum(data).meta
     assert (meta["object"], meta["star"], meta["instrument"]) == (name, ends, "X")
+
+
+AXIS = {"CRVAL1": 5000.0, "CDELT1": 0.01, "CRPIX1": 1.0, "CUNIT1": "Angstrom"}
+
+
+def plain(**keywords):
+    """A merged spectrum of an unnamed pipeline."""
+    return layouts.image(layouts.linear_grid(), **AXIS, **keywords)
+
+
+def motion(data):
+    spectrum = read_spectrum(data)
+    assert_flux_is_wavelength(spectrum)
+    note = "; ".join(note for note in spectrum.meta["assumed"] if note.startswith("frame"))
+    return spectrum.frame, spectrum.berv, spectrum.rv, note
+
+
+@pytest.mark.parametrize(
+    ("keywords", "berv"),
+    [
+        ({"ESO_QC_VRAD_BARYCOR": 17.25}, 17.25),
+        ({"BCV": -11.5}, -11.5),
+        ({"BARYCORR": 11.5}, 11.5),
+        ({"BARYCORR": (11500.0, "[m/s] barycentric correction")}, 11.5),
+        ({"BARYCORR": (11.5, "[m/s] barycentric correction")}, 0.0115),
+        ({"BARYCORR": -11500.0}, -11.5),
+        ({"VHELIO": (20.0, "km/s")}, 20.0),
+        ({"VHELIO": 20.0, "VOBS": 0.0}, 20.0),
+        ({"HCV": 20.0}, 20.0),
+        ({"HELIO_RV": 20.0}, 20.0),
+        ({"BCV": 11.5, "HCV": 11.4, "VHELIO": 11.3}, 11.5),
+        ({"BCV": 11.5, "COMMENT": "BCV: heliocentric velocity correction in km/s"}, 11.5),
+        ({"BCV": 11.5, "HISTORY": "Not corrected for barycentric motion"}, 11.5),
+        ({"BCV": 11.5, "HISTORY": "flux calibrated; corrected for blaze"}, 11.5),
+    ],
+)
+def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
+    frame, found, rv, note = motion(plain(**keywords))
+    assert (frame, rv) == ("topocentric", None)
+    assert found == pytest.approx(berv, abs=1e-12)
+    assert "--frame" in note
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"BCV": 11.5, "HISTORY": "Corrected for heliocentric motion (V_HELIO)"},
+        {"BCV": 11.5, "COMMENT": "Barycentric correction applied by the pipeline"},
+        {"VHELIO": 11.5, "COMMENT": "wavelengths in the heliocentric frame"},
+        {"BARYCORR": 11.5, "HELCORR": "COMPLETE"},
+        {"HELIO_RV": 11.5, "TELESCOP": "SDSS 2.5-M"},
+        {"HELIO_RV": 11.5, "TELESCOP": "LAMOST"},
+        {"HELIO_RV": 11.5, "HELIO": True},
+        {"BARYEFF": 11.5},
+        {"BCV": 11.5, "SPECSYS": "BARYCENT"},
+        {"BCV": 0.0},
+        {"BCV": -9999.0},
+        {"VHELIO": 85.0},
+        {},
+    ],
+)
+def test_corrected_spectra_and_silent_ones_stay_barycentric(keywords):
+    assert motion(plain(**keywords))[0] == "barycentric"
+
+
+def test_what_the_pipelines_of_the_vlt_leave_is_topocentric_even_without_a_velocity():
+    assert motion(plain(INSTRUME="UVES", ESO_PRO_CATG="RED_SCI_POINT_BLUE"))[:2] == (
+        "topocentric",
+        None,
+    )
+    assert motion(plain(INSTRUME="UVES"))[0] == "barycentric"
+
+
+def test_vhelio_beside_vobs_is_the_velocity_of_the_star():
+    assert motion(plain(VHELIO=85.0, VOBS=70.0))[:3] == ("topocentric", 15.0, 85.0)
+
+
+@pytest.mark.parametrize("key", ["RADVEL", "ESO TEL TARG RADVEL", "ESO DRS CCF RVC"])
+def test_a_velocity_of_exactly_zero_is_not_measured(key):
+    assert motion(plain(**{key.replace(" ", "_"): 0.0}))[2] is None
+    assert motion(plain(**{key.replace(" ", "_"): 1.5}))[2] == 1.5
+
+
+def test_a_velocity_in_meters_per_second_is_told_by_its_comment():
+    assert motion(plain(RADVEL=(-7400.0, "[m/s] of the star")))[2] == pytest.approx(-7.4)
+    assert motion(plain(RADVEL=(-74.0, "[km/s] of the star")))[2] == -74.0
+    assert motion(plain(RADVEL=-740.0))[2] == -740.0
+
+
+@pytest.mark.parametrize("rvc", [{}, {"ESO_DRS_CCF_RVC": -7.1}, {"ESO_DRS_CCF_RVC": -22.7}])
+def test_an_s1d_that_iraf_shifted_is_at_rest(rvc):
+    frame, berv, rv, note = motion(layouts.s1d_image(DOPCOR01="-7.04619 all", **rvc))
+    assert (frame, berv, rv) == ("rest", -12.5, -7.04619)
+    assert "DOPCOR" in note
+    assert ("-22.7" in note) == (rvc.get("ESO_DRS_CCF_RVC") == -22.7)
+
+
+def test_shifts_by_iraf_add_up_and_may_be_redshifts():
+    shifts = {"DOPCOR01": "10. all", "DOPCOR02": "-162. all"}
+    assert motion(layouts.s1d_image(**shifts))[2] == pytest.approx(-152.0)
+    assert motion(layouts.adp(DOPCOR01="1e-4 all"))[:3:2] == (
+        "rest",
+        pytest.approx(29.979, abs=0.001),
+    )
+
+
+@pytest.mark.parametrize(
+    ("keywords", "frame", "rv"),
+    [
+        ({"BCV": 11.5, "DOPCOR01": "-11.5 all"}, "barycentric", None),
+        ({"BCV": 11.5, "DOPCOR01": "-31.5 all"}, "rest", -20.0),
+        ({"RADVEL": -20.0, "DOPCOR01": "-20.5 all"}, "rest", -20.5),
+        ({"RADVEL": -20.0, "DOPCOR01": "-40.5 all"}, "barycentric", -20.0),
+        ({"DOPCOR01": "-162. all"}, "barycentric", None),
+        ({"DOPCOR01": "all"}, "barycentric", None),
+        ({"SPECSYS": "TOPOCENT", "BCV": 11.5, "DOPCOR01": "-11.5 all"}, "barycentric", None),
+        ({"SPECSYS": "SOURCE", "DOPCOR01": "-11.5 all"}, "rest", None),
+    ],
+)
+def test_what_a_shift_by_iraf_did_is_told_by_the_known_velocities(keywords, frame, rv):
+    found = motion(plain(**keywords))
+    assert (found[0], found[2]) == (frame, rv)
+    assert ("DOPCOR" in found[3]) == (keywords["DOPCOR01"] != "all")
+
+
+def test_the_frame_asked_for_leaves_the_star_its_velocity():
+    data = layouts.s1d_image(DOPCOR01="-7.04619 all", ESO_DRS_CCF_RVC=-7.1)
+    spectrum = read_spectrum(data, frame="barycentric")
+    assert (spectrum.frame, spectrum.rv) == ("barycentric", -7.1)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "medium"),
+    [
+        ({"DMODCLS": "OneSpec"}, "vacuum"),
+        ({"TELESCOP": "HST", "INSTRUME": "STIS"}, "vacuum"),
+        ({"TELESCOP": "HST", "AIRORVAC": "AIR"}, "air"),
+        ({"INSTRUME": "XSHOOTER", "ESO_PRO_CATG": "SCI", "CTYPE1": "WAVE"}, "air"),
+        ({"INSTRUME": "OTHER", "CTYPE1": "WAVE"}, "vacuum"),
+        ({}, "air"),
+    ],
+)
+def test_the_medium_by_custom_of_a_pipeline(keywords, medium):
+    assert read_spectrum(plain(**keywords)).medium == medium

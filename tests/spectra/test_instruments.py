@@ -5,8 +5,6 @@ import pytest
 from tests.spectra.instruments import LAYOUTS, verdict
 
 NOT_YET = """
-HARPS s1d at rest by IRAF
-UVES pipeline, merged
 UVES pipeline, its errors
 X-shooter pipeline, merged
 IRAF apall, four bands
@@ -14,8 +12,6 @@ IRAF pixels for unit, WAT for the truth
 IRAF multispec, two orders
 IRAF multispec, its second order
 IRAF multispec, Chebyshev
-merged echelle with BCV
-RADVEL of an observatory's form
 SDSS DR7 spSpec
 APOGEE apStar
 APOGEE aspcapStar
@@ -28,9 +24,7 @@ DESI coadd of a pixel
 GALAH DR3, an arm
 OzDES
 GAMA
-PypeIt coadd1d
 PypeIt spec1d of two objects
-PypeIt spec1d, one of them
 one image HDU an order
 NARVAL .s, intensity
 ESPaDOnS .s, polarization
@@ -40,7 +34,6 @@ HERMES log_merged
 COS x1d, two segments
 PHOENIX HiRes flux
 iSpec FITS, regular
-iSpec FITS, irregular
 a table of stars
 """.strip().splitlines()
 
