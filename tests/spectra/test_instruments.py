@@ -9,6 +9,8 @@ UVES pipeline, its errors
 X-shooter pipeline, merged
 IRAF apall, four bands
 IRAF pixels for unit, WAT for the truth
+IRAF equispec, two apertures
+UVES_popler
 IRAF multispec, two orders
 IRAF multispec, its second order
 IRAF multispec, Chebyshev
@@ -24,13 +26,16 @@ DESI coadd of a pixel
 GALAH DR3, an arm
 OzDES
 GAMA
+MUSE, an extracted spectrum
+WEAVE L1, five fibers
 PypeIt spec1d of two objects
 one image HDU an order
 NARVAL .s, intensity
 ESPaDOnS .s, polarization
 ESPaDOnS .s, overlapping orders
 ELODIE archive s1d
-HERMES log_merged
+HERMES log_merged_c
+JWST x1d
 COS x1d, two segments
 PHOENIX HiRes flux
 iSpec FITS, regular
