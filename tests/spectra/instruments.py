@@ -8,20 +8,13 @@ Where readers leave more than one answer open, the truth is wider: `or_refused`,
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
-from latentscope.errors import SpectrumError
-from latentscope.spectra.read import read_spectrum
-from latentscope.spectra.resample import resample
-from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import Grid
 from tests.spectra.fits_layouts import as_bytes, linear_grid, primary, put
 
 BAD = -999.0
@@ -58,28 +51,35 @@ class Truth:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+Builder = Callable[[], tuple[bytes, Truth]]
+
+
 @dataclass(frozen=True)
 class Layout:
-    """A kind of file: its name, who describes it, and its builder."""
+    """A file of an instrument: its name, its family, who describes it, and its builder."""
 
     name: str
+    kind: str
     cite: str
-    build: Callable[[], tuple[bytes, Truth]]
+    build: Builder
     suffix: str = ".fits"
 
 
 LAYOUTS: dict[str, Layout] = {}
 
 
-def layout(name: str, cite: str, suffix: str = ".fits") -> Callable[[Any], Any]:
-    """Enter a builder in the table."""
+def family(kind: str) -> Callable[..., Any]:
+    """Return the decorator that enters builders of this kind of files in the table."""
 
-    def enter(build: Callable[[], tuple[bytes, Truth]]) -> Callable[[], tuple[bytes, Truth]]:
-        assert name not in LAYOUTS
-        LAYOUTS[name] = Layout(name, cite, build, suffix)
-        return build
+    def layout(name: str, cite: str, suffix: str = ".fits") -> Callable[[Builder], Builder]:
+        def enter(build: Builder) -> Builder:
+            assert name not in LAYOUTS
+            LAYOUTS[name] = Layout(name, kind, cite, build, suffix)
+            return build
 
-    return enter
+        return enter
+
+    return layout
 
 
 def grid(n: int = 1000, start: float = 5000.0, step: float = 0.1) -> np.ndarray:
@@ -150,6 +150,8 @@ def linear(wavelength: np.ndarray, per: float = 1.0) -> dict[str, Any]:
 
 # HARPS and its sisters
 
+harps = family("HARPS and its sisters, S1D")
+
 
 def _drs(observatory: str, **keywords: Any) -> tuple[bytes, Truth]:
     wavelength = grid()
@@ -161,27 +163,27 @@ def _drs(observatory: str, **keywords: Any) -> tuple[bytes, Truth]:
     return as_bytes(hdu), truth
 
 
-@layout("HARPS DRS s1d", "HARPS DRS manual, section 7; ACTIN2 spectrographs/HARPS.py")
+@harps("HARPS DRS s1d", "HARPS DRS manual, section 7; ACTIN2 spectrographs/HARPS.py")
 def harps_s1d():
     return _drs("ESO", INSTRUME="HARPS", OBJECT="HD128621")
 
 
-@layout("HARPS-N DRS s1d", "ACTIN2 spectrographs/HARPN.py: CRVAL1, CDELT1, TNG keywords")
+@harps("HARPS-N DRS s1d", "ACTIN2 spectrographs/HARPN.py: CRVAL1, CDELT1, TNG keywords")
 def harpn_s1d():
     return _drs("TNG", INSTRUME="HARPN")
 
 
-@layout("SOPHIE s1d", "SOPHIE archive: the HARPS DRS with OHP keywords; serval inst_SOPHIE")
+@harps("SOPHIE s1d", "SOPHIE archive: the HARPS DRS with OHP keywords; serval inst_SOPHIE")
 def sophie_s1d():
     return _drs("OHP", INSTRUME="SOPHIE")
 
 
-@layout("CORALIE s1d", "ACTIN2 spectrographs/CORALIE.py: HARPS DRS keywords under ESO")
+@harps("CORALIE s1d", "ACTIN2 spectrographs/CORALIE.py: HARPS DRS keywords under ESO")
 def coralie_s1d():
     return _drs("ESO", INSTRUME="CORALIE")
 
 
-@layout("HARPS s1d at rest by IRAF", "IRAF dopcor: DOPCORnn = 'velocity apertures'; FASMA's 38 Vir")
+@harps("HARPS s1d at rest by IRAF", "IRAF dopcor: DOPCORnn = 'velocity apertures'; FASMA's 38 Vir")
 def harps_s1d_dopcor():
     data, truth = _drs("ESO", DOPCOR01="-7.04619 all")
     return data, replace(truth, frame="rest", rv=None, assumed=("medium", "DOPCOR"))
@@ -204,17 +206,19 @@ def _espresso(**keywords: Any) -> tuple[bytes, Truth]:
     return as_bytes(head, hdu), truth
 
 
-@layout("ESPRESSO S1D_A", "ESPRESSO DRS manual 2.x: wavelength (vacuum), wavelength_air, flux, ...")
+@harps("ESPRESSO S1D_A", "ESPRESSO DRS manual 2.x: wavelength (vacuum), wavelength_air, flux, ...")
 def espresso_s1d():
     return _espresso(INSTRUME="ESPRESSO")
 
 
-@layout("HARPS S1D_A of the new DRS", "HARPS reprocessed with the ESPRESSO DRS (ESO, 2023)")
+@harps("HARPS S1D_A of the new DRS", "HARPS reprocessed with the ESPRESSO DRS (ESO, 2023)")
 def harps_new_s1d():
     return _espresso(INSTRUME="HARPS")
 
 
 # ESO phase 3: the SDP standard, issue 8: WAVE, FLUX, ERR by name, UCD and UTYPE
+
+phase3 = family("ESO phase-3 products")
 
 
 def _adp(
@@ -236,7 +240,7 @@ def _adp(
     return as_bytes(primary(**({"PRODCATG": "SCIENCE.SPECTRUM"} | (head or {}))), hdu)
 
 
-@layout("ADP of HARPS", "ESO SDP standard; the HARPS release notes: ERR is NaN throughout")
+@phase3("ADP of HARPS", "ESO SDP standard; the HARPS release notes: ERR is NaN throughout")
 def adp_harps():
     wavelength = grid()
     data = _adp(
@@ -248,7 +252,7 @@ def adp_harps():
     return data, Truth(wavelength, berv=-12.5, assumed=("errors",))
 
 
-@layout("ADP of UVES", "UVES release notes: SPECSYS TOPOCENT; erg units of 1e-16 times 1e-20 here")
+@phase3("ADP of UVES", "UVES release notes: SPECSYS TOPOCENT; erg units of 1e-16 times 1e-20 here")
 def adp_uves():
     wavelength, scale = grid(), 1e-20
     data = _adp(
@@ -264,7 +268,7 @@ def adp_uves():
     return data, truth
 
 
-@layout("ADP of FEROS", "FEROS release notes: one row of cells, barycentric, in air")
+@phase3("ADP of FEROS", "FEROS release notes: one row of cells, barycentric, in air")
 def adp_feros():
     wavelength = grid()
     data = _adp(
@@ -276,7 +280,7 @@ def adp_feros():
     return data, Truth(wavelength, error=2.0)
 
 
-@layout("ADP of X-shooter", "X-shooter release notes: nm, TOPOCENT, QUAL 0 is good")
+@phase3("ADP of X-shooter", "X-shooter release notes: nm, TOPOCENT, QUAL 0 is good")
 def adp_xshooter():
     wavelength = grid()
     data = _adp(
@@ -293,7 +297,7 @@ def adp_xshooter():
     )
 
 
-@layout("ADP of ESPRESSO", "ESPRESSO release notes: WAVE (vacuum, em.wl) beside WAVE_AIR")
+@phase3("ADP of ESPRESSO", "ESPRESSO release notes: WAVE (vacuum, em.wl) beside WAVE_AIR")
 def adp_espresso():
     wavelength = grid()
     data = _adp(
@@ -310,7 +314,7 @@ def adp_espresso():
     return data, Truth(wavelength, "vacuum", error=2.0, bad=wavelength[FLAGGED], berv=3.25)
 
 
-@layout("ADP of GIRAFFE", "GIRAFFE release notes: nm, heliocentric frame in SPECSYS")
+@phase3("ADP of GIRAFFE", "GIRAFFE release notes: nm, heliocentric frame in SPECSYS")
 def adp_giraffe():
     wavelength = grid()
     data = _adp(
@@ -324,6 +328,8 @@ def adp_giraffe():
 
 
 # ESO pipelines
+
+eso = family("ESO pipelines")
 
 
 def _uves(category: str, values: Any) -> bytes:
@@ -342,18 +348,18 @@ def _uves(category: str, values: Any) -> bytes:
     )
 
 
-@layout("UVES pipeline, merged", "UVES pipeline manual: air, no correction to the barycenter")
+@eso("UVES pipeline, merged", "UVES pipeline manual: air, no correction to the barycenter")
 def uves_merged():
     truth = Truth(grid(), frame="topocentric", berv=17.25, assumed=("frame", "medium"))
     return _uves("RED_SCI_POINT_BLUE", grid()), truth
 
 
-@layout("UVES pipeline, its errors", "UVES pipeline manual: ERRORBAR_* beside RED_SCI_*")
+@eso("UVES pipeline, its errors", "UVES pipeline manual: ERRORBAR_* beside RED_SCI_*")
 def uves_errors():
     return _uves("ERRORBAR_SCI_POINT_BLUE", np.full(1000, 2.0)), Truth(refused=("error",))
 
 
-@layout("FEROS pipeline (MIDAS)", "FEROS DRS: rebinned to barycentric air; no keyword says so")
+@eso("FEROS pipeline (MIDAS)", "FEROS DRS: rebinned to barycentric air; no keyword says so")
 def feros_merged():
     wavelength = grid()
     hdu = primary(
@@ -363,7 +369,7 @@ def feros_merged():
     return as_bytes(hdu), Truth(wavelength, assumed=("frame", "medium"))
 
 
-@layout("X-shooter pipeline, merged", "X-shooter pipeline manual: HDUs FLUX, ERRS, QUAL; nm, air")
+@eso("X-shooter pipeline, merged", "X-shooter pipeline manual: HDUs FLUX, ERRS, QUAL; nm, air")
 def xshooter_merged():
     wavelength = grid()
     axis = linear(wavelength, 10.0) | {"CUNIT1": "nm", "CTYPE1": "WAVE"}
@@ -387,10 +393,12 @@ def xshooter_merged():
 
 # IRAF
 
+iraf = family("IRAF")
+
 WAT1 = {"WAT0_001": "system=equispec", "WAT1_001": "wtype=linear label=Wavelength units=angstroms"}
 
 
-@layout("IRAF onedspec, linear", "IRAF onedspec help specwcs; Magellan MIKE's hd140283")
+@iraf("IRAF onedspec, linear", "IRAF onedspec help specwcs; Magellan MIKE's hd140283")
 def iraf_linear():
     wavelength = grid()
     hdu = primary(
@@ -400,7 +408,7 @@ def iraf_linear():
     return as_bytes(hdu), Truth(wavelength, assumed=("frame", "medium"))
 
 
-@layout("IRAF onedspec, logarithmic", "IRAF onedspec help specwcs: DC-FLAG 1, log10")
+@iraf("IRAF onedspec, logarithmic", "IRAF onedspec help specwcs: DC-FLAG 1, log10")
 def iraf_log():
     wavelength = log_grid()
     hdu = primary(
@@ -410,7 +418,7 @@ def iraf_log():
     return as_bytes(hdu), Truth(wavelength, assumed=("frame", "medium"))
 
 
-@layout("IRAF apall, four bands", "IRAF apextract help: BANDID1 spectrum ... BANDID4 sigma")
+@iraf("IRAF apall, four bands", "IRAF apextract help: BANDID1 spectrum ... BANDID4 sigma")
 def iraf_bands():
     wavelength = grid()
     rows = np.stack([wavelength, wavelength * 7, np.full(1000, 100.0), np.full(1000, 2.0)])
@@ -425,7 +433,7 @@ def iraf_bands():
     )
 
 
-@layout("IRAF pixels for unit, WAT for the truth", "IRAF: WAT1_001 counts, whatever CUNIT1 says")
+@iraf("IRAF pixels for unit, WAT for the truth", "IRAF: WAT1_001 counts, whatever CUNIT1 says")
 def iraf_pixel_unit():
     wavelength = grid()
     hdu = primary(
@@ -434,7 +442,7 @@ def iraf_pixel_unit():
     return as_bytes(hdu), Truth(wavelength)
 
 
-@layout("IRAF onedspec after dopcor", "IRAF dopcor notes what it did, not why")
+@iraf("IRAF onedspec after dopcor", "IRAF dopcor notes what it did, not why")
 def iraf_dopcor():
     wavelength = grid()
     hdu = primary(
@@ -467,7 +475,7 @@ def _two_orders() -> tuple[bytes, np.ndarray, np.ndarray]:
     return _multispec(specs, np.stack([one, two])), one, two
 
 
-@layout("IRAF equispec, two apertures", "IRAF apextract: APNUMn an aperture, two stars of a slit")
+@iraf("IRAF equispec, two apertures", "IRAF apextract: APNUMn an aperture, two stars of a slit")
 def iraf_apertures():
     wavelength = grid()
     hdu = primary(
@@ -477,7 +485,7 @@ def iraf_apertures():
     return as_bytes(hdu), Truth(refused=("--hdu|hdu=",))
 
 
-@layout("UVES_popler", "UVES_popler: rows of flux, error, ...; DC-FLAG 1, vacuum, heliocentric")
+@iraf("UVES_popler", "UVES_popler: rows of flux, error, ...; DC-FLAG 1, vacuum, heliocentric")
 def uves_popler():
     wavelength = log_grid()
     rows = np.stack([wavelength, np.full(1000, 2.0), np.full(1000, 2.0), np.ones(1000),
@@ -490,19 +498,19 @@ def uves_popler():
     )
 
 
-@layout("IRAF multispec, two orders", "IRAF specwcs: each row a dispersion of its own in WAT2_nnn")
+@iraf("IRAF multispec, two orders", "IRAF specwcs: each row a dispersion of its own in WAT2_nnn")
 def iraf_orders():
     data, one, two = _two_orders()
     return data, Truth(np.union1d(one, two), joined=True, or_refused=("--hdu|hdu=",))
 
 
-@layout("IRAF multispec, its second order", "as the one before, with hdu='0:2'")
+@iraf("IRAF multispec, its second order", "as the one before, with hdu='0:2'")
 def iraf_second_order():
     data, _, two = _two_orders()
     return data, Truth(two, options={"hdu": "0:2"})
 
 
-@layout("IRAF multispec, Chebyshev", "IRAF specwcs, dtype 2: ftype 1; serval inst_FIES reads it")
+@iraf("IRAF multispec, Chebyshev", "IRAF specwcs, dtype 2: ftype 1; serval inst_FIES reads it")
 def iraf_chebyshev():
     pixel = np.arange(1.0, 1001.0)
     at = (pixel - 500.5) / 499.5
@@ -513,7 +521,7 @@ def iraf_chebyshev():
     )
 
 
-@layout("merged echelle with BCV", "IRAF bcvcorr writes BCV and VHELIO, and shifts nothing")
+@iraf("merged echelle with BCV", "IRAF bcvcorr writes BCV and VHELIO, and shifts nothing")
 def echelle_bcv():
     wavelength = grid()
     hdu = primary(
@@ -522,7 +530,7 @@ def echelle_bcv():
     return as_bytes(hdu), Truth(wavelength, frame="topocentric", berv=11.25, assumed=("frame",))
 
 
-@layout("RADVEL of an observatory's form", "RADVEL = 0.0 is what several observatories preset")
+@iraf("RADVEL of an observatory's form", "RADVEL = 0.0 is what several observatories preset")
 def radvel_zero():
     wavelength = grid()
     hdu = primary(wavelength, **linear(wavelength), CUNIT1="Angstrom", RADVEL=0.0)
@@ -530,6 +538,8 @@ def radvel_zero():
 
 
 # SDSS family
+
+sdss = family("SDSS family and APOGEE")
 
 SDSS = {"TELESCOP": "SDSS 2.5-M", "FIBERID": 7, "VERS2D": "v5_10_0"}
 
@@ -552,12 +562,12 @@ def _sdss_truth(**changes: Any) -> Truth:
     return replace(truth, **changes)
 
 
-@layout("SDSS spec-lite", "SDSS data model spec: COADD, loglam vacuum; specutils sdss.py")
+@sdss("SDSS spec-lite", "SDSS data model spec: COADD, loglam vacuum; specutils sdss.py")
 def sdss_spec():
     return as_bytes(primary(**SDSS), _coadd()), _sdss_truth()
 
 
-@layout("BOSS spec with its exposures", "SDSS data model spec: HDU 4 and on are single exposures")
+@sdss("BOSS spec with its exposures", "SDSS data model spec: HDU 4 and on are single exposures")
 def boss_spec():
     other = log_grid(1000, 3.6985)
     exposures = [
@@ -568,13 +578,13 @@ def boss_spec():
     return as_bytes(primary(**SDSS), _coadd(), summary, *exposures), _sdss_truth()
 
 
-@layout("SDSS-V BOSS spec", "specutils sdss_v.py: FLUX, LOGLAM, IVAR in HDU 1")
+@sdss("SDSS-V BOSS spec", "specutils sdss_v.py: FLUX, LOGLAM, IVAR in HDU 1")
 def sdss_v_spec():
     head = SDSS | {"VERS2D": "v6_1_0"}
     return as_bytes(primary(**head), _coadd(str.upper)), _sdss_truth()
 
 
-@layout("SDSS DR7 spSpec", "specutils sdss.py: row 1 flux, 3 error, 4 mask; COEFF0, COEFF1")
+@sdss("SDSS DR7 spSpec", "specutils sdss.py: row 1 flux, 3 error, 4 mask; COEFF0, COEFF1")
 def sdss_spspec():
     wavelength = log_grid()
     rows = np.stack(
@@ -585,7 +595,7 @@ def sdss_spspec():
     return as_bytes(primary(rows, **head, **SDSS)), _sdss_truth(error_or_note=True)
 
 
-@layout("SDSS-V mwmStar", "specutils sdss_v.py: four tables, of which empty ones have no rows")
+@sdss("SDSS-V mwmStar", "specutils sdss_v.py: four tables, of which empty ones have no rows")
 def mwm_star():
     wavelength = log_grid()
     full = table(
@@ -617,7 +627,7 @@ APOGEE_AXIS = {
 }
 
 
-@layout("APOGEE apStar", "data model apStar: combined spectrum in row 1, at rest, log10, vacuum")
+@sdss("APOGEE apStar", "data model apStar: combined spectrum in row 1, at rest, log10, vacuum")
 def apstar():
     wavelength = _apogee()
     rows = np.stack([flawed(wavelength), flawed(wavelength), wavelength * 3])
@@ -634,7 +644,7 @@ def apstar():
     )  # fmt: skip
 
 
-@layout("APOGEE aspcapStar", "specutils apogee.py: HDU 1 flux, 2 error, 3 the best model")
+@sdss("APOGEE aspcapStar", "specutils apogee.py: HDU 1 flux, 2 error, 3 the best model")
 def aspcapstar():
     wavelength = _apogee(8575)
     data = as_bytes(
@@ -649,7 +659,7 @@ def aspcapstar():
     )
 
 
-@layout("APOGEE apVisit", "specutils apogee.py: three chips in rows, wavelengths in HDU 4")
+@sdss("APOGEE apVisit", "specutils apogee.py: three chips in rows, wavelengths in HDU 4")
 def apvisit():
     chips = np.stack([16500 - 0.2 * np.arange(500), 16000 - 0.2 * np.arange(500),
                       15500 - 0.2 * np.arange(500)])  # fmt: skip
@@ -667,8 +677,10 @@ def apvisit():
 
 # LAMOST, DESI, GALAH and other surveys
 
+survey = family("other surveys")
 
-@layout("LAMOST LRS, to DR7", "LAMOST data release: rows flux, ivar, wavelength, masks; vacuum")
+
+@survey("LAMOST LRS, to DR7", "LAMOST data release: rows flux, ivar, wavelength, masks; vacuum")
 def lamost_image():
     wavelength = log_grid()
     rows = np.stack(
@@ -681,7 +693,7 @@ def lamost_image():
     return as_bytes(primary(rows.astype("f4"), **head)), truth
 
 
-@layout("LAMOST LRS, from DR8", "LAMOST data release: one row of cells FLUX, IVAR, WAVELENGTH, ...")
+@survey("LAMOST LRS, from DR8", "LAMOST data release: one row of cells FLUX, IVAR, WAVELENGTH, ...")
 def lamost_table():
     wavelength = log_grid()
     hdu = table(
@@ -703,7 +715,7 @@ def _mrs_table(name: str, wavelength: np.ndarray, factor: float = 1.0) -> fits.B
     )  # fmt: skip
 
 
-@layout("LAMOST MRS", "LAMOST MRS data release: COADD_B, COADD_R, and tables of the exposures")
+@survey("LAMOST MRS", "LAMOST MRS data release: COADD_B, COADD_R, and tables of the exposures")
 def lamost_mrs():
     blue, red = _arm(4950.0), _arm(6300.0)
     data = as_bytes(
@@ -722,7 +734,7 @@ def lamost_mrs():
     return data, truth
 
 
-@layout("two arms that overlap", "LAMOST MRS style tables, overlapping: weighted by ivar")
+@survey("two arms that overlap", "LAMOST MRS style tables, overlapping: weighted by ivar")
 def overlapping_arms():
     blue, red = _arm(5000.0), _arm(5050.0)
     data = as_bytes(primary(VACUUM=True), _mrs_table("COADD_B", blue), _mrs_table("COADD_R", red))
@@ -749,7 +761,7 @@ def _desi(targets: int) -> tuple[bytes, np.ndarray]:
     return as_bytes(fits.PrimaryHDU(), *hdus), np.union1d(blue, red)
 
 
-@layout("DESI coadd of one target", "desispec io.spectra: vacuum; specutils desi.py")
+@survey("DESI coadd of one target", "desispec io.spectra: vacuum; specutils desi.py")
 def desi_one():
     data, wavelength = _desi(1)
     return data, Truth(
@@ -758,13 +770,13 @@ def desi_one():
     )  # fmt: skip
 
 
-@layout("DESI coadd of a pixel", "desispec io.spectra: a row a target")
+@survey("DESI coadd of a pixel", "desispec io.spectra: a row a target")
 def desi_many():
     data, _ = _desi(3)
     return data, Truth(refused=("row|target", "--hdu|hdu="))
 
 
-@layout(
+@survey(
     "GALAH DR3, an arm", "specutils galah.py; GALAH FITS standard: heliocentric; relative errors"
 )
 def galah():
@@ -782,7 +794,7 @@ def galah():
     )
 
 
-@layout("OzDES", "specutils ozdes.py: HDU 0 combined flux, 1 variance; the rest single exposures")
+@survey("OzDES", "specutils ozdes.py: HDU 0 combined flux, 1 variance; the rest single exposures")
 def ozdes():
     wavelength = grid()
     axis = linear(wavelength) | {"CUNIT1": "Angstrom"}
@@ -796,7 +808,7 @@ def ozdes():
     return data, Truth(wavelength, error=2.0, error_or_note=True)
 
 
-@layout("GAMA", "specutils gama.py: rows flux, error, raw flux, raw error, sky")
+@survey("GAMA", "specutils gama.py: rows flux, error, raw flux, raw error, sky")
 def gama():
     wavelength = grid()
     rows = np.stack(
@@ -809,14 +821,14 @@ def gama():
     )
 
 
-@layout("6dFGS, tabular", "specutils sixdfgs_reader.py: columns WAVE and FLUX")
+@survey("6dFGS, tabular", "specutils sixdfgs_reader.py: columns WAVE and FLUX")
 def sixdf():
     wavelength = grid()
     hdu = table(WAVE=wavelength, FLUX=wavelength, units={"WAVE": "ANGSTROM", "FLUX": "counts/s"})
     return as_bytes(primary(Z=0.01, Z_HELIO=0.01, QUALITY=4), hdu), Truth(wavelength)
 
 
-@layout("2dF fibers in rows", "2dfdr: HDU 0 a row a fiber, 1 variance, 2 fiber table")
+@survey("2dF fibers in rows", "2dfdr: HDU 0 a row a fiber, 1 variance, 2 fiber table")
 def twodf():
     wavelength = grid()
     axis = linear(wavelength) | {"CUNIT1": "Angstrom", "CTYPE1": "Wavelength"}
@@ -828,7 +840,7 @@ def twodf():
     return data, Truth(refused=("row|fiber|40",))
 
 
-@layout("MUSE, an extracted spectrum", "MPDAF Spectrum: HDUs DATA, STAT (the variance), DQ; air")
+@survey("MUSE, an extracted spectrum", "MPDAF Spectrum: HDUs DATA, STAT (the variance), DQ; air")
 def muse():
     wavelength = grid()
     axis = linear(wavelength) | {"CTYPE1": "AWAV", "CUNIT1": "Angstrom", "SPECSYS": "BARYCENT"}
@@ -841,7 +853,7 @@ def muse():
     return data, Truth(wavelength, error=2.0, error_or_note=True, bad=wavelength[FLAGGED])
 
 
-@layout("WEAVE L1, five fibers", "WEAVE data model: rows are fibers; FIBTABLE names the targets")
+@survey("WEAVE L1, five fibers", "WEAVE data model: rows are fibers; FIBTABLE names the targets")
 def weave():
     wavelength = grid()
     axis = linear(wavelength) | {"CTYPE1": "WAVE", "CUNIT1": "Angstrom"}
@@ -854,7 +866,7 @@ def weave():
     return data, Truth(refused=("row|fib|target", "--hdu|hdu="))
 
 
-@layout("Gaia RVS from the archive", "Gaia DR3 documents, 20.6: nm, vacuum, at rest", ".csv")
+@survey("Gaia RVS from the archive", "Gaia DR3 documents, 20.6: nm, vacuum, at rest", ".csv")
 def gaia_rvs():
     wavelength = grid(1200, 8460.0, 0.1)
     rows = "\n".join(f"{w / 10:.3f},{w:.4f},2.0" for w in wavelength)
@@ -865,8 +877,10 @@ def gaia_rvs():
 
 # PypeIt, Keck, Magellan
 
+keck = family("PypeIt, Keck, Magellan")
 
-@layout("PypeIt coadd1d", "PypeIt onespec.py: vacuum; mask 1 = good")
+
+@keck("PypeIt coadd1d", "PypeIt onespec.py: vacuum; mask 1 = good")
 def pypeit_onespec():
     wavelength = grid()
     hdu = table(
@@ -896,7 +910,7 @@ def _spec1d(wavelength: np.ndarray, name: str, factor: float = 1.0) -> fits.BinT
     )
 
 
-@layout("PypeIt spec1d of two objects", "PypeIt specobj.py: an HDU an object")
+@keck("PypeIt spec1d of two objects", "PypeIt specobj.py: an HDU an object")
 def pypeit_objects():
     data = as_bytes(
         primary(PYP_SPEC="keck_deimos"),
@@ -911,7 +925,7 @@ def pypeit_objects():
     )
 
 
-@layout("PypeIt spec1d, one of them", "the one before, with hdu='SPAT0370-SLIT0385-DET01'")
+@keck("PypeIt spec1d, one of them", "the one before, with hdu='SPAT0370-SLIT0385-DET01'")
 def pypeit_object():
     data, _ = pypeit_objects()
     wavelength = grid()
@@ -921,7 +935,7 @@ def pypeit_object():
     )  # fmt: skip
 
 
-@layout("HIRES by MAKEE", "KOA: orders in rows, WV_0_nn and WV_4_nn polynomials", ".fits")
+@keck("HIRES by MAKEE", "KOA: orders in rows, WV_0_nn and WV_4_nn polynomials", ".fits")
 def makee():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     keys = {f"WV_0_{k:02d}": f"{5000.0 + 70 * (k - 1)} 0.1 0. 0." for k in range(1, 21)}
@@ -930,7 +944,7 @@ def makee():
     )
 
 
-@layout("one image HDU an order", "HIRES HDU per order: OBJECT = 'ORDER: 1 ...'")
+@keck("one image HDU an order", "HIRES HDU per order: OBJECT = 'ORDER: 1 ...'")
 def order_hdus():
     orders = [grid(600, 5000.0 + 50 * k) for k in range(3)]
     hdus = [
@@ -943,7 +957,7 @@ def order_hdus():
     )
 
 
-@layout("MIKE by CarPy", "CarPy multispec: 7 bands x orders x pixels, polynomial dispersions")
+@keck("MIKE by CarPy", "CarPy multispec: 7 bands x orders x pixels, polynomial dispersions")
 def mike_carpy():
     specs = [
         f"{k} {80 - k} 2 5000. 0.1 600 0. 1. 2. 1. 0. 1 2 1. 600. {5030.0 + 50 * k} 30."
@@ -956,6 +970,8 @@ def mike_carpy():
 
 # other echelle spectrographs
 
+echelle = family("other spectrographs")
+
 
 def _espadons(columns: list[np.ndarray]) -> bytes:
     lines = [" ".join(f"{v:12.6f}" for v in row) for row in zip(*columns, strict=True)]
@@ -966,14 +982,14 @@ def _espadons(columns: list[np.ndarray]) -> bytes:
 ESPADONS = "Libre-ESpRIT: title, count line, nm in air, heliocentric; serval inst_NARVAL, iSpec"
 
 
-@layout("NARVAL .s, intensity", ESPADONS, ".s")
+@echelle("NARVAL .s, intensity", ESPADONS, ".s")
 def narval_intensity():
     wavelength = grid()
     data = _espadons([wavelength / 10, wavelength, np.full(1000, 2.0)])
     return data, Truth(wavelength, error=2.0, assumed=("frame", "medium"))
 
 
-@layout("ESPaDOnS .s, polarization", ESPADONS + "; I, V, N1, N2, sigma last", ".s")
+@echelle("ESPaDOnS .s, polarization", ESPADONS + "; I, V, N1, N2, sigma last", ".s")
 def espadons_polarization():
     wavelength = grid()
     zero = np.full(1000, 0.001)
@@ -981,7 +997,7 @@ def espadons_polarization():
     return data, Truth(wavelength, error=2.0, error_or_note=True, assumed=("frame", "medium"))
 
 
-@layout("ESPaDOnS .s, overlapping orders", ESPADONS, ".s")
+@echelle("ESPaDOnS .s, overlapping orders", ESPADONS, ".s")
 def espadons_orders():
     one, two = grid(600, 5000.0), grid(600, 5050.0)
     wavelength = np.concatenate([one, two])
@@ -989,7 +1005,7 @@ def espadons_orders():
     return data, Truth(np.union1d(one, two), joined=True, or_refused=("overlap|order",))
 
 
-@layout("ESPaDOnS i.fits (UPENA)", "CADC: rows of wavelength (nm), intensity, error, four times")
+@echelle("ESPaDOnS i.fits (UPENA)", "CADC: rows of wavelength (nm), intensity, error, four times")
 def upena():
     wavelength = grid()
     one = [wavelength / 10, wavelength, np.full(1000, 2.0)]
@@ -1003,7 +1019,7 @@ def upena():
     )  # fmt: skip
 
 
-@layout("ELODIE archive s1d", "Moultaka et al. 2004: flux in HDU 0, error in HDU 1; air, 0.05 A")
+@echelle("ELODIE archive s1d", "Moultaka et al. 2004: flux in HDU 0, error in HDU 1; air, 0.05 A")
 def elodie():
     wavelength = grid()
     axis = linear(wavelength) | {"CTYPE1": "AWAV", "CUNIT1": "0.1 nm"}
@@ -1014,7 +1030,7 @@ def elodie():
     return data, Truth(wavelength, error=2.0, error_or_note=True, assumed=("frame",))
 
 
-@layout("HERMES log_merged_c", "Mercator archive: ln(Angstrom); BVCOR is applied in ..._merged_c")
+@echelle("HERMES log_merged_c", "Mercator archive: ln(Angstrom); BVCOR is applied in ..._merged_c")
 def hermes():
     wavelength = np.exp(8.517 + 1.5e-5 * np.arange(1000))
     head = {"CRVAL1": 8.517, "CDELT1": 1.5e-5, "CRPIX1": 1.0, "CTYPE1": "log(wavelength)"}
@@ -1023,7 +1039,7 @@ def hermes():
     )
 
 
-@layout("NEID L2", "NEID data format: SCIFLUX, SCIWAVE, SCIVAR, orders in rows, not merged")
+@echelle("NEID L2", "NEID data format: SCIFLUX, SCIWAVE, SCIVAR, orders in rows, not merged")
 def neid():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     return as_bytes(
@@ -1032,7 +1048,7 @@ def neid():
     ), Truth(refused=("order|merged",))  # fmt: skip
 
 
-@layout("EXPRES optimal extraction", "serval inst_EXPRES: a table row an order, bary_wavelength")
+@echelle("EXPRES optimal extraction", "serval inst_EXPRES: a table row an order, bary_wavelength")
 def expres():
     rows = np.stack([grid(500, 5000.0 + 40 * k) for k in range(20)])
     hdu = table(
@@ -1042,7 +1058,7 @@ def expres():
     return as_bytes(primary(INSTRMNT="EXPRES"), hdu), Truth(refused=("order|row",))
 
 
-@layout("CARMENES", "serval inst_CARM_VIS: SPEC, CONT, SIG, WAVE, orders in rows, vacuum")
+@echelle("CARMENES", "serval inst_CARM_VIS: SPEC, CONT, SIG, WAVE, orders in rows, vacuum")
 def carmenes():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(61)])
     return as_bytes(
@@ -1052,7 +1068,7 @@ def carmenes():
     ), Truth(refused=("order|merged",))  # fmt: skip
 
 
-@layout("CERES cube", "CERES: planes of wavelength, flux, ... by orders; serval FEROS_CERES")
+@echelle("CERES cube", "CERES: planes of wavelength, flux, ... by orders; serval FEROS_CERES")
 def ceres():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     return as_bytes(primary(np.stack([rows] * 11).astype("f4"), PIPELINE="CERES")), Truth(
@@ -1060,7 +1076,7 @@ def ceres():
     )
 
 
-@layout("KPF L1", "KPF data model: GREEN_SCI_FLUX1, GREEN_SCI_WAVE1, ..., orders in rows")
+@echelle("KPF L1", "KPF data model: GREEN_SCI_FLUX1, GREEN_SCI_WAVE1, ..., orders in rows")
 def kpf():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     hdus = [
@@ -1071,14 +1087,14 @@ def kpf():
     return as_bytes(primary(INSTRUME="KPF"), *hdus), Truth(refused=("order|merged",))
 
 
-@layout("GIANO ms1d", "GOFIO: a table row an order, ORDER, WAVE (nm, vacuum), FLUX, SNR")
+@echelle("GIANO ms1d", "GOFIO: a table row an order, ORDER, WAVE (nm, vacuum), FLUX, SNR")
 def giano():
     rows = np.stack([grid(500, 15000.0 + 200 * k, 0.4) for k in range(20)])
     hdu = table(ORDER=np.arange(20), WAVE=rows / 10, FLUX=rows, SNR=rows / rows)
     return as_bytes(primary(INSTRUME="GIANO-B"), hdu), Truth(refused=("order|row",))
 
 
-@layout("IRTF SpeX library", "Rayner et al. 2009: rows of micron, flux, error; XUNITS")
+@echelle("IRTF SpeX library", "Rayner et al. 2009: rows of micron, flux, error; XUNITS")
 def spex():
     wavelength = grid(1000, 20000.0, 4.0)
     rows = np.stack([wavelength / 1e4, wavelength, np.full(1000, 2.0)])
@@ -1089,7 +1105,7 @@ def spex():
     )  # fmt: skip
 
 
-@layout("PEPSI .nor", "PEPSI data description: Arg (Angstrom), Fun, Var (variance), Mask")
+@echelle("PEPSI .nor", "PEPSI data description: Arg (Angstrom), Fun, Var (variance), Mask")
 def pepsi():
     wavelength = grid()
     hdu = table(Arg=wavelength, Fun=wavelength, Var=np.full(1000, 4.0), Mask=np.zeros(1000, int))
@@ -1098,7 +1114,7 @@ def pepsi():
     )
 
 
-@layout("SPIRou s1d by APERO", "APERO s1d_v: wavelength in nm and vacuum, flux, eflux, weight")
+@echelle("SPIRou s1d by APERO", "APERO s1d_v: wavelength in nm and vacuum, flux, eflux, weight")
 def apero_s1d():
     wavelength = grid(1000, 15000.0, 0.3)
     hdu = table(
@@ -1110,7 +1126,7 @@ def apero_s1d():
     )
 
 
-@layout("XSL DR3", "Verro et al. 2022: WAVE in nm, FLUX, ERR, and the dereddened ones")
+@echelle("XSL DR3", "Verro et al. 2022: WAVE in nm, FLUX, ERR, and the dereddened ones")
 def xsl():
     wavelength = grid()
     hdu = table(
@@ -1120,21 +1136,21 @@ def xsl():
     return as_bytes(fits.PrimaryHDU(), hdu), Truth(wavelength, error=2.0, assumed=("frame",))
 
 
-@layout("MELCHIORS", "Royer et al. 2024: table of wave (Angstrom, air, barycentric) and flux")
+@echelle("MELCHIORS", "Royer et al. 2024: table of wave (Angstrom, air, barycentric) and flux")
 def melchiors():
     wavelength = grid()
     hdu = table(wave=wavelength, flux=wavelength, units={"wave": "Angstrom"})
     return as_bytes(fits.PrimaryHDU(), hdu), Truth(wavelength)
 
 
-@layout("MILES", "Sanchez-Blazquez et al. 2006: (1, n) image, linear in air")
+@echelle("MILES", "Sanchez-Blazquez et al. 2006: (1, n) image, linear in air")
 def miles():
     wavelength = grid()
     hdu = primary(wavelength[None, :], CRVAL1=5000.0, CDELT1=0.1, CRPIX1=1.0)
     return as_bytes(hdu), Truth(wavelength, assumed=("unit", "frame", "medium"))
 
 
-@layout("UVES-POP", "Bagnulo et al. 2003: merged, linear, air; no word of the frame")
+@echelle("UVES-POP", "Bagnulo et al. 2003: merged, linear, air; no word of the frame")
 def uves_pop():
     wavelength = grid()
     hdu = primary(wavelength, **linear(wavelength), CTYPE1="ANGSTROM", OBJECT="HD1")
@@ -1143,8 +1159,10 @@ def uves_pop():
 
 # space
 
+space = family("space telescopes")
 
-@layout("CALSPEC", "Bohlin et al. 2014: vacuum, STATERROR, DATAQUAL 1 = good")
+
+@space("CALSPEC", "Bohlin et al. 2014: vacuum, STATERROR, DATAQUAL 1 = good")
 def calspec():
     wavelength = grid(1000, 900.0, 10.0)
     scale = 1e-13
@@ -1160,7 +1178,7 @@ def calspec():
     )  # fmt: skip
 
 
-@layout("STIS x1d, first order", "STIS data handbook: cells WAVELENGTH, FLUX, ERROR, DQ (0 good)")
+@space("STIS x1d, first order", "STIS data handbook: cells WAVELENGTH, FLUX, ERROR, DQ (0 good)")
 def stis():
     wavelength = grid()
     hdu = table(
@@ -1173,7 +1191,7 @@ def stis():
     )
 
 
-@layout("JWST x1d", "jwst pipeline: EXTRACT1D, WAVELENGTH (um), FLUX, FLUX_ERROR, DQ; specutils")
+@space("JWST x1d", "jwst pipeline: EXTRACT1D, WAVELENGTH (um), FLUX, FLUX_ERROR, DQ; specutils")
 def jwst():
     wavelength = grid(1000, 20000.0, 4.0)
     hdu = table(
@@ -1186,7 +1204,7 @@ def jwst():
     )
 
 
-@layout("IUE low resolution", "NEWSIPS MXLO: one number WAVELENGTH and DELTAW beside cells of FLUX")
+@space("IUE low resolution", "NEWSIPS MXLO: one number WAVELENGTH and DELTAW beside cells of FLUX")
 def iue():
     wavelength = grid(640, 1050.0, 1.676)
     columns = [
@@ -1202,7 +1220,7 @@ def iue():
     )
 
 
-@layout("COS x1d, two segments", "COS data handbook: a row a segment, FUVA the red one, vacuum")
+@space("COS x1d, two segments", "COS data handbook: a row a segment, FUVA the red one, vacuum")
 def cos():
     one, two = grid(500, 1300.0, 0.1), grid(500, 1200.0, 0.1)
     rows = np.stack([one, two])
@@ -1217,14 +1235,18 @@ def cos():
 
 # synthetic spectra and tools
 
+synthetic = family("synthetic spectra and tools")
 
-@layout("PHOENIX HiRes flux", "Husser et al. 2013: flux alone; the wavelengths are in WAVE_*.fits")
+
+@synthetic(
+    "PHOENIX HiRes flux", "Husser et al. 2013: flux alone; the wavelengths are in WAVE_*.fits"
+)
 def phoenix_hires():
     hdu = primary(grid(), PHXTEFF=5800, UNIT="erg/s/cm^2/cm", BUNIT="erg/s/cm^2/cm")
     return as_bytes(hdu), Truth(refused=("CRVAL1|wavelength",))
 
 
-@layout("PHOENIX MedRes", "Husser et al. 2013: WAVE-LOG with ln(Angstrom) in CRVAL1")
+@synthetic("PHOENIX MedRes", "Husser et al. 2013: WAVE-LOG with ln(Angstrom) in CRVAL1")
 def phoenix_medres():
     wavelength = np.exp(8.517 + 2e-5 * np.arange(1000))
     hdu = primary(
@@ -1233,7 +1255,7 @@ def phoenix_medres():
     return as_bytes(hdu), Truth(wavelength, "vacuum", None, assumed=("frame",))
 
 
-@layout("iSpec FITS, regular", "iSpec spectrum.py: nm, AWAV, errors in an image SIGMA")
+@synthetic("iSpec FITS, regular", "iSpec spectrum.py: nm, AWAV, errors in an image SIGMA")
 def ispec_image():
     wavelength = grid()
     axis = linear(wavelength, 10.0) | {"CUNIT1": "NM", "CTYPE1": "AWAV"}
@@ -1244,7 +1266,7 @@ def ispec_image():
     return data, Truth(wavelength, error=2.0, error_or_note=True, assumed=("frame",))
 
 
-@layout("iSpec FITS, irregular", "iSpec spectrum.py: table AWAV (nm), FLUX, SIGMA")
+@synthetic("iSpec FITS, irregular", "iSpec spectrum.py: table AWAV (nm), FLUX, SIGMA")
 def ispec_table():
     wavelength = grid() + 0.01 * np.sin(np.arange(1000))
     hdu = table(
@@ -1254,7 +1276,7 @@ def ispec_table():
     return as_bytes(head, hdu), Truth(wavelength, error=2.0, assumed=("frame",))
 
 
-@layout("iSpec text", "iSpec spectrum.py: waveobs (nm), flux, err between tabs", ".txt")
+@synthetic("iSpec text", "iSpec spectrum.py: waveobs (nm), flux, err between tabs", ".txt")
 def ispec_text():
     wavelength = grid()
     rows = "\n".join(f"{w / 10:.9f}\t{w:.11g}\t2.0" for w in wavelength)
@@ -1263,14 +1285,14 @@ def ispec_text():
     )
 
 
-@layout("Turbospectrum", "bsyn: Angstrom, normalized flux, flux; no names", ".spec")
+@synthetic("Turbospectrum", "bsyn: Angstrom, normalized flux, flux; no names", ".spec")
 def turbospectrum():
     wavelength = grid()
     rows = "\n".join(f"{w:12.3f} {w:10.5f} {w * 1e4:12.5e}" for w in wavelength)
     return (rows + "\n").encode(), Truth(wavelength, frame=None, assumed=("column", "frame"))
 
 
-@layout("MOOG smoothed synthesis", "MOOG smoothed_out: two lines of words, two columns", ".out")
+@synthetic("MOOG smoothed synthesis", "MOOG smoothed_out: two lines of words, two columns", ".out")
 def moog():
     wavelength = grid()
     rows = "\n".join(f"{w:11.3f}{w:12.5f}" for w in wavelength)
@@ -1278,7 +1300,7 @@ def moog():
     return (head + rows + "\n").encode(), Truth(wavelength, frame=None, assumed=("frame",))
 
 
-@layout("SYNTHE", "Kurucz SYNTHE to text: nm, flux, continuum, normalized flux", ".asc")
+@synthetic("SYNTHE", "Kurucz SYNTHE to text: nm, flux, continuum, normalized flux", ".asc")
 def synthe():
     wavelength = grid()
     rows = "\n".join(f"{w / 10:11.4f} {w:13.6e} {w:13.6e} {1.0:9.6f}" for w in wavelength)
@@ -1287,8 +1309,10 @@ def synthe():
 
 # no spectra to read: refused
 
+other = family("no spectrum to read")
 
-@layout("TESS light curve", "TESS SPOC: TIME, SAP_FLUX, PDCSAP_FLUX")
+
+@other("TESS light curve", "TESS SPOC: TIME, SAP_FLUX, PDCSAP_FLUX")
 def tess():
     time = np.linspace(1325.3, 1353.2, 1000)
     columns = [
@@ -1302,25 +1326,25 @@ def tess():
     return as_bytes(primary(TELESCOP="TESS"), hdu), Truth(refused=("wavelength",))
 
 
-@layout("raw frame", "any spectrograph: one image of a detector")
+@other("raw frame", "any spectrograph: one image of a detector")
 def raw_frame():
     hdu = primary(np.ones((512, 512), "i2"), INSTRUME="HARPS", EXPTIME=900.0)
     return as_bytes(hdu), Truth(refused=("detector|raw|frame",))
 
 
-@layout("raw frame of two detectors", "HARPS: two image extensions")
+@other("raw frame of two detectors", "HARPS: two image extensions")
 def raw_detectors():
     hdus = [image(np.ones((400, 300), "i2"), name) for name in ("CHIP1", "CHIP2")]
     return as_bytes(primary(INSTRUME="HARPS"), *hdus), Truth(refused=("detector|raw|frame",))
 
 
-@layout("HARPS e2ds", "HARPS DRS manual: orders in rows")
+@other("HARPS e2ds", "HARPS DRS manual: orders in rows")
 def e2ds():
     hdu = primary(np.ones((72, 1100), "f4"), ESO_DRS_BERV=1.0, ESO_DRS_CAL_TH_COEFF_LL0=3800.0)
     return as_bytes(hdu), Truth(refused=("e2ds|order",))
 
 
-@layout("ESPRESSO S2D", "ESPRESSO DRS manual: SCIDATA, ERRDATA, QUALDATA, WAVEDATA_VAC_BARY")
+@other("ESPRESSO S2D", "ESPRESSO DRS manual: SCIDATA, ERRDATA, QUALDATA, WAVEDATA_VAC_BARY")
 def s2d():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     names = ("SCIDATA", "ERRDATA", "QUALDATA", "WAVEDATA_VAC_BARY", "WAVEDATA_AIR_BARY")
@@ -1328,7 +1352,7 @@ def s2d():
     return as_bytes(head, *[image(rows, name) for name in names]), Truth(refused=("S2D|order",))
 
 
-@layout("HARPS ccf", "HARPS DRS manual: the correlation over velocity, orders in rows")
+@other("HARPS ccf", "HARPS DRS manual: the correlation over velocity, orders in rows")
 def ccf():
     hdu = primary(
         np.ones((73, 161), "f4"), CRVAL1=-20.0, CDELT1=0.25, CTYPE1="km/s", ESO_DRS_CCF_RV=-5.0
@@ -1336,7 +1360,7 @@ def ccf():
     return as_bytes(hdu), Truth(refused=("ccf|velocity",))
 
 
-@layout("an image of the sky", "any camera: celestial axes")
+@other("an image of the sky", "any camera: celestial axes")
 def sky_image():
     hdu = primary(
         np.ones((300, 300), "f4"), CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=150.0,
@@ -1345,7 +1369,7 @@ def sky_image():
     return as_bytes(hdu), Truth(refused=("detector|image|spectrum",))
 
 
-@layout("a table of stars", "Gaia archive's ECSV: no wavelengths in it", ".ecsv")
+@other("a table of stars", "Gaia archive's ECSV: no wavelengths in it", ".ecsv")
 def catalog_ecsv():
     names = ("source_id", "solution_id", "ra")
     lines = ["# %ECSV 1.0", "# ---", "# datatype:"]
@@ -1356,132 +1380,8 @@ def catalog_ecsv():
     return text.encode(), Truth(refused=("wavelength|spectrum",))
 
 
-@layout("a catalog of stars", "Gaia and other archives: no wavelengths in it", ".csv")
+@other("a catalog of stars", "Gaia and other archives: no wavelengths in it", ".csv")
 def catalog():
     rows = "\n".join(f"{5853498713190525696 + k},1636148068921376768,{217.39 + k}"
                      for k in range(20))  # fmt: skip
     return f"source_id,solution_id,ra\n{rows}\n".encode(), Truth(refused=("wavelength|spectrum",))
-
-
-# the judge
-
-
-def verdict(layout: Layout, folder: Any) -> tuple[str, list[str]]:
-    """Read a layout's file; "right", "refused" or "wrong", and what is wrong with the answer.
-
-    A refusal of what should be read is "refused", with a problem where the truth does not allow it.
-    """
-    data, truth = layout.build()
-    path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', layout.name)}{layout.suffix}"
-    path.write_bytes(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # astropy's, which an optional reader may stumble upon
-            spectrum = read_spectrum(path, **truth.options)
-    except SpectrumError as error:
-        message = str(error)
-        expected = truth.refused if truth.refused is not None else truth.or_refused
-        if expected is None:
-            return "refused", [f"refused: {message}"]
-        problems = [f"no word of {word!r} in {message!r}" for word in expected
-                    if not _mentions(message.replace(str(path), ""), word)]  # fmt: skip
-        if not message.startswith(str(path)):
-            problems.append(f"without the file's name: {message}")
-        return "refused", problems
-    if truth.refused is not None:
-        first, last = spectrum.wavelength[[0, -1]]
-        return "wrong", [f"read as {len(spectrum)} pixels from {first:.6g} to {last:.6g}"]
-    problems = list(_differences(spectrum, truth))
-    return ("wrong" if problems else "right"), problems
-
-
-def _mentions(text: str, alternatives: str) -> bool:
-    return any(word.lower() in text.lower() for word in alternatives.split("|"))
-
-
-def _differences(spectrum: Spectrum, truth: Truth) -> Iterator[str]:
-    notes = "; ".join(spectrum.meta["assumed"])
-    wavelength, expected = spectrum.wavelength, np.asarray(truth.wavelength)
-    if truth.joined:
-        yield from _differences_of_joined(wavelength, expected)
-    elif len(wavelength) != len(expected):
-        yield f"{len(wavelength)} pixels, {wavelength[0]:.8g} to {wavelength[-1]:.8g}; {notes}"
-        return
-    elif not np.allclose(wavelength, expected, rtol=1e-6, atol=0):
-        worst = float(np.max(np.abs(wavelength / expected - 1)))
-        yield f"wavelengths off by {worst:.2g}, {wavelength[0]:.8g} for {expected[0]:.8g}"
-        return
-    if truth.medium not in (None, spectrum.medium):
-        yield f"medium {spectrum.medium}, expected {truth.medium} ({notes})"
-    if truth.frame and spectrum.frame not in truth.frame.split("|"):
-        yield f"frame {spectrum.frame}, expected {truth.frame} ({notes})"
-    if truth.berv is not None and spectrum.berv != truth.berv:
-        yield f"berv {spectrum.berv}, expected {truth.berv}"
-    if spectrum.rv != truth.rv and spectrum.frame != "rest":
-        yield f"rv {spectrum.rv}, expected {truth.rv}"
-    counts = np.isfinite(spectrum.flux)
-    if spectrum.mask is not None:
-        counts &= ~spectrum.mask
-    if spectrum.ivar is not None:
-        counts &= np.asarray(spectrum.ivar) > 0
-    bad = np.asarray(truth.bad, dtype=float)
-    flagged = np.zeros(len(wavelength), dtype=bool)
-    if len(bad):
-        flagged = np.min(np.abs(wavelength[:, None] / bad - 1), axis=1) < 1e-8
-    if (counts & flagged).any():
-        yield f"{np.count_nonzero(counts & flagged)} flagged pixels count"
-    lost = np.count_nonzero(~counts & ~flagged)
-    if lost > len(bad):  # of overlapping parts each may flag
-        yield f"{lost} of {len(counts)} good pixels do not count"
-    good = counts & ~flagged
-    flux = spectrum.flux[good] / truth.scale
-    if not np.allclose(flux, wavelength[good], rtol=1e-6):
-        at = int(np.argmax(np.abs(flux / wavelength[good] - 1)))
-        yield f"flux {flux[at]:.8g} at {wavelength[good][at]:.8g}"
-    yield from _differences_on_a_grid(spectrum, truth)
-    if spectrum.mask is not None or spectrum.ivar is not None:
-        yield from _differences_of_errors(spectrum, truth, good, notes)
-    elif truth.error is not None and not (truth.error_or_note and _mentions(notes, "error")):
-        yield f"no errors, and no word of them ({notes})"
-    yield from (f"no word of {word!r} in {notes!r}" for word in truth.assumed
-                if not _mentions(notes, word))  # fmt: skip
-
-
-def _differences_on_a_grid(spectrum: Spectrum, truth: Truth) -> Iterator[str]:
-    """What a model would see: values of pixels that do not count must not leak into it."""
-    wavelength = spectrum.wavelength
-    step = 2.5 * float(np.median(np.diff(wavelength)))
-    length = int((wavelength[-1] - wavelength[0]) / step) - 2
-    grid = Grid("linear", wavelength[0] + step, step, length, 0, 0, spectrum.medium, spectrum.frame)
-    flux, valid, _ = resample(spectrum, grid)
-    away = np.abs(flux / truth.scale - grid.wavelength)[valid]
-    widest = float(np.max(np.diff(wavelength)[np.diff(wavelength) < 10 * step], initial=step))
-    if len(away) < 0.5 * len(wavelength) / 2.5 or away.max() > max(step, widest):
-        yield f"on a grid {len(away)} of {length} pixels, off by up to {away.max(initial=0):.4g}"
-
-
-def _differences_of_joined(wavelength: np.ndarray, expected: np.ndarray) -> Iterator[str]:
-    """Parts may be joined on other pixels than theirs: over the same range, and as fine."""
-    ends = np.array([wavelength[0], wavelength[-1]])
-    if not np.allclose(ends, [expected[0], expected[-1]], rtol=1e-6):
-        yield f"{ends[0]:.8g} to {ends[1]:.8g}, expected {expected[0]:.8g} to {expected[-1]:.8g}"
-    right = np.searchsorted(wavelength, expected).clip(1, len(wavelength) - 1)
-    away = np.minimum(expected - wavelength[right - 1], wavelength[right] - expected)
-    lonely = np.abs(away) > np.maximum(1.3e-5 * expected, 0.05)
-    if lonely.any():
-        yield f"{np.count_nonzero(lonely)} pixels of the file have no neighbor"
-
-
-def _differences_of_errors(
-    spectrum: Spectrum, truth: Truth, good: np.ndarray, notes: str
-) -> Iterator[str]:
-    if truth.error is None or truth.joined:
-        return
-    if spectrum.ivar is None:
-        if not (truth.error_or_note and _mentions(notes, "error")):
-            yield f"no errors, and no word of them ({notes})"
-        return
-    expected = np.broadcast_to(np.asarray(truth.error, dtype=float) ** -2.0, good.shape)[good]
-    found = np.asarray(spectrum.ivar)[good]
-    if not np.allclose(found / expected, 1.0, rtol=1e-5):
-        yield f"ivar {np.median(found):.6g}, expected {np.median(expected):.6g}"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.spectra.instruments import LAYOUTS, verdict
+from tests.spectra.instruments import LAYOUTS
+from tests.spectra.judge import verdict
 
 NOT_YET = """
 UVES pipeline, its errors
