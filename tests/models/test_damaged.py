@@ -9,10 +9,10 @@ import pytest
 from latentscope.data import read_latents
 from latentscope.models.encode import encode
 from latentscope.models.weights import save_model
-from latentscope.spectra.read import read_spectrum
 from tests.models.encoding import tiny_model
 from tests.spectra.damage import GOOD, write_damaged, write_odd_things
 from tests.spectra.instruments import LAYOUTS
+from tests.spectra.judge import whole
 
 COUNT = 1000
 NOT_YET = ("BITPIX of another type", "sent as text: line ends doubled", "a step that is none")
@@ -67,17 +67,6 @@ def test_a_thousand_damaged_files(model, tmp_path):
         if kind.allowed in ("right", "not wrong") and through and not whole(path):
             wrong.append(f"{path.name}, {kind.name} ({base}): wrong")
     assert not wrong, "\n".join(wrong)
-
-
-def whole(path):
-    """Whether the flux is the wavelength still, wherever it counts."""
-    spectrum = read_spectrum(path)
-    counts = np.isfinite(spectrum.flux)
-    if spectrum.mask is not None:
-        counts &= ~spectrum.mask
-    if spectrum.ivar is not None:
-        counts &= spectrum.ivar > 0
-    return np.allclose(spectrum.flux[counts], spectrum.wavelength[counts], rtol=1e-6)
 
 
 def test_odd_names_and_things(model, tmp_path):

@@ -1,7 +1,7 @@
 """Damaged and odd files, made of good ones: how a file can be broken, and what may come of it.
 
-A kind is a function of a good file's bytes (and a random generator) that gives broken ones, or of a
-path that it fills. `allowed` says what is allowed: "refused" always; "right", where the spectrum is
+A damage is a function of a good file's bytes and a random generator that gives broken ones.
+`allowed` says what may come of it: "refused" always; "right", where the spectrum is
 still all there; "not wrong", either of them; "either", where nothing in the file can tell (a
 flipped bit of a flux value).
 """
@@ -43,9 +43,10 @@ GOOD = FITS + TEXTS
 
 @dataclass(frozen=True)
 class Damage:
-    """A kind of damage, the layouts that it is done to, and what may come of it."""
+    """A damage, its kind, what may come of it, and the layouts that it is done to."""
 
     name: str
+    kind: str
     allowed: str
     bases: tuple[str, ...]
     change: Change
@@ -54,12 +55,19 @@ class Damage:
 DAMAGES: list[Damage] = []
 
 
-def damage(name: str, allowed: str, bases: tuple[str, ...] = FITS) -> Callable[[Change], Change]:
-    def enter(change: Change) -> Change:
-        DAMAGES.append(Damage(name, allowed, bases, change))
-        return change
+def family(kind: str) -> Callable[..., Callable[[Change], Change]]:
+    """Return the decorator that enters damages of this kind."""
 
-    return enter
+    def damage(
+        name: str, allowed: str, bases: tuple[str, ...] = FITS
+    ) -> Callable[[Change], Change]:
+        def enter(change: Change) -> Change:
+            DAMAGES.append(Damage(name, kind, allowed, bases, change))
+            return change
+
+        return enter
+
+    return damage
 
 
 def card(data: bytes, key: str, text: str, last: bool = False) -> bytes:
@@ -80,40 +88,42 @@ def data_start(data: bytes) -> int:
 
 # What cuts a file
 
+cuts = family("cut short")
 
-@damage("cut in the first header", "refused")
+
+@cuts("cut in the first header", "refused")
 def cut_header(data, rng):
     return data[: int(rng.integers(9, 2800))]
 
 
-@damage("cut between header blocks", "refused")
+@cuts("cut between header blocks", "refused")
 def cut_block(data, rng):
     return data[: 2880 * int(rng.integers(1, max(data_start(data) // 2880, 2)))]
 
 
-@damage("cut in the data", "refused")
+@cuts("cut in the data", "refused")
 def cut_data(data, rng):
     start = data_start(data)
     return data[: int(rng.integers(start, start + 4000))]
 
 
-@damage("cut at the start of the data", "refused")
+@cuts("cut at the start of the data", "refused")
 def cut_all_data(data, rng):
     return data[: data_start(data)]
 
 
-@damage("cut behind the first kilobyte, filled with zeros", "refused")
+@cuts("cut behind the first kilobyte, filled with zeros", "refused")
 def zero_filled(data, rng):
     return data[:1000] + bytes(len(data) - 1000)
 
 
-@damage("a piece in the middle lost", "refused")
+@cuts("a piece in the middle lost", "refused")
 def lost_piece(data, rng):
     at = int(rng.integers(100, len(data) - 3000))
     return data[:at] + data[at + int(rng.integers(1, 2880)) :]
 
 
-@damage("text cut in a line", "not wrong", TEXTS)
+@cuts("text cut in a line", "not wrong", TEXTS)
 def cut_text(data, rng):
     lines = data.split(b"\n")
     keep = int(rng.integers(len(lines) * 2 // 3, len(lines) - 2))
@@ -122,145 +132,153 @@ def cut_text(data, rng):
 
 # What changes bits and bytes
 
+bits = family("bits and bytes changed")
 
-@damage("a bit flipped in the header", "either")
+
+@bits("a bit flipped in the header", "either")
 def flip_header(data, rng):
     at = int(rng.integers(0, data_start(data)))
     return data[:at] + bytes([data[at] ^ (1 << int(rng.integers(0, 7)))]) + data[at + 1 :]
 
 
-@damage("a bit flipped in the data", "either")
+@bits("a bit flipped in the data", "either")
 def flip_data(data, rng):
     at = int(rng.integers(data_start(data), len(data)))
     return data[:at] + bytes([data[at] ^ (1 << int(rng.integers(0, 8)))]) + data[at + 1 :]
 
 
-@damage("a hundred bytes of the header overwritten", "either")
+@bits("a hundred bytes of the header overwritten", "either")
 def scribble(data, rng):
     at = int(rng.integers(80, data_start(data) - 100))
     return data[:at] + rng.bytes(100) + data[at + 100 :]
 
 
-@damage("sent as text: line ends doubled", "refused")
+@bits("sent as text: line ends doubled", "refused")
 def line_ends(data, rng):
     return data.replace(b"\n", b"\r\n").replace(b"\r", b"\r\n") + b"\r\n"
 
 
-@damage("eighth bit lost", "either")
+@bits("eighth bit lost", "either")
 def seven_bits(data, rng):
     return bytes(byte & 0x7F for byte in data)
 
 
-@damage("bytes of the data swapped", "either")
+@bits("bytes of the data swapped", "either")
 def swapped(data, rng):
     start = data_start(data)
     body = np.frombuffer(data[start : start + (len(data) - start) // 8 * 8], ">f8")
     return data[:start] + body.astype("<f8").tobytes()
 
 
-@damage("a blank line before the header", "refused")
+@bits("a blank line before the header", "refused")
 def blank_first(data, rng):
     return b"\n" + data
 
 
-@damage("random bytes behind SIMPLE", "refused")
+@bits("random bytes behind SIMPLE", "refused")
 def random_bytes(data, rng):
     return data[:80] + rng.bytes(8000)
 
 
-@damage("random bytes", "refused")
+@bits("random bytes", "refused")
 def noise(data, rng):
     return rng.bytes(int(rng.integers(1, 20000)))
 
 
 # What contradicts itself
 
+contradictions = family("headers that contradict the data")
 
-@damage("BITPIX of another type", "refused", IMAGES)
+
+@contradictions("BITPIX of another type", "refused", IMAGES)
 def bitpix(data, rng):
     return card(data, "BITPIX", str(rng.choice([8, 16, 32])))
 
 
-@damage("BITPIX of nothing", "refused", IMAGES)
+@contradictions("BITPIX of nothing", "refused", IMAGES)
 def bitpix_nonsense(data, rng):
     return card(data, "BITPIX", str(rng.choice(["0", "7", "'abc'", "-33", "T"])))
 
 
-@damage("NAXIS1 too large", "refused", IMAGES)
+@contradictions("NAXIS1 too large", "refused", IMAGES)
 def axis_large(data, rng):
     return card(
         data, "NAXIS1", str(rng.choice(["100000", "1000000000000", "99999999999999999999"]))
     )
 
 
-@damage("NAXIS1 too small", "refused", IMAGES)
+@contradictions("NAXIS1 too small", "refused", IMAGES)
 def axis_small(data, rng):
     return card(data, "NAXIS1", "300")
 
 
-@damage("NAXIS without sense", "refused", IMAGES)
+@contradictions("NAXIS without sense", "refused", IMAGES)
 def axis_nonsense(data, rng):
     return card(data, "NAXIS1", str(rng.choice(["-5", "0", "'abc'", "NaN", "1"])))
 
 
-@damage("no END", "refused")
+@contradictions("no END", "refused")
 def no_end(data, rng):
     return data.replace(b"END     ", b"ENDE    ")
 
 
-@damage("TFORM wider than the row", "refused", TABLES)
+@contradictions("TFORM wider than the row", "refused", TABLES)
 def form_wide(data, rng):
     return card(data, "TFORM1", "'20000D  '")
 
 
-@damage("TFORM narrower than the row", "refused", TABLES)
+@contradictions("TFORM narrower than the row", "refused", TABLES)
 def form_narrow(data, rng):
     return card(data, "TFORM1", "'1I      '")
 
 
-@damage("TFORM of nothing", "refused", TABLES)
+@contradictions("TFORM of nothing", "refused", TABLES)
 def form_nonsense(data, rng):
     return card(data, "TFORM1", str(rng.choice(["'ZZ      '", "'-1D     '", "12", "'1A      '"])))
 
 
-@damage("width of the row changed", "refused", TABLES)
+@contradictions("width of the row changed", "refused", TABLES)
 def width(data, rng):
     return card(data, "NAXIS1", str(rng.choice(["4", "0", "-8", "100000"])), last=True)
 
 
-@damage("no wavelength column", "refused", ("MELCHIORS", "6dFGS, tabular", "SDSS spec-lite"))
+@contradictions(
+    "no wavelength column", "refused", ("MELCHIORS", "6dFGS, tabular", "SDSS spec-lite")
+)
 def no_column(data, rng):
     return data.replace(b"WAVE", b"XXXX").replace(b"wave", b"xxxx").replace(b"loglam", b"xxxlam")
 
 
-@damage("unknown unit", "refused", ("XSL DR3", "MELCHIORS", "ADP of HARPS", "ADP of FEROS"))
+@contradictions("unknown unit", "refused", ("XSL DR3", "MELCHIORS", "ADP of HARPS", "ADP of FEROS"))
 def unit_unknown(data, rng):
     return card(data, "TUNIT1", str(rng.choice(["'furlong '", "'Hz      '", "'km/s    '"])))
 
 
-@damage(
+@contradictions(
     "unit of another scale", "refused", ("XSL DR3", "MELCHIORS", "ADP of HARPS", "ADP of FEROS")
 )
 def unit_other(data, rng):
     return card(data, "TUNIT1", str(rng.choice(["'um      '", "'m       '"])))
 
 
-@damage("a step that is none", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
+@contradictions("a step that is none", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
 def no_step(data, rng):
     return card(data, "CDELT1", str(rng.choice(["0.0", "NaN", "'abc'", "T", "1E400"])))
 
 
-@damage("a step of kilometers", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
+@contradictions("a step of kilometers", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
 def giant_step(data, rng):
     return card(data, "CDELT1", "1000.0")
 
 
-@damage("a start that is none", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
+@contradictions("a start that is none", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
 def no_start(data, rng):
     return card(data, "CRVAL1", str(rng.choice(["NaN", "'abc'", "T", "-5000.0", "1E400"])))
 
 
 # What holds no data, made from the numbers
+
+numbers = family("numbers that are no spectrum")
 
 
 def rewritten(data: bytes, change: Callable[[np.ndarray], np.ndarray], column: int) -> bytes:
@@ -280,17 +298,17 @@ def rewritten(data: bytes, change: Callable[[np.ndarray], np.ndarray], column: i
 PLAIN = ("ADP of HARPS", "ADP of FEROS", "MELCHIORS", "6dFGS, tabular")
 
 
-@damage("flux all NaN", "refused", IMAGES + PLAIN)
+@numbers("flux all NaN", "refused", IMAGES + PLAIN)
 def all_nan(data, rng):
     return rewritten(data, lambda flux: np.full_like(flux, np.nan), 1)
 
 
-@damage("flux all zero", "refused", IMAGES + PLAIN)
+@numbers("flux all zero", "refused", IMAGES + PLAIN)
 def all_zero(data, rng):
     return rewritten(data, np.zeros_like, 1)
 
 
-@damage("a flood of NaN", "right", IMAGES + PLAIN)
+@numbers("a flood of NaN", "right", IMAGES + PLAIN)
 def many_nan(data, rng):
     def change(flux):
         flux[rng.random(len(flux)) < 0.2] = np.nan
@@ -299,7 +317,7 @@ def many_nan(data, rng):
     return rewritten(data, change, 1)
 
 
-@damage("flux infinite here and there", "right", IMAGES + PLAIN)
+@numbers("flux infinite here and there", "right", IMAGES + PLAIN)
 def infinite(data, rng):
     def change(flux):
         flux[rng.integers(0, len(flux), 5)] = np.inf
@@ -308,23 +326,23 @@ def infinite(data, rng):
     return rewritten(data, change, 1)
 
 
-@damage("wavelengths shuffled", "refused", PLAIN)
+@numbers("wavelengths shuffled", "refused", PLAIN)
 def shuffled(data, rng):
     return rewritten(data, rng.permutation, 0)
 
 
-@damage("wavelengths all the same", "refused", PLAIN)
+@numbers("wavelengths all the same", "refused", PLAIN)
 def constant(data, rng):
     return rewritten(data, lambda w: np.full_like(w, 5000.0), 0)
 
 
-@damage("wavelengths negative, zero or NaN", "refused", PLAIN)
+@numbers("wavelengths negative, zero or NaN", "refused", PLAIN)
 def nowhere(data, rng):
     value = rng.choice([-1.0, 0.0, np.nan, np.inf])
     return rewritten(data, lambda w: np.full_like(w, value), 0)
 
 
-@damage("one wavelength NaN in the middle", "refused", PLAIN)
+@numbers("one wavelength NaN in the middle", "refused", PLAIN)
 def hole(data, rng):
     def change(wavelength):
         wavelength[500] = np.nan
@@ -333,38 +351,40 @@ def hole(data, rng):
     return rewritten(data, change, 0)
 
 
-@damage("pixel numbers for wavelengths", "refused", ("6dFGS, tabular", "MELCHIORS"))
+@numbers("pixel numbers for wavelengths", "refused", ("6dFGS, tabular", "MELCHIORS"))
 def pixels(data, rng):
     return card(rewritten(data, lambda w: np.arange(1.0, len(w) + 1), 0), "TUNIT1", "''")
 
 
 # What is packed, and badly
 
+packing = family("packed, badly")
 
-@damage("gzip, cut", "refused", GOOD)
+
+@packing("gzip, cut", "refused", GOOD)
 def gzip_cut(data, rng):
     packed = gzip.compress(data, 1)
     return packed[: int(rng.integers(12, len(packed) - 4))]
 
 
-@damage("gzip, a bit flipped", "refused", GOOD)
+@packing("gzip, a bit flipped", "refused", GOOD)
 def gzip_flip(data, rng):
     packed = gzip.compress(data, 1)
     at = int(rng.integers(20, len(packed)))
     return packed[:at] + bytes([packed[at] ^ 8]) + packed[at + 1 :]
 
 
-@damage("gzip in gzip", "not wrong", GOOD)
+@packing("gzip in gzip", "not wrong", GOOD)
 def gzip_twice(data, rng):
     return gzip.compress(gzip.compress(data, 1), 1)
 
 
-@damage("gzip of nothing", "refused", ("HARPS DRS s1d",))
+@packing("gzip of nothing", "refused", ("HARPS DRS s1d",))
 def gzip_empty(data, rng):
     return gzip.compress(b"")
 
 
-@damage("another packer", "refused", GOOD)
+@packing("another packer", "refused", GOOD)
 def packed(data, rng):
     which = int(rng.integers(0, 3))
     if which == 2:
@@ -376,6 +396,8 @@ def packed(data, rng):
 
 
 # What is no spectrum at all
+
+others = family("no spectrum at all")
 
 PAGES = (
     b"", b"\0", b" ", b"\n\n\n", b"SIMPLE  =", b"\x1f\x8b", b"\x93NUMPY", b"\x89HDF\r\n\x1a\n",
@@ -391,12 +413,12 @@ PAGES = (
 )  # fmt: skip
 
 
-@damage("no spectrum at all", "refused", ("HARPS DRS s1d",))
+@others("no spectrum at all", "refused", ("HARPS DRS s1d",))
 def page(data, rng):
     return PAGES[int(rng.integers(0, len(PAGES)))]
 
 
-@damage("garbage in a text", "refused", TEXTS)
+@others("garbage in a text", "refused", TEXTS)
 def text_garbage(data, rng):
     lines = data.split(b"\n")
     at = int(rng.integers(10, len(lines) - 10))
@@ -405,18 +427,18 @@ def text_garbage(data, rng):
     return b"\n".join(lines)
 
 
-@damage("text with lines in disorder", "refused", TEXTS)
+@others("text with lines in disorder", "refused", TEXTS)
 def text_disorder(data, rng):
     lines = data.split(b"\n")
     return b"\n".join([*lines[:1], *(lines[i] for i in rng.permutation(len(lines) - 2) + 1), b""])
 
 
-@damage("decimal commas", "refused", ("Turbospectrum", "SYNTHE"))
+@others("decimal commas", "refused", ("Turbospectrum", "SYNTHE"))
 def commas(data, rng):
     return data.replace(b".", b",")
 
 
-@damage("an array that is no spectrum", "refused", ("HARPS DRS s1d",))
+@others("an array that is no spectrum", "refused", ("HARPS DRS s1d",))
 def bad_array(data, rng):
     arrays = (
         np.zeros((0, 2)), np.zeros(10), np.zeros((5, 5)), np.zeros((2, 10)),
@@ -431,28 +453,30 @@ def bad_array(data, rng):
 
 # What is odd, and good: all of it must be read
 
+odd = family("odd, but good")
 
-@damage("two files in one", "either")
+
+@odd("two files in one", "either")
 def twice(data, rng):
     return data + data
 
 
-@damage("gzip whatever the name says", "right", GOOD)
+@odd("gzip whatever the name says", "right", GOOD)
 def gzip_good(data, rng):
     return gzip.compress(data, 1)
 
 
-@damage("blanks behind the end", "right", TEXTS)
+@odd("blanks behind the end", "right", TEXTS)
 def blanks(data, rng):
     return data + b"\n  \n\n"
 
 
-@damage("Windows line ends", "right", TEXTS)
+@odd("Windows line ends", "right", TEXTS)
 def windows(data, rng):
     return data.replace(b"\n", b"\r\n")
 
 
-@damage("no padding behind the data", "right", IMAGES + TABLES)
+@odd("no padding behind the data", "right", IMAGES + TABLES)
 def no_padding(data, rng):
     with fits.open(io.BytesIO(data)) as hdus:
         size = hdus[-1].size

@@ -46,6 +46,22 @@ def verdict(layout: Layout, folder: Path) -> tuple[str, list[str]]:
     return ("wrong" if problems else "right"), problems
 
 
+def whole(path: Path) -> bool:
+    """Whether the flux is the wavelength still, wherever it counts."""
+    spectrum = read_spectrum(path)
+    counts = _counts(spectrum)
+    return np.allclose(spectrum.flux[counts], spectrum.wavelength[counts], rtol=1e-6)
+
+
+def _counts(spectrum: Spectrum) -> np.ndarray:
+    counts = np.isfinite(spectrum.flux)
+    if spectrum.mask is not None:
+        counts &= ~spectrum.mask
+    if spectrum.ivar is not None:
+        counts &= np.asarray(spectrum.ivar) > 0
+    return counts
+
+
 def _mentions(text: str, alternatives: str) -> bool:
     return any(word.lower() in text.lower() for word in alternatives.split("|"))
 
@@ -70,11 +86,7 @@ def _differences(spectrum: Spectrum, truth: Truth) -> Iterator[str]:
         yield f"berv {spectrum.berv}, expected {truth.berv}"
     if spectrum.rv != truth.rv and spectrum.frame != "rest":
         yield f"rv {spectrum.rv}, expected {truth.rv}"
-    counts = np.isfinite(spectrum.flux)
-    if spectrum.mask is not None:
-        counts &= ~spectrum.mask
-    if spectrum.ivar is not None:
-        counts &= np.asarray(spectrum.ivar) > 0
+    counts = _counts(spectrum)
     bad = np.asarray(truth.bad, dtype=float)
     flagged = np.zeros(len(wavelength), dtype=bool)
     if len(bad):
