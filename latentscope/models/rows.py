@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, SpectrumError, printable
 from latentscope.files import expanded
-from latentscope.spectra.objects import is_pair
+from latentscope.spectra.objects import is_pair, is_table
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -127,6 +127,7 @@ def _is_one(sources: Any) -> bool:
         or not isinstance(sources, Iterable)
         or any(hasattr(sources, name) for name in ("writeto", "read", "spectral_axis"))
         or (isinstance(sources, np.ndarray) and sources.dtype.kind in "fiuV")
+        or is_table(sources)
         or (isinstance(sources, tuple) and is_pair(sources) and all(map(_is_column, sources)))
     )
 
@@ -135,6 +136,8 @@ def _is_column(part: Any) -> bool:
     """Whether this is an array of numbers or a list of them, not a source or a list of sources."""
     if isinstance(part, list):
         return bool(part) and isinstance(part[0], int | float)
+    if hasattr(part, "uncertainty_type"):
+        return True
     return getattr(part, "ndim", None) == 1 and not hasattr(part, "spectral_axis")
 
 

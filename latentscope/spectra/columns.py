@@ -1,92 +1,448 @@
-"""Columns of numbers -> a Draft: by their names, else by their order."""
+"""Columns of numbers -> a Draft: by their names, else by what they hold.
+
+What has no names is no spectrum until a column looks like wavelengths. Tables of other things
+(labels, light curves, line lists) are refused, by the names that such tables have.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.errors import SpectrumError
-from latentscope.spectra.draft import Draft, Label, choose
+from latentscope.errors import SpectrumError, shortened
+from latentscope.spectra.draft import (
+    ERROR,
+    IVAR,
+    QUALITY,
+    RELATIVE,
+    VARIANCE,
+    Choice,
+    Draft,
+    Label,
+    choose,
+    find_flux,
+    find_wavelength,
+)
 from latentscope.spectra.headers import Header
 
+MIN_PIXELS = 20
+"""Fewer values in a column without a name are not taken for the wavelengths of a spectrum."""
 
-def read_npy(data: bytes) -> Draft:
-    """Read a .npy file: one array of numbers, or of named fields."""
-    try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise SpectrumError(f".npy: {error}; expected an array of numbers") from None
-    return array_draft(array, "npy")
+# Names of columns that tables of other things have, in lower case, words joined by underscores.
+_OTHER_TABLES = {
+    "a light curve": """time t jd mjd bjd hjd rjd btjd bkjd tjd tess_bjd bjd_tdb date date_obs
+        obs_date phase epoch cadence cadenceno sap_flux pdcsap_flux time_bjd time_jd obstime""",
+    "a cross-correlation function or a line profile": """velocity vel v vrad vhelio rv_grid ccf lag
+        velocity_km_s v_km_s vel_km_s""",
+    "a line list": """species element elem ion ionization ion_stage loggf log_gf gf excitation
+        excitation_potential ep ep_ev chi chi_ev lower_energy elow e_low ei ek ei_ev ek_ev aki fik
+        acc conf_i conf_k term_i term_k lande damping vdw stark molecule line_id equivalent_width
+        ew""",
+    "a table over frequency or energy": """wavenumber wavenumbers wave_number wn frequency freq nu
+        energy energies""",
+    "a table of latents": """recon_error recon_percentile density_percentile verdict trust latent
+        latents dim""",
+    "a catalog or a table of labels": """id ids source_id solution_id obj_id object_id ra dec
+        raj2000 dej2000 ra_deg dec_deg ra_icrs de_icrs glon glat pmra pmdec parallax plx teff logg
+        log_g feh fe_h m_h mh alpha_fe vsini vmic vmac rv radial_velocity berv snr airmass mass
+        radius age luminosity lum distance ebv mag magnitude gmag bmag vmag rmag imag jmag hmag
+        kmag umag zmag phot_g_mean_mag phot_bp_mean_mag phot_rp_mean_mag bp_rp b_v kic tic epic hip
+        hd tmass gaia_id spt sptype spectral_type year month day""",
+}
+_OTHER = {name: what for what, names in _OTHER_TABLES.items() for name in names.split()}
+_LATENT = re.compile(r"(z|dim|latent|mu)_?\d+")
+# Columns that only count the pixels.
+_COUNTERS = ("pixel", "pixels", "pix", "index", "row", "order", "unnamed:_0")
+# What stands beside a flux and is none.
+_COMPANION = re.compile(
+    r"(e|d|err|error|sig|sigma|unc|uncertainty|std|var|variance|noise|ivar|weight|snr|mask|flag|qual"
+    r"|cont|continuum|sky|background|bkg|telluric|transmission|blaze|model|res|residual|order)"
+    r"([_\W].*|\d*)"
+)
 
 
-def array_draft(array: NDArray[Any], form: str) -> Draft:
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers from an array of any kind, with what came with them."""
+
+    values: NDArray[Any]
+    mask: NDArray[np.bool_] | None = None  # True: ignore
+    unit: str = ""
+
+    @classmethod
+    def of(cls, array: Any) -> Numbers:
+        """Take an array, a Quantity, a column, or a masked one of any of these."""
+        unit, mask = getattr(array, "unit", None), None
+        if hasattr(array, "unmasked"):  # astropy Masked
+            array, mask = array.unmasked, array.mask
+        elif isinstance(array, np.ma.MaskedArray):
+            array, mask = np.ma.getdata(array), np.ma.getmaskarray(array)
+        elif hasattr(array, "to_numpy"):  # pandas, whose nullable kinds know NA
+            nullable = array.dtype.kind in "fiub" and not isinstance(array.dtype, np.dtype)
+            array = array.to_numpy(float, na_value=np.nan) if nullable else array.to_numpy()
+        values = np.asarray(getattr(array, "value", array))
+        if mask is not None and not np.any(mask):
+            mask = None
+        return cls(
+            values,
+            None if mask is None else np.array(np.broadcast_to(mask, values.shape), dtype=bool),
+            "" if unit is None else str(unit),
+        )
+
+    def row(self, index: int) -> Numbers:
+        """One row of a column of array cells."""
+        mask = None if self.mask is None else self.mask[index]
+        if np.ma.isMaskedArray(self.values[index]):
+            return Numbers.of(self.values[index])
+        return Numbers(np.asarray(self.values[index]), mask, self.unit)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether these are real numbers."""
+        return self.values.dtype.kind in "fiu"
+
+    def floats(self) -> NDArray[Any]:
+        """Floats, NaN where masked; integers would overflow in squares."""
+        values = self.values
+        if values.dtype.kind != "f" or values.dtype.itemsize < 4 or not values.dtype.isnative:
+            values = values.astype(np.float64)
+        return values if self.mask is None else np.where(self.mask, np.nan, values)
+
+    def flags(self) -> NDArray[Any] | None:
+        """Flags of pixels, 1 where masked; None if these are none."""
+        if self.values.dtype.kind not in "fiub":
+            return None
+        return self.values if self.mask is None else np.where(self.mask, 1, self.values)
+
+
+def array_draft(array: NDArray[Any], form: str, key: str | None = None) -> Draft:
     """Take a spectrum from one array: named fields, or wavelength, flux (and error) as rows."""
     if array.dtype.names:
         labels = [Label(name) for name in array.dtype.names]
-        return columns_draft(form, labels, [array[name] for name in array.dtype.names])
-    if array.ndim != 2 or min(array.shape) not in (2, 3) or array.dtype.kind not in "fiu":
+        return columns_draft(form, labels, [Numbers.of(array[n]) for n in array.dtype.names], key)
+    if array.ndim != 2 or not 2 <= min(array.shape) <= 4 or array.dtype.kind not in "fiu":
         raise SpectrumError(
             f"{form}: {array.dtype} of shape {array.shape}; expected numbers of shape (2, n) or "
             "(n, 2): wavelength and flux"
         )
-    # Of three by three pixels nobody can tell; spectra have more.
-    rows = array if array.shape[0] <= 3 else array.T
-    return columns_draft(form, [Label("")] * len(rows), list(rows))
+    # Of few by few pixels nobody can tell; spectra have more.
+    rows = array if array.shape[0] <= array.shape[1] else array.T
+    return columns_draft(form, [Label("")] * len(rows), [Numbers.of(row) for row in rows], key)
 
 
 def columns_draft(
     form: str,
     labels: Sequence[Label],
-    columns: Sequence[NDArray[Any]],
+    columns: Sequence[Numbers],
+    key: str | None = None,
     header: Header | None = None,
 ) -> Draft:
-    """Take a spectrum from columns: by name, else wavelength, flux and error in this order."""
-    choice = choose(labels)
+    """Take a spectrum from columns: those that `key` names, else by name, else by content."""
     notes: list[str] = []
-    if choice is not None:
-        notes += choice.notes
-        places = (choice.wavelength, choice.flux, choice.error, choice.ivar, choice.quality)
-    elif len(columns) >= 2:
-        places = (0, 1, 2 if len(columns) == 3 else None, None, None)
-        notes.append("columns: the first is wavelength, the second flux; no names say so")
-    else:
-        raise SpectrumError(f"{form}: one column; expected at least wavelength and flux")
-    wave, flux, error, ivar, quality = (
-        None if place is None else np.asarray(columns[place]) for place in places
-    )
+    choice = _chosen(form, labels, columns, key, notes)
+    wave, flux = columns[choice.wavelength], columns[choice.flux]
     named = [
-        labels[place].name or f"number {place + 1}" for place in places[:2] if place is not None
+        labels[place].name or f"number {place + 1}" for place in (choice.wavelength, choice.flux)
     ]
-    if wave is None or flux is None or wave.dtype.kind not in "fiu" or flux.dtype.kind not in "fiu":
+    where = f"{form}, columns {' and '.join(named)}"
+    if not (wave.numeric and flux.numeric):
         raise SpectrumError(
-            f"{form}, columns {' and '.join(named)}: not all values are numbers; remove the lines "
-            "or footers that are none"
+            f"{where}: not all values are numbers; remove the lines or footers that are none"
         )
-    return Draft(
+    error, ivar, quality = (
+        None if place is None else columns[place]
+        for place in (choice.error, choice.ivar, choice.quality)
+    )
+    draft = Draft(
         format=form,
-        where=f"{form}, columns {' and '.join(named)}",
-        wavelength=wave,
-        flux=flux,
-        unit=labels[places[0]].written_unit,
-        flux_unit=labels[places[1]].written_unit,
-        error=_as_float(error),
-        error_kind="error" if choice is None else choice.error_kind,
-        ivar=_as_float(ivar),
-        quality=None if quality is None or quality.dtype.kind not in "fiub" else quality,
-        quality_name="" if places[4] is None else labels[places[4]].name,
-        medium=None if choice is None else choice.medium,
-        inferred=None if choice is None else choice.inferred,
+        where=where,
+        wavelength=wave.values,
+        flux=flux.values,
+        unit=labels[choice.wavelength].written_unit or wave.unit,
+        flux_unit=labels[choice.flux].written_unit or flux.unit,
+        error=error.floats() if error is not None and error.numeric else None,
+        error_kind=choice.error_kind,
+        ivar=ivar.floats() if ivar is not None and ivar.numeric else None,
+        quality=quality.flags() if quality is not None else None,
+        quality_name="" if choice.quality is None else labels[choice.quality].name,
+        mask=flux.mask,
+        medium=choice.medium,
+        inferred=choice.inferred,
+        logarithmic=choice.logarithmic,
         headers=() if header is None else (header,),
-        assumed=notes,
+        assumed=[*choice.notes, *notes],
+    )
+    return without_wavelength(draft, wave.mask)
+
+
+def without_wavelength(draft: Draft, mask: NDArray[np.bool_] | None) -> Draft:
+    """Leave out the pixels whose wavelength is masked, and say so."""
+    if mask is None or mask.shape != np.shape(draft.wavelength):
+        return draft
+    keep = ~mask
+    draft.assumed.append(f"pixels: {np.count_nonzero(mask)} of masked wavelength were dropped")
+    kept = {
+        name: getattr(draft, name)[keep]
+        for name in ("wavelength", "flux", "error", "ivar", "quality", "mask")
+        if np.shape(getattr(draft, name)) == mask.shape
+    }
+    return replace(draft, **kept)
+
+
+def table_draft(
+    form: str,
+    table: Mapping[str, Any],
+    units: Mapping[str, str],
+    meta: Mapping[str, Any],
+    key: str | None = None,
+    row: int | None = None,
+) -> Draft:
+    """Take a spectrum from a table: a row a pixel, or a row a spectrum in cells of arrays.
+
+    Of the latter `row`, counted from 1, is taken; what else that row holds joins the header.
+    """
+    columns = {str(name): Numbers.of(column) for name, column in table.items()}
+    rows = max((len(column.values) for column in columns.values() if column.values.ndim), default=0)
+    if not any(_is_cells(column) for column in columns.values()):
+        if row is not None:
+            raise SpectrumError(f"{form}: has a row a pixel, no row {row}; leave hdu out")
+    elif row is None and rows > 1:
+        raise SpectrumError(
+            f"{form}: holds {rows} rows of array cells, one a spectrum; choose one by hdu='0:ROW', "
+            f"ROW from 1 to {rows}"
+        )
+    elif not 1 <= (row or 1) <= rows:
+        raise SpectrumError(f"{form}: has no row {row}; expected 1 to {rows}")
+    else:
+        at = (row or 1) - 1
+        cells = {name: column.row(at) for name, column in columns.items()}
+        columns = {name: cell for name, cell in cells.items() if cell.values.ndim}
+        plain = {name: cell.values.item() for name, cell in cells.items() if not cell.values.ndim}
+        meta = {**meta, **plain}
+    labels = [Label(name, units.get(name, "")) for name in columns]
+    header = Header({}, {str(name).upper(): value for name, value in meta.items()})
+    return columns_draft(form, labels, list(columns.values()), key, header)
+
+
+def _is_cells(column: Numbers) -> bool:
+    """Whether each row of the column holds an array."""
+    values = column.values
+    if values.dtype == object and values.ndim == 1 and len(values):
+        return hasattr(values[0], "__len__") and not isinstance(values[0], str | bytes | Mapping)
+    return values.ndim > 1
+
+
+def row_of(hdu: int | str | None) -> int | None:
+    """Return the row that `hdu` names, as 3 or "0:3", where the file has no HDUs."""
+    row = "" if hdu is None else str(hdu).rpartition(":")[2]
+    if hdu is not None and not row.isdecimal():
+        raise SpectrumError(f"hdu {hdu!r}: this is no FITS file; expected the number of a row")
+    return int(row) if row else None
+
+
+def refuse_other_tables(form: str, names: Sequence[str]) -> None:
+    """Raise if columns of these names are those of a catalog, a light curve or a line list."""
+    kinds = {name: _kind(Label(name)) for name in names}
+    for what in _OTHER_TABLES:
+        those = [name for name, kind in kinds.items() if kind == what]
+        if those:
+            raise SpectrumError(
+                f"{form}: with columns {shortened(names)} this looks like {what}, not like a "
+                "spectrum; expected columns wavelength and flux (name them so, or choose them by "
+                "key, as in 'wave=NAME,flux=NAME')"
+            )
+
+
+def are_names(words: Sequence[str]) -> bool:
+    """Whether these words between blanks name columns, and are no title."""
+    labels = [Label(word) for word in words]
+    if find_wavelength(labels) is not None or find_flux(labels) is not None:
+        return True
+    beside = {*ERROR, *IVAR, *QUALITY, *VARIANCE}
+    return all(label.key in beside or _kind(label) is not None for label in labels)
+
+
+def _kind(label: Label) -> str | None:
+    """Tell what else than a spectrum has a column of that name."""
+    return "a table of latents" if _LATENT.fullmatch(label.key) else _OTHER.get(label.key)
+
+
+def _chosen(
+    form: str,
+    labels: Sequence[Label],
+    columns: Sequence[Numbers],
+    key: str | None,
+    notes: list[str],
+) -> Choice:
+    """Find wavelength and flux among the columns, and what belongs to them."""
+    if key is not None:
+        return _asked(form, labels, key)
+    names = [label.name for label in labels]
+    # Line lists have wavelengths and intensities too, and columns that no spectrum has.
+    if any(_kind(label) == "a line list" for label in labels):
+        refuse_other_tables(form, names)
+    choice = choose(labels)
+    if choice is not None:
+        return choice
+    if len(columns) < 2:
+        raise SpectrumError(f"{form}: one column; expected at least wavelength and flux")
+    wave = find_wavelength(labels)
+    if wave is None:
+        refuse_other_tables(form, names)
+    rest = [
+        place
+        for place, (label, column) in enumerate(zip(labels, columns, strict=True))
+        if column.numeric and label.key not in _COUNTERS and _kind(label) is None
+        if not (place == 0 and label.name == "" and counts_rows(column.values))
+    ]
+    flux = find_flux(labels)
+    if wave is None:
+        wave = next(
+            (p for p in rest if p != flux and looks_like_wavelengths(columns[p].values)), None
+        )
+    words = [place for place, column in enumerate(columns) if column.values.dtype.kind in "OUSV"]
+    if words and (wave is None or (flux is None and len(rest) < 2)):
+        raise SpectrumError(
+            f"{form}, column {names[words[0]] or f'number {words[0] + 1}'}: not all values are "
+            "numbers; remove the lines or footers that are none"
+        )
+    if wave is None:
+        raise SpectrumError(
+            f"{form}: none of its columns ({shortened(name or 'no name' for name in names)}) "
+            "looks like wavelengths, which ascend or descend in even steps, at least "
+            f"{MIN_PIXELS} of them; if one is, name it wavelength, and the other flux"
+        )
+    named = {*QUALITY, *ERROR, *IVAR, *VARIANCE, *RELATIVE}
+    rest = [p for p in rest if p != wave and labels[p].key not in named]
+    fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)] or rest
+    if flux is None and not fluxes:
+        raise SpectrumError(
+            f"{form}: no column of flux beside {names[wave] or f'number {wave + 1}'} "
+            f"(columns: {shortened(names)})"
+        )
+    if flux is None and len([p for p in fluxes if names[p]]) > 2:
+        raise SpectrumError(
+            f"{form}: any of {shortened(names[p] for p in fluxes)} could be the flux; choose one "
+            f"by key='flux={names[fluxes[0]]}'"
+        )
+    flux = fluxes[0] if flux is None else flux
+    choice = choose(labels, wave, flux)
+    assert choice is not None
+    places = [_ordinal(place) for place in (wave, flux)]
+    notes.append(f"columns: the {places[0]} is wavelength, the {places[1]} flux; no names say so")
+    others = [p for p in rest if p != flux]
+    if any(names) or not others or choice.error is not None:
+        return choice
+    if len(others) == 1 and looks_like_errors(columns[others[0]], columns[flux]):
+        notes.append(f"columns: the {_ordinal(others[0])} is the error of the flux, by its size")
+        return replace(choice, error=others[0])
+    notes.append(
+        f"columns: {', '.join(_ordinal(place) for place in others)} not read; no names say what "
+        "is in them"
+    )
+    return choice
+
+
+def _ordinal(place: int) -> str:
+    names = ("first", "second", "third", "fourth")
+    return names[place] if place < len(names) else f"{place + 1}th"
+
+
+_ROLES = {"wave": "wavelength", "wavelength": "wavelength", "flux": "flux", "err": "error",
+          "error": "error", "ivar": "ivar", "mask": "quality", "quality": "quality"}  # fmt: skip
+
+
+def roles_of(key: str) -> dict[str, str]:
+    """Read ``"wave=A,flux=B"``: which column or array has which role; empty for a plain name."""
+    pairs = [part.partition("=") for part in key.split(",")]
+    if not all(mark for _, mark, _ in pairs):
+        return {}
+    roles = {}
+    for role, _, name in pairs:
+        if role.strip().lower() not in _ROLES:
+            raise SpectrumError(
+                f"key {key!r}: {role.strip()!r} is no role; expected one of wave, flux, err, ivar, "
+                "mask, as in 'wave=NAME,flux=NAME'"
+            )
+        roles[_ROLES[role.strip().lower()]] = name.strip()
+    return roles
+
+
+def _asked(form: str, labels: Sequence[Label], key: str) -> Choice:
+    """Take the columns that `key` names or, counted from 1, numbers."""
+    names = [label.name for label in labels]
+    roles = roles_of(key) or {"flux": key}
+    places = {}
+    for role, name in roles.items():
+        if name in names:
+            places[role] = names.index(name)
+        elif name.isdecimal() and 1 <= int(name) <= len(names):
+            places[role] = int(name) - 1
+        else:
+            raise SpectrumError(
+                f"{form}: key {key!r}: no column {name!r}; it has "
+                f"{shortened(name or 'one without a name' for name in names)}"
+            )
+    wave = places.get("wavelength", find_wavelength(labels))
+    flux = places.get("flux", find_flux(labels))
+    if wave is None and not any(names):
+        wave = 0
+    if wave is None or flux is None:
+        raise SpectrumError(
+            f"{form}: key {key!r} leaves open which column is the "
+            f"{'wavelength' if wave is None else 'flux'}; give both, as in 'wave=NAME,flux=NAME'"
+        )
+    choice = choose(labels, wave, flux)
+    assert choice is not None
+    return replace(
+        choice,
+        error=places.get("error", choice.error),
+        ivar=places.get("ivar", choice.ivar),
+        quality=places.get("quality", choice.quality),
     )
 
 
-def _as_float(values: NDArray[Any] | None) -> NDArray[Any] | None:
-    """Make floats of a column's numbers, since integers would overflow in squares; else None."""
-    if values is None or values.dtype.kind not in "fiu":
-        return None
-    return values if values.dtype.kind == "f" else values.astype(np.float64)
+def counts_rows(values: NDArray[Any]) -> bool:
+    """Whether these are 0, 1, 2, ... or 1, 2, 3, ..."""
+    return len(values) > 1 and values[0] in (0, 1) and bool(np.all(np.diff(values) == 1))
+
+
+def looks_like_wavelengths(values: NDArray[Any]) -> bool:
+    """Whether these go one way in steps that are small and change slowly, as pixels do."""
+    values = values[: 1 << 14].astype(np.float64)
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values) < MIN_PIXELS or counts_rows(values):
+        return False
+    steps = np.diff(values) * (1.0 if values[-1] > values[0] else -1.0)
+    forward = steps > 0
+    # Orders one after the other go back now and then.
+    if np.mean(forward) < 0.98:
+        return False
+    size = np.median(steps) / np.median(values)
+    # From prisms to Fourier spectrometers; Julian dates lie closer.
+    if not 1e-7 < size < 0.01:
+        return False
+    both = forward[1:] & forward[:-1]
+    ratio = steps[1:][both] / steps[:-1][both]
+    # Of points that lie at random, as lines do, half have neighbor steps as unlike as that.
+    return bool(np.mean((ratio > 0.3) & (ratio < 3.3)) > 0.85)
+
+
+def looks_like_errors(errors: Numbers, flux: Numbers) -> bool:
+    """Whether a column without a name can be the error of the flux, and no second flux."""
+    error, values = errors.floats(), flux.floats()
+    real = np.isfinite(error) & np.isfinite(values)
+    if error.shape != values.shape or not real.any() or np.any(error[real] < 0):
+        return False
+    size, level = np.median(error[real]), np.median(np.abs(values[real]))
+    # The scatter from pixel to pixel (DER_SNR, Stoehr et al. 2008) tells noise from a continuum.
+    scatter = 0.6 * np.median(np.abs(2 * values[2:-2] - values[:-4] - values[4:])[real[2:-2]])
+    if scatter > 0.2 * size > 0:
+        return True
+    normalized = 0.5 < size < 1.5 and np.max(error[real]) < 2.0 and np.std(error[real]) > 0
+    return bool(1e-5 * level < size < 0.5 * level and not normalized)

@@ -24,11 +24,12 @@ from latentscope.spectra.wavelength import UNITS, angstrom_per
 
 WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_vac",
               "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
-              "wavelength_air", "air_wavelength", "loglam", "spectral_axis", "waveobs", "awav",
-              "opt_wave", "box_wave", "arg")  # fmt: skip
+              "wavelength_air", "air_wavelength", "spectral_axis", "waveobs", "awav", "opt_wave",
+              "box_wave", "arg")  # fmt: skip
 FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
         "flux_norm", "normalized_flux", "relative_flux", "opt_flam", "opt_counts", "box_flam",
-        "box_counts", "fun")  # fmt: skip
+        "box_counts", "fun", "flux_normalized", "norm_flux", "normalised_flux", "flux_density",
+        "flam", "stokes_i", "stokesi")  # fmt: skip
 ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
          "noise", "std", "eflux", "errors", "staterror", "stat_error", "stat_err", "sig",
          "flux_sigma", "sigma_flux", "fluxerr", "fluxerror", "error_flux", "unc", "flux_unc",
@@ -54,6 +55,11 @@ _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|s
 ErrorKind = Literal["error", "variance", "relative"]
 
 
+_LOG_NAME = re.compile(r"\s*(log10|log|ln)\s*[(\[]\s*(\w+)\s*[)\]]", re.IGNORECASE)
+_LOG_WAVELENGTH = re.compile(r"(?:log10|log|ln)_?(?:lam|lambda|wave|wavelength|wl)")
+_LOG_UNIT = re.compile(r"\s*(?:log10|log|lg|ln|dex)\b\s*[(\[]?\s*([^)\]]*)", re.IGNORECASE)
+
+
 @dataclass
 class Draft:
     """What a reader took from a source, as it stands there.
@@ -76,6 +82,7 @@ class Draft:
     mask: NDArray[np.bool_] | None = None
     medium: Medium | None = None
     inferred: Inferred | None = None
+    logarithmic: bool = False  # the logarithm of wavelength, to base 10 or e
     headers: Sequence[Header] = ()
     assumed: list[str] = field(default_factory=list)
 
@@ -124,6 +131,8 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
             "expected numbers of shape (n,)"
         )
     wavelength = wavelength.astype(np.float64, copy=False)
+    if draft.logarithmic or _LOG_UNIT.match(draft.unit):
+        wavelength = _raised(draft, wavelength)
     factor = angstrom_per(draft.unit)
     if factor is None and draft.unit.strip():
         raise SpectrumError(
@@ -133,6 +142,26 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
     if factor is None:
         factor = _guess_unit(draft, wavelength)
     return wavelength if factor == 1.0 else wavelength * factor
+
+
+def _raised(draft: Draft, logarithm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wavelengths whose logarithms these are, and the unit that is left."""
+    bracket = _LOG_UNIT.match(draft.unit)
+    draft.unit = bracket[1] if bracket else draft.unit
+    if angstrom_per(draft.unit) is None:
+        draft.unit = ""
+    real = logarithm[np.isfinite(logarithm)]
+    middle = float(np.median(real)) if len(real) else 0.0
+    if middle > 20:
+        draft.assumed.append(f"wavelength: no logarithm, whatever its name (middle {middle:.6g})")
+        return logarithm
+    # Of light that stars are observed in, in Angstrom or nm: 2 to 5 to base 10, 5 to 12 to base e.
+    base, name = (10.0, "10") if middle < 5.0 else (np.e, "e")
+    draft.assumed.append(f"wavelength: raised from its logarithm to base {name}, by its size")
+    # SDSS, whose custom this is, means Angstrom.
+    if not draft.unit and base**middle > 1000.0:
+        draft.unit = "Angstrom"
+    return np.asarray(base**logarithm)
 
 
 def _guess_unit(draft: Draft, wavelength: NDArray[np.float64]) -> float:
@@ -318,15 +347,26 @@ class Label:
 
     @property
     def key(self) -> str:
-        """The name in lower case without a unit in brackets, words joined by underscores."""
-        bare = re.sub(r"[\[(].*", "", self.name)
-        return re.sub(r"[\s-]+", "_", bare.strip().lower())
+        """The name in lower case without its unit, words joined by underscores."""
+        logarithm = _LOG_NAME.match(self.name)
+        bare = logarithm.expand(r"\1_\2") if logarithm else re.sub(r"[\[(].*", "", self.name)
+        key = re.sub(r"[\s-]+", "_", bare.strip().lower())
+        stem, _, unit = key.rpartition("_")
+        return stem if stem in WAVELENGTH and unit in UNITS else key
 
     @property
     def written_unit(self) -> str:
         """The unit, or what stands in brackets behind the name."""
         bracket = re.search(r"[\[(]\s*([^\])]+?)\s*[\])]", self.name)
-        return self.unit or (bracket[1] if bracket else "")
+        if self.unit or bracket:
+            return self.unit or (bracket[1] if bracket else "")
+        stem, _, unit = re.sub(r"[\s-]+", "_", self.name.strip().lower()).rpartition("_")
+        return unit if stem in WAVELENGTH and unit in UNITS else ""
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the name is that of the logarithm of wavelengths."""
+        return bool(_LOG_WAVELENGTH.fullmatch(self.key))
 
 
 @dataclass(frozen=True)
@@ -341,17 +381,34 @@ class Choice:
     quality: int | None
     medium: Medium | None
     inferred: Inferred | None
+    logarithmic: bool
     notes: list[str]
 
 
-def choose(labels: Sequence[Label]) -> Choice | None:
-    """Find the spectrum among the columns, by name, else UTYPE, else UCD.
+def find_wavelength(labels: Sequence[Label]) -> int | None:
+    """Position of the column of wavelengths, by name, else UTYPE, else UCD."""
+    logarithms = [place for place, label in enumerate(labels) if label.logarithmic]
+    named = _by_name(labels, WAVELENGTH)
+    if named is None and logarithms:
+        return logarithms[0]
+    return _find(labels, WAVELENGTH, "spectralaxis.value", "em.wl")
+
+
+def find_flux(labels: Sequence[Label]) -> int | None:
+    """Position of the column of fluxes, by name, else UTYPE, else UCD."""
+    return _find(labels, FLUX, "fluxaxis.value", "phot.flux")
+
+
+def choose(
+    labels: Sequence[Label], wavelength: int | None = None, flux: int | None = None
+) -> Choice | None:
+    """Find the spectrum among the columns, by name, else UTYPE, else UCD; or take those given.
 
     None if there is no wavelength or no flux. Where vacuum and air wavelengths stand side by side
     (ESPRESSO), the main column counts.
     """
-    wavelength = _find(labels, WAVELENGTH, "spectralaxis.value", "em.wl")
-    flux = _find(labels, FLUX, "fluxaxis.value", "phot.flux")
+    wavelength = find_wavelength(labels) if wavelength is None else wavelength
+    flux = find_flux(labels) if flux is None else flux
     if wavelength is None or flux is None or wavelength == flux:
         return None
     inferred = None
@@ -376,6 +433,7 @@ def choose(labels: Sequence[Label]) -> Choice | None:
         medium=_medium(labels, labels[wavelength]),
         inferred=inferred,
         notes=notes,
+        logarithmic=labels[wavelength].logarithmic,
     )
 
 

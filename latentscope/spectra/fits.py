@@ -125,14 +125,13 @@ def _read_table(hdus: Sequence[HDU], primary: Header) -> Draft | None:
         return None
     wave, flux = hdu.columns[choice.wavelength], hdu.columns[choice.flux]
     values = _one_spectrum(hdu, wave)
-    logarithmic = wave.key == "loglam"
     quality = _optional(hdu, choice.quality, values.shape)
     return Draft(
         format=_table_format(primary, hdu),
         where=f"HDU {hdu.index}, columns {wave.name} and {flux.name}",
-        wavelength=10.0 ** values.astype(np.float64) if logarithmic else values,
+        wavelength=values,
         flux=_one_spectrum(hdu, flux),
-        unit="Angstrom" if logarithmic else wave.written_unit,
+        unit=wave.written_unit,
         flux_unit=flux.unit,
         error=_optional(hdu, choice.error, values.shape),
         error_kind=choice.error_kind,
@@ -142,6 +141,7 @@ def _read_table(hdus: Sequence[HDU], primary: Header) -> Draft | None:
         medium=choice.medium,
         inferred=choice.inferred,
         assumed=choice.notes,
+        logarithmic=choice.logarithmic,
         headers=(hdu.header, primary),
     )
 

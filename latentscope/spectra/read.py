@@ -24,11 +24,20 @@ import numpy as np
 from latentscope.errors import SpectrumError
 from latentscope.files import MAX_BYTES, expanded
 from latentscope.settings import settings
-from latentscope.spectra.columns import array_draft, read_npy
+from latentscope.spectra.columns import array_draft, row_of
+from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
 from latentscope.spectra.draft import Draft, finish
 from latentscope.spectra.fits import find_spectrum
 from latentscope.spectra.hdus import plain_fits, read_hdus
-from latentscope.spectra.objects import is_hdulist, is_pair, is_specutils, read_pair, read_specutils
+from latentscope.spectra.objects import (
+    is_hdulist,
+    is_pair,
+    is_specutils,
+    is_table,
+    read_pair,
+    read_specutils,
+    read_table,
+)
 from latentscope.spectra.spectrum import Frame, Spectrum
 from latentscope.spectra.text import TEXT_BYTES, read_text
 
@@ -37,12 +46,11 @@ _BROKEN = (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryErr
 
 # First bytes of what a download may be instead, so that the error says what to do.
 _PACKED = {
-    b"PK\x03\x04": "a zip archive (or .npz); unpack it and give the file inside",
+    b"PK\x03\x04": "a zip archive; unpack it and give the file inside",
     b"\x1f\x8b": "gzipped twice; run gunzip on it",
     b"BZh": "compressed with bzip2; run bunzip2 on it",
     b"\xfd7zXZ": "compressed with xz; run unxz on it",
     b"\x1f\x9d": "compressed with Unix compress; run uncompress on it",
-    b"\x89HDF": "an HDF5 file; give (wavelength, flux) read from it",
     b"%PDF": "a PDF document",
 }
 
@@ -103,7 +111,9 @@ def read_spectrum(
     if is_pair(source) and not is_hdulist(source):
         return _guarded(lambda: read_pair(source), reading, "(wavelength, flux)")
     if isinstance(source, np.ndarray):
-        return _guarded(lambda: array_draft(source, "array"), reading, "the array")
+        return _guarded(lambda: array_draft(source, "array", key), reading, "the array")
+    if is_table(source):
+        return _guarded(lambda: read_table(source, key, row_of(hdu)), reading, "the table")
     data, file = read_source(source)
     name = file or "the bytes given"
     return _guarded(lambda: _read_bytes(data, file, reading), reading, name, file)
@@ -130,15 +140,19 @@ def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft:
     """Hand the content to the reader that its first bytes call for."""
     if data.startswith(b"SIMPLE  ="):
         return _read_fits(data, file, reading.hdu)
-    if reading.hdu is not None:
-        raise SpectrumError(f"is no FITS file, and has no HDU {reading.hdu}; leave hdu out")
     if data.startswith(b"\x93NUMPY"):
-        return read_npy(data)
+        return read_npy(data, reading.key)
+    if is_npz(data):
+        return read_npz(data, reading.key, reading.hdu)
+    if data.startswith(b"\x89HDF"):
+        return read_hdf5(data, reading.key, reading.hdu)
+    if data.startswith(b"PAR1"):
+        return read_parquet(data, reading.key, reading.hdu)
     if not data[:4096].translate(None, TEXT_BYTES):
-        return read_text(data)
+        return read_text(data, reading.key, reading.hdu)
     raise SpectrumError(
-        f"starts with {data[:8]!r}, which is neither FITS, gzip, .npy nor text; expected one of "
-        "these"
+        f"starts with {data[:8]!r}, which is neither FITS, gzip, .npy, .npz, HDF5, Parquet nor "
+        "text; expected one of these"
     )
 
 
@@ -163,7 +177,7 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
                 f"{name}: its gzip compression is broken ({error}); download it again"
             ) from None
     for magic, what in _PACKED.items():
-        if data.startswith(magic):
+        if data.startswith(magic) and not is_npz(data):
             raise SpectrumError(f"{name}: is {what}")
     head = data[:512].lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<votable")):

@@ -5,41 +5,58 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.columns import columns_draft
+from latentscope.spectra.columns import (
+    MIN_PIXELS,
+    Numbers,
+    are_names,
+    columns_draft,
+    looks_like_wavelengths,
+    refuse_other_tables,
+    row_of,
+    table_draft,
+)
 from latentscope.spectra.draft import Draft, Label
-from latentscope.spectra.headers import Header
 
 _COMMENT = ("#", "%", "!", "//")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent's letter in 1.5D+03
+# Fixed columns of Fortran leave no blank before a sign: 1.5D+03-2.5D-01.
+_JOINED = re.compile(r"(?<=\d)(?=[+-]\d*\.\d)")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eEdD][+-]?\d+)?")
+_HEADER_ROWS = 3
 TEXT_BYTES = bytes(range(32, 256)) + b"\t\r\n\f"
 
 
-def read_text(data: bytes) -> Draft:
+def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None) -> Draft:
     """Read text: CSV, ECSV or columns between blanks, with or without a line of names."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # which knows every byte
     if text.startswith("# %ECSV"):
-        return _read_ecsv(text)
+        return _read_ecsv(text, key, hdu)
+    if hdu is not None:
+        raise SpectrumError(f"is no FITS file, and has no HDU {hdu}; leave hdu out")
     lines = text.splitlines()
-    first = next((i for i, line in enumerate(lines) if _is_data(line)), None)
+    first = _first_row(lines)
     if first is None:
+        _refuse_words(lines)
         raise SpectrumError("text without a line of numbers; expected columns wavelength and flux")
-    comma = _separator(lines[first])  # None: blanks
-    body = "\n".join(lines[first:])
-    if _FORTRAN.search(lines[first]):
-        body = _FORTRAN.sub("e", body)
-    names = _column_names(lines[:first], comma, len(_split(lines[first], comma)))
+    layout = _Layout.of(lines[first])
+    names = _column_names(lines[:first], layout, len(layout.split(lines[first])))
+    body = layout.plain("\n".join(lines[first:]))
     try:
         table = pd.read_csv(
             io.StringIO(body),
-            sep=comma or r"\s+",
+            sep=layout.mark or r"\s+",
+            decimal="," if layout.decimal_comma else ".",
             header=None,
             comment="#",
             skip_blank_lines=True,
@@ -47,9 +64,113 @@ def read_text(data: bytes) -> Draft:
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise SpectrumError(f"text, after line {first}: {error}") from None
+    form = "csv" if layout.mark else "text"
     labels = [Label(name) for name in names] or [Label("")] * table.shape[1]
-    columns = [table[key].to_numpy() for key in table.columns]
-    return columns_draft("csv" if comma else "text", labels, columns)
+    columns = [Numbers.of(table[key].to_numpy()) for key in table.columns]
+    notes = ["numbers: written with decimal commas"] if layout.decimal_comma else []
+    esprit = _esprit_labels(lines[:first], len(columns))
+    if esprit:
+        form, labels = "libre-esprit", esprit
+    above = 0 if any(label.name for label in labels) else _numbers_above(columns[0].values)
+    if above:
+        columns = [Numbers(column.values[above:]) for column in columns]
+        notes.append(f"rows: the first {above} hold numbers of a header, not pixels")
+    draft = columns_draft(form, labels, columns, key)
+    draft.assumed[:0] = notes
+    return draft
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a line of text is to be cut into numbers."""
+
+    mark: str | None  # between numbers; None: blanks
+    decimal_comma: bool = False
+    fortran: bool = False
+    joined: bool = False
+
+    @classmethod
+    def of(cls, line: str) -> _Layout:
+        fortran = bool(_FORTRAN.search(line))
+        for mark in (";", "\t", None):
+            words = [word.strip() for word in line.split(mark)] if mark or "," in line else []
+            commas = [word for word in words if "," in word]
+            if commas and len(words) > 1 and all(map(_DECIMAL_COMMA.fullmatch, commas)):
+                return cls(mark, decimal_comma=True, fortran=fortran)
+        mark = _separator(line)
+        return cls(mark, fortran=fortran, joined=mark is None and bool(_JOINED.search(line)))
+
+    def plain(self, text: str) -> str:
+        """Write exponents and columns as readers of text expect them."""
+        text = _FORTRAN.sub("e", text) if self.fortran else text
+        return _JOINED.sub(" ", text) if self.joined else text
+
+    def split(self, line: str) -> list[str]:
+        """Words of a line of numbers, with decimal points."""
+        words = _split(self.plain(line), self.mark)
+        return [word.replace(",", ".") for word in words] if self.decimal_comma else words
+
+
+def _first_row(lines: Sequence[str]) -> int | None:
+    """Index of the first line of numbers that the next one is like; else of the first at all."""
+    previous: tuple[int, int] | None = None
+    earliest = None
+    for index, line in enumerate(lines):
+        if not line.strip():
+            continue
+        width = _width(line)
+        if width and earliest is None:
+            earliest = index
+        # Headers have counts and ranges in lines of their own.
+        if width and previous and width == previous[1]:
+            return previous[0]
+        previous = (index, width)
+    return earliest
+
+
+def _refuse_words(lines: Sequence[str]) -> None:
+    """Say what a table looks like that has text in its first columns."""
+    head = next((line for line in lines if line.strip()), "")
+    refuse_other_tables("text", _split(re.sub(r"^\s*#\s*", "", head), _separator(head)))
+
+
+def _numbers_above(values: NDArray[Any]) -> int:
+    """How many first rows are those of a header, since their step to the next is out of place."""
+    if len(values) < MIN_PIXELS or values.dtype.kind not in "fiu":
+        return 0
+    steps = np.diff(values[: 2 * MIN_PIXELS].astype(np.float64))
+    usual = np.median(steps)
+    odd = np.flatnonzero(~(np.abs(steps[:_HEADER_ROWS] - usual) < 100 * abs(usual)))
+    above = int(odd[-1]) + 1 if len(odd) else 0
+    # Zeros are the padding of a spectrum.
+    if not above or not values[:above].any() or not looks_like_wavelengths(values[above:]):
+        return 0
+    return above
+
+
+# A title, the counts of pixels and of columns but the wavelength, and sometimes names: of
+# intensity, or of I, V, two null spectra, one error for all. nm (ESPaDOnS and NARVAL:
+# folsomcp.github.io/specpolFlow, Tutorials, "standardized .s format"; OPERA, operaExtractProducts).
+_ESPRIT_TITLE = re.compile(r"\*+\s*(reduced spectrum|snr) of", re.IGNORECASE)
+_ESPRIT_NAMES = {2: ("flux", "error"), 5: ("flux", "V", "N1", "N2", "error")}
+
+
+def _esprit_labels(above: Sequence[str], width: int) -> list[Label]:
+    """Labels of the columns of a file by Libre-ESpRIT; empty for another."""
+    titled = next((i for i, line in enumerate(above) if _ESPRIT_TITLE.match(line.strip())), None)
+    if titled is None or titled + 1 >= len(above):
+        return []
+    counts = above[titled + 1].split()
+    if len(counts) != 2 or not all(map(str.isdecimal, counts)):
+        return []
+    names = _ESPRIT_NAMES.get(int(counts[1]))
+    if names is None or len(names) + 1 != width:
+        raise SpectrumError(
+            f"text by Libre-ESpRIT with {counts[1]} columns beside the first; expected 2 "
+            "(intensity, error) or 5 (I, V, N1, N2, error): a profile over velocity or a list of "
+            "signal to noise? else choose columns by key='wave=1,flux=2'"
+        )
+    return [Label("wavelength", "nm"), *map(Label, names)]
 
 
 def _separator(line: str) -> str | None:
@@ -60,12 +181,14 @@ def _split(line: str, mark: str | None) -> list[str]:
     return [word.strip().strip('"') for word in line.strip().split(mark)]
 
 
-def _is_data(line: str) -> bool:
-    """Two or more words, the first two numbers (or, between commas, one of them left out)."""
-    if not line.strip() or line.lstrip().startswith(_COMMENT):
-        return False
-    words = _split(line, _separator(line))
-    return len(words) >= 2 and any(words[:2]) and all(_is_number(word) for word in words[:2])
+def _width(line: str) -> int:
+    """Count of words in a line of numbers, of which the first two must be some; else 0."""
+    if line.lstrip().startswith(_COMMENT):
+        return 0
+    words = _Layout.of(line).split(line)
+    # Between commas one may be left out.
+    numbers = len(words) >= 2 and any(words[:2]) and all(_is_number(word) for word in words[:2])
+    return len(words) if numbers else 0
 
 
 def _is_number(word: str) -> bool:
@@ -76,32 +199,29 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _column_names(lines: Sequence[str], mark: str | None, count: int) -> list[str]:
+def _column_names(lines: Sequence[str], layout: _Layout, count: int) -> list[str]:
     """Column names from the last line above the numbers that has one word per column."""
     for line in reversed(lines):
         bare = re.sub(r"^\s*(#|%|!|//)\s*", "", line)
-        # Names above columns between commas may stand between blanks in a comment.
-        for words in (_split(bare, mark), _split(bare, None)):
-            if len(words) == count and not all(_is_number(word) for word in words):
-                return words
+        words = _split(bare, layout.mark)
+        if layout.mark and len(words) == count and not all(map(_is_number, words)):
+            return words
+        # Names above columns between commas may stand between blanks in a comment; as many words
+        # may be a title.
+        words = _split(bare, None)
+        if len(words) == count and are_names(words):
+            return words
         if line.strip():
             return []
     return []
 
 
-def _read_ecsv(text: str) -> Draft:
+def _read_ecsv(text: str, key: str | None, hdu: int | str | None) -> Draft:
     from astropy.table import Table
 
     try:
         table = Table.read(text, format="ascii.ecsv")
     except Exception as error:  # astropy and yaml raise many kinds for a malformed header
         raise SpectrumError(f"ecsv: {error}") from None
-    labels = [Label(name, str(table[name].unit or "")) for name in table.colnames]
-    columns = [
-        np.ma.filled(table[name], np.nan)
-        if table[name].dtype.kind == "f"
-        else np.asarray(table[name])
-        for name in table.colnames
-    ]
-    header = Header({}, {str(key).upper(): value for key, value in table.meta.items()})
-    return columns_draft("ecsv", labels, columns, header)
+    columns = {name: table[name] for name in table.colnames}
+    return table_draft("ecsv", columns, {}, table.meta, key, row_of(hdu))

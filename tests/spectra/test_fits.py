@@ -468,7 +468,7 @@ def test_missing_empty_folder_and_no_file(tmp_path):
     assert message(tmp_path / "nowhere.fits").endswith("nowhere.fits: no such file")
     assert "is a folder" in message(tmp_path)
     assert "is empty" in message(written(tmp_path, "empty.fits", b""))
-    assert "a dict is no spectrum" in message({})
+    assert "a set is no spectrum" in message(set())
     assert "a list is no spectrum" in message(["a.fits", "b.fits", "c.fits"])
 
 

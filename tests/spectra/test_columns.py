@@ -1,0 +1,309 @@
+"""Columns by name and by content, tables that are no spectrum, masks of every kind of array."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy import units
+from astropy.nddata import InverseVariance, StdDevUncertainty
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
+
+from latentscope.errors import SpectrumError
+from latentscope.spectra.columns import looks_like_wavelengths
+from latentscope.spectra.read import read_spectrum
+
+N = 200
+WAVELENGTH = 5000.0 + 0.25 * np.arange(N)
+BAD = np.isin(np.arange(N), [3, 7, 100])
+SPIKED = np.where(BAD, 1e9, WAVELENGTH)
+RNG = np.random.default_rng(4)
+SCATTERED = np.sort(RNG.uniform(4000.0, 7000.0, N))
+
+
+def text(head, *columns, mark=","):
+    body = "\n".join(
+        mark.join(f"{value:.17g}" for value in row) for row in zip(*columns, strict=True)
+    )
+    return f"{head}\n{body}\n".encode()
+
+
+def as_ecsv(head, *columns):
+    stream = io.StringIO()
+    Table(list(columns), names=head.split(",")).write(stream, format="ascii.ecsv")
+    return stream.getvalue().encode()
+
+
+def check(spectrum, masked=False, rtol=1e-15):
+    good = ~BAD if masked else np.full(N, fill_value=True)
+    np.testing.assert_allclose(spectrum.wavelength, WAVELENGTH, rtol=rtol)
+    np.testing.assert_allclose(spectrum.flux[good], WAVELENGTH[good], rtol=rtol)
+    if masked:
+        np.testing.assert_array_equal(spectrum.mask, BAD)
+
+
+OTHER_TABLES = [
+    ("source_id,solution_id,ra", "catalog", [np.arange(N) * 7 + 3, np.full(N, 5), SCATTERED]),
+    ("ra,dec,phot_g_mean_mag", "catalog", [WAVELENGTH, WAVELENGTH, WAVELENGTH]),
+    ("teff,logg,rv", "labels", [SCATTERED, np.full(N, 4.4), WAVELENGTH]),
+    ("kic,log(g)", "labels", [WAVELENGTH, WAVELENGTH]),
+    ("time,flux,flux_err", "light curve", [500 + 0.02 * np.arange(N), WAVELENGTH, WAVELENGTH]),
+    ("BJD,flux", "light curve", [WAVELENGTH, WAVELENGTH]),
+    ("z0,z1,z2", "latents", [WAVELENGTH, WAVELENGTH, WAVELENGTH]),
+    ("velocity,ccf", "line profile", [WAVELENGTH, WAVELENGTH]),
+    ("wavenumber,flux", "frequency", [WAVELENGTH * 3, WAVELENGTH]),
+    ("wavelength,intensity,loggf", "line list", [SCATTERED, WAVELENGTH, WAVELENGTH]),
+    ("wavelength_air_A,Z,ion,ep_eV,loggf", "line list", [SCATTERED, *[WAVELENGTH] * 4]),
+]
+
+
+@pytest.mark.parametrize(("head", "words", "columns"), OTHER_TABLES)
+def test_tables_that_are_no_spectrum_are_refused_by_their_names(head, words, columns):
+    frame = pd.DataFrame(dict(zip(head.split(","), columns, strict=True)))
+    for source in (
+        text(head, *columns),
+        as_ecsv(head, *columns),
+        text("# " + head.replace(",", " "), *columns, mark=" "),
+        frame.to_records(index=False),
+        frame,
+        Table.from_pandas(frame),
+        dict(frame.items()),
+    ):
+        with pytest.raises(SpectrumError, match=f"looks like .*{words}"):
+            read_spectrum(source)
+
+
+def test_a_table_whose_first_columns_are_text_is_refused_by_its_names():
+    for head in ("file,teff,logg", "object,star,teff", "# object teff logg"):
+        with pytest.raises(SpectrumError, match="looks like a catalog or a table of labels"):
+            read_spectrum(f"{head}\na.fits,b,5000\nc.fits,d,6000\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("values", "right"),
+    [
+        (WAVELENGTH, True),
+        (WAVELENGTH[::-1], True),
+        (np.geomspace(3000.0, 9000.0, 500), True),
+        (np.round(5000.0 + 0.014 * np.arange(3000), 2), True),  # as printed
+        (np.r_[3000:4000:0.5, 5000:6000:0.7], True),  # two arms
+        (np.r_[0, 0, WAVELENGTH, 0], True),
+        (np.r_[5000:5100:0.1, 5090:5200:0.1], True),  # two orders
+        (np.arange(3000, 9000, 5), True),
+        (WAVELENGTH[:10], False),
+        (np.arange(N), False),
+        (np.arange(1, N + 1), False),
+        (np.arange(4000, 8000, 100), False),  # a grid of temperatures
+        (SCATTERED, False),
+        (RNG.permutation(WAVELENGTH), False),
+        (RNG.normal(size=N), False),
+        (2457000.0 + 0.0014 * np.arange(N), False),
+        (np.arange(N) * 10**9, False),
+    ],
+)
+def test_what_looks_like_wavelengths(values, right):
+    assert looks_like_wavelengths(values) is right
+
+
+@pytest.mark.parametrize("values", [SCATTERED, RNG.normal(size=N), np.arange(1, N + 1)])
+def test_columns_without_names_must_look_like_wavelengths(values):
+    pair = np.stack([values, np.ones(N)])
+    for source in (pair, pair.T, text("", *pair, mark=" ")):
+        with pytest.raises(SpectrumError, match="looks like wavelengths"):
+            read_spectrum(source)
+
+
+@pytest.mark.parametrize("title", ["# HD 12345", "# RV corrected", "# Sun spectrum", "Alpha Cen"])
+def test_a_title_of_as_many_words_names_no_columns(title):
+    check(read_spectrum(text(title, WAVELENGTH, WAVELENGTH, mark=" ")))
+
+
+def test_the_wavelengths_of_an_array_are_where_they_ascend():
+    flux = RNG.normal(1.0, 0.1, N)
+    error = np.full(N, 0.5)
+    sources = [
+        np.stack([flux, WAVELENGTH]),
+        np.stack([flux, WAVELENGTH], axis=1).astype(">f8"),
+        np.stack([np.arange(N), WAVELENGTH, flux], axis=1),
+        np.stack([WAVELENGTH, flux, error, error], axis=1),
+    ]
+    for source in sources:
+        spectrum = read_spectrum(source)
+        np.testing.assert_array_equal(spectrum.wavelength, WAVELENGTH)
+        np.testing.assert_array_equal(spectrum.flux, flux)
+        assert spectrum.ivar is None
+    assert "third, fourth not read" in "; ".join(spectrum.meta["assumed"])
+
+
+def test_a_third_column_is_an_error_only_where_it_can_be_one():
+    normalized = RNG.uniform(0.8, 1.0, N)
+    noisy = RNG.normal(1.0, 0.5, N)
+    for flux, third, right in (
+        (WAVELENGTH, np.full(N, 2.0), True),
+        (normalized, np.full(N, 0.01), True),
+        (noisy, np.full(N, 0.6), True),  # more noise than light
+        (normalized, normalized * 1e6, False),  # Turbospectrum: absolute flux
+        (WAVELENGTH, WAVELENGTH * 1.1, False),  # a continuum
+        (WAVELENGTH, normalized, False),
+        (normalized, noisy, False),  # below 0
+    ):
+        spectrum = read_spectrum(np.stack([WAVELENGTH, flux, third]))
+        np.testing.assert_array_equal(spectrum.flux, flux)
+        assert (spectrum.ivar is not None) is right
+        assert any("third" in note for note in spectrum.meta["assumed"])
+
+
+@pytest.mark.parametrize(
+    ("head", "values"),
+    [
+        ("loglam,flux", np.log10(WAVELENGTH)),
+        ("log_wave,flux", np.log10(WAVELENGTH)),
+        ("log10(wavelength),flux", np.log10(WAVELENGTH)),
+        ("wave [log10(Angstrom)],flux", np.log10(WAVELENGTH)),
+        ("loglam,flux", np.log(WAVELENGTH)),
+        ("ln_lambda,flux", np.log(WAVELENGTH)),
+        ("ln(wave),flux", np.log(WAVELENGTH)),
+        ("log_lam,flux", np.log10(WAVELENGTH / 10)),  # of nm
+        ("loglam,flux", WAVELENGTH),  # so called
+        ("wavelength_nm,flux", WAVELENGTH / 10),
+        ("wavelength_air_angstrom,flux", WAVELENGTH),
+    ],
+)
+def test_logarithms_and_units_in_names(head, values):
+    spectrum = read_spectrum(text(head, values, WAVELENGTH))
+    check(spectrum, rtol=1e-13)
+    assert spectrum.medium == ("vacuum" if "loglam" in head else "air")
+
+
+def test_a_wavelength_by_name_takes_the_only_column_left_for_flux():
+    check(read_spectrum(text("order,wave,err_x,starlight", *[np.ones(N), WAVELENGTH] * 2)))
+    check(read_spectrum(text("quantity,flux", WAVELENGTH, WAVELENGTH)))
+    with pytest.raises(SpectrumError, match="a, b, c could be the flux; choose one by key='flux=a"):
+        read_spectrum(text("wave,a,b,c", *[WAVELENGTH] * 4))
+    with pytest.raises(SpectrumError, match="no column of flux beside wave"):
+        read_spectrum(text("wave,mask", WAVELENGTH, WAVELENGTH))
+
+
+def test_columns_by_key():
+    data = text("wave,a,b,sigma_b", WAVELENGTH, np.zeros(N), WAVELENGTH, np.full(N, 0.5))
+    for key in ("b", "flux=b", "wave=wave, flux=b", "wave=1,flux=3", "flux=b,err=sigma_b"):
+        spectrum = read_spectrum(data, key=key)
+        check(spectrum)
+    np.testing.assert_array_equal(spectrum.ivar, 4.0)
+    check(read_spectrum(text("time,flux", WAVELENGTH, WAVELENGTH), key="wave=time,flux=flux"))
+    for key, words in (
+        ("flux=c", "no column 'c'; it has wave, a, b, sigma_b"),
+        ("light=b", "'light' is no role"),
+    ):
+        with pytest.raises(SpectrumError, match=words):
+            read_spectrum(data, key=key)
+
+
+MASKED = np.ma.array(SPIKED, mask=BAD)
+FIELDS = np.zeros(N, dtype=[("wave", ">f8"), ("flux", "f4")])
+FIELDS["wave"], FIELDS["flux"] = WAVELENGTH, SPIKED
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        (WAVELENGTH, MASKED),
+        (WAVELENGTH * units.AA, Masked(SPIKED * units.Jy, mask=BAD)),
+        (WAVELENGTH, Masked(SPIKED, mask=BAD)),
+        (WAVELENGTH, MaskedColumn(SPIKED, mask=BAD)),
+        (WAVELENGTH, SPIKED, BAD),
+        (WAVELENGTH, SPIKED, np.ma.array(np.ones(N), mask=BAD)),
+        np.ma.array([WAVELENGTH, SPIKED], mask=[BAD & False, BAD]),
+        np.ma.array(FIELDS, mask=[(False, bad) for bad in BAD]),
+        Table({"wave": WAVELENGTH, "flux": MASKED}),
+        Table({"wave": [WAVELENGTH], "flux": np.ma.array([SPIKED], mask=[BAD])}),
+        Table({"wave": WAVELENGTH, "flux": SPIKED, "flag": BAD.astype(int)}),
+        Table({"wave": WAVELENGTH, "flux": SPIKED, "flag": np.ma.array(BAD & False, mask=BAD)}),
+        QTable({"wave": WAVELENGTH / 10 * units.nm, "flux": Masked(SPIKED * units.Jy, mask=BAD)}),
+        {"wave": list(WAVELENGTH), "flux": MASKED},
+    ],
+)
+def test_masks_are_kept(source):
+    check(read_spectrum(source), masked=True)
+
+
+def test_masked_integers_of_ecsv_are_kept():
+    flux = np.ma.array(np.where(BAD, 10**9, WAVELENGTH.astype(int)), mask=BAD)
+    stream = io.StringIO()
+    Table({"wave": WAVELENGTH, "flux": flux}).write(stream, format="ascii.ecsv")
+    spectrum = read_spectrum(stream.getvalue().encode())
+    np.testing.assert_array_equal(spectrum.mask, BAD)
+    np.testing.assert_array_equal(spectrum.flux[~BAD], flux[~BAD])
+
+
+def test_pixels_of_masked_wavelength_are_left_out():
+    hidden = np.where(BAD, 0.0, WAVELENGTH)
+    for wavelength in (
+        np.ma.array(hidden, mask=BAD),
+        Masked(hidden * units.AA, mask=BAD),
+        MaskedColumn(hidden, mask=BAD),
+    ):
+        spectrum = read_spectrum((wavelength, SPIKED, np.full(N, 0.5)))
+        np.testing.assert_array_equal(spectrum.wavelength, WAVELENGTH[~BAD])
+        np.testing.assert_array_equal(spectrum.flux, WAVELENGTH[~BAD])
+        np.testing.assert_array_equal(spectrum.ivar, 4.0)
+        assert any("3 of masked wavelength" in note for note in spectrum.meta["assumed"])
+
+
+@pytest.mark.parametrize(
+    "third",
+    [
+        np.full(N, 0.5),
+        np.full(N, 0.5) * units.Jy,
+        np.full(N, 500.0) * units.mJy,
+        np.full(N, 4.0) / units.Jy**2,
+        StdDevUncertainty(np.full(N, 0.5)),
+        InverseVariance(np.full(N, 4.0)),
+    ],
+)
+def test_a_third_part_is_the_error_or_by_its_unit_an_inverse_variance(third):
+    spectrum = read_spectrum((WAVELENGTH * units.AA, WAVELENGTH * units.Jy, third))
+    check(spectrum)
+    np.testing.assert_allclose(spectrum.ivar, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("third", "words"),
+    [
+        (np.ones(N) * units.m, "third array is in m, flux in Jy"),
+        (np.ones(3), "expected the error of each pixel"),
+        (np.full(N, "x"), "expected errors"),
+    ],
+)
+def test_third_parts_that_do_not_fit(third, words):
+    with pytest.raises(SpectrumError, match=words):
+        read_spectrum((WAVELENGTH * units.AA, WAVELENGTH * units.Jy, third))
+
+
+def test_tables_of_pandas():
+    frame = pd.DataFrame({"wave": WAVELENGTH, "flux": WAVELENGTH})
+    check(read_spectrum(frame))
+    check(read_spectrum(frame.set_index("wave")))
+    check(read_spectrum(pd.Series(WAVELENGTH, index=WAVELENGTH)))
+    missing = pd.DataFrame(
+        {"wave": WAVELENGTH, "flux": pd.array(np.where(BAD, np.nan, WAVELENGTH), dtype="Float64")}
+    )
+    np.testing.assert_array_equal(np.isnan(read_spectrum(missing).flux), BAD)
+
+
+def test_rows_of_array_cells_are_chosen_by_number():
+    zeros = np.zeros(N)
+    table = Table({"wave": [WAVELENGTH] * 2, "flux": [zeros, WAVELENGTH], "OBJECT": ["a", "HD 2"]})
+    with pytest.raises(SpectrumError, match=r"2 rows of array cells.*hdu='0:ROW'"):
+        read_spectrum(table)
+    with pytest.raises(SpectrumError, match="no row 3; expected 1 to 2"):
+        read_spectrum(table, hdu="0:3")
+    frame = pd.DataFrame(
+        {"wave": [WAVELENGTH] * 2, "flux": [zeros, WAVELENGTH], "OBJECT": ["a", "HD 2"]}
+    )
+    for source in (table, frame):
+        for hdu in (2, "0:2"):
+            spectrum = read_spectrum(source, hdu=hdu)
+            check(spectrum)
+            assert spectrum.meta["object"] == "HD 2"
