@@ -7,21 +7,67 @@ import hashlib
 import json
 import math
 import os
+import re
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 MAX_BYTES = 1_000_000_000
 """What is read of one file of a spectrum, and what it may unpack to."""
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return `path` with the home folder for a leading ``~``, unless there is a file of that name."""
+    """Return `path` with the home folder for a leading ``~``, unless a file has that very name."""
     text = os.fspath(path)
     literal = not text.startswith("~") or os.path.lexists(text)
     return Path(text if literal else os.path.expanduser(text))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise the OSError that writing to `path` would meet, before the work.
+
+    Folders that are missing are made later. A device or a pipe is refused: a file put in its place
+    by root would harm the whole machine.
+    """
+    path = expanded(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        # Names that are too long and links in a circle raise here.
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        regular = True
+    if not regular or os.path.abspath(path).startswith(_STREAMS):
+        raise OSError(errno.EINVAL, "Is a device or a pipe; expected the name of a file", str(path))
+    folder = _target(path).parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, f"Not a folder: {folder}", str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"No file can be written in {folder}", str(path))
+
+
+# They lead to what the shell has open, which a rename would take away.
+_STREAMS = ("/dev/fd/", "/dev/std", "/proc/")
+
+
+def _target(path: Path) -> Path:
+    """What a path that may be a link leads to."""
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -29,22 +75,79 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
     The temporary name keeps the suffix, since writers choose their format by it. On an error the
-    temporary file is removed and an older file at `path` stays as it was.
+    temporary file is removed and an older file at `path` stays as it was. A link stays, and what it
+    leads to is replaced. What a killed process left beside is removed.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = expanded(path)
+    check_writable(path)
+    target = _target(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
     try:
-        scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+        scratch = tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=target.parent)
     except OSError as error:
         # The user chose `path` and never saw the temporary name.
         error.filename = str(path)
         raise
-    with scratch as folder:
+    with scratch as folder, _held(folder):
         temporary = Path(folder) / path.name
-        yield temporary
-        os.replace(temporary, path)
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno is None and re.search("written|space", str(error)):  # numpy, astropy
+                what = f"Cannot be written whole ({error}); is the disk full?"
+                raise OSError(errno.ENOSPC, what, str(path)) from error
+            if error.errno in _FULL or str(error.filename).startswith(folder):
+                error.filename = str(path)
+            raise
+        os.replace(temporary, target)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_SCRATCH = ".latentscope-"
+_FRESH = 2.0  # seconds in which a folder is made and held
+_OLD = 86400.0  # seconds, where a file system or a machine knows no locks
+
+
+@contextmanager
+def _held(folder: str) -> Iterator[None]:
+    """Lock a folder; the lock of a process that was killed is gone."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@lru_cache(maxsize=64)  # once a folder, since an archive may hold 100,000 files
+def _sweep(parent: Path) -> None:
+    """Remove temporary folders that nobody holds."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(_SCRATCH) and entry.is_dir(follow_symlinks=False):
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                if age > _FRESH and _is_free(entry.path, age):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_free(folder: str, age: float) -> bool:
+    if fcntl is None:
+        return age > _OLD
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > _OLD
+    finally:
+        os.close(handle)
+    return True
 
 
 def plain(value: Any) -> Any:
