@@ -8,6 +8,7 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from latentscope.errors import LatentscopeWarning, TableError, shortened
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.tables import (
     ID_COLUMNS,
     STAR_COLUMNS,
@@ -25,6 +26,7 @@ from latentscope.tables import (
     is_id_column,
     numbered_columns,
     numeric_matrix,
+    provenance_beside,
     read_contents,
     read_json,
     tidy,
@@ -176,7 +178,7 @@ def read_latents(source: LatentsLike) -> Latents:
         return replace(found, index=source.index)
     if not isinstance(source, str | os.PathLike):
         return Latents(np.asarray(source))
-    path = Path(source)
+    path = expanded(source)
     latents = _from_contents(read_contents(path), str(path))
     return _with_siblings(latents, path) if path.suffix.lower() == ".npy" else latents
 
@@ -228,7 +230,7 @@ def _with_siblings(latents: Latents, path: Path) -> Latents:
         table=frame,
         provenance=read_json(provenance) if provenance.is_file() else {},
         logvar=_from_contents(read_contents(logvar), str(logvar)).values
-        if logvar.is_file()
+        if os.path.isfile(logvar)
         else None,
     )
 
@@ -244,11 +246,9 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TableError
-        If the path does not end in .npy.
+        If the path does not end in .npy, or a sibling of it is no file of latentscope's.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".npy":
-        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
+    path = check_latents_path(path, logvar=latents.logvar is not None)
     table, provenance, logvar = _siblings(path)
     with ExitStack() as stack:
         # Renamed in reverse order of this, once all are written.
@@ -259,11 +259,62 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
             np.save(temporary, latents.logvar.astype(np.float32))
         if latents.table is not None:
             write_csv(latents.table, stack.enter_context(atomic_path(table)))
-        text = json.dumps(latents.provenance, indent=2, default=_plain)
+        made_by = {"latentscope": import_module("latentscope").__version__}
+        text = json.dumps(made_by | latents.provenance, indent=2, default=_plain)
         temporary = stack.enter_context(atomic_path(provenance))
         temporary.write_text(text + "\n", encoding="utf-8")
-        for stale in (path, table, logvar):
-            stale.unlink(missing_ok=True)
+        for stale in filter(os.path.exists, (path, table, logvar)):
+            # A link stays, and what it leads to goes.
+            os.unlink(os.path.realpath(stale))
+
+
+def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) -> Path:
+    """Return where latents (with log variances) can be written, ``~`` as the home folder.
+
+    Raises
+    ------
+    TableError
+        If it does not end in .npy, or files of somebody else have the names of its siblings.
+    OSError
+        If no file can be written there.
+    """
+    path = expanded(path)
+    if path.suffix.lower() != ".npy":
+        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
+    table, provenance, variances = _siblings(path)
+    for file in (path, table, provenance, *([variances] if logvar else [])):
+        check_writable(file)
+    # latents.npy brings latents.csv, and labels.npy would bring the end of the user's labels.csv.
+    made_by = provenance_beside(path)
+    others = [] if made_by is not None else [provenance, variances]
+    # The table of a diagnostic has a provenance of ours too.
+    if not is_sidecar(table) and (not made_by or "diagnostic" in made_by):
+        others.insert(0, table)
+    others = [file for file in others if os.path.exists(file)]
+    if others:
+        raise TableError(
+            f"{path}: these latents would replace {others[0]}, which no encode wrote; give the "
+            "latents another name"
+        )
+    target = Path(os.path.realpath(path))
+    theirs = _siblings(target)[0]
+    if path.is_symlink() and theirs.exists() and not (table.exists() and theirs.samefile(table)):
+        raise TableError(
+            f"{path}: is a link to {target}, whose table {theirs} would then stand beside other "
+            f"latents; give -o {target}, or another name"
+        )
+    return path
+
+
+_LONGEST_HEADER = 100_000
+
+
+def is_sidecar(path: Path) -> bool:
+    """Whether a .csv is a table of latents, as `encode` writes it."""
+    if not os.path.isfile(path):
+        return False
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return {"id", "status"} <= set(stream.readline(_LONGEST_HEADER).strip().split(","))
 
 
 def _plain(value: Any) -> Any:
@@ -303,7 +354,7 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
         frame.index = source.index.set_names([None] * source.index.nlevels)
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
-        frame = _label_frame(read_contents(Path(source)), name)
+        frame = _label_frame(read_contents(expanded(source)), name)
     else:
         name = "labels"
         frame = _label_frame(Contents({name: np.asarray(source)}), name)

@@ -17,7 +17,7 @@ from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.result import MIResult
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.errors import LatentscopeError
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, expanded
 from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.encode import encode
 from latentscope.models.weights import load_model
@@ -107,7 +107,7 @@ def run_demo(
     LatentscopeError
         If the folder holds something that no demo wrote, or a step fails.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     network = load_model(model or DEFAULT_MODEL)
     _claim(folder, n, seed)
     with stage(f"simulating {n} HARPS spectra", n) as advance:

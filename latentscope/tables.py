@@ -220,8 +220,8 @@ def _without_apostrophe(value: Any) -> Any:
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, without the index.
 
-    Text that begins as a formula does (``=``, ``+``, ``-``, ``@``) and is no number would be computed by
-    a spreadsheet: an apostrophe before it says that it is text, and `read_contents` takes it off.
+    Text that begins as a formula does (``=``, ``+``, ``-``, ``@``) and is no number, a spreadsheet
+    would compute: an apostrophe before it says that it is text, and `read_contents` takes it off.
     Control characters become escapes (`printable`).
     """
     frame = frame.copy(deep=False)
@@ -274,6 +274,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TableError(f"{path}: holds a {type(value).__name__}; expected a JSON object")
     return value
+
+
+def provenance_beside(path: Path) -> dict[str, Any] | None:
+    """Return what the .json beside a result says, if latentscope wrote it; else None."""
+    try:
+        value = read_json(path.with_suffix(".json"))
+    except (OSError, TableError):
+        return None
+    ours = not value or "latentscope" in value or "latentscope" in (value.get("provenance") or ())
+    return value if ours else None
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 import typer
 
 from latentscope import __version__
-from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning
-from latentscope.files import atomic_path, plain, write_json
+from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning, printable
+from latentscope.files import atomic_path, check_writable, expanded, plain, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,11 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 class UsageError(LatentscopeError):
     """The command line itself is wrong; exit code 2."""
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print text, on stderr with `err`; what names and headers hold never steers a terminal."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
 def one_of(option: str, value: str, choices: Any) -> Any:
@@ -67,7 +72,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"latentscope {__version__}")
+        echo(f"latentscope {__version__}")
         raise typer.Exit
 
 
@@ -107,12 +112,21 @@ def command(*examples: str, after_interrupt: str = "") -> Callable[[_Command], _
         @wraps(function)
         def guarded(*args: object, **kwargs: object) -> None:
             with _guard(function.__name__, after_interrupt):
-                function(*args, **kwargs)
+                function(*args, **{name: _at_home(value) for name, value in kwargs.items()})
 
         app.command(epilog=epilog)(guarded)
         return function
 
     return register
+
+
+def _at_home(value: object) -> object:
+    """Paths with the home folder for ``~``, which the shell leaves in --output=~/x."""
+    if isinstance(value, Path):
+        return expanded(value)
+    if isinstance(value, list):
+        return [_at_home(item) for item in value]
+    return value
 
 
 @contextmanager
@@ -140,8 +154,8 @@ def _guard(name: str, after_interrupt: str) -> Iterator[None]:
 
 def _leave(code: int, message: str) -> NoReturn:
     if debugging():
-        traceback.print_exc()
-    typer.echo(message, err=True)
+        echo(traceback.format_exc(), err=True)
+    echo(message, err=True)
     raise typer.Exit(code) from None
 
 
@@ -151,9 +165,10 @@ def _one_line(message: object) -> str:
 
 def _of_the_system(error: OSError) -> str:
     """Return the system's message without its number, and the file it is about."""
-    if error.strerror is None or error.filename is None:
+    if error.strerror is None:
         return str(error)
-    return f"{error.filename}: {error.strerror.lower()}"
+    what = error.strerror[:1].lower() + error.strerror[1:]
+    return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
 
 
 def _plea(name: str, error: Exception) -> str:
@@ -180,7 +195,7 @@ def _warnings_as_lines() -> Iterator[None]:
         if text not in shown:
             shown.add(text)
             ours = issubclass(category, LatentscopeWarning)
-            typer.echo(f"{'warning' if ours else category.__name__}: {text}", err=True)
+            echo(f"{'warning' if ours else category.__name__}: {text}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default" if debugging() else "ignore")
@@ -214,7 +229,7 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """Print a line for people."""
-        typer.echo(text, err=self.as_json)
+        echo(text, err=self.as_json)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Print rows as aligned text, numbers to the right."""
@@ -230,14 +245,14 @@ class Output:
         """Print on stderr which inputs failed and why, the first few of them."""
         for name, reason in named[:_LONGEST_LIST]:
             said = reason if name in reason else f"{name}: {reason}"
-            typer.echo(f"failed: {said}", err=True)
+            echo(f"failed: {said}", err=True)
         if len(named) > _LONGEST_LIST:
-            typer.echo(f"... and {len(named) - _LONGEST_LIST} more", err=True)
+            echo(f"... and {len(named) - _LONGEST_LIST} more", err=True)
 
     def result(self, value: Any) -> None:
         """Print `value` as JSON on stdout, if JSON was asked for; NaN becomes null."""
         if self.as_json:
-            typer.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+            echo(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
 def say_groups(out: Output, provenance: Mapping[str, Any]) -> None:
@@ -375,20 +390,42 @@ _PICTURES = (".png", ".pdf", ".svg")
 
 
 def check_outputs(output: Path | None, plot: Path | None, *inputs: Path | None) -> None:
-    """Refuse, before the work, to write over an input or what belongs to it, or an odd picture."""
-    if plot is not None and plot.suffix.lower() not in _PICTURES:
-        raise UsageError(f"--plot is {plot}; expected a name that ends in {', '.join(_PICTURES)}")
+    """Refuse, before the work, to write where nothing can be written, or over others' files.
+
+    Those are the inputs and what belongs to them, a table of latents, and what would be in the way
+    of the provenance; and pictures of an odd kind.
+    """
+    if plot is not None:
+        if plot.suffix.lower() not in _PICTURES:
+            raise UsageError(
+                f"--plot is {plot}; expected a name that ends in {', '.join(_PICTURES)}"
+            )
+        check_writable(plot)
     if output is None:
         return
-    written = {output.resolve(), output.with_suffix(".json").resolve()}
-    for path in [path for path in inputs if path is not None]:
-        siblings = (path, path.with_suffix(".csv"), path.with_suffix(".json"))
-        if written & {sibling.resolve() for sibling in siblings}:
-            raise UsageError(f"-o {output} would replace {path} or a file that belongs to it")
     if output.suffix.lower() == ".json":
         raise UsageError(
             f"-o is {output}, where the provenance goes; expected a name such as "
             f"{output.with_suffix('.csv')} for the table"
+        )
+    provenance = output.with_suffix(".json")
+    check_writable(output)
+    check_writable(provenance)
+    written = {output.resolve(), provenance.resolve()}
+    for path in [path for path in inputs if path is not None]:
+        siblings = (path, path.with_suffix(".csv"), path.with_suffix(".json"))
+        if written & {sibling.resolve() for sibling in siblings}:
+            raise UsageError(f"-o {output} would replace {path} or a file that belongs to it")
+    from latentscope.data import is_sidecar
+    from latentscope.tables import provenance_beside
+
+    theirs = [output] if is_sidecar(output) else []
+    if provenance.exists() and provenance_beside(output) is None:
+        theirs.append(provenance)
+    if theirs:
+        raise UsageError(
+            f"-o {output} would replace {theirs[0]}, which is not of an earlier run; give another "
+            "name"
         )
 
 

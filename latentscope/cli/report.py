@@ -28,8 +28,10 @@ from latentscope.cli.application import (
     chosen_names,
     command,
     debugging,
+    echo,
     progress,
 )
+from latentscope.errors import printable
 
 if TYPE_CHECKING:
     from latentscope.reporting.document import Outcome
@@ -95,7 +97,7 @@ def report(
         join=join,
         max_rows=max_rows,
         title=title,
-        command=shlex.join(["latentscope", *sys.argv[1:]]),
+        command=printable(shlex.join(["latentscope", *sys.argv[1:]])),
         quick=quick,
         seed=seed,
         progress=stage,
@@ -115,7 +117,7 @@ def _tell(failures: list[Outcome], out: Output) -> None:
     out.failures([(it.title, it.failure) for it in failures])
     if debugging():
         for it in failures:
-            traceback.print_exception(it.error)
+            echo("".join(traceback.format_exception(it.error)), err=True)
 
 
 @command("latentscope demo", "latentscope demo -n 100 -o try/ -m harps-sim-plain")

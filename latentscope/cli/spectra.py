@@ -108,6 +108,7 @@ def encode(
     A file that fails keeps its place as a row of NaN, with the reason in the .csv; the exit code
     is then 3.
     """
+    from latentscope.data import check_latents_path
     from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.encode import encode as encode_spectra
     from latentscope.models.weights import load_model
@@ -115,6 +116,7 @@ def encode(
     out = Output(as_json)
     if output.suffix.lower() != ".npy":
         raise UsageError(f"--output is {str(output)!r}; expected a path that ends in .npy")
+    check_latents_path(output, logvar=logvar)
     size = _batch_size(batch_size)
     earlier = output.exists()
     network = load_model(model or DEFAULT_MODEL)

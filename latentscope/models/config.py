@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from latentscope.errors import ModelError
-from latentscope.files import plain
+from latentscope.files import expanded, plain
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
@@ -328,9 +328,9 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     folder = os.environ.get("LATENTSCOPE_CACHE") if cache_dir is None else cache_dir
     if folder:
-        return Path(folder).expanduser()
+        return expanded(folder)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "latentscope"
+    return expanded(base) / "latentscope"
 
 
 def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -380,7 +380,7 @@ def known_config(source: str | os.PathLike[str]) -> ModelConfig | None:
         return read_config(bundled_models()[text] / CONFIG_FILE)
     if text in PUBLISHED:
         return PUBLISHED[text].config
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     return read_config(folder / CONFIG_FILE) if folder.is_dir() else None
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentscope.errors import LatentscopeWarning, ModelError
-from latentscope.files import file_sha256
+from latentscope.files import expanded, file_sha256
 from latentscope.models.config import (
     PUBLISHED,
     PUBLISHED_ARCHITECTURE,
@@ -84,7 +84,7 @@ def load_checkpoint(
     LatentscopeWarning
         When the normalization had to be assumed.
     """
-    path = Path(path)
+    path = expanded(path)
     normalization = normalization or _assumed_normalization(path)
     if normalization not in get_args(PublishedNormalization):
         raise ModelError(
@@ -113,7 +113,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ModelError
         If the file is missing, truncated, no checkpoint, or holds more than tensors and numbers.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:

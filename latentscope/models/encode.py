@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import latentscope
-from latentscope.data import Latents, write_latents
+from latentscope.data import Latents, check_latents_path, write_latents
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeWarning, ModelError, TableError
+from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
@@ -53,6 +53,8 @@ BLOCK = 256
 # spectrum at 2 of them, 22 ms at 8.
 _CPU_VALUES = 655_360
 _MAX_BATCH = 32
+
+_LONGEST_NAME = 255  # bytes of a file's name
 
 Progress = Callable[[int, int], None]
 
@@ -129,7 +131,7 @@ def encode(
     SpectrumError
         If `sources` names nothing, or `frame` is unknown.
     TableError
-        If `output` does not end in .npy, or would replace a .csv that is no sidecar of latents.
+        If `output` does not end in .npy, or its siblings would replace files of somebody else.
 
     Warns
     -----
@@ -150,7 +152,7 @@ def encode(
     if logvar and not model.config.variational:
         raise ModelError("this model is deterministic and has no log variance; leave logvar out")
     reading = Reading(hdu, key, frame)
-    path = _checked_output(output)
+    path = None if output is None else check_latents_path(output, logvar=logvar)
     items = expand_sources(sources)
     sample = sample_beside(model)
     reference = None if sample is None else Reference(sample)
@@ -328,7 +330,10 @@ class PartStore:
     """
 
     def __init__(self, output: Path, settings: dict[str, Any]) -> None:
-        self.folder = output.with_name(output.name + ".parts")
+        name = f"{output.name}.parts"
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()}.parts"
+        self.folder = output.with_name(name)
         self._settings = json.dumps(settings, sort_keys=True)
 
     def load(self, sources: list[Path]) -> Part | None:
@@ -509,25 +514,6 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         return
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
-
-
-def _checked_output(output: str | os.PathLike[str] | None) -> Path | None:
-    if output is None:
-        return None
-    path = Path(output)
-    if path.suffix.lower() != ".npy":
-        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
-    # latents.npy brings latents.csv, and labels.npy would bring the end of the user's labels.csv.
-    table = path.with_suffix(".csv")
-    if table.exists():
-        with table.open(encoding="utf-8", errors="replace") as stream:
-            header = stream.readline().strip().split(",")
-        if "status" not in header:  # a table of labels, say
-            raise TableError(
-                f"{path}: the table of these latents would replace {table}, which no encode wrote; "
-                "give the latents another name"
-            )
-    return path
 
 
 def _worker_count(workers: int | None) -> int:

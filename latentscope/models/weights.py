@@ -16,7 +16,7 @@ from torch import Tensor
 
 from latentscope.data import Latents
 from latentscope.errors import ModelError
-from latentscope.files import atomic_path, file_sha256
+from latentscope.files import atomic_path, expanded, file_sha256
 from latentscope.models.config import (
     CONFIG_FILE,
     DEFAULT_MODEL,
@@ -89,7 +89,7 @@ def weights_sha256(model: ModelLike) -> str:
     """
     if isinstance(model, SpectrumVAE):
         return hashlib.sha256(_serialized(model)).hexdigest()
-    path = Path(model)
+    path = expanded(model)
     path = path / WEIGHTS_FILE if path.is_dir() else path
     try:
         return file_sha256(path)
@@ -120,7 +120,7 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     ModelError
         If `model.info` has no name or an unknown entry, or the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     # Checked and formatted before anything is written.
     data = _serialized(model)
     info = {**model.info, "weights_sha256": hashlib.sha256(data).hexdigest()}
@@ -176,7 +176,7 @@ def load_folder(folder: PathLike) -> SpectrumVAE:
         If config.json or model.safetensors is missing or damaged, or the weights are not those of
         the config.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     path, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     config = read_config(path)
     state = read_weights(weights)
@@ -313,7 +313,7 @@ def _model_path(
         return bundled_models()[text]
     if "://" in text:
         return _url_path(text, files, cache_dir)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.exists():
         if path.suffix == ".safetensors" and path.name != WEIGHTS_FILE:
             raise ModelError(

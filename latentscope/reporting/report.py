@@ -18,11 +18,12 @@ from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.study import StudyLike, origin
 from latentscope.errors import ChoiceError
-from latentscope.files import atomic_path, write_json
+from latentscope.files import atomic_path, check_writable, expanded, write_json
 from latentscope.reporting.chapters import chapters_of
 from latentscope.reporting.document import Document, Outcome
 from latentscope.reporting.page import page_html
 from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, read_report_study
+from latentscope.tables import provenance_beside
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -155,8 +156,8 @@ def report(
         If `output` is no .html or would replace an input, `max_rows` is below 100, or a column
         asked for is not there.
     """
-    page = Path(output)
-    numbers = page.with_suffix(".json") if json is None else Path(json)
+    page = expanded(output)
+    numbers = page.with_suffix(".json") if json is None else expanded(json)
     _check(page, numbers, max_rows, latents, labels)
     study = read_report_study(
         latents,
@@ -205,10 +206,16 @@ def _check(page: Path, numbers: Path, max_rows: int, *inputs: Any) -> None:
         raise ChoiceError(f"output is {page}; expected a name that ends in .html")
     if max_rows < _FEWEST_ROWS:
         raise ChoiceError(f"max_rows is {max_rows}; expected {_FEWEST_ROWS} or more")
+    check_writable(page)
+    check_writable(numbers)
+    if numbers.exists() and provenance_beside(numbers) is None:
+        raise ChoiceError(
+            f"{page} would replace {numbers}, which no report wrote; name another output"
+        )
     written = {page.resolve(), numbers.resolve()}
     for given in inputs:
         if isinstance(given, str | os.PathLike):
-            path = Path(given)
+            path = expanded(given)
             taken = {path.resolve(), path.with_suffix(".json").resolve()}
             if written & taken:
                 raise ChoiceError(

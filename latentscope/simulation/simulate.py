@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, expanded
 from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
 from latentscope.simulation.lines import read_linelist
 from latentscope.simulation.population import (
@@ -254,9 +254,9 @@ def write_archive(
         raise LatentscopeError(
             f"layout is {layout!r}; expected one of {', '.join(get_args(Layout))}"
         )
-    path = None if linelist is None else os.fspath(linelist)
+    path = None if linelist is None else os.fspath(expanded(linelist))
     read_linelist(path)  # a bad list is an error here, not in a worker
-    folder = Path(folder)
+    folder = expanded(folder)
     target = folder / "labels.csv"
     _make_room(folder, target, {file_name(index, layout) for index in range(n)})
     jobs = [
