@@ -113,7 +113,7 @@ def test_a_full_disk_names_the_file(tmp_path, write):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(OSError) as caught, atomic_path(path) as temporary:  # noqa: PT011, PT012
+        with pytest.raises(OSError) as caught, atomic_path(path) as temporary:
             write(temporary, np.zeros(10_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

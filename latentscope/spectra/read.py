@@ -245,7 +245,7 @@ def _read_path(path: str) -> bytes:
 
 
 _LARGE = 1 << 26  # bytes, as is
-_PIECE = 1 << 24
+_PIECE = 1 << 22
 
 
 def _check_size(size: int, name: str, what: str = "has") -> None:

@@ -77,7 +77,7 @@ def test_what_no_spectrum_can_be_is_refused_at_once(tmp_path, monkeypatch, name,
     elif name == "folder":
         Path(name).mkdir()
     begun = time.monotonic()
-    with in_memory(80), pytest.raises(SpectrumError, match=message):
+    with in_memory(90), pytest.raises(SpectrumError, match=message):
         read_spectrum(name)
     assert time.monotonic() - begun < 5
 
