@@ -1,8 +1,14 @@
 """Files of real instruments, each with what is right to read from it."""
 
+import gzip
+import io
+import warnings
+
 import numpy as np
 import pytest
+from astropy.io import fits
 
+from latentscope.errors import SpectrumError
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 from tests.spectra.instruments import LAYOUTS
@@ -34,16 +40,12 @@ MUSE, an extracted spectrum
 WEAVE L1, five fibers
 PypeIt spec1d of two objects
 one image HDU an order
-NARVAL .s, intensity
-ESPaDOnS .s, polarization
-ESPaDOnS .s, overlapping orders
 ELODIE archive s1d
 HERMES log_merged_c
 JWST x1d
 COS x1d, two segments
 PHOENIX HiRes flux
 iSpec FITS, regular
-a table of stars
 """.strip().splitlines()
 
 
@@ -79,3 +81,33 @@ def test_lines_of_real_files(file, frame, velocity, shared_data):
         center = spectrum.wavelength[core[3]] - b / (2 * a) * step
         found.append((center / line - 1) * SPEED_OF_LIGHT)
     assert np.median(found) == pytest.approx(velocity, abs=1.0)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in NOT_YET])
+def test_the_same_from_other_sources(name):
+    data, truth = LAYOUTS[name].build()
+    if truth.refused or not data.startswith(b"SIMPLE"):
+        return
+    expected = answer_to(data, truth.options)
+    assert_same(answer_to(gzip.compress(data, 1), truth.options), expected)
+    with fits.open(io.BytesIO(data)) as hdus:
+        assert_same(answer_to(hdus, truth.options), expected)
+
+
+def answer_to(source, options):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read_spectrum(source, **options)
+    except SpectrumError as error:
+        return error
+
+
+def assert_same(answer, expected):
+    assert type(answer) is type(expected), answer
+    if isinstance(expected, SpectrumError):
+        return
+    for name in ("wavelength", "flux", "ivar", "mask"):
+        np.testing.assert_array_equal(getattr(answer, name), getattr(expected, name))
+    for name in ("medium", "frame", "rv", "berv"):
+        assert getattr(answer, name) == getattr(expected, name)
