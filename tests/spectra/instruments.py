@@ -595,6 +595,52 @@ def sdss_spspec():
     return as_bytes(primary(rows, **head, **SDSS)), _sdss_truth(error_or_note=True)
 
 
+def _plate() -> tuple[bytes, np.ndarray]:
+    wavelength = log_grid()
+    axis = {"COEFF0": 3.699, "COEFF1": 1e-5, "CRVAL1": 3.699, "CD1_1": 1e-5, "DC-FLAG": 1}
+    data = as_bytes(
+        primary(np.stack([flawed(wavelength, k) for k in range(1, 21)]), **axis, **SDSS),
+        image(np.stack([inverse()] * 20), "IVAR"),
+        image(np.stack([flags()] * 20).astype("i4"), "ANDMASK"),
+        table("PLUGMAP", OBJID=np.arange(20)),
+    )
+    return data, wavelength
+
+
+@sdss("SDSS spPlate", "specutils sdss.py: a row a fiber; HDU 1 ivar, 2 and-mask, 5 plug map")
+def spplate():
+    return _plate()[0], Truth(refused=("row|fiber|20", "--hdu|hdu="))
+
+
+@sdss("SDSS spPlate, its third fiber", "the one before, with hdu='0:3'")
+def spplate_fiber():
+    data, wavelength = _plate()
+    return data, _sdss_truth(
+        wavelength=wavelength, scale=3.0, error_or_note=True, options={"hdu": "0:3"}
+    )
+
+
+@sdss("MaStar", "MaNGA stellar library: a table row a star, cells WAVE, FLUX, IVAR, MASK")
+def mastar():
+    return _mastar(), Truth(refused=("row|star|target", "--hdu|hdu="))
+
+
+def _mastar() -> bytes:
+    wavelength = log_grid()
+    rows = np.stack([wavelength * k for k in (1, 2, 3)])
+    return as_bytes(
+        fits.PrimaryHDU(),
+        table("GOODSPEC", MANGAID=np.arange(3), WAVE=np.stack([wavelength] * 3), FLUX=rows,
+              IVAR=np.full((3, 1000), 0.25), MASK=np.zeros((3, 1000), int)),
+    )  # fmt: skip
+
+
+@sdss("MaStar, its second star", "the one before, with hdu='GOODSPEC:2'")
+def mastar_star():
+    truth = Truth(log_grid(), None, None, scale=2.0, error=2.0, options={"hdu": "GOODSPEC:2"})
+    return _mastar(), truth
+
+
 @sdss("SDSS-V mwmStar", "specutils sdss_v.py: four tables, of which empty ones have no rows")
 def mwm_star():
     wavelength = log_grid()
@@ -830,14 +876,7 @@ def sixdf():
 
 @survey("2dF fibers in rows", "2dfdr: HDU 0 a row a fiber, 1 variance, 2 fiber table")
 def twodf():
-    wavelength = grid()
-    axis = linear(wavelength) | {"CUNIT1": "Angstrom", "CTYPE1": "Wavelength"}
-    data = as_bytes(
-        primary(np.stack([wavelength * k for k in range(1, 41)]), **axis),
-        image(np.ones((40, 1000)), "VARIANCE"),
-        table("FIBRES", NAME=np.arange(40)),
-    )
-    return data, Truth(refused=("row|fiber|40",))
+    return _fibers(), Truth(refused=("row|fiber|40", "--hdu|hdu="))
 
 
 @survey("MUSE, an extracted spectrum", "MPDAF Spectrum: HDUs DATA, STAT (the variance), DQ; air")
@@ -864,6 +903,23 @@ def weave():
         table("FIBTABLE", FIBREID=np.arange(5), NSPEC=np.arange(1, 6)),
     )
     return data, Truth(refused=("row|fib|target", "--hdu|hdu="))
+
+
+def _fibers() -> bytes:
+    wavelength = grid()
+    axis = linear(wavelength) | {"CUNIT1": "Angstrom", "CTYPE1": "Wavelength"}
+    return as_bytes(
+        primary(np.stack([wavelength * k for k in range(1, 41)]), **axis),
+        image(np.full((40, 1000), 4.0), "VARIANCE"),
+        table("FIBRES", NAME=np.arange(40)),
+    )
+
+
+@survey("2dF, its fifth fiber", "the fibers before, with hdu='0:5'")
+def twodf_fiber():
+    return _fibers(), Truth(
+        grid(), scale=5.0, error=2.0, error_or_note=True, options={"hdu": "0:5"}
+    )
 
 
 @survey("Gaia RVS from the archive", "Gaia DR3 documents, 20.6: nm, vacuum, at rest", ".csv")
@@ -1105,6 +1161,41 @@ def spex():
     )  # fmt: skip
 
 
+@echelle("images of flux, error and wavelength", "NEID's and CARMENES' way, of one merged spectrum")
+def three_images():
+    wavelength = grid() + 0.01 * np.sin(np.arange(1000))
+    data = as_bytes(
+        fits.PrimaryHDU(),
+        image(wavelength.astype("f4"), "FLUX"),
+        image(np.full(1000, 2.0, "f4"), "ERROR"),
+        image(wavelength, "WAVELENGTH"),
+    )
+    return data, Truth(
+        wavelength, error=2.0, error_or_note=True, assumed=("WAVELENGTH|unit", "frame", "medium")
+    )
+
+
+@echelle("flux, and its wavelengths in the next image", "as above, in nm: SPEC, SIG, WAVE")
+def two_images():
+    wavelength = grid()
+    data = as_bytes(
+        primary(wavelength, EXTNAME="SPEC"),
+        image(np.full(1000, 2.0), "SIG"),
+        image(wavelength / 10, "WAVE", BUNIT="nm"),
+    )
+    return data, Truth(wavelength, error=2.0, error_or_note=True, assumed=("frame", "medium"))
+
+
+@echelle("NEID L2, an order", "NEID data format, with hdu='SCIFLUX:5': wavelengths of SCIWAVE")
+def neid_order():
+    data, _ = neid()
+    wavelength = grid(1100, 5000.0 + 70 * 4)
+    return data, Truth(
+        wavelength, None, None, error=1.0, error_or_note=True, options={"hdu": "SCIFLUX:5"},
+        or_refused=("order|wavelength",),
+    )  # fmt: skip
+
+
 @echelle("PEPSI .nor", "PEPSI data description: Arg (Angstrom), Fun, Var (variance), Mask")
 def pepsi():
     wavelength = grid()
@@ -1231,6 +1322,12 @@ def cos():
     return as_bytes(primary(INSTRUME="COS"), hdu), Truth(
         np.union1d(one, two), "vacuum", None, joined=True, or_refused=("--hdu|hdu=",)
     )
+
+
+@space("COS x1d, its second segment", "the one before, with hdu='SCI:2'")
+def cos_segment():
+    data, _ = cos()
+    return data, Truth(grid(500, 1200.0, 0.1), "vacuum", None, error=2.0, options={"hdu": "SCI:2"})
 
 
 # synthetic spectra and tools

@@ -25,6 +25,10 @@ IRAF multispec, two orders
 IRAF multispec, its second order
 IRAF multispec, Chebyshev
 SDSS DR7 spSpec
+SDSS spPlate
+SDSS spPlate, its third fiber
+MaStar
+MaStar, its second star
 APOGEE apStar
 APOGEE aspcapStar
 APOGEE apVisit
@@ -36,14 +40,20 @@ DESI coadd of a pixel
 GALAH DR3, an arm
 OzDES
 GAMA
+2dF fibers in rows
 MUSE, an extracted spectrum
 WEAVE L1, five fibers
+2dF, its fifth fiber
 PypeIt spec1d of two objects
 one image HDU an order
 ELODIE archive s1d
 HERMES log_merged_c
+images of flux, error and wavelength
+flux, and its wavelengths in the next image
+NEID L2, an order
 JWST x1d
 COS x1d, two segments
+COS x1d, its second segment
 PHOENIX HiRes flux
 iSpec FITS, regular
 """.strip().splitlines()
