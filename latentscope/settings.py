@@ -99,7 +99,10 @@ def _fault(fault: Any, kind: type[Any]) -> str:
         return f"unknown {place}; known are {', '.join(_names(kind, fault['loc'][:-1]))}"
     if fault["type"] == "value_error":
         return ": ".join(filter(None, (place, str(fault["ctx"]["error"]))))
-    came = repr(fault["input"])
+    try:
+        came = repr(fault["input"])
+    except RecursionError:
+        came = f"a {type(fault['input']).__name__} of many brackets"
     came = came if len(came) <= _SHOWN else f"{came[:_SHOWN]}..."
     expected = fault["msg"].removeprefix("Input should be ")
     return f"{place or 'the value'} is {came}; expected {expected}"

@@ -11,18 +11,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import stat
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from latentscope.errors import ModelError
 from latentscope.files import expanded, plain
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.wavelength import Grid
+from latentscope.spectra.wavelength import MAX_PIXELS, Grid
 
 CONFIG_FILE = "config.json"
 SAMPLE_FILE = "sample.safetensors"
@@ -30,6 +32,13 @@ SAMPLE_FILE = "sample.safetensors"
 Output = Literal["conv", "mean"]
 WeightsDtype = Literal["float32", "float16"]
 """How weights lie in model.safetensors; the network computes in float32 either way."""
+
+
+# Strict: pydantic would take true for 1 and 1e12 for a whole number.
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[int, Field(strict=True, gt=0)]
+_DEEPEST = 100  # convolutions
+_LARGEST = 10_000_000  # bytes of a config.json
 
 
 def _odd(kernel: int) -> int:
@@ -85,14 +94,14 @@ class VAEConfig:
         If the numbers do not make a network.
     """
 
-    length: PositiveInt
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    kernels: tuple[Annotated[PositiveInt, AfterValidator(_odd)], ...]
-    strides: tuple[Annotated[PositiveInt, AfterValidator(_one_or_even)], ...]
-    latents: PositiveInt
-    extra: NonNegativeInt = 0
-    extra_hidden: PositiveInt = 64
-    hidden: NonNegativeInt = 0
+    length: Annotated[Positive, Field(le=MAX_PIXELS)]
+    channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=_DEEPEST)]
+    kernels: tuple[Annotated[Positive, AfterValidator(_odd)], ...]
+    strides: tuple[Annotated[Positive, AfterValidator(_one_or_even)], ...]
+    latents: Positive
+    extra: Annotated[Whole, Field(le=MAX_PIXELS)] = 0
+    extra_hidden: Positive = 64
+    hidden: Whole = 0
     variational: bool = True
     negative_slope: float = 0.1
     output: Output = "conv"
@@ -202,16 +211,24 @@ def read_config(path: Path) -> ModelConfig:
     ------
     ModelError
         If the file is missing, is no JSON object, is of another format, lacks a key, has one that
-        is not known, or a value makes no architecture or preparation.
+        is not known or twice, or a value makes no architecture or preparation.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) > _LARGEST:
+            raise ModelError(f"{path}: is no file of at most {_LARGEST / 1e6:g} MB, as models have")
+        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
+    except ModelError:
+        raise
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: no such file; a model folder holds {CONFIG_FILE} and model.safetensors"
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
+    except RecursionError:
+        raise ModelError(
+            f"{path}: cannot be read as JSON (too many brackets in brackets)"
+        ) from None
     if not isinstance(values, dict):
         raise ModelError(f"{path}: holds a {type(values).__name__}; expected a JSON object")
     # Before all else, since a newer format may have other keys.
@@ -221,6 +238,14 @@ def read_config(path: Path) -> ModelConfig:
             "format 1; is it a latentscope model, or one from a newer version?"
         )
     return read_settings(ModelConfig, values, where=str(path), error=ModelError)
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice} is there more than once")
+    return found
 
 
 # 312,501 pixels padded to 2^18 + 2^16; the gap is that between the two CCDs with room for the

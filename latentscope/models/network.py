@@ -521,23 +521,30 @@ def check_state(
 
     `what` names the file, for the message.
     """
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, expected {shape}"
+    check_shapes(what, {name: tuple(tensor.shape) for name, tensor in state.items()}, expected)
+    broken = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise ModelError(f"{what}: {listed('values that are not finite', broken)}")
+
+
+def check_shapes(
+    what: str, shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise ModelError unless the weights of a file `what` have the expected names and shapes."""
+    others = [
+        f"{name} is {shapes[name]}, expected {shape}"
         for name, shape in expected.items()
-        if name in state and tuple(state[name].shape) != shape
+        if name in shapes and shapes[name] != shape
     ]
     faults = [
-        listed("missing", [f"{k} {expected[k]}" for k in expected if k not in state]),
-        listed("unexpected", [f"{k} {tuple(state[k].shape)}" for k in state if k not in expected]),
-        listed("of another shape", shapes),
+        listed("missing", [f"{k} {expected[k]}" for k in expected if k not in shapes]),
+        listed("unexpected", [f"{k} {shapes[k]}" for k in shapes if k not in expected]),
+        listed("of another shape", others),
     ]
     if any(faults):
         raise ModelError(
             f"{what} does not fit the model's architecture: {'; '.join(filter(None, faults))}"
         )
-    broken = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
-    if broken:
-        raise ModelError(f"{what}: {listed('values that are not finite', broken)}")
 
 
 def listed(kind: str, items: list[str]) -> str:

@@ -6,12 +6,13 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from latentscope.data import Latents
@@ -31,7 +32,7 @@ from latentscope.models.config import (
 )
 from latentscope.models.convert import load_checkpoint
 from latentscope.models.download import check_url, fetch, url_filename
-from latentscope.models.network import SpectrumVAE, listed, load_state, moved
+from latentscope.models.network import SpectrumVAE, check_shapes, listed, load_state, moved
 from latentscope.settings import read_settings
 
 WEIGHTS_FILE = "model.safetensors"
@@ -46,15 +47,41 @@ ModelLike = SpectrumVAE | str | os.PathLike[str]
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a .safetensors file; raise `ModelError` if it is missing or damaged."""
+    with _opened(path):
+        state: dict[str, Tensor] = safetensors.torch.load_file(path)
+    return state
+
+
+def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a .safetensors file, without the tensors."""
+    with _opened(path), safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; a model folder holds config.json and {path.name}")
     try:
-        state: dict[str, Tensor] = safetensors.torch.load_file(path)
+        yield
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path}: is no whole safetensors file ({error}); copy or download it again"
         ) from error
-    return state
+
+
+def _shapes_of(config: ModelConfig, path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of the model that the file `path` describes, without memory."""
+    try:
+        with torch.device("meta"):
+            model = SpectrumVAE(config.architecture, config.prepare)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise ModelError(
+            f"{path}: its architecture is too large for any memory ({str(error).splitlines()[0]})"
+        ) from error
+    return {name: tuple(values.shape) for name, values in model.state_dict().items()}
 
 
 def _serialized(model: SpectrumVAE) -> bytes:
@@ -179,7 +206,7 @@ def load_folder(folder: PathLike) -> SpectrumVAE:
     folder = expanded(folder)
     path, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     config = read_config(path)
-    state = read_weights(weights)
+    shapes = _shapes_in(weights)
     found = weights_sha256(weights)
     # Two files copied at different times, or a save that was interrupted between them.
     if config.weights_sha256 is not None and found != config.weights_sha256:
@@ -187,11 +214,10 @@ def load_folder(folder: PathLike) -> SpectrumVAE:
             f"{weights}: SHA-256 is {found}, {path} records {config.weights_sha256}; the two are "
             "not of one model: copy or write the folder again"
         )
-    try:
-        model = SpectrumVAE(config.architecture, config.prepare, config.info)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    load_state(model, state, str(weights))
+    # Before memory is taken: a number of the config may be anything.
+    check_shapes(str(weights), shapes, _shapes_of(config, path))
+    model = SpectrumVAE(config.architecture, config.prepare, config.info)
+    load_state(model, read_weights(weights), str(weights))
     model.folder = folder
     return model.eval()
 

@@ -30,7 +30,7 @@ from latentscope.files import plain
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.resample import Resample, resample
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import Grid
+from latentscope.spectra.wavelength import MAX_PIXELS, Grid
 
 # The pseudo-continuum is not let below this fraction of the median flux: where a detector has no
 # light the contrast would be noise over noise.
@@ -74,8 +74,8 @@ class PrepareConfig:
     resample: Resample = "auto"
     normalization: Literal["median-padded", "median-valid", "continuum"] = "median-valid"
     min_median: float | None = None
-    window: int = pydantic.Field(default=65, ge=1)
-    nodes: int = pydantic.Field(default=320, ge=1)
+    window: int = pydantic.Field(default=65, ge=1, strict=True)
+    nodes: int = pydantic.Field(default=320, ge=1, le=MAX_PIXELS, strict=True)
     clip: tuple[float, float] = (-1.0, 1.5)
 
     @pydantic.model_validator(mode="after")

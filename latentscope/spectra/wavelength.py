@@ -214,6 +214,9 @@ A file whose pixels lie this near to the grid needs no resampling, and a pixel c
 the end of a gap lies in the gap.
 """
 
+MAX_PIXELS = 50_000_000
+"""Of a grid: a row of more would take more memory than any spectrum needs."""
+
 
 @settings(SpectrumError)
 class Grid:
@@ -248,9 +251,9 @@ class Grid:
     kind: Literal["linear", "log"]
     start: float = pydantic.Field(gt=0)
     step: float = pydantic.Field(gt=0)
-    length: int = pydantic.Field(ge=2)
-    pad_left: int = pydantic.Field(default=0, ge=0)
-    pad_right: int = pydantic.Field(default=0, ge=0)
+    length: int = pydantic.Field(ge=2, le=MAX_PIXELS, strict=True)
+    pad_left: int = pydantic.Field(default=0, ge=0, le=MAX_PIXELS, strict=True)
+    pad_right: int = pydantic.Field(default=0, ge=0, le=MAX_PIXELS, strict=True)
     medium: Medium = "air"
     frame: Frame = "barycentric"
     gaps: tuple[tuple[float, float], ...] = ()

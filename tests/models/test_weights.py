@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -215,11 +217,13 @@ def test_a_mistyped_folder_beside_others_never_asks_the_network(tmp_path, monkey
 
 
 def edit(folder, key, value):
-    """Set `key` ("a" or "a.b") of config.json, or remove it if the value is None."""
+    """Set `key` ("a" or "a.b.c") of config.json, or remove it if the value is None."""
     path = folder / "config.json"
     values = json.loads(path.read_text())
     *outer, last = key.split(".")
-    inner = values[outer[0]] if outer else values
+    inner = values
+    for name in outer:
+        inner = inner[name]
     inner[last] = value
     if value is None:
         del inner[last]
@@ -354,3 +358,61 @@ def test_weights_of_another_architecture_list_what_differs(model, folder):
         "mean.bias is (4,), expected (3,)",
     ):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("architecture.latents", 1e12, "latents is 1000000000000.0; expected a valid integer"),
+        ("architecture.latents", 10**12, "mean.weight is .*expected .1000000000000, "),
+        ("architecture.latents", 10**30, "too large|expected"),
+        ("architecture.latents", 16.5, "latents is 16.5"),
+        ("architecture.latents", math.nan, "latents is nan"),
+        ("architecture.latents", True, "latents is True"),
+        ("architecture.latents", "3", "latents is '3'"),
+        ("architecture.hidden", 10**9, "perceptron"),
+        ("architecture.extra_hidden", 10**12, "extra_decoder"),
+        ("architecture.channels", [4] * 100_000, "channels is .*at most 100 items"),
+        ("architecture.channels", [4, 10**12], "does not fit|too large"),
+        ("architecture.length", 256 * 10**9, "length is 256000000000; expected less than"),
+        ("prepare.grid.length", 10**12, "prepare.grid.length is 1000000000000; expected less"),
+        ("prepare.grid.pad_left", True, "pad_left is True"),
+        ("prepare.nodes", 10**12, "nodes is 1000000000000"),
+        ("description", [[]], "description"),
+    ],
+)
+def test_a_config_of_any_numbers_is_refused_before_memory_is_taken(key, value, message, folder):
+    edit(folder, key, value)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(folder)
+    assert str(folder) in str(caught.value)
+    assert time.monotonic() - begun < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**21  # kB
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 200_000 + "]" * 200_000, "too many brackets"),
+        ('{"format": 1, "name": ' + "[" * 700 + "]" * 700 + "}", "name is"),
+        ('{"format": 1, "format": 1}', "the key format is there more than once"),
+        ('{"format": ' + "9" * 10_000 + "}", "cannot be read as JSON"),
+        (" " * 11_000_000, "no file of at most 10 MB"),
+        ("\udcff", "cannot be read as JSON"),
+    ],
+)
+def test_text_that_is_no_config_is_one_clear_error(text, message, folder):
+    path = folder / "config.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(folder)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_pipe_in_place_of_a_config_is_not_waited_for(folder):
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(ModelError, match="is no file"):
+        load_model(folder)
