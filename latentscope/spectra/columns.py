@@ -317,6 +317,8 @@ def _chosen(
             "looks like wavelengths, which ascend or descend in even steps, at least "
             f"{MIN_PIXELS} of them; if one is, name it wavelength, and the other flux"
         )
+    light = columns[wave].values
+    rest = [p for p in rest if not (names[p] == "" and _is_frequency(columns[p].values, light))]
     named = {*QUALITY, *ERROR, *IVAR, *VARIANCE, *RELATIVE}
     rest = [p for p in rest if p != wave and labels[p].key not in named]
     fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)] or rest
@@ -336,7 +338,12 @@ def _chosen(
     places = [_ordinal(place) for place in (wave, flux)]
     notes.append(f"columns: the {places[0]} is wavelength, the {places[1]} flux; no names say so")
     others = [p for p in rest if p != flux]
-    if any(names) or not others or choice.error is not None:
+    if not others or choice.error is not None:
+        return choice
+    if any(names):
+        others = [p for p in others if not _COMPANION.fullmatch(labels[p].key)]
+        if others:
+            notes.append(f"columns: {shortened(names[p] or _ordinal(p) for p in others)} not read")
         return choice
     if len(others) == 1 and looks_like_errors(columns[others[0]], columns[flux]):
         notes.append(f"columns: the {_ordinal(others[0])} is the error of the flux, by its size")
@@ -410,6 +417,13 @@ def _asked(form: str, labels: Sequence[Label], key: str) -> Choice:
 def counts_rows(values: NDArray[Any]) -> bool:
     """Whether these are 0, 1, 2, ... or 1, 2, 3, ..."""
     return len(values) > 1 and values[0] in (0, 1) and bool(np.all(np.diff(values) == 1))
+
+
+def _is_frequency(values: NDArray[Any], wavelength: NDArray[Any]) -> bool:
+    """Whether these are the frequencies of the wavelengths, as ATLAS writes beside them."""
+    product = values.astype(np.float64) * wavelength
+    spread = [np.std(array) / np.mean(array) for array in (product, wavelength)]
+    return bool(np.min(values) > 1e9 and spread[0] < 0.05 * spread[1])
 
 
 def looks_like_wavelengths(values: NDArray[Any]) -> bool:

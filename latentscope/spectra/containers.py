@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from latentscope.errors import SpectrumError, shortened
+from latentscope.files import MAX_BYTES
 from latentscope.spectra.columns import array_draft, roles_of, row_of, table_draft
 from latentscope.spectra.draft import Draft, Label, choose
+from latentscope.spectra.objects import read_frame
 
 _PICKLED = (
     "holds Python objects, which run code when they are loaded, and are not read; load it where "
@@ -22,6 +24,15 @@ def is_npz(data: bytes) -> bool:
     """Whether these bytes are a zip archive of .npy files."""
     length = int.from_bytes(data[26:28], "little")
     return data.startswith(b"PK\x03\x04") and data[30 : 30 + length].endswith(b".npy")
+
+
+def _check_size(form: str, size: int) -> None:
+    """Raise if what a file unpacks to is too much to hold."""
+    if size > MAX_BYTES:
+        raise SpectrumError(
+            f"{form}: unpacks to more than {MAX_BYTES / 1e9:g} GB, the most that is read of a "
+            "file; expected one spectrum"
+        )
 
 
 def read_npy(data: bytes, key: str | None) -> Draft:
@@ -40,12 +51,15 @@ def read_npz(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     arrays: dict[str, Any] = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            _check_size("npz", sum(member.file_size for member in archive.zip.infolist()))
             for name in archive.files:
                 try:
                     arrays[name] = archive[name]
                 except ValueError as error:
                     if "allow_pickle" not in str(error):
                         raise
+    except SpectrumError:
+        raise
     except Exception as error:  # zipfile and zlib raise many kinds
         raise SpectrumError(f".npz: {error}; expected arrays of numbers") from None
     if not arrays:
@@ -68,7 +82,8 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     def keep(name: str, item: Any) -> None:
         meta.update((attribute, _plain(item.attrs[attribute])) for attribute in item.attrs)
         if isinstance(item, h5py.Dataset) and item.shape is not None:
-            arrays[name] = item[()]
+            _check_size("HDF5", item.nbytes + sum(array.nbytes for array in arrays.values()))
+            arrays[name] = item[()] if item.shape else np.asarray(item[()])
             unit = item.attrs.get("unit", item.attrs.get("units", ""))
             units[name] = str(_plain(unit))
 
@@ -91,15 +106,21 @@ def read_parquet(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     import pandas as pd
 
     try:
+        from pyarrow.parquet import read_metadata
+
+        metadata = read_metadata(io.BytesIO(data))
+        groups = range(metadata.num_row_groups)
+        _check_size("parquet", sum(metadata.row_group(at).total_byte_size for at in groups))
         table = pd.read_parquet(io.BytesIO(data))
+    except SpectrumError:
+        raise
     except ImportError:
         raise SpectrumError(
             "is a Parquet file, which the package pyarrow reads: pip install pyarrow"
         ) from None
     except Exception as error:  # pyarrow raises many kinds
         raise SpectrumError(f"parquet: {error}; download or write it again") from None
-    columns = {str(name): table[name] for name in table.columns}
-    return table_draft("parquet", columns, {}, {}, key, row_of(hdu))
+    return read_frame(table, "parquet", key, row_of(hdu))
 
 
 def _plain(value: Any) -> Any:
@@ -126,22 +147,21 @@ def _container_draft(
             raise SpectrumError(f"{form}: key {key!r}: no array {missing[0]!r}; {inside}")
         group = {name: arrays[name] for name in roles.values()}
     elif key is not None and key in arrays:
-        array, parent = arrays[key], key.rpartition("/")[0]
-        if array.ndim > 1 or array.dtype.names:
-            return array_draft(array, f"{form}, {key}")
-        group, key = _members(arrays, parent), key.rpartition("/")[2]
+        parent, _, name = key.rpartition("/")
+        if np.ndim(arrays[key]) != 1 or arrays[key].dtype.names:
+            return array_draft(arrays[key], f"{form}, {key}")
+        group, key = _members(arrays, parent, around=True), name
+    elif key is None and len(arrays) == 1:
+        [(name, array)] = arrays.items()
+        return array_draft(array, f"{form}, {name}")
     else:
-        matrices = [name for name, array in arrays.items() if array.ndim > 1 or array.dtype.names]
-        if key is None and len(arrays) == 1 == len(matrices):
-            return array_draft(arrays[matrices[0]], f"{form}, {matrices[0]}")
         group, key = _group(form, arrays, key, inside), None
     group_units = {
         name: units.get(path, "") for path in arrays for name in (path, path.rpartition("/")[2])
     }
+    meta = {**meta, **_scalars(arrays)}
     try:
-        return table_draft(
-            form, _spread(group), group_units, {**meta, **_scalars(arrays)}, key, row
-        )
+        return table_draft(form, _spread(group), group_units, meta, key, row)
     except SpectrumError as error:
         raise SpectrumError(f"{error}; {inside}") from None
 
@@ -152,33 +172,45 @@ def _group(form: str, arrays: Mapping[str, Any], key: str | None, inside: str) -
     if key is not None:
         if key.strip("/") not in parents:
             raise SpectrumError(f"{form}: no array or group {key!r}; {inside}")
-        return _members(arrays, key.strip("/"))
-    groups = {parent: _members(arrays, parent) for parent in parents}
-    found = [name for name, group in groups.items() if choose([Label(name) for name in group])]
-    if len(found) > 1:
-        raise SpectrumError(
-            f"{form}: holds {len(found)} spectra, in {shortened(name or '/' for name in found)}; "
-            "choose one by key"
-        )
-    if found or len(groups) == 1:
-        return groups[found[0] if found else parents[0]]
+        return _members(arrays, key.strip("/"), around=True)
+    for around in (False, True):
+        groups = {parent: _members(arrays, parent, around) for parent in parents}
+        found = [name for name, group in groups.items() if choose([Label(key) for key in group])]
+        if len(found) > 1:
+            raise SpectrumError(
+                f"{form}: holds {len(found)} spectra, in {shortened(name or '/' for name in found)}"
+                "; choose one by key"
+            )
+        if found:
+            return groups[found[0]]
+    if len(groups) == 1 and all(array.ndim == 1 for array in groups[parents[0]].values()):
+        return groups[parents[0]]
     raise SpectrumError(
-        f"{form}: no group has wavelength and flux; choose arrays by key='wave=NAME,flux=NAME'; "
-        f"{inside}"
+        f"{form}: no group has wavelength and flux by name; choose two arrays by "
+        f"key='wave=NAME,flux=NAME', or one with both by key='NAME'; {inside}"
     )
 
 
-def _members(arrays: Mapping[str, Any], parent: str) -> dict[str, Any]:
-    """The arrays with numbers in a group, by their names in it."""
+def _members(arrays: Mapping[str, Any], parent: str, around: bool = False) -> dict[str, Any]:
+    """The arrays with numbers in a group (and in those it lies in), by their names there."""
+    groups = [parent]
+    while around and groups[0]:
+        groups.insert(0, groups[0].rpartition("/")[0])
+    # From outside in, so that what is nearest counts.
     return {
         name.rpartition("/")[2]: array
+        for group in groups
         for name, array in arrays.items()
-        if name.rpartition("/")[0] == parent and np.ndim(array) and array.dtype.kind in "fiub"
+        if name.rpartition("/")[0] == group and np.ndim(array) and array.dtype.kind in "fiub"
     }
 
 
 def _spread(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each row its wavelengths, where many spectra share those of one array."""
+    """Leave out arrays of other shapes, and give each row the wavelengths that rows share."""
+    choice = choose([Label(name) for name in group])
+    if choice is not None:
+        own = [list(group.values())[place].shape for place in (choice.wavelength, choice.flux)]
+        group = {name: array for name, array in group.items() if array.shape in own}
     shapes = [array.shape for array in group.values() if array.ndim == 2]
     if not shapes:
         return dict(group)

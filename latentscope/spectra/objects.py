@@ -171,12 +171,16 @@ def read_table(source: Any, key: str | None, row: int | None) -> Draft:
         columns = {name: source[name] for name in source.colnames}
         plain = dict(meta) if isinstance(meta, Mapping) else {}
         return table_draft("table", columns, {}, plain, key, row)
-    frame = source.to_frame() if source.ndim == 1 else source
+    return read_frame(source.to_frame() if source.ndim == 1 else source, "DataFrame", key, row)
+
+
+def read_frame(frame: Any, form: str, key: str | None, row: int | None) -> Draft:
+    """Take a spectrum from a pandas DataFrame, of which the wavelengths may be the index."""
     columns = {str(name): frame.iloc[:, at] for at, name in enumerate(frame.columns)}
     counted = np.array_equal(frame.index, np.arange(len(frame)))
-    if not counted and frame.index.nlevels == 1:  # the wavelengths are often the index
+    if not counted and frame.index.nlevels == 1:
         columns = {str(frame.index.name or ""): frame.index.to_series(), **columns}
-    return table_draft("DataFrame", columns, {}, {}, key, row)
+    return table_draft(form, columns, {}, {}, key, row)
 
 
 def _listed(values: Any) -> Any:

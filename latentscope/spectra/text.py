@@ -68,13 +68,17 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     labels = [Label(name) for name in names] or [Label("")] * table.shape[1]
     columns = [Numbers.of(table[key].to_numpy()) for key in table.columns]
     notes = ["numbers: written with decimal commas"] if layout.decimal_comma else []
-    esprit = _esprit_labels(lines[:first], len(columns))
+    esprit = [] if key else _esprit_labels(lines[:first], len(columns))
     if esprit:
         form, labels = "libre-esprit", esprit
     above = 0 if any(label.name for label in labels) else _numbers_above(columns[0].values)
     if above:
         columns = [Numbers(column.values[above:]) for column in columns]
         notes.append(f"rows: the first {above} hold numbers of a header, not pixels")
+    if layout.fortran and not names and key is None and _is_phoenix(columns):
+        columns = _phoenix(columns)
+        form, labels = "phoenix", [Label("wave_vac", "Angstrom"), Label("flux")]
+        notes.append("flux: 10 to the power of the second column, as PHOENIX writes it")
     draft = columns_draft(form, labels, columns, key)
     draft.assumed[:0] = notes
     return draft
@@ -141,9 +145,14 @@ def _numbers_above(values: NDArray[Any]) -> int:
     steps = np.diff(values[: 2 * MIN_PIXELS].astype(np.float64))
     usual = np.median(steps)
     odd = np.flatnonzero(~(np.abs(steps[:_HEADER_ROWS] - usual) < 100 * abs(usual)))
-    above = int(odd[-1]) + 1 if len(odd) else 0
-    # Zeros are the padding of a spectrum.
-    if not above or not values[:above].any() or not looks_like_wavelengths(values[above:]):
+    above = len(odd)
+    # Zeros are the padding of a spectrum, and pixels before a gap lie as close as others.
+    if (
+        not above
+        or odd[-1] >= above
+        or not values[:above].any()
+        or not looks_like_wavelengths(values[above:])
+    ):
         return 0
     return above
 
@@ -214,6 +223,25 @@ def _column_names(lines: Sequence[str], layout: _Layout, count: int) -> list[str
         if line.strip():
             return []
     return []
+
+
+def _is_phoenix(columns: Sequence[Numbers]) -> bool:
+    """Whether flux and black body stand in the second and third column by their logarithms."""
+    if len(columns) < 3 or not all(column.numeric for column in columns[:3]):
+        return False
+    flux, body = (column.values[np.isfinite(column.values)] for column in columns[1:3])
+    if len(flux) < MIN_PIXELS or len(body) < MIN_PIXELS:
+        return False
+    levels = np.median(flux), np.median(body)
+    bounded = np.abs(flux).max() < 100 and np.abs(body).max() < 100
+    return bool(bounded and min(np.abs(levels)) > 3 and abs(levels[0] - levels[1]) < 2)
+
+
+def _phoenix(columns: Sequence[Numbers]) -> list[Numbers]:
+    """Wavelengths in order and fluxes per Angstrom."""
+    # FORMAT beside the grids of phoenix.ens-lyon.fr: the rows of parallel runs are not sorted.
+    wavelength, order = np.unique(columns[0].values, return_index=True)
+    return [Numbers(wavelength), Numbers(10.0 ** (columns[1].values[order] - 8.0))]
 
 
 def _read_ecsv(text: str, key: str | None, hdu: int | str | None) -> Draft:

@@ -1,0 +1,160 @@
+"""Text as spectrographs and synthesis codes write it; flux = wavelength."""
+
+import numpy as np
+import pytest
+
+from latentscope.errors import SpectrumError
+from latentscope.spectra.read import read_spectrum
+
+N = 300
+WAVELENGTH = 5000.0 + 0.05 * np.arange(N)
+ONE, HALF = np.ones(N), np.full(N, 0.5)
+
+
+def rows(*columns, mark=" ", form="%.4f"):
+    return "\n".join(mark.join(form % value for value in row) for row in zip(*columns, strict=True))
+
+
+def fortran(value):
+    return f"{value:16.8E}".replace("E", "D")
+
+
+def check(spectrum, flux=WAVELENGTH, rtol=1e-7):
+    np.testing.assert_allclose(spectrum.wavelength, WAVELENGTH, rtol=1e-7)
+    np.testing.assert_allclose(spectrum.flux, flux, rtol=rtol)
+
+
+def esprit(*columns, names=""):
+    head = f"***Reduced spectrum of 'HD 1'\n {N} {len(columns) - 1}\n{names}"
+    return (head + rows(*columns, form="%.6f")).encode()
+
+
+@pytest.mark.parametrize("names", ["", " wavelength I V N1 N2 sigma\n"])
+def test_libre_esprit(names):
+    nm = WAVELENGTH / 10
+    for data in (
+        esprit(nm, WAVELENGTH, HALF),
+        esprit(nm, WAVELENGTH, ONE, -ONE, ONE, HALF, names=names),
+    ):
+        spectrum = read_spectrum(data)
+        check(spectrum)
+        np.testing.assert_array_equal(spectrum.ivar, 4.0)
+        assert spectrum.meta["format"] == "libre-esprit"
+
+
+def test_libre_esprit_of_something_else_is_refused():
+    velocity = np.linspace(-100.0, 100.0, N)
+    with pytest.raises(SpectrumError, match="a profile over velocity"):
+        read_spectrum(esprit(velocity, ONE, HALF, ONE, HALF, ONE, HALF))
+    star_and_sky = esprit(WAVELENGTH / 10, ONE, WAVELENGTH, ONE, HALF, HALF, HALF)
+    with pytest.raises(SpectrumError, match="6 columns beside the first"):
+        read_spectrum(star_and_sky)
+    check(read_spectrum(star_and_sky, key="wave=1,flux=3"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "smoothed synthesis of a model\n",
+        f"{N}\n",
+        f"{N} 2\n",
+        f"{N} 0.05\n5777 4.44\n",
+        "5000.0 5015.0 0.05\n",
+        "MODEL sun\n 1 1 1 1\n 5000.0 5014.95 0.05 1.0\n",
+        "the number of synthesis points = 300\nstart = 5000.000     stop = 5014.950\n",
+        "# Teff 5777.0\n",
+        "! wavelength flux\n",
+    ],
+)
+def test_titles_and_headers_of_numbers(head):
+    spectrum = read_spectrum((head + rows(WAVELENGTH, WAVELENGTH)).encode())
+    check(spectrum)
+    assert len(spectrum) == N
+
+
+def test_first_pixels_are_no_header():
+    for wavelength in (
+        np.r_[4000.0, 4000.05, WAVELENGTH],  # a gap after two pixels
+        np.r_[0.0, 0.0, WAVELENGTH],  # padding
+    ):
+        spectrum = read_spectrum(rows(wavelength, wavelength).encode())
+        real = wavelength[wavelength > 0]
+        np.testing.assert_allclose(spectrum.wavelength, real, rtol=1e-7)
+
+
+def test_columns_of_syntheses():
+    turbospectrum = rows(WAVELENGTH, WAVELENGTH / 5100, WAVELENGTH * 1e6)
+    check(read_spectrum(turbospectrum.encode()), WAVELENGTH / 5100, rtol=1e-3)
+    synthe = rows(WAVELENGTH / 10, WAVELENGTH, WAVELENGTH * 1.2, ONE / 1.2, form="%.6f")
+    check(read_spectrum(synthe.encode()))
+    frequency = 2.99792458e18 / WAVELENGTH
+    atlas = rows(
+        np.arange(1, N + 1),
+        WAVELENGTH / 10,
+        frequency,
+        WAVELENGTH,
+        WAVELENGTH * 1.2,
+        ONE,
+        form="%.8e",
+    )
+    for head in ("TEFF   5777.  GRAVITY 4.43770 LTE\nTITLE  [0.0] VTURB=2\n", ""):
+        check(read_spectrum((head + atlas).encode()))
+    for data in (turbospectrum, synthe, atlas):
+        spectrum = read_spectrum(data.encode())
+        assert spectrum.ivar is None
+        assert "not read" in "; ".join(spectrum.meta["assumed"])
+
+
+def test_phoenix_writes_logarithms():
+    log = np.log10(WAVELENGTH) + 8.0
+    body = log + 0.3
+    lines = [
+        "".join(fortran(value) for value in row) for row in zip(WAVELENGTH, log, body, strict=True)
+    ]
+    for order in (range(N), [*range(100, N), *range(100)]):
+        spectrum = read_spectrum("\n".join(lines[at] for at in order).encode())
+        check(spectrum, rtol=1e-6)
+        assert spectrum.medium == "vacuum"
+        assert any("10 to the power" in note for note in spectrum.meta["assumed"])
+    # Others write these exponents too.
+    normalized = [
+        "".join(fortran(value) for value in row)
+        for row in zip(WAVELENGTH, ONE, ONE / 9, strict=True)
+    ]
+    check(read_spectrum("\n".join(normalized).encode()), ONE)
+
+
+def test_columns_of_fortran_without_a_blank_between():
+    joined = [f"{w:.8E}{-w:.8E}".replace("E", "D") for w in WAVELENGTH]
+    check(read_spectrum("\n".join(joined).encode()), -WAVELENGTH)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "  "])
+@pytest.mark.parametrize("head", ["", "Wellenlaenge{}Fluss\n"])
+def test_decimal_commas(mark, head):
+    text = head.format(mark) + rows(WAVELENGTH, WAVELENGTH, mark=mark).replace(".", ",")
+    spectrum = read_spectrum(text.encode())
+    check(spectrum)
+    assert any("decimal commas" in note for note in spectrum.meta["assumed"])
+
+
+@pytest.mark.parametrize("mark", [",", ", ", " ,", ";", ",\t"])
+def test_commas_between_columns_are_no_decimal_commas(mark):
+    whole = np.arange(5000, 5000 + N)
+    spectrum = read_spectrum(rows(whole, whole, mark=mark, form="%d").encode())
+    np.testing.assert_array_equal(spectrum.wavelength, whole)
+    np.testing.assert_array_equal(spectrum.flux, whole)
+
+
+def test_ispec():
+    nm = WAVELENGTH / 10
+    text = "waveobs\tflux\terr\n" + rows(nm, WAVELENGTH, HALF, mark="\t", form="%.9f")
+    spectrum = read_spectrum(text.encode())
+    check(spectrum)
+    np.testing.assert_array_equal(spectrum.ivar, 4.0)
+
+
+def test_nist_lines_are_no_spectrum():
+    text = "obs_wl_air(nm),intens,Aki,fik,Acc\n" + rows(WAVELENGTH, *[ONE] * 4, mark=",")
+    with pytest.raises(SpectrumError, match="looks like a line list"):
+        read_spectrum(text.encode())
