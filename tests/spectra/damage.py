@@ -242,6 +242,25 @@ def width(data, rng):
     return card(data, "NAXIS1", str(rng.choice(["4", "0", "-8", "100000"])), last=True)
 
 
+@contradictions("counts of parameters and groups without sense", "not wrong", TABLES)
+def counts(data, rng):
+    key = str(rng.choice(["PCOUNT", "GCOUNT"]))
+    return card(data, key, str(rng.choice(["-5", "99999999999", "'abc'"])), last=True)
+
+
+@contradictions("number of columns without sense", "refused", TABLES)
+def fields(data, rng):
+    return card(data, "TFIELDS", str(rng.choice(["0", "-1", "998", "1000000", "'abc'"])))
+
+
+@contradictions("a scale that is none", "refused", IMAGES)
+def scale(data, rng):
+    value = str(rng.choice(["0.0", "NaN", "1E400"]))
+    extend = f"EXTEND  = {'T':>20}".ljust(80).encode()
+    assert extend in data
+    return data.replace(extend, f"BSCALE  = {value:>20}".ljust(80).encode())
+
+
 @contradictions(
     "no wavelength column", "refused", ("MELCHIORS", "6dFGS, tabular", "SDSS spec-lite")
 )
@@ -274,6 +293,32 @@ def giant_step(data, rng):
 @contradictions("a start that is none", "refused", ("HARPS DRS s1d", "UVES-POP", "MILES"))
 def no_start(data, rng):
     return card(data, "CRVAL1", str(rng.choice(["NaN", "'abc'", "T", "-5000.0", "1E400"])))
+
+
+@contradictions("places outside the heap", "refused", ("MELCHIORS",))
+def heap(data, rng):
+    wavelength = np.linspace(5000.0, 5100.0, 1000)
+    columns = [
+        fits.Column(name, "PD()", unit=unit, array=np.array([wavelength], dtype=object))
+        for name, unit in (("WAVE", "Angstrom"), ("FLUX", "adu"))
+    ]
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(stream)
+    made = stream.getvalue()
+    start = data_start(made) + 4 * int(rng.integers(0, 4))
+    wild = int(rng.choice([-1, 2**31 - 1, 10**6]))
+    return made[:start] + wild.to_bytes(4, "big", signed=True) + made[start + 4 :]
+
+
+@contradictions("tiles that do not unpack", "refused", ("MELCHIORS",))
+def tiles(data, rng):
+    hdu = fits.CompImageHDU(np.linspace(1.0, 2.0, 1000, dtype="f4"), compression_type="GZIP_1")
+    hdu.header.update(CRVAL1=5000.0, CDELT1=0.1, CUNIT1="Angstrom")
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
+    made = stream.getvalue()
+    start = data_start(made) + int(rng.integers(0, 60))
+    return made[:start] + rng.bytes(40) + made[start + 40 :]
 
 
 # What holds no data, made from the numbers
