@@ -22,18 +22,26 @@ from latentscope.tables import (
     ID_COLUMNS,
     STAR_COLUMNS,
     Contents,
+    columns_of,
+    counts_rows,
     file_id,
+    from_arrays,
+    from_astropy,
+    is_astropy_table,
     is_id_column,
+    is_index_column,
     numbered_columns,
+    numbers_dimension,
     numeric_matrix,
     provenance_beside,
     read_contents,
     read_json,
     tidy,
+    without_mask,
     write_csv,
 )
 
-LabelsLike = ArrayLike | pd.DataFrame | str | os.PathLike[str]
+LabelsLike = ArrayLike | pd.DataFrame | pd.Series | str | os.PathLike[str]
 
 _MATRIX_NAMES = ("latents", "values", "mean", "z")
 _TRUST_COLUMNS = (
@@ -42,6 +50,12 @@ _TRUST_COLUMNS = (
 )
 _CALLER = 5
 """Frames from `match_rows` to who called the diagnostic that read its study."""
+
+_ENOUGH = 0.5
+"""Share of rows whose names must be among a column's values to take these for the same names."""
+
+_FEWEST_COUNTED = 10
+"""Rows from which 0, 1, 2, ... are no accident."""
 
 _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
@@ -64,6 +78,8 @@ class Latents:
         What messages call these latents; the file's path where they were read from one.
     index : Index of n values, optional
         Of the DataFrame that they come from.
+    names : tuple of str
+        Columns of a table that were taken for them though their names do not number dimensions.
 
     Raises
     ------
@@ -77,6 +93,7 @@ class Latents:
     provenance: dict[str, Any] = field(default_factory=dict)
     source: str = "latents"
     index: pd.Index | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", numeric_matrix(self.values, self.source))
@@ -154,12 +171,13 @@ def read_latents(source: LatentsLike) -> Latents:
 
     Parameters
     ----------
-    source : Latents, array (n, d), DataFrame or path
-        A path is .npy, .npz, .csv, .ecsv, .parquet, .h5 or .fits. `x.npy` brings its siblings
-        `x.csv` (sidecar table), `x.json` (provenance) and `x.logvar.npy`, where they exist. In a
+    source : Latents, array (n, d), DataFrame, astropy Table or path
+        Masked cells are NaN. A path is .npy, .npz, .csv, .ecsv, .parquet, .h5 or .fits. `x.npy`
+        brings its siblings `x.csv` (sidecar table), `x.json` (provenance) and `x.logvar.npy`, where
+        they exist. In a
         table, columns named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents, in
-        order of their numbers; if none is, every numeric column is that neither identifies the row
-        nor is a trust column.
+        order of their numbers; if none is, every numeric column is that neither identifies or
+        counts the rows nor is a trust column.
 
     Raises
     ------
@@ -169,18 +187,42 @@ def read_latents(source: LatentsLike) -> Latents:
     Warns
     -----
     LatentscopeWarning
-        If the columns named like dimensions are not numbered 0 ... d-1; it says which is which.
+        If the columns named like dimensions are not numbered 0 ... d-1; it says which is which. Or
+        if a column counts the rows: of a table it is left out, of an array only told.
     """
     if isinstance(source, Latents):
         return source
+    if is_astropy_table(source):
+        contents = from_astropy(source)
+        frame = None if contents.frame is None else tidy(contents.frame, "latents")
+        return _from_contents(Contents(contents.arrays, frame), "latents")
     if isinstance(source, pd.DataFrame):
         found = _from_contents(Contents(frame=tidy(source, "latents")), "latents")
         return replace(found, index=source.index)
     if not isinstance(source, str | os.PathLike):
-        return Latents(np.asarray(source))
+        latents = Latents(without_mask(source))
+        _warn_of_counters(latents)
+        return latents
     path = expanded(source)
     latents = _from_contents(read_contents(path), str(path))
     return _with_siblings(latents, path) if path.suffix.lower() == ".npy" else latents
+
+
+def _warn_of_counters(latents: Latents) -> None:
+    """Warn of a dimension of an array that counts the rows, as a saved index does."""
+    values = latents.values
+    if len(values) < _FEWEST_COUNTED:
+        return
+    # Most columns show in two rows that they do not.
+    steps = values[1] - values[0]
+    for dim in np.flatnonzero((steps == 1) & ((values[0] == 0) | (values[0] == 1))):
+        if np.array_equal(np.diff(values[:, dim]), np.ones(len(values) - 1)):
+            warnings.warn(
+                f"{latents.source}: dim {dim} counts the rows, as an index saved with the values "
+                "does; leave it out, or choose dims without it",
+                LatentscopeWarning,
+                stacklevel=4,
+            )
 
 
 def _from_contents(contents: Contents, source: str) -> Latents:
@@ -189,7 +231,9 @@ def _from_contents(contents: Contents, source: str) -> Latents:
         return _from_frame(contents.frame, source)
     name = _matrix_name(contents, source)
     logvar = contents.arrays.get("logvar") if name != "logvar" else None
-    return Latents(contents.arrays[name], contents.frame, logvar, source=source)
+    latents = Latents(contents.arrays[name], contents.frame, logvar, source=source)
+    _warn_of_counters(latents)
+    return latents
 
 
 def _matrix_name(contents: Contents, source: str) -> str:
@@ -205,9 +249,24 @@ def _matrix_name(contents: Contents, source: str) -> str:
 
 def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
     numeric = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
-    latent = numbered_columns(numeric, source) or [
-        name for name in numeric if not is_id_column(name) and name not in _SIDECAR_COLUMNS
-    ]
+    latent = numbered_columns(numeric, source)
+    numbered = bool(latent)
+    if not numbered:
+        latent = [
+            name for name in numeric if not is_id_column(name) and name not in _SIDECAR_COLUMNS
+        ]
+        indexes = [name for name in numeric if is_index_column(name)]
+        counters = [
+            name for name in latent if len(frame) >= _FEWEST_COUNTED and counts_rows(frame[name])
+        ]
+        if indexes or counters:
+            warnings.warn(
+                f"{source}: no dimension, since it counts or names rows as a saved index does: "
+                f"{shortened([*indexes, *counters])}",
+                LatentscopeWarning,
+                stacklevel=4,
+            )
+        latent = [name for name in latent if name not in counters]
     if not latent:
         raise TableError(
             f"{source}: no column of latents among {', '.join(frame.columns)}; expected numeric "
@@ -215,7 +274,8 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
         )
     values = frame[latent].to_numpy(dtype=np.float64, na_value=np.nan)
     rest = frame.drop(columns=latent)
-    return Latents(values, rest if len(rest.columns) else None, source=source)
+    names = () if numbered else tuple(latent)
+    return Latents(values, rest if len(rest.columns) else None, source=source, names=names)
 
 
 def _siblings(path: Path) -> tuple[Path, Path, Path]:
@@ -333,9 +393,10 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    source : DataFrame, array (n,) or (n, labels), or path
-        A path is .csv, .ecsv, .parquet, .fits, .npy, .npz or .h5. The columns of an array without
-        names are called `label_0`, `label_1`, ...
+    source : DataFrame, Series, array (n,) or (n, labels), astropy Table, or path
+        A path is .csv, .ecsv, .parquet, .fits, .npy, .npz or .h5. A structured array is a table,
+        and units are dropped. The columns of an array without names are called `label_0`,
+        `label_1`, ...
 
     Returns
     -------
@@ -347,9 +408,13 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
     TableError
         If the source cannot be read, has no rows, or a cell holds more than one value.
     """
+    if isinstance(source, pd.Series):
+        source = source.to_frame("label_0" if source.name is None else source.name)
     if isinstance(source, pd.DataFrame):
-        # What was read before keeps its name.
-        frame, name = tidy(source, "labels"), str(source.attrs.get("source", "labels"))
+        # What was read before keeps its name, and has its index as a column.
+        again = "source" in source.attrs and source.index.names == [None]
+        frame = tidy(source.reset_index(drop=True) if again else source, "labels")
+        name = str(source.attrs.get("source", "labels"))
         # Without its name, which is a column now.
         frame.index = source.index.set_names([None] * source.index.nlevels)
     elif isinstance(source, str | os.PathLike):
@@ -357,11 +422,23 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
         frame = _label_frame(read_contents(expanded(source)), name)
     else:
         name = "labels"
-        frame = _label_frame(Contents({name: np.asarray(source)}), name)
+        frame = _label_frame(_label_contents(source), name)
     if not len(frame) or not len(frame.columns):
         raise TableError(f"{name}: has {len(frame)} rows and {len(frame.columns)} columns")
     frame.attrs["source"] = name
     return frame
+
+
+def _label_contents(source: Any) -> Contents:
+    """Put an astropy Table, a structured array or a plain one into one shape."""
+    if is_astropy_table(source):
+        contents = from_astropy(source)
+    elif getattr(getattr(source, "dtype", None), "names", None):
+        contents = from_arrays(columns_of(source))
+    else:
+        return Contents({"labels": without_mask(source)})
+    frame = None if contents.frame is None else tidy(contents.frame, "labels")
+    return Contents(contents.arrays, frame)
 
 
 def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
@@ -378,11 +455,48 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
     return tidy(pd.DataFrame(named), source)
 
 
+def check_order(latents: Latents, labels: pd.DataFrame) -> None:
+    """Refuse labels in the place of latents, and the reverse; warn where it only looks so.
+
+    Raises
+    ------
+    TableError
+        If the columns of the labels number dimensions or, in a file, have no names, and those of
+        the latents have names.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If the labels are an array without names, and the columns of the latents have names.
+    """
+    source = str(labels.attrs["source"])
+    columns = [name for name in labels.columns if not is_id_column(name)]
+    if not latents.names or len(columns) < 2:
+        return
+    nameless = columns == [f"label_{number}" for number in range(len(columns))]
+    if all(numbers_dimension(name) for name in columns) or (nameless and Path(source).is_file()):
+        raise TableError(
+            f"{source}: looks like latents, and {latents.source} like labels "
+            f"({shortened(latents.names)}); expected latents first: {source} {latents.source}; if "
+            "these are in order, call the columns of the latents z0, z1, ..."
+        )
+    if nameless:
+        warnings.warn(
+            f"{latents.source} is taken for latents, and its columns {shortened(latents.names)} "
+            f"for dimensions; {source}, without names, for labels; if it is the other way round, "
+            f"give latents first: {source} {latents.source}",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+
+
 def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -> pd.DataFrame:
     """Bring labels to the rows of the latents.
 
     Joined on an id column that both sides have and whose ids really match (`id`, `archive_id`,
-    `dp_id`, `file` in any pairing, or another `*_id` of the same name), else by row order.
+    `dp_id`, `file` in any pairing, or another `*_id` of the same name), else by the indexes of two
+    DataFrames, else on any column of the labels whose values name rows or stars of the latents,
+    else by row order.
 
     Parameters
     ----------
@@ -400,24 +514,22 @@ def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -
     Warns
     -----
     LatentscopeWarning
-        If some rows have no label, or the tables are taken row by row though ids on both sides
-        have nothing in common, or though their indexes have the same values in another order.
+        If some rows have no label, the tables are joined on their indexes or on columns of other
+        names, or they are taken row by row though ids on both sides have nothing in common.
 
     Raises
     ------
     TableError
-        If an id that is joined on repeats among the labels, nothing matches, or the lengths
-        differ where there is nothing to join on.
+        If an id that is joined on repeats among the labels with other values, nothing matches, the
+        lengths differ where there is nothing to join on, or indexes have only some rows in common.
     """
     frame = read_labels(labels)
     sources = (latents.source, str(frame.attrs["source"]))
-    rows = match_rows(latents.table, frame, len(latents), join, sources)
-    if rows is None:
-        _warn_of_order(latents.index, frame.index, sources)
-        joined = frame.reset_index(drop=True)
-    else:
-        joined = frame.reset_index(drop=True).reindex(rows.where(rows >= 0))
-        joined = joined.reset_index(drop=True).infer_objects()
+    indexes = None if latents.index is None else (latents.index, frame.index)
+    rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)
+    joined = frame.reset_index(drop=True)
+    if rows is not None:
+        joined = joined.reindex(rows.where(rows >= 0)).reset_index(drop=True).infer_objects()
     joined.attrs["source"] = sources[1]
     return joined
 
@@ -442,17 +554,32 @@ def match_rows(
     n: int,
     join: str | None,
     sources: tuple[str, str],
+    indexes: tuple[pd.Index, pd.Index] | None = None,
 ) -> pd.Series | None:
     """Return for each of n rows the row of its label, -1 for none; None for row order.
 
     `table` holds the rows' own columns, such as the sidecar of latents; `sources` are what messages
-    call the rows and the labels. Warns and raises as `join_labels` does.
+    call the rows and the labels; `indexes` are those of two DataFrames. Warns and raises as
+    `join_labels` does.
     """
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]
     pairs = _pairs_of_ids(left, right) if join is None else _pairs_with(join, left, right, sources)
     matches = [_matched(table, labels, *pair) for pair in pairs if table is not None]
     best = max(matches, key=lambda match: (match.count, not match.repeated), default=None)
+    if join is None and (best is None or not best.count):
+        if not matches and indexes is not None and indexes[0].equals(indexes[1]):
+            return None
+        best = _by_index(*indexes, labels, sources) if indexes is not None else None
+        if best is None and table is not None:
+            best = _by_values(table, labels)
+        if best is not None:
+            warnings.warn(
+                f"{sources[1]} is joined to {sources[0]} on its {best.right}, whose values are "
+                f"those of their {best.left}",
+                LatentscopeWarning,
+                stacklevel=_CALLER,
+            )
     if best is None or not best.count:
         _check_row_order(matches, len(labels), n, join, sources)
         if not matches and table is not None:
@@ -460,8 +587,8 @@ def match_rows(
         return None
     if best.repeated:
         raise TableError(
-            f"{sources[1]}: column {best.right} repeats {shortened(best.repeated)}; expected one "
-            f"row for each {best.right}"
+            f"{sources[1]}: column {best.right} repeats {shortened(best.repeated)} with other "
+            f"values; expected one row for each {best.right}"
         )
     if best.count < n:
         warnings.warn(
@@ -473,11 +600,68 @@ def match_rows(
     return best.rows
 
 
+def _by_index(
+    left: pd.Index, right: pd.Index, labels: pd.DataFrame, sources: tuple[str, str]
+) -> _Match | None:
+    """Match the indexes of two DataFrames; None where they say nothing.
+
+    That is where they are the same, or one only counts the rows and has nothing in common with the
+    other.
+    """
+    if left.equals(right) or (counts_rows(left) and counts_rows(right)):
+        return None
+    table = pd.DataFrame({"index": left})
+    match = _matched(table, labels.assign(index=right), "index", "index")
+    if match.count == len(left) or len(right) == int(right.isin(left).sum()) > 0:
+        return match
+    if not match.count and (counts_rows(left) or counts_rows(right)):
+        return None
+    names = not counts_rows(left) and not counts_rows(right)
+    if match.count >= _ENOUGH * len(left) and names:
+        return match
+    raise TableError(
+        f"{sources[0]} and {sources[1]}: {match.count:,} of {len(left):,} rows have an index that "
+        f"is among the {len(right):,} of the labels; expected the same index in both to match "
+        "them, or reset_index(drop=True) of both to take them row by row"
+    )
+
+
+def _by_values(table: pd.DataFrame, labels: pd.DataFrame) -> _Match | None:
+    """Match any column of the labels, its values being names of rows, or of stars; None if none.
+
+    Small whole numbers might be anything.
+    """
+    naming = (
+        name
+        for name in table.columns
+        if (is_id_column(name) or name.lower() in STAR_COLUMNS) and not counts_rows(table[name])
+    )
+    right = [str(name) for name in labels.columns if _may_name(labels[name])]
+    matches = [_matched(table, labels, left, name) for left in naming for name in right]
+    good = [
+        match
+        for match in matches
+        if not match.repeated and match.count >= max(_ENOUGH * len(table), 2)
+    ]
+    return max(good, key=lambda match: match.count, default=None)
+
+
+def _may_name(column: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    if not pd.api.types.is_numeric_dtype(column):
+        return all(isinstance(value, str | int) for value in column.dropna())
+    numbers = column.dropna().to_numpy(dtype=np.float64)
+    whole = len(numbers) > 0 and bool((numbers == np.round(numbers)).all())
+    return whole and float(np.abs(numbers).max()) >= 10 * len(numbers)
+
+
 def _names_files(column: str) -> bool:
     return column.lower() in ID_COLUMNS
 
 
 def _pairs_of_ids(left: list[str], right: list[str]) -> list[tuple[str, str]]:
+    left, right = ([name for name in side if not is_index_column(name)] for side in (left, right))
     same = [(a, b) for a in left for b in right if is_id_column(a) and a.lower() == b.lower()]
     # The same exposure may be named in one table by its file and in the other by an archive id.
     files = [(a, b) for a in left for b in right if _names_files(a) and _names_files(b)]
@@ -507,10 +691,21 @@ def _pairs_with(
 def _matched(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Match:
     files = _names_files(left) or _names_files(right)
     keys = row_keys(labels[right], files=files).dropna()
-    repeated = sorted(set(keys[keys.duplicated()]))
+    repeated = keys[keys.duplicated(keep=False)]
+    if len(repeated):
+        repeated = _with_other_values(labels, repeated)
     lookup = keys.drop_duplicates()
     rows = row_keys(table[left], files=files).map(pd.Series(lookup.index, index=lookup.to_numpy()))
-    return _Match(left, right, rows.fillna(-1).astype(np.int64), repeated)
+    return _Match(left, right, rows.fillna(-1).astype(np.int64), sorted(set(repeated)))
+
+
+def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
+    """Return those of repeated keys whose rows differ in more than what names them."""
+    names = [name for name in labels.columns if not is_id_column(name)]
+    rows = labels[names].reset_index(drop=True).loc[repeated.index].astype(object)
+    rows = rows.assign(**{"": repeated}).drop_duplicates()
+    kept = repeated[rows.index]
+    return kept[kept.duplicated()]
 
 
 def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
@@ -518,6 +713,12 @@ def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
 
     Whole numbers lose their point (7.0 is 7), and with `files` names lose folders and suffixes.
     """
+    column = column.reset_index(drop=True)
+    if column.map(lambda value: isinstance(value, str)).any():
+        # So is one that was written as text.
+        text = column.dropna().astype(str).str.strip()
+        if text.str.fullmatch(r"\d+\.0+").all():
+            column = text.str.partition(".")[0].reindex(column.index)
 
     def key(value: object) -> str:
         # A column of whole numbers with a gap is one of floats.
@@ -526,7 +727,7 @@ def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
         text = str(value).strip()
         return file_id(text) if files else text
 
-    return column.reset_index(drop=True).map(key, na_action="ignore")
+    return column.map(key, na_action="ignore")
 
 
 def _check_row_order(
@@ -550,20 +751,6 @@ def _check_row_order(
             "each: taken row by row",
             LatentscopeWarning,
             stacklevel=_CALLER + 1,
-        )
-
-
-def _warn_of_order(latents: pd.Index | None, labels: pd.Index, sources: tuple[str, str]) -> None:
-    """Warn where tables taken row by row have indexes of the same values in another order."""
-    if latents is None or len(latents) != len(labels) or latents.equals(labels):
-        return
-    if set(latents) == set(labels):
-        warnings.warn(
-            f"{sources[0]} and {sources[1]} are taken row by row, though their indexes have the "
-            "same values in another order; to match them make the index a column id of both, else "
-            "reset_index(drop=True)",
-            LatentscopeWarning,
-            stacklevel=_CALLER,
         )
 
 

@@ -25,6 +25,9 @@ ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 STAR_COLUMNS = ("star", "object")
 """Columns that name what was observed: the same value on many rows is nothing unusual."""
 
+_INDEX_COLUMNS = ("index", "level_0")
+"""What pandas calls an index without a name in a file, but for `Unnamed: 0`."""
+
 _PACKED = (".gz", ".bz2", ".fz")
 _FITS = (".fits", ".fit", ".fts")
 _FORMATS = (*_FITS, ".csv", ".ecsv", ".tsv", ".txt", ".dat", ".asc", ".ascii", ".npy")
@@ -43,9 +46,31 @@ class Contents:
 
 
 def is_id_column(name: str) -> bool:
-    """Whether a column of that name identifies a row: `id`, `file`, `dp_id`, `gaia_id`, ..."""
+    """Whether a column of that name identifies a row: `id`, `file`, `dp_id`, `gaia_id`, ...
+
+    A saved index does too: `index`, `level_0`, `Unnamed: 0`.
+    """
     name = name.lower()
-    return name in ID_COLUMNS or name.endswith("_id")
+    return name in ID_COLUMNS or name.endswith("_id") or is_index_column(name)
+
+
+def is_index_column(name: str) -> bool:
+    """Whether a column of that name is the index of a DataFrame that was saved as a column."""
+    name = name.lower()
+    return name in _INDEX_COLUMNS or name.startswith("unnamed: ")
+
+
+def counts_rows(values: pd.Series | pd.Index) -> bool:
+    """Whether whole numbers are 0 ... n-1 or 1 ... n in order, which says nothing of a row."""
+    if not pd.api.types.is_integer_dtype(values.dtype) or values.hasnans or not len(values):
+        return False
+    numbers = values.to_numpy(dtype=np.int64)
+    return numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
+
+
+def numbers_dimension(name: str) -> bool:
+    """Whether a column of that name is a dimension: `0`, `z3`, `dim_12`, `latent 5`."""
+    return bool(_LATENT_NAME.fullmatch(name))
 
 
 def numbered_columns(names: list[str], source: str) -> list[str]:
@@ -84,11 +109,19 @@ def file_id(name: str) -> str:
     return name
 
 
+def _numbers_rows(index: pd.Index) -> bool:
+    """Whether an index numbers rows, perhaps those of a table from which some were chosen."""
+    if not pd.api.types.is_integer_dtype(index.dtype) or not len(index):
+        return len(index) == 0
+    return bool(index.min() >= 0 and index.max() < 10 * len(index))
+
+
 def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return a copy with text column names, a plain index, and empty or "nan" text as missing.
 
-    A named index becomes a column, so that tables indexed by id keep it. Decimals become floats,
-    but for those that are ids, which may have more digits.
+    An index that says more than the number of the row becomes a column, by its name or `index`, so
+    that tables indexed by id keep it. Decimals become floats, but for those that are ids, which may
+    have more digits.
 
     Raises
     ------
@@ -96,7 +129,7 @@ def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         If two columns share a name, or a cell of a column holds an array.
     """
     named = any(name is not None for name in frame.index.names)
-    frame = frame.reset_index(drop=not named)
+    frame = frame.reset_index(drop=not named and _numbers_rows(frame.index))
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     repeated = sorted(set(frame.columns[frame.columns.duplicated()]))
     if repeated:
@@ -129,9 +162,41 @@ def _plain_text(value: Any) -> Any:
     return np.nan if value is None or value is pd.NA else value
 
 
+def without_mask(values: Any) -> NDArray[Any]:
+    """Return an array in which masked cells are missing: NaN among numbers, else None.
+
+    Takes `numpy.ma` and astropy's `Masked`, whose unit is dropped.
+    """
+    if np.ma.isMaskedArray(values):
+        array, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
+    elif hasattr(values, "unmasked"):
+        array, mask = np.asarray(values.unmasked), np.asarray(values.mask)
+    else:
+        return np.asarray(values)
+    array = np.asarray(array)
+    if array.dtype.names or not mask.any():
+        return array
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    filled = array.copy() if array.dtype.kind in "fc" else array.astype(object)
+    filled[mask] = np.nan if filled.dtype.kind in "fc" else None
+    return filled
+
+
+def columns_of(records: Any) -> dict[str, NDArray[Any]]:
+    """Return the columns of a structured array by name, masked cells missing."""
+    # A table of FITS has names of its own, and strings without blanks at their end.
+    return {name: without_mask(records[name]) for name in records.dtype.names}
+
+
+def is_astropy_table(source: Any) -> bool:
+    """Whether this is a `Table` or `QTable` of astropy, which is not imported for the answer."""
+    return hasattr(source, "colnames") and hasattr(source, "to_pandas")
+
+
 def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
     """Return values as a float array (n, d); TableError says of `source` why they are not one."""
-    array = np.asarray(values)
+    array = without_mask(values)
     if array.ndim != 2 or array.shape[1] == 0:
         raise TableError(
             f"{source}: has shape {array.shape}; expected (n, d), one row a spectrum"
@@ -191,7 +256,8 @@ def _read_csv(path: Path) -> Contents:
     text = {
         name: str
         for name in header
-        if is_id_column(name.strip()) or name.strip().lower() in STAR_COLUMNS
+        if (is_id_column(name.strip()) and not is_index_column(name.strip()))
+        or name.strip().lower() in STAR_COLUMNS
     }
     # Without these two, pandas takes the first column of rows that end in a comma for an index.
     frame = pd.read_csv(
@@ -204,7 +270,7 @@ def _read_csv(path: Path) -> Contents:
     )
     # As pandas writes its index: a nameless first column that only counts the rows.
     first = str(frame.columns[0])
-    if first.startswith("Unnamed:") and np.array_equal(frame[first], np.arange(len(frame))):
+    if first.startswith("Unnamed:") and counts_rows(frame[first]):
         frame = frame.drop(columns=first)
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -286,7 +352,8 @@ def provenance_beside(path: Path) -> dict[str, Any] | None:
     return value if ours else None
 
 
-def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
+    """Put arrays of one value a row together in a table, and leave the others as they are."""
     matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
     columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
     lengths = {len(column) for column in columns.values()}
@@ -304,13 +371,13 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
 def _read_npy(path: Path) -> Contents:
     array = native(np.load(path, allow_pickle=False))
     if array.dtype.names:
-        return _from_arrays({name: array[name] for name in array.dtype.names})
+        return from_arrays(columns_of(array))
     return Contents({path.stem: array})
 
 
 def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
-        return _from_arrays({name: archive[name] for name in archive.files})
+        return from_arrays({name: archive[name] for name in archive.files})
 
 
 def _read_hdf5(path: Path) -> Contents:
@@ -320,19 +387,20 @@ def _read_hdf5(path: Path) -> Contents:
         arrays = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
     if not arrays:
         raise TableError(f"{path}: has no dataset at its top level")
-    return _from_arrays({name: np.asarray(array) for name, array in arrays.items()})
+    return from_arrays({name: np.asarray(array) for name, array in arrays.items()})
 
 
-def _from_astropy(table: Any) -> Contents:
-    matrices = {name: np.asarray(table[name]) for name in table.colnames if table[name].ndim >= 2}
+def from_astropy(table: Any) -> Contents:
+    """Read a `Table` or `QTable`: masked cells are missing, and units are dropped."""
+    matrices = {name: without_mask(table[name]) for name in table.colnames if table[name].ndim >= 2}
     flat = [name for name in table.colnames if name not in matrices]
-    return Contents(matrices, table[flat].to_pandas() if flat else None)
+    return Contents(matrices, table[flat].to_pandas(index=False) if flat else None)
 
 
 def _read_ecsv(path: Path) -> Contents:
     from astropy.table import Table
 
-    return _from_astropy(Table.read(path, format="ascii.ecsv"))
+    return from_astropy(Table.read(path, format="ascii.ecsv"))
 
 
 def _read_fits(path: Path) -> Contents:
@@ -349,7 +417,7 @@ def _read_fits(path: Path) -> Contents:
                     unit_parse_strict="silent",
                     character_as_bytes=False,
                 )
-                return _from_astropy(table)
+                return from_astropy(table)
             if hdu.data is not None and hdu.data.ndim == 2:
                 return Contents({hdu.name: native(np.array(hdu.data))})
     raise TableError(f"{path}: has neither a table nor a 2-d image")

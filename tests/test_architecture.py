@@ -14,6 +14,7 @@ FLOORS = {
     "files": 0,
     "settings": 1,
     "tables": 1,
+    "labels": 1,
     "data": 1,
     "spectra": 2,
     "diagnostics": 2,

@@ -265,7 +265,7 @@ def test_rows_without_a_label_are_counted(values):
 
 def test_repeated_ids_among_labels_are_named(values, tmp_path):
     (tmp_path / "l.csv").write_text("id,v\nADP.0,1\nADP.1,2\nADP.1,3\nADP.2,1\n")
-    with pytest.raises(TableError, match=r"l\.csv: column id repeats ADP\.1;"):
+    with pytest.raises(TableError, match=r"l\.csv: column id repeats ADP\.1 with"):
         join_labels(Latents(values, sidecar()), read_labels(tmp_path / "l.csv"))
 
 
@@ -331,11 +331,51 @@ def test_a_column_of_file_names_under_any_name_matches_ids():
     assert joined(labels, "filename") == [0, 1, 2]
 
 
-def test_row_order_beside_names_that_look_like_ids_is_told():
+def test_a_column_of_another_name_that_holds_the_ids_is_joined_on():
     labels = pd.DataFrame({"filename": ["f2.fits", "f0.fits", "f1.fits"], "v": [2, 0, 1]})
-    with pytest.warns(LatentscopeWarning, match="row by row.*join='filename'") as told:
-        assert joined(labels) == [2, 0, 1]
+    with pytest.warns(LatentscopeWarning, match="joined .* filename, .* id$") as told:
+        assert joined(labels) == [0, 1, 2]
     assert len(told) == 1
+    numbers = pd.DataFrame({"id": ["4001", "4002", "4000"]})
+    kic = pd.DataFrame({"kic": [4000.0, 4001.0, 4002.0], "v": [0, 1, 2]})
+    with pytest.warns(LatentscopeWarning, match="kic"):
+        assert joined(kic, sidecar=numbers) == [1, 2, 0]
+    stars = pd.DataFrame({"object": ["B", "A", "A"]})
+    with pytest.warns(LatentscopeWarning, match="Name"):
+        assert joined(pd.DataFrame({"Name": ["A", "B"], "v": [1, 2]}), sidecar=stars) == [2, 1, 1]
+
+
+@pytest.mark.parametrize("name", [None, "spectrum", "Name"])
+@pytest.mark.parametrize("kind", ["frame", "parquet"])
+def test_an_index_that_holds_the_ids_is_joined_on(tmp_path, name, kind):
+    labels = pd.DataFrame({"v": [2, 0, 1]}, index=pd.Index(["f2", "f0", "f1"], name=name))
+    if kind == "parquet":
+        labels.to_parquet(tmp_path / "l.parquet")
+        labels = tmp_path / "l.parquet"
+    with pytest.warns(LatentscopeWarning, match="is joined"):
+        assert joined(labels) == [0, 1, 2]
+
+
+def test_small_numbers_that_might_be_ids_are_not_joined_on():
+    ids = pd.DataFrame({"id": ["1", "2", "3"]})
+    assert joined(pd.DataFrame({"rank": [3, 1, 2], "v": [0, 1, 2]}), sidecar=ids) == [0, 1, 2]
+
+
+def test_ids_differ_by_zeros_in_front_but_not_by_a_point():
+    sidecar = pd.DataFrame({"id": ["7", "8"]})
+    latents = Latents(np.zeros((2, 1)), sidecar)
+    text = read_labels(pd.DataFrame({"id": ["8.0", "7.0"], "v": [8, 7]}))
+    assert list(join_labels(latents, text)["v"]) == [7, 8]
+    zeros = read_labels(pd.DataFrame({"id": ["008", "7"], "v": [8, 7]}))
+    with pytest.warns(LatentscopeWarning, match="1 of 2 rows"):
+        np.testing.assert_array_equal(join_labels(latents, zeros)["v"], [7, np.nan])
+
+
+def test_repeated_ids_of_equal_labels_are_one():
+    labels = pd.DataFrame({"id": ["f1", "f0", "f1", "f2"], "v": [1.0, np.nan, 1.0, 2.0]})
+    np.testing.assert_array_equal(joined(labels), [np.nan, 1, 2])
+    with pytest.raises(TableError, match="f1"):
+        joined(labels.assign(v=[1.0, 0.0, 1.5, 2.0]))
 
 
 @pytest.mark.parametrize(
@@ -352,20 +392,38 @@ def test_nothing_is_said_without_ids_on_either_side(labels, sidecar, recwarn):
 
 
 @pytest.mark.parametrize("name", [None, "spectrum"])
-def test_indexes_in_another_order_are_told(name):
-    latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(IDS, name=name))
-    labels = pd.DataFrame({"v": [2, 0, 1]}, index=pd.Index(["f2", "f0", "f1"], name=name))
-    with pytest.warns(LatentscopeWarning):
-        found = join_labels(read_latents(latents), read_labels(labels))
-    assert list(found["v"]) == [2, 0, 1]
+@pytest.mark.parametrize("index", [IDS, [0, 1, 2]])
+def test_indexes_in_another_order_are_matched(name, index):
+    latents = pd.DataFrame({"z0": [0.0, 1, 2]}, index=pd.Index(index, name=name))
+    labels = pd.DataFrame({"v": [0, 1, 2]}, index=latents.index).iloc[[2, 0, 1]]
+    with pytest.warns(LatentscopeWarning, match="index"):
+        found = join_labels(read_latents(latents), read_labels(read_labels(labels)))
+    assert list(found["v"]) == [0, 1, 2]
     assert list(found.index) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("index", [IDS, ["a", "b", "c"], pd.CategoricalIndex(["f2", "a", "b"])])
-def test_indexes_in_the_same_order_or_of_other_rows_are_not_told(index, recwarn):
-    latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}, index=IDS))
-    join_labels(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]}, index=index)))
-    join_labels(latents, read_labels(pd.DataFrame({"v": [2, 0, 1]})))
+def test_indexes_of_fewer_labels_are_matched():
+    latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}))
+    labels = pd.DataFrame({"v": [0.0, np.nan, 2]}).dropna()
+    with pytest.warns(LatentscopeWarning):
+        np.testing.assert_array_equal(join_labels(latents, labels)["v"], [0, np.nan, 2])
+
+
+@pytest.mark.parametrize("index", [["a", "b", "c"], ["f2", "a", "b"], [2, 3, 4], [5, 1, 2]])
+def test_indexes_of_other_rows_are_refused(index):
+    left = IDS if isinstance(index[0], str) else [0, 1, 2]
+    latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}, index=left))
+    with pytest.raises(TableError, match="reset_index"):
+        join_labels(latents, pd.DataFrame({"v": [2, 0, 1]}, index=index))
+
+
+@pytest.mark.parametrize("index", [None, IDS, [10, 11, 12]])
+def test_equal_indexes_and_one_that_only_counts_say_nothing(index, recwarn):
+    labels = pd.DataFrame({"v": [2, 0, 1]}, index=index)
+    for left in (index, None):
+        latents = read_latents(pd.DataFrame({"z0": [0.0, 1, 2]}, index=left))
+        assert list(join_labels(latents, labels)["v"]) == [2, 0, 1]
+    assert list(join_labels(Latents(np.zeros((3, 1))), labels)["v"]) == [2, 0, 1]
     assert not recwarn
 
 

@@ -356,6 +356,14 @@ Join = Annotated[
     str | None,
     typer.Option("--join", help="Column to join on. Default: an id column both sides have."),
 ]
+Missing = Annotated[
+    str,
+    typer.Option(
+        "--missing",
+        help="Values of labels that stand for missing ones: -999,99. auto: those far from all "
+        "others in many rows; none: keep all.",
+    ),
+]
 Groups = Annotated[
     str,
     typer.Option(
@@ -374,6 +382,18 @@ def chosen_dims(text: str) -> Any:
     if not all(number.isdigit() for number in numbers):
         raise UsageError(f"--dims is {text!r}; expected all, informative, or numbers such as 11,19")
     return [int(number) for number in numbers]
+
+
+def chosen_missing(text: str) -> Any:
+    """Return what --missing names, as `mi_matrix` takes it."""
+    if text in ("auto", "none"):
+        return text
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--missing is {text!r}; expected auto, none, or numbers such as -999,99"
+        ) from None
 
 
 def chosen_names(text: str | None) -> list[str] | None:

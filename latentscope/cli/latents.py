@@ -18,6 +18,7 @@ from latentscope.cli.application import (
     Labels,
     LabelsFile,
     Latents,
+    Missing,
     Model,
     Output,
     Plot,
@@ -26,6 +27,7 @@ from latentscope.cli.application import (
     UsageError,
     check_outputs,
     chosen_dims,
+    chosen_missing,
     chosen_names,
     command,
     one_of,
@@ -244,6 +246,7 @@ def mi(
         typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
     ] = 5.0,
     join: Join = None,
+    missing: Missing = "auto",
     groups: Groups = "auto",
     n_draws: Annotated[
         int, typer.Option("--n-draws", min=1, help="Draws of one row a star, with groups.")
@@ -273,6 +276,7 @@ def mi(
             clip_sigma=clip_sigma or None,
             groups=groups,
             join=join,
+            missing=chosen_missing(missing),
             n_draws=n_draws,
             n_permutations=n_permutations,
             seed=seed,
@@ -314,6 +318,7 @@ def pairs(
     output: Table = None,
     plot: Plot = None,
     join: Join = None,
+    missing: Missing = "auto",
     groups: Groups = "auto",
     seed: Seed = 0,
     as_json: Json = False,
@@ -330,7 +335,9 @@ def pairs(
     check_outputs(output, plot, latents, labels_file)
     if (color is not None or labels_file is not None) and (color is None or plot is None):
         raise UsageError("a color needs --color COLUMN and --plot PICTURE")
-    study = read_study(latents, labels_file, groups=groups, join=join)
+    study = read_study(
+        latents, labels_file, groups=groups, join=join, missing=chosen_missing(missing)
+    )
     colors = None if color is None else _column(color, study)
     with progress("pairs") as advance:
         result = pairwise_mi(study, dims=chosen_dims(dims), seed=seed, progress=advance)
@@ -393,6 +400,7 @@ def metrics(
     dims: Dims = "informative",
     columns: Columns = None,
     join: Join = None,
+    missing: Missing = "auto",
     groups: Groups = "auto",
     n_halves: Annotated[
         int,
@@ -417,6 +425,7 @@ def metrics(
             columns=chosen_names(columns),
             groups=groups,
             join=join,
+            missing=chosen_missing(missing),
             n_halves=n_halves,
             seed=seed,
             progress=advance,
@@ -450,6 +459,7 @@ def robustness(
     dims: Dims = "informative",
     columns: Columns = None,
     join: Join = None,
+    missing: Missing = "auto",
     groups: Groups = "auto",
     classes: Annotated[
         str | None,
@@ -483,6 +493,7 @@ def robustness(
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
             join=join,
+            missing=chosen_missing(missing),
             seed=seed,
             progress=advance,
         )
@@ -765,6 +776,7 @@ def retrieve(
     labels: LabelsFile = None,
     columns: Columns = None,
     join: Join = None,
+    missing: Missing = "auto",
     output: Table = None,
     plot: Plot = None,
     seed: Seed = 0,
@@ -794,6 +806,7 @@ def retrieve(
             labels=None if labels is None else str(labels),
             columns=_chosen_columns(columns, labels),
             join=join,
+            missing=chosen_missing(missing),
             seed=seed,
             progress=advance,
         )

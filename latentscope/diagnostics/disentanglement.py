@@ -55,6 +55,7 @@ from latentscope.diagnostics.mi.columns import (
 from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.labels import Missing
 
 BINS = 20
 """Equal-count bins of a continuous label at most."""
@@ -178,6 +179,7 @@ def metrics(
     discrete: Sequence[str] | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
+    missing: Missing = "auto",
     n_halves: int = 100,
     n_rotations: int = 5,
     max_stars: int = 10_000,
@@ -211,6 +213,8 @@ def metrics(
         Which star each row shows, or the column that says so, as for `mi_matrix`.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
     n_halves : int
         Random halves of the stars that the intervals come from; a fifth of them, but at least 10,
         for what takes long: the forests of DCI, explicitness, and total correlation by neighbors.
@@ -246,7 +250,7 @@ def metrics(
     for name, value in (("n_rotations", n_rotations), ("max_stars", max_stars)):
         if value < 1:
             raise EstimatorError(f"{name} is {value}; expected 1 or more")
-    study = read_study(latents, labels, groups=groups, join=join)
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     read, chosen = study.latents, study.choose(dims)
     if len(chosen) < 2:
         raise EstimatorError(f"{read.source}: {len(chosen)} dimension; expected two or more")

@@ -49,6 +49,7 @@ from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.study import Dims, StudyLike, draw, mad_threshold, read_study
 from latentscope.errors import EstimatorError
+from latentscope.labels import Missing
 
 Floats = NDArray[np.float64]
 
@@ -214,6 +215,7 @@ def exclusive_information(
     columns: Sequence[str] | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
+    missing: Missing = "auto",
     max_rows: int = MAX_ROWS,
     max_dims: int = MAX_DIMS,
     seed: int = 0,
@@ -258,6 +260,8 @@ def exclusive_information(
         "auto": `star`, else `object`, if rows repeat it; None or "none": rows are independent.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
     max_rows : int
         Random rows measured at most.
     max_dims : int
@@ -288,7 +292,7 @@ def exclusive_information(
     for name, value in (("max_rows", max_rows), ("max_dims", max_dims)):
         if value < 2:
             raise EstimatorError(f"{name} is {value}; expected 2 or more")
-    study = read_study(latents, labels, groups=groups, join=join)
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     read, frame = study.latents, study.labels
     readings = _read(read, study.choose(dims), study.groups, max_rows, seed)
     names = [] if frame is None else choose_labels(frame, columns, study.group_column)[0]

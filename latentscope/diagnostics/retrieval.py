@@ -36,6 +36,7 @@ from latentscope.diagnostics.nearest import (
 )
 from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
+from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Floats = NDArray[np.float64]
@@ -197,6 +198,8 @@ class Retriever:
         Labels to show; by default all but ids and names of stars.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
     n_reference : int
         Rows at most, one a star, whose distances to their own nearest tell what is usual.
     seed : int
@@ -233,13 +236,14 @@ class Retriever:
         labels: LabelsLike | None = None,
         columns: Sequence[str] | None = None,
         join: str | None = None,
+        missing: Missing = "auto",
         n_reference: int = N_REFERENCE,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
         mapped = latents if isinstance(latents, Study) else _mapped(latents)
         # Rows need not be independent here: stars are for what may be found.
-        study = read_study(mapped, labels, groups=None, join=join)
+        study = read_study(mapped, labels, groups=None, join=join, missing=missing)
         read, frame = study.latents, study.labels
         self.latents = read
         self._beside = _names_and_labels(read, frame, columns)

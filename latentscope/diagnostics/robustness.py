@@ -34,6 +34,7 @@ from latentscope.diagnostics.mi.columns import (
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
 from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.labels import Missing
 
 Rows = NDArray[np.int64]
 
@@ -208,6 +209,7 @@ def robustness(
     dims: Dims = "informative",
     columns: Sequence[str] | None = None,
     join: str | None = None,
+    missing: Missing = "auto",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RobustnessResult:
@@ -238,6 +240,8 @@ def robustness(
         row.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
     seed : int
         Of all that is random.
     progress : callable, optional
@@ -262,7 +266,7 @@ def robustness(
     """
     if n_draws < _MIN_DRAWS:
         raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
-    study = read_study(latents, labels, groups=groups, join=join)
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     read, frame, grouping = study.latents, study.label_table, study.stars
     chosen = study.choose(dims)
     names, notes = choose_labels(frame, columns, study.group_column)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
@@ -14,9 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.data import LabelsLike, Latents, LatentsLike, join_labels, read_latents
+from latentscope.data import (
+    LabelsLike,
+    Latents,
+    LatentsLike,
+    check_order,
+    join_labels,
+    read_labels,
+    read_latents,
+)
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
-from latentscope.errors import ChoiceError, EstimatorError, TableError
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
+from latentscope.labels import CleanLabels, Missing, clean_labels
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
 
@@ -35,8 +45,13 @@ class Study:
     labels : DataFrame of n rows or None
     groups : Groups of n rows or None
         Which star each row shows; None takes rows for independent.
-    notes : tuple of str
+    groups_found : str
         How the stars were found, where nobody named their column.
+    label_notes : tuple of str
+        What was done to the values of labels, in words.
+    left_out : dict of str to dict of float to int
+        Of each label the values that stand for missing ones, and how many rows of its table had
+        them.
     join : str or None
         The column that latents and labels were joined on, if one was asked for.
     dims : list of int or None
@@ -47,12 +62,19 @@ class Study:
     latents: Latents
     labels: pd.DataFrame | None = None
     groups: Groups | None = None
-    notes: tuple[str, ...] = ()
+    groups_found: str = ""
+    label_notes: tuple[str, ...] = ()
+    left_out: dict[str, dict[float, int]] = field(default_factory=dict)
     join: str | None = None
     dims: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done in reading, in words: which stars were found, which labels left out."""
+        return (self.groups_found, *self.label_notes) if self.groups_found else self.label_notes
 
     @property
     def label_table(self) -> pd.DataFrame:
@@ -163,7 +185,8 @@ class Study:
             "source": latents.source,
             "latents": latents.provenance,
             **source,
-            **({"groups_found": self.notes[0]} if self.notes else {}),
+            **({"groups_found": self.groups_found} if self.groups_found else {}),
+            **({"missing": self.left_out} if self.left_out else {}),
         }
 
 
@@ -177,6 +200,7 @@ def read_study(
     groups: GroupsLike = "auto",
     join: str | None = None,
     dims: Dims = None,
+    missing: Missing = "auto",
 ) -> Study:
     """Read latents and labels, bring them row to row, and find which rows show the same star.
 
@@ -193,6 +217,9 @@ def read_study(
         Column to join latents and labels on.
     dims : "all", "informative" or list of int, optional
         Dimensions that diagnostics take unless they are given numbers.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones and are left out, such as -999. "auto": those
+        that are far from all others and yet the same in many rows.
 
     Raises
     ------
@@ -206,23 +233,43 @@ def read_study(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star or an id and no groups are found, or rows have no name in `groups`.
+        If rows repeat a star or an id and no groups are found, or rows have no name in `groups`; if
+        values of labels are left out.
     """
     if isinstance(latents, Study):
         off = groups is None or (isinstance(groups, str) and groups == "none")
         automatic = isinstance(groups, str) and groups == "auto"
-        if labels is not None or join is not None or not (automatic or off):
+        asked = labels is not None or join is not None or not isinstance(missing, str)
+        if asked or missing != "auto" or not (automatic or off):
             raise ChoiceError(
-                "labels, groups or join are given beside a study, which has its own; leave them "
-                "out, or read another study"
+                "labels, groups, join or missing are given beside a study, which has its own; "
+                "leave them out, or read another study"
             )
-        study = replace(latents, groups=None, notes=()) if off else latents
+        study = replace(latents, groups=None, groups_found="") if off else latents
     else:
         read = read_latents(latents)
-        frame = None if labels is None else join_labels(read, labels, join)
+        clean = None
+        if labels is not None:
+            table = read_labels(labels)
+            check_order(read, table)
+            clean = clean_labels(table, missing)
+        frame = None if clean is None else join_labels(read, clean.frame, join)
         found, note = find_groups(groups, read, frame)
-        study = Study(read, frame, found, (note,) if note else (), join)
+        study = Study(read, frame, found, note, join=join)
+        if clean is not None:
+            _warn_of_missing(clean, missing)
+            study = replace(study, label_notes=clean.notes, left_out=clean.left_out)
     return study if dims is None else replace(study, dims=study.choose(dims))
+
+
+def _warn_of_missing(clean: CleanLabels, missing: Missing) -> None:
+    if clean.note and missing == "auto":
+        warnings.warn(
+            f"{clean.frame.attrs['source']}: {clean.note}; missing='none' (--missing none) keeps "
+            "them",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
 
 
 def check_none_infinite(latents: Latents) -> None:

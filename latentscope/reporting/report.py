@@ -19,6 +19,7 @@ from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.study import StudyLike, origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
+from latentscope.labels import Missing
 from latentscope.reporting.chapters import chapters_of
 from latentscope.reporting.document import Document, Outcome
 from latentscope.reporting.page import page_html
@@ -92,6 +93,7 @@ def report(
     groups: GroupsLike = "auto",
     columns: list[str] | None = None,
     join: str | None = None,
+    missing: Missing = "auto",
     max_rows: int = ROWS,
     json: str | os.PathLike[str] | None = None,
     title: str | None = None,
@@ -124,6 +126,8 @@ def report(
         row.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
     max_rows : int
         Rows at most that slow statistics take, drawn at random; the page says where.
     json : path, optional
@@ -166,6 +170,7 @@ def report(
         groups=groups,
         columns=columns,
         join=join,
+        missing=missing,
         max_rows=max_rows,
         seed=seed,
         effort=QUICK if quick else FULL,

@@ -21,6 +21,7 @@ from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import Study, StudyLike, read_study, with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.errors import TableError
+from latentscope.labels import Missing
 from latentscope.reporting.document import NotPossible
 
 if TYPE_CHECKING:
@@ -242,13 +243,14 @@ def read_report_study(
     groups: GroupsLike,
     columns: list[str] | None,
     join: str | None,
+    missing: Missing,
     max_rows: int,
     seed: int,
     effort: Effort,
     stage: Stage,
 ) -> ReportStudy:
     """Read what a report is about, as `report` says, and draw the rows of slow statistics."""
-    data = read_study(latents, labels, groups=groups, join=join)
+    data = read_study(latents, labels, groups=groups, join=join, missing=missing)
     finite = np.flatnonzero(data.latents.ok)
     if not len(finite):
         raise TableError(

@@ -172,3 +172,36 @@ def test_sidecars_that_cannot_be_read_are_named(command, here):
     ended = command("mad", LATENTS)
     assert ended.code == 1
     assert "latents.csv: cannot be read" in ended.err
+
+
+def test_codes_of_missing_values_are_told_named_and_kept(command, here):
+    table = pd.read_csv(here / LABELS)
+    table.loc[::20, "Teff"] = -9999
+    table.to_csv(here / LABELS, index=False)
+    ended = command("mi", here / LATENTS, here / LABELS, "--json")
+    assert ended.code == 0
+    assert "Teff -9999 (20 rows)" in ended.json["notes"][0]
+    assert ended.err.count("warning: ") == 1
+    rows = {line["label"]: line["n"] for line in ended.json["table"]}
+    for named in ("-9999,99", "-9999"):
+        same = command("mi", here / LATENTS, here / LABELS, "--missing", named, "--json")
+        assert {line["label"]: line["n"] for line in same.json["table"]} == rows
+        assert "warning" not in same.err
+    off = ("--missing", "none", "--clip-sigma", "0")
+    kept = command("mi", here / LATENTS, here / LABELS, *off, "--json")
+    assert kept.json["table"][-1]["n"] == rows["Teff"] + 20
+    wrong = command("mi", here / LATENTS, here / LABELS, "--missing", "unknown")
+    assert wrong.code == 2
+    assert "--missing is 'unknown'" in wrong.err
+
+
+def test_labels_before_latents_are_refused(command, here):
+    ended = command("mi", here / LABELS, here / LATENTS)
+    assert ended.code == 1
+    assert f"expected latents first: {here / LATENTS} {here / LABELS}" in ended.err
+
+
+def test_a_column_that_is_not_there_names_the_file(command, here):
+    ended = command("mi", here / LATENTS, here / LABELS, "--columns", "Tef")
+    assert ended.code == 2
+    assert f"{here / LABELS}: no label Tef" in ended.err

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.data import Latents
+from latentscope.data import Latents, write_latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.disentanglement import metrics
 from latentscope.diagnostics.exclusive import exclusive_information
@@ -254,3 +254,63 @@ def test_a_threshold_that_is_no_number_is_an_error(value):
 def test_the_deviations_are_those_of_mad():
     latents = with_own_threshold()
     assert np.array_equal(Study(latents).deviations, mad(latents).values)
+
+
+def labeled(n=1000):
+    """A latent that is independent of a label, and codes where the latent is large."""
+    rng = np.random.default_rng(3)
+    values, label = rng.normal(size=(n, 2)), rng.normal(10, 1, n)
+    label[values[:, 0] > 1] = -999
+    return values, pd.DataFrame({"magnitude": label, "other": rng.normal(size=n)})
+
+
+def test_values_that_stand_for_missing_ones_are_left_out_and_told():
+    values, labels = labeled()
+    count = int((labels["magnitude"] == -999).sum())
+    with pytest.warns(LatentscopeWarning, match=rf"magnitude -999 \({count} rows\).*none") as told:
+        found = mi_matrix(values, labels, seed=1)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert abs(found.matrix.loc["magnitude", 0]) < 0.05
+    assert found.table["n"][0] == len(values) - count
+    assert f"magnitude -999 ({count} rows)" in found.notes[0]
+    assert found.provenance["missing"] == {"magnitude": {-999: count}}
+
+
+def test_missing_values_are_named_or_kept(recwarn):
+    values, labels = labeled()
+    kept = mi_matrix(values, labels, missing="none", clip_sigma=None)
+    assert kept.matrix.loc["magnitude", 0] > 0.2
+    assert kept.table["n"].tolist() == [1000] * 4
+    named = mi_matrix(values, labels, missing=[-999], clip_sigma=None)
+    assert named.table["n"][0] < 1000
+    assert "missing" in named.provenance
+    assert not recwarn
+    study = read_study(values, labels, missing=[-999])
+    assert study.labels["magnitude"].isna().any()
+    with pytest.raises(ChoiceError, match="beside a study"):
+        mi_matrix(study, missing=[-999])
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_labels_in_the_place_of_latents_are_refused(tmp_path, kind):
+    values, labels = labeled()
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    if kind == "npy":
+        write_latents(Latents(values), tmp_path / "latents.npy")
+    else:
+        frame = pd.DataFrame(values, columns=["z0", "z1"])
+        frame.to_csv(tmp_path / "latents.csv", index=False)
+    latents = tmp_path / f"latents.{kind}"
+    with pytest.raises(TableError, match=rf"latents first: .*latents\.{kind} .*labels\.csv"):
+        mi_matrix(tmp_path / "labels.csv", latents)
+
+
+def test_what_only_looks_like_labels_in_the_place_of_latents_is_told(recwarn):
+    values, labels = labeled()
+    labels["magnitude"] = labels["other"] ** 2
+    read_study(pd.DataFrame(values, columns=["first", "second"]), labels)
+    read_study(values, values)
+    assert not recwarn
+    with pytest.warns(LatentscopeWarning, match="other way round"):
+        read_study(labels, values)

@@ -60,6 +60,7 @@ from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.labels import Missing
 
 Progress = Callable[[int, int], None]
 Read = Callable[[int], Column]
@@ -183,6 +184,7 @@ def mi_matrix(
     discrete: Sequence[str] | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
+    missing: Missing = "auto",
     n_draws: int = 11,
     n_permutations: int = 199,
     seed: int = 0,
@@ -221,6 +223,10 @@ def mi_matrix(
         it; None or "none": rows are independent.
     join : str, optional
         Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, such as -999, and are left out. "auto":
+        nines, -1 among positive values and their like, 0, and limits of integers, where they are
+        far from all others and yet the same in many rows; the notes say which.
     n_draws : int
         Draws of one row a group.
     n_permutations : int
@@ -247,12 +253,13 @@ def mi_matrix(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star and no groups are found, rows have no name in `groups`, columns are
-        constant, or pairs have too few rows or groups, which makes them NaN.
+        If rows repeat a star and no groups are found, rows have no name in `groups`, values of
+        labels stand for missing ones, columns are constant, or pairs have too few rows or groups,
+        which makes them NaN.
     """
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
-    study = read_study(latents, labels, groups=groups, join=join)
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     frame, numbers = study.label_table, study.choose(dims)
     kind_of_latents, kind_of_labels = kinds_of(estimator)
     classes = list(discrete or ())

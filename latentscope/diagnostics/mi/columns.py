@@ -416,8 +416,9 @@ def check_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     """Raise ChoiceError unless the table has all these columns."""
     unknown = [name for name in columns if name not in frame]
     if unknown:
+        source = frame.attrs.get("source", "labels")
         raise ChoiceError(
-            f"no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
+            f"{source}: no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
         )
 
 

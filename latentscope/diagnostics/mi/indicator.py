@@ -15,6 +15,7 @@ from latentscope.diagnostics.mi.columns import CLIP_SIGMA, beyond_sigma, choose_
 from latentscope.diagnostics.mi.estimators import Codes, bin_codes, counts_of
 from latentscope.diagnostics.study import StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.labels import Missing
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ def paper_indicator(
     bins: Sequence[int] = PAPER_BINS,
     clip_sigma: float | None = CLIP_SIGMA,
     columns: Sequence[str] | None = None,
+    missing: Missing = "auto",
 ) -> pd.DataFrame:
     """Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2.
 
@@ -47,6 +49,8 @@ def paper_indicator(
         As that of `mi_matrix`: rows whose label lies further out are left out; None keeps them.
     columns : list of str, optional
         Labels to take; by default all that hold numbers and do not name rows or stars.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def paper_indicator(
         if not isinstance(number, int | np.integer) or number < 1:
             raise EstimatorError(f"bins is {number!r}; expected a whole number, 1 or more")
     # Counting in bins makes no claim of significance, so that repeated rows are no matter.
-    study = read_study(latents, labels, groups=None)
+    study = read_study(latents, labels, groups=None, missing=missing)
     read, frame = study.latents, study.label_table
     parts = []
     for name in _numeric(frame, columns):

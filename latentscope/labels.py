@@ -1,0 +1,385 @@
+"""Label columns as catalogues write them -> numbers, with what stands for a missing value left out.
+
+Catalogues write -999, 99.99 or 0 where nothing was measured. Such a value is far from all others,
+and yet many rows share it to the last digit, which measured values do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentscope.errors import ChoiceError, shortened
+from latentscope.tables import STAR_COLUMNS, is_id_column
+
+Missing = Literal["auto", "none"] | Sequence[float] | None
+"""Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
+
+Floats = NDArray[np.float64]
+
+_EMPTY = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat")
+_EMPTY_EXACTLY = ("NA", "None")
+_EMPTY_AMONG_NUMBERS = ("-", "...", "indef", "masked", "none", "na")
+_TEXT_COLUMNS = (*STAR_COLUMNS, "status", "error")
+
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_PLAIN = re.compile(_NUMBER)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+_UNITS = (
+    "K|dex|mag|mas|arcsec|deg|rad|%|R_?sun|M_?sun|L_?sun|k?m/s|k?m s\\^?-1|nm|um|m?A|Angstrom|"
+    "[MGk]?yr|[MG]a|k?pc|au|AU|d|days?|h|min|s|cm|g/cm3"
+)
+_WITH_UNIT = re.compile(rf"({_NUMBER})\s*({_UNITS})")
+_SEXAGESIMAL = re.compile(r"([+-]?)(\d{1,3})[: ]([0-5]?\d)[: ]([0-5]?\d(?:\.\d*)?)")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?")
+_NINES = re.compile(r"-?(9+(?:\.9+)?)(?:\.0*)?")
+
+_HUGE = 1e19
+_INTEGER_LIMITS = (-32768.0, -2147483648.0, 2147483647.0, -9223372036854775808.0)
+_CLASSES = 50
+_CONTINUOUS = 20
+_MANY_ROWS = 5
+_ROWS_OF_MINUS_ONE = 3
+_USUAL = np.array(
+    [sign * 10.0**-k * (10**n - 1) for n in (3, 4, 5) for k in range(n) for sign in (-1, 1)],
+    dtype=np.float32,
+)
+_CLOSE = 1e-6
+"""Relative: 99.99 in a column of float32 is 99.98999786."""
+
+
+@dataclass(frozen=True)
+class CleanLabels:
+    """A label table without what stands for missing values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With NaN in their place, and numbers where they were written as text.
+    left_out : dict of str to dict of float to int
+        Of each label the values left out, and how many rows had them.
+    converted : tuple of str
+        What was made of text, in words.
+    """
+
+    frame: pd.DataFrame
+    left_out: dict[str, dict[float, int]]
+    converted: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Which values were left out, in words; empty if none were."""
+        found = [
+            f"{name} {code:.10g} ({count:,} row{'s' * (count > 1)})"
+            for name, codes in self.left_out.items()
+            for code, count in codes.items()
+        ]
+        return f"left out, since they stand for missing values: {shortened(found)}" if found else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that was done, in words."""
+        taken = [f"taken for numbers: {shortened(self.converted)}"] if self.converted else []
+        return (*taken, *([self.note] if self.note else []))
+
+
+def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
+    """Make numbers of text that surely holds some, and leave out what stands for missing values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One column a label; ids and names are left as they are.
+    missing : "auto", "none" or list of numbers
+        "auto" takes what `find_codes` finds; numbers are left out wherever they stand.
+
+    Raises
+    ------
+    ChoiceError
+        If `missing` is something else.
+    """
+    named, off = _named_codes(missing), missing is None or missing == "none"
+    changed: dict[str, pd.Series] = {}
+    left_out: dict[str, dict[float, int]] = {}
+    converted = []
+    for name in frame.columns:
+        if is_id_column(name) or name.lower() in _TEXT_COLUMNS:
+            continue
+        before = frame[name]
+        column, words = _from_text(before)
+        if words:
+            converted.append(f"{name}: {words}")
+        numbers = _numbers_among(column)
+        if numbers is not None and not off:
+            text = int(column.notna().sum()) > 2 * int(np.isfinite(numbers).sum())
+            codes = _among_text(numbers) if text else find_codes(numbers)
+            if named is not None:
+                codes = _present(numbers, named)
+            if codes:
+                kept = ~np.isin(numbers, list(codes))
+                if pd.api.types.is_numeric_dtype(column):
+                    column = pd.Series(numbers, index=column.index)
+                column = column.where(kept, np.nan)
+                left_out[name] = {_rounded(code): count for code, count in codes.items()}
+        if column is not before:
+            changed[name] = column
+    clean = frame if not changed else frame.assign(**changed)
+    clean.attrs.update(frame.attrs)
+    return CleanLabels(clean, left_out, tuple(converted))
+
+
+def _named_codes(missing: Missing) -> list[float] | None:
+    """Return the numbers of `missing`; None where none are named."""
+    if missing is None or (isinstance(missing, str) and missing in ("auto", "none")):
+        return None
+    try:
+        named = [float(value) for value in missing]
+    except (TypeError, ValueError):
+        named = []
+    if isinstance(missing, str) or not named:
+        raise ChoiceError(
+            f"missing is {missing!r}; expected auto, none, or numbers such as -999, 99"
+        )
+    return named
+
+
+def _numbers_among(column: pd.Series) -> Floats | None:
+    """Return a column's numbers, shape (n,), also of text such as G, K, -999; None without any."""
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_complex_dtype(column):
+        return None
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if not _is_text(column) or not column.map(type).isin((str, float)).all():
+        return None
+    digits = column.str.contains(r"\d", na=False)
+    if not digits.any():
+        return None
+    numbers = np.full(len(column), np.nan)
+    numbers[digits] = pd.to_numeric(column[digits], errors="coerce")
+    return None if np.isnan(numbers).all() else numbers
+
+
+def _is_text(column: pd.Series) -> bool:
+    return pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+
+
+def _present(numbers: Floats, named: Sequence[float]) -> dict[float, int]:
+    """Count the values of a column that are one of these, in single precision."""
+    found: dict[float, int] = {}
+    for code in named:
+        same = numbers[np.isclose(numbers, code, rtol=_CLOSE, atol=0)]
+        for value, count in zip(*np.unique(same, return_counts=True), strict=True):
+            found[float(value)] = int(count)
+    return found
+
+
+def find_codes(numbers: Floats) -> dict[float, int]:
+    """Find the values of a column, shape (n,), that stand for missing ones, and count their rows.
+
+    They are its lowest or highest values, one after the other: nines (-999, 99.99, 9999), -1 or
+    -99 where all else is positive, limits of integers and 1e20, 0 where all else is far from it,
+    and single digits with zeros (-1000) very far from all else. How far, and in how many rows, is
+    less for what is a custom. Limits, zero counts and classes next to the others are none.
+    """
+    rest = numbers[np.isfinite(numbers)]
+    found: dict[float, int] = {}
+    while len(rest):
+        lowest, highest = float(rest.min()), float(rest.max())
+        if lowest == highest or not (_looks_like_code(lowest) or _looks_like_code(highest)):
+            break
+        both = rest[(rest != lowest) & (rest != highest)]
+        for code, opposite in ((lowest, highest), (highest, lowest)):
+            if not _looks_like_code(code):
+                continue
+            others = rest[rest != code]
+            count = len(rest) - len(others)
+            # A code at the other end would make the rest seem wide.
+            if len(both) and _looks_like_code(opposite) and len(both) + count + 1 < len(rest):
+                others = both
+            if _stands_for_missing(code, count, others):
+                found[code] = count
+                rest = rest[rest != code]
+                break
+        else:
+            break
+    if len(rest):
+        found |= _inside(rest)
+    return found
+
+
+def _among_text(numbers: Floats) -> dict[float, int]:
+    """Find nines among names of classes, such as G, K, -999."""
+    values, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    return {
+        float(value): int(count)
+        for value, count in zip(values, counts, strict=True)
+        if _nines(value) >= 2
+    }
+
+
+def _rounded(code: float) -> float:
+    """Return a code as it was meant, with the digits of single precision."""
+    return code if code.is_integer() else float(f"{code:.7g}")
+
+
+def _nines(code: float) -> int:
+    """Count the nines of -999 or 99.99; 0 if there are other digits."""
+    text = f"{code:.0f}" if code.is_integer() and abs(code) < _HUGE else f"{code:.7g}"
+    match = _NINES.fullmatch(text)
+    return match[1].count("9") if match else 0
+
+
+def _round(code: float) -> bool:
+    return float(f"{code:.0e}") == code
+
+
+def _looks_like_code(code: float) -> bool:
+    return _round(code) or _nines(code) > 0 or _beyond_numbers(code)
+
+
+def _beyond_numbers(code: float) -> bool:
+    return abs(code) >= _HUGE or code in _INTEGER_LIMITS
+
+
+def _stands_for_missing(code: float, count: int, others: Floats) -> bool:
+    low, high = float(others.min()), float(others.max())
+    width, gap = high - low, low - code if code < low else code - high
+    nines = _nines(code)
+    if _beyond_numbers(code):
+        return gap > width or code < 0 <= low
+    if nines >= 2 and (width or nines > 2):
+        # Where all else is positive no measured value is -99.
+        alone = code < 0 <= low and count >= 2
+        wide = gap >= width and count >= 4 - nines
+        if alone or wide or (nines > 2 and gap >= width / 2 and count >= 2):
+            return True
+    if code == -9 and low >= 0 and 0 < width < gap and count >= 2:
+        return True
+    if count < (_ROWS_OF_MINUS_ONE if code == -1 else _MANY_ROWS) or not _continuous(others):
+        return False
+    if code < 0 <= low:
+        return True
+    first, last = np.quantile(others, (0.01, 0.99))
+    if code == 0:
+        return bool(gap >= 0.4 * (last - first))
+    if nines < 2:
+        return gap >= (1 if nines else 2) * width
+    # Values beyond a limit pile up at it, about where the others end: of these, as many as are
+    # piled up span many times the gap.
+    near = np.sort(others if code < low else -others)[: count + 1]
+    part = max(0.25, _MANY_ROWS / count)
+    return bool(gap >= max(part * (near[-1] - near[0]), 0.2 * (last - first)))
+
+
+def _inside(rest: Floats) -> dict[float, int]:
+    """Find nines that lie among other values, and are far more frequent than any of these."""
+    single, found = rest.astype(np.float32), {}
+    for code in _USUAL[(single.min() < _USUAL) & (single.max() > _USUAL)]:
+        same = single == code
+        count = int(np.count_nonzero(same))
+        if count >= _MANY_ROWS and _continuous(rest[~same]):
+            most = int(np.unique(single[~same], return_counts=True)[1].max())
+            if count >= _MANY_ROWS * most:
+                found[float(rest[same][0])] = count
+    return found
+
+
+def _continuous(values: Floats) -> bool:
+    """Whether values are more than a few classes or counts next to each other."""
+    # Most columns show it in their first rows.
+    return any(len(np.unique(part)) >= _CONTINUOUS for part in (values[:200], values))
+
+
+# Numbers written as text.
+
+
+def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
+    """Return the numbers that a text column surely holds, and what was done, in words.
+
+    Other columns come back as they are, text columns without what says that a cell is empty.
+    """
+    if not _is_text(column):
+        return column, ""
+    text = column.dropna()
+    if not len(text) or not all(isinstance(value, str) for value in text):
+        return column, ""
+    text = text.str.strip()
+    empty = text.str.lower().isin(_EMPTY) | text.isin(_EMPTY_EXACTLY)
+    among_numbers = empty | text.str.lower().isin(_EMPTY_AMONG_NUMBERS)
+    filled = text[~among_numbers]
+    # So few numbers that someone made text of are classes.
+    if among_numbers.any() or filled.nunique() > _CLASSES:
+        for read, words in _READERS:
+            values = read(filled) if len(filled) else None
+            if values is not None:
+                count = int(among_numbers.sum())
+                note = f"{words}{f', {count:,} of {len(column):,} rows are empty' * (count > 0)}"
+                return values.reindex(column.index), note
+    if not empty.any():
+        return column, ""
+    return column.where(~empty.reindex(column.index, fill_value=False), np.nan), ""
+
+
+def _plain(text: pd.Series) -> pd.Series | None:
+    # 007 is a name.
+    if not text.map(lambda value: bool(_PLAIN.fullmatch(value))).all():
+        return None
+    if text.str.match(r"[+-]?0\d").any():
+        return None
+    return text.astype(np.float64)
+
+
+def _thousands(text: pd.Series) -> pd.Series | None:
+    """Read 5,777 as 5777 only where a decimal comma is ruled out."""
+    commas = text.str.contains(",")
+    if not text[commas].map(lambda value: bool(_THOUSANDS.fullmatch(value))).all():
+        return None
+    if not text[~commas].map(lambda value: bool(_PLAIN.fullmatch(value))).all() or not commas.any():
+        return None
+    whole = text.str.partition(".")[0]
+    certain = (text.str.count(",") > 1) | (commas & text.str.contains(".", regex=False))
+    # Without a comma 9999 would be 9,999: all small numbers, and one of them at least.
+    small = len(text[~commas]) > 0 and bool((whole[~commas].str.lstrip("+-").str.len() < 4).all())
+    if not certain.any() and not small:
+        return None
+    return text.str.replace(",", "").astype(np.float64)
+
+
+def _with_unit(text: pd.Series) -> pd.Series | None:
+    matches = [_WITH_UNIT.fullmatch(value) for value in text]
+    units = {match[2].strip() if match else "" for match in matches}
+    if len(units) > 1 or units == {""}:
+        return None
+    return pd.Series([float(match[1]) for match in matches if match], index=text.index)
+
+
+def _sexagesimal(text: pd.Series) -> pd.Series | None:
+    matches = [_SEXAGESIMAL.fullmatch(value) for value in text]
+    values = [
+        float(f"{match[1]}1") * (int(match[2]) + int(match[3]) / 60 + float(match[4]) / 3600)
+        for match in matches
+        if match
+    ]
+    return pd.Series(values, index=text.index) if len(values) == len(text) else None
+
+
+def _dates(text: pd.Series) -> pd.Series | None:
+    if not text.map(lambda value: bool(_DATE.fullmatch(value))).all():
+        return None
+    found = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
+    return None if found.isna().any() else found.dt.tz_localize(None)
+
+
+_READERS: tuple[tuple[Callable[[pd.Series], pd.Series | None], str], ...] = (
+    (_plain, "numbers written as text"),
+    (_dates, "dates written as text"),
+    (_thousands, "numbers with commas between thousands"),
+    (_with_unit, "numbers with their unit"),
+    (_sexagesimal, "hours or degrees, minutes and seconds, taken for decimal ones"),
+)
