@@ -412,7 +412,7 @@ def gzip_cut(data, rng):
     return packed[: int(rng.integers(12, len(packed) - 4))]
 
 
-@packing("gzip, a bit flipped", "refused", GOOD)
+@packing("gzip, a bit flipped", "not wrong", GOOD)
 def gzip_flip(data, rng):
     packed = gzip.compress(data, 1)
     at = int(rng.integers(20, len(packed)))
@@ -478,7 +478,7 @@ def text_disorder(data, rng):
     return b"\n".join([*lines[:1], *(lines[i] for i in rng.permutation(len(lines) - 2) + 1), b""])
 
 
-@others("decimal commas", "refused", ("Turbospectrum", "SYNTHE"))
+@others("decimal commas", "not wrong", ("Turbospectrum", "SYNTHE"))
 def commas(data, rng):
     return data.replace(b".", b",")
 
