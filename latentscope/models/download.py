@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
+import socket
 import sys
 import urllib.parse
 import warnings
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.errors import LatentscopeWarning, ModelError, printable
 from latentscope.files import atomic_path, file_sha256
+from latentscope.models.config import CONFIG_FILE, read_config
 
 if TYPE_CHECKING:
     import requests
@@ -21,6 +26,9 @@ TIMEOUT = 30.0  # seconds without a byte after which an attempt has failed
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PASSING = (408, 416, 429)  # besides 5xx: what a server may answer otherwise a second later
 _PAGES = (b"<!doctype", b"<html", b"<?xml")
+_POINTER = b"version https://git-lfs"
+CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
+_LONGEST_HEADER = 100_000_000  # bytes of a safetensors file, as its library has it
 
 
 class _RefusedError(Exception):
@@ -34,7 +42,10 @@ def url_filename(url: str) -> str:
 
 def check_url(url: str) -> None:
     """Raise ModelError unless `url` is https (or http on this machine)."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise ModelError(f"{url}: is no address ({error})") from None
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or local) or not parts.hostname:
         raise ModelError(f"{url}: models are loaded over https:// only, so that nobody swaps them")
@@ -43,7 +54,8 @@ def check_url(url: str) -> None:
 def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:
     """Return the path of `url`'s file in `folder`, downloaded if it is not there.
 
-    The file is verified each time: against `sha256`, or where none is known against the hash that
+    A file that cannot be what its name says, such as an error message, is not kept. The file is
+    verified each time: against `sha256`, or where none is known against the hash that
     was recorded beside it (FILE.sha256, in the layout of sha256sum) when it was first seen. A file
     that has changed since is downloaded again.
 
@@ -92,6 +104,11 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:
             f"{url} gave another file, {ATTEMPTS} times ({error}); expected SHA-256 {expected}. If "
             f"the change is expected, {remedy}"
         ) from error
+    if sha256 is None:
+        # From before what came was looked at, or put there by hand.
+        fault = content_fault(path, path.name)
+        if fault:
+            raise ModelError(f"{path}: {fault}; remove it and {pin} to download it again")
     if expected is None:
         _record_pin(pin, path)
     return path
@@ -106,46 +123,106 @@ def _download(url: str, output: str, _: Any) -> None:
 
     def check(response: requests.Response, **_: Any) -> None:
         nonlocal length
-        length = int(response.headers.get("Content-Length", 0))
-        reason = _refusal(response)
+        reason = _refusal(response, url)
+        announced = response.headers.get("Content-Length", "0")
+        if not reason and not (announced.isdecimal() and len(announced) < _DIGITS):
+            reason = f"the server says that the file has {announced!r} bytes"
         if reason:
             response.close()
             raise _RefusedError(reason)
+        length = int(announced)
 
-    # pooch's temporary file is its owner's alone; one that open() makes is as readable as others.
+    # pooch's temporary file is its owner's alone; one that open() makes is as readable as others,
+    # and a killed run leaves nothing of it.
     os.unlink(output)
-    pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(),
-        chunk_size=1 << 18,
-        timeout=TIMEOUT,
-        # Not compressed on the way, so that what comes is as long as is said.
-        headers={"User-Agent": "latentscope", "Accept-Encoding": "identity"},
-        hooks={"response": check},
-    )(url, output, None)
-    size = os.path.getsize(output)
-    if size < length:  # older versions of urllib3 do not notice
-        raise requests.ConnectionError(f"broken off after {size} of {length} bytes")
-    with open(output, "rb") as file:
-        start = file.read(256).lstrip().lower()
-    if start.startswith(_PAGES):
-        raise _RefusedError(
-            "the server sent a web page and no model file; has it moved, or is it behind a login? "
-            "Open the address in a browser to see"
-        )
+    with atomic_path(output) as temporary:
+        pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(),
+            chunk_size=1 << 18,
+            timeout=TIMEOUT,
+            # Not compressed on the way, so that what comes is as long as is said.
+            headers={"User-Agent": "latentscope", "Accept-Encoding": "identity"},
+            hooks={"response": check},
+        )(url, str(temporary), None)
+        size = temporary.stat().st_size
+        if size < length:  # older versions of urllib3 do not notice
+            raise requests.ConnectionError(f"broken off after {size} of {length} bytes")
+        fault = content_fault(temporary, url_filename(url))
+        if fault:
+            raise _RefusedError(f"the server sent something else: it {fault}")
 
 
-def _refusal(response: requests.Response) -> str:
+_DIGITS = 16
+
+
+def _refusal(response: requests.Response, url: str) -> str:
     """Why an answer is final; empty where there is a file in it, or a later attempt may help."""
     if response.is_redirect:
         try:
-            check_url(urllib.parse.urljoin(response.url, response.headers["Location"]))
-        except ModelError as error:
+            target = urllib.parse.urljoin(response.url, response.headers["Location"])
+            check_url(target)
+        except ValueError as error:  # of ours, or what is no address
             return f"leads elsewhere: {error}"
+        if _is_inside(target) and not _is_inside(url):
+            return f"leads to {target}, which is inside this network; the address itself is not"
     status = response.status_code
     if not 400 <= status < 500 or status in _PASSING:
         return ""
     what = {404: "there is no such file", 410: "the file is gone"}.get(status, "the server refuses")
     return f"{what} ({status} {response.reason}); check the address"
+
+
+def _is_inside(url: str) -> bool:
+    """Whether an address names this machine or one of its own network by a number."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        # As the system reads it, for which 127.1 and 0x7f000001 are numbers too.
+        number = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))
+    except (OSError, ValueError):
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = getattr(number, "ipv4_mapped", None)
+    return not (mapped or number).is_global
+
+
+def content_fault(path: Path, name: str) -> str:
+    """Say why a file cannot be what its name says; empty where it may be."""
+    with path.open("rb") as file:
+        start = file.read(256)
+    if start.lstrip().lower().startswith(_PAGES):
+        return (
+            "is a web page and no model file; has it moved, or is it behind a login? Open the "
+            "address in a browser to see"
+        )
+    if start.startswith(_POINTER):
+        return "is a pointer of Git LFS; use the address of the file itself (/resolve/, not /raw/)"
+    begins = f"begins with {printable(start[:60].decode('utf-8', 'surrogateescape'))!r}"
+    if name == CONFIG_FILE:
+        try:
+            read_config(path)
+        except ModelError as error:
+            return f"is no {name} of a model: {str(error).removeprefix(f'{path}: ')}"
+    if name.endswith(".safetensors") and not _is_safetensors(path):
+        return f"is no whole safetensors file: it {begins}"
+    # torch.save writes a zip archive; before 1.6 it wrote a pickle.
+    stored = zipfile.is_zipfile(path) or start.startswith(b"\x80")
+    if name.endswith(CHECKPOINT_SUFFIXES) and not stored:
+        return f"is no whole checkpoint: it {begins}"
+    return ""
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the header of a safetensors file is whole, and the file as long as it says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            return False
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key[:2] != "__"]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            return False
+    return 8 + length + max(ends, default=0) == size
 
 
 def _read_pin(pin: Path) -> str | None:

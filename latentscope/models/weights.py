@@ -31,13 +31,12 @@ from latentscope.models.config import (
     read_config,
 )
 from latentscope.models.convert import load_checkpoint
-from latentscope.models.download import check_url, fetch, url_filename
+from latentscope.models.download import CHECKPOINT_SUFFIXES, check_url, fetch, url_filename
 from latentscope.models.network import SpectrumVAE, check_shapes, listed, load_state, moved
 from latentscope.settings import read_settings
 
 WEIGHTS_FILE = "model.safetensors"
-_CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar")
-_FILE_SUFFIXES = (*_CHECKPOINT_SUFFIXES, ".safetensors", ".json")
+_FILE_SUFFIXES = (*CHECKPOINT_SUFFIXES, ".safetensors", ".json")
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 PathLike = str | os.PathLike[str]
@@ -368,7 +367,7 @@ def _url_path(url: str, files: Sequence[str], cache_dir: PathLike | None) -> Pat
     base = url.removesuffix(name) if name in (CONFIG_FILE, WEIGHTS_FILE) else url
     # Two addresses may end in the same name, so a hash of the address is the folder's.
     folder = cache_root(cache_dir) / "urls" / hashlib.sha256(base.encode()).hexdigest()[:16]
-    if name.endswith(_CHECKPOINT_SUFFIXES):
+    if name.endswith(CHECKPOINT_SUFFIXES):
         return fetch(url, folder)
     for file in files:
         fetch(f"{base.rstrip('/')}/{file}", folder)

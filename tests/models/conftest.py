@@ -118,6 +118,7 @@ class FileServer(ThreadingHTTPServer):
         self.files = {}
         self.types = {}
         self.redirects = {}
+        self.lengths = {}
         self.faults = defaultdict(list)
         self.log = []
 
@@ -158,7 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
         self.send_response(200)
         self.send_header("ETag", etag)
-        self.send_header("Content-Length", str(len(data)))
+        length = server.lengths.get(self.path, str(len(data)))
+        if length is None:
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", length)
         self.send_header("Content-Type", server.types.get(self.path, "application/octet-stream"))
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()

@@ -1,15 +1,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import signal
 import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 
+import latentscope.files as files
+import latentscope.models.download as download
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.models.download import ATTEMPTS, check_url, fetch, url_filename
 
 DATA = bytes(range(256)) * 5000
 DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+def safetensors(tensors, size):
+    """A safetensors file of so many bytes of data; `tensors` are (name -> places)."""
+    if isinstance(tensors, dict):
+        tensors = {
+            name: value if name.startswith("__") else {"data_offsets": value}
+            for name, value in tensors.items()
+        }
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
 
 
 @pytest.fixture
@@ -117,6 +136,134 @@ def test_a_web_page_is_no_model(page, address, file_server, tmp_path):
     with pytest.raises(ModelError, match="web page"):
         fetch(address, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "message"),
+    [
+        (
+            "model.safetensors",
+            b'{"error": "quota exceeded"}',
+            "no whole safetensors.*quota exceeded",
+        ),
+        ("model.safetensors", b"", "no whole safetensors"),
+        ("model.safetensors", safetensors({"w": [0, 4000]}, 3999), "no whole safetensors"),
+        ("model.safetensors", safetensors([[[]]], 4), "no whole safetensors"),
+        ("model.safetensors", b"\xff" * 64, "no whole safetensors"),
+        (
+            "config.json",
+            b'{"error": "quota exceeded"}',
+            r"no config\.json of a model: format is None",
+        ),
+        ("config.json", b"\x1b[31mtry later", "no config.json of a model: cannot be read as JSON"),
+        ("own.pth.tar", b"\x1b[31mtry later", r"no whole checkpoint.*\\x1b\[31mtry later"),
+        ("own.pth.tar", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+    ],
+)
+def test_an_error_message_is_neither_kept_nor_trusted(name, answer, message, file_server, tmp_path):
+    file_server.files[f"/m/{name}"] = answer
+    url = f"{file_server.url}/m/{name}"
+    with pytest.raises(ModelError, match=message):
+        fetch(url, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    # As an earlier version left them.
+    (tmp_path / "cache" / name).write_bytes(answer)
+    pin = tmp_path / "cache" / f"{name}.sha256"
+    pin.write_text(f"{hashlib.sha256(answer).hexdigest()}  {name}\n")
+    with pytest.raises(ModelError, match=rf"remove it and .*{name}\.sha256"):
+        fetch(url, tmp_path / "cache")
+
+
+def test_whole_weights_are_kept(file_server, tmp_path):
+    data = safetensors({"__metadata__": {"a": "b"}, "w": [0, 4000]}, 4000)
+    file_server.files["/m/model.safetensors"] = data
+    with pytest.warns(LatentscopeWarning, match="recorded"):
+        path = fetch(f"{file_server.url}/m/model.safetensors", tmp_path)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        ("abc", "the server says that the file has 'abc' bytes"),
+        ("-5", "'-5' bytes"),
+        ("9" * 40, "'999"),
+        ("4000", "no whole safetensors"),  # less than there is
+    ],
+)
+def test_a_wrong_length_is_one_error_at_once(length, message, file_server, tmp_path):
+    file_server.files["/m/model.safetensors"] = safetensors({"w": [0, 4000]}, 4000)
+    file_server.lengths["/m/model.safetensors"] = length
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match=message):
+        fetch(f"{file_server.url}/m/model.safetensors", tmp_path / "cache")
+    assert time.monotonic() - begun < 5
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_file_without_a_length_arrives(address, file_server, tmp_path):
+    file_server.lengths["/data/weights.bin"] = None
+    assert fetch(address, tmp_path / "cache", sha256=DIGEST).read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "why"),
+    [
+        ("https://example.org/m", "https://169.254.169.254/secret", "inside this network"),
+        ("https://example.org/m", "https://[::1]/m", "inside this network"),
+        ("https://example.org/m", "https://127.1/m", "inside this network"),
+        ("https://example.org/m", "http://localhost:8080/m", "inside this network"),
+        ("https://example.org/m", "http://example.org/m", "https://"),
+        ("https://example.org/m", "file:///etc/passwd", "https://"),
+        ("https://example.org/m", "//10.0.0.8/m", "inside this network"),
+        ("https://example.org/m", "https://[::1/m", "leads elsewhere"),
+        ("https://example.org/m", "https://cdn.example.com/m", ""),
+        ("https://example.org/m", "/elsewhere/m", ""),
+        ("https://10.0.0.8/m", "https://10.0.0.9/m", ""),
+        ("http://127.0.0.1:80/m", "http://127.0.0.1:81/m", ""),
+    ],
+)
+def test_where_an_address_leads_is_judged_before_it_is_asked(start, target, why):
+    answer = SimpleNamespace(
+        is_redirect=True, url=start, headers={"Location": target}, status_code=302, reason="Found"
+    )
+    reason = download._refusal(answer, start)
+    assert bool(reason) == bool(why)
+    assert why in reason
+
+
+def test_a_target_that_is_refused_is_never_asked(file_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_is_inside", lambda url: "moved" not in url)
+    file_server.files["/data/weights.bin"] = DATA
+    file_server.redirects["/moved/weights.bin"] = "/data/weights.bin"
+    with pytest.raises(ModelError, match="inside this network"):
+        fetch(f"{file_server.url}/moved/weights.bin", tmp_path / "cache")
+    assert [path for _, path in file_server.log] == ["/moved/weights.bin"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from latentscope.models import download
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+download.content_fault = kill
+download.fetch(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_FRESH", 0.0)
+    files._sweep.cache_clear()
+    cache = tmp_path / "cache"
+    done = subprocess.run([sys.executable, "-c", KILLED, address, str(cache)])
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(cache.iterdir())) == 1
+    path = fetch(address, cache, sha256=DIGEST)
+    assert list(cache.iterdir()) == [path]
+    files._sweep.cache_clear()
 
 
 def test_a_file_with_another_hash_is_refused_and_not_kept(address, file_server, tmp_path):
