@@ -319,11 +319,13 @@ def _prepared(
         return None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
+    record["assumed"] = "; ".join(filter(None, (record["assumed"], *prepared.notes)))
     if prepared.coverage < min_coverage:
         fail(
             record,
             f"{name}: covers {prepared.coverage:.3f} of the model's grid, less than "
-            f"{min_coverage:g}; a lower --min-coverage lets it through",
+            f"{min_coverage:g}; a lower --min-coverage lets it through"
+            + "".join(f" ({note})" for note in prepared.notes),
         )
         return None
     if prepared.degenerate:
@@ -331,7 +333,8 @@ def _prepared(
         fail(
             record,
             f"{name}: its median flux is not above {limit:g} in the file's unit, or its mean is "
-            "not positive: nothing to normalize by",
+            "not positive: nothing to normalize by"
+            + ("; bring fluxes in other units to the counts that the model knows" if limit else ""),
             status="degenerate",
         )
         return None

@@ -28,13 +28,16 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError
 from latentscope.files import plain
 from latentscope.settings import read_settings, settings
-from latentscope.spectra.resample import Resample, resample
+from latentscope.spectra.resample import Resample, resample, sampling
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import MAX_PIXELS, Grid
 
 # The pseudo-continuum is not let below this fraction of the median flux: where a detector has no
 # light the contrast would be noise over noise.
 FLOOR = 1e-3
+
+# Pixels more times as wide as the model's show fewer lines than those that it was trained on.
+COARSE = 3.0
 
 
 @settings(SpectrumError)
@@ -146,6 +149,8 @@ class Prepared:
     ivar : ndarray of float32, shape (ivar_size,), optional
         Inverse variance of the row's first values, in the row's units, where it was asked for; 0
         for padding, in gaps, at invalid pixels, and where the spectrum has no inverse variance.
+    notes : tuple of str
+        What was done or is odd: another frame, pixels of the file far wider than the model's.
     """
 
     row: NDArray[np.float32] = field(repr=False)
@@ -154,6 +159,7 @@ class Prepared:
     scale: float
     degenerate: bool
     ivar: NDArray[np.float32] | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) -> Prepared:
@@ -189,12 +195,18 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     flux, valid, inverse = resample(spectrum, grid, config.resample, ivar=ivar)
     inside = valid & ~grid.gap_mask
     filled = int(np.count_nonzero(inside))
+    coarseness = sampling(spectrum, grid)
     if filled == 0:
         raise SpectrumError(
             f"{spectrum.meta.get('file', 'the spectrum')}: no valid pixel between "
             f"{grid.wavelength[0]:.1f} and {grid.wavelength[-1]:.1f} Angstrom, the model's grid; "
-            f"the file spans {spectrum.wavelength[0]:.1f} to {spectrum.wavelength[-1]:.1f}: is "
-            "the wavelength unit right, and is the flux finite and unmasked?"
+            f"the file spans {spectrum.wavelength[0]:.1f} to {spectrum.wavelength[-1]:.1f}"
+            + (
+                f" in pixels {coarseness:.3g} times as wide as the model's"
+                if coarseness > COARSE
+                else ""
+            )
+            + ": is the wavelength unit right, and is the flux finite and unmasked?"
         )
     full = np.zeros(config.row_size, dtype=np.bool_)
     unit: float | NDArray[np.float64]  # flux of one unit of the row
@@ -222,7 +234,15 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
                 np.multiply(inverse, np.square(unit), out=row_ivar[pixels], casting="same_kind")
             row_ivar[~full[: config.ivar_size]] = 0
     coverage = filled / int(np.count_nonzero(~grid.gap_mask))
-    return Prepared(row, coverage, full, scale, degenerate, row_ivar)
+    notes = []
+    if spectrum.frame != grid.frame:
+        notes.append(f"frame: moved from {spectrum.frame} to {grid.frame}, the model's")
+    if coarseness > COARSE:
+        notes.append(
+            f"sampling: the file's pixels are {coarseness:.3g} times as wide as the model's, which "
+            "knows no spectra as coarse"
+        )
+    return Prepared(row, coverage, full, scale, degenerate, row_ivar, tuple(notes))
 
 
 def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np.floating[Any]]:

@@ -7,6 +7,7 @@ resampling (they share pixels of the file) is not kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numba
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import TOLERANCE, Grid, convert
+from latentscope.spectra.wavelength import SPEED_OF_LIGHT, TOLERANCE, Grid, convert
 
 Resample = Literal["auto", "rebin", "linear"]
 
@@ -22,9 +23,17 @@ Resample = Literal["auto", "rebin", "linear"]
 # grid's own pixels shifted by an observer's velocity are treated alike whatever its sign.
 _COARSER = 1.05
 
-# A step between pixels wider than this many times the smaller of its neighbor steps is a hole
-# in the data, not one wide pixel.
-_HOLE = 3.0
+# A step wider than this many times the steps beside it is a hole in the data, not one wide pixel:
+# one pixel that a file leaves out is bridged, two are not.
+_HOLE = 2.5
+
+# So is a step of more km/s than this, whatever the steps beside it: few lines of stars are as wide.
+# Not where the model's own pixels are nearly as wide.
+_BLIND = 800.0
+_GRID_PIXELS = 3.0
+
+# The part of a spectrum that is looked at: the grid, and this much more for velocities and media.
+_MARGIN = 0.01
 
 
 def resample(
@@ -44,7 +53,8 @@ def resample(
         "rebin": mean density over each new pixel, conserving flux; a new pixel is valid if valid
         pixels of the file fill at least half of it. "linear": interpolation at the new centers; a
         new pixel is valid if both neighbors in the file are. Nothing is drawn across a hole in the
-        file's wavelengths (a step over three times its neighbors). "auto": the file's own values
+        file's wavelengths: a step over 2.5 times those beside it, or over 800 km/s and three
+        pixels of the grid. "auto": the file's own values
         where its pixels are the grid's to 1e-5 Angstrom over their common range; else "linear" if
         the file's median pixel is over 1.05 times as wide as the grid's, else "rebin".
     ivar : bool
@@ -65,7 +75,12 @@ def resample(
     SpectrumError
         If a velocity that the conversion of the frame needs is unknown.
     """
-    spectrum = convert(spectrum, grid.medium, grid.frame)
+    near = _near(spectrum, grid)
+    if near is None:
+        known = ivar and spectrum.ivar is not None
+        nothing = np.zeros(grid.length)
+        return nothing, np.zeros(grid.length, dtype=np.bool_), nothing.copy() if known else None
+    spectrum = convert(near, grid.medium, grid.frame)
     flux = native(spectrum.flux)
     good: NDArray[np.bool_] = np.isfinite(spectrum.flux)
     if spectrum.mask is not None:
@@ -87,7 +102,7 @@ def resample(
     # one becomes NaN too.
     if not good.all():
         flux = np.where(good, flux, np.nan)
-    wavelength, flux, variance = _split_holes(spectrum.wavelength, flux, variance)
+    wavelength, flux, variance = _split_holes(spectrum.wavelength, flux, variance, _widest(grid))
     if way == "linear":
         density = np.interp(grid.wavelength, wavelength, flux, left=np.nan, right=np.nan)
         valid = np.isfinite(density)
@@ -121,6 +136,43 @@ def way_of(
         grid.wavelength, low, high
     )
     return "linear" if coarser else "rebin"
+
+
+def sampling(spectrum: Spectrum, grid: Grid) -> float:
+    """Median step of the spectrum over that of the grid, where both are; NaN if that is nowhere.
+
+    Above 1 the spectrum is coarser than the model's pixels.
+    """
+    low = max(spectrum.wavelength[0], grid.wavelength[0])
+    high = min(spectrum.wavelength[-1], grid.wavelength[-1])
+    if not low < high:
+        return float("nan")
+    file, model = spectrum.wavelength, grid.wavelength
+    return _typical_step(file, low, high) / _typical_step(model, low, high)
+
+
+def _near(spectrum: Spectrum, grid: Grid) -> Spectrum | None:
+    """The part of a spectrum near the grid; None if it has less than two pixels there."""
+    low, high = grid.wavelength[0] * (1 - _MARGIN), grid.wavelength[-1] * (1 + _MARGIN)
+    first, last = (int(at) for at in np.searchsorted(spectrum.wavelength, (low, high)))
+    if last - first < 2:
+        return None
+    if last - first == len(spectrum):
+        return spectrum
+    part = slice(first, last)
+    return replace(
+        spectrum,
+        wavelength=spectrum.wavelength[part],
+        flux=spectrum.flux[part],
+        ivar=None if spectrum.ivar is None else spectrum.ivar[part],
+        mask=None if spectrum.mask is None else spectrum.mask[part],
+    )
+
+
+def _widest(grid: Grid) -> float:
+    """Widest step between pixels of a file that can be drawn across, over the wavelength."""
+    pixel = float((grid.wavelength[1] - grid.wavelength[0]) / grid.wavelength[0])
+    return max(_BLIND / SPEED_OF_LIGHT, _GRID_PIXELS * pixel)
 
 
 def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] | None:
@@ -179,10 +231,11 @@ def _split_holes(
     wavelength: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],
     variance: NDArray[np.float64] | None,
+    widest: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], NDArray[np.float64] | None]:
     """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it."""
     # Some formats leave missing pixels out, or join two detectors without what lies between.
-    hole, beside = _holes(np.ascontiguousarray(wavelength, dtype=np.float64))
+    hole, beside = _holes(np.ascontiguousarray(wavelength, dtype=np.float64), widest)
     if len(hole) == 0:
         return wavelength, flux, variance
     # Two NaN pixels a hole, one small step inside it: the pixels beside it keep their width.
@@ -228,20 +281,36 @@ def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: fl
 
 
 @numba.njit(nogil=True, cache=True)
-def _holes(wavelength: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels before a hole, and the smaller of the steps beside each hole, shape (holes,) each."""
+def _holes(
+    wavelength: NDArray[np.float64], widest: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels before a hole, and the width of the pixels beside each hole, shape (holes,) each.
+
+    The steps beside are means of two, so that orders that lie between each other are no holes.
+    """
     n = len(wavelength)
-    at = np.empty(n, dtype=np.int64)
-    beside = np.empty(n)
+    # Most files have no hole, which a loop without branches tells fastest. The mean of two steps is
+    # at least half of either; the outermost pixels are looked at closely, always.
+    suspect = False
+    for i in range(1, n - 2):
+        step = wavelength[i + 1] - wavelength[i]
+        suspect |= 2.0 * step > _HOLE * (wavelength[i] - wavelength[i - 1])
+        suspect |= 2.0 * step > _HOLE * (wavelength[i + 2] - wavelength[i + 1])
+        suspect |= step > widest * wavelength[i]
+    stride = 1 if suspect else max(n - 2, 1)
+    at = np.empty(n if suspect else 2, dtype=np.int64)
+    beside = np.empty(len(at))
     found = 0
-    for i in range(n - 1):
+    for i in range(0, n - 1, stride):
+        step, limit = wavelength[i + 1] - wavelength[i], widest * wavelength[i]
+        left, right = max(i - 2, 0), min(i + 3, n - 1)
         small = np.inf
-        if i > 0:
-            small = wavelength[i] - wavelength[i - 1]
-        if i + 2 < n:
-            small = min(small, wavelength[i + 2] - wavelength[i + 1])
-        if wavelength[i + 1] - wavelength[i] > _HOLE * small:
-            at[found], beside[found] = i, small
+        if left < i:
+            small = (wavelength[i] - wavelength[left]) / (i - left)
+        if right > i + 1:
+            small = min(small, (wavelength[right] - wavelength[i + 1]) / (right - i - 1))
+        if step > _HOLE * small or step > limit:
+            at[found], beside[found] = i, min(small, limit / _HOLE)
             found += 1
     return at[:found].copy(), beside[:found].copy()
 

@@ -44,7 +44,7 @@ def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[s
     if spectrum.mask is not None:
         usable &= ~spectrum.mask
     sampling, step = _sampling(spectrum.wavelength)
-    coverage, trouble = _coverage(spectrum, config)
+    coverage, trouble, notes = _coverage(spectrum, config)
     return {
         "file": meta.get("file"),
         "format": meta.get("format"),
@@ -64,7 +64,7 @@ def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[s
         "rv_keyword": meta.get("rv_keyword"),
         "berv": spectrum.berv,
         **{key: meta.get(key) for key in _FROM_META},
-        "assumed": list(meta.get("assumed", [])),
+        "assumed": [*meta.get("assumed", []), *notes],
     }
 
 
@@ -81,13 +81,17 @@ def _sampling(wavelength: NDArray[np.float64]) -> tuple[Sampling, float]:
     return "irregular", step
 
 
-def _coverage(spectrum: Spectrum, config: PrepareConfig | None) -> tuple[float | None, str | None]:
+def _coverage(
+    spectrum: Spectrum, config: PrepareConfig | None
+) -> tuple[float | None, str | None, tuple[str, ...]]:
+    """Coverage of the model's grid, why there is none, and notes of the preparation."""
     if config is None:
-        return None, None
+        return None, None, ()
     try:
-        return float(prepare(spectrum, config).coverage), None
+        prepared = prepare(spectrum, config)
     except SpectrumError as error:
-        return 0.0, str(error)
+        return 0.0, str(error), ()
+    return float(prepared.coverage), None, prepared.notes
 
 
 BAND = (6867.0, 6912.0)

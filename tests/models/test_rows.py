@@ -11,8 +11,10 @@ import pytest
 from latentscope.data import read_latents
 from latentscope.errors import SpectrumError
 from latentscope.models.encode import encode
-from latentscope.models.rows import expand_sources, source_id
+from latentscope.models.rows import expand_sources, read_chunk, source_id
+from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.wavelength import Grid
 from tests.models.encoding import tiny_model, write_adp
 
 
@@ -204,3 +206,22 @@ def test_text_of_headers_has_no_escape_sequences(tmp_path):
     latents = encode(tmp_path / "a.fits", tiny_model())
     assert latents.table["status"][0] == "ok"
     assert latents.table["object"][0] == r"\x1b[H"
+
+
+def test_what_the_preparation_did_is_said_and_too_few_pixels_are_no_row():
+    config = PrepareConfig(Grid("linear", 5000.0, 0.1, 2000))
+    coarse, fine = np.arange(4900.0, 5300.0, 1.0), np.arange(4900.0, 5300.0, 0.1)
+    far = np.array([4900.0, 5300.0])
+    sources = [
+        Spectrum(coarse, coarse),
+        Spectrum(fine, fine, frame="topocentric", berv=15.0),
+        Spectrum(fine, fine, frame="topocentric"),
+        Spectrum(far, far),
+    ]
+    chunk = read_chunk(sources, 0, config, 0.5)
+    assert [record["status"] for record in chunk.records] == ["ok", "ok", "failed", "failed"]
+    assert chunk.where == [0, 1]
+    assert "10 times" in chunk.records[0]["assumed"]
+    assert "moved from topocentric to barycentric" in chunk.records[1]["assumed"]
+    assert "--frame" in chunk.records[2]["error"]
+    assert "4e+03 times" in chunk.records[3]["error"]

@@ -395,3 +395,36 @@ def test_frames_are_those_of_the_flux():
     shifted = 5015.2 * (1 + 25.0 / 299792.458)
     assert (ivar[GRID.wavelength < shifted - 0.5] < 2.001).all()
     assert (ivar[GRID.wavelength > shifted + 0.5] > 3.99).all()
+
+
+@pytest.mark.parametrize("normalization", ["median-padded", "median-valid", "continuum"])
+@pytest.mark.parametrize("shift", [0.0, 2e-6])
+def test_flux_in_erg_units_and_single_precision_keeps_its_errors(normalization, shift):
+    spectrum = harps_like()
+    unit = 2.0**-64  # 5e-20; a power of two, so that float32 has the same digits
+    faint = Spectrum(
+        spectrum.wavelength * (1 + shift),
+        spectrum.flux * np.float32(unit),
+        ivar=np.full(len(spectrum), (20.0 * unit) ** -2),
+    )
+    plain = replace(faint, flux=spectrum.flux, ivar=np.full(len(spectrum), 20.0**-2))
+    config = replace(
+        published_prepare("median-valid"), normalization=normalization, min_median=None
+    )
+    one, other = (prepare(s, config, ivar=True) for s in (plain, faint))
+    np.testing.assert_allclose(other.row, one.row, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(other.ivar, one.ivar, rtol=1e-5)
+    assert one.ivar.max() > 0
+    assert (other.coverage, other.degenerate) == (1.0, False)
+    assert other.scale == pytest.approx(one.scale * unit, rel=1e-6)
+    assert prepare(faint, published_prepare("median-valid")).degenerate
+
+
+def test_a_spectrum_of_another_frame_is_moved_and_said():
+    wavelength = np.arange(4990.0, 5215.0, 0.1)
+    spectrum = Spectrum(wavelength, wavelength, frame="topocentric", berv=20.0)
+    (note,) = prepare(spectrum, PrepareConfig(SMALL)).notes
+    assert "from topocentric to barycentric" in note
+    with pytest.raises(SpectrumError, match=r"berv is unknown.*--frame barycentric"):
+        prepare(replace(spectrum, berv=None), PrepareConfig(SMALL))
+    assert prepare(Spectrum(wavelength, wavelength), PrepareConfig(SMALL)).notes == ()

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentscope.errors import SpectrumError
 from latentscope.spectra.prepare import PrepareConfig, prepare, restore
 from latentscope.spectra.resample import native, pixel_edges, rebin
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import Grid
+from latentscope.spectra.wavelength import Grid, air_to_vacuum
 from tests.spectra.grids import COMPACT, SMALL
 
 
@@ -167,3 +168,98 @@ def test_rebinning_a_real_spectrum_keeps_its_flux(shared_data):
     inside = (spectrum.wavelength > COMPACT.edges[0]) & (spectrum.wavelength < COMPACT.edges[-1])
     total = np.sum(spectrum.flux[inside].astype(np.float64)) * 0.01
     np.testing.assert_allclose(np.sum(density * filled * np.diff(COMPACT.edges)), total, rtol=1e-5)
+
+
+def coverage(wavelength, config=None, **fields):
+    wavelength = np.asarray(wavelength, dtype=float)
+    spectrum = Spectrum(wavelength, np.full(wavelength.size, 2.0), **fields)
+    try:
+        return prepare(spectrum, config or PrepareConfig(COMPACT)).coverage
+    except SpectrumError:  # no valid pixel at all
+        return 0.0
+
+
+@pytest.mark.parametrize("how", ["auto", "rebin", "linear"])
+@pytest.mark.parametrize(
+    "wavelength",
+    [[3700.0, 7000.0], 3781 + 1000 * np.arange(1000.0), np.linspace(3700, 7000, 100)],
+)
+def test_few_pixels_far_apart_cover_next_to_nothing(how, wavelength):
+    assert coverage(wavelength, PrepareConfig(COMPACT, resample=how)) < 0.2
+
+
+@pytest.mark.parametrize("step", [0.003, 0.02, 0.1, 1.4, 5.0])
+def test_even_pixels_cover_their_range(step):
+    assert coverage(np.arange(3700.0, 7000.0, step)) == 1.0
+    half = coverage(np.arange(3700.0, 5000.0, step))
+    expected = np.mean(COMPACT.wavelength[~COMPACT.gap_mask] < 5000.0)
+    assert half == pytest.approx(expected, abs=2 * step / 3000)
+
+
+def test_coarse_pixels_are_said_and_fine_ones_are_not():
+    def notes(step):
+        wavelength = np.arange(3700.0, 7000.0, step)
+        return prepare(Spectrum(wavelength, wavelength), PrepareConfig(COMPACT)).notes
+
+    assert notes(0.3) == ()
+    assert ["9.98 times" in note for note in notes(1.5)] == [True]
+
+
+def test_a_model_of_wide_pixels_takes_files_as_wide():
+    wide = Grid("linear", 4000.0, 20.0, 200)
+    assert coverage(np.arange(3900.0, 8100.0, 20.0), PrepareConfig(wide)) == 1.0
+    assert coverage(np.arange(3903.0, 8100.0, 25.0), PrepareConfig(wide)) == 1.0
+
+
+@pytest.mark.parametrize(("missing", "hole"), [(0, False), (1, False), (2, True), (9, True)])
+@pytest.mark.parametrize("how", ["rebin", "linear"])
+def test_pixels_that_a_file_leaves_out_are_a_hole_from_two_on(missing, hole, how):
+    wavelength = np.arange(4990.0, 5215.0, 1.0)
+    keep = np.ones(wavelength.size, dtype=bool)
+    keep[120 : 120 + missing] = False
+    config = PrepareConfig(SMALL, resample=how)
+    kept = wavelength[keep]
+    valid = prepare(Spectrum(kept, kept), config).valid[SMALL.pad_left : -SMALL.pad_right]
+    # Half a pixel on either side belongs to the pixels that are there.
+    inside = (SMALL.wavelength > 5109.6) & (SMALL.wavelength < 5109.4 + missing)
+    assert valid[inside].all() != hole
+    assert not (valid[inside].any() and hole)
+    assert valid[~inside & ~SMALL.gap_mask].sum() >= (~inside & ~SMALL.gap_mask).sum() - 3
+
+
+def test_pixels_between_each_other_and_another_sampling_are_no_holes():
+    between = np.sort(np.concatenate([np.arange(3700, 7000, 0.1), np.arange(3700.01, 7000, 0.1)]))
+    assert coverage(between) == 1.0
+    changing = np.concatenate([np.arange(3700, 5000, 0.02), np.arange(5000, 7000, 0.2)])
+    assert coverage(changing) > 0.999
+    assert coverage(np.geomspace(3700, 7000, 3000)) == 1.0
+
+
+@pytest.mark.parametrize("step", [1.0, 5.0])
+def test_vacuum_spectra_from_the_far_ultraviolet_on_are_looked_at_near_the_grid(step):
+    wavelength = np.arange(900.0, 25_000.0, step)
+    spectrum = Spectrum(
+        wavelength, wavelength.copy(), medium="vacuum", ivar=np.ones(len(wavelength))
+    )
+    config = PrepareConfig(COMPACT, normalization="median-valid")
+    prepared = prepare(spectrum, config, ivar=True)
+    assert prepared.coverage == 1.0
+    vacuum = air_to_vacuum(COMPACT.wavelength)
+    np.testing.assert_allclose(prepared.row * prepared.scale, vacuum, atol=1e-3)
+    assert (prepared.ivar[prepared.valid] > 0).all()
+    far = wavelength[wavelength < 1900.0]
+    outside = Spectrum(far, far, medium="vacuum")
+    with pytest.raises(SpectrumError, match=r"no valid pixel.*spans 900"):
+        prepare(outside, config)
+
+
+@pytest.mark.parametrize("where", [(4000.0, 4500.0), (3800.0, 6900.0), (3000.0, 9000.0)])
+def test_what_lies_far_off_the_grid_changes_nothing(where):
+    wavelength = np.arange(*where, 0.02)
+    flux = 2 + np.sin(wavelength)
+    near = (wavelength > 3700) & (wavelength < 7000)
+    rows = [
+        prepare(Spectrum(w, f, frame="topocentric", berv=-20.0), PrepareConfig(COMPACT)).row
+        for w, f in ((wavelength, flux), (wavelength[near], flux[near]))
+    ]
+    np.testing.assert_array_equal(*rows)
