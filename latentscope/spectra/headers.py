@@ -164,7 +164,7 @@ class Keywords:
         return None, None
 
     def velocity(self, keys: Iterable[str], limit: float) -> tuple[float | None, str | None]:
-        """Return the first velocity in km/s up to `limit`, and its keyword; 0 says nothing.
+        """Return the first velocity in km/s up to `limit`, and its keyword.
 
         The comment may say m/s; where it says nothing, m/s are told by their size in keywords that
         hold the Earth's velocity and nothing else.
@@ -173,7 +173,8 @@ class Keywords:
             for header in self._headers:
                 number = _number(header.get(key))
                 # 0 is what forms hold before anybody fills them in, nines what stands for unknown.
-                if not number or not f"{abs(number):.0f}".strip("9"):
+                unset = number == 0 and key not in BERV
+                if number is None or unset or re.fullmatch("9{3,}", f"{abs(number):.0f}"):
                     continue
                 per_second = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
                 small = per_second is not None and not per_second[0].startswith("k")

@@ -220,6 +220,12 @@ def test_a_velocity_of_exactly_zero_is_not_measured(key):
     assert motion(plain(**{key.replace(" ", "_"): 1.5}))[2] == 1.5
 
 
+@pytest.mark.parametrize("berv", [0.0, 9.0, -9.9, 9.99])
+def test_any_velocity_of_the_earth_counts_in_the_keyword_of_a_pipeline(berv):
+    assert motion(layouts.s1d_image(ESO_DRS_BERV=berv))[:2] == ("barycentric", berv)
+    assert motion(plain(BCV=berv))[1] == (berv or None)
+
+
 def test_a_velocity_in_meters_per_second_is_told_by_its_comment():
     assert motion(plain(RADVEL=(-7400.0, "[m/s] of the star")))[2] == pytest.approx(-7.4)
     assert motion(plain(RADVEL=(-74.0, "[km/s] of the star")))[2] == -74.0
