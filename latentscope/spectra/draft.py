@@ -22,8 +22,8 @@ from latentscope.spectra.headers import (
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
 from latentscope.spectra.wavelength import UNITS, angstrom_per
 
-WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "wave_vac",
-              "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
+WAVELENGTH = ("bary_wavelength", "wave", "wavelength", "lambda", "lam", "wl", "wavelengths",
+              "wave_vac", "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
               "wavelength_air", "air_wavelength", "spectral_axis", "waveobs", "awav", "opt_wave",
               "box_wave", "arg")  # fmt: skip
 FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
@@ -65,7 +65,8 @@ class Draft:
     """What a reader took from a source, as it stands there.
 
     `quality` holds flags in one of the ways of pipelines, of which `quality_name`, the column's
-    name, tells; `mask` is True for bad pixels.
+    name, tells; `mask` is True for bad pixels. Of a file with several spectra `name` is what `hdu`
+    takes to choose this one, `title` its HDU's name, `target` what it is of, where that is said.
     """
 
     format: str
@@ -85,6 +86,17 @@ class Draft:
     logarithmic: bool = False  # the logarithm of wavelength, to base 10 or e
     headers: Sequence[Header] = ()
     assumed: list[str] = field(default_factory=list)
+    name: str = ""
+    title: str = ""
+    target: str = ""
+
+    def holds_data(self) -> bool:
+        """Whether there is flux other than 0 at two wavelengths or more."""
+        wavelength, flux = np.asarray(self.wavelength), np.asarray(self.flux)
+        if wavelength.shape != flux.shape:
+            return True  # for `finish` to say
+        use = np.isfinite(wavelength) & (wavelength > 0) & np.isfinite(flux)
+        return bool(np.count_nonzero(use) > 1 and flux[use].any())
 
 
 def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectrum:

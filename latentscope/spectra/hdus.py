@@ -55,6 +55,14 @@ class Column(Label):
     repeat: int
     offset: int
 
+    @property
+    def width(self) -> int:
+        """Bytes that the column takes in a row."""
+        if self.code == "X":  # bits, filled up to whole bytes
+            return -(-self.repeat // 8)
+        pair = 2 if self.code in "PQ" else 1
+        return np.dtype(COLUMN_TYPES[self.code]).itemsize * self.repeat * pair
+
 
 @dataclass(frozen=True)
 class HDU:
@@ -113,49 +121,66 @@ class HDU:
                     utype=header.text(f"TUTYP{number}") or header.text(f"TUTYPE{number}"),
                 )
             )
-            if code == "X":  # bits, filled up to whole bytes
-                offset += -(-repeat // 8)
-            else:
-                pair = 2 if code in "PQ" else 1
-                offset += np.dtype(COLUMN_TYPES[code]).itemsize * repeat * pair
+            offset += columns[-1].width
         return columns
 
     def cells(self, column: Column) -> NDArray[Any]:
         """Values of a column as numbers in native byte order, shape (rows, repeat)."""
-        if column.code in "PQ":
-            stored = self._heap_cells(column)
-        elif column.code in "XACM":
+        if column.code in "XACMPQ":
             raise SpectrumError(
                 f"HDU {self.index}, column {column.name}: holds text, bits or complex numbers "
                 f"(TFORM {column.code}); expected real numbers"
             )
-        else:
-            stored = self._strided(column, column.repeat)
+        return self._scaled(self._strided(column, column.repeat), column)
+
+    def _scaled(self, stored: NDArray[Any], column: Column) -> NDArray[Any]:
         number = column.index
         if (column.element or column.code) == "L":
             return np.asarray(stored == ord("T"))
         return _physical(stored, self.header, f"TSCAL{number}", f"TZERO{number}", f"TNULL{number}")
 
+    def pieces(self, column: Column) -> list[NDArray[Any]]:
+        """Values of a column as spectra: one down the rows, or one for each array in a cell."""
+        if column.code in "PQ":
+            return [self._scaled(row, column) for row in self._heap_cells(column)]
+        cells = self.cells(column)
+        if column.repeat <= 1:
+            return [cells.reshape(-1)]
+        lengths = re.findall(r"\d+", self.header.text(f"TDIM{column.index}"))
+        long = [int(length) for length in lengths if int(length) > 1]
+        # Cells of more dimensions: pixels come first.
+        if len(long) > 1 and prod(long) == column.repeat:
+            cells = cells.reshape(-1, long[0])
+        return list(cells)
+
+    def stored(self, column: Column, row: int) -> bytes:
+        """Bytes of one cell."""
+        kind = np.dtype(COLUMN_TYPES[column.code])
+        start = row * self.shape[-1] + column.offset
+        return bytes(self.data[start : start + kind.itemsize * column.repeat])
+
     def _strided(self, column: Column, repeat: int) -> NDArray[Any]:
         width, rows = self.shape[-1], self.shape[0]
+        last = self.columns[-1]
+        needed = last.offset + last.width
+        if needed != width:
+            forms = [self.header.text(f"TFORM{other.index}") for other in self.columns]
+            shown = " + ".join(forms[:8] + ["..."] * (len(forms) > 8))
+            raise SpectrumError(
+                f"HDU {self.index}: its columns ({shown}) take {needed} bytes a row, NAXIS1 says "
+                f"{width}; the header is broken: download the file again or mend its TFORMs"
+            )
         kind = np.dtype(COLUMN_TYPES[column.code])
         return np.ndarray(
             (rows, repeat), kind, self.data, column.offset, strides=(width, kind.itemsize)
         )
 
-    def _heap_cells(self, column: Column) -> NDArray[Any]:
+    def _heap_cells(self, column: Column) -> list[NDArray[Any]]:
         """Variable-length arrays: each row holds (count, offset into the heap)."""
-        places = self._strided(column, 2)
-        if len(np.unique(places[:, 0])) != 1:
-            raise SpectrumError(
-                f"HDU {self.index}, column {column.name}: rows hold arrays of different lengths; "
-                "expected one spectrum a table"
-            )
         heap = self.header.integer("THEAP", prod(self.shape))
         kind = COLUMN_TYPES[column.element]
-        return np.stack(
-            [np.frombuffer(self.data, kind, count, heap + at) for count, at in places.tolist()]
-        )
+        places = self._strided(column, 2).tolist()
+        return [np.frombuffer(self.data, kind, count, heap + at) for count, at in places]
 
 
 def split_hdus(buffer: bytes) -> list[HDU]:
@@ -164,7 +189,7 @@ def split_hdus(buffer: bytes) -> list[HDU]:
     Raises
     ------
     SpectrumError
-        If the file ends before its headers say so. What follows the last HDU is ignored.
+        If the file ends before its headers say so, or goes on with data that no header describes.
     """
     view = memoryview(buffer)
     hdus: list[HDU] = []
@@ -174,9 +199,14 @@ def split_hdus(buffer: bytes) -> list[HDU]:
         axes = range(1, _count(header, "NAXIS", len(hdus)) + 1)
         shape = tuple(header.integer(f"NAXIS{axis}") for axis in reversed(axes))
         size = 0
+        kind = header.get("BITPIX", 8)
+        if kind not in IMAGE_TYPES or isinstance(kind, bool):
+            raise SpectrumError(
+                f"HDU {len(hdus)}: BITPIX is {kind!r}; expected 8, 16, 32, 64, -32 or -64"
+            )
         if shape:  # standard 4.0, equation 2
             values = prod(shape) + header.integer("PCOUNT")
-            size = abs(header.integer("BITPIX", 8)) // 8 * header.integer("GCOUNT", 1) * values
+            size = abs(int(kind)) // 8 * header.integer("GCOUNT", 1) * values
         if size < 0:
             raise SpectrumError(f"HDU {len(hdus)}: its header announces a negative size; broken")
         if start + size > len(buffer):
@@ -185,8 +215,29 @@ def split_hdus(buffer: bytes) -> list[HDU]:
                 f"{size} bytes that its header announces; download it again"
             )
         hdus.append(HDU(len(hdus), header, view[start : start + size], shape))
+        _check_padding(view, hdus[-1], start, size)
         start += -(-size // BLOCK) * BLOCK
     return hdus
+
+
+def _check_padding(view: memoryview, hdu: HDU, start: int, size: int) -> None:
+    """Raise if data go on behind where the header says that they end."""
+    end = start + -(-size // BLOCK) * BLOCK
+    fill = len(bytes(view[start + size : end]).rstrip(b"\0 "))
+    following = bytes(view[end : end + BLOCK])
+    # Zeros, blanks and less than a block of anything are what tapes and downloads leave.
+    unknown = len(following) == BLOCK and following.strip(b"\0 ") != b""
+    unknown &= not following.startswith(b"XTENSION")
+    # Writers may leave old bytes in the padding; numbers of twice the width end where they must.
+    doubled = size > 0 and hdu.kind == "image" and 0 <= size - fill < 8
+    if unknown or doubled:
+        bits, values = hdu.header.integer("BITPIX", 8), prod(hdu.shape)
+        held = len(bytes(view[start:]).rstrip(b"\0 "))
+        raise SpectrumError(
+            f"HDU {hdu.index}: {values} values of {abs(bits)} bits (BITPIX {bits}) are {size} "
+            f"bytes, but {held} bytes follow its header, and no other header; BITPIX or an NAXIS "
+            "is wrong: download the file again"
+        )
 
 
 def plain_fits(hdulist: Any) -> bytes:
@@ -242,6 +293,13 @@ def _count(header: Header, key: str, index: int) -> int:
     return count
 
 
+def _number(header: Header, key: str, default: int) -> int | float:
+    value = header.get(key, default)
+    if isinstance(value, bool | str) or value is None:
+        raise SpectrumError(f"{key} is {value!r}; expected a number")
+    return value
+
+
 def _physical(
     stored: NDArray[Any], header: Header, scale: str, zero: str, blank: str
 ) -> NDArray[Any]:
@@ -253,8 +311,8 @@ def _physical(
         values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
         if header.get(blank) is not None:
             values[stored == header.integer(blank)] = np.nan
-    factor, offset = header.get(scale, 1), header.get(zero, 0)
-    if (factor, offset) != (1, 0) and isinstance(factor, int | float):
+    factor, offset = _number(header, scale, 1), _number(header, zero, 0)
+    if (factor, offset) != (1, 0):
         values *= factor
         values += offset
     return values

@@ -111,7 +111,9 @@ class Header:
     def integer(self, key: str, default: int = 0) -> int:
         """Return the value of `key` if it is a number, cut to a whole one, else `default`."""
         value = self.get(key)
-        return int(value) if isinstance(value, int | float) and value == value else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        return int(value) if value == value else default
 
     def comment(self, key: str) -> str:
         """Return what a card has behind its value; empty where there is none."""
@@ -128,7 +130,9 @@ class Header:
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""
         starts = (prefix, f"HIERARCH {prefix}")
-        return any(key.startswith(starts) for key in (*self._cards, *self._values))
+        # Of the values those that are None were only asked for.
+        given = (key for key, value in self._values.items() if value is not None)
+        return any(key.startswith(starts) for key in (*self._cards, *given))
 
 
 class Keywords:

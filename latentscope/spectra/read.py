@@ -27,8 +27,9 @@ from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, row_of
 from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
 from latentscope.spectra.draft import Draft, finish
-from latentscope.spectra.fits import find_spectrum
+from latentscope.spectra.fits import find_spectra
 from latentscope.spectra.hdus import plain_fits, read_hdus
+from latentscope.spectra.join import Piece, join
 from latentscope.spectra.objects import (
     is_hdulist,
     is_pair,
@@ -120,12 +121,23 @@ def read_spectrum(
 
 
 def _guarded(
-    read: Callable[[], Draft], reading: Reading, name: str, file: str | None = None
+    read: Callable[[], Draft | list[Draft]], reading: Reading, name: str, file: str | None = None
 ) -> Spectrum:
     """Finish what `read` returns; put the name before errors, and make numpy's SpectrumError."""
     try:
         with np.errstate(all="ignore"):  # what overflows is not finite, and judged as such
-            return finish(read(), file, reading.frame)
+            found = read()
+            if isinstance(found, Draft):
+                return finish(found, file, reading.frame)
+            pieces = (
+                Piece(
+                    f"HDU {draft.name} {draft.title}".rstrip(),
+                    finish(draft, file, reading.frame),
+                    draft.target,
+                )
+                for draft in found
+            )
+            return join(list(pieces))
     except SpectrumError as error:
         message = str(error)
         raise SpectrumError(message if message.startswith(name) else f"{name}: {message}") from None
@@ -136,7 +148,7 @@ def _guarded(
         ) from error
 
 
-def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft:
+def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list[Draft]:
     """Hand the content to the reader that its first bytes call for."""
     if data.startswith(b"SIMPLE  ="):
         return _read_fits(data, file, reading.hdu)
@@ -285,12 +297,14 @@ def _gunzipped(data: bytes, name: str) -> bytes:
         return stream.read()
 
 
-def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft:
+def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft | list[Draft]:
     hdus = read_hdus(data)
-    draft = find_spectrum(hdus, file, hdu)
-    if draft is not None:
-        return draft
+    found = find_spectra(hdus, file, hdu)
+    if found:
+        return found
     try:
+        if hdu is not None:
+            raise SpectrumError(f"hdu {hdu!r} holds none")
         return _read_with_specutils(data, file or "spectrum.fits")
     except SpectrumError as error:
         raise SpectrumError(
@@ -320,5 +334,9 @@ def _read_with_specutils(data: bytes, name: str) -> Draft:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise SpectrumError(f"specutils fails too ({reason[0][:120]})") from None
     draft = read_specutils(found)
+    # Where a file says nothing of wavelengths, astropy's WCS counts pixels, as so many meters.
+    steps = np.diff(draft.wavelength)
+    if len(steps) and np.allclose(steps, steps[0]) and draft.wavelength[0] in (0.0, steps[0]):
+        raise SpectrumError("specutils finds no wavelengths either, only the numbers of pixels")
     draft.assumed.append("read by specutils")
     return draft

@@ -649,7 +649,7 @@ def mwm_star():
         pixel_flags=flags(),
     )  # fmt: skip
     empty = [
-        fits.BinTableHDU.from_columns(full.columns, nrows=0, name=name)
+        fits.BinTableHDU(full.data[:0], name=name)
         for name in ("BOSS/LCO", "APOGEE/APO", "APOGEE/LCO")
     ]
     head = primary(V_ASTRA="0.6.0", SDSS_ID=123)
@@ -793,7 +793,7 @@ def overlapping_arms():
     return data, truth
 
 
-def _desi(targets: int) -> tuple[bytes, np.ndarray]:
+def _desi(targets: int) -> tuple[bytes, np.ndarray, np.ndarray]:
     blue, red = grid(800, 5000.0, 0.1), grid(800, 5070.0, 0.1)
     hdus = [table("FIBERMAP", TARGETID=np.arange(targets), TARGET_RA=np.zeros(targets))]
     for arm, wavelength in (("B", blue), ("R", red)):
@@ -804,21 +804,22 @@ def _desi(targets: int) -> tuple[bytes, np.ndarray]:
             image(np.stack([inverse(800)] * targets), f"{arm}_IVAR"),
             image(np.stack([flags(800)] * targets).astype("i4"), f"{arm}_MASK"),
         ]
-    return as_bytes(fits.PrimaryHDU(), *hdus), np.union1d(blue, red)
+    bad = np.concatenate([blue[FLAGGED], red[FLAGGED]])
+    return as_bytes(fits.PrimaryHDU(), *hdus), np.union1d(blue, red), bad
 
 
 @survey("DESI coadd of one target", "desispec io.spectra: vacuum; specutils desi.py")
 def desi_one():
-    data, wavelength = _desi(1)
+    data, wavelength, bad = _desi(1)
     return data, Truth(
-        wavelength, None, joined=True, assumed=("join|arm|B_", "medium|frame"),
+        wavelength, None, bad=bad, joined=True, assumed=("join|arm|B_", "medium|frame"),
         or_refused=("--hdu|hdu=",),
     )  # fmt: skip
 
 
 @survey("DESI coadd of a pixel", "desispec io.spectra: a row a target")
 def desi_many():
-    data, _ = _desi(3)
+    data, _, _ = _desi(3)
     return data, Truth(refused=("row|target", "--hdu|hdu="))
 
 
@@ -1100,7 +1101,8 @@ def neid():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(20)])
     return as_bytes(
         primary(INSTRUME="NEID"),
-        image(rows, "SCIFLUX"), image(rows, "SCIWAVE"), image(np.ones((20, 1100)), "SCIVAR"),
+        image(rows, "SCIFLUX"), image(rows, "SCIWAVE"),
+        image(np.ones((20, 1100)), "SCIVAR"),
     ), Truth(refused=("order|merged",))  # fmt: skip
 
 
@@ -1108,8 +1110,8 @@ def neid():
 def expres():
     rows = np.stack([grid(500, 5000.0 + 40 * k) for k in range(20)])
     hdu = table(
-        "optimal", wavelength=rows * 1.00005, bary_wavelength=rows, spectrum=rows,
-        continuum=np.ones((20, 500)), uncertainty=np.full((20, 500), 2.0),
+        "optimal", wavelength=rows * 1.00005, bary_wavelength=rows,
+        spectrum=rows, continuum=np.ones((20, 500)), uncertainty=np.full((20, 500), 2.0),
     )  # fmt: skip
     return as_bytes(primary(INSTRMNT="EXPRES"), hdu), Truth(refused=("order|row",))
 
@@ -1119,7 +1121,8 @@ def carmenes():
     rows = np.stack([grid(1100, 5000.0 + 70 * k) for k in range(61)])
     return as_bytes(
         primary(INSTRUME="CARMENES", **{"HIERARCH CARACAL BERV": 5.0}),
-        image(rows, "SPEC"), image(np.ones_like(rows), "CONT"), image(np.ones_like(rows), "SIG"),
+        image(rows, "SPEC"), image(np.ones_like(rows), "CONT"),
+        image(np.ones_like(rows), "SIG"),
         image(rows, "WAVE"),
     ), Truth(refused=("order|merged",))  # fmt: skip
 

@@ -423,14 +423,6 @@ def test_headers_of_nonsense():
         assert f"{key.strip()} is 99999999999999" in message(endless)
 
 
-def test_rows_of_orders_in_a_table():
-    cells = np.ones((3, 50))
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(name, "50D", array=cells) for name in ("WAVE", "FLUX")]
-    )
-    assert "3 rows of array cells" in message(layouts.as_bytes(fits.PrimaryHDU(), table))
-
-
 def test_no_spectrum_lists_what_there_is():
     table = fits.BinTableHDU.from_columns([fits.Column("TIME", "D", array=np.arange(4.0))])
     text = message(layouts.as_bytes(fits.PrimaryHDU(np.ones(7)), table))

@@ -15,47 +15,8 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
-UVES pipeline, its errors
-X-shooter pipeline, merged
-IRAF apall, four bands
-IRAF pixels for unit, WAT for the truth
-IRAF equispec, two apertures
-UVES_popler
-IRAF multispec, two orders
-IRAF multispec, its second order
-IRAF multispec, Chebyshev
-SDSS DR7 spSpec
-SDSS spPlate
-SDSS spPlate, its third fiber
-MaStar
-MaStar, its second star
 APOGEE apStar
-APOGEE aspcapStar
-APOGEE apVisit
-LAMOST LRS, to DR7
-LAMOST MRS
-two arms that overlap
-DESI coadd of one target
-DESI coadd of a pixel
-GALAH DR3, an arm
-OzDES
-GAMA
-2dF fibers in rows
-MUSE, an extracted spectrum
-WEAVE L1, five fibers
-2dF, its fifth fiber
-PypeIt spec1d of two objects
-one image HDU an order
-ELODIE archive s1d
-HERMES log_merged_c
-images of flux, error and wavelength
-flux, and its wavelengths in the next image
-NEID L2, an order
 JWST x1d
-COS x1d, two segments
-COS x1d, its second segment
-PHOENIX HiRes flux
-iSpec FITS, regular
 """.strip().splitlines()
 
 

@@ -1,0 +1,381 @@
+"""Spectra in FITS images: which image, and which row of it, is flux, error, mask or wavelength.
+
+Names decide: EXTNAME, ESO's HDUCLASn, and the keywords that name rows (BANDIDn of IRAF, ROWn,
+ARRAYn, COLn). Where a survey's rows have no names, its documents do: SDSS DR7 spSpec (flux, flux
+without continuum, error, mask) and LAMOST to DR7 (flux, inverse variance, wavelength, two masks).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentscope.errors import SpectrumError
+from latentscope.spectra.axes import Axis, image_axis, is_multispec, row_axes
+from latentscope.spectra.draft import Draft, ErrorKind
+from latentscope.spectra.hdus import HDU
+from latentscope.spectra.headers import Header, Keywords, drs_pipeline
+from latentscope.spectra.products import MAX_ROWS
+from latentscope.spectra.spectrum import Medium
+from latentscope.spectra.wavelength import angstrom_per
+
+# The first that matches counts: the error of the sky is no error of the flux.
+_ROLES = (
+    ("other", r"SKY(?! ?SUB)|BACKG|\bBKG|\bCONT\b|CONTIN|BLAZE|MODEL|TEMPL|TELLUR|RESOL|\bLSF"
+              r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP|\bCAL"
+              r"|\bFIT\b"),
+    ("mask", r"MASK|QUAL|\bDQ|\bBPM|BAD ?PIX|FLAG"),
+    ("ivar", r"IVAR|INV ?VAR|\bINVERSE|INVMSE"),
+    ("variance", r"VARIANCE|VAR\b|\bSTAT\b|\bMSE"),
+    ("relative", r"REL(ATIVE)? ?ERR(OR)?"),
+    ("error", r"ERR(OR)?(BAR|S)?|SIGMA|\bSIG\b|NOISE|UNCERT(AINTY)?|\bSTD ?(DEV)?|\bRMSE?\b"),
+    ("wavelength", r"WAVELENGTHS?|WAVE|WAVL|LAMBDA|LOG ?LAM"),
+    ("second", r"\bRAW\b|NORMALI[SZ]ED|RECTIFIED"),
+)  # fmt: skip
+_PLAIN = re.compile(r"FLUX(ES)?|SPECTRUM|SPEC|SCIENCE|SCI|DATA|PRIMARY|INTENSITY|SIGNAL")
+_ORDINAL = re.compile(
+    r"(OBJ\w*?|SPAT|SLIT|FIB(?:ER|RE)?|VISIT|EXP(?:OSURE)?|TARGET|STAR|SOURCE)[\W_]*(\d+)", re.I
+)
+_ORDER = re.compile(r"\b(ORDER|CHIP|ARM|CCD|SEGMENT)\b", re.I)
+_ROW_KEYS = ("BANDID", "ROW", "ARRAY", "COL")
+_MAX_NAMED = 32
+
+
+def words(text: str) -> str:
+    """Letters of a name in capitals, all else a blank."""
+    return " ".join(re.sub(r"[^A-Za-z]+", " ", text).split()).upper()
+
+
+def role_of(text: str) -> str:
+    """What a name says that it names: ``flux`` unless it says something else."""
+    plain = words(text)
+    return next((role for role, pattern in _ROLES if re.search(pattern, plain)), "flux")
+
+
+def target_of(hdu: HDU) -> str:
+    """What an HDU of its own says it is of: an object, a fiber, a visit; empty if nothing."""
+    name = hdu.header.text("EXTNAME")
+    numbered = " ".join("".join(found) for found in _ORDINAL.findall(name))
+    target = hdu.header.text("OBJECT") if hdu.index else ""
+    return numbered or ("" if _ORDER.search(target) else target)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image HDU with what its name says."""
+
+    hdu: HDU
+    role: str
+    stem: str
+
+    @property
+    def rows(self) -> int:
+        return prod(self.hdu.shape[:-1])
+
+    @property
+    def length(self) -> int:
+        return self.hdu.shape[-1]
+
+    @property
+    def apertures(self) -> int:
+        """Rows of one plane."""
+        return self.hdu.shape[-2] if len(self.hdu.shape) > 1 else 1
+
+    @cached_property
+    def pixels(self) -> NDArray[Any]:
+        """Shape (rows, length)."""
+        return self.hdu.image().reshape(-1, self.length)
+
+    def choice(self, row: int = 1) -> str:
+        """How to name a row of it."""
+        name = f"{self.hdu.index}:{row}"
+        return f'hdu="{name}" (--hdu {name})'
+
+
+_Wavelengths = Axis | NDArray[np.float64]
+
+
+def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU], row: int | None) -> list[Draft]:
+    """Read the spectra in `chosen` images, with errors, masks and wavelengths of all `hdus`."""
+    images = [_named(hdu) for hdu in hdus if _has_pixels(hdu)]
+    found: list[Draft] = []
+    kept: list[_Image] = []
+    unread: list[_Image] = []
+    wanted = [image for image in images if any(image.hdu is hdu for hdu in chosen)]
+    asked = len(chosen) < len(hdus)
+    for roles in (("flux",), ("second", "other")):
+        for image in wanted:
+            if (found and not kept) or (not asked and image.role not in roles):
+                continue
+            pieces = _pieces_of(image, images, hdus[0].header, row)
+            if not pieces:
+                continue
+            same = next((n for n, other in enumerate(found) if _same_axis(pieces[0], other)), None)
+            if same is not None and not _siblings(kept[same], image):
+                unread.append(image)
+                continue
+            found += pieces
+            kept += [image] * len(pieces)
+        if found:
+            break
+    if unread and found:
+        names = ", ".join(f"HDU {image.hdu.index}" for image in unread[:6])
+        found[0].assumed.append(f"images: {names} on the same wavelengths not read")
+    return found
+
+
+def _has_pixels(hdu: HDU) -> bool:
+    return hdu.kind == "image" and prod(hdu.shape) > 1 and hdu.shape[-1] > 1
+
+
+def _named(hdu: HDU) -> _Image:
+    # Of an HDU without a name its unit may tell: "Err (10^-17 erg/s/cm^2/Ang)" of APOGEE.
+    name = (
+        hdu.header.text("EXTNAME") or hdu.header.text("BUNIT")
+        if hdu.index
+        else (hdu.header.text("EXTNAME"))
+    )
+    role = role_of(name)
+    # ESO's way (HDUCLASS): what kind of error, or that it is a quality.
+    eso = {"ERROR": role_of(hdu.header.text("HDUCLAS3") or "ERROR"), "QUALITY": "mask"}
+    role = eso.get(hdu.header.text("HDUCLAS2").upper(), role)
+    stem = name.upper() if hdu.header.text("EXTNAME") else ""
+    for _, pattern in _ROLES:
+        stem = re.sub(pattern.replace(r"\b", ""), "", stem)
+    stem = re.sub(r"[\W_]+|REL(ATIVE)?", "", _PLAIN.sub("", stem))
+    return _Image(hdu, role, stem)
+
+
+def _same_axis(one: Draft, two: Draft) -> bool:
+    return len(one.wavelength) == len(two.wavelength) and bool(
+        np.allclose(one.wavelength[[0, -1]], two.wavelength[[0, -1]], rtol=1e-9, atol=0)
+    )
+
+
+def _siblings(one: _Image, two: _Image) -> bool:
+    """Whether two images of one wavelength axis are two spectra, not one and what goes with it."""
+    names = [image.hdu.header.text("EXTNAME") for image in (one, two)]
+    plain = [re.sub(r"\d+", "", name).upper() for name in names]
+    targets = [target_of(image.hdu) for image in (one, two)]
+    return (plain[0] == plain[1] != "") or (all(targets) and targets[0] != targets[1])
+
+
+def _pieces_of(
+    image: _Image, images: Sequence[_Image], primary: Header, row: int | None
+) -> list[Draft]:
+    """Read the spectra of one image: all rows that are some, or the one asked for."""
+    if row is not None and row > image.rows:
+        raise SpectrumError(f"HDU {image.hdu.index}: has no row {row}; its image has {image.rows}")
+    roles, height = _planes(image, primary)
+    wave = _companion(image, images, "wavelength")
+    errors = [_companion(image, images, role) for role in ("ivar", "variance", "error", "mask")]
+    axes = _axes(image, wave, roles)
+    if not axes:
+        return []
+    if row is not None:
+        rows, note = [row - 1], ""
+        if rows[0] // height != roles.get("flux"):
+            roles = {}
+    elif roles:
+        rows = [roles["flux"] * height + k for k in range(height)]
+        note = f"image: row {rows[0] + 1} of its {image.rows} rows is the spectrum"
+    else:
+        # The first row of APOGEE's apStar is the sum of the visits in the others.
+        apogee = "apogee" in (Keywords((primary,)).text(["SURVEY"]) or "").lower()
+        own = not apogee and any(other is not None and other.rows > 1 for other in errors)
+        rows, note = _unnamed_rows(image, wave, parallel=own)
+    several = len(rows) > 1 or row is not None
+    drafts = [
+        _draft(image, images, primary, number, axes[number], roles, height, several=several)
+        for number in rows
+    ]
+    if len(drafts) > 1:
+        drafts = [draft for draft in drafts if draft.holds_data()]
+    if note and drafts:
+        drafts[0].assumed.append(note)
+    return drafts
+
+
+def _axes(image: _Image, wave: _Image | None, roles: dict[str, int]) -> list[_Wavelengths]:
+    """Wavelengths of each row; none if the file has none for this image."""
+    if is_multispec(image.hdu.header):
+        axes = row_axes(image.hdu.header)
+        if axes and len(axes) < image.apertures:
+            raise SpectrumError(
+                f"HDU {image.hdu.index}: {image.apertures} rows, but WAT2_nnn gives wavelengths of "
+                f"{len(axes)}"
+            )
+        return [axes[row % image.apertures] for row in range(image.rows)] if axes else []
+    if wave is not None:
+        values = wave.pixels.astype(np.float64)
+        if "LOG" in wave.hdu.header.text("EXTNAME").upper():
+            values = 10.0**values
+        return [values[row % len(values)] for row in range(image.rows)]
+    axis = image_axis(image.hdu.header)
+    if axis is None and "wavelength" in roles:
+        return [image.pixels[roles["wavelength"]].astype(np.float64)] * image.rows
+    return [] if axis is None else [axis] * image.rows
+
+
+def _unnamed_rows(image: _Image, wave: _Image | None, *, parallel: bool) -> tuple[list[int], str]:
+    """Rows that are spectra where none has a name, and a note; `parallel`: each has errors."""
+    everyone = list(range(image.rows))
+    own = is_multispec(image.hdu.header) or (wave is not None and wave.rows == image.rows)
+    if own and image.rows > image.apertures:
+        # IRAF's first band is the spectrum; others order theirs in another way (CarPy).
+        raise SpectrumError(
+            f"HDU {image.hdu.index}: {image.rows // image.apertures} planes of {image.apertures} "
+            f"rows, and no BANDIDn says which is the extracted flux; choose a row, as in "
+            f"{image.choice()}"
+        )
+    if own or image.rows == 1:
+        return everyone, ""
+    if image.rows > MAX_ROWS and wave is None:
+        return [], ""
+    # IRAF numbers the apertures of fibers and slits; other rows go with the first.
+    if (
+        wave is not None
+        or parallel
+        or (image.hdu.header.get("APNUM2") and len(image.hdu.shape) == 2)
+    ):
+        raise SpectrumError(
+            f"HDU {image.hdu.index}: {image.rows} rows on one wavelength axis, targets, fibers or "
+            f'exposures; choose one, as in {image.choice()}, or hdu=":1" for that row of all HDUs'
+        )
+    return [0], (
+        f"image: the first of its {image.rows} rows is the spectrum; the header does not say "
+        "whether others are errors"
+    )
+
+
+def _planes(image: _Image, primary: Header) -> tuple[dict[str, int], int]:
+    """Planes (or rows) by what the header says of them, from 0, and how many rows each has."""
+    hdu = image.hdu
+    if not 1 < image.rows <= _MAX_NAMED:
+        return {}, 1
+    telescope = (Keywords((hdu.header, primary)).text(["TELESCOP"]) or "").upper()
+    sloan = telescope.startswith("SDSS") and hdu.header.get("COEFF0") is not None
+    names: list[str] = []
+    height = 1
+    if telescope.startswith("LAMOST") and 4 <= image.rows <= MAX_ROWS:
+        names = ["flux", "ivar", "wavelength", "mask"]
+    elif sloan and 4 <= image.rows <= MAX_ROWS:
+        names = ["flux", "other", "error", "mask"]
+    for key in () if names else _ROW_KEYS:
+        # IRAF's bands are planes of apertures.
+        rows = image.apertures if key == "BANDID" and len(hdu.shape) > 2 else 1
+        texts = [hdu.header.text(f"{key}{k}") for k in range(1, image.rows // rows + 1)]
+        if sum(map(bool, texts)) > 1:
+            names, height = [_plane_role(text) for text in texts], rows
+            break
+    if "flux" not in names and "second" in names:
+        names[names.index("second")] = "flux"
+    roles: dict[str, int] = {}
+    for position, name in enumerate(names):
+        roles.setdefault(name, position)
+    return (roles, height) if "flux" in roles else ({}, 1)
+
+
+def _plane_role(text: str) -> str:
+    role = role_of(text)
+    return role if role != "flux" or _PLAIN.search(words(text)) else "other"
+
+
+def _companion(image: _Image, images: Sequence[_Image], role: str) -> _Image | None:
+    """The image of a role that belongs to this one: of its name, else the only one that fits."""
+    fitting = [
+        other
+        for other in images
+        if other.role == role
+        and other is not image
+        and other.length == image.length
+        and other.rows in (1, image.rows)
+    ]
+    own = [other for other in fitting if other.stem == image.stem]
+    # A wavelength is nobody's own; an error may be that of another flux.
+    fluxes = [other for other in images if other.role == "flux" and other.length == image.length]
+    shared = fitting if role == "wavelength" or (len(fluxes) == 1 and len(fitting) == 1) else []
+    return next(iter([*own, *shared]), None)
+
+
+def _draft(
+    image: _Image,
+    images: Sequence[_Image],
+    primary: Header,
+    row: int,
+    axis: _Wavelengths,
+    roles: dict[str, int],
+    height: int,
+    *,
+    several: bool,
+) -> Draft:
+    """One row as a draft, with its errors and flags."""
+    hdu, header = image.hdu, image.hdu.header
+    where = f"HDU {hdu.index}, image" + (f", row {row + 1}" if several else "")
+    length = image.length
+    draft = Draft(
+        format="image-table",
+        where=where,
+        wavelength=np.empty(0),
+        flux=image.pixels[row],
+        flux_unit=header.text("BUNIT"),
+        headers=(header, primary) if hdu.index else (header,),
+        name=f"{hdu.index}:{row + 1}" if several else str(hdu.index),
+        title=header.text("EXTNAME"),
+        target=target_of(hdu),
+    )
+    if isinstance(axis, Axis):
+        try:
+            draft.wavelength = axis.wavelength(length)
+        except SpectrumError as error:
+            raise SpectrumError(f"{where}: {error}") from None
+        drs = drs_pipeline(Keywords((header, primary))) is not None
+        draft.format = "drs-s1d" if drs else axis.kind
+        draft.unit, draft.inferred = axis.unit, axis.inferred
+        draft.assumed += axis.notes
+        length = min(length, axis.length or length)
+    else:
+        draft.wavelength = axis
+        wave = _companion(image, images, "wavelength")
+        if wave is not None:
+            draft.unit, draft.medium = _unit_and_medium(wave.hdu.header)
+    for role in ("mask", "ivar", "variance", "relative", "error"):
+        other = _companion(image, images, role)
+        if role in roles:
+            _set(draft, role, image.pixels[roles[role] * height + row % height], "")
+        elif other is not None:
+            values = other.pixels[row % other.rows]
+            _set(draft, role, values, other.hdu.header.text("EXTNAME"))
+    if length < image.length:
+        for name in ("wavelength", "flux", "error", "ivar", "quality"):
+            array = getattr(draft, name)
+            setattr(draft, name, None if array is None else array[:length])
+    return draft
+
+
+def _unit_and_medium(header: Header) -> tuple[str, Medium | None]:
+    """What a wavelength image says of itself."""
+    texts = header.text("CUNIT1"), header.text("BUNIT")
+    # "Wavelength (Ang)" of APOGEE
+    units = (re.sub(r".*\((.+)\).*", r"\1", text) for text in texts)
+    unit = next((unit for unit in units if angstrom_per(unit) is not None), "")
+    name = words(header.text("EXTNAME"))
+    media: dict[str, Medium] = {"VAC": "vacuum", "AIR": "air"}
+    return unit, next((medium for word, medium in media.items() if word in name.split()), None)
+
+
+def _set(draft: Draft, role: str, values: NDArray[Any], name: str) -> None:
+    if role == "mask":
+        draft.quality, draft.quality_name = values, name
+    elif role == "ivar":
+        draft.ivar = values
+    elif draft.error is None:
+        kinds: dict[str, ErrorKind] = {"variance": "variance", "relative": "relative"}
+        draft.error, draft.error_kind = values, kinds.get(role, "error")
