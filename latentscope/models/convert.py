@@ -6,6 +6,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,10 +19,12 @@ from latentscope.models.config import (
     PUBLISHED,
     PUBLISHED_ARCHITECTURE,
     PublishedNormalization,
+    VAEConfig,
     published_prepare,
 )
 from latentscope.models.network import SpectrumVAE, check_state, load_state
 
+_MOST_LATENTS = 1024
 _DEPTH = len(PUBLISHED_ARCHITECTURE.channels)
 
 _LAYERS = {
@@ -59,6 +62,8 @@ def load_checkpoint(
 ) -> SpectrumVAE:
     """Return the model of a checkpoint with the published names and shapes.
 
+    The number of latents may differ from the published 128 (the paper trained 8 to 128).
+
     Parameters
     ----------
     path : path
@@ -91,9 +96,11 @@ def load_checkpoint(
             f"normalization is {normalization!r}; expected one of "
             f"{', '.join(get_args(PublishedNormalization))}"
         )
-    state = published_state(read_checkpoint(path), str(path))
-    info = _info(path, normalization)
-    model = SpectrumVAE(PUBLISHED_ARCHITECTURE, published_prepare(normalization), info)
+    theirs = read_checkpoint(path)
+    state = published_state(theirs, str(path))
+    architecture = _architecture(theirs)
+    info = _info(path, normalization, architecture)
+    model = SpectrumVAE(architecture, published_prepare(normalization), info)
     load_state(model, state, str(path))
     return model.eval()
 
@@ -151,13 +158,21 @@ def published_state(state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]
     another shape than published.
     """
     with torch.device("meta"):  # shapes without memory
-        ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()
+        ours = SpectrumVAE(_architecture(state)).state_dict()
     shapes = {theirs: tuple(ours[name].shape) for theirs, name in PUBLISHED_KEYS.items()}
     check_state(what, state, {k: (*s[:2], *s[3:]) if len(s) == 4 else s for k, s in shapes.items()})
     return {
         name: state[theirs].unsqueeze(2) if state[theirs].ndim == 3 else state[theirs]
         for theirs, name in PUBLISHED_KEYS.items()
     }
+
+
+def _architecture(state: Mapping[str, Tensor]) -> VAEConfig:
+    """Published architecture with the checkpoint's number of latents; 128 where it has none."""
+    weight = state.get("fc11.weight")
+    if weight is None or weight.ndim != 2 or not 1 <= len(weight) <= _MOST_LATENTS:
+        return PUBLISHED_ARCHITECTURE
+    return replace(PUBLISHED_ARCHITECTURE, latents=len(weight))
 
 
 def _assumed_normalization(path: Path) -> PublishedNormalization:
@@ -173,14 +188,18 @@ def _assumed_normalization(path: Path) -> PublishedNormalization:
     return "median-padded"
 
 
-def _info(path: Path, normalization: PublishedNormalization) -> dict[str, Any]:
+def _info(
+    path: Path, normalization: PublishedNormalization, architecture: VAEConfig
+) -> dict[str, Any]:
     source = {"file": path.name, "sha256": file_sha256(path)}
+    published = architecture == PUBLISHED_ARCHITECTURE
     for model in PUBLISHED.values():
-        if model.filename == path.name and model.normalization == normalization:
+        if published and model.filename == path.name and model.normalization == normalization:
             return {**model.config.info, "source": source}
-    return {
+    info = {
         "name": path.name.split(".")[0],
         "description": "converted from a checkpoint with the published architecture",
-        "mad_threshold": 0.02,
         "source": source,
     }
+    # The paper gives the threshold for its 128 latents alone.
+    return info | ({"mad_threshold": 0.02} if published else {})

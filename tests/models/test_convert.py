@@ -123,6 +123,34 @@ def test_what_does_not_fit_is_listed_with_what_was_expected(published_network, t
     assert "fc11.bias is (64,), expected (128,)" in message
 
 
+@pytest.mark.parametrize("latents", [1, 8, 256])
+def test_other_numbers_of_latents_are_those_of_the_file(latents, published_network, tmp_path):
+    state = dict(published_network.state_dict())
+    for name in ("fc11.weight", "fc12.weight", "fc11.bias", "fc12.bias"):
+        state[name] = state[name].repeat(2, *[1] * (state[name].ndim - 1))[:latents].clone()
+    state["fc2.weight"] = state["fc2.weight"].repeat(1, 2)[:, :latents].clone()
+    name = "model_14v3_128d_e116_i954k.pth.tar"  # of a published one, which this is not
+    path = write({"state_dict": state}, tmp_path / name)
+    other = load_model(convert_checkpoint(path, tmp_path / "m", normalization="median-valid"))
+    assert other.config.latents == latents
+    assert other.info["name"] == "model_14v3_128d_e116_i954k"
+    assert "mad_threshold" not in other.info
+    assert torch.equal(other.state_dict()["mean.weight"], state["fc11.weight"])
+    assert torch.equal(other.state_dict()["expand.weight"], state["fc2.weight"])
+
+
+def test_sizes_that_differ_between_the_layers_are_refused(published_network, tmp_path):
+    state = dict(published_network.state_dict())
+    state["fc11.weight"] = state["fc11.weight"][:64].clone()
+    path = write({"state_dict": state}, tmp_path / "half.pth.tar")
+    with pytest.raises(ModelError, match=r"fc2\.weight is \(10240, 128\), expected \(10240, 64\)"):
+        load_checkpoint(path, normalization="median-padded")
+    state["fc11.weight"] = torch.zeros(1).expand(10**9, 10240)
+    path = write({"state_dict": state}, tmp_path / "huge.pth.tar")
+    with pytest.raises(ModelError, match=r"fc11\.weight is .*expected \(128, 10240\)"):
+        load_checkpoint(path, normalization="median-padded")
+
+
 def test_weights_that_are_not_finite_are_refused(published_network, tmp_path):
     state = published_network.state_dict() | {"fc2.bias": torch.full((10240,), float("nan"))}
     path = write(state, tmp_path / "diverged.pth.tar")
