@@ -600,6 +600,43 @@ def match_rows(
     return best.rows
 
 
+def aligned(x: Any, y: Any, names: tuple[str, str]) -> tuple[Any, Any]:
+    """Bring the rows of two Series or DataFrames together by their indexes, where these differ.
+
+    Anything else comes back as it is, and so do two of which one only counts its rows and has
+    nothing in common with the other.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows are matched.
+
+    Raises
+    ------
+    TableError
+        If only some rows of either have an index in common, or one of these repeats.
+    """
+    pandas = (pd.Series, pd.DataFrame)
+    if not isinstance(x, pandas) or not isinstance(y, pandas):
+        return x, y
+    match = _by_index(x.index, y.index, pd.DataFrame(y), names)
+    if match is None:
+        return x, y
+    if match.repeated:
+        raise TableError(
+            f"{names[1]}: its index repeats {shortened(match.repeated)} and is not that of "
+            f"{names[0]}; expected one row for each"
+        )
+    found = match.rows.to_numpy()
+    both = np.flatnonzero(found >= 0)
+    warnings.warn(
+        f"{names[0]} and {names[1]} are matched by their indexes, {len(both):,} rows",
+        LatentscopeWarning,
+        stacklevel=3,
+    )
+    return x.iloc[both], y.iloc[found[both]]
+
+
 def _by_index(
     left: pd.Index, right: pd.Index, labels: pd.DataFrame, sources: tuple[str, str]
 ) -> _Match | None:

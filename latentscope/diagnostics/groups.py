@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.data import Latents
+from latentscope.data import Latents, aligned
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
-from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
+from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, without_mask
 
 Indices = NDArray[np.int64]
 GroupsLike = ArrayLike | pd.Series | str | None
@@ -21,6 +21,13 @@ GroupsLike = ArrayLike | pd.Series | str | None
 
 FEWEST_STARS = 20
 """Stars below which the column that names them is taken only if it is asked for."""
+
+_COPIES = 0.01
+"""Share of rows that are copies of another from which they are worth a word."""
+
+_CLOSE = 1e-6
+_LOOKED_AT = 300
+_SORTED = 8
 
 # Groups that change places together: among fewer, shuffles would hardly differ.
 _ALIKE = 10
@@ -115,7 +122,7 @@ class Draws:
 
 def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
     """Which of n names are missing: NaN, None or empty text, shape (n,)."""
-    series = pd.Series(np.asarray(values, dtype=object))
+    series = pd.Series(without_mask(values), dtype=object)
     missing: NDArray[np.bool_] = (series.isna() | (series.astype(str).str.strip() == "")).to_numpy()
     return missing
 
@@ -128,13 +135,68 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     EstimatorError
         If there is not one name a row.
     """
-    series = pd.Series(np.asarray(values, dtype=object))
+    series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
         raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one a row")
     codes = np.asarray(pd.factorize(series.where(~unnamed(series), None))[0], dtype=np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
     return Groups(codes, np.argsort(codes, kind="stable"))
+
+
+def identical_rows(values: NDArray[np.floating], ok: NDArray[np.bool_]) -> Groups | None:
+    """Put rows of the same values into one group, as copies of a file give them.
+
+    `values` have shape (n, d), `ok` (n,) says which rows count. Values may differ by a millionth of
+    their spread, since networks give that in other batches. None where less than 1 % of the rows
+    are copies, or rows are the same since their values are rounded.
+    """
+    rows = np.flatnonzero(ok)
+    sample = np.sort(values[rows[:_LOOKED_AT]].astype(np.float64), axis=0)
+    if len(sample) < 2:
+        return None
+    # The dimensions with most different values come first.
+    dims = np.argsort(-np.count_nonzero(np.diff(sample, axis=0), axis=0), kind="stable")
+    dims = dims[sample[0, dims] < sample[-1, dims]]
+    if not len(dims):
+        return None
+    close = _CLOSE * sample.std(axis=0) if len(dims) > 1 else np.zeros(values.shape[1])
+    first = values[rows, dims[0]].astype(np.float64)
+    order = np.argsort(first)
+    near = np.diff(first[order]) <= close[dims[0]]
+    if np.count_nonzero(near) < _COPIES * len(rows):
+        return None
+    run = np.append(0, np.cumsum(~near))
+    candidates = np.flatnonzero(np.append(near, False) | np.append(False, near))
+    places, run = order[candidates], run[candidates]
+    parts = [values[rows[places], dim] for dim in dims[1:]]
+    by = np.lexsort([*parts[:_SORTED][::-1], run])
+    same = np.diff(run[by]) == 0
+    for dim, part in zip(dims[1:], parts, strict=True):
+        same &= np.abs(np.diff(part[by].astype(np.float64))) <= close[dim]
+    if np.count_nonzero(same) < _COPIES * len(rows):
+        return None
+    codes = np.arange(len(values))
+    leader = np.maximum.accumulate(np.where(np.append(False, same), 0, np.arange(len(by))))
+    codes[rows[places[by]]] = rows[places[by[leader]]]
+    # All dimensions together would have no ties.
+    if _rounded(
+        values[np.unique(codes[rows])][:, dims[: min(2, max(1, len(dims) - 1))]], len(dims)
+    ):
+        return None
+    codes = np.asarray(pd.factorize(codes)[0], dtype=np.int64)
+    return Groups(codes, np.argsort(codes, kind="stable"))
+
+
+def _rounded(values: NDArray[np.floating], dims: int) -> bool:
+    """Whether different rows have values of a grid in these of `dims` columns, (n, 1 or 2)."""
+    if dims == 1:
+        scaled = values.astype(np.float64) * 1e4
+        whole = np.abs(scaled - np.round(scaled)) <= 1e-6 * np.abs(scaled) + 1e-6
+        return values.dtype.itemsize < 4 or bool(whole.all())
+    order = np.lexsort(values.T)
+    ties = (np.diff(values[order], axis=0) == 0).all(axis=1)
+    return bool(ties.mean() > 0.2)
 
 
 def star_names(
@@ -162,7 +224,7 @@ def find_groups(
 
     `groups` are names, shape (n,); or the column of the sidecar or the labels that holds them, as
     `star_names` reads it; "auto": `star`, else `object`, if it names 20 stars or more, some of them
-    in several rows; None or "none": rows are taken for independent.
+    in several rows, else rows of identical latents; None or "none": rows are taken for independent.
 
     Raises
     ------
@@ -174,12 +236,15 @@ def find_groups(
     Warns
     -----
     LatentscopeWarning
-        If rows with latents have no name; and with "auto", if rows repeat a star or an id though
-        no column can be taken.
+        If rows with latents have no name; and with "auto", if rows are copies of others, or repeat
+        a star or an id though no column can be taken.
     """
     if groups is None or (isinstance(groups, str) and groups == "none"):
         return None, ""
     if not isinstance(groups, str):
+        if latents.index is not None and isinstance(groups, pd.Series):
+            index = pd.Series(np.arange(len(latents)), index=latents.index)
+            _, groups = aligned(index, groups, (latents.source, "groups"))
         found = read_groups(groups, len(latents))
         _check_names(unnamed(groups)[latents.ok], "array")
         return found, ""
@@ -222,6 +287,19 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
         return replace(found, column=column), (
             f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
         )
+    copies = identical_rows(latents.values, latents.ok)
+    if copies is not None and copies.count(latents.ok) >= FEWEST_STARS:
+        rows, different = int(latents.ok.sum()), copies.count(latents.ok)
+        note = (
+            f"{rows - different:,} of {rows:,} rows of latents are copies of another: rows of the "
+            f"same values count as one ({different:,} groups)"
+        )
+        warnings.warn(
+            f"{latents.source}: {note}; groups='none' (--groups none) takes them for independent",
+            LatentscopeWarning,
+            stacklevel=5,
+        )
+        return copies, note
     _warn_of_repeats(latents, tables)
     return None, ""
 

@@ -1,5 +1,7 @@
 """One reading for all diagnostics: rows, stars, dimensions; and what is said of missing names."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -314,3 +316,58 @@ def test_what_only_looks_like_labels_in_the_place_of_latents_is_told(recwarn):
     assert not recwarn
     with pytest.warns(LatentscopeWarning, match="other way round"):
         read_study(labels, values)
+
+
+@pytest.mark.parametrize("change", ["copies", "shuffled", "nearly", "rounded"])
+def test_copies_of_rows_count_as_one(change):
+    rng = np.random.default_rng(4)
+    values, label = rng.normal(size=(700, 4)), rng.normal(size=700)
+    if change == "rounded":
+        values, label = values.round(2), label.round(1)
+    rows = np.repeat(np.arange(700), 3)
+    if change == "shuffled":
+        rows = rng.permutation(rows)
+    copies = values[rows].astype(np.float32)
+    if change == "nearly":
+        copies[::3] *= 1 + 2e-7
+    labels = pd.DataFrame({"v": label[rows]})
+    with pytest.warns(LatentscopeWarning, match=r"1,400 of 2,100 rows .*none") as told:
+        result = mi_matrix(copies, labels)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert result.table["mi_nats"].abs().max() < 0.1
+    assert (result.table["p_value"] > 0.01).all()
+    assert set(result.table["n_groups"]) == {700}
+    assert "700 groups" in result.notes[0]
+    many = mi_matrix(copies, labels, groups="none")
+    assert many.table["mi_nats"].max() > 1
+    if change in ("copies", "shuffled"):
+        assert many.notes[-1].startswith("above ln n = 7.65")
+
+
+@pytest.mark.parametrize("decimals", [1, 2])
+@pytest.mark.parametrize("dims", [1, 2, 3, 8])
+def test_rounded_rows_are_no_copies(decimals, dims, recwarn):
+    values = np.random.default_rng(5).normal(size=(3000, dims)).round(decimals)
+    for kind in (np.float64, np.float32, np.float16):
+        assert read_study(values.astype(kind)).groups is None
+    classes = np.random.default_rng(5).integers(0, 3, size=(1000, dims))
+    assert read_study(classes).groups is None
+    assert not recwarn
+
+
+@pytest.mark.parametrize("dims", [1, 2, 8])
+def test_few_copies_and_unused_dimensions(dims):
+    values = np.random.default_rng(5).normal(size=(1000, dims))
+    for share, found in ((5, False), (100, True)):
+        again = np.concatenate([values, values[:share]])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert (read_study(again).groups is not None) is found
+        assert bool(told) is found
+    with pytest.warns(LatentscopeWarning, match="2,000 of 3,000"):
+        read_study(np.column_stack([np.zeros(3000), np.repeat(values, 3, axis=0)]))
+    # A column of stars says it better, whatever is copied.
+    table = pd.DataFrame({"star": [f"HD{i // 4}" for i in range(3000)]})
+    study = read_study(Latents(np.repeat(values, 3, axis=0), table))
+    assert study.groups.column == "star"

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.data import LabelsLike
-from latentscope.diagnostics.groups import Groups, GroupsLike
+from latentscope.data import LabelsLike, aligned
+from latentscope.diagnostics.groups import Groups, GroupsLike, identical_rows
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     TIED_SHARE,
@@ -61,11 +61,15 @@ from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
+from latentscope.tables import without_mask
 
 Progress = Callable[[int, int], None]
 Read = Callable[[int], Column]
 Place = tuple[int, int]
 PairOfColumns = tuple[Place, Column, Column]
+
+_ABOVE = "above the logarithm"
+"""How `reason` begins to speak of a value that no sample of that size shows."""
 
 _TESTED_DRAWS = 3
 """Draws of one row a group that a shuffle is made of: more cost in proportion."""
@@ -85,7 +89,8 @@ def mutual_information(
     Parameters
     ----------
     x, y : array, shape (n,) or (n, d)
-        Samples, row by row. NaN (and None or empty text among classes) drops the row.
+        Samples, row by row, or matched by the indexes of two Series or DataFrames. NaN and masked
+        values (and None or empty text among classes) drop the row.
     discrete : bool or "auto"
         True says that y holds classes, False that it holds numbers, whatever it looks like. "auto"
         takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
@@ -113,11 +118,14 @@ def mutual_information(
     EstimatorError
         If the lengths differ, values are infinite, `neighbors` is not below the number of rows, or
         the estimator does not take such variables, or y is to hold classes in several columns.
+    TableError
+        If x and y have different indexes that do not match.
 
     Warns
     -----
     LatentscopeWarning
-        If x or y is constant, which gives 0.
+        If x or y is constant, which gives 0; rows are matched by their indexes, or are copies of
+        others; or more is found than so many rows can show.
 
     Examples
     --------
@@ -128,6 +136,7 @@ def mutual_information(
     """
     check_estimator(estimator)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
+    x, y = aligned(x, y, ("x", "y"))
     first, second = _samples("x", x), _samples("y", y)
     if len(first) != len(second):
         raise EstimatorError(
@@ -156,7 +165,7 @@ def mutual_information(
 
 
 def _samples(name: str, values: ArrayLike) -> NDArray[np.generic]:
-    array = np.asarray(values)
+    array = without_mask(values)
     if array.ndim not in (1, 2) or array.size == 0:
         raise EstimatorError(f"{name} has shape {array.shape}; expected (n,) or (n, d), not empty")
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
@@ -311,7 +320,7 @@ def mi_matrix(
         discrete=classes,
         clip_sigma=clip_sigma,
     )
-    notes = [*study.notes, *notes, *sparse, *notes_of(summaries, clip_sigma)]
+    notes = [*study.notes, *notes, *sparse, *notes_of(summaries, clip_sigma), *_above(table)]
     entropies = {each.name: each.entropy for each in summaries}
     return MIResult(table, provenance, tuple(notes), entropies)
 
@@ -524,7 +533,31 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
             stacklevel=3,
         )
         return 0.0
-    return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
+    value = pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
+    _warn_of_copies(pair, value)
+    return value
+
+
+def _warn_of_copies(pair: _Pair, value: float) -> None:
+    """Warn where pairs of values repeat, or more is found than so many rows can show."""
+    n, copies = len(pair.x), None
+    if pair.x.n_tied and pair.y.n_tied:
+        columns = [column.values for column in (pair.x, pair.y) if column.values is not None]
+        copies = identical_rows(np.stack(columns, axis=1), np.ones(n, dtype=bool))
+    if copies is not None:
+        warnings.warn(
+            f"{copies.repeated:,} of {n:,} rows are copies of another, which mutual information "
+            "takes for a relation; leave them out",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+    elif value > np.log(n):
+        warnings.warn(
+            f"{value:.2f} nats are more than {n:,} rows can show (ln n = {np.log(n):.2f}): rows "
+            "are copies of others, or one variable is made of the other",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
 
 
 def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
@@ -575,7 +608,7 @@ def measure(
         if strict:
             raise EstimatorError(f"{x.name} and {y.name}: {error}") from error
         return unmeasured(str(error))
-    reason = "; ".join([pair.reason, *_what_auto_did(estimates)])
+    reason = "; ".join([pair.reason, *_what_auto_did(estimates), *_too_much(value, n_groups)])
     return PairResult(value, std, p_value, n, n_groups, name, reason)
 
 
@@ -645,6 +678,24 @@ def _of_groups(
 
 def _variance(found: Estimate, null: Null, n: int) -> float:
     return found.variance + (0.0 if found.complete else null.excess / n)
+
+
+def _too_much(value: float, n: int) -> list[str]:
+    """Say that a value is more than so many rows can show."""
+    return [f"{_ABOVE} of {n:,} rows"] if value > np.log(n) else []
+
+
+def _above(table: pd.DataFrame) -> list[str]:
+    """Name the pairs that are above what their rows can show."""
+    rows = table[table["reason"].str.contains(_ABOVE, regex=False)].to_dict("records")
+    if not rows:
+        return []
+    pairs = [f"{row['label']} and dim {row['dim']} ({row['mi_nats']:.2f})" for row in rows]
+    limit = np.log(max(row["n_groups"] for row in rows))
+    return [
+        f"above ln n = {limit:.2f}, more than n rows can show, as of copied rows, or of a column "
+        f"made of the other: {shortened(pairs)}"
+    ]
 
 
 def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:

@@ -306,9 +306,12 @@ def test_gaussians_have_their_closed_form(rho, estimator):
 def test_perfect_useless_and_duplicated():
     rng = np.random.default_rng(1)
     x = rng.normal(size=3000)
-    perfect = mutual_information(x, np.exp(x))
+    with pytest.warns(LatentscopeWarning, match="more than 3,000 rows can show"):
+        perfect = mutual_information(x, np.exp(x))
+    with pytest.warns(LatentscopeWarning, match="more than 3,000 rows can show"):
+        same = mutual_information(x, x.copy())
     assert perfect > 5
-    assert mutual_information(x, x.copy()) == pytest.approx(perfect, abs=0.1)
+    assert same == pytest.approx(perfect, abs=0.1)
     assert abs(mutual_information(x, rng.normal(size=3000))) < 0.05
 
 
@@ -538,3 +541,53 @@ def test_several_columns_and_classes_of_one_row_each_are_refused():
     x = np.random.default_rng(0).normal(size=(50, 2))
     with pytest.raises(EstimatorError, match="y: 0 rows share their class"):
         mutual_information(x, x[:, 0], estimator="ross")
+
+
+def test_copied_rows_are_told():
+    x, y = np.random.default_rng(2).normal(size=(2, 700))
+    with pytest.warns(LatentscopeWarning, match="1,400 of 2,100 rows are copies"):
+        mutual_information(np.repeat(x, 3), np.repeat(y, 3))
+    # Ties of either alone, and of both where they are rounded, are no copies.
+    mutual_information(np.repeat(x, 3), np.random.default_rng(3).normal(size=2100))
+    mutual_information(np.round(x, 1), np.round(y, 1))
+
+
+def test_two_series_are_matched_by_their_indexes():
+    x, noise = np.random.default_rng(2).normal(size=(2, 1000))
+    frame = pd.DataFrame({"x": x, "y": x + noise})
+    expected = mutual_information(frame["x"], frame["y"])
+    shuffled = frame["y"].sample(frac=1, random_state=0)
+    with pytest.warns(LatentscopeWarning, match="matched by their indexes, 1,000 rows"):
+        assert mutual_information(frame["x"], shuffled) == expected
+    with pytest.warns(LatentscopeWarning, match="900 rows"):
+        found = mutual_information(frame["x"], shuffled[:900])
+    assert found == pytest.approx(expected, abs=0.06)
+    with pytest.raises(TableError, match="reset_index"):
+        mutual_information(frame["x"], shuffled.set_axis(np.arange(500, 1500)))
+    with pytest.raises(TableError, match="repeats"):
+        mutual_information(frame["x"], shuffled.set_axis(np.arange(1000) % 500))
+    # Plain arrays, and an index that only counts rows that the other does not have.
+    named = shuffled.set_axis([f"HD {i}" for i in range(1000)])
+    assert abs(mutual_information(frame["x"], named)) < 0.1
+    assert abs(mutual_information(x, shuffled)) < 0.1
+
+
+@pytest.mark.parametrize("of", ["numpy", "astropy", "column", "pandas"])
+def test_masked_values_are_missing(of):
+    from astropy.table import MaskedColumn
+    from astropy.utils.masked import Masked
+
+    x, noise = np.random.default_rng(2).normal(size=(2, 1000))
+    y, mask = x + noise, np.arange(1000) % 10 == 0
+    expected = mutual_information(x, np.where(mask, np.nan, y))
+    y[mask] = 100.0 * np.arange(mask.sum())
+    masked = {
+        "numpy": lambda: np.ma.array(y, mask=mask),
+        "astropy": lambda: Masked(y, mask=mask),
+        "column": lambda: MaskedColumn(y, mask=mask),
+        "pandas": lambda: pd.array(np.where(mask, None, y), dtype="Float64"),
+    }[of]()
+    assert mutual_information(x, masked) == expected
+    found = mi_matrix(x[:, None], pd.DataFrame({"y": masked}) if of == "pandas" else masked)
+    np.testing.assert_array_equal(found.table["n"], [900])
+    assert mutual_information(masked, x) == pytest.approx(expected, abs=0.05)
