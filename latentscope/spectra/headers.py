@@ -276,11 +276,10 @@ def medium_of(
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
-    # PypeIt's out_onespec: all wavelengths are in vacuum; so they are in STIS and COS by their data
+    # PypeIt's out_onespec: all wavelengths are in vacuum, as they are in STIS, COS and JWST by their
     # handbooks, and in APOGEE by its data model.
-    telescope = str(keywords.text(("TELESCOP",))).lower()
-    if _pypeit(keywords) or telescope in ("hst", "apo25m", "lco25m", "apo1m"):
-        assumed.append("medium: vacuum, as PypeIt, HST and APOGEE give wavelengths")
+    if _pypeit(keywords) or _apogee(keywords) or keywords.text(("TELESCOP",)) in ("HST", "JWST"):
+        assumed.append("medium: vacuum, as PypeIt, space telescopes and APOGEE give wavelengths")
         return "vacuum"
     # Air does not let such light through, and its refractive index is not defined there.
     if wavelength[0] < 2000.0:
@@ -305,6 +304,13 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
     A shift by IRAF's dopcor is taken back by `rv`: what it did can be told, not why. The frame that
     the user `asked` for counts before all.
     """
+    # VHELIO is the star's velocity there, and spectra combined of several visits are at rest.
+    if _apogee(keywords):
+        rv, rv_keyword = keywords.velocity(("VHELIO",), _STARS)
+        frame: Frame = "rest" if keywords.text(("SFILE1", "NVISITS")) else "barycentric"
+        frame = asked or frame
+        assumed.append(f"frame: {frame}, {'as it was asked for' if asked else 'by APOGEE'}")
+        return Motion(frame, rv, None, rv_keyword)
     berv, berv_keyword = keywords.velocity((*BERV, *NOT_APPLIED, *APPLIED), _EARTH)
     rv, rv_keyword = keywords.velocity((*RV, *CATALOG_RV), _STARS)
     observed, _ = keywords.velocity(("VOBS",), _STARS)
@@ -323,23 +329,37 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
         assumed += [f"frame: {frame}, {note}"] if note else []
         return Motion(frame, rv, berv, rv_keyword)
     words = f"IRAF shifted it: DOPCOR {words}"
-    if frame == "topocentric" and berv is not None:
-        moved: float | None = shift + berv
-        if abs(shift + berv) < 0.5:
-            assumed.append(f"frame: barycentric; {words}, which undoes the Earth's motion")
-            return Motion("barycentric", rv, berv, rv_keyword)
-    elif frame == "barycentric" and (certain or (rv is not None and abs(shift - rv) < 2.0)):
-        moved = shift
-    else:
-        moved = None
+    moved = _moved(shift, rv, berv, frame, certain, drs_pipeline(keywords) is not None)
     if moved is None:
+        note = note.removesuffix(_OFFER)
         assumed.append(
             f"frame: {frame}, {note} ({words}; the lines may already be at rest){_OFFER}"
         )
         return Motion(frame, rv, berv, rv_keyword)
+    if moved == 0.0:
+        assumed.append(f"frame: barycentric; {words}, which takes out the Earth's motion{_OFFER}")
+        return Motion("barycentric", rv, berv, rv_keyword)
     other = "" if rv is None or abs(rv - moved) < 2.0 else f", not {rv:.6g} as in {rv_keyword}"
     assumed.append(f"frame: rest, since {words}; rv is {moved:.6g} km/s by that{other}{_OFFER}")
     return Motion("rest", moved, berv, "DOPCOR")
+
+
+def _moved(
+    shift: float, rv: float | None, berv: float | None, frame: Frame, certain: bool, drs: bool
+) -> float | None:
+    """Velocity from the shifted wavelengths to the barycenter's, km/s; None if nothing tells."""
+    if drs:  # whose spectra are barycentric, so that whatever was shifted is not
+        return shift
+    if berv is not None and abs(shift + berv) < 0.5:
+        return 0.0
+    if rv is not None and abs(shift - rv) < 2.0:
+        return shift
+    if frame == "topocentric" and berv is not None:
+        return shift + berv
+    # The shift may be what made it barycentric, unless it is faster than the Earth, or not its own.
+    if frame == "barycentric" and certain and (berv is not None or abs(shift) > _EARTH):
+        return shift
+    return None
 
 
 def _frame(
@@ -402,6 +422,10 @@ def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
         if _CORRECTED.search(lower) and not _NEGATED.search(lower):
             return f"since the header says {line[:60]!r}"
     return ""
+
+
+def _apogee(keywords: Keywords) -> bool:
+    return str(keywords.text(("TELESCOP",))).lower() in ("apo25m", "lco25m", "apo1m")
 
 
 def _pypeit(keywords: Keywords) -> bool:

@@ -15,8 +15,6 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
-APOGEE apStar
-JWST x1d
 """.strip().splitlines()
 
 
