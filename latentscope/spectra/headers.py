@@ -276,8 +276,8 @@ def medium_of(
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
-    # PypeIt's out_onespec: all wavelengths are in vacuum, as they are in STIS, COS and JWST by their
-    # handbooks, and in APOGEE by its data model.
+    # PypeIt's out_onespec: all wavelengths are in vacuum. The handbooks of STIS, COS and JWST say the
+    # same, and APOGEE's data model.
     if _pypeit(keywords) or _apogee(keywords) or keywords.text(("TELESCOP",)) in ("HST", "JWST"):
         assumed.append("medium: vacuum, as PypeIt, space telescopes and APOGEE give wavelengths")
         return "vacuum"
