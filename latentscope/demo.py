@@ -20,7 +20,7 @@ from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path, expanded
 from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.encode import encode
-from latentscope.models.weights import load_model
+from latentscope.models.weights import ModelLike, as_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 from latentscope.tables import write_csv
@@ -75,7 +75,7 @@ def run_demo(
     folder: str | os.PathLike[str] = "latentscope-demo",
     *,
     n: int = 200,
-    model: str | None = None,
+    model: ModelLike | None = None,
     seed: int = 0,
     workers: int | None = None,
     stage: Stage = lambda label, total: nullcontext(),
@@ -88,8 +88,8 @@ def run_demo(
         A new or empty folder, or that of an earlier demo, whose files are then replaced.
     n : int
         Number of simulated spectra, 1.25 MB each.
-    model : str, optional
-        As for `load_model`; the bundled default model if not given.
+    model : SpectrumVAE, or what `load_model` takes, optional
+        the bundled default model if not given.
     seed : int
         Seed of the archive and of the statistics.
     workers : int, optional
@@ -108,7 +108,7 @@ def run_demo(
         If the folder holds something that no demo wrote, or a step fails.
     """
     folder = expanded(folder)
-    network = load_model(model or DEFAULT_MODEL)
+    network = as_model(DEFAULT_MODEL if model is None else model)
     _claim(folder, n, seed)
     with stage(f"simulating {n} HARPS spectra", n) as advance:
         truth = write_archive(

@@ -18,7 +18,7 @@ from torch import Tensor
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE
-from latentscope.models.network import SpectrumVAE
+from latentscope.models.network import SpectrumVAE, single
 from latentscope.models.weights import WEIGHTS_FILE, load_folder, model_folder, read_weights
 
 CHECK_FILE = "reference.safetensors"
@@ -135,6 +135,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _computed(model: SpectrumVAE, rows: Tensor) -> dict[str, Tensor]:
     """Mean, logvar (of a variational model) and residual of rows, in float32 on the CPU."""
+    model = single(model)
     device = next(model.parameters()).device
     given = rows.to(device, torch.float32)
     with torch.no_grad():

@@ -102,7 +102,7 @@ def load_checkpoint(
     info = _info(path, normalization, architecture)
     model = SpectrumVAE(architecture, published_prepare(normalization), info)
     load_state(model, state, str(path))
-    return model.eval()
+    return model.float().eval()  # whatever torch's default type is
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ from latentscope.data import Latents, check_latents_path, write_latents
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.files import atomic_path
-from latentscope.models.network import SpectrumVAE, moved
+from latentscope.models.network import SpectrumVAE, moved, single
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
@@ -402,6 +402,8 @@ class Network:
     ) -> None:
         self.device = _device(device)
         current = next(model.parameters()).device
+        # Rows are float32, and so are latents, whatever the caller's model computes in.
+        model = single(model)
         self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
         self._adapts = batch_size == "auto"
         self._recon_error = recon_error

@@ -7,6 +7,7 @@ them fastest, the shift of a Doppler layer with its fit, and the strict loading 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -551,6 +552,12 @@ def listed(kind: str, items: list[str]) -> str:
     """Count faults of a kind and list the first; empty without any."""
     more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return f"{len(items)} {kind} ({', '.join(items[:_SHOWN])}{more})" if items else ""
+
+
+def single(model: SpectrumVAE) -> SpectrumVAE:
+    """Return the model in float32: itself, or a copy of what `double()` or `half()` made of one."""
+    types = {values.dtype for values in model.state_dict().values()}
+    return model if types == {torch.float32} else copy.deepcopy(model).float()
 
 
 def moved(model: SpectrumVAE, device: str | torch.device) -> SpectrumVAE:

@@ -296,6 +296,7 @@ def _decoder(
 def _decoder_of(model: SpectrumVAE) -> _Decoder:
     import torch
 
+    from latentscope.models.network import single
     from latentscope.models.weights import weights_sha256
     from latentscope.spectra.prepare import restore
     from latentscope.spectra.wavelength import vacuum_to_air
@@ -306,14 +307,15 @@ def _decoder_of(model: SpectrumVAE) -> _Decoder:
             "this model does not say how its spectra are prepared, so that their wavelengths are "
             "unknown; build it with prepare=..., or load it by load_model"
         )
+    network = single(model)
     last: list[tuple[Floats, NDArray[np.float32]]] = []
 
     def rows(latents: Floats) -> NDArray[np.float32]:
         # Flux and contrast are asked for in turn and made of the same rows: decode them once.
         if not last or last[0][0] is not latents:
-            device = next(model.parameters()).device
+            device = next(network.parameters()).device
             with torch.no_grad():
-                decoded = model.decode(torch.from_numpy(latents).to(device, torch.float32))
+                decoded = network.decode(torch.from_numpy(latents).to(device, torch.float32))
             last[:] = [(latents, decoded.cpu().numpy())]
         return last[0][1]
 

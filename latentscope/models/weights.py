@@ -104,9 +104,10 @@ def weights_sha256(model: ModelLike) -> str:
 
     Parameters
     ----------
-    model : SpectrumVAE or path
-        A model, a model folder, or a file. A model, the folder that `save_model` wrote of it and
-        the `model.safetensors` therein have the same hash; a checkpoint file has its own.
+    model : SpectrumVAE, str or path
+        A model, the name of a bundled one, a model folder, or a file. A model, the folder that
+        `save_model` wrote of it and the `model.safetensors` therein have the same hash; a
+        checkpoint file has its own.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def weights_sha256(model: ModelLike) -> str:
     """
     if isinstance(model, SpectrumVAE):
         return hashlib.sha256(_serialized(model)).hexdigest()
-    path = expanded(model)
+    path = bundled_models().get(os.fspath(model), expanded(model))
     path = path / WEIGHTS_FILE if path.is_dir() else path
     try:
         return file_sha256(path)
@@ -218,7 +219,7 @@ def load_folder(folder: PathLike) -> SpectrumVAE:
     model = SpectrumVAE(config.architecture, config.prepare, config.info)
     load_state(model, read_weights(weights), str(weights))
     model.folder = folder
-    return model.eval()
+    return model.float().eval()  # whatever torch's default type is
 
 
 def load_model(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from astropy.table import Table
 
 from latentscope.data import read_latents
 from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
@@ -14,7 +15,7 @@ from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
-from latentscope.models.weights import save_model
+from latentscope.models.weights import load_model, save_model
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -53,6 +54,58 @@ def test_rows_are_the_models_own_whatever_the_batches(archive, normalization, ba
     assert list(latents.ids) == [file.name.removesuffix(".fits") for file in archive]
     assert (latents.table["status"] == "ok").all()
     assert (latents.table["coverage"] == 1).all()
+
+
+@pytest.mark.parametrize("change", ["double", "half", "bfloat16"])
+def test_latents_are_float32_whatever_a_model_computes_in(archive, change):
+    model = tiny_model()
+    other = getattr(tiny_model(), change)()
+    rounded = getattr(tiny_model(), change)().float()
+    expected = encode(archive, rounded if change != "double" else model)
+    latents = encode(archive, other)
+    assert latents.values.dtype == np.float32
+    np.testing.assert_array_equal(latents.values, expected.values)
+    np.testing.assert_array_equal(latents.table["recon_error"], expected.table["recon_error"])
+    assert next(other.parameters()).dtype != torch.float32  # the caller's model stays as it was
+
+
+@pytest.fixture
+def default_float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_models_load_and_encode_where_torch_defaults_to_float64(archive, tmp_path, request):
+    model = tiny_model()
+    save_model(model, tmp_path)
+    expected = encode(archive, model)
+    request.getfixturevalue("default_float64")
+    for other in (model, tmp_path, load_model(tmp_path)):
+        latents = encode(archive, other, logvar=True)
+        np.testing.assert_array_equal(latents.values, expected.values)
+        np.testing.assert_array_equal(latents.table["recon_error"], expected.table["recon_error"])
+
+
+def test_masked_spikes_move_no_latent(archive):
+    model = tiny_model()
+    spectrum = read_spectrum(archive[0])
+    wavelength, flux = spectrum.wavelength, spectrum.flux.astype(float)
+    bad = np.zeros(len(flux), dtype=bool)
+    bad[np.random.default_rng(0).choice(len(flux), 20, replace=False)] = True
+    spiked = np.where(bad, 1e9, flux)
+    expected = encode((wavelength, np.ma.array(flux, mask=bad)), model).values
+    for source in (
+        (wavelength, np.ma.array(spiked, mask=bad)),
+        (wavelength, spiked, bad),
+        Table({"wave": wavelength, "flux": np.ma.array(spiked, mask=bad)}),
+        pd.DataFrame({"wave": wavelength, "flux": np.where(bad, np.nan, flux)}),
+        {"wave": wavelength, "flux": np.ma.array(spiked, mask=bad)},
+    ):
+        latents = encode(source, model)
+        np.testing.assert_array_equal(latents.values, expected)
+        np.testing.assert_array_equal(encode([source, source], model).values[1:], expected)
+    assert np.abs(encode((wavelength, spiked), model).values - expected).max() > 1e-3
 
 
 def test_a_broken_file_costs_its_own_row_alone(archive, tmp_path):
