@@ -150,6 +150,25 @@ def _is_free(folder: str, age: float) -> bool:
     return True
 
 
+def own_folder() -> Path:
+    """Return a folder among the temporary files that is this user's alone, and stays.
+
+    Raises
+    ------
+    OSError
+        If there is none: programs run what they find in it, so nobody else may write there.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir()) / f"latentscope-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    closed = user is None or (found.st_uid == user and not found.st_mode & 0o077)
+    if not stat.S_ISDIR(found.st_mode) or not closed:
+        raise PermissionError(errno.EACCES, "Not this user's alone", str(folder))
+    tempfile.TemporaryFile(dir=folder).close()
+    return folder
+
+
 def plain(value: Any) -> Any:
     """Return `value` as what JSON knows: no arrays, no NaN, no paths."""
     if isinstance(value, Mapping):

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "latentscope"
 FLOORS = {
     "errors": 0,
     "files": 0,
+    "compiled": 1,
     "settings": 1,
     "tables": 1,
     "labels": 1,

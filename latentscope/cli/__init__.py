@@ -2,10 +2,12 @@
 
 import os
 import sys
+from contextlib import suppress
 
 # The order of the help.
 from latentscope.cli import spectra, latents, report  # isort: skip
 from latentscope.cli.application import app
+from latentscope.files import check_writable, expanded, own_folder
 
 __all__ = ["app", "latents", "main", "report", "spectra"]
 
@@ -14,6 +16,7 @@ def main() -> None:
     """Run the command line; the process ends with 0, 1, 2 or 3 (see `latentscope --help`)."""
     # Pictures are files: no display is needed, nor the notebook's that this was started from.
     os.environ["MPLBACKEND"] = "Agg"
+    _find_a_place_for_caches()
     # What a terminal cannot show must not end the work, nor a stream that was closed.
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -22,3 +25,16 @@ def main() -> None:
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="latentscope")
+
+
+def _find_a_place_for_caches() -> None:
+    """Give other libraries a folder where the home folder is missing or takes no files."""
+    try:
+        if os.path.expanduser("~") == "~":
+            # A user by number alone, in a container: astropy asks for a home, and matplotlib.
+            os.environ["HOME"] = str(own_folder())
+        for name, usual in (("XDG_CONFIG_HOME", "~/.config"), ("XDG_CACHE_HOME", "~/.cache")):
+            check_writable(expanded(os.environ.get(name) or usual) / "matplotlib" / "file")
+    except OSError:
+        with suppress(OSError):
+            os.environ.setdefault("MPLCONFIGDIR", str(own_folder()))

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numba
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from latentscope.compiled import njit
 from latentscope.diagnostics.threads import in_order, may_spread, spread
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 
@@ -182,7 +182,7 @@ def _unmixing(space: Space, values: NDArray[np.floating[Any]], rows: Rows, sourc
 
 
 # In any order the sums may be vector instructions; the bound below holds for every order.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def bound_distances(
     points: Any,
     slack: Any,
@@ -221,7 +221,7 @@ def bound_distances(
                 lower[pair, i] = beside - (slack[i] + shifts[pair] + share * beside)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def rounding_share(coordinates: int) -> float:
     """What a float32 distance may be off by, as a share of itself.
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from latentscope.compiled import njit
 
 SPEED_OF_LIGHT = 299792.458  # km/s
 SUN = (5772.0, 4.44, 0.0)
@@ -48,14 +49,14 @@ class Layer:
     neutral_hydrogen: float  # fraction of hydrogen that is neutral
 
 
-@numba.njit(cache=True)
+@njit()
 def saha(temperature: float, electron_pressure: float, potential: Any, ratio: Any) -> Any:
     """Number of ions per neutral atom (Gray eq. 1.20); `ratio` is 2 U1 / U0, potential in eV."""
     theta = 5040.0 / temperature
     return 0.3333 * ratio * temperature**2.5 * 10.0 ** (-theta * potential) / electron_pressure
 
 
-@numba.njit(cache=True)
+@njit()
 def opacity_terms(temperature: float, electron_pressure: float, neutral: float) -> Any:
     """Constant, linear and cubic coefficient in wavelength of the continuous absorption.
 
@@ -76,7 +77,7 @@ def opacity_terms(temperature: float, electron_pressure: float, neutral: float) 
     )
 
 
-@numba.njit(cache=True)
+@njit()
 def continuous_opacity(
     temperature: float, electron_pressure: float, neutral: float, wavelength: Any
 ) -> Any:
@@ -85,7 +86,7 @@ def continuous_opacity(
     return constant + linear * wavelength + cubic * wavelength**3
 
 
-@numba.njit(cache=True)
+@njit()
 def _imbalance(log_pe: float, temperature: float, gravity: float, metals: Any) -> Any:
     """Electron pressure minus what ionization provides; also gas pressure and neutral H."""
     pe = 10.0**log_pe
@@ -101,7 +102,7 @@ def _imbalance(log_pe: float, temperature: float, gravity: float, metals: Any) -
     return pe - pressure * electrons / (1.0 + _HELIUM + electrons), pressure, neutral
 
 
-@numba.njit(cache=True)
+@njit()
 def _solve(temperature: float, gravity: float, metals: Any) -> Any:
     low, high = -4.0, 6.0
     for _ in range(45):

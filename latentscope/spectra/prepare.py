@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Self
 
-import numba
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
 from latentscope.files import plain
 from latentscope.settings import read_settings, settings
@@ -373,7 +373,7 @@ def _between_nodes(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[n
     return left, at - left
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def running_mean(
     flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], window: int
 ) -> NDArray[np.float64]:
@@ -422,7 +422,7 @@ def running_mean(
 
 
 # Compiled: numpy would pass over the pixels five times.
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _contrast(
     flux: NDArray[np.floating[Any]],
     valid: NDArray[np.bool_],

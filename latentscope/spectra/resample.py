@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from latentscope.compiled import njit
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT, TOLERANCE, Grid, convert
 
@@ -271,7 +271,7 @@ def _between(
     return np.asarray(np.where(weight == 1, 0, before) + np.where(weight == 0, 0, after))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
     """Whether two arrays of one length, shape (n,), differ nowhere by more than `tolerance`."""
     for i in range(len(first)):  # noqa: SIM110, faster compiled than all() of a generator
@@ -280,7 +280,7 @@ def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: fl
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _holes(
     wavelength: NDArray[np.float64], widest: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -316,7 +316,7 @@ def _holes(
 
 
 # numba compiles one version with variances and one without, where `variance` is None.
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def rebin(
     edges_in: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],

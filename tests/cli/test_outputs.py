@@ -170,3 +170,14 @@ def test_a_closed_stream_and_a_small_alphabet_do_not_end_the_work(here):
     assert sorted(path.name for path in here.glob("?.csv")) == ["a.csv", "b.csv", "d.csv"]
     assert (here / "c\u0142.csv").exists()
     assert (here / "d.png").exists()
+
+
+def test_a_user_without_a_home_and_one_whose_home_is_closed_can_draw(here, monkeypatch):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XDG")}
+    env |= {"TMPDIR": str(here / "tmp"), "HOME": "/proc/nothing"}
+    (here / "tmp").mkdir()
+    line = [sys.executable, "-m", "latentscope", *MAD, "--plot", "mad.png"]
+    done = subprocess.run(line, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here / "mad.png").stat().st_size
+    assert [path.name for path in (here / "tmp").iterdir()] == [f"latentscope-{os.getuid()}"]

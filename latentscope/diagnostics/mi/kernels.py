@@ -17,8 +17,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from latentscope.compiled import njit
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -52,7 +53,7 @@ class Margin(NamedTuple):
     window: int
 
 
-@njit(cache=True)
+@njit()
 def _even_density(values: Floats) -> float:
     n = len(values)
     span = values[n - 1] - values[0]
@@ -65,7 +66,7 @@ def _even_density(values: Floats) -> float:
     return density
 
 
-@njit(cache=True)
+@njit()
 def margin_of(values: Floats, typical: int) -> Margin:
     """Look at a column of ascending values before counting on it."""
     # The guess is off by about sqrt(typical); compilers count windows of 32 without a rest.
@@ -73,7 +74,7 @@ def margin_of(values: Floats, typical: int) -> Margin:
     return Margin(values, _even_density(values), typical, window)
 
 
-@njit(cache=True)
+@njit()
 def reach(values: Floats, r: int, eps: float, guess: int, sign: int) -> int:
     """Count t >= 1 with |values[r + sign t] - values[r]| < eps; any guess gives the same."""
     base = values[r]
@@ -100,7 +101,7 @@ def reach(values: Floats, r: int, eps: float, guess: int, sign: int) -> int:
     return low
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
     base = values[U(r)]
     low = max(min(guess - (window >> 1), len(values) - 1 - r - window), 0)
@@ -114,7 +115,7 @@ def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
     return reach(values, r, eps, guess, 1)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
     base = values[U(r)]
     low = max(min(guess - (window >> 1), r - window), 0)
@@ -128,7 +129,7 @@ def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
     return reach(values, r, eps, guess, -1)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def closer(values: Floats, density: float, typical: int, window: int, r: int, eps: float) -> int:
     """Count the others strictly closer than eps to the value of rank r of a `Margin`."""
     # The fields one by one: to take a tuple apart for every point would cost more than to count.
@@ -145,7 +146,7 @@ def closer(values: Floats, density: float, typical: int, window: int, r: int, ep
     return _above(values, r, eps, up, window) + _below(values, r, eps, down, window)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
     """Count for each of n sorted values the others strictly closer than its own distance."""
     counts = np.empty(len(ascending), dtype=np.int64)
@@ -190,7 +191,7 @@ class Strips(NamedTuple):
     pad: int
 
 
-@njit(cache=True)
+@njit()
 def typical_step(pairing: Ranks) -> float:
     """Mean step in x from row to next row in y: 1 if independent, near 0 if related."""
     n = len(pairing)
@@ -201,14 +202,14 @@ def typical_step(pairing: Ranks) -> float:
     return min(1.0, max(3 * total / (max(count, 1) * n), 1 / n))
 
 
-@njit(cache=True)
+@njit()
 def strip_width(n: int, k: int, spread: float) -> int:
     """Ranks in half a strip, so that the k-th distance is mostly below half of them."""
     scale = _WIDTH_THREE if k <= 3 else _WIDTH * math.sqrt(k)
     return max(_NARROWEST, math.ceil(scale * math.sqrt(n * spread)))
 
 
-@njit(cache=True)
+@njit()
 def scatter(y: Floats, pairing: Ranks, width: int, pad: int) -> Strips:
     """Put the points into strips in one pass in the order of y, which sorts every strip by y."""
     n = len(pairing)
@@ -239,14 +240,14 @@ def scatter(y: Floats, pairing: Ranks, width: int, pad: int) -> Strips:
     return Strips(values, rank, place, width, halves, pad)
 
 
-@njit(cache=True)
+@njit()
 def ranks_within(strips: Strips, j: int) -> tuple[int, int]:
     """First rank of x in strip j, and the one after the last."""
     n = len(strips.place)
     return max((j - 1) * strips.width, 0), min((j + 1) * strips.width, n)
 
 
-@njit(cache=True)
+@njit()
 def ranks_owned(strips: Strips, j: int) -> tuple[int, int]:
     """First rank of x that strip j answers for, and the one after the last."""
     middle = strips.width >> 1
@@ -255,7 +256,7 @@ def ranks_owned(strips: Strips, j: int) -> tuple[int, int]:
     return first, last
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _insert(nearest: Floats, distance: float) -> None:
     """Put a distance below the largest of the ascending `nearest` into its place."""
     i = len(nearest) - 1
@@ -265,7 +266,7 @@ def _insert(nearest: Floats, distance: float) -> None:
     nearest[U(i)] = distance
 
 
-@njit(cache=True)
+@njit()
 def _walk(x: Floats, strips: Strips, p: int, step: int, point: Any, nearest: Floats) -> None:
     """Walk from place p outwards in y while the k-th distance allows."""
     at_x, at_y = point
@@ -279,7 +280,7 @@ def _walk(x: Floats, strips: Strips, p: int, step: int, point: Any, nearest: Flo
         gap_y = abs(strips.y[U(p)] - at_y)
 
 
-@njit(cache=True)
+@njit()
 def _first_at(strips: Strips, low: int, high: int, y: float) -> int:
     """First place in [low, high) whose y is not below a value; high if there is none."""
     while low < high:
@@ -291,7 +292,7 @@ def _first_at(strips: Strips, low: int, high: int, y: float) -> int:
     return low
 
 
-@njit(cache=True)
+@njit()
 def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Floats) -> None:
     """Complete the nearest distances of the point at place p, which strip j owns.
 
@@ -336,7 +337,7 @@ REACH = 8
 _ATTEMPTS = 6  # radii tried for a point, before it is left to the search over all strips
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _pass_by(x: Floats, y: Floats, at: int, skip: int, points: int, near: Floats) -> None:
     """Take the places from skip + 1 to skip + 4 up and down into the three nearest of each."""
     # More places at once keep LLVM from telling the arrays apart, and so from vectors.
@@ -356,7 +357,7 @@ def _pass_by(x: Floats, y: Floats, at: int, skip: int, points: int, near: Floats
         first[p], second[p], third[p] = a, b, c
 
 
-@njit(cache=True)
+@njit()
 def nearest_three(x: Floats, y: Floats, k: int, points: int, near: Floats) -> None:
     """Fill near[:3, p] with the ascending distances to the k <= 3 nearest within REACH places.
 
@@ -368,7 +369,7 @@ def nearest_three(x: Floats, y: Floats, k: int, points: int, near: Floats) -> No
     _pass_by(x, y, REACH + 1, 4, points, near)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _within(x: Floats, y: Floats, p: int, radius: float, near: Floats, column: int) -> int:
     """Write the distances below a radius into a column; return their number, all counted."""
     at_x, at_y = x[U(p)], y[U(p)]
@@ -389,7 +390,7 @@ def _within(x: Floats, y: Floats, p: int, radius: float, near: Floats, column: i
     return found
 
 
-@njit(cache=True)
+@njit()
 def _exchange(low: Floats, high: Floats, points: int) -> None:
     for p in range(points):
         a, b = low[p], high[p]
@@ -397,7 +398,7 @@ def _exchange(low: Floats, high: Floats, points: int) -> None:
         high[p] = max(a, b)
 
 
-@njit(cache=True)
+@njit()
 def _sort_columns(near: Floats, rows: int, points: int) -> None:
     """Sort the first rows of every column: Batcher's network, for all columns at once."""
     p = 1
@@ -412,7 +413,7 @@ def _sort_columns(near: Floats, rows: int, points: int) -> None:
         p *= 2
 
 
-@njit(cache=True)
+@njit()
 def nearest_many(
     x: Floats, y: Floats, at: Ranks, points: int, k: int, radius: float, near: Floats
 ) -> float:
@@ -460,7 +461,7 @@ class _Pair(NamedTuple):
     strips: Strips
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pair_of(x: Floats, y: Floats, pairing: Ranks, k: int) -> _Pair:
     """Lay a pair of ascending columns out in strips."""
     n = len(x)
@@ -472,7 +473,7 @@ def pair_of(x: Floats, y: Floats, pairing: Ranks, k: int) -> _Pair:
     return _Pair(margin_of(x, typical), margin_of(y, typical), strips)
 
 
-@njit(cache=True)
+@njit()
 def _block_nearest(
     x: Floats,
     y: Floats,
@@ -494,7 +495,7 @@ def _block_nearest(
     return radius
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _places_seen(y: Floats, p: int, pad: int, k: int, kth: float) -> int:
     """0 if no other place of the strip can be nearer than kth; else where those unseen begin."""
     if k > 3:
@@ -503,7 +504,7 @@ def _places_seen(y: Floats, p: int, pad: int, k: int, kth: float) -> int:
     return pad if room < kth else 0
 
 
-@njit(cache=True)
+@njit()
 def _complete(
     x: Floats, strips: Strips, j: int, p: int, skip: int, near: Floats, i: int, nearest: Floats
 ) -> None:
@@ -514,7 +515,7 @@ def _complete(
         near[row, i] = nearest[row]
 
 
-@njit(cache=True)
+@njit()
 def _count_x(
     margin: Margin,
     ranks: Ranks,
@@ -533,7 +534,7 @@ def _count_x(
             sums[U(i), U(j)] = table[U(count + 1)]
 
 
-@njit(cache=True)
+@njit()
 def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned: Codes) -> int:
     """Fill `owned` with the places from first on whose rank is within bounds; their number."""
     mine = int(np.int64(0))
@@ -543,14 +544,14 @@ def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned
     return mine
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _beyond(values: Floats, first: int, end: int) -> tuple[float, float]:
     """Values next to those with ranks from first to end - 1."""
     left = values[first - 1] if first > 0 else -np.inf
     return left, values[end] if end < len(values) else np.inf
 
 
-@njit(cache=True)
+@njit()
 def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> None:
     """Fill sums with the digammas of x, and the distances, of the points that strip j owns."""
     k, strips, values = ks[-1], pair.strips, pair.x.values
@@ -580,14 +581,14 @@ def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> 
         done += mine
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def strips_sums(pair: _Pair, first: int, end: int, ks: Codes, table: Floats, sums: Floats) -> None:
     """Fill sums with the digammas of x, and the distances, strip by strip."""
     for j in range(first, end):
         _strip_sums(pair, j, ks, table, sums)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def add_y(pair: _Pair, first: int, end: int, sums: Floats, table: Floats, out: Floats) -> None:
     """Add the digammas of y to those of x, in the order of y."""
     values, density, typical, window = pair.y
@@ -599,7 +600,7 @@ def add_y(pair: _Pair, first: int, end: int, sums: Floats, table: Floats, out: F
             out[U(j), U(r)] = sums[U(p), U(j)] + table[U(count + 1)]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -> Floats:
     """Return psi(n_x + 1) + psi(n_y + 1) of every point for each k, on this thread.
 
@@ -627,14 +628,14 @@ def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def fill_sums(x: Floats, y: Floats, pairings: Ranks, ks: Codes, table: Floats, out: Floats) -> None:
     """Fill out with the sums of `pair_terms`, of one k, for each pairing."""
     for i in range(len(pairings)):
         out[i] = pair_terms(x, y, pairings[i], ks, table).sum()
 
 
-@njit(cache=True)
+@njit()
 def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Floats, Codes]:
     """Distance of each ascending value to its k-th neighbor of its class, and that k."""
     n = len(x)
@@ -667,7 +668,7 @@ def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Flo
     return distance, used
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def ross_terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
     """Local terms of ascending values with their class codes; a lone point says nothing: 0."""
     distance, used = _class_distances(x, codes, classes, k)
@@ -682,7 +683,7 @@ def ross_terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> 
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def fill_ross_means(
     x: Floats, codes: Codes, classes: int, k: int, table: Floats, out: Floats
 ) -> None:
@@ -691,7 +692,7 @@ def fill_ross_means(
         out[i] = ross_terms(x, codes[i], classes, k, table).mean()
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def order_of_some(order: Codes, keep: NDArray[np.bool_]) -> tuple[Codes, Codes]:
     """Return order and ranks of the rows where `keep`, numbered anew, from the order of all."""
     number = np.empty(len(keep), dtype=np.int64)
