@@ -90,13 +90,24 @@ class Draft:
     title: str = ""
     target: str = ""
 
-    def holds_data(self) -> bool:
-        """Whether there is flux other than 0 at two wavelengths or more."""
-        wavelength, flux = np.asarray(self.wavelength), np.asarray(self.flux)
-        if wavelength.shape != flux.shape:
-            return True  # for `finish` to say
-        use = np.isfinite(wavelength) & (wavelength > 0) & np.isfinite(flux)
-        return bool(np.count_nonzero(use) > 1 and flux[use].any())
+
+def filled(drafts: list[Draft]) -> list[Draft]:
+    """Leave out the rows of several that hold no spectrum, and say so."""
+    full = [len(drafts) == 1 or _holds_data(draft) for draft in drafts]
+    kept = [draft for draft, use in zip(drafts, full, strict=True) if use]
+    empty = [draft.name for draft, use in zip(drafts, full, strict=True) if not use]
+    if kept and empty:
+        kept[0].assumed.append(f"rows: {', '.join(empty)} hold no flux and are left out")
+    return kept
+
+
+def _holds_data(draft: Draft) -> bool:
+    """Whether there is flux other than 0 at two wavelengths or more."""
+    wavelength, flux = np.asarray(draft.wavelength), np.asarray(draft.flux)
+    if wavelength.shape != flux.shape:
+        return True  # for `finish` to say
+    use = np.isfinite(wavelength) & (wavelength > 0) & np.isfinite(flux)
+    return bool(np.count_nonzero(use) > 1 and flux[use].any())
 
 
 def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectrum:

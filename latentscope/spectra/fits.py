@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.draft import Choice, Draft, choose
+from latentscope.spectra.draft import Choice, Draft, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header
 from latentscope.spectra.images import image_pieces, role_of, target_of
@@ -132,7 +132,7 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
         )
         for k in rows
     ]
-    return [piece for piece in pieces if piece.holds_data()] if len(pieces) > 1 else pieces
+    return filled(pieces)
 
 
 def _target(hdu: HDU, row: int) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.axes import Axis, image_axis, is_multispec, row_axes
-from latentscope.spectra.draft import Draft, ErrorKind
+from latentscope.spectra.draft import Draft, ErrorKind, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header, Keywords, drs_pipeline
 from latentscope.spectra.products import MAX_ROWS
@@ -67,7 +67,7 @@ def target_of(hdu: HDU) -> str:
     return numbered or ("" if _ORDER.search(target) else target)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Image:
     """An image HDU with what its name says."""
 
@@ -105,30 +105,40 @@ _Wavelengths = Axis | NDArray[np.float64]
 def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU], row: int | None) -> list[Draft]:
     """Read the spectra in `chosen` images, with errors, masks and wavelengths of all `hdus`."""
     images = [_named(hdu) for hdu in hdus if _has_pixels(hdu)]
-    found: list[Draft] = []
-    kept: list[_Image] = []
-    unread: list[_Image] = []
     wanted = [image for image in images if any(image.hdu is hdu for hdu in chosen)]
     asked = len(chosen) < len(hdus)
+    found: list[tuple[_Image, Draft]] = []
     for roles in (("flux",), ("second", "other")):
-        for image in wanted:
-            if (found and not kept) or (not asked and image.role not in roles):
-                continue
-            pieces = _pieces_of(image, images, hdus[0].header, row)
-            if not pieces:
-                continue
-            same = next((n for n, other in enumerate(found) if _same_axis(pieces[0], other)), None)
-            if same is not None and not _siblings(kept[same], image):
-                unread.append(image)
-                continue
-            found += pieces
-            kept += [image] * len(pieces)
-        if found:
-            break
-    if unread and found:
-        names = ", ".join(f"HDU {image.hdu.index}" for image in unread[:6])
-        found[0].assumed.append(f"images: {names} on the same wavelengths not read")
-    return found
+        for image in wanted if not found or roles == ("flux",) else []:
+            pieces = (
+                _pieces_of(image, images, hdus[0].header, row)
+                if (asked or image.role in roles)
+                else []
+            )
+            twin = next(
+                (other for other, draft in found if pieces and _same_axis(pieces[0], draft)), None
+            )
+            if twin is None or _siblings(twin, image):
+                found += [(image, piece) for piece in pieces]
+    if found:
+        _note_unread(found[0][1], [image for image, _ in found], images)
+    return [draft for _, draft in found]
+
+
+def _note_unread(draft: Draft, kept: Sequence[_Image], images: Sequence[_Image]) -> None:
+    """Name the images of the same size that are no part of what was read."""
+    used = {image.hdu.index for image in kept}
+    for image in kept:
+        companions = (_companion(image, images, role) for role, _ in _ROLES)
+        used |= {other.hdu.index for other in companions if other is not None}
+    left = [
+        image.hdu.index
+        for image in images
+        if image.hdu.index not in used and image.role != "other" and image.length == kept[0].length
+    ]
+    if left:
+        names = ", ".join(f"HDU {index}" for index in left[:6]) + ", ..." * (len(left) > 6)
+        draft.assumed.append(f"images: {names} not read, errors or other spectra as they may be")
 
 
 def _has_pixels(hdu: HDU) -> bool:
@@ -196,11 +206,9 @@ def _pieces_of(
         _draft(image, images, primary, number, axes[number], roles, height, several=several)
         for number in rows
     ]
-    if len(drafts) > 1:
-        drafts = [draft for draft in drafts if draft.holds_data()]
-    if note and drafts:
+    if note:
         drafts[0].assumed.append(note)
-    return drafts
+    return filled(drafts)
 
 
 def _axes(image: _Image, wave: _Image | None, roles: dict[str, int]) -> list[_Wavelengths]:

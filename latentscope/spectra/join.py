@@ -7,6 +7,7 @@ towards both ends carry the blaze of the spectrograph, and make no spectrum side
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -64,6 +65,7 @@ def join(pieces: Sequence[Piece]) -> Spectrum:
     """
     if len(pieces) == 1:
         return pieces[0].spectrum
+    _check_units(pieces)
     whole = _whole(pieces)
     if whole is not None:
         others = _listed([piece for piece in pieces if piece is not whole])
@@ -92,6 +94,17 @@ def join(pieces: Sequence[Piece]) -> Spectrum:
     if lost:
         note += "; errors: none, since not all of them have some"
     return _merged(joined, ordered, note)
+
+
+def _check_units(pieces: Sequence[Piece]) -> None:
+    """Raise if units that the file does not say were guessed to be different ones."""
+    notes = [note for piece in pieces for note in piece.spectrum.meta["assumed"]]
+    units = {note.split(",")[0] for note in notes if note.startswith("wavelength unit:")}
+    if len(units) > 1:
+        raise SpectrumError(
+            f"{len(pieces)} spectra of which the file does not say the wavelength unit, and whose "
+            f"numbers are of the size of different ones: {_choices(pieces)}"
+        )
 
 
 def _whole(pieces: Sequence[Piece]) -> Piece | None:
@@ -133,11 +146,13 @@ def _check_parts(ordered: Sequence[Piece], pieces: Sequence[Piece]) -> None:
 def _check_blaze(ordered: Sequence[Piece]) -> None:
     """Raise if the flux of most of three or more orders falls towards both ends."""
     falling = [_falls(piece.spectrum) for piece in ordered]
-    if len(falling) >= 3 and sum(falling) > len(falling) / 2:
+    # Arms with gaps between them may each have a response of their own.
+    apart = all(one.range[1] < two.range[0] for one, two in pairwise(ordered))
+    if len(falling) > (_FEW if apart else 2) and sum(falling) > len(falling) / 2:
         raise SpectrumError(
             f"{len(ordered)} orders, not merged, of which {sum(falling)} fall below "
             f"{_BLAZE:.0%} towards both ends, so that they carry the blaze of the spectrograph; "
-            f"use a merged spectrum, divide by the blaze, or choose one order: {_choices(ordered)}"
+            f"use a merged spectrum, divide by the blaze, or {_choices(ordered)}"
         )
 
 
@@ -255,9 +270,16 @@ def _pair(blue: Spectrum, red: Spectrum, *, weighted: bool) -> Spectrum:
 
 def _merged(joined: Spectrum, ordered: Sequence[Piece], note: str) -> Spectrum:
     """The joined spectrum with what the headers and notes of all pieces say, each once."""
-    notes = [text for piece in ordered for text in piece.spectrum.meta.get("assumed", [])]
+    alike: dict[str, list[str]] = {}
+    for piece in ordered:
+        for text in piece.spectrum.meta["assumed"]:
+            alike.setdefault(re.sub(r"[\d.]+", "", text), []).append(text)
+    notes = [
+        texts[0] if len(set(texts)) == 1 else f"{texts[0]}; alike in {len(texts) - 1} other pieces"
+        for texts in alike.values()
+    ]
     meta = {key: value for piece in reversed(ordered) for key, value in piece.spectrum.meta.items()}
-    meta["assumed"] = list(dict.fromkeys(notes))
+    meta["assumed"] = notes
     return _noted(replace(joined, meta=meta), note)
 
 
