@@ -157,7 +157,7 @@ def _named(hdu: HDU) -> _Image:
     eso = {"ERROR": role_of(hdu.header.text("HDUCLAS3") or "ERROR"), "QUALITY": "mask"}
     role = eso.get(hdu.header.text("HDUCLAS2").upper(), role)
     stem = name.upper() if hdu.header.text("EXTNAME") else ""
-    for _, pattern in _ROLES:
+    for _, pattern in _ROLES[:-1]:
         stem = re.sub(pattern.replace(r"\b", ""), "", stem)
     stem = re.sub(r"[\W_]+|REL(ATIVE)?", "", _PLAIN.sub("", stem))
     return _Image(hdu, role, stem)
@@ -292,6 +292,7 @@ def _planes(image: _Image, primary: Header) -> tuple[dict[str, int], int]:
 
 
 def _plane_role(text: str) -> str:
+    text = text.partition(" - ")[0]  # IRAF: "sigma - background fit, weights variance, clean no"
     role = role_of(text)
     return role if role != "flux" or _PLAIN.search(words(text)) else "other"
 
@@ -308,7 +309,11 @@ def _companion(image: _Image, images: Sequence[_Image], role: str) -> _Image | N
     ]
     own = [other for other in fitting if other.stem == image.stem]
     # A wavelength is nobody's own; an error may be that of another flux.
-    fluxes = [other for other in images if other.role == "flux" and other.length == image.length]
+    fluxes = [
+        other
+        for other in images
+        if other.role in ("flux", "second") and other.length == image.length
+    ]
     shared = fitting if role == "wavelength" or (len(fluxes) == 1 and len(fitting) == 1) else []
     return next(iter([*own, *shared]), None)
 
