@@ -264,7 +264,8 @@ def _mask(
                 "finite) are left out"
             )
             mask = blank if mask is None else mask | blank
-    if draft.quality is not None and draft.quality.any():
+    named_good = Label(draft.quality_name).key in GOOD
+    if draft.quality is not None and (named_good or draft.quality.any()):
         flagged = _flagged(draft, draft.quality, flux, mask)
         if flagged is not None and flagged.any():
             mask = flagged if mask is None else mask | flagged
@@ -280,14 +281,13 @@ def _flagged(
     if quality.dtype.kind == "f":
         quality = np.where(np.isfinite(quality), quality, 1)
     bits: NDArray[np.int64] = quality.astype(np.int64)
-    one: NDArray[np.bool_] = bits != 0
-    if name in GOOD:
-        return ~one
     # HST: the bits that its calibration takes for serious; the others are remarks.
     serious, _ = Keywords(draft.headers).number(["SDQFLAGS"], 1, 2**31)
-    if serious is not None:
+    if name in GOOD:
+        bits = (bits == 0).astype(np.int64)
+    elif serious is not None:
         bits &= int(serious)
-        one = bits != 0
+    one: NDArray[np.bool_] = bits != 0
     alive = np.isfinite(flux) & (flux != 0)
     if mask is not None:
         alive &= ~mask

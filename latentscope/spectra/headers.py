@@ -276,8 +276,7 @@ def medium_of(
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
-    # PypeIt's out_onespec: all wavelengths are in vacuum. The handbooks of STIS, COS and JWST say the
-    # same, and APOGEE's data model.
+    # PypeIt's out_onespec and APOGEE's data model say vacuum, as do the handbooks of HST and JWST.
     if _pypeit(keywords) or _apogee(keywords) or keywords.text(("TELESCOP",)) in ("HST", "JWST"):
         assumed.append("medium: vacuum, as PypeIt, space telescopes and APOGEE give wavelengths")
         return "vacuum"
@@ -395,11 +394,15 @@ def _frame(
 
 
 _CORRECTED = re.compile(
-    r"(?:helio|bary)\w*.*\b(?:corrected|applied|shifted|transformed)"
-    r"|(?:corrected|shifted|transformed|applied|reduced)\b.*(?:helio|bary)"
-    r"|\bin (?:the )?(?:solar system )?(?:helio|bary)"
+    r"(?:helio|bary)cent\w*.*\b(?:corrected|applied|shifted|transformed)"
+    r"|(?:corrected|shifted|transformed|applied|reduced)\b.*(?:helio|bary)cent"
+    r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
 )
-_NEGATED = re.compile(r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should)\b")
+# Times are brought to the Sun as well.
+_NEGATED = re.compile(
+    r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should|off|skipped)\b"
+    r"|\b(?:[hb]?jd|julian|times?|dates?)\b"
+)
 
 
 def _applied(keywords: Keywords, berv_keyword: str | None) -> str:

@@ -103,6 +103,9 @@ def test_the_serious_bits_of_hst_are_the_bad_ones():
 
 def test_columns_of_good_pixels_hold_1_for_good():
     assert masked(table(["DQ_WGT"], a=flags(*range(50))))[0] == list(range(50, N))
+    found, notes = masked(table(["GOOD"], a=flags()))
+    assert found == []
+    assert any("GOOD" in note for note in notes)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])

@@ -171,6 +171,8 @@ def motion(data):
         ({"BCV": 11.5, "COMMENT": "BCV: heliocentric velocity correction in km/s"}, 11.5),
         ({"BCV": 11.5, "HISTORY": "Not corrected for barycentric motion"}, 11.5),
         ({"BCV": 11.5, "HISTORY": "flux calibrated; corrected for blaze"}, 11.5),
+        ({"BCV": 11.5, "HISTORY": "HJD: heliocentric correction applied"}, 11.5),
+        ({"BCV": 11.5, "HISTORY": "heliocentric correction to be applied"}, 11.5),
     ],
 )
 def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
