@@ -530,6 +530,13 @@ def echelle_bcv():
     return as_bytes(hdu), Truth(wavelength, frame="topocentric", berv=11.25, assumed=("frame",))
 
 
+@iraf("a star's VHELIO", "IRAF rvcorrect with an observed velocity: VHELIO is the star's")
+def star_vhelio():
+    wavelength = grid()
+    hdu = primary(wavelength, **linear(wavelength), CUNIT1="Angstrom", VHELIO=-85.0)
+    return as_bytes(hdu), Truth(wavelength, assumed=("frame",))
+
+
 @iraf("RADVEL of an observatory's form", "RADVEL = 0.0 is what several observatories preset")
 def radvel_zero():
     wavelength = grid()
@@ -576,6 +583,17 @@ def boss_spec():
     ]
     summary = table("SPECOBJ", Z=np.array([0.001]), PLUG_RA=np.array([12.0]))
     return as_bytes(primary(**SDSS), _coadd(), summary, *exposures), _sdss_truth()
+
+
+@sdss("SDSS spec, nearly all of it flagged", "ivar 0 says that a pixel is not to be used")
+def sdss_flagged():
+    wavelength = log_grid()
+    ivar = np.zeros(1000)
+    ivar[450:500] = 0.25
+    bad = wavelength[ivar == 0]
+    flux = np.where(ivar == 0, BAD, wavelength)
+    hdu = table("COADD", flux=flux, loglam=np.log10(wavelength), ivar=ivar)
+    return as_bytes(primary(**SDSS), hdu), _sdss_truth(bad=bad, or_refused=("ivar|errors|pixels",))
 
 
 @sdss("SDSS-V BOSS spec", "specutils sdss_v.py: FLUX, LOGLAM, IVAR in HDU 1")
@@ -780,6 +798,17 @@ def lamost_mrs():
     return data, truth
 
 
+@survey("LAMOST MRS, a dead arm", "as the one before; an arm without data has flux and ivar 0")
+def lamost_dead_arm():
+    blue, red = _arm(4950.0), _arm(6300.0)
+    dead = table(
+        "COADD_R", FLUX=np.zeros(1000), IVAR=np.zeros(1000), LOGLAM=np.log10(red),
+        ANDMASK=np.zeros(1000, int),
+    )  # fmt: skip
+    data = as_bytes(primary(TELESCOP="LAMOST", VACUUM=True), _mrs_table("COADD_B", blue), dead)
+    return data, _sdss_truth(wavelength=blue, bad=blue[FLAGGED], assumed=("frame",))
+
+
 @survey("two arms that overlap", "LAMOST MRS style tables, overlapping: weighted by ivar")
 def overlapping_arms():
     blue, red = _arm(5000.0), _arm(5050.0)
@@ -795,7 +824,8 @@ def overlapping_arms():
 
 def _desi(targets: int) -> tuple[bytes, np.ndarray, np.ndarray]:
     blue, red = grid(800, 5000.0, 0.1), grid(800, 5070.0, 0.1)
-    hdus = [table("FIBERMAP", TARGETID=np.arange(targets), TARGET_RA=np.zeros(targets))]
+    keywords = {"INSTRUME": "DESI", "TELESCOP": "KPNO 4.0-m telescope"}
+    hdus = [table("FIBERMAP", TARGETID=np.arange(targets), header=keywords)]
     for arm, wavelength in (("B", blue), ("R", red)):
         rows = np.stack([flawed(wavelength)] + [wavelength * 9] * (targets - 1))
         hdus += [
@@ -805,10 +835,10 @@ def _desi(targets: int) -> tuple[bytes, np.ndarray, np.ndarray]:
             image(np.stack([flags(800)] * targets).astype("i4"), f"{arm}_MASK"),
         ]
     bad = np.concatenate([blue[FLAGGED], red[FLAGGED]])
-    return as_bytes(fits.PrimaryHDU(), *hdus), np.union1d(blue, red), bad
+    return as_bytes(primary(SURVEY="main", SPGRP="healpix"), *hdus), np.union1d(blue, red), bad
 
 
-@survey("DESI coadd of one target", "desispec io.spectra: vacuum; specutils desi.py")
+@survey("DESI coadd of one target", "desispec io.spectra; DESI EDR: vacuum; specutils desi.py")
 def desi_one():
     data, wavelength, bad = _desi(1)
     return data, Truth(
@@ -1125,6 +1155,13 @@ def carmenes():
         image(np.ones_like(rows), "SIG"),
         image(rows, "WAVE"),
     ), Truth(refused=("order|merged",))  # fmt: skip
+
+
+@echelle("CARMENES, an order", "serval inst_CARM_VIS takes WAVE as it is: vacuum; hdu='SPEC:3'")
+def carmenes_order():
+    data, _ = carmenes()
+    wavelength = grid(1100, 5000.0 + 70 * 2)
+    return data, Truth(wavelength, "vacuum", None, error=1.0, options={"hdu": "SPEC:3"})
 
 
 @echelle("CERES cube", "CERES: planes of wavelength, flux, ... by orders; serval FEROS_CERES")

@@ -15,7 +15,9 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
-
+SDSS spec, nearly all of it flagged
+LAMOST MRS, a dead arm
+CARMENES, an order
 """.strip().splitlines()
 
 
