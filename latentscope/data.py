@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,20 +23,19 @@ from latentscope.tables import (
     ID_COLUMNS,
     STAR_COLUMNS,
     Contents,
-    columns_of,
     counts_rows,
     file_id,
-    from_arrays,
-    from_astropy,
     is_astropy_table,
     is_id_column,
     is_index_column,
+    is_structured,
     numbered_columns,
     numbers_dimension,
     numeric_matrix,
     provenance_beside,
     read_contents,
     read_json,
+    table_contents,
     tidy,
     without_mask,
     write_csv,
@@ -192,10 +192,8 @@ def read_latents(source: LatentsLike) -> Latents:
     """
     if isinstance(source, Latents):
         return source
-    if is_astropy_table(source):
-        contents = from_astropy(source)
-        frame = None if contents.frame is None else tidy(contents.frame, "latents")
-        return _from_contents(Contents(contents.arrays, frame), "latents")
+    if is_astropy_table(source) or is_structured(source):
+        return _from_contents(table_contents(source, "latents"), "latents")
     if isinstance(source, pd.DataFrame):
         found = _from_contents(Contents(frame=tidy(source, "latents")), "latents")
         return replace(found, index=source.index)
@@ -393,7 +391,7 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    source : DataFrame, Series, array (n,) or (n, labels), astropy Table, or path
+    source : DataFrame, Series, dict of columns, array (n,) or (n, labels), astropy Table, or path
         A path is .csv, .ecsv, .parquet, .fits, .npy, .npz or .h5. A structured array is a table,
         and units are dropped. The columns of an array without names are called `label_0`,
         `label_1`, ...
@@ -408,6 +406,8 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
     TableError
         If the source cannot be read, has no rows, or a cell holds more than one value.
     """
+    if isinstance(source, Mapping):
+        source = pd.DataFrame({str(name): without_mask(column) for name, column in source.items()})
     if isinstance(source, pd.Series):
         source = source.to_frame("label_0" if source.name is None else source.name)
     if isinstance(source, pd.DataFrame):
@@ -422,23 +422,15 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
         frame = _label_frame(read_contents(expanded(source)), name)
     else:
         name = "labels"
-        frame = _label_frame(_label_contents(source), name)
+        if is_astropy_table(source) or is_structured(source):
+            contents = table_contents(source, name)
+        else:
+            contents = Contents({name: without_mask(source)})
+        frame = _label_frame(contents, name)
     if not len(frame) or not len(frame.columns):
         raise TableError(f"{name}: has {len(frame)} rows and {len(frame.columns)} columns")
     frame.attrs["source"] = name
     return frame
-
-
-def _label_contents(source: Any) -> Contents:
-    """Put an astropy Table, a structured array or a plain one into one shape."""
-    if is_astropy_table(source):
-        contents = from_astropy(source)
-    elif getattr(getattr(source, "dtype", None), "names", None):
-        contents = from_arrays(columns_of(source))
-    else:
-        return Contents({"labels": without_mask(source)})
-    frame = None if contents.frame is None else tidy(contents.frame, "labels")
-    return Contents(contents.arrays, frame)
 
 
 def _label_frame(contents: Contents, source: str) -> pd.DataFrame:

@@ -16,15 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import ChoiceError, shortened
-from latentscope.tables import STAR_COLUMNS, is_id_column
+from latentscope.tables import STAR_COLUMNS, is_id_column, says_empty
 
 Missing = Literal["auto", "none"] | Sequence[float] | None
 """Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
 
 Floats = NDArray[np.float64]
 
-_EMPTY = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat")
-_EMPTY_EXACTLY = ("NA", "None")
 _EMPTY_AMONG_NUMBERS = ("-", "...", "indef", "masked", "none", "na")
 _TEXT_COLUMNS = (*STAR_COLUMNS, "status", "error")
 
@@ -310,11 +308,11 @@ def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
     if not len(text) or not all(isinstance(value, str) for value in text):
         return column, ""
     text = text.str.strip()
-    empty = text.str.lower().isin(_EMPTY) | text.isin(_EMPTY_EXACTLY)
+    empty = text.map(says_empty)
     among_numbers = empty | text.str.lower().isin(_EMPTY_AMONG_NUMBERS)
     filled = text[~among_numbers]
     # So few numbers that someone made text of are classes.
-    if among_numbers.any() or filled.nunique() > _CLASSES:
+    if among_numbers.any() or filled.nunique() > min(_CLASSES, len(filled) / 2):
         for read, words in _READERS:
             values = read(filled) if len(filled) else None
             if values is not None:
@@ -351,6 +349,15 @@ def _thousands(text: pd.Series) -> pd.Series | None:
     return text.str.replace(",", "").astype(np.float64)
 
 
+def _decimal_commas(text: pd.Series) -> pd.Series | None:
+    """Read 5777,5 as 5777.5 only where some are surely not thousands."""
+    if not text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
+        return None
+    if not text.str.fullmatch(r"[+-]?(?:0,\d+|\d{4,},\d+|\d+,(?:\d{1,2}|\d{4,}))").any():
+        return None
+    return text.str.replace(",", ".").astype(np.float64)
+
+
 def _with_unit(text: pd.Series) -> pd.Series | None:
     matches = [_WITH_UNIT.fullmatch(value) for value in text]
     units = {match[2].strip() if match else "" for match in matches}
@@ -380,6 +387,7 @@ _READERS: tuple[tuple[Callable[[pd.Series], pd.Series | None], str], ...] = (
     (_plain, "numbers written as text"),
     (_dates, "dates written as text"),
     (_thousands, "numbers with commas between thousands"),
+    (_decimal_commas, "numbers with decimal commas"),
     (_with_unit, "numbers with their unit"),
     (_sexagesimal, "hours or degrees, minutes and seconds, taken for decimal ones"),
 )

@@ -33,7 +33,9 @@ _FITS = (".fits", ".fit", ".fts")
 _FORMATS = (*_FITS, ".csv", ".ecsv", ".tsv", ".txt", ".dat", ".asc", ".ascii", ".npy")
 _LATENT_NAME = re.compile(r"(?:(?:z|dim|latent|mean|mu)[ _]?)?(\d+)", re.IGNORECASE)
 _SHOWN = 8
-_MISSING_TEXT = ("", "nan")
+_EMPTY_TEXT = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat")
+_EMPTY_TEXT_EXACTLY = ("NA", "None")
+"""As pandas has it in a CSV; Na may be sodium."""
 _FORMULA = re.compile(r"'*[=+\-@].")
 
 
@@ -117,7 +119,7 @@ def _numbers_rows(index: pd.Index) -> bool:
 
 
 def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a copy with text column names, a plain index, and empty or "nan" text as missing.
+    """Return a copy with text column names, a plain index, and text that says empty as missing.
 
     An index that says more than the number of the row becomes a column, by its name or `index`, so
     that tables indexed by id keep it. Decimals become floats, but for those that are ids, which may
@@ -153,12 +155,17 @@ def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
     return pd.Series(values, index=column.index, dtype=object).infer_objects()
 
 
+def says_empty(text: str) -> bool:
+    """Whether a cell says in words that it is empty, such as N/A or --."""
+    return text.lower() in _EMPTY_TEXT or text in _EMPTY_TEXT_EXACTLY
+
+
 def _plain_text(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, str):
         value = value.strip()
-        return np.nan if value.lower() in _MISSING_TEXT else value
+        return np.nan if says_empty(value) else value
     return np.nan if value is None or value is pd.NA else value
 
 
@@ -183,15 +190,35 @@ def without_mask(values: Any) -> NDArray[Any]:
     return filled
 
 
-def columns_of(records: Any) -> dict[str, NDArray[Any]]:
+def _columns_of(records: Any) -> dict[str, NDArray[Any]]:
     """Return the columns of a structured array by name, masked cells missing."""
-    # A table of FITS has names of its own, and strings without blanks at their end.
-    return {name: without_mask(records[name]) for name in records.dtype.names}
+    columns = {name: without_mask(records[name]) for name in records.dtype.names}
+    # A table of FITS says which whole number is none.
+    nulls = {each.name: each.null for each in getattr(records, "columns", ())}
+    for name, null in nulls.items():
+        if isinstance(null, int) and columns[name].dtype.kind in "iu":
+            columns[name] = without_mask(np.ma.masked_equal(columns[name], null))
+    return columns
 
 
 def is_astropy_table(source: Any) -> bool:
     """Whether this is a `Table` or `QTable` of astropy, which is not imported for the answer."""
     return hasattr(source, "colnames") and hasattr(source, "to_pandas")
+
+
+def is_structured(source: Any) -> bool:
+    """Whether this is an array whose columns have names, such as a table of FITS."""
+    return bool(getattr(getattr(source, "dtype", None), "names", None))
+
+
+def table_contents(source: Any, name: str) -> Contents:
+    """Read an astropy table or a structured array, column by column."""
+    if is_structured(source) and not is_astropy_table(source):
+        contents = _from_arrays(_columns_of(source))
+    else:
+        contents = _from_astropy(source)
+    frame = None if contents.frame is None else tidy(contents.frame, name)
+    return Contents(contents.arrays, frame)
 
 
 def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
@@ -267,6 +294,7 @@ def _read_csv(path: Path) -> Contents:
         skipinitialspace=True,
         index_col=False,
         usecols=range(len(header)),
+        na_values=["--", "---", "NaT"],
     )
     # As pandas writes its index: a nameless first column that only counts the rows.
     first = str(frame.columns[0])
@@ -352,7 +380,7 @@ def provenance_beside(path: Path) -> dict[str, Any] | None:
     return value if ours else None
 
 
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
+def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
     """Put arrays of one value a row together in a table, and leave the others as they are."""
     matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
     columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
@@ -371,13 +399,13 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
 def _read_npy(path: Path) -> Contents:
     array = native(np.load(path, allow_pickle=False))
     if array.dtype.names:
-        return from_arrays(columns_of(array))
+        return _from_arrays(_columns_of(array))
     return Contents({path.stem: array})
 
 
 def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
-        return from_arrays({name: archive[name] for name in archive.files})
+        return _from_arrays({name: archive[name] for name in archive.files})
 
 
 def _read_hdf5(path: Path) -> Contents:
@@ -387,10 +415,10 @@ def _read_hdf5(path: Path) -> Contents:
         arrays = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
     if not arrays:
         raise TableError(f"{path}: has no dataset at its top level")
-    return from_arrays({name: np.asarray(array) for name, array in arrays.items()})
+    return _from_arrays({name: np.asarray(array) for name, array in arrays.items()})
 
 
-def from_astropy(table: Any) -> Contents:
+def _from_astropy(table: Any) -> Contents:
     """Read a `Table` or `QTable`: masked cells are missing, and units are dropped."""
     matrices = {name: without_mask(table[name]) for name in table.colnames if table[name].ndim >= 2}
     flat = [name for name in table.colnames if name not in matrices]
@@ -400,7 +428,7 @@ def from_astropy(table: Any) -> Contents:
 def _read_ecsv(path: Path) -> Contents:
     from astropy.table import Table
 
-    return from_astropy(Table.read(path, format="ascii.ecsv"))
+    return _from_astropy(Table.read(path, format="ascii.ecsv"))
 
 
 def _read_fits(path: Path) -> Contents:
@@ -417,7 +445,7 @@ def _read_fits(path: Path) -> Contents:
                     unit_parse_strict="silent",
                     character_as_bytes=False,
                 )
-                return from_astropy(table)
+                return _from_astropy(table)
             if hdu.data is not None and hdu.data.ndim == 2:
                 return Contents({hdu.name: native(np.array(hdu.data))})
     raise TableError(f"{path}: has neither a table nor a 2-d image")

@@ -4,9 +4,11 @@ import json
 import os
 import warnings
 
+import astropy.units as u
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -468,3 +470,115 @@ def test_siblings_that_cannot_be_read_are_errors_of_tables(tmp_path, values):
     (tmp_path / "x.csv").write_text("")
     with pytest.raises(TableError, match=r"x\.csv: cannot be read"):
         read_latents(tmp_path / "x.npy")
+
+
+def masked_table():
+    from astropy.table import MaskedColumn, QTable
+    from astropy.utils.masked import Masked
+
+    mask = [False, True, False]
+    return QTable(
+        {
+            "teff": Masked([5777.0, 1e20, 4000.0], mask=mask) * u.K,
+            "n": MaskedColumn([1, -99, 3], mask=mask),
+            "flag": MaskedColumn([True, True, False], mask=mask),
+            "kind": MaskedColumn(["G", "?", "K"], mask=mask),
+        }
+    )
+
+
+def as_records(table):
+    return table.as_array()
+
+
+def as_fits_record(table):
+    columns = [
+        fits.Column(name="teff", format="D", array=[5777.0, np.nan, 4000.0]),
+        fits.Column(name="n", format="J", array=[1, -99, 3], null=-99),
+        fits.Column(name="kind", format="2A", array=["G", " ", "K"]),
+    ]
+    return fits.BinTableHDU.from_columns(columns).data
+
+
+@pytest.mark.parametrize("convert", [lambda table: table, as_records, as_fits_record, dict])
+def test_tables_in_memory_keep_their_masks_and_names(convert):
+    source = convert(masked_table())
+    labels = read_labels(source)
+    assert [name for name in ("teff", "n", "kind") if name in labels] == ["teff", "n", "kind"]
+    for name in labels.columns:
+        assert list(labels[name].isna()) == [False, True, False], name
+    assert list(labels["teff"].dropna()) == [5777, 4000]
+    assert list(labels["kind"].dropna()) == ["G", "K"]
+
+
+@pytest.mark.parametrize("of", ["numpy", "astropy", "table", "records", "matrix in a table"])
+def test_masked_latents_are_missing(of):
+    from astropy.table import MaskedColumn, Table
+    from astropy.utils.masked import Masked
+
+    values, mask = np.arange(6.0).reshape(3, 2) / 7, [[False] * 2, [True, False], [False] * 2]
+    table = Table({"z0": MaskedColumn(values[:, 0], mask=np.array(mask)[:, 0]), "z1": values[:, 1]})
+    source = {
+        "numpy": np.ma.array(values, mask=mask),
+        "astropy": Masked(values, mask=mask),
+        "table": table,
+        "records": table.as_array(),
+        "matrix in a table": Table({"latents": MaskedColumn(values, mask=mask), "id": [7, 8, 9]}),
+    }[of]
+    read = read_latents(source)
+    np.testing.assert_array_equal(read.values, [values[0], [np.nan, values[1, 1]], values[2]])
+    assert list(read.ok) == [True, False, True]
+
+
+@pytest.mark.parametrize("cell", ["", "N/A", "--", "null", "<NA>", "None", "NaN", "NaT"])
+def test_text_that_says_empty_is_missing(tmp_path, cell):
+    text = f"id,star,teff\na,HD 1,5777\nb,{cell},{cell}\nc,Na,4000\n"
+    (tmp_path / "l.csv").write_text(text)
+    for labels in (
+        read_labels(tmp_path / "l.csv"),
+        read_labels(pd.DataFrame({"star": ["HD 1", cell, "Na"], "teff": ["5777", cell, "4000"]})),
+    ):
+        for name in ("star", "teff"):
+            assert list(labels[name].isna()) == [False, True, False]
+    assert read_labels(tmp_path / "l.csv")["teff"].dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["index", "level_0", "Unnamed: 0", "row"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
+def test_a_saved_index_is_no_dimension(tmp_path, name, kind):
+    frame = pd.DataFrame(np.arange(24.0).reshape(12, 2) / 7, columns=["e_a", "e_b"])
+    expected = frame.to_numpy()
+    frame.insert(0, name, np.arange(12))
+    source = frame
+    if kind == "csv":
+        source = tmp_path / "z.csv"
+        frame.to_csv(source, index=False)
+    elif kind == "parquet":
+        source = tmp_path / "z.parquet"
+        frame.to_parquet(source)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        read = read_latents(source)
+    np.testing.assert_array_equal(read.values, expected)
+    # The first column without a name is known to be the index.
+    assert len(told) == (0 if name.startswith("Unnamed") and kind == "csv" else 1)
+
+
+def test_an_index_of_chosen_rows_is_no_dimension_either(tmp_path):
+    frame = pd.DataFrame({"e_a": np.arange(12.0) / 7}, index=np.arange(12) * 3)
+    frame.to_csv(tmp_path / "z.csv")
+    with pytest.warns(LatentscopeWarning, match="Unnamed: 0"):
+        assert read_latents(tmp_path / "z.csv").dims == 1
+    # Of an array a column is only told, and true dimensions are neither.
+    counted = np.column_stack([np.arange(12), frame["e_a"]])
+    with pytest.warns(LatentscopeWarning, match="dim 0 counts the rows"):
+        assert read_latents(counted).dims == 2
+
+
+def test_dimensions_that_only_resemble_an_index_stay(recwarn):
+    whole = pd.DataFrame({"e_a": np.arange(12.0), "e_b": np.arange(12)[::-1], "n": [0, 1] * 6})
+    assert read_latents(whole).dims == 3
+    assert read_latents(pd.DataFrame({"0": np.arange(12), "1": np.arange(12)})).dims == 2
+    assert read_latents(np.arange(24.0).reshape(12, 2)).dims == 2
+    assert read_latents(np.arange(3.0)[:, None]).dims == 1
+    assert not recwarn

@@ -156,6 +156,7 @@ def test_codes_can_be_named_or_kept():
         (("5,777", "987", "4,912.5"), (5777, 987, 4912.5)),
         (("5777 K", "4912 K", "6000.5K"), (5777, 4912, 6000.5)),
         (("12:34:56", "-01:30:00.0", "00 00 36"), (12 + 34 / 60 + 56 / 3600, -1.5, 0.01)),
+        (("0,250", "12", "5777,5"), (0.25, 12, 5777.5)),
         (("1e3", "-2.5E-1", ".5"), (1000, -0.25, 0.5)),
     ],
 )
@@ -171,7 +172,7 @@ def test_text_that_is_surely_numbers(text, values):
 @pytest.mark.parametrize(
     "text",
     [
-        [f"{i}" for i in range(40)],  # few enough to be classes
+        [f"{i}" for i in range(40)] * 3,  # few enough to be classes
         [f"{i:04}" for i in range(100)],
         [f"5,{i:03}" for i in range(100)],  # 5777 or 5.777
         [f"{i} K" if i % 2 else f"{i} km/s" for i in range(100)],

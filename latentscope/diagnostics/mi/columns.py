@@ -6,6 +6,8 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import time
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
@@ -192,7 +194,7 @@ def read_column(
     name : str
         What messages call it.
     values : array or Series, shape (n,)
-        NaN, None and empty text are missing, never a class.
+        NaN, None and empty text are missing, never a class. Dates and durations count in days.
     discrete : bool or "auto"
         "auto" takes text, booleans and columns of few values for classes.
     clip_sigma : float, optional
@@ -206,7 +208,7 @@ def read_column(
         If values are infinite, or text is to be taken for numbers.
     """
     series = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values)
-    series = series.reset_index(drop=True)
+    series = _in_days(series.reset_index(drop=True))
     text = is_text(series)
     if text and discrete is False:
         raise EstimatorError(
@@ -278,14 +280,28 @@ def own_rng(*stream: int) -> np.random.Generator:
     return np.random.default_rng((_OWN, *stream, _OWN))
 
 
+def _in_days(series: pd.Series) -> pd.Series:
+    """Return dates as modified Julian dates, and durations as days; others as they are."""
+    if pd.api.types.is_numeric_dtype(series):
+        return series
+    kind = _TIMES.get(pd.api.types.infer_dtype(series), "")
+    if kind.endswith("durations"):
+        return pd.to_timedelta(series) / pd.Timedelta(days=1)
+    if kind.endswith("dates") and not isinstance(series.dropna().iloc[0], time | pd.Period):
+        dates = pd.to_datetime(series, utc=True)
+        return (dates - pd.Timestamp("1858-11-17", tz="UTC")) / pd.Timedelta(days=1)
+    return series
+
+
 def is_text(series: pd.Series) -> bool:
-    """Tell whether a column holds anything but numbers, such as text or booleans."""
+    """Tell whether a column holds anything but numbers and dates, such as text or booleans."""
+    series = _in_days(series)
     if pd.api.types.is_bool_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         return True
     if pd.api.types.is_numeric_dtype(series):
         return False
     return not all(
-        isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        isinstance(value, int | float | np.number | Decimal) and not isinstance(value, bool)
         for value in series.dropna()
     )
 
@@ -396,6 +412,7 @@ def choose_labels(
         if not columns:
             raise EstimatorError(f"columns is empty; expected some of {', '.join(frame.columns)}")
         reasons = dict.fromkeys(columns, "")
+        _check_text(frame, [name for name in columns if name != groups])
     else:
         reasons = {name: _no_label(frame[name], groups) for name in frame.columns}
     names = [name for name, reason in reasons.items() if not reason]
@@ -410,6 +427,19 @@ def choose_labels(
     if not names:
         raise EstimatorError(f"the table has no label: {'; '.join(notes)}; name columns to take")
     return names, notes
+
+
+def _check_text(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse labels asked for whose text is neither classes nor numbers."""
+    for name in names:
+        filled = frame[name].dropna()
+        if _no_label(frame[name], None) == _MANY_TEXTS and filled.nunique() > 0.9 * len(filled):
+            example = filled.iloc[0]
+            source = frame.attrs.get("source", "labels")
+            raise EstimatorError(
+                f"{source}: {name} {_MANY_TEXTS}, such as {example!r}; expected numbers, or "
+                "classes of several rows"
+            )
 
 
 def check_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Columns made ready, which of them are labels, and what is said of numbers in text."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,3 +145,24 @@ def test_ties_are_those_that_counting_finds(seed):
     counts = np.unique(kept, return_counts=True)[1]
     assert (label.rows, label.n_tied) == (len(kept), counts[counts > 1].sum())
     assert summary_of(read_column("v", values), np.zeros(M, dtype=bool)).n_tied == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "days"),
+    [
+        (pd.to_datetime(["2000-01-01T12:00", None, "1858-11-18T00:00"]), [51544.5, np.nan, 1]),
+        (pd.to_timedelta([1, None, -12], unit="h"), [1 / 24, np.nan, -0.5]),
+        (pd.Series([date(2000, 1, 1), None, date(1858, 11, 17)]), [51544, np.nan, 0]),
+    ],
+)
+def test_dates_and_durations_count_in_days(values, days):
+    series = pd.Series(values)
+    np.testing.assert_allclose(read_column("when", series).values, days, rtol=1e-12)
+    assert choose_labels(pd.DataFrame({"when": series}), ["when"], None)[0] == ["when"]
+
+
+def test_text_without_classes_is_refused_by_name():
+    frame = pd.DataFrame({"when": [f"24/03/{1900 + i}" for i in range(N)], "v": np.arange(N)})
+    assert choose_labels(frame, None, None)[0] == ["v"]
+    with pytest.raises(EstimatorError, match=r"when has a different text .* '24/03/1900'"):
+        choose_labels(frame, ["when"], None)
