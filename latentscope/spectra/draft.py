@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -144,6 +145,39 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     return Spectrum(
         wavelength, flux, medium, motion.frame, ivar, mask, motion.rv, motion.berv, meta
     )
+
+
+class UnorderedError(SpectrumError):
+    """Wavelengths go back in the middle of a spectrum; it carries them, in Angstrom."""
+
+    def __init__(self, message: str, wavelength: NDArray[np.float64]) -> None:
+        super().__init__(message)
+        self.wavelength = wavelength
+
+
+_LEAST_ORDER = 20  # pixels
+
+
+def orders_of(draft: Draft, wavelength: NDArray[np.float64]) -> list[Draft]:
+    """Cut what holds one order after the other where the wavelengths go back; empty if none do."""
+    steps = np.diff(wavelength)
+    forward = steps * np.sign(np.nanmedian(steps)) > 0
+    bounds = [0, *(np.flatnonzero(~forward) + 1).tolist(), len(wavelength)]
+    if len(bounds) < 3 or np.diff(bounds).min() < _LEAST_ORDER:
+        return []
+    # In Angstrom by now: the unit is that of the whole, not of each order by its own size.
+    whole = replace(draft, wavelength=wavelength, unit="Angstrom", logarithmic=False)
+    return [_cut(whole, start, stop) for start, stop in pairwise(bounds)]
+
+
+def _cut(draft: Draft, start: int, stop: int) -> Draft:
+    cut = replace(
+        draft, title=f"pixels {start + 1} to {stop}", assumed=list(draft.assumed), name=""
+    )
+    for name in ("wavelength", "flux", "error", "ivar", "quality", "mask"):
+        array = getattr(draft, name)
+        setattr(cut, name, None if array is None else array[start:stop])
+    return cut
 
 
 def _angstrom(draft: Draft) -> NDArray[np.float64]:
@@ -322,23 +356,24 @@ def _ascending(
             f"{draft.where}: {max(last - first, 0)} of {len(wavelength)} wavelengths are usable; "
             "expected at least 2 positive ones"
         )
-    inner = wavelength[first:last]
     keep = slice(first, last)
-    # A slice that runs backwards to the very first pixel has no end.
-    if inner[0] > inner[-1]:
+    descends = wavelength[first] > wavelength[last - 1]
+    if descends:  # a slice that runs backwards to the very first pixel has no end
         keep = slice(last - 1, first - 1 if first else None, -1)
+    ordered = wavelength[keep]
+    if not _ascends(ordered):
+        at = int(np.argmin(ordered[1:] > ordered[:-1]))
+        raise UnorderedError(
+            f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
+            "Angstrom where they should ascend; merge overlapping orders or drop repeats first",
+            wavelength,
+        )
+    if descends:
         draft.assumed.append("order: the wavelengths descend in the file and were reversed")
     dropped = len(wavelength) - (last - first)
     if dropped:
         draft.assumed.append(
             f"pixels: {dropped} at the ends have no wavelength of their own and were dropped"
-        )
-    ordered = wavelength[keep]
-    if not _ascends(ordered):
-        at = int(np.argmin(ordered[1:] > ordered[:-1]))
-        raise SpectrumError(
-            f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
-            "Angstrom where they should ascend; merge overlapping orders or drop repeats first"
         )
     return ordered, keep
 

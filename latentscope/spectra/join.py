@@ -295,5 +295,7 @@ def _listed(pieces: Sequence[Piece]) -> str:
 
 def _choices(pieces: Sequence[Piece]) -> str:
     """How to name one of them, in Python and on the command line."""
+    if not pieces[0].name.startswith("HDU "):
+        return _listed(pieces)
     first = pieces[0].name.removeprefix("HDU ").split(" ")[0]
     return f'choose one, as in hdu="{first}" (--hdu {first}), of {_listed(pieces)}'

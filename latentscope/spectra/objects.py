@@ -170,7 +170,7 @@ def read_table(source: Any, key: str | None, row: int | None) -> Draft:
     if hasattr(source, "colnames"):
         columns = {name: source[name] for name in source.colnames}
         plain = dict(meta) if isinstance(meta, Mapping) else {}
-        return table_draft("table", columns, {}, plain, key, row)
+        return table_draft("astropy-table", columns, {}, plain, key, row)
     return read_frame(source.to_frame() if source.ndim == 1 else source, "DataFrame", key, row)
 
 

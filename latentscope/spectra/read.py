@@ -26,7 +26,7 @@ from latentscope.files import MAX_BYTES, expanded
 from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, row_of
 from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
-from latentscope.spectra.draft import Draft, finish
+from latentscope.spectra.draft import Draft, UnorderedError, finish, orders_of
 from latentscope.spectra.fits import find_spectra
 from latentscope.spectra.hdus import plain_fits, read_hdus
 from latentscope.spectra.join import Piece, join
@@ -128,7 +128,7 @@ def _guarded(
         with np.errstate(all="ignore"):  # what overflows is not finite, and judged as such
             found = read()
             if isinstance(found, Draft):
-                return finish(found, file, reading.frame)
+                return _finished(found, file, reading)
             pieces = (
                 Piece(
                     f"HDU {draft.name} {draft.title}".rstrip(),
@@ -146,6 +146,21 @@ def _guarded(
             f"{name}: its content contradicts its header ({type(error).__name__}: {error}); "
             "download or write it again"
         ) from error
+
+
+def _finished(draft: Draft, file: str | None, reading: Reading) -> Spectrum:
+    """The spectrum of a draft; one order after the other are joined where that can be."""
+    try:
+        return finish(draft, file, reading.frame)
+    except UnorderedError as error:
+        orders = orders_of(draft, error.wavelength)
+        if not orders:
+            raise
+        pieces = [Piece(order.title, finish(order, file, reading.frame)) for order in orders]
+        try:
+            return join(pieces)
+        except SpectrumError as reason:
+            raise SpectrumError(f"{error}; {reason}") from None
 
 
 def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list[Draft]:

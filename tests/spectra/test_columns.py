@@ -307,3 +307,47 @@ def test_rows_of_array_cells_are_chosen_by_number():
             spectrum = read_spectrum(source, hdu=hdu)
             check(spectrum)
             assert spectrum.meta["object"] == "HD 2"
+
+
+def orders(count, *, level=1.0):
+    """Orders of 200 pixels that overlap by 40, all but the first of a level of their own."""
+    wavelength = [5000.0 + 40.0 * k + 0.25 * np.arange(N) for k in range(count)]
+    flux = [values * (level if k else 1.0) for k, values in enumerate(wavelength)]
+    return np.concatenate(wavelength), np.concatenate(flux)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_orders_one_after_the_other_are_joined(backward):
+    wavelength, flux = orders(12)
+    wavelength, flux = (values[::-1] if backward else values for values in (wavelength, flux))
+    marked = np.isin(wavelength, [5003.0, 5100.25])
+    spiked = np.ma.array(np.where(marked, 1e9, flux), mask=marked)
+    whole = np.unique(wavelength)
+    for source in (
+        (wavelength, spiked),
+        (wavelength / 10 * units.nm, spiked),
+        Table({"loglam": np.log10(wavelength), "flux": spiked, "err": np.full(len(flux), 0.5)}),
+    ):
+        spectrum = read_spectrum(source)
+        np.testing.assert_allclose(spectrum.wavelength, whole, rtol=1e-13)
+        good = ~spectrum.mask
+        np.testing.assert_allclose(spectrum.flux[good], whole[good], rtol=1e-13)
+        assert np.count_nonzero(~good) == np.count_nonzero(np.isin(whole, [5003.0, 5100.25]))
+        assert any("joined from 12 pieces" in note for note in spectrum.meta["assumed"])
+    units_said = [note for note in spectrum.meta["assumed"] if note.startswith("wavelength unit")]
+    assert len(units_said) <= 1
+
+
+def test_orders_that_make_no_spectrum_are_refused():
+    wavelength, flux = orders(2, level=3.0)
+    twice = np.tile(WAVELENGTH, 2)
+    for source in ((wavelength, flux), (twice, twice), (RNG.permutation(wavelength), flux)):
+        with pytest.raises(SpectrumError, match="where they should ascend"):
+            read_spectrum(source)
+
+
+def test_the_unit_of_orders_is_that_of_the_whole():
+    # 1400 Angstrom alone would be taken for nm.
+    wavelength = np.r_[1400.0:1450.0:0.25, 1440.0:1900.0:0.25]
+    spectrum = read_spectrum((wavelength, wavelength))
+    assert spectrum.wavelength[0] == 1400.0

@@ -42,6 +42,19 @@ def test_libre_esprit(names):
         assert spectrum.meta["format"] == "libre-esprit"
 
 
+def test_overlapping_orders_of_libre_esprit_are_joined():
+    later = WAVELENGTH + 14.0
+    wavelength = np.r_[WAVELENGTH, later]
+    data = rows(wavelength / 10, wavelength, np.full(2 * N, 0.5), form="%.6f")
+    head = f"***Reduced spectrum of 'HD 1'\n {2 * N} 2\n"
+    spectrum = read_spectrum((head + data).encode())
+    whole = np.unique(np.round(wavelength, 4))
+    np.testing.assert_allclose(spectrum.wavelength, whole, rtol=1e-9)
+    np.testing.assert_allclose(spectrum.flux, whole, rtol=1e-9)
+    both = np.isin(whole, np.round(later, 4)) & (whole <= WAVELENGTH[-1])
+    np.testing.assert_allclose(spectrum.ivar, np.where(both, 8.0, 4.0))
+
+
 def test_libre_esprit_of_something_else_is_refused():
     velocity = np.linspace(-100.0, 100.0, N)
     with pytest.raises(SpectrumError, match="a profile over velocity"):
