@@ -842,7 +842,7 @@ def _desi(targets: int) -> tuple[bytes, np.ndarray, np.ndarray]:
 def desi_one():
     data, wavelength, bad = _desi(1)
     return data, Truth(
-        wavelength, None, bad=bad, joined=True, assumed=("join|arm|B_", "medium|frame"),
+        wavelength, "vacuum", bad=bad, joined=True, assumed=("join|arm|B_", "frame"),
         or_refused=("--hdu|hdu=",),
     )  # fmt: skip
 

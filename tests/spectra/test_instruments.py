@@ -17,6 +17,7 @@ from tests.spectra.judge import verdict
 NOT_YET = """
 SDSS spec, nearly all of it flagged
 LAMOST MRS, a dead arm
+DESI coadd of one target
 CARMENES, an order
 """.strip().splitlines()
 
