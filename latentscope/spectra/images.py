@@ -29,13 +29,13 @@ from latentscope.spectra.wavelength import angstrom_per
 # The first that matches counts: the error of the sky is no error of the flux.
 _ROLES = (
     ("other", r"SKY(?! ?SUB)|BACKG|\bBKG|\bCONT\b|CONTIN|BLAZE|MODEL|TEMPL|TELLUR|RESOL|\bLSF"
-              r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP|\bCAL"
+              r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP|\bCAL(FLUX|WAVE|VAR)?\b"
               r"|\bFIT\b"),
     ("mask", r"MASK|QUAL|\bDQ|\bBPM|BAD ?PIX|FLAG"),
     ("ivar", r"IVAR|INV ?VAR|\bINVERSE|INVMSE"),
     ("variance", r"VARIANCE|VAR\b|\bSTAT\b|\bMSE"),
     ("relative", r"REL(ATIVE)? ?ERR(OR)?"),
-    ("error", r"ERR(OR)?(BAR|S)?|SIGMA|\bSIG\b|NOISE|UNCERT(AINTY)?|\bSTD ?(DEV)?|\bRMSE?\b"),
+    ("error", r"\bERR(OR)?(BAR|S)?|ERR(OR)?S?\b|SIGMA|\bSIG\b|NOISE|UNCERT(AINTY)?|\bSTD ?(DEV)?|\bRMSE?\b"),
     ("wavelength", r"WAVELENGTHS?|WAVE|WAVL|LAMBDA|LOG ?LAM"),
     ("second", r"\bRAW\b|NORMALI[SZ]ED|RECTIFIED"),
 )  # fmt: skip
@@ -43,7 +43,7 @@ _PLAIN = re.compile(r"FLUX(ES)?|SPECTRUM|SPEC|SCIENCE|SCI|DATA|PRIMARY|INTENSITY
 _ORDINAL = re.compile(
     r"(OBJ\w*?|SPAT|SLIT|FIB(?:ER|RE)?|VISIT|EXP(?:OSURE)?|TARGET|STAR|SOURCE)[\W_]*(\d+)", re.I
 )
-_ORDER = re.compile(r"\b(ORDER|CHIP|ARM|CCD|SEGMENT)\b", re.I)
+_ORDER = re.compile(r"\b(ORDER|CHIP|ARM|CCD|SEGMENT|BLUE|RED|UVB|VIS|NIR)\b", re.I)
 _ROW_KEYS = ("BANDID", "ROW", "ARRAY", "COL")
 _MAX_NAMED = 32
 
