@@ -29,13 +29,14 @@ from latentscope.spectra.wavelength import angstrom_per
 # The first that matches counts: the error of the sky is no error of the flux.
 _ROLES = (
     ("other", r"SKY(?! ?SUB)|BACKG|\bBKG|\bCONT\b|CONTIN|BLAZE|MODEL|TEMPL|TELLUR|RESOL|\bLSF"
-              r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP|\bCAL(FLUX|WAVE|VAR)?\b"
-              r"|\bFIT\b"),
+              r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP"
+              r"|\bCAL(FLUX|WAVE|VAR)?\b|\bFIT\b"),
     ("mask", r"MASK|QUAL|\bDQ|\bBPM|BAD ?PIX|FLAG"),
     ("ivar", r"IVAR|INV ?VAR|\bINVERSE|INVMSE"),
     ("variance", r"VARIANCE|VAR\b|\bSTAT\b|\bMSE"),
     ("relative", r"REL(ATIVE)? ?ERR(OR)?"),
-    ("error", r"\bERR(OR)?(BAR|S)?|ERR(OR)?S?\b|SIGMA|\bSIG\b|NOISE|UNCERT(AINTY)?|\bSTD ?(DEV)?|\bRMSE?\b"),
+    ("error", r"\bERR(OR)?(BAR|S)?|ERR(OR)?S?\b|SIGMA|\bSIG\b|NOISE|UNCERT(AINTY)?|\bSTD ?(DEV)?"
+              r"|\bRMSE?\b"),
     ("wavelength", r"WAVELENGTHS?|WAVE|WAVL|LAMBDA|LOG ?LAM"),
     ("second", r"\bRAW\b|NORMALI[SZ]ED|RECTIFIED"),
 )  # fmt: skip
@@ -160,6 +161,8 @@ def _named(hdu: HDU) -> _Image:
     for _, pattern in _ROLES[:-1]:
         stem = re.sub(pattern.replace(r"\b", ""), "", stem)
     stem = re.sub(r"[\W_]+|REL(ATIVE)?", "", _PLAIN.sub("", stem))
+    version = hdu.header.integer("EXTVER", 1)
+    stem += f"#{version}" if version > 1 else ""
     return _Image(hdu, role, stem)
 
 
@@ -308,13 +311,16 @@ def _companion(image: _Image, images: Sequence[_Image], role: str) -> _Image | N
         and other.rows in (1, image.rows)
     ]
     own = [other for other in fitting if other.stem == image.stem]
-    # A wavelength is nobody's own; an error may be that of another flux.
+    # A wavelength without a name is everybody's; an error may be that of another flux.
     fluxes = [
         other
         for other in images
         if other.role in ("flux", "second") and other.length == image.length
     ]
-    shared = fitting if role == "wavelength" or (len(fluxes) == 1 and len(fitting) == 1) else []
+    if role == "wavelength":
+        shared = [other for other in fitting if not (other.stem and image.stem)]
+    else:
+        shared = fitting if len(fluxes) == len(fitting) == 1 else []
     return next(iter([*own, *shared]), None)
 
 

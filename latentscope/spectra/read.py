@@ -1,7 +1,7 @@
 """read_spectrum: whatever holds a spectrum, recognized by content and never by file name.
 
 A reader takes what it finds into a `Draft` and leaves units, order, medium, frame and notes to
-`draft.finish`. A new format is a reader and a line: in `_read_bytes` here, in `find_spectrum` of
+`draft.finish`. A new format is a reader and a line: in `_read_bytes` here, in `find_spectra` of
 fits.py for one more layout of FITS files.
 """
 

@@ -115,6 +115,26 @@ def test_orders_in_rows_with_wavelengths_in_another_image():
     assert "no row 5" in refusal(*hdus, hdu="FLUX:5")
 
 
+def test_arms_keep_to_their_own_wavelengths_and_errors():
+    arms = {"B": WAVE, "R": WAVE + 80}
+    hdus = [fits.PrimaryHDU()]
+    for number, (arm, wave) in enumerate(arms.items(), 1):
+        hdus += [image(wave, f"{arm}_FLUX"), image(wave, f"{arm}_WAVELENGTH"),
+                 image(np.full(1000, float(number)), f"{arm}_IVAR")]  # fmt: skip
+    spectrum = read(*hdus)
+    assert_flux_is_wavelength(spectrum)
+    assert (len(spectrum), spectrum.ivar[0], spectrum.ivar[-1]) == (1800, 1.0, 2.0)
+    # Without its own, an arm has no wavelengths, and not those of the other.
+    assert read(*hdus[:5], *hdus[6:]).wavelength[-1] == WAVE[-1]
+    hdus = [fits.PrimaryHDU()]
+    for version, wave in enumerate(arms.values(), 1):
+        hdus += [image(wave, "SCI", EXTVER=version, CUNIT1="Angstrom", **linear(wave)),
+                 image(np.full(1000, float(version)), "ERR", EXTVER=version)]  # fmt: skip
+    spectrum = read(*hdus)
+    assert_flux_is_wavelength(spectrum)
+    assert (spectrum.ivar[0], spectrum.ivar[-1]) == (1.0, 0.25)
+
+
 def test_rows_of_targets_on_one_axis_are_to_be_chosen_from():
     rows = np.stack([WAVE, WAVE * 2])
     hdus = (
