@@ -61,7 +61,8 @@ def mad(
         typer.Option(
             "--threshold",
             min=0.0,
-            help="A dimension above it is informative. Default: the model's own, else 0.02.",
+            help="A dimension above it is informative. Default: the model's own, else 0.02, that "
+            "of the published network.",
         ),
     ] = None,
     kind: Annotated[
@@ -142,7 +143,8 @@ def _say(
     out.frame(_columns_shown(table[table["dim"].isin(shown)]))
     hidden = len(table) - len(shown)
     if hidden:
-        out.say(f"{hidden} more are below all of this{'' if written else '; -o writes them too'}")
+        below = " are below all of this" if len(shown) < _MOST_ROWS else ""
+        out.say(f"{hidden} more{below}{'' if written else '; -o writes them too'}")
     out.say()
     for line in result.sentences():
         out.say(line)
@@ -157,7 +159,7 @@ def _say(
 
 
 def _rows_shown(result: MADResult, found: ExclusiveResult | None) -> list[int]:
-    """All dimensions; of many those that are informative by any answer."""
+    """All dimensions; of many those that are informative by any answer, the widest of these."""
     if len(result.values) <= _MOST_ROWS:
         return list(range(len(result.values)))
     picked = {*result.informative.tolist(), *result.active.nonzero()[0].tolist()}
@@ -165,7 +167,7 @@ def _rows_shown(result: MADResult, found: ExclusiveResult | None) -> list[int]:
         picked |= set((result.values > result.estimated_threshold).nonzero()[0].tolist())
     if found is not None:
         picked |= set(found.carrying)
-    return sorted(picked)
+    return sorted(sorted(picked, key=lambda dim: -result.values[dim])[:_MOST_ROWS])
 
 
 def _columns_shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -192,6 +194,7 @@ def _as_json(
     value: dict[str, Any] = {
         "kind": result.kind,
         "threshold": result.threshold,
+        "threshold_from": result.threshold_from,
         "estimated_threshold": result.estimated_threshold,
         "estimated_from": result.gap.reason,
         "n": result.n,

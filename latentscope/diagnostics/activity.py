@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.study import (
+    THRESHOLD,
     Study,
     StudyLike,
     check_none_infinite,
@@ -31,11 +32,17 @@ from latentscope.diagnostics.study import (
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Kind = Literal["median", "mean"]
+ThresholdFrom = Literal["asked", "model", "published"]
 Floats = NDArray[np.float64]
 
 ACTIVE_VARIANCE = 0.01
 """Variance of the posterior mean over the data above which a unit is active."""
 
+_PUBLISHED = (
+    f"{THRESHOLD:g} is the threshold of the published network, whose latents have a unit Gaussian "
+    "prior; these do not say which model made them, and other latents have another scale"
+)
+_MOST_NAMES = 24
 _MIN_DIMS = 4
 _MIN_FACTOR = 3.0
 _AS_GOOD_AS_CONSTANT = 1e-3
@@ -72,6 +79,9 @@ class MADResult:
         kl_nats, above_gap`; `kl_nats` is NaN where unknown, `above_gap` None without a gap.
     provenance : dict
         Settings and where the latents come from.
+    threshold_from : {"asked", "model", "published"}
+        Who says the threshold: the caller, the model that made the latents, or, where neither does,
+        the paper, of its own network.
     """
 
     values: Floats
@@ -83,6 +93,7 @@ class MADResult:
     gap: Gap
     table: pd.DataFrame
     provenance: dict[str, Any]
+    threshold_from: ThresholdFrom = "asked"
 
     @property
     def informative(self) -> NDArray[np.int64]:
@@ -112,6 +123,8 @@ class MADResult:
         if self.kl is not None:
             inside = float(self.kl[dims].sum())
             lines.append(f"KL: {self.kl.sum():.3g} nats in all, {inside:.3g} of them in these")
+        if self.threshold_from == "published":
+            lines.append(_PUBLISHED)
         return lines
 
     def _gap_text(self) -> str:
@@ -164,7 +177,10 @@ def mad(
     if kind not in get_args(Kind):
         raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}")
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
-    threshold = mad_threshold(read) if threshold is None else threshold
+    threshold_from: ThresholdFrom = "asked"
+    if threshold is None:
+        threshold = mad_threshold(read)
+        threshold_from = "published" if read.provenance.get("mad_threshold") is None else "model"
     check_none_infinite(read)
     check_some_finite(read)
     values = read.values if read.ok.all() else read.values[read.ok]
@@ -181,6 +197,7 @@ def mad(
         **origin("mad"),
         "kind": kind,
         "threshold": threshold,
+        "threshold_from": threshold_from,
         "estimated_threshold": gap.threshold,
         "estimated_from": gap.reason,
         "dims": list(range(read.dims)),
@@ -190,7 +207,10 @@ def mad(
         "latents": read.provenance,
     }
     ignored = len(read) - len(values)
-    return MADResult(deviation, threshold, kind, len(values), ignored, kl, gap, table, provenance)
+    n = len(values)
+    return MADResult(
+        deviation, threshold, kind, n, ignored, kl, gap, table, provenance, threshold_from
+    )
 
 
 def _kl(read: Latents) -> Floats | None:
@@ -212,7 +232,9 @@ def _kl(read: Latents) -> Floats | None:
 
 
 def _named(dims: NDArray[np.int64]) -> str:
-    return ", ".join(map(str, dims)) or "none"
+    more = len(dims) - _MOST_NAMES
+    names = ", ".join(map(str, dims[:_MOST_NAMES])) or "none"
+    return names + (f" and {more:,} more" if more > 0 else "")
 
 
 def _spread(column: Floats, kind: Kind) -> dict[str, float]:

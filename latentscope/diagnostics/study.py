@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import (
     LabelsLike,
@@ -27,8 +27,9 @@ from latentscope.data import (
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 from latentscope.labels import CleanLabels, Missing, clean_labels
+from latentscope.tables import without_mask
 
-Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any]] | None
+Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any] | np.bool_] | None
 
 THRESHOLD = 0.02
 """Median absolute deviation, unscaled, above which a dimension is informative, where no model says
@@ -123,13 +124,14 @@ class Study:
 
         Parameters
         ----------
-        dims : list of int, "all" or "informative"
+        dims : list of int, bool array (d,), "all" or "informative"
             A name gives way to the dimensions that the study was read with. None means all.
 
         Raises
         ------
         ChoiceError
-            If a dimension asked for is not there.
+            If a dimension asked for is not there, is named twice or is no whole number, or a mask
+            has another length.
         EstimatorError
             If values are infinite, or no dimension is informative.
         """
@@ -137,14 +139,7 @@ class Study:
         check_none_infinite(latents)
         if dims is None or isinstance(dims, str):
             return self._named(dims or "all") if self.dims is None else self.dims
-        numbers = [int(dim) for dim in dims]
-        unknown = [dim for dim in numbers if not 0 <= dim < latents.dims]
-        if unknown or not numbers:
-            raise ChoiceError(
-                f"dims {unknown or numbers}: expected some of 0 ... {latents.dims - 1} of "
-                f"{latents.source}"
-            )
-        return sorted(set(numbers))
+        return whole_dims(dims, latents.dims, latents.source)
 
     def _named(self, dims: str) -> list[int]:
         if dims == "all":
@@ -260,6 +255,40 @@ def read_study(
             _warn_of_missing(clean, missing)
             study = replace(study, label_notes=clean.notes, left_out=clean.left_out)
     return study if dims is None else replace(study, dims=study.choose(dims))
+
+
+def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
+    """Return dimensions that are asked for by number, or by a mask of all d, ascending.
+
+    Raises
+    ------
+    ChoiceError
+        If one is not there, is named twice or is no whole number, or a mask has another length.
+    """
+    expected = f"expected some of 0 ... {d - 1} of {source}"
+    array = np.atleast_1d(without_mask(dims))
+    if array.ndim > 1 or not array.size:
+        raise ChoiceError(f"dims has shape {array.shape}; {expected}")
+    if array.dtype.kind == "b":
+        if len(array) != d or not array.any():
+            raise ChoiceError(
+                f"dims is a mask of {len(array)} values, {int(array.sum())} of them true; expected "
+                f"one for each of the {d} dimensions of {source}, and a true one"
+            )
+        return [int(dim) for dim in np.flatnonzero(array)]
+    wrong = [dim for dim in array.tolist() if not _is_dim(dim, d)]
+    if wrong:
+        raise ChoiceError(f"dims {', '.join(map(repr, wrong[:8]))}: {expected}")
+    numbers, counts = np.unique(array.astype(np.int64), return_counts=True)
+    if (counts > 1).any():
+        repeated = ", ".join(map(str, numbers[counts > 1][:8]))
+        raise ChoiceError(f"dims {repeated} given more than once; {expected}, each once")
+    return [int(dim) for dim in numbers]
+
+
+def _is_dim(dim: Any, d: int) -> bool:
+    number = isinstance(dim, int | float) and not isinstance(dim, bool)
+    return number and 0 <= dim < d and dim == int(dim)
 
 
 def _warn_of_missing(clean: CleanLabels, missing: Missing) -> None:

@@ -82,7 +82,8 @@ def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> 
 
 def _thresholds(ax: Axes, result: MADResult) -> None:
     """Draw the threshold that was used, and the estimated one."""
-    lines = [(result.threshold, f"threshold {result.threshold:g}", OVERLAY, "--")]
+    whose = ", published" if result.threshold_from == "published" else ""
+    lines = [(result.threshold, f"threshold {result.threshold:g}{whose}", OVERLAY, "--")]
     if result.estimated_threshold is not None:
         estimated = result.estimated_threshold
         lines.append((estimated, f"estimated {estimated:.2g}", _ESTIMATED, ":"))

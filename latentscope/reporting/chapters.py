@@ -261,9 +261,10 @@ def spread(study: ReportStudy) -> Part:
     """Show the spread of each dimension."""
     result = study.activity
     count, dims = len(result.informative), len(result.values)
+    whose = ", the threshold of the published network" * (result.threshold_from == "published")
     headline = (
         f"{count} of {dims} dimensions are informative: their median absolute deviation exceeds "
-        f"{result.threshold:g} (n = {result.n:,})."
+        f"{result.threshold:g}{whose} (n = {result.n:,})."
     )
     drawn = Picture.of(
         result.plot(),

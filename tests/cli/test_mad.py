@@ -91,3 +91,16 @@ def test_of_many_dimensions_those_that_matter_are_listed(command, here):
     rows = [line.split()[0] for line in out.splitlines()[1:3]]
     assert rows == ["5", "40"]
     assert "62 more are below all of this; -o writes them too" in out
+
+
+def test_embeddings_do_not_fill_the_screen(command, here):
+    values = np.random.default_rng(1).normal(size=(300, 500))
+    np.save("unit.npy", values / np.linalg.norm(values, axis=1)[:, None])
+    ended = command("mad", "unit.npy", "--no-information")
+    assert len(ended.out.splitlines()) < 45
+    assert "0.02 is the threshold of the published network" in ended.out
+    assert "no threshold can be estimated" in ended.out
+    assert "468 more; -o writes them too" in ended.out
+    same = command("mad", "unit.npy", "--no-information", "--json")
+    assert same.json["threshold_from"] == "published"
+    assert same.json["estimated_threshold"] is None

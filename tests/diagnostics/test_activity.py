@@ -51,7 +51,7 @@ def test_shift_leaves_it_and_scale_scales_it(shift, scale):
 
 @pytest.mark.parametrize("kind", ["median", "mean"])
 def test_constant_dimensions_are_exactly_zero(kind):
-    values = np.column_stack([np.full(77, 0.1), np.arange(77.0)])
+    values = np.column_stack([np.full(77, 0.1), 2 * np.arange(77.0)])
     result = mad(values.astype(np.float32), kind=kind)
     assert result.values[0] == 0
     assert list(result.informative) == [1]
@@ -241,3 +241,28 @@ def test_smooth_distributions_have_next_to_no_gaps(smooth, d):
     rng = np.random.default_rng(d)
     found = [find_gap(smooth(rng, d)).threshold is not None for _ in range(300)]
     assert sum(found) <= 9  # 3 %
+
+
+@pytest.mark.parametrize(
+    ("provenance", "asked", "whose"),
+    [({}, None, "published"), ({"mad_threshold": 0.02}, None, "model"), ({}, 0.02, "asked")],
+)
+def test_who_says_the_threshold(provenance, asked, whose):
+    values = np.random.default_rng(0).normal(size=(200, 30))
+    values[:, 5:] *= 1e-4
+    result = mad(Latents(values * 0.5, provenance=provenance), threshold=asked)
+    assert result.threshold_from == result.provenance["threshold_from"] == whose
+    told = [line for line in result.sentences() if "published network" in line]
+    assert len(told) == (whose == "published")
+    assert 1e-4 < result.estimated_threshold < 0.3
+    assert any("estimated from the data" in line for line in result.sentences())
+
+
+def test_embeddings_of_one_length_have_no_threshold():
+    values = np.random.default_rng(0).normal(size=(500, 400))
+    values /= np.linalg.norm(values, axis=1)[:, None]
+    result = mad(values)
+    assert result.estimated_threshold is None
+    assert "no threshold can be estimated" in " ".join(result.sentences())
+    assert result.sentences()[0].endswith(" more")
+    assert len(result.sentences()[0]) < 250

@@ -371,3 +371,42 @@ def test_few_copies_and_unused_dimensions(dims):
     table = pd.DataFrame({"star": [f"HD{i // 4}" for i in range(3000)]})
     study = read_study(Latents(np.repeat(values, 3, axis=0), table))
     assert study.groups.column == "star"
+
+
+@pytest.mark.parametrize(
+    ("dims", "chosen"),
+    [
+        ([2, 0], [0, 2]),
+        (np.array([True, False, True, False]), [0, 2]),
+        ([False, False, False, True], [3]),
+        (pd.Series([1, 3]), [1, 3]),
+        ((1.0, np.int8(2)), [1, 2]),
+        (range(4), [0, 1, 2, 3]),
+        (np.float32([3]), [3]),
+        (None, [0, 1, 2, 3]),
+    ],
+)
+def test_dimensions_are_numbers_or_a_mask(dims, chosen):
+    assert read_study(np.random.default_rng(0).normal(size=(50, 4))).choose(dims) == chosen
+
+
+@pytest.mark.parametrize(
+    ("dims", "named"),
+    [
+        ([True, False, True], "mask of 3"),
+        ([False] * 4, "mask of 4"),
+        ([1.7], "1.7"),
+        ([0, -1], "-1"),
+        ([0, 4], "4"),
+        ([1, 2, 1], "1 given more than once"),
+        ([0, np.nan], "nan"),
+        (["0"], "'0'"),
+        ([1, None], "None"),
+        ([], "shape"),
+        ([[0, 1]], "shape"),
+    ],
+)
+def test_other_dimensions_are_refused_by_name(dims, named):
+    study = read_study(np.random.default_rng(0).normal(size=(50, 4)))
+    with pytest.raises(ChoiceError, match=rf"^dims .*{named}.*latents"):
+        study.choose(dims)

@@ -31,7 +31,7 @@ def test_both_thresholds_are_drawn_and_named():
     result = mad(latents())
     ax = plot_mad(result)
     named = texts(ax)
-    assert "threshold 0.02" in named
+    assert "threshold 0.02, published" in named
     assert f"estimated {result.estimated_threshold:.2g}" in named
     heights = {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1}
     assert {0.02, result.estimated_threshold} <= heights
@@ -60,7 +60,7 @@ def test_many_dead_dimensions_are_no_row_of_dots():
 
 def test_many_informative_dimensions_are_not_named_one_by_one():
     values = np.random.default_rng(1).normal(size=(50, 64))
-    assert texts(plot_mad(mad(values))) == ["threshold 0.02"]
+    assert texts(plot_mad(mad(values))) == ["threshold 0.02, published"]
 
 
 def test_kl_stands_below_where_it_is_known():
