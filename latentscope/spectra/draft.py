@@ -291,13 +291,15 @@ def _mask(
     mask = draft.mask
     if ivar is not None:
         blank = ivar == 0
-        dropped = np.count_nonzero(blank & np.isfinite(flux))
-        if dropped:
-            draft.assumed.append(
-                f"pixels: {dropped} whose error or inverse variance is none (0, negative or not "
-                "finite) are left out"
-            )
+        if blank.any():
             mask = blank if mask is None else mask | blank
+            # A pixel with neither flux nor error is an empty one, of which nobody asks.
+            dropped = np.count_nonzero(blank & np.isfinite(flux) & (flux != 0))
+            if dropped:
+                draft.assumed.append(
+                    f"pixels: {dropped} with flux but without an error or inverse variance (0, "
+                    "negative or not finite) are left out"
+                )
     named_good = Label(draft.quality_name).key in GOOD
     if draft.quality is not None and (named_good or draft.quality.any()):
         flagged = _flagged(draft, draft.quality, flux, mask)

@@ -50,8 +50,8 @@ NOT_APPLIED = ("ESO QC VRAD BARYCOR", "BARYCORR", "BARYCOR", "BCV", "BERV", "V_B
                "BARYVEL", "ESO QC VRAD HELICOR", "HCV", "VHELIO", "V_HELIO", "HELICORR", "HELIOCOR",
                "HELIO_RV")  # fmt: skip
 _EARTH_ALONE = ("BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY", "BARYVEL")
-# GALAH (its README: "remove barycentric velocity correction" by BARYEFF), HERMES of Mercator.
-APPLIED = ("BARYEFF", "BVCOR")
+# GALAH (its README takes the correction off by BARYEFF), HERMES of Mercator, MAKEE for HIRES.
+APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL")
 # RVC is the velocity of the cross-correlation after the correction for the drift of the night,
 # which plain RV lacks.
 RV = ("ESO DRS CCF RVC", "ESO QC CCF RV", "TNG DRS CCF RVC", "TNG QC CCF RV", "OHP DRS CCF RVC",
@@ -125,7 +125,8 @@ class Header:
         for card in self._cards.values():
             if card.startswith(("HISTORY", "COMMENT")):
                 yield card[8:].strip()
-        yield from (str(self._values[key]) for key in ("HISTORY", "COMMENT") if key in self._values)
+        for key in ("HISTORY", "COMMENT"):
+            yield from self.text(key).splitlines()
 
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""

@@ -86,7 +86,7 @@ def _uncertainty_ivar(uncertainty: Any, shape: tuple[int, ...]) -> NDArray[Any] 
     kind = getattr(uncertainty, "uncertainty_type", "")
     if array is None or np.shape(array) != shape or kind not in powers:
         return None
-    return np.asarray(np.asarray(array) ** powers[kind])
+    return np.asarray(np.asarray(array, dtype=np.float64) ** powers[kind])
 
 
 def _meta_header(meta: Any) -> Header:
@@ -101,6 +101,9 @@ def _meta_header(meta: Any) -> Header:
                 value = source[key]
             except Exception:  # astropy raises VerifyError and others for cards that are broken
                 continue
+            # astropy has all HISTORY cards as one value of its own kind.
+            if str(key).upper() in ("HISTORY", "COMMENT"):
+                value = str(value)
             if isinstance(value, str | int | float | bool):
                 values[str(key).upper()] = value
     return Header({}, values)

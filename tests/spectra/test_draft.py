@@ -118,6 +118,15 @@ def test_pixels_without_an_error_are_left_out_and_said(name, bad):
     assert any("31" in note for note in notes)
 
 
+def test_empty_pixels_are_left_out_without_a_word():
+    wave = layouts.linear_grid()
+    flux, err = wave.astype("f4"), np.full(500, 2.0, "f4")
+    flux[100:140] = err[100:140] = 0.0
+    spectrum = read_spectrum(layouts.adp(wave, flux=flux, err=err))
+    assert np.flatnonzero(spectrum.mask).tolist() == list(range(100, 140))
+    assert spectrum.meta["assumed"] == []
+
+
 @pytest.mark.parametrize("bad", [0.0, np.nan])
 @pytest.mark.parametrize("name", ["ivar", "ERR"])
 def test_no_errors_at_all_leave_every_pixel(name, bad):

@@ -1,6 +1,10 @@
 """Keywords: object, velocities, airmass, SNR, medium, frame; fallbacks, sentinels, broken cards."""
 
+import numpy as np
 import pytest
+from astropy import units
+from astropy.io import fits
+from astropy.nddata import StdDevUncertainty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -202,6 +206,20 @@ def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
 )
 def test_corrected_spectra_and_silent_ones_stay_barycentric(keywords):
     assert motion(plain(**keywords))[0] == "barycentric"
+
+
+def test_the_history_of_a_specutils_object_counts_too():
+    specutils = pytest.importorskip("specutils")
+    header = fits.Header({"BCV": 11.5, "HISTORY": "dark subtracted, not flat-fielded"})
+    axis, flux = layouts.linear_grid() * units.AA, np.full(500, 1e-20, "f4") * units.Jy
+    error = StdDevUncertainty(np.full(500, 1e-22, "f4"))
+    kind = getattr(specutils, "Spectrum", None) or specutils.Spectrum1D
+    for frame in ("topocentric", "barycentric"):
+        source = kind(spectral_axis=axis, flux=flux, uncertainty=error, meta={"header": header})
+        spectrum = read_spectrum(source)
+        assert spectrum.frame == frame
+        np.testing.assert_allclose(spectrum.ivar, 1e44, rtol=1e-6)
+        header["HISTORY"] = "corrected to heliocentric"
 
 
 def test_what_the_pipelines_of_the_vlt_leave_is_topocentric_even_without_a_velocity():
