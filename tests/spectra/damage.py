@@ -387,6 +387,15 @@ def nowhere(data, rng):
     return rewritten(data, lambda w: np.full_like(w, value), 0)
 
 
+@numbers("one wavelength far off", "refused", PLAIN)
+def far_off(data, rng):
+    def change(wavelength):
+        wavelength[int(rng.integers(100, 900))] *= rng.choice([0.01, 0.9, 2.0, 10.0])
+        return wavelength
+
+    return rewritten(data, change, 0)
+
+
 @numbers("one wavelength NaN in the middle", "refused", PLAIN)
 def hole(data, rng):
     def change(wavelength):
