@@ -487,11 +487,6 @@ def text_disorder(data, rng):
     return b"\n".join([*lines[:1], *(lines[i] for i in rng.permutation(len(lines) - 2) + 1), b""])
 
 
-@others("decimal commas", "not wrong", ("Turbospectrum", "SYNTHE"))
-def commas(data, rng):
-    return data.replace(b".", b",")
-
-
 @others("an array that is no spectrum", "refused", ("HARPS DRS s1d",))
 def bad_array(data, rng):
     arrays = (
@@ -535,6 +530,11 @@ def no_padding(data, rng):
     with fits.open(io.BytesIO(data)) as hdus:
         size = hdus[-1].size
     return data[: data_start(data) + size]
+
+
+@odd("decimal commas", "right", ("Turbospectrum", "SYNTHE"))
+def commas(data, rng):
+    return data.replace(b".", b",")
 
 
 ODD_NAMES = (
