@@ -268,17 +268,9 @@ def _inverse_variance(draft: Draft, flux: NDArray[Any]) -> NDArray[np.float64] |
                 ivar *= np.abs(ivar)  # an error below 0 stays below
             np.divide(1, ivar, out=ivar)
         usable = (ivar > 0) & (ivar < np.inf)
-    # Many HARPS products have a column ERR that is NaN from end to end. An inverse variance of 0
-    # is said of a pixel on purpose; a column of errors that lacks most of them is another thing.
-    least = 1 - _NEARLY_ALL if draft.ivar is not None else 0.5
-    present = np.isfinite(flux) & (flux != 0)
-    share = float(np.mean(usable[present])) if present.any() else 0.0
-    if share < least or not usable.any():
-        draft.assumed.append(
-            "errors: none, since the file's error column holds no usable value"
-            if share == 0
-            else f"errors: none, since only {share:.0%} of the pixels have one"
-        )
+    # Many HARPS products have a column ERR that is NaN from end to end.
+    if not usable.any():
+        draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None
     ivar[~usable] = 0
     return ivar

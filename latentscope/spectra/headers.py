@@ -72,6 +72,10 @@ FRAMES: dict[str, tuple[Frame, str]] = {
     "HELIOCEN": ("barycentric", "taken from heliocentric, up to 0.02 km/s away"),
     "SOURCE": ("rest", ""),
 }
+_APOGEE = ("APO25M", "LCO25M", "APO1M")
+# By PypeIt's out_onespec, the data models of APOGEE and DESI, the handbooks of HST and JWST, and
+# serval's readers of the others, which take wavelengths as they are.
+_IN_VACUUM = (*_APOGEE, "HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "SPIROU")
 _NAMELESS = {"", "UNKNOWN", "N/A", "NONE", "NULL", "NAN", "UNDEFINED", "-"}
 # Windows forbids colons in file names, so that downloads hold underscores in their place.
 _ARCHIVE_NAME = re.compile(r"(?:r\.)?([A-Z][A-Z0-9]*\.\d{4}-\d\d-\d\dT\d\d[:_]\d\d[:_]\d\d\.\d{3})")
@@ -277,9 +281,11 @@ def medium_of(
     if drs_pipeline(keywords) == "DRS":
         assumed.append("medium: air, as the DRS pipelines write S1D spectra")
         return "air"
-    # PypeIt's out_onespec and APOGEE's data model say vacuum, as do the handbooks of HST and JWST.
-    if _pypeit(keywords) or _apogee(keywords) or keywords.text(("TELESCOP",)) in ("HST", "JWST"):
-        assumed.append("medium: vacuum, as PypeIt, space telescopes and APOGEE give wavelengths")
+    telescope = str(keywords.text(("TELESCOP",))).upper()
+    source = next((name for name in (instrument, telescope) if name in _IN_VACUUM), "")
+    source = "PypeIt" if _pypeit(keywords) else "DESI" if _desi(keywords) else source
+    if source:
+        assumed.append(f"medium: vacuum, as {source} gives wavelengths")
         return "vacuum"
     # Air does not let such light through, and its refractive index is not defined there.
     if wavelength[0] < 2000.0:
@@ -419,6 +425,9 @@ def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
     telescope = str(keywords.text(("TELESCOP",))).upper()
     if "SDSS" in telescope or "LAMOST" in telescope or keywords.text(("VERS2D", "RUN2D")):
         return "taken from heliocentric, as the pipelines of SDSS and LAMOST write spectra"
+    # desispec corrects the wavelengths of each exposure for the motion of the Earth.
+    if _desi(keywords):
+        return "taken from heliocentric, as DESI corrects spectra"
     if _pypeit(keywords) and not keywords.text(("VEL_TYPE",)):
         return "taken from heliocentric, as PypeIt corrects spectra by default"
     for line in keywords.commentary():
@@ -429,7 +438,12 @@ def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
 
 
 def _apogee(keywords: Keywords) -> bool:
-    return str(keywords.text(("TELESCOP",))).lower() in ("apo25m", "lco25m", "apo1m")
+    return str(keywords.text(("TELESCOP",))).upper() in _APOGEE
+
+
+def _desi(keywords: Keywords) -> bool:
+    # SPGRP: by what its spectra are grouped. The instrument stands in the header of another HDU.
+    return keywords.text(("INSTRUME",)) == "DESI" or keywords.text(("SPGRP",)) is not None
 
 
 def _pypeit(keywords: Keywords) -> bool:

@@ -303,6 +303,8 @@ def test_the_frame_asked_for_leaves_the_star_its_velocity():
         ({"DMODCLS": "OneSpec"}, "vacuum"),
         ({"TELESCOP": "HST", "INSTRUME": "STIS"}, "vacuum"),
         ({"TELESCOP": "HST", "AIRORVAC": "AIR"}, "air"),
+        ({"INSTRUME": "DESI"}, "vacuum"),
+        ({"INSTRUME": "HARPS"}, "air"),
         ({"INSTRUME": "XSHOOTER", "ESO_PRO_CATG": "SCI", "CTYPE1": "WAVE"}, "air"),
         ({"INSTRUME": "OTHER", "CTYPE1": "WAVE"}, "vacuum"),
         ({}, "air"),

@@ -15,10 +15,7 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
-SDSS spec, nearly all of it flagged
 LAMOST MRS, a dead arm
-DESI coadd of one target
-CARMENES, an order
 """.strip().splitlines()
 
 
