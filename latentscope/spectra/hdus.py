@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
+from latentscope.files import MAX_BYTES
 from latentscope.spectra.draft import Label
 from latentscope.spectra.headers import CARD, Header
 
@@ -30,6 +31,8 @@ COLUMN_TYPES = {
 }  # fmt: skip
 _FORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
 
+_MOST_HDUS = 1000
+
 
 def read_hdus(data: bytes) -> list[HDU]:
     """Split a FITS file into its HDUs, tile-compressed images unpacked.
@@ -40,9 +43,23 @@ def read_hdus(data: bytes) -> list[HDU]:
         If the file is cut short or broken.
     """
     hdus = split_hdus(data)
-    if any(hdu.header.get("ZIMAGE") is True for hdu in hdus):
+    tiled = [hdu for hdu in hdus if hdu.header.get("ZIMAGE") is True]
+    if tiled:
+        size = sum(_unpacked_size(hdu, key) for hdu in tiled for key in ("ZNAXIS", "ZTILE"))
+        if size > MAX_BYTES:
+            raise SpectrumError(
+                f"its tile compression unpacks to more than {MAX_BYTES / 1e9:g} GB, the most that "
+                "is read of a file; expected one spectrum"
+            )
         return split_hdus(_decompressed(data))
     return hdus
+
+
+def _unpacked_size(hdu: HDU, key: str) -> int:
+    """Bytes of an image, or of one tile of it, as its header announces."""
+    axes = range(1, _count(hdu.header, "ZNAXIS", hdu.index) + 1)
+    pixels = prod(max(hdu.header.integer(f"{key}{axis}", 1), 1) for axis in axes)
+    return pixels * abs(hdu.header.integer("ZBITPIX", 64)) // 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +212,8 @@ def split_hdus(buffer: bytes) -> list[HDU]:
     hdus: list[HDU] = []
     start = 0
     while start < len(buffer) and buffer.startswith((b"SIMPLE  =", b"XTENSION="), start):
+        if len(hdus) == _MOST_HDUS:
+            raise SpectrumError(f"more than {_MOST_HDUS} HDUs; expected a file of one spectrum")
         header, start = _read_header(buffer, start, len(hdus))
         axes = range(1, _count(header, "NAXIS", len(hdus)) + 1)
         shape = tuple(header.integer(f"NAXIS{axis}") for axis in reversed(axes))

@@ -31,26 +31,42 @@ _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent's letter in 
 _JOINED = re.compile(r"(?<=\d)(?=[+-]\d*\.\d)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eEdD][+-]?\d+)?")
 _HEADER_ROWS = 3
+_HEAD = 4_000_000  # characters, and lines of them, in which the numbers must begin
+_HEAD_LINES = 20_000
+_LONGEST_LINE = 100_000  # characters
+_MOST_COLUMNS = 1000
+_A_LINE_A_PIXEL = "expected a line a pixel, of wavelength and flux; are rows and columns exchanged?"
+_LONGEST_TEXT = 200_000_000  # bytes, which pandas takes 2 GB for
 TEXT_BYTES = bytes(range(32, 256)) + b"\t\r\n\f"
 
 
 def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None) -> Draft:
     """Read text: CSV, ECSV or columns between blanks, with or without a line of names."""
+    if len(data) > _LONGEST_TEXT:
+        raise SpectrumError(
+            f"text of more than {_LONGEST_TEXT / 1e6:g} MB; write wavelength and flux alone, or as "
+            ".npy or FITS"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # which knows every byte
+    head = text[:_HEAD].splitlines()
+    _refuse_wide(head)
     if text.startswith("# %ECSV"):
         return _read_ecsv(text, key, hdu)
     if hdu is not None:
         raise SpectrumError(f"is no FITS file, and has no HDU {hdu}; leave hdu out")
-    lines = text.splitlines()
-    first = _first_row(lines)
+    first = _first_row(head[:_HEAD_LINES])
     if first is None:
-        _refuse_words(lines)
+        _refuse_words(head)
         raise SpectrumError("text without a line of numbers; expected columns wavelength and flux")
+    lines = head if len(text) <= _HEAD else text.splitlines()
     layout = _Layout.of(lines[first])
-    names = _column_names(lines[:first], layout, len(layout.split(lines[first])))
+    width = len(layout.split(lines[first]))
+    if width > _MOST_COLUMNS:
+        raise SpectrumError(f"text with {width} columns; {_A_LINE_A_PIXEL}")
+    names = _column_names(lines[:first], layout, width)
     body = layout.plain("\n".join(lines[first:]))
     try:
         table = pd.read_csv(
@@ -130,6 +146,17 @@ def _first_row(lines: Sequence[str]) -> int | None:
             return previous[0]
         previous = (index, width)
     return earliest
+
+
+def _refuse_wide(lines: Sequence[str]) -> None:
+    """Raise for lines that no table of pixels has, before they are cut into words."""
+    longest = max(map(len, lines), default=0)
+    # ECSV names its columns line by line.
+    columns = sum(line.startswith("# - {") for line in lines)
+    if longest > _LONGEST_LINE:
+        raise SpectrumError(f"text with a line of {longest} characters; {_A_LINE_A_PIXEL}")
+    if columns > _MOST_COLUMNS:
+        raise SpectrumError(f"text with {columns} columns; {_A_LINE_A_PIXEL}")
 
 
 def _refuse_words(lines: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.read import read_spectrum
@@ -103,3 +104,63 @@ def test_open_files_are_read_in_pieces_and_capped(monkeypatch):
     monkeypatch.setattr("latentscope.spectra.read.MAX_BYTES", 50_000_000)
     with open("/dev/zero", "rb") as endless, pytest.raises(SpectrumError, match=r"than 0\.05 GB"):
         read_spectrum(endless)
+
+
+def card(key, value):
+    return f"{key:<8}= {value:>20}".ljust(80).encode()
+
+
+def tiled(key, value):
+    stream = io.BytesIO()
+    image = fits.CompImageHDU(np.ones((2, 3000), "f4"), compression_type="GZIP_1")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(stream)
+    data = stream.getvalue()
+    at = data.index(f"{key:<8}=".encode())
+    return data[:at] + card(key, value) + data[at + 80 :]
+
+
+def extensions(count):
+    cards = [b"XTENSION= 'IMAGE   '".ljust(80), card("BITPIX", 8), card("NAXIS", 0)]
+    cards += [card("PCOUNT", 0), card("GCOUNT", 1), b"END".ljust(80)]
+    stream = io.BytesIO()
+    fits.PrimaryHDU().writeto(stream)
+    return stream.getvalue() + count * b"".join(cards).ljust(2880)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: b"5000.1 " * 4_000_000, "a line of .* characters"),
+        (lambda: b"5000.1," * 4_000_000, "a line of .* characters"),
+        (lambda: b"1" * 20_000_000, "a line of .* characters"),
+        (lambda: (b"1.5 " * 20_000 + b"\n") * 20, "20000 columns"),
+        (lambda: b"a b c\n" * 5_000_000, "without a line of numbers"),
+        (lambda: b"# a b c\n" * 5_000_000, "without a line of numbers"),
+        (lambda: b"# %ECSV 1.0\n" + b"# - {name: c, datatype: int8}\n" * 20_000, "20000 columns"),
+        (lambda: b"5000 1\n" * 29_000_000, "text of more than 200 MB"),
+        (lambda: tiled("ZNAXIS2", 10**6), "unpacks to more than 1 GB"),
+        (lambda: tiled("ZTILE1", 10**10), "unpacks to more than 1 GB"),
+        (lambda: extensions(30_000), "more than 1000 HDUs"),
+    ],
+)
+def test_what_announces_or_holds_too_much_is_refused_soon(make, message):
+    data = make()
+    begun = time.monotonic()
+    with in_memory(600), pytest.raises(SpectrumError, match=message):
+        read_spectrum(data)
+    assert time.monotonic() - begun < 5
+
+
+def test_text_below_a_long_header_and_of_many_columns_is_read():
+    rows = [" ".join(f"{5000 + i + 0.5 * j}" for j in range(300)) for i in range(200)]
+    text = "# observed\n" * 15_000 + "\n".join(rows)
+    spectrum = read_spectrum(text.encode())
+    np.testing.assert_array_equal(spectrum.wavelength, 5000.0 + np.arange(200))
+
+
+def test_a_tiled_spectrum_of_honest_size_is_read():
+    stream = io.BytesIO()
+    image = fits.CompImageHDU(np.arange(3000, dtype="f4"), compression_type="GZIP_1")
+    image.header["CRVAL1"], image.header["CDELT1"] = 5000.0, 0.01
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(stream)
+    np.testing.assert_array_equal(read_spectrum(stream.getvalue()).flux, np.arange(3000))
