@@ -183,7 +183,7 @@ class Keywords:
                 number = _number(header.get(key))
                 # 0 is what forms hold before anybody fills them in, nines what stands for unknown.
                 unset = number == 0 and key not in BERV
-                if number is None or unset or re.fullmatch("9{3,}", f"{abs(number):.0f}"):
+                if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):
                     continue
                 per_second = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
                 small = per_second is not None and not per_second[0].startswith("k")
@@ -337,7 +337,7 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
     words = f"IRAF shifted it: DOPCOR {words}"
     moved = _moved(shift, rv, berv, frame, certain, drs_pipeline(keywords) is not None)
     if moved is None:
-        note = note.removesuffix(_OFFER)
+        note = note.removesuffix(_OFFER) or "as SPECSYS says"
         assumed.append(
             f"frame: {frame}, {note} ({words}; the lines may already be at rest){_OFFER}"
         )
@@ -354,7 +354,7 @@ def _moved(
     shift: float, rv: float | None, berv: float | None, frame: Frame, certain: bool, drs: bool
 ) -> float | None:
     """Velocity from the shifted wavelengths to the barycenter's, km/s; None if nothing tells."""
-    if drs:  # whose spectra are barycentric, so that whatever was shifted is not
+    if drs and frame == "barycentric":  # so that whatever was shifted is not any more
         return shift
     if berv is not None and abs(shift + berv) < 0.5:
         return 0.0
@@ -456,11 +456,10 @@ def _dopcor(keywords: Keywords) -> tuple[float | None, str]:
     while (card := keywords.text([f"DOPCOR{len(cards) + 1:02d}"])) is not None:
         cards.append(card)
     words = ", ".join(cards)
-    shifts = [number for card in cards if (number := _number(card.split()[0])) is not None]
-    if not shifts:
-        return None, words
+    shifts = [_number(card.split()[0]) or 0.0 for card in cards]
     # A redshift unless its isvelocity was set, and nobody corrects for 20 m/s.
-    return sum(shift * _LIGHT if abs(shift) < 0.02 else shift for shift in shifts), words
+    total = sum(shift * _LIGHT if abs(shift) < 0.02 else shift for shift in shifts)
+    return total or None, words
 
 
 _LIGHT = 299_792.458

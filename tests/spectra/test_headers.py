@@ -200,6 +200,7 @@ def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
         {"BCV": 11.5, "SPECSYS": "BARYCENT"},
         {"BCV": 0.0},
         {"BCV": -9999.0},
+        {"BCV": 9999.9},
         {"VHELIO": 85.0},
         {},
     ],
@@ -260,6 +261,10 @@ def test_an_s1d_that_iraf_shifted_is_at_rest(rvc):
     assert ("-22.7" in note) == (rvc.get("ESO_DRS_CCF_RVC") == -22.7)
 
 
+def test_a_shift_by_nothing_is_none():
+    assert motion(layouts.s1d_image(DOPCOR01="0. all"))[::2] == ("barycentric", None)
+
+
 def test_shifts_by_iraf_add_up_and_may_be_redshifts():
     shifts = {"DOPCOR01": "10. all", "DOPCOR02": "-162. all"}
     assert motion(layouts.s1d_image(**shifts))[2] == pytest.approx(-152.0)
@@ -281,6 +286,8 @@ def test_shifts_by_iraf_add_up_and_may_be_redshifts():
         ({"SPECSYS": "BARYCENT", "BCV": 11.5, "DOPCOR01": "-20. all"}, "rest", -20.0),
         ({"SPECSYS": "HELIOCEN", "DOPCOR01": "-11.5 all"}, "barycentric", None),
         ({"SPECSYS": "HELIOCEN", "DOPCOR01": "-80. all"}, "rest", -80.0),
+        ({"SPECSYS": "BARYCENT", "DOPCOR01": "-8. all"}, "barycentric", None),
+        ({"SPECSYS": "TOPOCENT", "ESO_DRS_BERV": 5.0, "DOPCOR01": "-8. all"}, "rest", -3.0),
         ({"BCV": 11.5, "RADVEL": -20.0, "DOPCOR01": "-20.0 all"}, "rest", -20.0),
         ({"BCV": 11.5, "RADVEL": -20.0, "DOPCOR01": "-31.5 all"}, "rest", -20.0),
     ],
