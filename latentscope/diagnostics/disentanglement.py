@@ -73,6 +73,13 @@ _STARS_PER_BIN = 50
 # Half of the stars are drawn, and half of those learned from: a quarter of a class has to do.
 _MIN_IN_CLASS = 20
 _MIN_STARS = 100
+_LEADING_SHARE = 0.2
+"""Share of the variance that a thousandth of the rows may have; Gaussian ones have 0.01."""
+
+_FAR = 10.0
+_GAUSSIAN = 1.4826
+"""Standard deviation of a Gaussian over its median absolute deviation."""
+
 _NOTHING = 1e-10
 """Share of the variance below which a principal component is rounding, not data."""
 
@@ -259,6 +266,9 @@ def metrics(
     values = np.array(read.values[:, chosen], dtype=np.float64)
     every = study.stars.draws(ok, 1, own_rng(seed, 7)).rows[0]
     stars = Stars(standardized(values, every), ok, study.stars, usable, chosen)
+    far = _far_rows(values, every, chosen)
+    if far:
+        warnings.warn(f"{read.source}: {far}", LatentscopeWarning, stacklevel=2)
     rotations = [random_rotation(len(chosen), own_rng(seed, 9, i)) for i in range(n_rotations)]
     baselines = [principal_axes(stars.values[every]), *rotations]
     scores = _evaluated(stars, baselines, n_halves, seed, progress)
@@ -283,7 +293,7 @@ def metrics(
             max_stars=max_stars,
             seed=seed,
         ),
-        notes=(*study.notes, *sampled, *made),
+        notes=(*study.notes, *sampled, *([far] if far else []), *made),
         importance=importance,
         information=information,
     )
@@ -417,6 +427,32 @@ class Stars:
         masks = [keep, *(keep & (label.codes >= 0) for label in self.labels)]
         every, *rows = (self.groups.draws(mask, 1, rng).rows[0] for mask in masks)
         return Drawn(self.values, self.dims, self.labels, axes, every, rows)
+
+
+def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
+    """Say in which dims a few rows make up the variance, on which some measures rest; or nothing.
+
+    `values` have shape (n, d), and `rows` are those of one draw a star.
+    """
+    part = values[rows]
+    away = np.abs(part - np.median(part, axis=0))
+    squared = np.sort(away**2, axis=0)
+    count = max(1, len(part) // 1000)
+    share = squared[-count:].sum(axis=0) / np.maximum(squared.sum(axis=0), np.finfo(float).tiny)
+    spread = _GAUSSIAN * np.median(away, axis=0)
+    led = np.flatnonzero((share > _LEADING_SHARE) & (away.max(axis=0) > _FAR * spread))
+    if not len(led):
+        return ""
+    numbers = rows[np.argmax(away[:, led], axis=0)]
+    found = [
+        f"dim {dims[dim]} (row {row}, {away[:, dim].max() / max(spread[dim], 1e-300):.3g} sigma)"
+        for dim, row in zip(led.tolist(), numbers, strict=True)
+    ]
+    return (
+        f"few rows far out make up {share[led].min():.0%} of the variance or more, by which SAP, "
+        "binned MIG, gaussian total correlation, forests and PCA go; the measures by neighbors do "
+        f"not; set such rows to NaN to leave them out: {shortened(found)}"
+    )
 
 
 def standardized(values: Floats, rows: Rows) -> Floats:

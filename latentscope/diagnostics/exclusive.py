@@ -39,11 +39,14 @@ from latentscope.diagnostics.mi.api import (
     pairwise_mi,
 )
 from latentscope.diagnostics.mi.columns import (
+    CLIP_SIGMA,
     Column,
     choose_labels,
+    notes_of,
     own_rng,
     read_column,
     read_label,
+    summary_of,
 )
 from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
@@ -124,6 +127,8 @@ class ExclusiveResult:
         Dimensions that carry something and were not ordered, since too many do.
     provenance : dict
         Settings, versions, and where the latents come from.
+    notes : tuple of str
+        What was done to the rows and labels, in words.
     """
 
     table: pd.DataFrame
@@ -135,6 +140,7 @@ class ExclusiveResult:
     labels: tuple[str, ...]
     left_out: int
     provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def informative(self) -> list[int]:
@@ -148,7 +154,8 @@ class ExclusiveResult:
 
     def sentences(self) -> list[str]:
         """Return lines a person can read: what adds, where it ends, what is shared, and on what."""
-        return [*self._order_text(), self._exclusive_text(), self._basis_text()]
+        notes = [note for note in self.notes if note != self.provenance.get("groups_found")]
+        return [*self._order_text(), self._exclusive_text(), self._basis_text(), *notes]
 
     def _order_text(self) -> list[str]:
         adds = self.order[self.order["adds"]]
@@ -295,8 +302,13 @@ def exclusive_information(
     study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     read, frame = study.latents, study.labels
     readings = _read(read, study.choose(dims), study.groups, max_rows, seed)
-    names = [] if frame is None else choose_labels(frame, columns, study.group_column)[0]
-    about = [] if frame is None else [read_label(name, frame[name], seed=seed) for name in names]
+    names: list[str] = []
+    about: list[Column] = []
+    notes = list(study.notes)
+    if frame is not None:
+        names, chosen = choose_labels(frame, columns, study.group_column)
+        about = [read_label(name, frame[name], seed=seed) for name in names]
+        notes += [*chosen, *notes_of([summary_of(each, read.ok) for each in about], CLIP_SIGMA)]
     amount = widened(readings.means, readings.noise)
     # Not a false discovery rate: of 6 informative dimensions in 128 that would let a dead one pass
     # in one run of 16.
@@ -357,6 +369,7 @@ def exclusive_information(
             rows_measured=len(readings.rows),
             dims_compared=[readings.dims[i] for i in places],
         ),
+        notes=tuple(notes),
     )
 
 

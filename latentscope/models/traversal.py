@@ -473,9 +473,7 @@ class _Spread:
         """Values of a dimension at quantiles of the data; the prior's if it does not vary."""
         given = np.asarray(at, dtype=np.float64)
         if not ((given > 0) & (given < 1)).all():
-            raise EstimatorError(
-                f"quantiles are {given.tolist()}; expected numbers between 0 and 1"
-            )
+            raise ChoiceError(f"quantiles are {given.tolist()}; expected numbers between 0 and 1")
         if self.values is None or self.sigma[dim] == 0:
             return np.asarray(ndtri(given), dtype=np.float64)
         return np.asarray(np.quantile(self.values[:, dim], given), dtype=np.float64)

@@ -650,3 +650,34 @@ def test_sums_of_others_are_infinite_and_constants_do_not_count():
     whole = gaussian_total_correlation(values)
     assert gaussian_total_correlation(np.column_stack([values, np.ones(200)])) == whole
     assert gaussian_total_correlation(values[:, :1]) == 0
+
+
+def test_rows_far_out_that_lead_the_variance_are_told(recwarn):
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(800, 3))
+    table = pd.DataFrame({"a": values[:, 0], "b": values[:, 1] + 0.1 * rng.normal(size=800)})
+    plain = latentscope.metrics(values, table, n_halves=0, n_rotations=1)
+    assert not recwarn
+    values[7, 1] = 50.0
+    with pytest.warns(LatentscopeWarning, match=r"dim 1 \(row 7, 48\.7 sigma\)") as told:
+        far = latentscope.metrics(values, table, n_halves=0, n_rotations=1)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert any("dim 1 (row 7" in note for note in far.notes)
+    # What the words promise: the measure by neighbors holds, that by variance does not.
+    assert headline(far)["mig", "knn"] == pytest.approx(headline(plain)["mig", "knn"], abs=0.02)
+    assert headline(far)["sap", "linear"] < 0.8 * headline(plain)["sap", "linear"]
+
+
+@pytest.mark.parametrize("scale", ["normal", "laplace", "uniform", "classes"])
+def test_ordinary_tails_are_not_told(scale, recwarn):
+    rng = np.random.default_rng(5)
+    values = {
+        "normal": lambda: rng.normal(size=(600, 2)),
+        "laplace": lambda: rng.laplace(size=(600, 2)),
+        "uniform": lambda: rng.uniform(size=(600, 2)),
+        "classes": lambda: rng.integers(0, 2, size=(600, 2)) + 0.0,
+    }[scale]()
+    label = pd.DataFrame({"a": rng.normal(size=600)})
+    latentscope.metrics(values, label, dims="all", n_halves=0, n_rotations=1)
+    assert not recwarn

@@ -362,3 +362,13 @@ def test_normal_scores_keep_the_order():
     np.testing.assert_array_equal(np.argsort(values, axis=0), np.argsort(scores, axis=0))
     assert np.median(scores, axis=0) == pytest.approx(0)
     assert scores.std() == pytest.approx(1, abs=0.02)
+
+
+def test_labels_left_out_are_counted(base):
+    label = base[:, 0] + 0.1 * base[:, 1]
+    label[:3] = 100.0
+    frame = pd.DataFrame({"id": range(N), "v": label})
+    result = exclusive_information(with_noise(base), labels=frame)
+    assert "values beyond 5 sigma left out: v (3)" in result.notes
+    assert "left out, since it names rows or stars: id" in result.notes
+    assert result.sentences()[-1] == "values beyond 5 sigma left out: v (3)"

@@ -145,11 +145,13 @@ def mutual_information(
     kind_of_x, kind_of_y = kinds_of(estimator)
     kind_of_y = discrete if kind_of_y == "auto" else kind_of_y
     if first.ndim == 1 and second.ndim == 1:
-        return value_of(
+        columns = (
             read_column("x", first, discrete=kind_of_x, stream=(seed, 0)),
             read_column("y", second, discrete=kind_of_y, stream=(seed, 1)),
-            settings,
         )
+        value = value_of(*columns, settings)
+        _warn_of_copies(*columns, value)
+        return value
     check_takes_several(estimator)
     if second.ndim == 2 and kind_of_y is True:
         raise EstimatorError(
@@ -533,30 +535,28 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
             stacklevel=3,
         )
         return 0.0
-    value = pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
-    _warn_of_copies(pair, value)
-    return value
+    return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
 
 
-def _warn_of_copies(pair: _Pair, value: float) -> None:
+def _warn_of_copies(x: Column, y: Column, value: float) -> None:
     """Warn where pairs of values repeat, or more is found than so many rows can show."""
-    n, copies = len(pair.x), None
-    if pair.x.n_tied and pair.y.n_tied:
-        columns = [column.values for column in (pair.x, pair.y) if column.values is not None]
-        copies = identical_rows(np.stack(columns, axis=1), np.ones(n, dtype=bool))
+    valid, copies = x.valid & y.valid, None
+    if x.n_tied and y.n_tied and x.values is not None and y.values is not None:
+        copies = identical_rows(np.stack([x.values, y.values], axis=1), valid)
+    n = int(np.count_nonzero(valid))
     if copies is not None:
         warnings.warn(
-            f"{copies.repeated:,} of {n:,} rows are copies of another, which mutual information "
-            "takes for a relation; leave them out",
+            f"{n - copies.count(valid):,} of {n:,} rows are copies of another, which mutual "
+            "information takes for a relation; leave them out",
             LatentscopeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     elif value > np.log(n):
         warnings.warn(
             f"{value:.2f} nats are more than {n:,} rows can show (ln n = {np.log(n):.2f}): rows "
             "are copies of others, or one variable is made of the other",
             LatentscopeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
