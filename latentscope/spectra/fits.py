@@ -98,8 +98,10 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
     columns = hdu.columns
     wave, flux = columns[choice.wavelength], columns[choice.flux]
     waves, fluxes = hdu.pieces(wave), hdu.pieces(flux)
+    notes = list(choice.notes)
     error, ivar, quality = (
-        _optional(hdu, position, fluxes) for position in (choice.error, choice.ivar, choice.quality)
+        _optional(hdu, position, fluxes, notes)
+        for position in (choice.error, choice.ivar, choice.quality)
     )
     if row is not None and row > len(waves):
         raise SpectrumError(
@@ -123,7 +125,7 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
             quality_name="" if choice.quality is None else columns[choice.quality].name,
             medium=choice.medium,
             inferred=choice.inferred,
-            assumed=list(choice.notes),
+            assumed=list(notes),
             logarithmic=choice.logarithmic,
             headers=(hdu.header, primary),
             name=f"{hdu.index}:{k + 1}" if several else str(hdu.index),
@@ -142,18 +144,22 @@ def _target(hdu: HDU, row: int) -> str:
 
 
 def _optional(
-    hdu: HDU, position: int | None, fluxes: Sequence[NDArray[Any]]
+    hdu: HDU, position: int | None, fluxes: Sequence[NDArray[Any]], notes: list[str]
 ) -> Sequence[NDArray[Any] | None]:
-    """Read an error or quality column; a broken one does not fail the spectrum."""
+    """Read an error or quality column; a broken one does not fail the spectrum, and is noted."""
     nothing = [None] * len(fluxes)
     if position is None:
         return nothing
+    column = hdu.columns[position]
     try:
-        values = hdu.pieces(hdu.columns[position])
-    except (SpectrumError, ValueError, TypeError):
+        values = hdu.pieces(column)
+    except (SpectrumError, ValueError, TypeError) as error:
+        notes.append(f"errors: not those of column {column.name} ({error})")
         return nothing
-    fits = [value.shape for value in values] == [flux.shape for flux in fluxes]
-    return values if fits else nothing
+    if [value.shape for value in values] != [flux.shape for flux in fluxes]:
+        notes.append(f"errors: not those of column {column.name}, of another length than the flux")
+        return nothing
+    return values
 
 
 def _table_format(primary: Header, hdu: HDU) -> str:

@@ -108,8 +108,11 @@ class HDU:
 
     def image(self) -> NDArray[Any]:
         """Pixels as floating numbers in native byte order, shape as numpy has it (last axis 1)."""
-        stored = np.frombuffer(self.data, IMAGE_TYPES[self.header.integer("BITPIX")])
+        bits = self.header.integer("BITPIX")
+        stored = np.frombuffer(self.data, IMAGE_TYPES[bits])
         pixels = stored[: prod(self.shape)].reshape(self.shape)
+        if bits in (32, 64):
+            _check_integers(pixels, self)
         return _physical(pixels, self.header, "BSCALE", "BZERO", "BLANK")
 
     @cached_property
@@ -197,6 +200,8 @@ class HDU:
         heap = self.header.integer("THEAP", prod(self.shape))
         kind = COLUMN_TYPES[column.element]
         places = self._strided(column, 2).tolist()
+        if any(at < 0 for _, at in places):
+            raise SpectrumError(f"HDU {self.index}, column {column.name}: an array before its heap")
         return [np.frombuffer(self.data, kind, count, heap + at) for count, at in places]
 
 
@@ -226,7 +231,7 @@ def split_hdus(buffer: bytes) -> list[HDU]:
         if shape:  # standard 4.0, equation 2
             values = prod(shape) + header.integer("PCOUNT")
             size = abs(int(kind)) // 8 * header.integer("GCOUNT", 1) * values
-        if size < 0:
+        if size < 0 or header.integer("PCOUNT") < 0:
             raise SpectrumError(f"HDU {len(hdus)}: its header announces a negative size; broken")
         if start + size > len(buffer):
             raise SpectrumError(
@@ -240,15 +245,23 @@ def split_hdus(buffer: bytes) -> list[HDU]:
 
 
 def _check_padding(view: memoryview, hdu: HDU, start: int, size: int) -> None:
-    """Raise if data go on behind where the header says that they end."""
+    """Raise if data go on behind where the header says that they end, or lack a piece."""
     end = start + -(-size // BLOCK) * BLOCK
-    fill = len(bytes(view[start + size : end]).rstrip(b"\0 "))
+    padding = bytes(view[start + size : end]).rstrip(b"\0 ")
     following = bytes(view[end : end + BLOCK])
+    whole = len(view) % BLOCK == 0
+    # Writers may leave out the padding; a part of it is missing where bytes were lost before it.
+    if start + size < len(view) < end or (padding and not whole):
+        raise SpectrumError(
+            f"HDU {hdu.index}: the file has {len(view)} bytes, no whole number of blocks of "
+            f"{BLOCK}, and its data do not end where its header says: bytes were lost or added "
+            "on the way; download it again, as binary"
+        )
     # Zeros, blanks and less than a block of anything are what tapes and downloads leave.
     unknown = len(following) == BLOCK and following.strip(b"\0 ") != b""
     unknown &= not following.startswith(b"XTENSION")
-    # Writers may leave old bytes in the padding; numbers of twice the width end where they must.
-    doubled = size > 0 and hdu.kind == "image" and 0 <= size - fill < 8
+    # Old bytes in the padding are harmless; numbers of twice the width end where they must.
+    doubled = size > 0 and hdu.kind == "image" and 0 <= size - len(padding) < 8
     if unknown or doubled:
         bits, values = hdu.header.integer("BITPIX", 8), prod(hdu.shape)
         held = len(bytes(view[start:]).rstrip(b"\0 "))
@@ -256,6 +269,17 @@ def _check_padding(view: memoryview, hdu: HDU, start: int, size: int) -> None:
             f"HDU {hdu.index}: {values} values of {abs(bits)} bits (BITPIX {bits}) are {size} "
             f"bytes, but {held} bytes follow its header, and no other header; BITPIX or an NAXIS "
             "is wrong: download the file again"
+        )
+
+
+def _check_integers(pixels: NDArray[Any], hdu: HDU) -> None:
+    """Raise if these are the bits of floating numbers, which as integers are all very large."""
+    values = pixels[pixels != 0]
+    bits = pixels.dtype.itemsize * 8
+    if len(values) and np.abs(values, dtype=np.float64).min() > 2.0 ** (bits - 4):
+        raise SpectrumError(
+            f"HDU {hdu.index}: its integers (BITPIX {bits}) are {values.min()} to {values.max()}, "
+            f"floating numbers by their bits; BITPIX {-bits} was meant, download the file again"
         )
 
 
@@ -331,6 +355,10 @@ def _physical(
         if header.get(blank) is not None:
             values[stored == header.integer(blank)] = np.nan
     factor, offset = _number(header, scale, 1), _number(header, zero, 0)
+    if factor == 0:
+        raise SpectrumError(
+            f"{scale} is 0, so that all values are the same; expected another number"
+        )
     if (factor, offset) != (1, 0):
         values *= factor
         values += offset

@@ -153,7 +153,7 @@ def scribble(data, rng):
     return data[:at] + rng.bytes(100) + data[at + 100 :]
 
 
-@bits("sent as text: line ends doubled", "refused")
+@bits("sent as text: line ends doubled", "not wrong")
 def line_ends(data, rng):
     return data.replace(b"\n", b"\r\n").replace(b"\r", b"\r\n") + b"\r\n"
 

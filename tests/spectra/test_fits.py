@@ -80,6 +80,20 @@ def test_the_error_of_another_flux_is_not_taken():
     assert read_spectrum(layouts.adp(names=names, err=np.ones(500, "f4"))).ivar is not None
 
 
+@pytest.mark.parametrize(("form", "array"), [("3A", ["abc"]), ("7E", [np.ones(7)])])
+def test_columns_of_errors_that_are_none_are_said(form, array):
+    wavelength = layouts.linear_grid()
+    columns = [
+        fits.Column("WAVE", "500D", unit="Angstrom", array=[wavelength]),
+        fits.Column("FLUX", "500D", array=[wavelength]),
+        fits.Column("ERR", form, array=array),
+    ]
+    table = fits.BinTableHDU.from_columns(columns)
+    spectrum = read_spectrum(layouts.as_bytes(layouts.primary(), table))
+    assert spectrum.ivar is None
+    assert any("column ERR" in note for note in spectrum.meta["assumed"])
+
+
 def test_variable_length_cells():
     wavelength = layouts.linear_grid()
     columns = [

@@ -47,6 +47,24 @@ def test_what_tapes_and_downloads_leave_is_harmless(tail):
     assert_flux_is_wavelength(read_spectrum(spectrum_image() + tail))
 
 
+@pytest.mark.parametrize("n", [300, 4000])
+def test_bytes_lost_or_added_on_the_way(n):
+    data = spectrum_image(n)
+    start = len(data) - 2880 * (1 if n == 300 else 6)
+    assert "lost or added" in refusal(data[: start + 100] + data[start + 140 :])
+    assert "lost or added" in refusal(data[: start + 100] + b"\r" + data[start + 100 :] + b"\r\n")
+    without = data.rstrip(b"\0")
+    assert_flux_is_wavelength(read_spectrum(without + bytes(4 * n - (len(without) - start))))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("f4", 32), ("f8", 64)])
+def test_floating_numbers_are_no_integers(kind, bits):
+    data = layouts.image(WAVE.astype(kind), **AXIS)
+    assert f"BITPIX {-bits} was meant" in refusal(with_bitpix(data, bits))
+    counts = layouts.image(np.arange(4000).astype(f"i{bits // 8}") * 10**4, **AXIS)
+    np.testing.assert_array_equal(read_spectrum(counts).flux, np.arange(4000) * 1e4)
+
+
 def test_old_bytes_in_the_padding_are_harmless():
     data = bytearray(spectrum_image(500))
     data[-800:] = b"\x7f" * 800
@@ -79,13 +97,16 @@ def test_bits_text_and_empty_columns_add_up():
     assert_flux_is_wavelength(read_spectrum(data))
 
 
-@pytest.mark.parametrize("key", ["BSCALE", "BZERO"])
-def test_scales_that_are_no_numbers(key):
+@pytest.mark.parametrize(("key", "value"), [("BSCALE", "T"), ("BZERO", "T"), ("BSCALE", "0.0")])
+def test_scales_that_are_none(key, value):
     data = layouts.image(np.arange(4000, dtype="i4"), **AXIS, THING=1.0)
-    broken = data.replace(
-        b"THING   =                  1.0", f"{key:8s}=                    T".encode()
+    assert f"{key} is" in refusal(
+        data.replace(b"THING   =                  1.0", f"{key:8s}= {value:>20s}".encode())
     )
-    assert f"{key} is True" in refusal(broken)
+
+
+def test_bitpix_is_a_number():
+    data = layouts.image(np.arange(4000, dtype="i4"), **AXIS)
     assert "BITPIX is True" in refusal(
         data.replace(b"BITPIX  =                   32", b"BITPIX  =                    T")
     )
