@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Literal, ParamSpec
 
 import matplotlib.pyplot as plt
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -35,7 +37,24 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    # TeX would read names as formulas, and is missing on many machines.
+    "text.usetex": False,
 }
+
+
+@contextmanager
+def settings_of(style: Mapping[Any, Any]) -> Iterator[None]:
+    """Set some of matplotlib's settings for a while, and leave the others alone.
+
+    Its own `rc_context` puts all of them back. The first figure of a notebook is what makes the
+    notebook interactive, and drawn in there it was the last one to be shown.
+    """
+    before: dict[Any, Any] = {name: rcParams[name] for name in style}
+    rcParams.update(style)
+    try:
+        yield
+    finally:
+        rcParams.update(before)
 
 
 def styled(draw: Callable[P, Axes]) -> Callable[P, Axes]:
@@ -43,7 +62,7 @@ def styled(draw: Callable[P, Axes]) -> Callable[P, Axes]:
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:
-        with plt.rc_context(STYLE):
+        with settings_of(STYLE):
             return draw(*args, **kwargs)
 
     return drawn
@@ -62,7 +81,8 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
     """
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
-    with atomic_path(path) as temporary:
+    # Labels of ticks are made when they are drawn.
+    with atomic_path(path) as temporary, settings_of(STYLE):
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
@@ -119,7 +139,7 @@ def picture_bytes(
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     try:
-        with plt.rc_context({"svg.hashsalt": "latentscope", "svg.fonttype": "path"}):
+        with settings_of(STYLE | {"svg.hashsalt": "latentscope", "svg.fonttype": "path"}):
             kind, data = _smallest(figure, largest_svg)
             box = figure.get_tightbbox()
     finally:

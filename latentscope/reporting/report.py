@@ -52,6 +52,10 @@ class ReportResult:
     document: Document
     provenance: dict[str, Any]
 
+    def __repr__(self) -> str:
+        parts = f"{len(self.document.outcomes)} parts, {len(self.failures)} went wrong"
+        return f"ReportResult({str(self.output)!r}, {str(self.json)!r}: {parts})"
+
     @property
     def failures(self) -> list[Outcome]:
         """Parts that went wrong, whose `error` says how."""

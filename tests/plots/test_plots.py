@@ -15,7 +15,7 @@ from latentscope.plots.information import (  # noqa: E402
     plot_mi,
     plot_pairwise,
 )
-from latentscope.plots.style import save_figure  # noqa: E402
+from latentscope.plots.style import picture_bytes, save_figure, styled  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -233,3 +233,33 @@ def test_dimensions_against_one_another():
     ax = plot_pairwise(pairwise_result(40, [(7, 30, 0.8), (3, 9, 0.5)]), most=4)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["3", "7", "9", "30"]
     assert ax.get_title(loc="left").endswith("(nats), 4 of 40 dimensions")
+
+
+def test_drawing_leaves_alone_what_it_does_not_set(monkeypatch):
+    # The backend of a notebook is chosen with the first figure, and makes matplotlib interactive.
+    monkeypatch.setitem(matplotlib.rcParams, "interactive", False)
+    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 72.0)
+    before = matplotlib.rcParams.copy()
+
+    @styled
+    def first_figure():
+        matplotlib.interactive(True)
+        matplotlib.rcParams["figure.dpi"] = 144.0
+        assert matplotlib.rcParams["axes.spines.top"] is False
+        return plt.subplots()[1]
+
+    picture_bytes(first_figure())
+    assert matplotlib.is_interactive()
+    changed = {key for key, value in matplotlib.rcParams.items() if value != before[key]}
+    assert changed == {"interactive", "figure.dpi"}
+
+
+def test_pictures_need_no_tex(monkeypatch, tmp_path):
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no latex
+    ax = plot_mad(mad(np.random.default_rng(0).normal(size=(50, 4))))
+    save_figure(ax, tmp_path / "mad.png")
+    kind, _, _ = picture_bytes(plot_mad(mad(np.random.default_rng(0).normal(size=(50, 4)))))
+    assert (tmp_path / "mad.png").is_file()
+    assert kind == "svg"
+    assert matplotlib.rcParams["text.usetex"] is True

@@ -30,6 +30,14 @@ def test_every_part_is_made_of_latents_labels_stars_and_a_model(whole):
     assert set(whole.table["status"]) == {"done"}
 
 
+def test_a_report_is_a_line_where_it_is_printed(whole):
+    text = repr(whole)
+    assert str(whole.output) in text
+    assert "0 went wrong" in text
+    assert len(text) < 500
+    assert len(str(whole)) < 500
+
+
 def test_the_page_is_balanced_and_its_headings_follow_one_another(whole, page_of):
     page = page_of(whole.output)
     assert page.faults == []
