@@ -65,6 +65,11 @@ def join(pieces: Sequence[Piece]) -> Spectrum:
     """
     if len(pieces) == 1:
         return pieces[0].spectrum
+    # An arm without data has zeros for flux and inverse variance.
+    lit = [piece for piece in pieces if piece.spectrum.flux[_usable(piece.spectrum)].any()]
+    if 0 < len(lit) < len(pieces):
+        dark = [piece for piece in pieces if not any(piece is other for other in lit)]
+        return _noted(join(lit), f"{_listed(dark)} without flux, not read")
     _check_units(pieces)
     whole = _whole(pieces)
     if whole is not None:

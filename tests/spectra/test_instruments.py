@@ -15,7 +15,6 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
-LAMOST MRS, a dead arm
 """.strip().splitlines()
 
 
