@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     path = expanded(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
+    if _is_compressed(path):
+        raise ModelError(
+            f"{path}: is a zip archive that unpacks to more than it has, unlike what torch.save "
+            "writes; unpack it, or download it again"
+        )
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -148,6 +154,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         )
     parallel = all(str(name).startswith("module.") for name in state)
     return {str(k).removeprefix("module.") if parallel else str(k): v for k, v in state.items()}
+
+
+def _is_compressed(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist()) > path.stat().st_size
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def published_state(state: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
-from latentscope.files import atomic_path, expanded
+from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
 from latentscope.simulation.lines import read_linelist
 from latentscope.simulation.population import (
@@ -273,11 +273,19 @@ def write_archive(
     return target
 
 
-def _make_room(folder: Path, labels: Path, names: set[str]) -> None:
+def _make_room(folder: Path, labels: Path, spectra: set[str]) -> None:
     """Make the folder; old labels go first, so that they never lie beside new spectra."""
     folder.mkdir(parents=True, exist_ok=True)
-    labels.unlink(missing_ok=True)
-    others = {path.name for path in folder.glob("*.fits")} - names
+    check_writable(labels)
+    if labels.exists():
+        with labels.open(encoding="utf-8", errors="replace") as stream:
+            names = stream.readline(1000).strip().split(",")
+        if names[:4] != ["id", "object", "radvel", "Teff"]:
+            raise LatentscopeError(
+                f"{labels} is there, which simulate did not write; name another folder (-o)"
+            )
+        labels.unlink()
+    others = {path.name for path in folder.glob("*.fits")} - spectra
     if others:
         warnings.warn(
             f"{folder} holds {len(others)} other FITS files, such as {min(others)}; labels.csv "

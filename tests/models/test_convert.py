@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -237,3 +238,12 @@ def test_truncated_files_are_told_from_checkpoints(kept, published_checkpoint, t
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"absent\.pth\.tar: no such file"):
         load_checkpoint(tmp_path / "absent.pth.tar", normalization="median-padded")
+
+
+def test_a_zip_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.pth.tar"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"")
+        archive.writestr("archive/data/0", bytes(20_000_000))
+    with pytest.raises(ModelError, match="unpacks to more than it has"):
+        load_checkpoint(path, normalization="median-valid")

@@ -133,3 +133,12 @@ def test_old_labels_never_lie_beside_new_spectra(tmp_path, monkeypatch):
 def test_bad_arguments_are_named(tmp_path, n, layout):
     with pytest.raises(LatentscopeError, match="expected"):
         write_archive(tmp_path, n, layout=layout)
+
+
+def test_labels_of_the_user_are_never_replaced(tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,mine\na,1\n")
+    with pytest.raises(LatentscopeError, match=r"labels\.csv is there, which simulate did not"):
+        write_archive(tmp_path, 1, layout="s1d", workers=1)
+    assert labels.read_text() == "id,mine\na,1\n"
+    assert list(tmp_path.iterdir()) == [labels]
