@@ -34,7 +34,8 @@ FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "cou
 ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
          "noise", "std", "eflux", "errors", "staterror", "stat_error", "stat_err", "sig",
          "flux_sigma", "sigma_flux", "fluxerr", "fluxerror", "error_flux", "unc", "flux_unc",
-         "uncert", "flux_uncertainty", "stddev", "std_dev", "dflux")  # fmt: skip
+         "uncert", "flux_uncertainty", "stddev", "std_dev", "dflux", "errorbar",
+         "error_bar", "flux_std", "std_flux")  # fmt: skip
 VARIANCE = ("var", "variance", "flux_var", "var_flux", "flux_variance", "variance_flux")
 RELATIVE = ("relative_error", "relative_err", "rel_error", "rel_err", "relative_uncertainty",
             "fractional_error", "frac_err")  # fmt: skip
@@ -43,12 +44,14 @@ IVAR = ("ivar", "flux_ivar", "ivar_flux", "inverse_variance", "inv_var", "invvar
 QUALITY = ("qual", "quality", "dq", "dataqual", "data_quality", "and_mask", "andmask", "mask",
            "opt_mask", "box_mask", "flag", "flags", "pixel_flags", "bpm", "badpix", "bad_pixels",
            "badmask", "bad_mask", "crmask", "cr_mask", "pixmask", "pixel_mask", "dq_wgt", "good",
-           "goodpix", "good_pixels", "goodmask", "good_mask", "valid", "or_mask",
-           "ormask")  # fmt: skip
-GOOD = ("dq_wgt", "good", "goodpix", "good_pixels", "goodmask", "good_mask", "valid")
+           "goodpix", "good_pixels", "goodmask", "good_mask", "valid", "quality_flag", "qual_flag",
+           "dq_flag", "flux_flag", "flux_mask", "bad_pixel", "badpixel", "bad_pix", "isgood",
+           "is_good", "good_pixel", "or_mask", "ormask")  # fmt: skip
+GOOD = ("dq_wgt", "good", "goodpix", "good_pixels", "goodmask", "good_mask", "valid",
+        "isgood", "is_good", "good_pixel")  # fmt: skip
 """Columns that hold 1 where a pixel is good; DQ_WGT is that of COS."""
-EITHER = ("mask", "opt_mask", "box_mask", "quality", "dataqual", "data_quality", "pixmask",
-          "pixel_mask")  # fmt: skip
+EITHER = ("mask", "opt_mask", "box_mask", "flux_mask", "quality", "dataqual", "data_quality",
+          "pixmask", "pixel_mask")  # fmt: skip
 """Columns that hold 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
 _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|std|noise)(?:_|$)")
 

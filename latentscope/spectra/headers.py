@@ -382,6 +382,9 @@ def _frame(
     # merges the orders into an S1D, and writes no SPECSYS.
     if drs_pipeline(keywords) is not None:
         return "barycentric", "as the DRS pipelines write S1D spectra", True
+    said = _said(keywords, _AT_REST)
+    if said:
+        return "rest", f"since the header says {said!r}", True
     applied = _applied(keywords, berv_keyword)
     if applied:
         return "barycentric", applied, True
@@ -404,6 +407,10 @@ _CORRECTED = re.compile(
     r"(?:helio|bary)cent\w*.*\b(?:corrected|applied|shifted|transformed)"
     r"|(?:corrected|shifted|transformed|applied|reduced)\b.*(?:helio|bary)cent"
     r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
+)
+_AT_REST = re.compile(
+    r"(?:corrected|shifted|transformed|moved|brought)\b.*\b(?:rest[ -]?frame|to rest)\b"
+    r"|\bin (?:the |its )?(?:stellar |star's )?rest[ -]?frame"
 )
 # Times are brought to the Sun as well.
 _NEGATED = re.compile(
@@ -430,10 +437,16 @@ def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
         return "taken from heliocentric, as DESI corrects spectra"
     if _pypeit(keywords) and not keywords.text(("VEL_TYPE",)):
         return "taken from heliocentric, as PypeIt corrects spectra by default"
+    said = _said(keywords, _CORRECTED)
+    return f"since the header says {said!r}" if said else ""
+
+
+def _said(keywords: Keywords, words: re.Pattern[str]) -> str:
+    """Return the first HISTORY or COMMENT card with such words, and none that negate them."""
     for line in keywords.commentary():
         lower = line.lower()
-        if _CORRECTED.search(lower) and not _NEGATED.search(lower):
-            return f"since the header says {line[:60]!r}"
+        if words.search(lower) and not _NEGATED.search(lower):
+            return line[:60]
     return ""
 
 

@@ -261,6 +261,24 @@ def test_an_s1d_that_iraf_shifted_is_at_rest(rvc):
     assert ("-22.7" in note) == (rvc.get("ESO_DRS_CCF_RVC") == -22.7)
 
 
+@pytest.mark.parametrize(
+    ("line", "frame"),
+    [
+        ("Spectrum shifted to the rest frame with rv = -7.2", "rest"),
+        ("wavelengths corrected to rest", "rest"),
+        ("wavelengths are in the rest frame", "rest"),
+        ("not shifted to the rest frame", "barycentric"),
+        ("the rest was corrected for blaze", "barycentric"),
+        ("equivalent widths of the rest frame", "barycentric"),
+    ],
+)
+def test_words_of_the_header_tell_of_rest(line, frame):
+    for keyword in ("HISTORY", "COMMENT"):
+        found, _, rv, note = motion(plain(RADVEL=-7.2, BARYEFF=3.0, **{keyword: line}))
+        assert (found, rv) == (frame, -7.2)
+        assert (line[:20] in note) == (frame == "rest")
+
+
 def test_a_shift_by_nothing_is_none():
     assert motion(layouts.s1d_image(DOPCOR01="0. all"))[::2] == ("barycentric", None)
 
