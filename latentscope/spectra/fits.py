@@ -13,7 +13,7 @@ from latentscope.spectra.draft import Choice, Draft, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header
 from latentscope.spectra.images import image_pieces, role_of, target_of
-from latentscope.spectra.products import refuse_frames, refuse_other_products
+from latentscope.spectra.products import MAX_ORDERS, refuse_frames, refuse_other_products
 
 _TARGETS = ("object", "target", "targetid", "target_id", "objid", "obj_id", "source_id", "sourceid",
             "fiber", "fiberid", "star", "name")  # fmt: skip
@@ -106,6 +106,11 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
     if row is not None and row > len(waves):
         raise SpectrumError(
             f"HDU {hdu.index}: has no row {row}; its table holds {len(waves)} spectra"
+        )
+    if row is None and len(waves) > MAX_ORDERS:
+        raise SpectrumError(
+            f"HDU {hdu.index}: {len(waves)} rows of spectra; choose one, as in "
+            f'hdu="{hdu.index}:1" (--hdu {hdu.index}:1)'
         )
     rows = range(len(waves)) if row is None else [row - 1]
     several = len(rows) > 1 or row is not None

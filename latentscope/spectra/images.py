@@ -22,7 +22,7 @@ from latentscope.spectra.axes import Axis, image_axis, is_multispec, row_axes
 from latentscope.spectra.draft import Draft, ErrorKind, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header, Keywords, drs_pipeline
-from latentscope.spectra.products import MAX_ROWS
+from latentscope.spectra.products import MAX_ORDERS, MAX_ROWS
 from latentscope.spectra.spectrum import Medium
 from latentscope.spectra.wavelength import angstrom_per
 
@@ -239,6 +239,8 @@ def _unnamed_rows(image: _Image, wave: _Image | None, *, parallel: bool) -> tupl
     """Rows that are spectra where none has a name, and a note; `parallel`: each has errors."""
     everyone = list(range(image.rows))
     own = is_multispec(image.hdu.header) or (wave is not None and wave.rows == image.rows)
+    if image.rows > (MAX_ORDERS if own else MAX_ROWS) and (own or wave is None):
+        return [], ""
     if own and image.rows > image.apertures:
         # IRAF's first band is the spectrum; others order theirs in another way (CarPy).
         raise SpectrumError(
@@ -248,8 +250,6 @@ def _unnamed_rows(image: _Image, wave: _Image | None, *, parallel: bool) -> tupl
         )
     if own or image.rows == 1:
         return everyone, ""
-    if image.rows > MAX_ROWS and wave is None:
-        return [], ""
     # IRAF numbers the apertures of fibers and slits; other rows go with the first.
     if (
         wave is not None

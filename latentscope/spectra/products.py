@@ -15,6 +15,9 @@ from latentscope.spectra.headers import PIPELINES, Keywords, drs_pipeline
 MAX_ROWS = 8
 """An image of more rows on one wavelength axis is no spectrum with companions."""
 
+MAX_ORDERS = 200
+"""No spectrograph has more; more rows are those of a detector or a library."""
+
 _DESCRIPTIONS = {
     "bis": "the bisector of a cross-correlation function (bis)",
     "ccf": "a cross-correlation function (ccf), a function of velocity",
@@ -89,7 +92,7 @@ def _wide(images: Sequence[HDU]) -> list[HDU]:
 
 def _is_orders(image: HDU) -> bool:
     # An echelle has some 70 orders of some 4,000 pixels; detectors have as many rows as columns.
-    return len(image.shape) == 2 and image.shape[0] <= 200 and image.shape[-1] >= 1000
+    return len(image.shape) == 2 and image.shape[0] <= MAX_ORDERS and image.shape[-1] >= 1000
 
 
 def _refuse(hdu: HDU, kind: str, file: str | None) -> NoReturn:

@@ -8,7 +8,7 @@ from latentscope.errors import SpectrumError
 from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 from tests.spectra.fits_layouts import assert_flux_is_wavelength
-from tests.spectra.instruments import image, linear
+from tests.spectra.instruments import image, linear, table
 
 WAVE = layouts.linear_grid(1000, 5000.0, 0.1)
 AXIS = linear(WAVE) | {"CUNIT1": "Angstrom"}
@@ -321,3 +321,11 @@ def test_only_files_of_the_drs_are_called_e2ds():
     text = refusal(layouts.primary(np.ones((51, 2304), "f4"), INSTRUME="OTHER"))
     assert "e2ds" not in text
     assert "_s1d_" not in text
+
+
+def test_detectors_and_libraries_are_no_orders():
+    rows = np.tile(WAVE, (300, 1))
+    assert "detector" in refusal(fits.PrimaryHDU(), image(rows, "FLUX"), image(rows, "WAVE"))
+    library = table("S", WAVE=rows, FLUX=rows)
+    assert "300 rows of spectra" in refusal(fits.PrimaryHDU(), library)
+    assert_flux_is_wavelength(read(fits.PrimaryHDU(), library, hdu="S:200"))
