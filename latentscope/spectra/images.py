@@ -110,18 +110,27 @@ def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU], row: int | None) ->
     asked = len(chosen) < len(hdus)
     found: list[tuple[_Image, Draft]] = []
     for roles in (("flux",), ("second", "other")):
-        for image in wanted if not found or roles == ("flux",) else []:
-            pieces = (
-                _pieces_of(image, images, hdus[0].header, row)
-                if (asked or image.role in roles)
-                else []
-            )
-            twin = next(
-                (other for other, draft in found if pieces and _same_axis(pieces[0], draft)), None
-            )
-            if twin is None or _siblings(twin, image):
+        for image in wanted:
+            if not asked and image.role not in roles:
+                continue
+            pieces = _pieces_of(image, images, hdus[0].header, row)
+            twins = [other for other, draft in found if pieces and _same_axis(pieces[0], draft)]
+            if not twins or _siblings(twins[0], image):
                 found += [(image, piece) for piece in pieces]
-    if found:
+        if found:
+            break
+    for image in wanted if not found else []:
+        if image_axis(image.hdu.header) is not None and image.role not in (
+            "flux",
+            "second",
+            "other",
+        ):
+            raise SpectrumError(
+                f"HDU {image.hdu.index} is by its name ({image.hdu.header.text('EXTNAME')}) the "
+                f"{image.role} of a spectrum, and no flux is there; hdu={image.hdu.index} (--hdu "
+                f"{image.hdu.index}) reads it as one"
+            )
+    if found and not asked:
         _note_unread(found[0][1], [image for image, _ in found], images)
     return [draft for _, draft in found]
 
@@ -148,16 +157,13 @@ def _has_pixels(hdu: HDU) -> bool:
 
 def _named(hdu: HDU) -> _Image:
     # Of an HDU without a name its unit may tell: "Err (10^-17 erg/s/cm^2/Ang)" of APOGEE.
-    name = (
-        hdu.header.text("EXTNAME") or hdu.header.text("BUNIT")
-        if hdu.index
-        else (hdu.header.text("EXTNAME"))
-    )
-    role = role_of(name)
+    name = hdu.header.text("EXTNAME")
+    role = role_of(name or hdu.header.text("BUNIT") if hdu.index else name)
     # ESO's way (HDUCLASS): what kind of error, or that it is a quality.
-    eso = {"ERROR": role_of(hdu.header.text("HDUCLAS3") or "ERROR"), "QUALITY": "mask"}
+    kind = role_of(hdu.header.text("HDUCLAS3") or "ERROR")
+    eso = {"ERROR": "other" if kind == "flux" else kind, "QUALITY": "mask"}
     role = eso.get(hdu.header.text("HDUCLAS2").upper(), role)
-    stem = name.upper() if hdu.header.text("EXTNAME") else ""
+    stem = name.upper()
     for _, pattern in _ROLES[:-1]:
         stem = re.sub(pattern.replace(r"\b", ""), "", stem)
     stem = re.sub(r"[\W_]+|REL(ATIVE)?", "", _PLAIN.sub("", stem))

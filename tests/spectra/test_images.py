@@ -317,6 +317,12 @@ def test_errors_of_a_pipeline_in_a_file_of_their_own():
     assert "holds the errors" in refusal(hdu)
 
 
+@pytest.mark.parametrize("name", ["ERRS", "MASK", "IVAR"])
+def test_errors_alone_are_no_spectrum(name):
+    assert f"({name})" in refusal(layouts.primary(WAVE, EXTNAME=name, **AXIS))
+    assert_flux_is_wavelength(read(fits.PrimaryHDU(), image(WAVE, name, **AXIS), hdu=1))
+
+
 def test_only_files_of_the_drs_are_called_e2ds():
     text = refusal(layouts.primary(np.ones((51, 2304), "f4"), INSTRUME="OTHER"))
     assert "e2ds" not in text
