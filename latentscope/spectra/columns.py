@@ -421,9 +421,11 @@ def counts_rows(values: NDArray[Any]) -> bool:
 
 def _is_frequency(values: NDArray[Any], wavelength: NDArray[Any]) -> bool:
     """Whether these are the frequencies of the wavelengths, as ATLAS writes beside them."""
+    if not np.min(values) > 1e9:
+        return False
     product = values.astype(np.float64) * wavelength
     spread = [np.std(array) / np.mean(array) for array in (product, wavelength)]
-    return bool(np.min(values) > 1e9 and spread[0] < 0.05 * spread[1])
+    return bool(spread[0] < 0.05 * spread[1])
 
 
 def looks_like_wavelengths(values: NDArray[Any]) -> bool:

@@ -51,23 +51,24 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # which knows every byte
-    head = text[:_HEAD].splitlines()
-    _refuse_wide(head)
+    text = text.replace("\f", "\n")  # pages of printers
+    lines = text[:_HEAD].splitlines(keepends=True)
+    # ECSV names its columns line by line.
+    _refuse_wide(lines, text.count("\n# - {", 0, _HEAD))
     if text.startswith("# %ECSV"):
         return _read_ecsv(text, key, hdu)
     if hdu is not None:
         raise SpectrumError(f"is no FITS file, and has no HDU {hdu}; leave hdu out")
-    first = _first_row(head[:_HEAD_LINES])
+    first = _first_row(lines[:_HEAD_LINES])
     if first is None:
-        _refuse_words(head)
+        _refuse_words(lines)
         raise SpectrumError("text without a line of numbers; expected columns wavelength and flux")
-    lines = head if len(text) <= _HEAD else text.splitlines()
     layout = _Layout.of(lines[first])
     width = len(layout.split(lines[first]))
     if width > _MOST_COLUMNS:
         raise SpectrumError(f"text with {width} columns; {_A_LINE_A_PIXEL}")
     names = _column_names(lines[:first], layout, width)
-    body = layout.plain("\n".join(lines[first:]))
+    body = layout.plain(text[sum(map(len, lines[:first])) :])
     try:
         table = pd.read_csv(
             io.StringIO(body),
@@ -148,11 +149,9 @@ def _first_row(lines: Sequence[str]) -> int | None:
     return earliest
 
 
-def _refuse_wide(lines: Sequence[str]) -> None:
+def _refuse_wide(lines: Sequence[str], columns: int) -> None:
     """Raise for lines that no table of pixels has, before they are cut into words."""
     longest = max(map(len, lines), default=0)
-    # ECSV names its columns line by line.
-    columns = sum(line.startswith("# - {") for line in lines)
     if longest > _LONGEST_LINE:
         raise SpectrumError(f"text with a line of {longest} characters; {_A_LINE_A_PIXEL}")
     if columns > _MOST_COLUMNS:
