@@ -60,8 +60,9 @@ CATALOG_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
                 "ESO OBS TARG RADVEL")  # fmt: skip
 """Typed in by the observer."""
 
-MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air"}
-"""First letters of what AIRORVAC, VACUUM (a logical: TRUE, FALSE) and WAVEMED hold."""
+MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air",
+                            "1": "vacuum", "0": "air"}  # fmt: skip
+"""First letters of what AIRORVAC, VACUUM (a logical: TRUE, FALSE, 1, 0) and WAVEMED hold."""
 
 # Wavelengths for the center of the Earth or of the Sun are taken for those of their neighbor: that
 # is less than a pixel of HARPS (0.8 km/s), and noted.
@@ -291,14 +292,18 @@ def medium_of(
     if wavelength[0] < 2000.0:
         assumed.append("medium: vacuum, the custom below 2000 Angstrom")
         return "vacuum"
+    # CRIRES+, GIANO, HPF, IGRINS, NIRPS, NIRSPEC, SpeX and others; exceptions are told above.
+    if wavelength[0] > 9500.0:
+        assumed.append("medium: vacuum, the custom in the near infrared; the file does not say")
+        return "vacuum"
     assumed.append("medium: air, the custom for optical spectra; the file does not say")
     return "air"
 
 
 _OBSERVED = ("UVES", "XSHOOTER")
 """Instruments whose pipeline leaves wavelengths as observed."""
-_EARTH = 40.0
-"""The Earth moves at 30 km/s and turns at 0.5."""
+_EARTH = 31.0
+"""The Earth moves at 30.3 km/s and turns at 0.5."""
 _STARS = 2000.0
 """No star of the Galaxy is as fast, km/s."""
 _OFFER = "; --frame (frame=) overrules it"
@@ -405,7 +410,7 @@ def _frame(
 
 _CORRECTED = re.compile(
     r"(?:helio|bary)cent\w*.*\b(?:corrected|applied|shifted|transformed)"
-    r"|(?:corrected|shifted|transformed|applied|reduced)\b.*(?:helio|bary)cent"
+    r"|(?:corrected|shifted|transformed|applied|reduced)\b[^,;]*(?:helio|bary)cent"
     r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
 )
 _AT_REST = re.compile(

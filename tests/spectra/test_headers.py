@@ -337,3 +337,39 @@ def test_the_frame_asked_for_leaves_the_star_its_velocity():
 )
 def test_the_medium_by_custom_of_a_pipeline(keywords, medium):
     assert read_spectrum(plain(**keywords)).medium == medium
+
+
+@pytest.mark.parametrize(
+    ("start", "medium"), [(15000.0, "vacuum"), (9600.0, "vacuum"), (9000.0, "air"), (3000.0, "air")]
+)
+def test_the_near_infrared_is_in_vacuum(start, medium):
+    data = layouts.image(np.ones(400), CRVAL1=start, CDELT1=5.0, CUNIT1="Angstrom")
+    spectrum = read_spectrum(data)
+    assert spectrum.medium == medium
+    assert any(note.startswith(f"medium: {medium}") for note in spectrum.meta["assumed"])
+    told = layouts.image(np.ones(400), CRVAL1=start, CDELT1=5.0, CUNIT1="Angstrom", CTYPE1="AWAV")
+    assert read_spectrum(told).medium == "air"
+
+
+def test_velocities_that_the_earth_cannot_have():
+    axis = {"CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom"}
+    for velocity, berv in ((30.5, 30.5), (-35.0, None)):
+        spectrum = read_spectrum(layouts.image(np.ones(400), VHELIO=velocity, **axis))
+        assert spectrum.berv == berv
+        assert spectrum.frame == ("barycentric" if berv is None else "topocentric")
+
+
+def test_a_correction_of_something_else():
+    axis = {"CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom", "BCV": 10.0}
+    for history, frame in (
+        ("flux corrected for extinction, barycentric correction computed", "topocentric"),
+        ("spectrum corrected to the barycenter: barycentric", "barycentric"),
+    ):
+        spectrum = read_spectrum(layouts.image(np.ones(400), HISTORY=history, **axis))
+        assert spectrum.frame == frame
+
+
+def test_a_number_for_a_logical():
+    axis = {"CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom"}
+    for value, medium in ((1, "vacuum"), (0, "air"), (True, "vacuum")):
+        assert read_spectrum(layouts.image(np.ones(400), VACUUM=value, **axis)).medium == medium
