@@ -15,6 +15,7 @@ from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
 NOT_YET = """
+
 """.strip().splitlines()
 
 
