@@ -515,7 +515,11 @@ def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -
         If an id that is joined on repeats among the labels with other values, nothing matches, the
         lengths differ where there is nothing to join on, or indexes have only some rows in common.
     """
-    frame = read_labels(labels)
+    return bring_to_rows(latents, read_labels(labels), join)
+
+
+def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None) -> pd.DataFrame:
+    """Bring labels that `read_labels` read to the rows of the latents, as `join_labels` does."""
     sources = (latents.source, str(frame.attrs["source"]))
     indexes = None if latents.index is None else (latents.index, frame.index)
     rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)

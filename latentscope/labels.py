@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import ChoiceError, shortened
-from latentscope.tables import STAR_COLUMNS, is_id_column, says_empty
+from latentscope.tables import STAR_COLUMNS, is_id_column
 
 Missing = Literal["auto", "none"] | Sequence[float] | None
 """Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
@@ -153,18 +153,12 @@ def _numbers_among(column: pd.Series) -> Floats | None:
         return None
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if not _is_text(column) or not column.map(type).isin((str, float)).all():
+    kinds = _texts(column)
+    numbers = kinds[kinds.str.fullmatch(_NUMBER)] if len(kinds) else kinds
+    if not len(numbers):
         return None
-    digits = column.str.contains(r"\d", na=False)
-    if not digits.any():
-        return None
-    numbers = np.full(len(column), np.nan)
-    numbers[digits] = pd.to_numeric(column[digits], errors="coerce")
-    return None if np.isnan(numbers).all() else numbers
-
-
-def _is_text(column: pd.Series) -> bool:
-    return pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+    of_text = pd.Series(numbers.astype(np.float64).to_numpy(), index=numbers.to_numpy())
+    return np.asarray(column.map(of_text), dtype=np.float64)
 
 
 def _present(numbers: Floats, named: Sequence[float]) -> dict[float, int]:
@@ -300,28 +294,34 @@ def _continuous(values: Floats) -> bool:
 def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
     """Return the numbers that a text column surely holds, and what was done, in words.
 
-    Other columns come back as they are, text columns without what says that a cell is empty.
+    Other columns come back as they are.
     """
-    if not _is_text(column):
+    kinds = _texts(column)
+    if not len(kinds):
         return column, ""
-    text = column.dropna()
-    if not len(text) or not all(isinstance(value, str) for value in text):
-        return column, ""
-    text = text.str.strip()
-    empty = text.map(says_empty)
-    among_numbers = empty | text.str.lower().isin(_EMPTY_AMONG_NUMBERS)
-    filled = text[~among_numbers]
+    empty = kinds[kinds.str.lower().isin(_EMPTY_AMONG_NUMBERS)]
+    filled = kinds[~kinds.isin(empty)]
+    count = int(column.notna().sum())
     # So few numbers that someone made text of are classes.
-    if among_numbers.any() or filled.nunique() > min(_CLASSES, len(filled) / 2):
-        for read, words in _READERS:
-            values = read(filled) if len(filled) else None
-            if values is not None:
-                count = int(among_numbers.sum())
-                note = f"{words}{f', {count:,} of {len(column):,} rows are empty' * (count > 0)}"
-                return values.reindex(column.index), note
-    if not empty.any():
+    if not len(empty) and len(filled) <= min(_CLASSES, count / 2):
         return column, ""
-    return column.where(~empty.reindex(column.index, fill_value=False), np.nan), ""
+    for read, words in _READERS:
+        values = read(filled) if len(filled) else None
+        if values is not None:
+            missing = len(column) - count + int(column.isin(empty).sum())
+            note = f"{words}{f', {missing:,} of {len(column):,} rows are empty' * (missing > 0)}"
+            numbers = pd.Series(values.to_numpy(), index=filled.to_numpy())
+            return column.map(numbers), note
+    return column, ""
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    """Return the different texts of a column; none of one that holds anything else."""
+    none = pd.Series([], dtype=object)
+    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
+        return none
+    kinds = pd.Series(column.dropna().unique())
+    return kinds if all(isinstance(value, str) for value in kinds) else none
 
 
 def _plain(text: pd.Series) -> pd.Series | None:

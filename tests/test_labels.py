@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latentscope.data import read_labels
 from latentscope.errors import ChoiceError
 from latentscope.labels import clean_labels, find_codes
 
@@ -164,7 +165,7 @@ def test_text_that_is_surely_numbers(text, values):
     # As many different ones as no classes have.
     many = (text[-1].replace("5", f"{100 + i}").replace("36", f"{i:02}") for i in range(60))
     column = pd.Series([*text, *many])
-    clean = clean_labels(pd.DataFrame({"v": column}))
+    clean = clean_labels(read_labels(pd.DataFrame({"v": column})))
     np.testing.assert_allclose(clean.frame["v"][: len(values)], values, rtol=1e-12)
     assert clean.notes[0].startswith("taken for numbers: v: ")
 
@@ -198,8 +199,9 @@ def test_dates_as_text_become_dates():
 
 def test_codes_and_empty_cells_as_text():
     text = ["-999", "N/A", "-999", *(f"{value:.1f}" for value in TEFF)]
-    clean = clean_labels(pd.DataFrame({"v": text}))
+    clean = clean_labels(read_labels(pd.DataFrame({"v": text})))
     assert clean.left_out == {"v": {-999: 2}}
     assert clean.frame["v"].isna().sum() == 3
-    kinds = clean_labels(pd.DataFrame({"v": ["G", "-999", "N/A", "NA", "Na", "K", "-999"]})).frame
+    kinds = pd.DataFrame({"v": ["G", "-999", "N/A", "NA", "Na", "K", "-999"]})
+    kinds = clean_labels(read_labels(kinds)).frame
     assert list(kinds["v"].dropna()) == ["G", "Na", "K"]

@@ -152,15 +152,15 @@ def identical_rows(values: NDArray[np.floating], ok: NDArray[np.bool_]) -> Group
     are copies, or rows are the same since their values are rounded.
     """
     rows = np.flatnonzero(ok)
-    sample = np.sort(values[rows[:_LOOKED_AT]].astype(np.float64), axis=0)
-    if len(sample) < 2:
+    if len(rows) < 2:
         return None
+    sample = values[rows[:: max(1, len(rows) // _LOOKED_AT)]].astype(np.float64)
     # The dimensions with most different values come first.
-    dims = np.argsort(-np.count_nonzero(np.diff(sample, axis=0), axis=0), kind="stable")
-    dims = dims[sample[0, dims] < sample[-1, dims]]
-    if not len(dims):
+    different = np.count_nonzero(np.diff(np.sort(sample, axis=0), axis=0), axis=0)
+    dims, varying = np.argsort(-different, kind="stable"), int(np.count_nonzero(different))
+    if not varying:
         return None
-    close = _CLOSE * sample.std(axis=0) if len(dims) > 1 else np.zeros(values.shape[1])
+    close = _CLOSE * sample.std(axis=0) * (varying > 1)
     first = values[rows, dims[0]].astype(np.float64)
     order = np.argsort(first)
     near = np.diff(first[order]) <= close[dims[0]]
@@ -169,20 +169,19 @@ def identical_rows(values: NDArray[np.floating], ok: NDArray[np.bool_]) -> Group
     run = np.append(0, np.cumsum(~near))
     candidates = np.flatnonzero(np.append(near, False) | np.append(False, near))
     places, run = order[candidates], run[candidates]
-    parts = [values[rows[places], dim] for dim in dims[1:]]
-    by = np.lexsort([*parts[:_SORTED][::-1], run])
-    same = np.diff(run[by]) == 0
-    for dim, part in zip(dims[1:], parts, strict=True):
-        same &= np.abs(np.diff(part[by].astype(np.float64))) <= close[dim]
-    if np.count_nonzero(same) < _COPIES * len(rows):
-        return None
+    sorting = [values[rows[places], dim] for dim in dims[1:_SORTED]]
+    by = np.lexsort([*sorting[::-1], run])
+    same, ordered = np.diff(run[by]) == 0, rows[places[by]]
+    for dim in dims[1:]:
+        same &= np.abs(np.diff(values[ordered, dim].astype(np.float64))) <= close[dim]
+        if np.count_nonzero(same) < _COPIES * len(rows):
+            return None
     codes = np.arange(len(values))
     leader = np.maximum.accumulate(np.where(np.append(False, same), 0, np.arange(len(by))))
-    codes[rows[places[by]]] = rows[places[by[leader]]]
+    codes[ordered] = ordered[leader]
     # All dimensions together would have no ties.
-    if _rounded(
-        values[np.unique(codes[rows])][:, dims[: min(2, max(1, len(dims) - 1))]], len(dims)
-    ):
+    widest = dims[: 2 if varying > 2 else 1]
+    if _rounded(values[np.unique(codes[rows])][:, widest], varying):
         return None
     codes = np.asarray(pd.factorize(codes)[0], dtype=np.int64)
     return Groups(codes, np.argsort(codes, kind="stable"))

@@ -19,8 +19,8 @@ from latentscope.data import (
     LabelsLike,
     Latents,
     LatentsLike,
+    bring_to_rows,
     check_order,
-    join_labels,
     read_labels,
     read_latents,
 )
@@ -248,7 +248,7 @@ def read_study(
             table = read_labels(labels)
             check_order(read, table)
             clean = clean_labels(table, missing)
-        frame = None if clean is None else join_labels(read, clean.frame, join)
+        frame = None if clean is None else bring_to_rows(read, clean.frame, join)
         found, note = find_groups(groups, read, frame)
         study = Study(read, frame, found, note, join=join)
         if clean is not None:
