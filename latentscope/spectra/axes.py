@@ -21,6 +21,8 @@ from latentscope.spectra.wavelength import angstrom_per
 _LOG_UNIT = re.compile(r"(log10|log|lg|ln)\s*[(\[\s]\s*(.+?)\s*[)\]]?", re.IGNORECASE)
 _WAT_WIDTH = 68  # characters of a quoted string that fit on one card
 _SKY = ("RA-", "DEC-", "GLON", "GLAT")
+_CURVED = re.compile(r".{4}-(?:[FWVA]2[FWVA]|GR[IA]|TAB)")
+"""Axes of paper III that are linear in something else, as of grisms; astropy's WCS knows them."""
 
 
 @dataclass
@@ -122,12 +124,12 @@ def image_axis(header: Header) -> Axis | None:
         start, step = _float(header, "COEFF0"), _float(header, "COEFF1")
         return Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
     kind = header.text("CTYPE1").upper()
-    if is_multispec(header) or kind.startswith(_SKY):
+    if is_multispec(header) or kind.startswith(_SKY) or _CURVED.fullmatch(kind):
         return None
     # IRAF goes by CD1_1, and may leave an older CDELT1 beside it.
     step = _float(header, "CD1_1")
     if not np.isfinite(step) or step == 0:
-        step = _float(header, "CDELT1")
+        step = _float(header, "CDELT1") * (_float(header, "PC1_1", 1.0) or 1.0)
     steps = header.get("CD1_1"), header.get("CDELT1")
     if header.get("CRVAL1") is None or steps == (None, None):
         return None

@@ -29,6 +29,7 @@ from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz
 from latentscope.spectra.draft import Draft, UnorderedError, finish, orders_of
 from latentscope.spectra.fits import find_spectra
 from latentscope.spectra.hdus import plain_fits, read_hdus
+from latentscope.spectra.headers import Keywords
 from latentscope.spectra.join import Piece, join
 from latentscope.spectra.objects import (
     is_hdulist,
@@ -349,9 +350,14 @@ def _read_with_specutils(data: bytes, name: str) -> Draft:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise SpectrumError(f"specutils fails too ({reason[0][:120]})") from None
     draft = read_specutils(found)
-    # Where a file says nothing of wavelengths, astropy's WCS counts pixels, as so many meters.
+    # Where a file says nothing of wavelengths, or of their step, astropy's WCS counts pixels.
     steps = np.diff(draft.wavelength)
-    if len(steps) and np.allclose(steps, steps[0]) and draft.wavelength[0] in (0.0, steps[0]):
+    header = Keywords(draft.headers)
+    told = any(True for _ in header.values(("CDELT1", "CD1_1", "PC1_1")))
+    counted = draft.wavelength[0] in (0.0, *steps[:1]) or (
+        not told and any(True for _ in header.values(["CRVAL1"]))
+    )
+    if len(steps) and np.allclose(steps, steps[0]) and counted:
         raise SpectrumError("specutils finds no wavelengths either, only the numbers of pixels")
     draft.assumed.append("read by specutils")
     return draft

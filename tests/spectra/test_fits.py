@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -527,3 +528,28 @@ def test_damaged_headers_never_leak_foreign_errors(place, garbage):
     except SpectrumError as error:
         outcome = str(error)
     assert outcome.startswith("the bytes given: ")
+
+
+@pytest.mark.parametrize("kind", ["WAVE-GRI", "AWAV-GRA", "AWAV-F2W", "WAVE-V2W", "WAVE-TAB"])
+def test_axes_that_are_linear_in_something_else(kind):
+    data = layouts.image(PIXELS, CRVAL1=5000.0, CDELT1=0.1, CTYPE1=kind, CUNIT1="Angstrom")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of an axis without its parameters
+        with pytest.raises(SpectrumError, match="no spectrum found"):
+            read_spectrum(data)
+
+
+def test_steps_of_a_matrix():
+    wavelength = 5000 + 0.1 * PIXELS
+    data = layouts.image(
+        wavelength, CRVAL1=5000.0, CDELT1=0.05, PC1_1=2.0, CRPIX1=1.0, CUNIT1="Angstrom"
+    )
+    assert_flux_is_wavelength(read_spectrum(data), rtol=1e-12)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"CUNIT1": "Angstrom", "CTYPE1": "WAVE"}])
+def test_no_step_is_no_axis(keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(SpectrumError, match="CDELT1"):
+            read_spectrum(layouts.image(PIXELS, CRVAL1=5000.0, **keywords))
