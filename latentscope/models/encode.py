@@ -36,7 +36,7 @@ from torch import Tensor
 import latentscope
 from latentscope.data import Latents, check_latents_path, write_latents
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.errors import LatentscopeWarning, ModelError, printable
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved, single
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
@@ -550,7 +550,7 @@ def _provenance(
     return settings | {
         # By which every diagnostic of these latents tells informative dimensions.
         "mad_threshold": info.get("mad_threshold"),
-        "command": shlex.join(sys.argv),
+        "command": printable(shlex.join(sys.argv)),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(network.device),
         "torch": torch.__version__,

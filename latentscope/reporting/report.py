@@ -201,7 +201,8 @@ def report(
         "latents": study.latents.provenance,
     }
     with atomic_path(page) as temporary:
-        temporary.write_text(page_html(document), encoding="utf-8")
+        # Names of files need not be UTF-8.
+        temporary.write_text(page_html(document), encoding="utf-8", errors="backslashreplace")
     write_json(numbers, document.record() | {"provenance": provenance})
     return ReportResult(page, numbers, document, provenance)
 
