@@ -278,10 +278,10 @@ def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
         return [int(dim) for dim in np.flatnonzero(array)]
     wrong = [dim for dim in array.tolist() if not _is_dim(dim, d)]
     if wrong:
-        raise ChoiceError(f"dims {', '.join(map(repr, wrong[:8]))}: {expected}")
+        raise ChoiceError(f"dims {wrong[:8]}: {expected}")
     numbers, counts = np.unique(array.astype(np.int64), return_counts=True)
     if (counts > 1).any():
-        repeated = ", ".join(map(str, numbers[counts > 1][:8]))
+        repeated = numbers[counts > 1][:8].tolist()
         raise ChoiceError(f"dims {repeated} given more than once; {expected}, each once")
     return [int(dim) for dim in numbers]
 

@@ -398,7 +398,7 @@ def test_dimensions_are_numbers_or_a_mask(dims, chosen):
         ([1.7], "1.7"),
         ([0, -1], "-1"),
         ([0, 4], "4"),
-        ([1, 2, 1], "1 given more than once"),
+        ([1, 2, 1], r"\[1\] given more than once"),
         ([0, np.nan], "nan"),
         (["0"], "'0'"),
         ([1, None], "None"),
