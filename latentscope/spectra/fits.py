@@ -32,20 +32,22 @@ def find_spectra(
     SpectrumError
         If the file is a product of a pipeline that is no merged spectrum, or lacks that HDU.
     """
-    chosen, row = hdus, None
+    chosen: Sequence[HDU] | None = None
+    row = None
     if hdu is None:
         refuse_other_products(hdus, file)
     else:
         chosen, row = _chosen(hdus, str(hdu).strip())
     # Tables first: the image beside a table of wavelengths is a quick look.
-    found = _table_pieces(hdus[0].header, chosen, row) or image_pieces(hdus, chosen, row)
+    tables = _table_pieces(hdus[0].header, hdus if chosen is None else chosen, row)
+    found = tables or image_pieces(hdus, chosen, row)
     if not found and hdu is None:
         refuse_frames(hdus, file)
     return found
 
 
-def _chosen(hdus: Sequence[HDU], text: str) -> tuple[Sequence[HDU], int | None]:
-    """HDUs of a number or EXTNAME, which the standard compares without case, and the row."""
+def _chosen(hdus: Sequence[HDU], text: str) -> tuple[Sequence[HDU] | None, int | None]:
+    """HDUs of a number or EXTNAME (in any case; None: all of them), and the row."""
     found = _named(hdus, text)
     if found:
         return found, None
@@ -55,7 +57,7 @@ def _chosen(hdus: Sequence[HDU], text: str) -> tuple[Sequence[HDU], int | None]:
         raise SpectrumError(f"no HDU {text!r} in {'; '.join(map(str, hdus))}")
     if not row.isdigit() or int(row) < 1:
         raise SpectrumError(f"row {row!r} of hdu {text!r}; expected a whole number from 1 on")
-    return found, int(row)
+    return found if name else None, int(row)
 
 
 def _named(hdus: Sequence[HDU], name: str) -> list[HDU]:

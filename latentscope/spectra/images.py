@@ -103,11 +103,13 @@ class _Image:
 _Wavelengths = Axis | NDArray[np.float64]
 
 
-def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU], row: int | None) -> list[Draft]:
-    """Read the spectra in `chosen` images, with errors, masks and wavelengths of all `hdus`."""
+def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU] | None, row: int | None) -> list[Draft]:
+    """Read spectra in `chosen` images (None: in those of flux), with errors and masks of `hdus`."""
     images = [_named(hdu) for hdu in hdus if _has_pixels(hdu)]
-    wanted = [image for image in images if any(image.hdu is hdu for hdu in chosen)]
-    asked = len(chosen) < len(hdus)
+    asked = chosen is not None
+    wanted = [
+        image for image in images if chosen is None or any(image.hdu is hdu for hdu in chosen)
+    ]
     found: list[tuple[_Image, Draft]] = []
     for roles in (("flux",), ("second", "other")):
         for image in wanted:
@@ -119,7 +121,7 @@ def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU], row: int | None) ->
                 found += [(image, piece) for piece in pieces]
         if found:
             break
-    for image in wanted if not found else []:
+    for image in wanted if not found and not asked else []:
         if image_axis(image.hdu.header) is not None and image.role not in (
             "flux",
             "second",

@@ -321,6 +321,7 @@ def test_errors_of_a_pipeline_in_a_file_of_their_own():
 def test_errors_alone_are_no_spectrum(name):
     assert f"({name})" in refusal(layouts.primary(WAVE, EXTNAME=name, **AXIS))
     assert_flux_is_wavelength(read(fits.PrimaryHDU(), image(WAVE, name, **AXIS), hdu=1))
+    assert_flux_is_wavelength(read(layouts.primary(WAVE, EXTNAME=name, **AXIS), hdu=0))
 
 
 def test_only_files_of_the_drs_are_called_e2ds():
