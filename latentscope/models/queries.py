@@ -12,6 +12,7 @@ from latentscope.data import Latents
 from latentscope.diagnostics.retrieval import RetrievalResult, Retriever
 from latentscope.diagnostics.study import StudyLike
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
+from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Spectrum
 
 # Who searches by rows or values waits for no torch.
@@ -120,6 +121,8 @@ def encode_queries(
 
     network = _model_of(latents) if model is None else as_model(model)
     check_made_by(network, latents)
+    # A `Spectrum` has its own frame.
+    alike = vars(Reading.of(latents.provenance)) if not _any_spectrum(sources) else {}
     return encode(
         sources,
         network,
@@ -127,7 +130,13 @@ def encode_queries(
         workers=workers,
         recon_error=False,
         progress=progress,
+        **alike,
     )
+
+
+def _any_spectrum(sources: Any) -> bool:
+    items = sources if isinstance(sources, list | tuple) else [sources]
+    return any(isinstance(item, Spectrum) for item in items)
 
 
 def _model_of(latents: Latents) -> SpectrumVAE:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
 from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, styled
-from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert
 
@@ -211,7 +211,8 @@ def _read(file: str, result: RetrievalResult, like: Spectrum | None = None) -> S
     if path is None:
         return f"{file}: no such file"
     try:
-        spectrum = read_spectrum(path)
+        alike = Reading.of(result.provenance.get("latents", {}))
+        spectrum = read_spectrum(path, **vars(alike))
         return spectrum if like is None else convert(spectrum, like.medium, like.frame)
     except (LatentscopeError, OSError) as error:
         return str(error)

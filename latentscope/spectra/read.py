@@ -14,7 +14,7 @@ import os
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class Reading:
     hdu: int | str | None = None
     key: str | None = None
     frame: Frame | None = None
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> Reading:
+        """How the files of latents were read, by the provenance that `encode` wrote."""
+        return cls(*(provenance.get(name) for name in ("hdu", "key", "frame")))
 
 
 def read_spectrum(

@@ -32,6 +32,18 @@ def test_a_file_of_the_sample_gives_its_own_latents(encoded):
     assert len(result.matches(0)) == 5
 
 
+def test_files_are_read_as_those_of_the_sample_were(encoded):
+    files, _ = encoded
+    latents = encode(files, tiny_model(), workers=1, min_coverage=0.3, hdu="1", frame="barycentric")
+    found = encode_queries(files[:1], latents, tiny_model(), workers=1)
+    assert [found.provenance[name] for name in ("hdu", "frame")] == ["1", "barycentric"]
+    assert "as it was asked for" in found.table["assumed"][0]
+    np.testing.assert_allclose(found.values, latents.values[:1], atol=1e-5)
+    spectra = [read_spectrum(files[0], frame="topocentric")]
+    found = encode_queries(spectra, latents, tiny_model(), workers=1)
+    assert found.provenance["frame"] is None
+
+
 def test_a_file_that_fails_keeps_its_place_and_says_why(encoded, tmp_path):
     files, latents = encoded
     (tmp_path / "bad.fits").write_bytes(b"garbage")
