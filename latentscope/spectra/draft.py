@@ -329,7 +329,7 @@ def _flagged(
         alive &= ~mask
     count = np.count_nonzero(alive)
     ones = np.count_nonzero(alive & one)
-    if name in EITHER and ones > count - ones and bits.min() == 0 and bits.max() == 1:
+    if name in EITHER and ones > count - ones and bits.min() >= 0 and bits.max() == 1:
         draft.assumed.append(f"mask: 1 is good in {column}, which holds 1 for {ones} of {count}")
         return ~one
     if ones <= _NEARLY_ALL * count:

@@ -164,12 +164,12 @@ class Keywords:
         return None
 
     def number(
-        self, keys: Iterable[str], low: float, high: float, unset: float | None = None
+        self, keys: Iterable[str], low: float, high: float
     ) -> tuple[float | None, str | None]:
-        """Return the first number in [low, high] other than `unset`, and its keyword."""
+        """Return the first number in [low, high], and its keyword."""
         for key, value in self.values(keys):
             number = _number(value)
-            if number is not None and low <= number <= high and number != unset:
+            if number is not None and low <= number <= high:
                 return number, key
         return None, None
 

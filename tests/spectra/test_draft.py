@@ -56,6 +56,12 @@ def test_a_mask_of_which_few_pixels_are_1_says_bad(name, kind):
     assert masked(table([name], a=flags(3, 4).astype(kind))) == ([3, 4], [])
 
 
+def test_a_mask_of_ones_alone_flags_nothing():
+    found, notes = masked(table(["mask"], a=np.ones(N, int)))
+    assert found == []
+    assert sum("1 is good" in note for note in notes) == 1
+
+
 def test_ivar_of_zero_where_the_mask_is_zero_says_that_1_is_good():
     good = flags(*range(90))
     ivar = np.where(good, 4.0, 0.0)
