@@ -14,12 +14,8 @@ from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 from tests.spectra.instruments import LAYOUTS
 from tests.spectra.judge import verdict
 
-NOT_YET = """
 
-""".strip().splitlines()
-
-
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in NOT_YET])
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_layout(name, tmp_path):
     answer, problems = verdict(LAYOUTS[name], tmp_path)
     assert not problems, f"{answer}: {'; '.join(problems)}"
@@ -53,7 +49,7 @@ def test_lines_of_real_files(file, frame, velocity, shared_data):
     assert np.median(found) == pytest.approx(velocity, abs=1.0)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in NOT_YET])
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_the_same_from_other_sources(name):
     data, truth = LAYOUTS[name].build()
     if truth.refused or not data.startswith(b"SIMPLE"):
