@@ -35,10 +35,10 @@ MIN_PIXELS = 20
 
 # Names of columns that tables of other things have, in lower case, words joined by underscores.
 _OTHER_TABLES = {
-    "a light curve": """time t jd mjd bjd hjd rjd btjd bkjd tjd tess_bjd bjd_tdb date date_obs
-        obs_date phase epoch cadence cadenceno sap_flux pdcsap_flux time_bjd time_jd obstime""",
-    "a cross-correlation function or a line profile": """velocity vel v vrad vhelio rv_grid ccf lag
-        velocity_km_s v_km_s vel_km_s""",
+    "a light curve": """time t jd mjd bjd hjd rjd btjd bkjd tjd date phase epoch cadence cadenceno
+        sap_flux pdcsap_flux obstime""",
+    "a cross-correlation function or a line profile": """velocity vel vrad vhelio rv_grid
+        ccf lag""",
     "a line list": """species element elem ion ionization ion_stage loggf log_gf gf excitation
         excitation_potential ep ep_ev chi chi_ev lower_energy elow e_low ei ek ei_ev ek_ev aki fik
         acc conf_i conf_k term_i term_k lande damping vdw stark molecule line_id equivalent_width
@@ -49,7 +49,7 @@ _OTHER_TABLES = {
         latents dim""",
     "a catalog or a table of labels": """id ids source_id solution_id obj_id object_id ra dec
         raj2000 dej2000 ra_deg dec_deg ra_icrs de_icrs glon glat pmra pmdec parallax plx teff logg
-        log_g feh fe_h m_h mh alpha_fe vsini vmic vmac rv radial_velocity berv snr airmass mass
+        log_g feh fe_h m_h mh alpha_fe vsini vmic vmac rv radial_velocity mass
         radius age luminosity lum distance ebv mag magnitude gmag bmag vmag rmag imag jmag hmag
         kmag umag zmag phot_g_mean_mag phot_bp_mean_mag phot_rp_mean_mag bp_rp b_v kic tic epic hip
         hd tmass gaia_id spt sptype spectral_type year month day""",
@@ -245,17 +245,21 @@ def row_of(hdu: int | str | None) -> int | None:
     return int(row) if row else None
 
 
+def other_table(names: Sequence[str]) -> str | None:
+    """Tell what table other than a spectrum has columns of these names."""
+    kinds = {_kind(Label(name)) for name in names}
+    return next((what for what in _OTHER_TABLES if what in kinds), None)
+
+
 def refuse_other_tables(form: str, names: Sequence[str]) -> None:
     """Raise if columns of these names are those of a catalog, a light curve or a line list."""
-    kinds = {name: _kind(Label(name)) for name in names}
-    for what in _OTHER_TABLES:
-        those = [name for name, kind in kinds.items() if kind == what]
-        if those:
-            raise SpectrumError(
-                f"{form}: with columns {shortened(names)} this looks like {what}, not like a "
-                "spectrum; expected columns wavelength and flux (name them so, or choose them by "
-                "key, as in 'wave=NAME,flux=NAME')"
-            )
+    what = other_table(names)
+    if what is not None:
+        raise SpectrumError(
+            f"{form}: with columns {shortened(names)} this looks like {what}, not like a spectrum; "
+            "expected columns wavelength and flux (name them so, or choose them by key, as in "
+            "'wave=NAME,flux=NAME')"
+        )
 
 
 def are_names(words: Sequence[str]) -> bool:
@@ -269,7 +273,14 @@ def are_names(words: Sequence[str]) -> bool:
 
 def _kind(label: Label) -> str | None:
     """Tell what else than a spectrum has a column of that name."""
-    return "a table of latents" if _LATENT.fullmatch(label.key) else _OTHER.get(label.key)
+    if _LATENT.fullmatch(label.key):
+        return "a table of latents"
+    if label.key in _OTHER:
+        return _OTHER[label.key]
+    # Teff_gspphot, BJD-2450000, e_logg, V_mag; but lines have names that begin like others.
+    words = label.key.removeprefix("e_").split("_")
+    kinds = [_OTHER.get(word) for word in (words[0], words[-1]) if len(word) > 1]
+    return next((kind for kind in kinds if kind not in (None, "a line list")), None)
 
 
 def _chosen(
@@ -292,6 +303,8 @@ def _chosen(
     if len(columns) < 2:
         raise SpectrumError(f"{form}: one column; expected at least wavelength and flux")
     wave = find_wavelength(labels)
+    if wave is None:
+        wave = next((p for p in range(len(labels)) if _may_be_wave(labels[p], columns[p])), None)
     if wave is None:
         refuse_other_tables(form, names)
     rest = [
@@ -353,6 +366,12 @@ def _chosen(
         "is in them"
     )
     return choice
+
+
+def _may_be_wave(label: Label, column: Numbers) -> bool:
+    """Whether a name says wavelength, among other words (lambda_obs), and the numbers may be."""
+    named = re.match(r"(wave|lam|wl)", label.key) is not None and _kind(label) is None
+    return named and column.numeric and looks_like_wavelengths(column.values)
 
 
 def _ordinal(place: int) -> str:
@@ -431,8 +450,8 @@ def _is_frequency(values: NDArray[Any], wavelength: NDArray[Any]) -> bool:
 def looks_like_wavelengths(values: NDArray[Any]) -> bool:
     """Whether these go one way in steps that are small and change slowly, as pixels do."""
     values = values[: 1 << 14].astype(np.float64)
-    values = values[np.isfinite(values) & (values > 0)]
-    if len(values) < MIN_PIXELS or counts_rows(values):
+    values = values[np.isfinite(values) & (values != 0)]
+    if len(values) < MIN_PIXELS or values.min() < 0 or counts_rows(values):
         return False
     steps = np.diff(values) * (1.0 if values[-1] > values[0] else -1.0)
     forward = steps > 0

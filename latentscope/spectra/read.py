@@ -24,7 +24,7 @@ import numpy as np
 from latentscope.errors import SpectrumError
 from latentscope.files import MAX_BYTES, expanded
 from latentscope.settings import settings
-from latentscope.spectra.columns import array_draft, row_of
+from latentscope.spectra.columns import array_draft, other_table, row_of
 from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
 from latentscope.spectra.draft import Draft, UnorderedError, finish, orders_of
 from latentscope.spectra.fits import find_spectra
@@ -172,6 +172,11 @@ def _finished(draft: Draft, file: str | None, reading: Reading) -> Spectrum:
 def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list[Draft]:
     """Hand the content to the reader that its first bytes call for."""
     if data.startswith(b"SIMPLE  ="):
+        if reading.key is not None:
+            raise SpectrumError(
+                f"is a FITS file, and key={reading.key!r} chooses in text, tables, .npz and HDF5; "
+                "choose by hdu"
+            )
         return _read_fits(data, file, reading.hdu)
     if data.startswith(b"\x93NUMPY"):
         return read_npy(data, reading.key)
@@ -328,9 +333,13 @@ def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft | 
             raise SpectrumError(f"hdu {hdu!r} holds none")
         return _read_with_specutils(data, file or "spectrum.fits")
     except SpectrumError as error:
+        tables = [[column.name for column in it.columns] for it in hdus if it.kind == "table"]
+        kinds = [kind for names in tables if (kind := other_table(names)) is not None]
+        like = f", which looks like {kinds[0]}" if kinds else ""
         raise SpectrumError(
-            f"no spectrum found in {'; '.join(map(str, hdus))}. Expected a table with wavelength "
-            f"and flux columns, or a one-dimensional image with CRVAL1 and CDELT1; {error}"
+            f"no spectrum found in {'; '.join(map(str, hdus))}{like}. Expected a table with "
+            "wavelength and flux columns, or a one-dimensional image with CRVAL1 and CDELT1; "
+            f"{error}"
         ) from None
 
 

@@ -50,6 +50,8 @@ OTHER_TABLES = [
     ("kic,log(g)", "labels", [WAVELENGTH, WAVELENGTH]),
     ("time,flux,flux_err", "light curve", [500 + 0.02 * np.arange(N), WAVELENGTH, WAVELENGTH]),
     ("BJD,flux", "light curve", [WAVELENGTH, WAVELENGTH]),
+    ("HJD-2450000,V_mag", "light curve", [WAVELENGTH, WAVELENGTH]),
+    ("teff_gspphot,logg_gspphot", "labels", [WAVELENGTH, WAVELENGTH]),
     ("z0,z1,z2", "latents", [WAVELENGTH, WAVELENGTH, WAVELENGTH]),
     ("velocity,ccf", "line profile", [WAVELENGTH, WAVELENGTH]),
     ("wavenumber,flux", "frequency", [WAVELENGTH * 3, WAVELENGTH]),
@@ -98,6 +100,7 @@ def test_a_table_whose_first_columns_are_text_is_refused_by_its_names():
         (SCATTERED, False),
         (RNG.permutation(WAVELENGTH), False),
         (RNG.normal(size=N), False),
+        (np.arange(-200.0, 200.0, 0.25), False),  # velocities
         (2457000.0 + 0.0014 * np.arange(N), False),
         (np.arange(N) * 10**9, False),
     ],
@@ -179,6 +182,8 @@ def test_logarithms_and_units_in_names(head, values):
 def test_a_wavelength_by_name_takes_the_only_column_left_for_flux():
     check(read_spectrum(text("order,wave,err_x,starlight", *[np.ones(N), WAVELENGTH] * 2)))
     check(read_spectrum(text("quantity,flux", WAVELENGTH, WAVELENGTH)))
+    check(read_spectrum(text("object_id,lambda_obs,flux", np.ones(N), WAVELENGTH, WAVELENGTH)))
+    check(read_spectrum(text("x,flux,snr", WAVELENGTH, WAVELENGTH, np.ones(N))))
     with pytest.raises(SpectrumError, match="a, b, c could be the flux; choose one by key='flux=a"):
         read_spectrum(text("wave,a,b,c", *[WAVELENGTH] * 4))
     with pytest.raises(SpectrumError, match="no column of flux beside wave"):
@@ -351,3 +356,20 @@ def test_the_unit_of_orders_is_that_of_the_whole():
     wavelength = np.r_[1400.0:1450.0:0.25, 1440.0:1900.0:0.25]
     spectrum = read_spectrum((wavelength, wavelength))
     assert spectrum.wavelength[0] == 1400.0
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (("source_id", "solution_id", "ra"), "a catalog or a table of labels"),
+        (("TIME", "SAP_FLUX", "SAP_FLUX_ERR"), "a light curve"),
+    ],
+)
+def test_fits_tables_of_something_else_are_named(names, what):
+    table = Table([WAVELENGTH] * 3, names=names)
+    stream = io.BytesIO()
+    table.write(stream, format="fits")
+    with pytest.raises(SpectrumError, match=f"looks like {what}"):
+        read_spectrum(stream.getvalue())
+    with pytest.raises(SpectrumError, match="choose by hdu"):
+        read_spectrum(stream.getvalue(), key="flux=ra")
