@@ -196,11 +196,6 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
             f"{draft.where}: the wavelengths are {wavelength[0]:g}, {wavelength[1]:g}, ..., "
             "numbers of pixels; expected wavelengths"
         )
-    if len(wavelength) > 2 and wavelength[0] in (0, 1) and np.all(np.diff(wavelength) == 1):
-        raise SpectrumError(
-            f"{draft.where}: the wavelengths are {wavelength[0]:g}, {wavelength[1]:g}, ...: numbers "
-            "of pixels; expected wavelengths"
-        )
     if draft.logarithmic or _LOG_UNIT.match(draft.unit):
         wavelength = _raised(draft, wavelength)
     factor = angstrom_per(draft.unit)
