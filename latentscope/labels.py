@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from latentscope.errors import ChoiceError, shortened
 from latentscope.tables import STAR_COLUMNS, is_id_column
 
-Missing = Literal["auto", "none"] | Sequence[float] | None
+Missing = Literal["auto", "none"] | Sequence[float] | float | None
 """Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
 
 Floats = NDArray[np.float64]
@@ -64,27 +64,50 @@ class CleanLabels:
         Of each label the values left out, and how many rows had them.
     converted : tuple of str
         What was made of text, in words.
+    kept : dict of str to dict of float to int
+        Values that look as if they stood for missing ones, where others were named.
+    absent : tuple of float
+        Values that were named, and that no label has.
     """
 
     frame: pd.DataFrame
     left_out: dict[str, dict[float, int]]
     converted: tuple[str, ...] = ()
+    kept: dict[str, dict[float, int]] = field(default_factory=dict)
+    absent: tuple[float, ...] = ()
 
     @property
     def note(self) -> str:
         """Which values were left out, in words; empty if none were."""
-        found = [
-            f"{name} {code:.10g} ({count:,} row{'s' * (count > 1)})"
-            for name, codes in self.left_out.items()
-            for code, count in codes.items()
-        ]
-        return f"left out, since they stand for missing values: {shortened(found)}" if found else ""
+        found = _listed(self.left_out)
+        return f"left out, since they stand for missing values: {found}" if found else ""
+
+    @property
+    def doubt(self) -> str:
+        """What the values that were named leave open, in words; empty if nothing."""
+        found, absent = _listed(self.kept), ", ".join(f"{code:.10g}" for code in self.absent)
+        return "; ".join(
+            words
+            for words in (
+                found and f"kept, though they look as if they stood for missing values: {found}",
+                absent and f"no label has {absent}, which missing names",
+            )
+            if words
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """All that was done, in words."""
         taken = [f"taken for numbers: {shortened(self.converted)}"] if self.converted else []
-        return (*taken, *([self.note] if self.note else []))
+        return (*taken, *(words for words in (self.note, self.doubt) if words))
+
+
+def _listed(found: dict[str, dict[float, int]]) -> str:
+    return shortened(
+        f"{name} {code:.10g} ({count:,} row{'s' * (count > 1)})"
+        for name, codes in found.items()
+        for code, count in codes.items()
+    )
 
 
 def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
@@ -102,9 +125,10 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     ChoiceError
         If `missing` is something else.
     """
-    named, off = _named_codes(missing), missing is None or missing == "none"
+    named = _named_codes(missing)
     changed: dict[str, pd.Series] = {}
     left_out: dict[str, dict[float, int]] = {}
+    kept: dict[str, dict[float, int]] = {}
     converted = []
     for name in frame.columns:
         if is_id_column(name) or name.lower() in _TEXT_COLUMNS:
@@ -114,37 +138,43 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
         if words:
             converted.append(f"{name}: {words}")
         numbers = _numbers_among(column)
-        if numbers is not None and not off:
+        if numbers is not None and named != []:
             text = int(column.notna().sum()) > 2 * int(np.isfinite(numbers).sum())
-            codes = _among_text(numbers) if text else find_codes(numbers)
-            if named is not None:
-                codes = _present(numbers, named)
+            codes = {} if named is None else _present(numbers, named)
+            measured = np.where(np.isin(numbers, list(codes)), np.nan, numbers)
+            found = _among_text(measured) if text else find_codes(measured)
+            if named is None:
+                codes, found = found, {}
             if codes:
-                kept = ~np.isin(numbers, list(codes))
                 if pd.api.types.is_numeric_dtype(column):
                     column = pd.Series(numbers, index=column.index)
-                column = column.where(kept, np.nan)
-                left_out[name] = {_rounded(code): count for code, count in codes.items()}
+                column = column.where(~np.isin(numbers, list(codes)), np.nan)
+            for place, values in ((left_out, codes), (kept, found)):
+                if values:
+                    place[name] = {_rounded(code): count for code, count in values.items()}
         if column is not before:
             changed[name] = column
     clean = frame if not changed else frame.assign(**changed)
-    clean.attrs.update(frame.attrs)
-    return CleanLabels(clean, left_out, tuple(converted))
+    present = {code for codes in left_out.values() for code in codes}
+    absent = [code for code in named or () if not np.isclose(code, [*present], rtol=_CLOSE).any()]
+    return CleanLabels(clean, left_out, tuple(converted), kept, tuple(absent))
 
 
 def _named_codes(missing: Missing) -> list[float] | None:
-    """Return the numbers of `missing`; None where none are named."""
-    if missing is None or (isinstance(missing, str) and missing in ("auto", "none")):
+    """Return the numbers of `missing`: none to keep all, None to look for them."""
+    if missing is None or (isinstance(missing, str) and missing == "none"):
+        return []
+    if isinstance(missing, str) and missing == "auto":
         return None
     try:
-        named = [float(value) for value in missing]
+        named = [] if isinstance(missing, str) else np.atleast_1d(missing).astype(float).tolist()
     except (TypeError, ValueError):
         named = []
-    if isinstance(missing, str) or not named:
+    if not named:
         raise ChoiceError(
             f"missing is {missing!r}; expected auto, none, or numbers such as -999, 99"
         )
-    return named
+    return [float(code) for code in named]
 
 
 def _numbers_among(column: pd.Series) -> Floats | None:

@@ -145,9 +145,24 @@ def test_codes_can_be_named_or_kept():
     assert list(clean.frame["id"]) == ["-999"] * N
     for off in ("none", None):
         assert clean_labels(frame, off).frame is frame
-    for wrong in ("auto,none", [], ["x"], 3):
+    for one in (-999, np.array([-999.0]), (-999,)):
+        assert clean_labels(frame, one).left_out == {"v": {-999: 50}}
+    for wrong in ("auto,none", [], ["x"]):
         with pytest.raises(ChoiceError, match="missing is"):
             clean_labels(frame, wrong)
+
+
+def test_what_is_named_wrongly_is_told():
+    frame = pd.DataFrame({"v": with_code(with_code(TEFF, -999), 99999, 20).astype(np.float32)})
+    clean = clean_labels(frame, [-999, -9999])
+    assert clean.kept == {"v": {99999: 20}}
+    assert clean.absent == (-9999,)
+    assert clean.doubt == (
+        "kept, though they look as if they stood for missing values: v 99999 (20 rows); no label "
+        "has -9999, which missing names"
+    )
+    assert clean_labels(frame, [-999, 99999]).doubt == ""
+    assert clean_labels(frame).doubt == clean_labels(frame, "none").doubt == ""
 
 
 @pytest.mark.parametrize(

@@ -292,13 +292,12 @@ def _is_dim(dim: Any, d: int) -> bool:
 
 
 def _warn_of_missing(clean: CleanLabels, missing: Missing) -> None:
-    if clean.note and missing == "auto":
-        warnings.warn(
-            f"{clean.frame.attrs['source']}: {clean.note}; missing='none' (--missing none) keeps "
-            "them",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
+    automatic = isinstance(missing, str) and missing == "auto"
+    words = f"{clean.note}; missing='none' (--missing none) keeps them" if clean.note else ""
+    words = words if automatic else clean.doubt
+    if words:
+        source = clean.frame.attrs["source"]
+        warnings.warn(f"{source}: {words}", LatentscopeWarning, stacklevel=4)
 
 
 def check_none_infinite(latents: Latents) -> None:

@@ -134,7 +134,7 @@ def test_inputs_are_never_written_over(command, here, name):
     before = {path.name: path.read_bytes() for path in here.iterdir()}
     ended = command("mi", LATENTS, LABELS, "-o", name)
     assert ended.code == 2
-    assert "would replace" in ended.err
+    assert "would replace" in ended.err or "where the provenance goes" in ended.err
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
@@ -183,10 +183,10 @@ def test_codes_of_missing_values_are_told_named_and_kept(command, here):
     assert "Teff -9999 (20 rows)" in ended.json["notes"][0]
     assert ended.err.count("warning: ") == 1
     rows = {line["label"]: line["n"] for line in ended.json["table"]}
-    for named in ("-9999,99", "-9999"):
+    for named in ("-9999", "-9999,99"):
         same = command("mi", here / LATENTS, here / LABELS, "--missing", named, "--json")
         assert {line["label"]: line["n"] for line in same.json["table"]} == rows
-        assert "warning" not in same.err
+        assert same.err.count("warning: ") == (1 if "99" in named.split(",") else 0)
     off = ("--missing", "none", "--clip-sigma", "0")
     kept = command("mi", here / LATENTS, here / LABELS, *off, "--json")
     assert kept.json["table"][-1]["n"] == rows["Teff"] + 20
