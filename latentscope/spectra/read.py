@@ -113,6 +113,9 @@ def read_spectrum(
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
         return source if frame is None else replace(source, frame=frame)
+    in_memory = is_specutils(source) or is_pair(source) or isinstance(source, np.ndarray)
+    if in_memory and not is_hdulist(source):
+        _check_unused(source, reading)
     if is_specutils(source):
         return _guarded(lambda: read_specutils(source), reading, "the specutils object")
     if is_pair(source) and not is_hdulist(source):
@@ -124,6 +127,17 @@ def read_spectrum(
     data, file = read_source(source)
     name = file or "the bytes given"
     return _guarded(lambda: _read_bytes(data, file, reading), reading, name, file)
+
+
+def _check_unused(source: Any, reading: Reading) -> None:
+    """Raise for an option that chooses within a file, given for one spectrum in memory."""
+    fields = isinstance(source, np.ndarray) and source.dtype.names is not None
+    for name in ("hdu", "key"):
+        if getattr(reading, name) is not None and not (name == "key" and fields):
+            raise SpectrumError(
+                f"{name}={getattr(reading, name)!r} chooses within a file; leave it out for a "
+                "spectrum in memory"
+            )
 
 
 def _guarded(

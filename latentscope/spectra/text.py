@@ -23,7 +23,8 @@ from latentscope.spectra.columns import (
     row_of,
     table_draft,
 )
-from latentscope.spectra.draft import Draft, Label
+from latentscope.spectra.draft import Draft, Label, find_wavelength
+from latentscope.spectra.wavelength import angstrom_per
 
 _COMMENT = ("#", "%", "!", "//")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent's letter in 1.5D+03
@@ -67,7 +68,7 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     width = len(layout.split(lines[first]))
     if width > _MOST_COLUMNS:
         raise SpectrumError(f"text with {width} columns; {_A_LINE_A_PIXEL}")
-    names = _column_names(lines[:first], layout, width)
+    labels = _column_labels(lines[:first], layout, width)
     body = layout.plain(text[sum(map(len, lines[:first])) :])
     try:
         table = pd.read_csv(
@@ -82,7 +83,8 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     except (ValueError, pd.errors.ParserError) as error:
         raise SpectrumError(f"text, after line {first}: {error}") from None
     form = "csv" if layout.mark else "text"
-    labels = [Label(name) for name in names] or [Label("")] * table.shape[1]
+    names = [label.name for label in labels]
+    labels = labels or [Label("")] * table.shape[1]
     columns = [Numbers.of(table[key].to_numpy()) for key in table.columns]
     notes = ["numbers: written with decimal commas"] if layout.decimal_comma else []
     esprit = [] if key else _esprit_labels(lines[:first], len(columns))
@@ -234,21 +236,47 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _column_names(lines: Sequence[str], layout: _Layout, count: int) -> list[str]:
-    """Column names from the last line above the numbers that has one word per column."""
+def _column_labels(lines: Sequence[str], layout: _Layout, count: int) -> list[Label]:
+    """Labels of the columns from the last line above the numbers that has one word per column.
+
+    It may be a line of units below that of the names (VizieR, IPAC), and a rule below both.
+    """
+    units: list[str] = []
     for line in reversed(lines):
-        bare = re.sub(r"^\s*(#|%|!|//)\s*", "", line)
-        words = _split(bare, layout.mark)
-        if layout.mark and len(words) == count and not all(map(_is_number, words)):
-            return words
-        # Names above columns between commas may stand between blanks in a comment; as many words
-        # may be a title.
-        words = _split(bare, None)
-        if len(words) == count and are_names(words):
-            return words
-        if line.strip():
-            return []
+        words = _words_of(line, layout, count)
+        if not line.strip() or (words and not "".join(words).strip("-=+")):
+            continue
+        if words and not units and _are_units(words):
+            units = words
+            continue
+        if not words:
+            break
+        bare = [unit.strip("()[]") for unit in units or [""] * count]
+        wave = find_wavelength([Label(word) for word in words])
+        if wave is not None and angstrom_per(bare[wave]) is None:
+            bare[wave] = ""
+        return [Label(name, unit) for name, unit in zip(words, bare, strict=True)]
     return []
+
+
+def _words_of(line: str, layout: _Layout, count: int) -> list[str]:
+    """Words of a line above the numbers, if they can be names or units of so many columns."""
+    bare = re.sub(r"^\s*(#|%|!|//)\s*", "", line).strip(" |\r\n")
+    words = [word.strip(" |") for word in _split(bare, "|" if "|" in bare else layout.mark)]
+    if (layout.mark or "|" in bare) and len(words) == count and not all(map(_is_number, words)):
+        return words
+    # Names above columns between commas may stand between blanks in a comment; as many words
+    # may be a title.
+    words = _split(bare, None)
+    rule = not bare.strip("-=+ ")
+    return words if len(words) == count and (rule or are_names(words) or _are_units(words)) else []
+
+
+def _are_units(words: Sequence[str]) -> bool:
+    """Whether one of these is a unit of wavelengths, and none a name of theirs."""
+    bare = [word.strip("()[]") for word in words]
+    names = find_wavelength([Label(word) for word in words])
+    return names is None and any(angstrom_per(word) is not None for word in bare)
 
 
 def _is_phoenix(columns: Sequence[Numbers]) -> bool:

@@ -373,3 +373,10 @@ def test_fits_tables_of_something_else_are_named(names, what):
         read_spectrum(stream.getvalue())
     with pytest.raises(SpectrumError, match="choose by hdu"):
         read_spectrum(stream.getvalue(), key="flux=ra")
+
+
+@pytest.mark.parametrize("option", [{"hdu": 1}, {"key": "flux"}])
+@pytest.mark.parametrize("source", [(WAVELENGTH, WAVELENGTH), np.stack([WAVELENGTH, WAVELENGTH])])
+def test_what_chooses_within_a_file_is_no_option_of_arrays(source, option):
+    with pytest.raises(SpectrumError, match="chooses within a file"):
+        read_spectrum(source, **option)

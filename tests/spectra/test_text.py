@@ -171,3 +171,26 @@ def test_nist_lines_are_no_spectrum():
     text = "obs_wl_air(nm),intens,Aki,fik,Acc\n" + rows(WAVELENGTH, *[ONE] * 4, mark=",")
     with pytest.raises(SpectrumError, match="looks like a line list"):
         read_spectrum(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("head", "mark"),
+    [
+        ("wavelength,flux,error\nnm,erg,erg\n", ","),
+        ("wavelength flux error\n(nm) (adu) (adu)\n", " "),
+        ("# wavelength flux error\n# nm - -\n", " "),
+        ("#RESOURCE=x\n#Title\nlambda\tFlux\te_Flux\nnm\tmW\tmW\n------\t-----\t-----\n", "\t"),
+        ("wavelength,flux,error\n---,---,---\n", ","),
+    ],
+)
+def test_units_in_a_line_of_their_own(head, mark):
+    text = head + rows(WAVELENGTH / 10, WAVELENGTH, HALF, mark=mark, form="%.6f")
+    spectrum = read_spectrum(text.encode())
+    check(spectrum)
+    np.testing.assert_array_equal(spectrum.ivar, 4.0)
+    assert any("unit" in note for note in spectrum.meta["assumed"]) == ("nm" not in head)
+
+
+@pytest.mark.parametrize("head", ["a star\n", "m of it\n", "# nm\n", "wave flux\nodd (x)\n"])
+def test_words_that_may_be_units_change_nothing(head):
+    check(read_spectrum((head + rows(WAVELENGTH, WAVELENGTH)).encode()))
