@@ -83,18 +83,22 @@ def read_spectrum(
     Formats are recognized by content: ESO phase-3 products (ADP) and other FITS tables of
     wavelength and flux, S1D images and tables of the HARPS, HARPS-N and ESPRESSO pipelines, FITS
     images with linear or log-linear wavelengths (IRAF or FITS standard), all of them gzipped too;
-    CSV, ECSV, text columns, .npy; any other FITS through specutils, if it is installed.
+    CSV, ECSV, text columns, .npy, .npz, HDF5, Parquet; any other FITS through specutils, if it is
+    installed. Tables of something else (labels, light curves, line lists) are refused.
 
     Parameters
     ----------
-    source : path, bytes, open file, HDUList, (wavelength, flux), Quantity pair, or specutils object
-        Arrays are shape (n,), in Angstrom unless they carry a unit. An array of shape (2, n) or
-        (n, 2) is wavelength and flux. A `Spectrum` comes back as it is.
+    source : path, bytes, open file, HDUList, arrays, table, or specutils object
+        Arrays are (wavelength, flux) or (wavelength, flux, error), each of shape (n,), masked or
+        not, in Angstrom unless they carry a unit; one array of shape (2, n) or (n, 2) is wavelength
+        and flux. Tables are those of astropy and pandas, and mappings of columns. A `Spectrum`
+        comes back as it is.
     hdu : int or str, optional
         The HDU of a FITS file to read: its number (0 is the primary one), its EXTNAME, or either
         with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``.
     key : str, optional
-        The array or group to read where a file holds several.
+        The array, column or group to read where there are several: ``"flux"``, ``"night2/star"``;
+        or ``"wave=a,flux=b,err=c"``.
     frame : {"topocentric", "barycentric", "rest"}, optional
         The frame of the wavelengths, whatever the file says.
 
