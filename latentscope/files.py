@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
 import stat
@@ -84,7 +85,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
     try:
-        scratch = tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=target.parent)
+        scratch = tempfile.TemporaryDirectory(prefix=_scratch_name(), dir=target.parent)
     except OSError as error:
         # The user chose `path` and never saw the temporary name.
         error.filename = str(path)
@@ -106,7 +107,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _SCRATCH = ".latentscope-"
 _FRESH = 2.0  # seconds in which a folder is made and held
-_OLD = 86400.0  # seconds, where a file system or a machine knows no locks
+_OLD = 7 * 86400.0  # seconds, where locks say nothing
 
 
 @contextmanager
@@ -131,20 +132,30 @@ def _sweep(parent: Path) -> None:
         for entry in entries:
             if entry.name.startswith(_SCRATCH) and entry.is_dir(follow_symlinks=False):
                 age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-                if age > _FRESH and _is_free(entry.path, age):
+                if age > _OLD or (age > _FRESH and _is_free(entry.path)):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def _is_free(folder: str, age: float) -> bool:
-    if fcntl is None:
-        return age > _OLD
+@lru_cache(maxsize=1)
+def _scratch_name() -> str:
+    """How names of this machine's temporary folders begin, containers on it included."""
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        machine = platform.node()
+    return f"{_SCRATCH}{hashlib.sha256(machine.encode()).hexdigest()[:8]}-"
+
+
+def _is_free(folder: str) -> bool:
+    """Whether a folder is one of this machine's that nobody holds."""
+    # Locks of other machines are not seen on every file system that they share.
+    if fcntl is None or not os.path.basename(folder).startswith(_scratch_name()):
+        return False
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     except OSError:
-        return age > _OLD
+        return False
     finally:
         os.close(handle)
     return True

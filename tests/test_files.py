@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -153,4 +154,20 @@ def test_what_a_killed_run_left_is_removed_and_what_is_being_written_is_not(tmp_
         assert writing.returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json", "out.json"]
     assert (tmp_path / "out.json").read_text() == "half"
+    files._sweep.cache_clear()
+
+
+def test_what_another_machine_writes_is_left_alone_for_a_week(tmp_path):
+    files._sweep.cache_clear()
+    ours, theirs, old = (
+        tmp_path / f"{files._scratch_name()}a",
+        tmp_path / ".latentscope-0123abcd-b",
+        tmp_path / ".latentscope-0123abcd-c",
+    )
+    for folder, age in ((ours, 10), (theirs, 86400), (old, 8 * 86400)):
+        folder.mkdir()
+        then = time.time() - age
+        os.utime(folder, (then, then))
+    write_json(tmp_path / "a.json", {})
+    assert sorted(tmp_path.iterdir()) == [theirs, tmp_path / "a.json"]
     files._sweep.cache_clear()
