@@ -569,7 +569,7 @@ def match_rows(
         best = _by_index(*indexes, labels, sources) if indexes is not None else None
         if best is None and table is not None:
             best = _by_values(table, labels)
-        if best is not None:
+        if best is not None and not best.repeated:
             warnings.warn(
                 f"{sources[1]} is joined to {sources[0]} on its {best.right}, whose values are "
                 f"those of their {best.left}",
@@ -674,9 +674,11 @@ def _by_values(table: pd.DataFrame, labels: pd.DataFrame) -> _Match | None:
     good = [
         match
         for match in matches
-        if not match.repeated and match.count >= max(_ENOUGH * len(table), 2)
+        if match.count >= max(_ENOUGH * len(table), 2)
+        # Several rows of a star are nothing unusual.
+        and not (match.repeated and match.left.lower() in STAR_COLUMNS)
     ]
-    return max(good, key=lambda match: match.count, default=None)
+    return max(good, key=lambda match: (not match.repeated, match.count), default=None)
 
 
 def _may_name(column: pd.Series) -> bool:

@@ -358,6 +358,21 @@ def test_an_index_that_holds_the_ids_is_joined_on(tmp_path, name, kind):
         assert joined(labels) == [0, 1, 2]
 
 
+def test_an_index_that_repeats_ids_with_other_labels_is_refused():
+    again = pd.DataFrame({"v": [0, 1, 2, 3]}, index=[*IDS, "f0"])
+    with pytest.raises(TableError, match="index repeats f0"):
+        joined(again)
+    with pytest.warns(LatentscopeWarning, match="is joined"):
+        assert joined(again.assign(v=[0, 1, 2, 0])) == [0, 1, 2]
+
+
+def test_stars_that_repeat_among_labels_of_spectra_leave_row_order(recwarn):
+    stars = pd.DataFrame({"object": ["A", "A", "B"]})
+    labels = pd.DataFrame({"Name": ["A", "A", "B"], "v": [0, 1, 2]})
+    assert joined(labels, sidecar=stars) == [0, 1, 2]
+    assert not recwarn
+
+
 def test_small_numbers_that_might_be_ids_are_not_joined_on():
     ids = pd.DataFrame({"id": ["1", "2", "3"]})
     assert joined(pd.DataFrame({"rank": [3, 1, 2], "v": [0, 1, 2]}), sidecar=ids) == [0, 1, 2]
