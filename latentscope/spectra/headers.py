@@ -312,8 +312,8 @@ _OFFER = "; --frame (frame=) overrules it"
 def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None) -> Motion:
     """Tell the frame of the wavelengths and the velocities; add a note of what is assumed.
 
-    A shift by IRAF's dopcor is taken back by `rv`: what it did can be told, not why. The frame that
-    the user `asked` for counts before all.
+    Of a spectrum that IRAF's dopcor moved to rest, `rv` is what a pipeline measured, if that agrees
+    with the shift. The frame that the user `asked` for counts before all.
     """
     # VHELIO is the star's velocity there, and spectra combined of several visits are at rest.
     if _apogee(keywords):
@@ -350,9 +350,13 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
     if moved == 0.0:
         assumed.append(f"frame: barycentric; {words}, which takes out the Earth's motion{_OFFER}")
         return Motion("barycentric", rv, berv, rv_keyword)
-    other = "" if rv is None or abs(rv - moved) < 2.0 else f", not {rv:.6g} as in {rv_keyword}"
-    assumed.append(f"frame: rest, since {words}; rv is {moved:.6g} km/s by that{other}{_OFFER}")
-    return Motion("rest", moved, berv, "DOPCOR")
+    measured = rv is not None and rv_keyword in RV and abs(rv - moved) < 2.0
+    note = f"frame: rest, since {words}"
+    if not measured:
+        note += ", and the star's velocity is taken for 0"
+        note += f", not {rv:.6g} km/s of {rv_keyword}" if rv is not None else ""
+    assumed.append(note + _OFFER)
+    return Motion("rest", rv, berv, rv_keyword) if measured else Motion("rest", None, berv, None)
 
 
 def _moved(
@@ -368,7 +372,7 @@ def _moved(
     if frame == "topocentric" and berv is not None:
         return shift + berv
     # The shift may be what made it barycentric, unless it is faster than the Earth, or not its own.
-    if frame == "barycentric" and certain and (berv is not None or abs(shift) > _EARTH):
+    if frame == "barycentric" and (abs(shift) > _EARTH or (certain and berv is not None)):
         return shift
     return None
 

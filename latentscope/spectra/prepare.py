@@ -165,8 +165,9 @@ class Prepared:
 def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) -> Prepared:
     """Turn a spectrum into the row of numbers that a model wants.
 
-    Wavelengths are converted to the grid's medium and frame, the flux is brought onto the grid
-    (`resample`) and normalized. The median normalizations work in float32 throughout, as published:
+    Wavelengths are converted to the grid's medium and frame (at rest without `rv`, they are taken
+    for barycentric ones of a star at 0 km/s), the flux is brought onto the grid (`resample`) and
+    normalized. The median normalizations work in float32 throughout, as published:
     float32 flux, median as the mean of the two middle values in float32, float32 division.
 
     Parameters
@@ -192,6 +193,10 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
         unknown. Poor coverage is no error here: see `coverage`.
     """
     grid = config.grid
+    frame = spectrum.frame
+    # At rest a star of unknown velocity is one of velocity 0: its lines are where a model knows them.
+    if (frame, grid.frame, spectrum.rv) == ("rest", "barycentric", None):
+        spectrum = dataclasses.replace(spectrum, frame="barycentric")
     flux, valid, inverse = resample(spectrum, grid, config.resample, ivar=ivar)
     inside = valid & ~grid.gap_mask
     filled = int(np.count_nonzero(inside))
@@ -236,7 +241,9 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     coverage = filled / int(np.count_nonzero(~grid.gap_mask))
     notes = []
     if spectrum.frame != grid.frame:
-        notes.append(f"frame: moved from {spectrum.frame} to {grid.frame}, the model's")
+        notes.append(f"frame: moved from {frame} to {grid.frame}, the model's")
+    elif frame != grid.frame:
+        notes.append(f"frame: {frame}, taken for {grid.frame} with a velocity of 0")
     if coarseness > COARSE:
         notes.append(
             f"sampling: the file's pixels are {coarseness:.3g} times as wide as the model's, which "

@@ -428,3 +428,16 @@ def test_a_spectrum_of_another_frame_is_moved_and_said():
     with pytest.raises(SpectrumError, match=r"berv is unknown.*--frame barycentric"):
         prepare(replace(spectrum, berv=None), PrepareConfig(SMALL))
     assert prepare(Spectrum(wavelength, wavelength), PrepareConfig(SMALL)).notes == ()
+
+
+def test_a_spectrum_at_rest_without_a_velocity_is_a_star_at_zero():
+    wavelength = np.linspace(4990.0, 5060.0, 8000)
+    rest = Spectrum(wavelength, wavelength.copy(), frame="rest")
+    config = PrepareConfig(SMALL)
+    still = prepare(rest, config)
+    np.testing.assert_array_equal(
+        still.row, prepare(replace(rest, frame="barycentric"), config).row
+    )
+    assert "velocity of 0" in " ".join(still.notes)
+    moving = prepare(replace(rest, rv=30.0), config)
+    assert np.abs(moving.row - still.row).max() > 5e-5
