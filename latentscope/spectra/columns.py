@@ -66,6 +66,13 @@ _COMPANION = re.compile(
 )
 
 
+_LIKELY_FLUX = re.compile(
+    r"flux|intens|count|spec|norm|^(i|f|y|stokes_?i|i/ic|i_ic|f_?lambda|f_?nu)$"
+)
+_OF_ARRAYS = ("npz", "hdf5")
+"""Files in which any array may be a spectrum, and the order says nothing."""
+
+
 @dataclass(frozen=True)
 class Numbers:
     """Numbers from an array of any kind, with what came with them."""
@@ -340,7 +347,11 @@ def _chosen(
             f"{form}: no column of flux beside {names[wave] or f'number {wave + 1}'} "
             f"(columns: {shortened(names)})"
         )
-    if flux is None and len([p for p in fluxes if names[p]]) > 2:
+    likely = [p for p in fluxes if _LIKELY_FLUX.search(labels[p].key)]
+    if len(likely) == 1:
+        fluxes = likely
+    most = 1 if form in _OF_ARRAYS else 2
+    if flux is None and len([p for p in fluxes if names[p]]) > most:
         raise SpectrumError(
             f"{form}: any of {shortened(names[p] for p in fluxes)} could be the flux; choose one "
             f"by key='flux={names[fluxes[0]]}'"
@@ -450,8 +461,10 @@ def _is_frequency(values: NDArray[Any], wavelength: NDArray[Any]) -> bool:
 def looks_like_wavelengths(values: NDArray[Any]) -> bool:
     """Whether these go one way in steps that are small and change slowly, as pixels do."""
     values = values[: 1 << 14].astype(np.float64)
-    values = values[np.isfinite(values) & (values != 0)]
-    if len(values) < MIN_PIXELS or values.min() < 0 or counts_rows(values):
+    below = values[values < 0]
+    values = values[np.isfinite(values) & (values > 0)]
+    # One value below 0 again and again is padding; velocities have many.
+    if len(values) < MIN_PIXELS or np.any(below != below[:1]) or counts_rows(values):
         return False
     steps = np.diff(values) * (1.0 if values[-1] > values[0] else -1.0)
     forward = steps > 0

@@ -145,7 +145,10 @@ def _container_draft(
         missing = [name for name in roles.values() if name not in arrays]
         if missing:
             raise SpectrumError(f"{form}: key {key!r}: no array {missing[0]!r}; {inside}")
+        # What the key leaves open may lie beside the flux.
+        beside = _members(arrays, roles.get("flux", "").rpartition("/")[0], around=True)
         group = {name: arrays[name] for name in roles.values()}
+        group |= {name: array for name, array in beside.items() if name not in group}
     elif key is not None and key in arrays:
         parent, _, name = key.rpartition("/")
         if np.ndim(arrays[key]) != 1 or arrays[key].dtype.names:

@@ -91,6 +91,7 @@ def test_a_table_whose_first_columns_are_text_is_refused_by_its_names():
         (np.round(5000.0 + 0.014 * np.arange(3000), 2), True),  # as printed
         (np.r_[3000:4000:0.5, 5000:6000:0.7], True),  # two arms
         (np.r_[0, 0, WAVELENGTH, 0], True),
+        (np.r_[-999.0, -999.0, WAVELENGTH], True),
         (np.r_[5000:5100:0.1, 5090:5200:0.1], True),  # two orders
         (np.arange(3000, 9000, 5), True),
         (WAVELENGTH[:10], False),
@@ -184,6 +185,10 @@ def test_a_wavelength_by_name_takes_the_only_column_left_for_flux():
     check(read_spectrum(text("quantity,flux", WAVELENGTH, WAVELENGTH)))
     check(read_spectrum(text("object_id,lambda_obs,flux", np.ones(N), WAVELENGTH, WAVELENGTH)))
     check(read_spectrum(text("x,flux,snr", WAVELENGTH, WAVELENGTH, np.ones(N))))
+    polarized = ["wave,I,V,N1,N2", "lambda,Stokes_I,V,N", "wl,normalized,raw,x"]
+    for head in polarized:
+        zeros = [np.zeros(N)] * (head.count(",") - 1)
+        check(read_spectrum(text(head, WAVELENGTH, WAVELENGTH, *zeros)))
     with pytest.raises(SpectrumError, match="a, b, c could be the flux; choose one by key='flux=a"):
         read_spectrum(text("wave,a,b,c", *[WAVELENGTH] * 4))
     with pytest.raises(SpectrumError, match="no column of flux beside wave"):

@@ -58,6 +58,9 @@ FIELDS = np.rec.fromarrays([WAVELENGTH, WAVELENGTH], names="wave,flux")
         ({"flux": WAVELENGTH, "lines": np.ones((3, 3)), "wavelength": WAVELENGTH}, None, None),
         ({"wave": WAVELENGTH, "flux": ZEROS, "other": WAVELENGTH}, "other", None),
         ({"a": WAVELENGTH, "b": WAVELENGTH, "c": ZEROS}, "wave=a,flux=b", None),
+        ({"wave": WAVELENGTH, "b": WAVELENGTH, "c": ZEROS}, "flux=b", None),
+        ({"wave": WAVELENGTH, "b": WAVELENGTH, "c": ZEROS}, "b", None),
+        ({"wave": WAVELENGTH, "observed_flux": WAVELENGTH, "c": ZEROS}, None, None),
         ({"only": PAIR}, None, None),
         ({"x": PAIR, "y": PAIR * 0}, "x", None),
         ({"wave": WAVELENGTH, "flux": np.stack([ZEROS, WAVELENGTH])}, None, 2),
@@ -80,6 +83,7 @@ def test_arrays_by_name_by_key_and_by_row(write, arrays, key, hdu):
     [
         ({"x": PAIR, "y": PAIR}, None, "by key='NAME'; it holds x 2 x 100, y 2 x 100"),
         ({"wave": WAVELENGTH, "flux": PAIR}, None, "2 rows .*it holds"),
+        ({"wave": WAVELENGTH, "a": WAVELENGTH, "b": ZEROS}, None, "a, b could be the flux"),
         ({"wave": WAVELENGTH, "flux": WAVELENGTH[1:]}, None, "one number per wavelength"),
         ({"teff": WAVELENGTH, "logg": WAVELENGTH}, None, "looks like a catalog"),
         ({"values": np.ones((50, 16))}, None, r"shape \(50, 16\)"),
