@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.errors import LatentscopeWarning, TableError, printable
+from latentscope.files import MAX_BYTES
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 """Columns that name a row, in the order in which they are tried for a join; `*_id` counts too."""
@@ -36,6 +37,7 @@ _SHOWN = 8
 _EMPTY_TEXT = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat")
 _EMPTY_TEXT_EXACTLY = ("NA", "None")
 """As pandas has it in a CSV; Na may be sodium."""
+_SWOLLEN = 100  # times its size that no file of measured numbers unpacks to
 _FORMULA = re.compile(r"'*[=+\-@].")
 
 
@@ -252,7 +254,10 @@ def read_contents(path: Path) -> Contents:
     if path.is_dir():
         raise TableError(f"{path}: is a folder; expected a file of numbers")
     if not path.is_file():
-        raise TableError(f"{path}: no such file")
+        what = (
+            "is a device, a pipe or a socket; expected a file" if path.exists() else "no such file"
+        )
+        raise TableError(f"{path}: {what}")
     reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
     if reader is None:
         raise TableError(f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}")
@@ -267,6 +272,12 @@ def read_contents(path: Path) -> Contents:
             f"{path}: reading {path.suffix} needs the package {package}: pip install {package}"
         ) from error
     except Exception as error:
+        if "Object arrays" in str(error):
+            raise TableError(
+                f"{path}: holds Python objects, which run code when they are loaded, and are not "
+                "read; load it where you trust it, and save np.asarray(values, dtype=float), or a "
+                "table as .csv"
+            ) from None
         raise TableError(f"{path}: cannot be read as {path.suffix}: {error}") from error
     if contents.frame is None:
         return contents
@@ -405,6 +416,9 @@ def _read_npy(path: Path) -> Contents:
 
 def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
+        size = sum(member.file_size for member in archive.zip.infolist())
+        if size > MAX_BYTES and size > _SWOLLEN * path.stat().st_size:
+            raise TableError(f"{path}: unpacks to {size / 1e9:.3g} GB of almost nothing but zeros")
         return _from_arrays({name: archive[name] for name in archive.files})
 
 

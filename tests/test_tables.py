@@ -1,6 +1,7 @@
 """Names of columns and files: what numbers a dimension, what an id is, what a reader lacks."""
 
 import gzip
+import os
 import sys
 from decimal import Decimal
 
@@ -118,3 +119,29 @@ def test_text_that_a_spreadsheet_would_compute_is_text_and_comes_back(tmp_path):
 def test_apostrophes_of_labels_that_protect_nothing_stay(tmp_path):
     (tmp_path / "t.csv").write_text("id,note\na,'tis\nb,'\n")
     assert list(read_contents(tmp_path / "t.csv").frame["note"]) == ["'tis", "'"]
+
+
+@pytest.mark.parametrize("name", ["objects.npy", "objects.npz"])
+def test_objects_are_not_loaded_and_the_way_out_is_said(tmp_path, name):
+    values = np.array([[1.0, None]], dtype=object)
+    if name.endswith(".npy"):
+        np.save(tmp_path / name, values, allow_pickle=True)
+    else:
+        np.savez(tmp_path / name, values=values)
+    with pytest.raises(TableError, match=r"dtype=float") as caught:
+        read_latents(tmp_path / name)
+    assert "allow_pickle" not in str(caught.value)
+
+
+def test_what_is_no_file_is_not_called_absent(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(TableError, match="a device, a pipe"):
+        read_latents(tmp_path / "pipe.npy")
+
+
+def test_an_archive_that_swells_is_refused_and_one_of_zeros_is_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", z=np.zeros((500_000, 4), "f4"))
+    assert len(read_latents(tmp_path / "a.npz")) == 500_000
+    monkeypatch.setattr("latentscope.tables.MAX_BYTES", 1_000_000)
+    with pytest.raises(TableError, match="unpacks to"):
+        read_latents(tmp_path / "a.npz")
