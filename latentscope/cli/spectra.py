@@ -38,7 +38,9 @@ Hdu = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option("--key", help="Array or group to read of files that hold several."),
+    typer.Option(
+        "--key", help="Array or group of files that hold several, or columns: wave=A,flux=B."
+    ),
 ]
 FrameOption = Annotated[
     str | None,

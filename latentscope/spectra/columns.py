@@ -299,7 +299,7 @@ def _chosen(
 ) -> Choice:
     """Find wavelength and flux among the columns, and what belongs to them."""
     if key is not None:
-        return _asked(form, labels, key)
+        return choose_by_key(form, labels, key)
     names = [label.name for label in labels]
     # Line lists have wavelengths and intensities too, and columns that no spectrum has.
     if any(_kind(label) == "a line list" for label in labels):
@@ -410,7 +410,7 @@ def roles_of(key: str) -> dict[str, str]:
     return roles
 
 
-def _asked(form: str, labels: Sequence[Label], key: str) -> Choice:
+def choose_by_key(form: str, labels: Sequence[Label], key: str) -> Choice:
     """Take the columns that `key` names or, counted from 1, numbers."""
     names = [label.name for label in labels]
     roles = roles_of(key) or {"flux": key}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.columns import choose_by_key
 from latentscope.spectra.draft import Choice, Draft, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header
@@ -21,11 +22,12 @@ _TARGETS = ("object", "target", "targetid", "target_id", "objid", "obj_id", "sou
 
 
 def find_spectra(
-    hdus: Sequence[HDU], file: str | None, hdu: int | str | None = None
+    hdus: Sequence[HDU], file: str | None, hdu: int | str | None = None, key: str | None = None
 ) -> list[Draft]:
     """Read the spectrum, in pieces if it lies in arms or orders; empty if there is none.
 
     Several pieces are for `latentscope.spectra.join.join` to join or refuse; `hdu` chooses one.
+    `key` names columns of tables.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def find_spectra(
     else:
         chosen, row = _chosen(hdus, str(hdu).strip())
     # Tables first: the image beside a table of wavelengths is a quick look.
-    tables = _table_pieces(hdus[0].header, hdus if chosen is None else chosen, row)
+    tables = _table_pieces(hdus[0].header, hdus if chosen is None else chosen, row, key)
     found = tables or image_pieces(hdus, chosen, row)
     if not found and hdu is None:
         refuse_frames(hdus, file)
@@ -66,13 +68,24 @@ def _named(hdus: Sequence[HDU], name: str) -> list[HDU]:
     ]
 
 
-def _table_pieces(primary: Header, hdus: Sequence[HDU], row: int | None) -> list[Draft]:
+def _table_pieces(
+    primary: Header, hdus: Sequence[HDU], row: int | None, key: str | None
+) -> list[Draft]:
     """Read the spectra of tables: of the one that is the sum of others, if one says so."""
     tables = []
+    refusal = f"key {key!r} names columns of a table, and there is none; hdu chooses an image"
     for hdu in hdus:
-        if hdu.kind == "table" and hdu.shape[0] and hdu.columns:
-            choice = choose(hdu.columns)
-            tables += [] if choice is None else [(hdu, choice)]
+        if hdu.kind != "table" or len(hdu.shape) != 2 or not hdu.shape[0] or not hdu.columns:
+            continue
+        try:
+            where = f"HDU {hdu.index}"
+            choice = choose_by_key(where, hdu.columns, key) if key else choose(hdu.columns)
+        except SpectrumError as error:
+            refusal = str(error)
+            continue
+        tables += [] if choice is None else [(hdu, choice)]
+    if key and not tables:
+        raise SpectrumError(refusal)
     names = [hdu.header.text("EXTNAME") for hdu, _ in tables]
     # SDSS and LAMOST keep the exposures behind their sum; models and skies are no second spectra.
     sums = ["COADD" in name.upper() for name in names]

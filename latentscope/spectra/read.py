@@ -84,7 +84,8 @@ def read_spectrum(
     wavelength and flux, S1D images and tables of the HARPS, HARPS-N and ESPRESSO pipelines, FITS
     images with linear or log-linear wavelengths (IRAF or FITS standard), all of them gzipped too;
     CSV, ECSV, text columns, .npy, .npz, HDF5, Parquet; any other FITS through specutils, if it is
-    installed. Tables of something else (labels, light curves, line lists) are refused.
+    installed. Tables of something else (labels, light curves, line lists) are refused. Of several
+    spectra in a FITS file arms and orders are joined, others are to be chosen from by `hdu`.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def read_spectrum(
         comes back as it is.
     hdu : int or str, optional
         The HDU of a FITS file to read: its number (0 is the primary one), its EXTNAME, or either
-        with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``.
+        with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``; a row
+        alone, ``":3"``, is that row of all HDUs. Elsewhere the row of a file with many spectra.
     key : str, optional
         The array, column or group to read where there are several: ``"flux"``, ``"night2/star"``;
         or ``"wave=a,flux=b,err=c"``.
@@ -111,8 +113,8 @@ def read_spectrum(
     Raises
     ------
     SpectrumError
-        If there is no spectrum in it; the message names file, HDU and column, and for e2ds, ccf
-        and bis products the sibling file to use.
+        If there is no spectrum in it, or several that are none together; the message names file,
+        HDU and column, what to choose by, and for e2ds, ccf and bis products the sibling to use.
     """
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
@@ -190,12 +192,7 @@ def _finished(draft: Draft, file: str | None, reading: Reading) -> Spectrum:
 def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list[Draft]:
     """Hand the content to the reader that its first bytes call for."""
     if data.startswith(b"SIMPLE  ="):
-        if reading.key is not None:
-            raise SpectrumError(
-                f"is a FITS file, and key={reading.key!r} chooses in text, tables, .npz and HDF5; "
-                "choose by hdu"
-            )
-        return _read_fits(data, file, reading.hdu)
+        return _read_fits(data, file, reading.hdu, reading.key)
     if data.startswith(b"\x93NUMPY"):
         return read_npy(data, reading.key)
     if is_npz(data):
@@ -341,9 +338,11 @@ def _gunzipped(data: bytes, name: str) -> bytes:
         return stream.read()
 
 
-def _read_fits(data: bytes, file: str | None, hdu: int | str | None) -> Draft | list[Draft]:
+def _read_fits(
+    data: bytes, file: str | None, hdu: int | str | None, key: str | None
+) -> Draft | list[Draft]:
     hdus = read_hdus(data)
-    found = find_spectra(hdus, file, hdu)
+    found = find_spectra(hdus, file, hdu, key)
     if found:
         return found
     try:

@@ -376,7 +376,7 @@ def test_fits_tables_of_something_else_are_named(names, what):
     table.write(stream, format="fits")
     with pytest.raises(SpectrumError, match=f"looks like {what}"):
         read_spectrum(stream.getvalue())
-    with pytest.raises(SpectrumError, match="choose by hdu"):
+    with pytest.raises(SpectrumError, match="key 'flux=ra'"):
         read_spectrum(stream.getvalue(), key="flux=ra")
 
 

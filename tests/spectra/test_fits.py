@@ -219,6 +219,28 @@ def test_the_hdu_asked_for_is_the_one_that_is_read():
         read_spectrum(b"5000 1\n5001 1\n", hdu=1)
 
 
+def test_the_columns_asked_for_are_those_that_are_read():
+    wavelength = layouts.linear_grid()
+    columns = [
+        fits.Column("first thing", "D", unit="nm", array=wavelength / 10),
+        fits.Column("second", "D", array=wavelength * 3),
+        fits.Column("third", "D", array=wavelength),
+        fits.Column("fourth", "D", array=np.full(500, 2.0)),
+    ]
+    other = fits.BinTableHDU.from_columns([fits.Column("A", "D", array=np.ones(3))])
+    data = layouts.as_bytes(fits.PrimaryHDU(), other, fits.BinTableHDU.from_columns(columns))
+    spectrum = read_spectrum(data, key="wave=first thing,flux=third,err=fourth")
+    assert_flux_is_wavelength(spectrum)
+    np.testing.assert_array_equal(spectrum.ivar, 0.25)
+    with pytest.raises(SpectrumError, match="no column 'fifth'"):
+        read_spectrum(data, key="wave=first thing,flux=fifth")
+    np.testing.assert_array_equal(
+        read_spectrum(layouts.adp(err=wavelength), key="ERR").flux, wavelength.astype("f4")
+    )
+    with pytest.raises(SpectrumError, match="names columns of a table, and there is none"):
+        read_spectrum(layouts.s1d_image(), key="flux")
+
+
 def test_the_frame_asked_for_overrules_the_file():
     spectrum = read_spectrum(layouts.adp(), frame="rest")
     assert spectrum.frame == "rest"
