@@ -365,7 +365,7 @@ def test_mike_hd140283(shared_data):
     assert spectrum.wavelength[-1] == pytest.approx(3351.58714020822 + 183922 * 0.0329095864499715)
     assert spectrum.meta["object"] == "HD140283"
     assert spectrum.meta["airmass"] == 1.056
-    assert (spectrum.medium, spectrum.frame) == ("air", "barycentric")
+    assert (spectrum.medium, spectrum.frame) == ("air", "rest")
     notes = " ".join(spectrum.meta["assumed"])
     assert "medium: air" in notes
     assert "-162" in notes
