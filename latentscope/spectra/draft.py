@@ -266,17 +266,22 @@ def _inverse_variance(draft: Draft, flux: NDArray[Any]) -> NDArray[np.float64] |
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
         return None
-    # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
-    ivar = np.asarray(given).astype(np.float64)
-    with np.errstate(all="ignore"):
-        if draft.ivar is None:
-            if draft.error_kind == "relative":
-                ivar *= np.abs(flux)
-            if draft.error_kind != "variance":
-                ivar *= np.abs(ivar)  # an error below 0 stays below
-            np.divide(1, ivar, out=ivar)
-        usable = (ivar > 0) & (ivar < np.inf)
+    given = np.asarray(given)
+    usable = given > 0
     # Many HARPS products have a column ERR that is NaN from end to end.
+    if usable.any():
+        # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
+        ivar = given.astype(np.float64)
+        with np.errstate(all="ignore"):
+            if draft.ivar is None:
+                if draft.error_kind == "relative":
+                    ivar *= np.abs(flux)
+                if draft.error_kind != "variance":
+                    np.square(ivar, out=ivar)
+                np.divide(1, ivar, out=ivar)
+            if usable.all() and ivar.min() > 0 and ivar.max() < np.inf:  # most files
+                return ivar
+            usable &= (ivar > 0) & (ivar < np.inf)
     if not usable.any():
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None
@@ -289,17 +294,16 @@ def _mask(
 ) -> NDArray[np.bool_] | None:
     """Pixels that a mask, a quality column or a missing error takes out; None if there are none."""
     mask = draft.mask
-    if ivar is not None:
+    if ivar is not None and ivar.min() == 0:
         blank = ivar == 0
-        if blank.any():
-            mask = blank if mask is None else mask | blank
-            # A pixel with neither flux nor error is an empty one, of which nobody asks.
-            dropped = np.count_nonzero(blank & np.isfinite(flux) & (flux != 0))
-            if dropped:
-                draft.assumed.append(
-                    f"pixels: {dropped} with flux but without an error or inverse variance (0, "
-                    "negative or not finite) are left out"
-                )
+        mask = blank if mask is None else mask | blank
+        # A pixel with neither flux nor error is an empty one, of which nobody asks.
+        dropped = np.count_nonzero(blank & np.isfinite(flux) & (flux != 0))
+        if dropped:
+            draft.assumed.append(
+                f"pixels: {dropped} with flux but without an error or inverse variance (0, "
+                "negative or not finite) are left out"
+            )
     named_good = Label(draft.quality_name).key in GOOD
     if draft.quality is not None and (named_good or draft.quality.any()):
         flagged = _flagged(draft, draft.quality, flux, mask)

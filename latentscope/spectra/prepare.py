@@ -194,7 +194,7 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
     """
     grid = config.grid
     frame = spectrum.frame
-    # At rest a star of unknown velocity is one of velocity 0: its lines are where a model knows them.
+    # At rest a star of unknown velocity is one of velocity 0, whose lines a model knows.
     if (frame, grid.frame, spectrum.rv) == ("rest", "barycentric", None):
         spectrum = dataclasses.replace(spectrum, frame="barycentric")
     flux, valid, inverse = resample(spectrum, grid, config.resample, ivar=ivar)
