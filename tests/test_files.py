@@ -71,6 +71,7 @@ def test_a_device_or_a_pipe_is_never_replaced(tmp_path, kind):
     assert os.path.samestat(os.lstat(path), before)
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is none")
 def test_memory_that_is_mounted_as_files_takes_files():
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         write_json(os.path.join(folder, "a.json"), {"a": 1})

@@ -383,12 +383,12 @@ def test_weights_of_another_architecture_list_what_differs(model, folder):
 )
 def test_a_config_of_any_numbers_is_refused_before_memory_is_taken(key, value, message, folder):
     edit(folder, key, value)
-    begun = time.monotonic()
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ModelError, match=message) as caught:
         load_model(folder)
     assert str(folder) in str(caught.value)
-    assert time.monotonic() - begun < 5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**21  # kB
+    assert time.process_time() - begun < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 
 
 @pytest.mark.parametrize(

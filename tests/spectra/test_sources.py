@@ -5,6 +5,7 @@ import io
 import os
 import resource
 import socket
+import sys
 import time
 import zlib
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ from latentscope.spectra.read import read_spectrum
 
 @contextmanager
 def in_memory(megabytes):
-    """Let this process take at most so much more memory than it has."""
+    """Let this process take at most so much more memory than it has, where Linux counts it."""
+    if sys.platform != "linux":
+        yield
+        return
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = resource.getrlimit(resource.RLIMIT_AS)
     most = pages * resource.getpagesize() + megabytes * 2**20
@@ -77,10 +81,10 @@ def test_what_no_spectrum_can_be_is_refused_at_once(tmp_path, monkeypatch, name,
         os.symlink(name if name == "circle" else "nothing", name)
     elif name == "folder":
         Path(name).mkdir()
-    begun = time.monotonic()
+    begun = time.process_time()
     with in_memory(90), pytest.raises(SpectrumError, match=message):
         read_spectrum(name)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_gzip_of_several_members_and_with_zeros_behind_is_read(tmp_path):
@@ -145,10 +149,10 @@ def extensions(count):
 )
 def test_what_announces_or_holds_too_much_is_refused_soon(make, message):
     data = make()
-    begun = time.monotonic()
+    begun = time.process_time()
     with in_memory(600), pytest.raises(SpectrumError, match=message):
         read_spectrum(data)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_text_below_a_long_header_and_of_many_columns_is_read():
