@@ -326,7 +326,8 @@ def _chosen(
             (p for p in rest if p != flux and looks_like_wavelengths(columns[p].values)), None
         )
     words = [place for place, column in enumerate(columns) if column.values.dtype.kind in "OUSV"]
-    if words and (wave is None or (flux is None and len(rest) < 2)):
+    unnamed = wave is not None and not any(names) and words and words[0] < wave
+    if words and (wave is None or unnamed or (flux is None and len(rest) < 2)):
         raise SpectrumError(
             f"{form}, column {names[words[0]] or f'number {words[0] + 1}'}: not all values are "
             "numbers; remove the lines or footers that are none"
@@ -466,7 +467,8 @@ def looks_like_wavelengths(values: NDArray[Any]) -> bool:
     # One value below 0 again and again is padding; velocities have many.
     if len(values) < MIN_PIXELS or np.any(below != below[:1]) or counts_rows(values):
         return False
-    steps = np.diff(values) * (1.0 if values[-1] > values[0] else -1.0)
+    steps = np.diff(values)
+    steps *= np.sign(np.median(steps))  # one bad value at an end turns no column around
     forward = steps > 0
     # Orders one after the other go back now and then.
     if np.mean(forward) < 0.98:

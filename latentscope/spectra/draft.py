@@ -168,6 +168,11 @@ def orders_of(draft: Draft, wavelength: NDArray[np.float64]) -> list[Draft]:
     bounds = [0, *(np.flatnonzero(~forward) + 1).tolist(), len(wavelength)]
     if len(bounds) < 3 or np.diff(bounds).min() < _LEAST_ORDER:
         return []
+    # One bad wavelength goes back too, but not by a step like those of an order beside it.
+    inner = np.array(bounds[1:-1])
+    beside = np.abs(steps[[inner - 2, inner]])
+    if not beside.max() < 10 * np.nanmedian(np.abs(steps)):
+        return []
     # In Angstrom by now: the unit is that of the whole, not of each order by its own size.
     whole = replace(draft, wavelength=wavelength, unit="Angstrom", logarithmic=False)
     return [_cut(whole, start, stop) for start, stop in pairwise(bounds)]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from latentscope.errors import SpectrumError
 from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 
@@ -173,3 +174,12 @@ def test_small_and_large_errors_in_single_precision_keep_their_inverse_variance(
     spectrum = read_spectrum(data)
     np.testing.assert_allclose(spectrum.ivar, 1 / err.astype(float) ** 2, rtol=1e-12)
     assert spectrum.mask is None
+
+
+@pytest.mark.parametrize("value", [9999.0, 50000.0, 100.0, 4999.0])
+@pytest.mark.parametrize("at", [200, 500, 800])
+def test_one_bad_wavelength_is_no_second_order(value, at):
+    wavelength = 5000.0 + 0.1 * np.arange(1000)
+    wavelength[at] = value
+    with pytest.raises(SpectrumError, match="ascend"):
+        read_spectrum((wavelength, np.ones(1000)))
