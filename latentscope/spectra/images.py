@@ -113,7 +113,7 @@ def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU] | None, row: int | N
     found: list[tuple[_Image, Draft]] = []
     for roles in (("flux",), ("second", "other")):
         for image in wanted:
-            if not asked and image.role not in roles:
+            if not asked and (image.role not in roles or image.rows < (row or 0)):
                 continue
             pieces = _pieces_of(image, images, hdus[0].header, row)
             twins = [other for other, draft in found if pieces and _same_axis(pieces[0], draft)]
@@ -121,20 +121,24 @@ def image_pieces(hdus: Sequence[HDU], chosen: Sequence[HDU] | None, row: int | N
                 found += [(image, piece) for piece in pieces]
         if found:
             break
-    for image in wanted if not found and not asked else []:
-        if image_axis(image.hdu.header) is not None and image.role not in (
-            "flux",
-            "second",
-            "other",
-        ):
-            raise SpectrumError(
-                f"HDU {image.hdu.index} is by its name ({image.hdu.header.text('EXTNAME')}) the "
-                f"{image.role} of a spectrum, and no flux is there; hdu={image.hdu.index} (--hdu "
-                f"{image.hdu.index}) reads it as one"
-            )
-    if found and not asked:
-        _note_unread(found[0][1], [image for image, _ in found], images)
+    if not asked:
+        if found:
+            _note_unread(found[0][1], [image for image, _ in found], images)
+        else:
+            _refuse_companions(images)
     return [draft for _, draft in found]
+
+
+def _refuse_companions(images: Sequence[_Image]) -> None:
+    """Raise if there is a wavelength axis, and on it errors or flags without a flux."""
+    for image in images:
+        index, name = image.hdu.index, image.hdu.header.text("EXTNAME")
+        companion = image.role not in ("flux", "second", "other")
+        if companion and image_axis(image.hdu.header) is not None:
+            raise SpectrumError(
+                f"HDU {index} is by its name ({name}) the {image.role} of a spectrum, and no flux "
+                f"is there; hdu={index} (--hdu {index}) reads it as one"
+            )
 
 
 def _note_unread(draft: Draft, kept: Sequence[_Image], images: Sequence[_Image]) -> None:
