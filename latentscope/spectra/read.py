@@ -384,10 +384,11 @@ def _read_with_specutils(data: bytes, name: str) -> Draft:
     # Where a file says nothing of wavelengths, or of their step, astropy's WCS counts pixels.
     steps = np.diff(draft.wavelength)
     header = Keywords(draft.headers)
-    told = any(True for _ in header.values(("CDELT1", "CD1_1", "PC1_1")))
-    counted = draft.wavelength[0] in (0.0, *steps[:1]) or (
-        not told and any(True for _ in header.values(["CRVAL1"]))
+    has_start, has_step = (
+        any(True for _ in header.values(keys))
+        for keys in (["CRVAL1"], ["CDELT1", "CD1_1", "PC1_1"])
     )
+    counted = draft.wavelength[0] in (0.0, *steps[:1]) or (has_start and not has_step)
     if len(steps) and np.allclose(steps, steps[0]) and counted:
         raise SpectrumError("specutils finds no wavelengths either, only the numbers of pixels")
     draft.assumed.append("read by specutils")

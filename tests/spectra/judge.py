@@ -117,11 +117,12 @@ def _differences_on_a_grid(spectrum: Spectrum, truth: Truth) -> Iterator[str]:
     length = int((wavelength[-1] - wavelength[0]) / step) - 2
     grid = Grid("linear", wavelength[0] + step, step, length, 0, 0, spectrum.medium, spectrum.frame)
     flux, valid, _ = resample(spectrum, grid)
-    away = np.abs(flux / truth.scale - grid.wavelength)[valid]
+    distance = np.abs(flux / truth.scale - grid.wavelength)[valid]
     widest = float(np.max(np.diff(wavelength)[np.diff(wavelength) < 10 * step], initial=step))
     expected = 0.5 * np.count_nonzero(_counts(spectrum)) / 2.5
-    if len(away) < expected or away.max(initial=0) > max(step, widest):
-        yield f"on a grid {len(away)} of {length} pixels, off by up to {away.max(initial=0):.4g}"
+    if len(distance) < expected or distance.max(initial=0) > max(step, widest):
+        worst = distance.max(initial=0)
+        yield f"on a grid {len(distance)} of {length} pixels, off by up to {worst:.4g}"
 
 
 def _differences_of_joined(wavelength: np.ndarray, expected: np.ndarray) -> Iterator[str]:
@@ -130,8 +131,8 @@ def _differences_of_joined(wavelength: np.ndarray, expected: np.ndarray) -> Iter
     if not np.allclose(ends, [expected[0], expected[-1]], rtol=1e-6):
         yield f"{ends[0]:.8g} to {ends[1]:.8g}, expected {expected[0]:.8g} to {expected[-1]:.8g}"
     right = np.searchsorted(wavelength, expected).clip(1, len(wavelength) - 1)
-    away = np.minimum(expected - wavelength[right - 1], wavelength[right] - expected)
-    lonely = np.abs(away) > np.maximum(1.3e-5 * expected, 0.05)
+    distance = np.minimum(expected - wavelength[right - 1], wavelength[right] - expected)
+    lonely = np.abs(distance) > np.maximum(1.3e-5 * expected, 0.05)
     if lonely.any():
         yield f"{np.count_nonzero(lonely)} pixels of the file have no neighbor"
 

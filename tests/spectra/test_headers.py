@@ -350,8 +350,8 @@ def test_the_near_infrared_is_in_vacuum(start, medium):
     spectrum = read_spectrum(data)
     assert spectrum.medium == medium
     assert any(note.startswith(f"medium: {medium}") for note in spectrum.meta["assumed"])
-    told = layouts.image(np.ones(400), CRVAL1=start, CDELT1=5.0, CUNIT1="Angstrom", CTYPE1="AWAV")
-    assert read_spectrum(told).medium == "air"
+    stated = layouts.image(np.ones(400), CRVAL1=start, CDELT1=5.0, CUNIT1="Angstrom", CTYPE1="AWAV")
+    assert read_spectrum(stated).medium == "air"
 
 
 def test_velocities_that_the_earth_cannot_have():
