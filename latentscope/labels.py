@@ -247,7 +247,7 @@ def _among_text(numbers: Floats) -> dict[float, int]:
 
 def _rounded(code: float) -> float:
     """Return a code as it was meant, with the digits of single precision."""
-    return code if code.is_integer() else float(f"{code:.7g}")
+    return code if code.is_integer() and abs(code) < _HUGE else float(f"{code:.7g}")
 
 
 def _nines(code: float) -> int:

@@ -75,9 +75,15 @@ def test_single_precision_and_whole_numbers():
     single = with_code(COLUMNS["magnitude"], 99.99).astype(np.float32)
     frame = pd.DataFrame({"v": single, "n": with_code(np.round(TEFF), -999).astype(np.int32)})
     frame["nullable"] = frame["n"].astype("Int64")
+    frame["huge"] = with_code(TEFF, 1e20).astype(np.float32)
     clean = clean_labels(frame)
-    assert clean.left_out == {"v": {99.99: 50}, "n": {-999: 50}, "nullable": {-999: 50}}
-    assert list(clean.frame.isna().sum()) == [50, 50, 50]
+    assert clean.left_out == {
+        "v": {99.99: 50},
+        "n": {-999: 50},
+        "nullable": {-999: 50},
+        "huge": {1e20: 50},
+    }
+    assert list(clean.frame.isna().sum()) == [50] * 4
     assert frame["v"].max() > 99
 
 
