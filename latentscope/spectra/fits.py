@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
@@ -122,6 +121,12 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
         raise SpectrumError(
             f"HDU {hdu.index}: has no row {row}; its table holds {len(waves)} spectra"
         )
+    where = f"HDU {hdu.index}, columns {wave.name} and {flux.name}"
+    if len(fluxes) != len(waves):
+        raise SpectrumError(
+            f"{where}: {len(waves)} arrays of wavelengths and {len(fluxes)} of flux; expected as "
+            "many of both, or one number a row in each"
+        )
     if row is None and len(waves) > MAX_ORDERS:
         raise SpectrumError(
             f"HDU {hdu.index}: {len(waves)} rows of spectra; choose one, as in "
@@ -129,13 +134,12 @@ def _pieces_of(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> li
         )
     rows = range(len(waves)) if row is None else [row - 1]
     several = len(rows) > 1 or row is not None
-    where = f"HDU {hdu.index}, columns {wave.name} and {flux.name}"
     pieces = [
         Draft(
             format=_table_format(primary, hdu),
             where=where + (f", row {k + 1}" if several else ""),
             wavelength=waves[k],
-            flux=fluxes[k] if k < len(fluxes) else np.empty(0),
+            flux=fluxes[k],
             unit=wave.written_unit,
             flux_unit=flux.unit,
             error=error[k],

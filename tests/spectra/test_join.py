@@ -207,6 +207,12 @@ def test_orders_of_other_lengths_and_cells_of_two_dimensions():
     assert read_spectrum(data, hdu="1:3").wavelength[0] == ORDERS[2, 0]
 
 
+def test_several_fluxes_a_wavelength_are_refused():
+    hdu = table("S", WAVE=BLUE, FLUX=np.stack([BLUE, BLUE], axis=1))
+    text = refusal(layouts.as_bytes(fits.PrimaryHDU(), hdu))
+    assert "1 arrays of wavelengths and 3800 of flux" in text
+
+
 def test_rows_of_targets_are_to_be_chosen_from():
     hdu = table("S", TARGETID=np.arange(5), WAVE=ORDERS, FLUX=ORDERS)
     assert "several objects" in refusal(layouts.as_bytes(fits.PrimaryHDU(), hdu))
