@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError, shortened
 from latentscope.spectra.draft import (
     ERROR,
+    FLUX,
     IVAR,
     QUALITY,
     RELATIVE,
@@ -272,10 +273,10 @@ def refuse_other_tables(form: str, names: Sequence[str]) -> None:
 def are_names(words: Sequence[str]) -> bool:
     """Whether these words between blanks name columns, and are no title."""
     labels = [Label(word) for word in words]
-    if find_wavelength(labels) is not None or find_flux(labels) is not None:
-        return True
-    beside = {*ERROR, *IVAR, *QUALITY, *VARIANCE}
-    return all(label.key in beside or _kind(label) is not None for label in labels)
+    known = {*FLUX, *ERROR, *IVAR, *QUALITY, *VARIANCE, *RELATIVE}
+    return find_wavelength(labels) is not None or all(
+        label.key in known or _kind(label) is not None for label in labels
+    )
 
 
 def _kind(label: Label) -> str | None:
@@ -325,6 +326,8 @@ def _chosen(
         wave = next(
             (p for p in rest if p != flux and looks_like_wavelengths(columns[p].values)), None
         )
+    if wave is None and flux is not None and looks_like_wavelengths(columns[flux].values):
+        wave, flux = flux, None  # the names are words of a title
     words = [place for place, column in enumerate(columns) if column.values.dtype.kind in "OUSV"]
     unnamed = wave is not None and not any(names) and words and words[0] < wave
     if words and (wave is None or unnamed or (flux is None and len(rest) < 2)):

@@ -119,6 +119,8 @@ def read_spectrum(
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
         return source if frame is None else replace(source, frame=frame)
+    if is_table(source):
+        return _guarded(lambda: read_table(source, key, row_of(hdu)), reading, "the table")
     in_memory = is_specutils(source) or is_pair(source) or isinstance(source, np.ndarray)
     if in_memory and not is_hdulist(source):
         _check_unused(source, reading)
@@ -128,8 +130,6 @@ def read_spectrum(
         return _guarded(lambda: read_pair(source), reading, "(wavelength, flux)")
     if isinstance(source, np.ndarray):
         return _guarded(lambda: array_draft(source, "array", key), reading, "the array")
-    if is_table(source):
-        return _guarded(lambda: read_table(source, key, row_of(hdu)), reading, "the table")
     data, file = read_source(source)
     name = file or "the bytes given"
     return _guarded(lambda: _read_bytes(data, file, reading), reading, name, file)

@@ -86,6 +86,8 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     names = [label.name for label in labels]
     labels = labels or [Label("")] * table.shape[1]
     columns = [Numbers.of(table[key].to_numpy()) for key in table.columns]
+    if _is_title(labels, columns):
+        labels = [Label("")] * len(columns)
     notes = ["numbers: written with decimal commas"] if layout.decimal_comma else []
     esprit = [] if key else _esprit_labels(lines[:first], len(columns))
     if esprit:
@@ -257,6 +259,16 @@ def _column_labels(lines: Sequence[str], layout: _Layout, count: int) -> list[La
             bare[wave] = ""
         return [Label(name, unit) for name, unit in zip(words, bare, strict=True)]
     return []
+
+
+def _is_title(labels: Sequence[Label], columns: Sequence[Numbers]) -> bool:
+    """Whether the words above the numbers call another column wavelength than the one that is."""
+    wave = find_wavelength(labels)
+    if not wave or wave >= len(columns) or not all(c.numeric for c in (columns[0], columns[wave])):
+        return False
+    return looks_like_wavelengths(columns[0].values) and not looks_like_wavelengths(
+        columns[wave].values
+    )
 
 
 def _words_of(line: str, layout: _Layout, count: int) -> list[str]:

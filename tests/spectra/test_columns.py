@@ -118,9 +118,24 @@ def test_columns_without_names_must_look_like_wavelengths(values):
             read_spectrum(source)
 
 
-@pytest.mark.parametrize("title", ["# HD 12345", "# RV corrected", "# Sun spectrum", "Alpha Cen"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "# HD 12345",
+        "# RV corrected",
+        "# Sun spectrum",
+        "# spectrum Sun",
+        "# flux calibrated",
+        "# corrected wavelength",
+        "# flux spectrum",
+        "Alpha Cen",
+    ],
+)
 def test_a_title_of_as_many_words_names_no_columns(title):
-    check(read_spectrum(text(title, WAVELENGTH, WAVELENGTH, mark=" ")))
+    flux = RNG.normal(1.0, 0.1, N)
+    spectrum = read_spectrum(text(title, WAVELENGTH, flux, mark=" "))
+    np.testing.assert_array_equal(spectrum.wavelength, WAVELENGTH)
+    np.testing.assert_array_equal(spectrum.flux, flux)
 
 
 def test_the_wavelengths_of_an_array_are_where_they_ascend():
@@ -295,6 +310,8 @@ def test_tables_of_pandas():
     frame = pd.DataFrame({"wave": WAVELENGTH, "flux": WAVELENGTH})
     check(read_spectrum(frame))
     check(read_spectrum(frame.set_index("wave")))
+    # Its columns are attributes too, and these are those of specutils.
+    check(read_spectrum(frame.rename(columns={"wave": "spectral_axis"})))
     check(read_spectrum(pd.Series(WAVELENGTH, index=WAVELENGTH)))
     missing = pd.DataFrame(
         {"wave": WAVELENGTH, "flux": pd.array(np.where(BAD, np.nan, WAVELENGTH), dtype="Float64")}
