@@ -379,7 +379,8 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
     """
     found = [("bundled", read_config(path / CONFIG_FILE)) for path in bundled_models().values()]
     for model in PUBLISHED.values():
-        cached = (cache_folder(model.name, cache_dir) / model.filename).exists()
+        # Also where the home folder is closed to this user.
+        cached = os.path.exists(cache_folder(model.name, cache_dir) / model.filename)
         found.append(("cached" if cached else "to download", model.config))
     return [
         {
