@@ -178,6 +178,15 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch):
             read_spectrum(data)
 
 
+def test_a_broken_header_of_npy_is_one_error():
+    stream = io.BytesIO()
+    np.save(stream, PAIR)
+    data = stream.getvalue()
+    for at, byte in ((10, b"'"), (18, b"("), (60, b"'"), (61, b"{")):
+        with pytest.raises(SpectrumError, match="npy"):
+            read_spectrum(data[:at] + byte + data[at + 1 :])
+
+
 @pytest.mark.parametrize("write", [npz, hdf5])
 def test_broken_files_are_one_error(write):
     data = bytearray(write(wave=WAVELENGTH, flux=WAVELENGTH))
