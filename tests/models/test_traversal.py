@@ -239,7 +239,7 @@ def test_a_line_list_takes_the_place_of_the_lines(tmp_path):
         ({"base": np.zeros(4)}, EstimatorError, r"base has shape \(4,\); there are \(3,\)"),
         ({"latents": np.zeros((5, 4))}, ModelError, "has 4 dimensions, the model .* has 3"),
         ({"latents": np.full((5, 3), np.nan)}, EstimatorError, "0 of 5 rows are finite"),
-        ({"quantiles": [0.0, 1.0]}, EstimatorError, "numbers between 0 and 1"),
+        ({"quantiles": [0.0, 1.0]}, ChoiceError, "numbers between 0 and 1"),
         ({"spectrum": "nowhere.fits"}, SpectrumError, "nowhere.fits"),
     ],
 )
