@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from latentscope.data import Latents, LatentsLike, read_latents
-from latentscope.diagnostics.study import Study, with_threshold
+from latentscope.diagnostics.study import Study, whole_dims, with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult, measure_line_map
 from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
 from latentscope.diagnostics.traversal.traverse import (
@@ -174,7 +174,7 @@ def line_map(
     ----------
     model, latents, spectrum, base, linelist, rv, wavelength, valid, contrast
         As for `traverse`.
-    dims : list of int, optional
+    dims : list of int, or mask of shape (d,), optional
         By default the informative ones: those whose MAD over the data exceeds the model's
         threshold; without data, those that change the decoded spectrum by at least 1 % of what the
         one with the largest change does.
@@ -207,8 +207,12 @@ def line_map(
     decoder = _decoder(model, {"wavelength": wavelength, "valid": valid, "contrast": contrast})
     data = _data(decoder, latents, base)
     start, base_from = _start(decoder, data, spectrum, base)
-    chosen = _informative(decoder, data, start) if dims is None else list(dims)
-    check_dims(chosen, data.dims)
+    if dims is None:
+        chosen = _informative(decoder, data, start)
+    else:
+        chosen = whole_dims(dims, data.dims, data.source)
+        if np.asarray(dims).dtype != np.bool_:  # in the order that was asked for
+            chosen = [int(dim) for dim in dims]
     units = data.sigma.copy()
     units[chosen] = [data.unit(dim) for dim in chosen]
     options = decoder.options | {"features": line_features(linelist), "rv": rv}
