@@ -92,7 +92,7 @@ def test_linemap_as_json_is_alone_on_stdout(command, tiny_model):
         ),
         (["traverse", "--dim", "0", "--plot", "x.gif"], "--plot is x.gif"),
         (["linemap", "--dims", "all"], "--dims is 'all'"),
-        (["linemap", "--dims", "9"], "dim is 9"),
+        (["linemap", "--dims", "9"], "dims [9]"),
     ],
 )
 def test_wrong_usage_is_said_with_code_2(command, tiny_model, arguments, message):
