@@ -352,9 +352,8 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
         return Motion("barycentric", rv, berv, rv_keyword)
     measured = rv is not None and rv_keyword in RV and abs(rv - moved) < 2.0
     note = f"frame: rest, since {words}"
-    if not measured:
-        note += ", and the star's velocity is taken for 0"
-        note += f", not {rv:.6g} km/s of {rv_keyword}" if rv is not None else ""
+    if rv is not None and not measured:
+        note += f", not by {rv:.6g} km/s of {rv_keyword}"
     assumed.append(note + _OFFER)
     return Motion("rest", rv, berv, rv_keyword) if measured else Motion("rest", None, berv, None)
 
@@ -383,8 +382,9 @@ def _frame(
     """Frame before a shift by IRAF, a note where it is assumed, and whether the file is certain."""
     for _, value in keywords.values(("SPECSYS", "SPECSYS1")):
         word = str(value).strip().upper()[:8]  # FITS cuts the names of frames to eight letters
-        if word in FRAMES:
-            return *FRAMES[word], True
+        for name, (frame, note) in FRAMES.items():
+            if name.startswith(word) and len(word) > 3:  # TOPO, HELIO
+                return frame, note, True
         if word:
             return "barycentric", f"SPECSYS {word!r} is not one that is handled{_OFFER}", False
     # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it

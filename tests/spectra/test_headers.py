@@ -63,6 +63,8 @@ def test_the_columns_own_word_counts_before_the_keyword(columns):
         ("BARYCENT", "barycentric", 0),
         ("HELIOCEN", "barycentric", 1),
         ("SOURCE", "rest", 0),
+        ("topo", "topocentric", 0),
+        ("HELIO", "barycentric", 1),
         ("LSRK", "barycentric", 1),
     ],
 )
