@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,10 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tiny, tmp_path, data_folder
     arguments = ["fit", str(tiny), "-o", str(parts), "--data", str(data_folder)]
     done = run("-c", KILLED, str(step), *arguments, "--watch-every", "3")
     assert done.stdout.split() == [str(-signal.SIGKILL), str(-signal.SIGKILL), "True"], done.stderr
-    assert list(parts.glob(".last.ckpt.*"))
+    (left,) = parts.glob(".latentscope-*")
+    os.utime(left, (time.time() - 10.0,) * 2)  # as old as a user needs to start the next run
     fit(config, parts, data_folder=data_folder, watch_every=3)
-    assert not list(parts.glob(".last.ckpt.*"))
+    assert not list(parts.glob(".latentscope-*"))
 
     unbroken, found = (pd.read_csv(tmp_path / name / "log" / "metrics.csv")
                      for name in ("whole", "parts"))  # fmt: skip
@@ -160,6 +162,7 @@ def test_a_checkpoint_replaces_the_older_one_only_when_it_is_whole(tmp_path, mon
 # `python -m train ARGUMENTS`, in which the second process fails at the third step.
 FAILING = """
 import sys
+import time
 from train.learning.module import SpectrumModule
 from train.learning.devices import rank_and_world
 
