@@ -38,8 +38,8 @@ Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]
 """Called with what begins and how many steps it has; gives what is told of each step."""
 
 _ABOUT = (
-    "They were simulated with the built-in list of lines, most of whose weak lines are invented. A "
-    "model that was trained on real lines is right to find such spectra odd."
+    "They were simulated with real atomic and molecular lines, which come with latentscope; bands "
+    "of TiO beyond the listed ones are invented."
 )
 _MARK = "demo.json"
 _SHUFFLES = 999

@@ -16,8 +16,8 @@ from latentscope import report
 
 WIDE, NARROW = (1400, 1150), (390, 1150)
 ABOUT = (
-    "The spectra were simulated with the built-in list of lines, most of whose weak lines are "
-    "invented; the model, trained on real lines, is right to find them odd."
+    "The spectra were simulated with the real atomic and molecular lines that come with "
+    "latentscope."
 )
 COLUMNS = ["radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv", "snr"]
 

@@ -35,7 +35,7 @@ _DONORS = np.array(
     ]
 )
 _ALPHA_DONORS = np.array([False, True, True, False, False, True, False, False])
-_HELIUM = 0.085  # per hydrogen atom
+HELIUM = 0.085  # per hydrogen atom
 _GRAMS_PER_H = 1.4 * 1.6726e-24
 
 
@@ -99,7 +99,7 @@ def _imbalance(log_pe: float, temperature: float, gravity: float, metals: Any) -
             neutral = 1.0 / (1.0 + ions)
     kappa = continuous_opacity(temperature, pe, neutral, 6000.0) / _GRAMS_PER_H
     pressure = min(2.0 / 3.0 * gravity / max(kappa, 1e-3), 3e6)
-    return pe - pressure * electrons / (1.0 + _HELIUM + electrons), pressure, neutral
+    return pe - pressure * electrons / (1.0 + HELIUM + electrons), pressure, neutral
 
 
 @njit()

@@ -1,9 +1,8 @@
 """What absorbs and where: elements, line lists, molecular bands, Balmer lines, the air.
 
-The built-in line list and the readers of CSV, MOOG/linemake and VALD files give atomic lines. The
-templates of molecules and of the air are shared by all stars: band heads and telluric regions lie
-where nature has them, the lines inside them are invented. They look right to a network at a
-resolution of 100,000 and are not line lists.
+The package's line lists hold real atoms and molecules; the readers of CSV, MOOG/linemake and VALD
+files give atoms. Outside of the windows in which TiO lines are listed its bands have real heads and
+invented lines, which look right to a network at a resolution of 100,000 and are no line list.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import io
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.simulation.atmosphere import SUN, layer, stage_fractions
+from latentscope.simulation.molecules import MOLECULES
 from latentscope.spectra.wavelength import vacuum_to_air
 
 
@@ -113,7 +112,7 @@ SPECIES = np.dtype(
 
 @dataclass(frozen=True)
 class LineList:
-    """Atomic lines, ascending in wavelength.
+    """Lines of atoms and molecules.
 
     Attributes
     ----------
@@ -122,7 +121,7 @@ class LineList:
     wavelength : ndarray, shape (n,)
         Air wavelength in Angstrom.
     z, ion : ndarray of int, shape (n,)
-        Atomic number; 0 neutral, 1 singly ionized.
+        Atomic number, or code of `MOLECULES`; 0 neutral, 1 singly ionized.
     excitation : ndarray, shape (n,)
         Lower level in eV.
     loggf : ndarray, shape (n,)
@@ -139,11 +138,17 @@ class LineList:
     def __len__(self) -> int:
         return len(self.wavelength)
 
+    def __add__(self, other: LineList) -> LineList:
+        """The lines of both, under the name of the first."""
+        columns = ("wavelength", "z", "ion", "excitation", "loggf")
+        both = (np.concatenate([getattr(self, c), getattr(other, c)]) for c in columns)
+        return LineList(self.name, *both)
+
     @cached_property
     def species(self) -> NDArray[np.void]:
         """The distinct (element, ionization stage) pairs, dtype `SPECIES`."""
         keys = np.unique(self.z * 10 + self.ion).tolist()
-        return np.array([_species_row(key // 10, key % 10) for key in keys], dtype=SPECIES)
+        return species_rows([divmod(key, 10) for key in keys])
 
     @property
     def species_index(self) -> NDArray[np.intp]:
@@ -152,7 +157,15 @@ class LineList:
         return index
 
 
+def species_rows(keys: list[tuple[int, int]]) -> NDArray[np.void]:
+    """Rows of dtype `SPECIES` for pairs of atomic number, or code, and ionization stage."""
+    return np.array([_species_row(z, ion) for z, ion in keys], dtype=SPECIES)
+
+
 def _species_row(z: int, ion: int) -> tuple[float, ...]:
+    if z >= 100:
+        mass = sum(ELEMENTS[atom].mass for atom in MOLECULES[z].atoms)
+        return (z, ion, 0.0, 0.0, 1.0, 1.0, 1.0, mass, 0.0)
     e = ELEMENTS[z]
     return (z, ion, e.ip1, e.ip2, e.u0, e.u1, e.u2, e.mass, e.abundance)
 
@@ -171,41 +184,28 @@ def _line_list(name: str, rows: list[tuple[float, int, int, float, float]]) -> L
     )  # fmt: skip
 
 
-def builtin_linelist(seed: int = 2021, forest: int = 9000) -> LineList:
-    """Strong lines from published values, and a seeded forest of weak ones.
-
-    The strong lines (`strong_lines.csv`: NIST and the papers named there) are real. The forest is
-    invented: its wavelengths, levels and strengths are drawn so that line density falls from the
-    blue to the red as in a solar-type star. Spectra made with it look like stars to a network and
-    must not be compared line by line with a real one.
-    """
-    text = files("latentscope.simulation").joinpath("strong_lines.csv").read_text("utf-8")
-    rows = _read_csv("strong_lines.csv", text)
-    rng = np.random.default_rng(seed)
-    wavelength = 3765.0 + (6930.0 - 3765.0) * rng.beta(1.0, 2.6, forest)
-    drawn_species = rng.choice(len(_FOREST), forest, p=_FOREST_WEIGHT)
-    z, ion = _FOREST[drawn_species].T
-    excitation = np.clip(rng.gamma(4.0, 0.8, forest) - 0.3, 0.0, 6.5)
-    # Optical depth in the Sun: many weak lines, few strong ones; log gf follows from it.
-    depth = -1.3 + rng.exponential(0.65, forest)
-    state = layer(*SUN)
-    species = np.array([_species_row(int(a), int(b)) for a, b in _FOREST], dtype=SPECIES)
-    column = np.log10(stage_fractions(state, species)) + species["abundance"]
-    loggf = depth - column[drawn_species] + excitation * 5040.0 / state.temperature + _FOREST_ZERO
-    drawn = zip(wavelength, z.tolist(), ion.tolist(), excitation, loggf, strict=True)
-    return _line_list(f"built-in (seed {seed})", rows + [tuple(r) for r in drawn])
+@cache
+def atomic_lines() -> LineList:
+    """The package's atomic lines: 16,000 from linemake (Placco et al. 2021, RNAAS 5, 92)."""
+    return _packaged("atomic_lines.csv.gz")
 
 
-_FOREST = np.array(
-    [(26, 0), (22, 0), (24, 0), (23, 0), (28, 0), (27, 0), (25, 0), (20, 0), (26, 1), (22, 1),
-     (24, 1), (58, 1), (60, 1), (40, 1), (14, 0)]
-)  # fmt: skip
-_FOREST_ZERO = -0.6  # gives an Fe I line of log tau = 0 in the Sun the log gf that nature gives it
-_FOREST_WEIGHT = np.array([42, 10, 8, 6, 7, 4, 3, 1, 6, 4, 3, 2, 2, 1, 1]) / 100.0
+@cache
+def molecular_lines() -> LineList:
+    """The package's 31,000 lines of CH, CN, MgH, C2 and TiO; the file names their sources."""
+    return _packaged("molecular_lines.csv.gz")
+
+
+def _packaged(name: str) -> LineList:
+    raw = files("latentscope.simulation").joinpath(name).read_bytes()
+    text = gzip.decompress(raw).decode("ascii").splitlines()
+    table = np.loadtxt([row for row in text if row[0].isdigit()], delimiter=",")
+    wavelength, z, ion, excitation, loggf = np.ascontiguousarray(table.T)
+    return LineList("latentscope", wavelength, z.astype("i4"), ion.astype("i4"), excitation, loggf)
 
 
 def read_linelist(source: str | os.PathLike[str] | None = None) -> LineList:
-    """Read a line list; None gives the built-in one.
+    """Read a list of atomic lines; None gives the package's.
 
     Recognized by content: CSV with a header line (`wavelength_air_A, Z, ion, ep_eV, loggf`),
     MOOG/linemake (wavelength, species such as 26.1, excitation, loggf in columns) and VALD
@@ -217,7 +217,7 @@ def read_linelist(source: str | os.PathLike[str] | None = None) -> LineList:
         If the file is missing, is none of these, or holds no usable line.
     """
     if source is None:
-        return builtin_linelist()
+        return atomic_lines()
     path = Path(source)
     try:
         raw = path.read_bytes()
@@ -323,18 +323,16 @@ def _comb(
     return out
 
 
-def band_templates(
-    wavelength: NDArray[np.float64],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lines of molecules at unit mean strength, and the optical depth of CH, shape (n,) each."""
+def band_template(wavelength: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Invented lines of molecules at unit mean strength, shape (n,)."""
     rng = np.random.default_rng(7)
     span = (wavelength[0], wavelength[-1])
     count = int((span[1] - span[0]) * 7)
-    lines = _comb(wavelength, rng.uniform(*span, count), rng.exponential(1.0, count), 0.035)
-    count = 400
-    centers = 4315.0 - rng.exponential(18.0, count)
-    ch = _comb(wavelength, centers, rng.exponential(0.5, count), 0.04)
-    return lines, ch
+    return _comb(wavelength, rng.uniform(*span, count), rng.exponential(1.0, count), 0.035)
+
+
+TIO_WINDOWS = ((4675.0, 4905.0), (5649.0, 5875.0), (6478.0, 6775.0))
+"""Where TiO lines are real, Angstrom; elsewhere bands with invented lines stand for them."""
 
 
 class Pattern(NamedTuple):

@@ -40,12 +40,17 @@ from latentscope.simulation.lines import (
     BALMER,
     BAND_FADE,
     FILLED,
+    TIO_WINDOWS,
     LineList,
-    band_templates,
+    atomic_lines,
+    band_template,
+    molecular_lines,
     read_linelist,
+    species_rows,
     telluric_templates,
     tio_pattern,
 )
+from latentscope.simulation.molecules import ATOMS, molecular_columns
 from latentscope.simulation.population import FIRST, LAST, RESPONSE_NODES, Night, Observation, Star
 
 PIXELS = 2**18
@@ -55,14 +60,18 @@ PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
 WAVELENGTH = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)  # Angstrom, air
 NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))  # of the continuum
 FLOOR = 0.08  # residual flux of a saturated core
-FAINT, REACH, CORE = 2e-3, 6000.0, 3.3  # lines: least optical depth; pixels; Doppler widths
+# Lines: least optical depth, and that where their cores end; at most these pixels; Doppler widths.
+FAINT, EDGE, REACH, CORE = 2e-3, 2e-4, 6000.0, 3.3
 SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
 BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
 THIN = 1e-4  # optical depth of the air that is left out
 _MICROTURBULENCE = 1.2  # km/s
 _LIMB_DARKENING = 0.6
+# Optical depth of the invented TiO bands in an M3 dwarf: it joins them to the real ones (Gl581).
+_TIO_BANDS, _M_DWARF = 1.2, (3480.0, 4.9, -0.1)
 _ALPHA_ELEMENTS = (8, 12, 14, 16, 20, 22)
 _N_ELEMENTS = 93
+_IN_MOLECULES = species_rows([(z, 0) for z in ATOMS])
 _FE_I_6173 = (6173.334, 2.221, -2.88, 2.2)  # wavelength, excitation, loggf, tau in the Sun
 # Optical depths are summed as whole multiples of this: sums of whole numbers do not depend on their
 # order, which on a GPU is another one every time.
@@ -98,7 +107,7 @@ class Synthesizer:
     Parameters
     ----------
     lines : LineList, optional
-        Atomic lines; the built-in list by default.
+        Atoms and molecules; the package's by default.
     device : torch device
 
     Attributes
@@ -108,10 +117,10 @@ class Synthesizer:
     """
 
     def __init__(self, lines: LineList | None = None, device: torch.device | str = "cpu") -> None:
-        self.lines = read_linelist() if lines is None else lines
+        self.lines = atomic_lines() + molecular_lines() if lines is None else lines
         self.device = torch.device(device)
         self.wavelength = WAVELENGTH
-        self._atoms = AtomicLines(self.lines, self.device)
+        self._lines = Lines(self.lines, self.device)
         self._bands, self._air = _templates(self.device)
         self._photon_nodes = Nodes(len(NODES), PIXELS, self.device)
         self._response_nodes = Nodes(RESPONSE_NODES, PIXELS, self.device)
@@ -140,7 +149,7 @@ class Synthesizer:
         beta = np.array([star.rv / SPEED_OF_LIGHT for star in stars])
         log_shift = 0.5 * (np.log1p(beta) - np.log1p(-beta))
         shift = Shift(log_shift / LOG_STEP, self.device)
-        tau = self._atoms.optical_depth(self._atoms.strengths(stars), shift)
+        tau = self._lines.optical_depth(self._lines.strengths(stars), shift)
         add_balmer(tau, on_device(balmer_strengths(stars), self.device), log_shift)
         tau += self._bands.optical_depth(stars, shift)
         return residual_flux(tau)
@@ -160,7 +169,7 @@ class Synthesizer:
 
 @lru_cache(maxsize=4)
 def _synthesizer(linelist: str | None, device: str) -> Synthesizer:
-    return Synthesizer(read_linelist(linelist), device=device)
+    return Synthesizer(read_linelist(linelist) + molecular_lines(), device=device)
 
 
 def synthesizer_of(
@@ -197,11 +206,26 @@ def abundance_offsets(star: Star, z: NDArray[np.int64]) -> NDArray[np.float64]:
     return star.metallicity + star.alpha * np.isin(z, _ALPHA_ELEMENTS) + scatter[z]
 
 
-def band_strengths(star: Star) -> tuple[float, float]:
-    """Optical depth scale of the TiO and CH bands: TiO below 4500 K, CH around 5000 K."""
-    titanium_oxide = 3.0 * 10.0 ** ((3300.0 - star.teff) / 450.0 + 1.2 * star.metallicity)
-    ch = np.exp(-(((star.teff - 5000.0) / 900.0) ** 2)) * 10.0**star.metallicity
-    return (float(min(titanium_oxide, 60.0)) if star.teff < 4500 else 0.0), float(ch)
+def band_strength(star: Star) -> float:
+    """Optical depth scale of the invented TiO bands: as much TiO as there is, over the opacity."""
+    return _TIO_BANDS * _titanium_oxide(star) / _titanium_oxide(Star(*_M_DWARF))
+
+
+@lru_cache(maxsize=64)
+def _titanium_oxide(star: Star) -> float:
+    state = _layer(star)
+    pressure, neutral = state.electron_pressure, state.neutral_hydrogen
+    opacity = continuous_opacity(state.temperature, pressure, neutral, 6000.0)
+    return float(molecules_of(star, np.array([822]))[0] / opacity)
+
+
+def molecules_of(star: Star, codes: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Molecules per hydrogen nucleus over their partition function, shape (s,) like `codes`."""
+    state = _layer(star)
+    abundance = _IN_MOLECULES["abundance"] - 12 + abundance_offsets(star, _IN_MOLECULES["Z"])
+    abundance[_IN_MOLECULES["Z"] == 1] = 0.0
+    neutral = stage_fractions(state, _IN_MOLECULES)
+    return molecular_columns(state, 10.0**abundance, neutral, _IN_MOLECULES["mass"], codes)
 
 
 def balmer_strengths(stars: Sequence[Star]) -> NDArray[np.float64]:
@@ -256,7 +280,7 @@ def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
     return np.asarray(right / (right[0] + 2 * right[1:].sum()), dtype=np.float32)
 
 
-# ---- atomic lines ----
+# ---- lines ----
 
 
 class LineStrengths(NamedTuple):
@@ -267,8 +291,8 @@ class LineStrengths(NamedTuple):
     damping: Tensor  # of the Voigt profile, in Doppler widths, shape (b, 1): one for all lines
 
 
-class AtomicLines:
-    """A line list on the grid: how strong each line is in a star, and where it absorbs."""
+class Lines:
+    """Atoms and molecules on the grid: how strong each line is in a star, and where it absorbs."""
 
     def __init__(self, lines: LineList, device: torch.device, pixels: int = PIXELS) -> None:
         def exact(values: NDArray[np.generic]) -> Tensor:
@@ -279,6 +303,8 @@ class AtomicLines:
         self._species, self._index = lines.species, exact(lines.species_index.astype(np.int64))
         self._wavelength, self._loggf = exact(lines.wavelength), exact(lines.loggf)
         self._excitation, self._pixels = exact(lines.excitation), pixels
+        # Molecules have no damping wings.
+        self._winged = exact((lines.z < 100).astype(np.float64))
 
     def strengths(self, stars: Sequence[Star]) -> LineStrengths:
         """Depths, widths and dampings of the lines of some stars."""
@@ -304,12 +330,17 @@ class AtomicLines:
         """Column and Doppler width (km/s) of each species, and five numbers of the layer."""
         species = self._species
         state = _layer(star)
-        abundance = species["abundance"] - 12 + abundance_offsets(star, species["Z"])
-        column = stage_fractions(state, species) * 10.0**abundance
+        column = np.empty(len(species))
+        molecules = species["Z"] >= 100
+        atoms = species[~molecules]
+        abundance = atoms["abundance"] - 12 + abundance_offsets(star, atoms["Z"])
+        column[~molecules] = stage_fractions(state, atoms) * 10.0**abundance
+        if molecules.any():
+            column[molecules] = molecules_of(star, species["Z"][molecules])
         thermal = 0.0166 * state.temperature / species["mass"]  # 2 k T / m in km^2/s^2
         width = np.sqrt(thermal + _MICROTURBULENCE**2)
         terms = opacity_terms(state.temperature, state.electron_pressure, state.neutral_hydrogen)
-        damping = min(0.04 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3, 0.5)
+        damping = min(0.08 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3, 0.5)
         return np.concatenate([column, width, [5040.0 / state.temperature, *terms, damping]])
 
     def optical_depth(self, lines: LineStrengths, shift: Shift) -> Tensor:
@@ -320,20 +351,21 @@ class AtomicLines:
         """
         part = self._part + shift.part[:, None]
         whole = self._whole + shift.whole[:, None]
-        wing = lines.damping * lines.depth / ROOT_PI
-        reach = lines.width * torch.clamp(torch.sqrt(wing / FAINT), min=CORE)
+        wing = lines.damping * self._winged * lines.depth / ROOT_PI
+        core = torch.sqrt(torch.log(torch.clamp(lines.depth / EDGE, min=1.0)))
+        reach = lines.width * torch.maximum(torch.sqrt(wing / FAINT), core.clamp_(max=CORE))
         reach.clamp_(max=REACH)
         # First and one past the last pixel, counted from the whole pixel of the center.
         low = torch.maximum(torch.ceil(part - reach).long(), -whole)
         high = torch.minimum(torch.floor(part + reach).long() + 1, self._pixels - whole)
         count = ((high - low).clamp_(min=0) * (lines.depth >= FAINT)).flatten()
-        line = torch.repeat_interleave(count)
-        begin = torch.cumsum(count, 0) - count - low.flatten()
+        line = torch.repeat_interleave(count.int())  # half as many bytes to move
+        begin = (torch.cumsum(count, 0) - count - low.flatten()).int()
 
         def each(values: Tensor) -> Tensor:
             return values.flatten().index_select(0, line)
 
-        offset = torch.arange(len(line), device=line.device).sub_(each(begin))
+        offset = torch.arange(len(line), dtype=torch.int32, device=line.device).sub_(each(begin))
         u2 = offset.float().sub_(each(part.float())).mul_(each(1.0 / lines.width.float())).square_()
         value = each(wing.float()).div_(u2 + SOFTENING)
         # exp(-80) is nothing. Larger arguments underflow and masks are slow, each severalfold.
@@ -342,7 +374,8 @@ class AtomicLines:
         n_stars = len(lines.depth)
         row = torch.arange(n_stars, device=line.device)[:, None] * self._pixels
         total = torch.zeros(n_stars * self._pixels, dtype=torch.int64, device=line.device)
-        total.scatter_add_(0, offset.add_(each(whole + row)), value.div_(_UNIT).long())
+        position = offset.add_(each((whole + row).int())).long()
+        total.scatter_add_(0, position, value.div_(_UNIT).long())
         return total.float().mul_(_UNIT).view(n_stars, self._pixels)
 
 
@@ -354,9 +387,7 @@ def _calibration() -> float:
         "Fe I", np.array([wavelength]), np.array([26], "i4"), np.array([0], "i4"),
         np.array([excitation]), np.array([loggf]),
     )  # fmt: skip
-    return tau / float(
-        AtomicLines(line, torch.device("cpu"))._relative_strengths([Star(*SUN)]).depth
-    )
+    return tau / float(Lines(line, torch.device("cpu"))._relative_strengths([Star(*SUN)]).depth)
 
 
 def add_balmer(tau: Tensor, strength: Tensor, log_shift: NDArray[np.float64]) -> None:
@@ -401,17 +432,17 @@ def residual_flux(tau: Tensor) -> Tensor:
 
 
 class MolecularBands:
-    """Bands of TiO with each star's own pattern, and of CH.
+    """Bands of TiO outside of the windows with real lines, with each star's own pattern.
 
     A band begins at its head and fades exponentially to the red. So the sum of all bands is, from
     one head to the next, one number of the star times one falling exponential.
     """
 
     def __init__(self, wavelength: NDArray[np.float64], device: torch.device) -> None:
-        lines, ch = band_templates(wavelength)
-        filling = torch.from_numpy(FILLED[0] + FILLED[1] * lines).to(device)
+        filling = torch.from_numpy(FILLED[0] + FILLED[1] * band_template(wavelength)).to(device)
         self._filling = torch.cat([filling, filling])
-        self._ch = torch.from_numpy(ch).to(device)
+        real = [(first <= wavelength) & (wavelength < last) for first, last in TIO_WINDOWS]
+        self._outside = on_device(~np.any(real, axis=0), device)
         starts = np.searchsorted(wavelength, tio_pattern(0, len(wavelength)).heads)
         first = wavelength[0]
         self._rise = np.exp((wavelength[starts] - first) / BAND_FADE)
@@ -421,18 +452,18 @@ class MolecularBands:
 
     def optical_depth(self, stars: Sequence[Star], shift: Shift) -> Tensor:
         """Optical depth of the bands of stars, float32 of shape (b, pixels)."""
-        strengths = np.array([band_strengths(star) for star in stars])
-        depth = on_device(strengths[:, 1:], self._ch.device) * self._ch
-        cool = np.flatnonzero(strengths[:, 0]).tolist()
+        strengths = np.array([band_strength(star) for star in stars])
+        depth = torch.zeros(len(stars), len(self._outside), device=self._outside.device)
+        cool = np.flatnonzero(strengths > FAINT).tolist()
         if cool:
             tio = self.titanium_oxide([stars[i].pattern for i in cool])
-            tio *= on_device(strengths[cool, :1], tio.device)
+            tio *= on_device(strengths[cool, None], tio.device)
             depth.index_add_(0, torch.tensor(cool, device=tio.device), tio)
         return shifted(depth, shift)
 
     def titanium_oxide(self, seeds: Sequence[int]) -> Tensor:
         """TiO at unit strength and rest, of stars with these pattern seeds, shape (b, pixels)."""
-        device, pixels = self._ch.device, len(self._ch)
+        device, pixels = self._outside.device, len(self._outside)
         patterns = [tio_pattern(seed, pixels) for seed in seeds]
         sums = np.array([np.cumsum(pattern.levels * self._rise) for pattern in patterns])
         sums = np.concatenate([np.zeros((len(patterns), 1)), sums], 1)
@@ -440,7 +471,8 @@ class MolecularBands:
         start = torch.tensor([-pattern.roll % pixels for pattern in patterns], device=device)
         envelope = on_device(sums, device).index_select(1, self._passed)
         envelope = envelope.mul_(self._fade).add_(between)
-        return envelope.mul_(self._filling.unfold(0, pixels, 1)[start])
+        envelope.mul_(self._filling.unfold(0, pixels, 1)[start])
+        return envelope.mul_(self._outside)
 
 
 # ---- shifts, curves, broadening of a block of rows ----

@@ -12,9 +12,11 @@ from latentscope.simulation.atmosphere import (
 )
 from latentscope.simulation.lines import (
     BALMER,
+    TIO_WINDOWS,
     LineList,
-    band_templates,
-    builtin_linelist,
+    atomic_lines,
+    band_template,
+    molecular_lines,
     telluric_templates,
     tio_pattern,
 )
@@ -25,7 +27,8 @@ from latentscope.simulation.synthesis import (
     PIXEL_VELOCITY,
     PIXELS,
     abundance_offsets,
-    band_strengths,
+    band_strength,
+    molecules_of,
     photons,
     rotation_kernel,
 )
@@ -49,22 +52,18 @@ def line_list(wavelength=6173.334, excitation=2.221, loggf=-2.88, z=26, ion=0):
 
 
 def few_lines() -> LineList:
-    """Every strong line, some of the weak ones, and lines beyond both ends of the grid."""
-    whole = builtin_linelist()
-    strong = builtin_linelist(forest=0)
-    kept = np.isin(whole.wavelength, strong.wavelength)
-    kept[::30] = True
-    outside = ((3700.0, 3769.9, 6925.1, 7000.0), 26, 0, 0.1, 1.0)
+    """Strong lines, some of the weak ones, molecules, and lines beyond both ends of the grid."""
+    atoms, molecules = atomic_lines(), molecular_lines()
+    kept = atoms.loggf - atoms.excitation > -0.7
+    kept[::60] = True
+    outside = np.array([3700.0, 3769.9, 6925.1, 7000.0])
+    beyond = LineList("", outside, *(np.full(4, v) for v in (26, 0, 0.1, 1.0)))
+    return taken(atoms, kept) + taken(molecules, np.arange(len(molecules)) % 60 == 0) + beyond
 
-    def some(values, extra):
-        return np.concatenate([values[kept], np.broadcast_to(extra, 4)]).astype(values.dtype)
 
-    names = ("wavelength", "z", "ion", "excitation", "loggf")
-    columns = [
-        some(getattr(whole, name), extra) for name, extra in zip(names, outside, strict=True)
-    ]
-    order = np.argsort(columns[0])
-    return LineList("few", *(column[order] for column in columns))
+def taken(lines, kept):
+    columns = (lines.wavelength, lines.z, lines.ion, lines.excitation, lines.loggf)
+    return LineList("few", *(column[kept] for column in columns))
 
 
 def optical_depths(lines, star):
@@ -74,15 +73,18 @@ def optical_depths(lines, star):
         state = layer(star.teff, star.logg, star.metallicity, star.alpha)
         temperature = state.temperature
         depths, widths = [], []
-        fraction = stage_fractions(state, lines.species)
+        fraction = stage_fractions(state, lines.species[lines.species["Z"] < 100])
         for i, species in enumerate(lines.species_index):
             row = lines.species[species]
-            offset = abundance_offsets(star, np.array([row["Z"]]))[0]
             width = np.sqrt(0.0166 * temperature / row["mass"] + 1.2**2)
             opacity = continuous_opacity(
                 temperature, state.electron_pressure, state.neutral_hydrogen, lines.wavelength[i]
             )
-            atoms = fraction[species] * 10 ** (row["abundance"] - 12 + offset)
+            if row["Z"] < 100:
+                offset = abundance_offsets(star, np.array([row["Z"]]))[0]
+                atoms = fraction[species] * 10 ** (row["abundance"] - 12 + offset)
+            else:
+                atoms = molecules_of(star, np.array([row["Z"]]))[0]
             boltzmann = 10 ** (lines.loggf[i] - lines.excitation[i] * 5040 / temperature)
             depths.append(atoms * boltzmann * lines.wavelength[i] / (width * opacity))
             widths.append(width)
@@ -90,8 +92,8 @@ def optical_depths(lines, star):
 
     depth, width, pressure = relative(lines, star)
     calibration = 2.2 / relative(line_list(), Star(*SUN))[0][0]
-    damping = min(0.04 * (pressure / 1e5) ** 0.8 + 2e-3, 0.5)
-    return depth * calibration, width, np.full(len(depth), damping)
+    damping = min(0.08 * (pressure / 1e5) ** 0.8 + 2e-3, 0.5)
+    return depth * calibration, width, np.where(lines.z < 100, damping, 0.0)
 
 
 def line_depth(n, center, depth, width, damping):
@@ -101,7 +103,8 @@ def line_depth(n, center, depth, width, damping):
         if d < 2e-3:
             continue
         wing = a * d / 1.7725
-        reach = min(max(3.3 * w, w * np.sqrt(wing / 2e-3)), 6000.0)
+        core = min(np.sqrt(np.log(d / 2e-4)), 3.3)
+        reach = min(max(core * w, w * np.sqrt(wing / 2e-3)), 6000.0)
         j = np.arange(max(int(np.ceil(c - reach)), 0), min(int(np.floor(c + reach)) + 1, n))
         u2 = ((j - c) / w) ** 2
         tau[j] += wing / (u2 + 2.0) + np.where(u2 < 3.3**2, d * np.exp(-u2), 0.0)
@@ -139,6 +142,8 @@ def titanium_oxide(wavelength, lines, seed):
     for head, level in zip(pattern.heads, pattern.levels, strict=True):
         start = np.searchsorted(wavelength, head)
         total[start:] += level * np.exp(-(wavelength[start:] - wavelength[start : start + 1]) / 80)
+    for first, last in TIO_WINDOWS:
+        total[(wavelength >= first) & (wavelength < last)] = 0.0
     return total * (0.15 + 0.75 * np.roll(lines, pattern.roll))
 
 
@@ -166,9 +171,8 @@ def spectrum(lines, star, night):
     center = np.log(lines.wavelength / FIRST) / LOG_STEP + shift
     tau = line_depth(PIXELS, center, depth, width / PIXEL_VELOCITY, damping)
     tau += balmer_depth(balmer_strength(star), factor)
-    tio_strength, ch_strength = band_strengths(star)
-    molecular, ch = band_templates(WAVELENGTH)
-    bands = tio_strength * titanium_oxide(WAVELENGTH, molecular, star.pattern) + ch_strength * ch
+    bands = titanium_oxide(WAVELENGTH, band_template(WAVELENGTH), star.pattern)
+    bands *= band_strength(star) if band_strength(star) > 2e-3 else 0.0
     flux = 0.08 + 0.92 / (1 + tau + moved(bands, shift))
     instrument = SPEED_OF_LIGHT / 115_000.0 / 2.3548 / PIXEL_VELOCITY
     flux = convolved(flux, rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latentscope.errors import SpectrumError
-from latentscope.simulation.lines import builtin_linelist, read_linelist
+from latentscope.simulation.lines import ELEMENTS, atomic_lines, molecular_lines, read_linelist
 
 CSV = "wavelength_air_A,Z,ion,ep_eV,loggf\n5183.604,12,0,2.717,-0.17\n5018.440,26,1,2.891,-1.22\n"
 MOOG = "a title line\n  5018.440  26.1  2.891  -1.22\n  5183.604  12.0  2.717  -0.17  0.0\n"
@@ -62,25 +62,39 @@ def test_a_missing_list_is_named(tmp_path):
         read_linelist(tmp_path / "nowhere.csv")
 
 
-def test_the_builtin_list_is_seeded_and_ascending():
-    first, again, other = builtin_linelist(), builtin_linelist(), builtin_linelist(seed=1)
-    assert np.array_equal(first.wavelength, again.wavelength)
-    assert not np.array_equal(first.wavelength, other.wavelength)
-    assert np.all(np.diff(first.wavelength) >= 0)
-    assert len(first) > 5000
+def test_the_package_has_its_lines():
+    atoms, molecules = atomic_lines(), molecular_lines()
+    assert read_linelist() is atoms
+    assert len(atoms) == 16000
+    assert set(atoms.z) <= set(ELEMENTS)
+    counts = dict(zip(*np.unique(molecules.z, return_counts=True), strict=True))
+    assert counts == {106: 4500, 112: 3000, 606: 3000, 607: 4500, 822: 16000}
+    for lines in (atoms, molecules):
+        assert lines.wavelength.min() > 3765
+        assert lines.wavelength.max() < 6930
 
 
-def test_the_strong_lines_agree_with_a_published_list(shared_data):
-    """Wavelength, level and strength written down here are those of the linemake lists."""
-    ours = builtin_linelist(forest=0)
-    theirs = read_linelist(shared_data / "harps_lines.csv.gz")
-    found = []
-    for i in range(len(ours)):
-        same = (theirs.z == ours.z[i]) & (theirs.ion == ours.ion[i])
-        near = same & (abs(theirs.wavelength - ours.wavelength[i]) < 0.02)
-        near &= abs(theirs.excitation - ours.excitation[i]) < 0.05
-        if near.any():
-            found.append(theirs.loggf[near].max() - ours.loggf[i])
-    assert len(found) > 0.85 * len(ours)
-    assert abs(np.median(found)) < 0.05
-    assert np.mean(np.abs(found) < 0.3) > 0.85
+def test_lines_that_everybody_knows_are_in_the_package():
+    """NIST: Ca II K, Na D2, Mg b1, Fe I 6173."""
+    atoms = atomic_lines()
+    for wavelength, z, ion, excitation, loggf in (
+        (3933.66, 20, 1, 0.0, 0.135), (5889.95, 11, 0, 0.0, 0.108),
+        (5183.60, 12, 0, 2.717, -0.17), (6173.34, 26, 0, 2.223, -2.88),
+    ):  # fmt: skip
+        near = (abs(atoms.wavelength - wavelength) < 0.02) & (atoms.z == z) & (atoms.ion == ion)
+        best = np.flatnonzero(near)[np.argmax(atoms.loggf[near])]
+        assert atoms.excitation[best] == pytest.approx(excitation, abs=0.01)
+        assert atoms.loggf[best] == pytest.approx(loggf, abs=0.05)
+
+
+def test_the_package_holds_the_shared_lists(shared_data):
+    ours, theirs = atomic_lines(), read_linelist(shared_data / "harps_lines.csv.gz")
+    for name in ("wavelength", "z", "ion", "excitation", "loggf"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_both_lists_are_joined_under_the_first_name():
+    both = atomic_lines() + molecular_lines()
+    assert len(both) == 47000
+    assert both.name == atomic_lines().name
+    assert both.z[15999] < 100 < both.z[16000]

@@ -85,16 +85,18 @@ def _written(jobs: list[tuple[Any, ...]], workers: int) -> list[tuple[Path, Path
 
 
 def linelist_digest(linelist: str | None) -> str:
-    """SHA-256 of a line list file; "built-in" for none."""
-    return (
-        "built-in" if linelist is None else hashlib.sha256(Path(linelist).read_bytes()).hexdigest()
-    )
+    """SHA-256 of a line list file, or of the package's lists."""
+    folder = Path(simulation.__file__).parent
+    paths = sorted(folder.glob("*.csv.gz")) if linelist is None else [Path(linelist)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def simulator_digest() -> str:
     """SHA-256 of the simulation's source, so that rows of an older simulator are not taken."""
     folder = Path(simulation.__file__).parent
-    files = sorted([*folder.glob("*.py"), *folder.glob("*.csv"), Path(rows_of_training.__file__)])
+    files = sorted(
+        [*folder.glob("*.py"), *folder.glob("*.csv.gz"), Path(rows_of_training.__file__)]
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -1,8 +1,5 @@
 """Lines and bands: the list, and depth, equivalent width and color against closed forms."""
 
-import csv
-from importlib.resources import files
-
 import numpy as np
 import pytest
 from scipy.special import erf
@@ -17,7 +14,7 @@ from latentscope.diagnostics.traversal.lines import (
 )
 from latentscope.diagnostics.traversal.traverse import color, slope
 from latentscope.errors import EstimatorError
-from latentscope.simulation.lines import SYMBOLS
+from latentscope.simulation.lines import SYMBOLS, atomic_lines
 from tests.diagnostics.traversal.stars import C
 
 
@@ -47,9 +44,8 @@ def test_balmer_lines_belong_to_hydrogen_and_h_and_k_to_calcium():
 
 
 def test_wavelengths_are_those_of_the_simulation():
-    text = files("latentscope.simulation").joinpath("strong_lines.csv").read_text("utf-8")
-    rows = csv.DictReader(row for row in text.splitlines() if not row.startswith("#"))
-    listed = [(int(row["Z"]), int(row["ion"]), float(row["wavelength_air_A"])) for row in rows]
+    atoms = atomic_lines()
+    listed = list(zip(atoms.z.tolist(), atoms.ion.tolist(), atoms.wavelength.tolist(), strict=True))
     compared = 0
     for f in stellar_features():
         if f.kind not in SHAPES or f.element == "H":
