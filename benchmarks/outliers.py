@@ -57,7 +57,7 @@ _NEBULAR = (
     (4958.91, 3.5), (5006.84, 10.5), (5875.62, 0.15), (6300.30, 0.1), (6548.05, 0.8),
     (6562.79, 2.9), (6583.45, 2.4), (6716.44, 0.15), (6730.82, 0.2),
 )  # fmt: skip
-_CHROMOSPHERE = (
+CHROMOSPHERE = (
     (3933.66, 1.0), (3968.47, 0.8), (4101.73, 0.4), (4340.47, 0.6), (4861.35, 1.0), (6562.79, 2.0),
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ def nebula(spectrum: Spectrum, rng: np.random.Generator) -> Spectrum:
     inside = spectrum.flux != 0
     width = rng.uniform(15.0, 50.0) / SPEED_OF_LIGHT / _FWHM
     peak = np.exp(rng.uniform(np.log(3.0), np.log(300.0)))
-    flux = 1 + peak * _lines(spectrum.wavelength, _NEBULAR, rng.normal(0.0, 40.0), width)
+    flux = 1 + peak * emission(spectrum.wavelength, _NEBULAR, rng.normal(0.0, 40.0), width)
     return _noisy(spectrum, np.where(inside, flux * _level(spectrum), 0.0), rng)
 
 
@@ -104,9 +104,9 @@ def active_star(spectrum: Spectrum, rng: np.random.Generator) -> Spectrum:
     """An ordinary star with hydrogen and calcium lines in emission, up to 5 times its continuum."""
     width = rng.uniform(40.0, 250.0) / SPEED_OF_LIGHT / _FWHM
     peak = np.exp(rng.uniform(np.log(0.5), np.log(5.0)))
-    emission = peak * _lines(spectrum.wavelength, _CHROMOSPHERE, rng.normal(0.0, 25.0), width)
+    lines = peak * emission(spectrum.wavelength, CHROMOSPHERE, rng.normal(0.0, 25.0), width)
     local = _gaussian(spectrum.flux.astype(np.float64), 2000.0)
-    flux = spectrum.flux + np.where(spectrum.flux != 0, emission * local, 0.0)
+    flux = spectrum.flux + np.where(spectrum.flux != 0, lines * local, 0.0)
     return replace(spectrum, flux=flux.astype(np.float32), ivar=None)
 
 
@@ -157,7 +157,7 @@ def _gaussian(flux: Floats, sigma: float) -> Floats:
     return np.asarray(fftconvolve(np.pad(flux, half, "edge"), kernel / kernel.sum(), "valid"))
 
 
-def _lines(
+def emission(
     wavelength: Floats, lines: tuple[tuple[float, float], ...], rv: float, width: float
 ) -> Floats:
     """Sum of Gaussians at `lines`, standard deviation `width` of their wavelength."""

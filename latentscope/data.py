@@ -45,7 +45,7 @@ LabelsLike = ArrayLike | pd.DataFrame | pd.Series | str | os.PathLike[str]
 
 _MATRIX_NAMES = ("latents", "values", "mean", "z")
 _TRUST_COLUMNS = (
-    *("coverage", "snr", "recon_error", "resolution"),
+    *("coverage", "snr", "recon_error", "resolution", "rv_ambiguous", "rv_second_peak"),
     *("recon_percentile", "density_percentile", "trust", "verdict"),
 )
 _CALLER = 5

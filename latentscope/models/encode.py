@@ -117,7 +117,10 @@ def encode(
         gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
         reconstruction minus row over valid pixels: in units of the median flux, or of line
         contrast g for models of the continuum kind), `resolution` (`resolving_power`), `median`
-        (what the flux was divided by), `rv` and `berv` in km/s, `airmass`, `assumed`;
+        (what the flux was divided by), `rv` and `berv` in km/s, `airmass`; of models with a Doppler
+        layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines are too
+        wide to say) and `rv_second_peak` (height of the correlation's second maximum over the
+        first); `assumed`;
         `recon_percentile`, `density_percentile`, `trust` and `verdict` (as `score` has them) where
         a reference sample lies beside the weights; `recon_segments`, the reconstruction error in 32
         parts of the grid. Values do not depend on batch size or workers beyond float32 rounding
@@ -271,6 +274,9 @@ class _Run:
             part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
             part.segments[index] = found.segments[row]
             part.records[index]["recon_error"] = float(found.recon_error[row])
+            part.records[index]["rv_second_peak"] = float(found.second_peak[row])
+            if np.isfinite(found.ambiguous[row]):
+                part.records[index]["rv_ambiguous"] = bool(found.ambiguous[row])
         return part
 
 
@@ -382,6 +388,8 @@ class Encoded(NamedTuple):
     logvar: NDArray[np.float32]  # shape (n, d); NaN for a deterministic model
     recon_error: NDArray[np.float32]  # shape (n,)
     segments: NDArray[np.float32]  # shape (n, 32), of equal parts; NaN where half is not valid
+    second_peak: NDArray[np.float32]  # shape (n,), as `ambiguous`: see `Shift`; NaN if not fitted
+    ambiguous: NDArray[np.float32]
 
 
 class Network:
@@ -432,7 +440,7 @@ class Network:
             If memory runs out at a batch of one, or of the size that was asked for.
         """
         n, d = len(rows), self._model.config.latents
-        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS))
+        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), (n,), (n,))
         out = Encoded(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
         start = 0
         while start < n:
@@ -455,7 +463,7 @@ class Network:
         length = self._model.config.length
         with torch.inference_mode(), _full_precision(self.device):
             batch = torch.from_numpy(rows).to(self.device)
-            mean, logvar = self._model.encode(batch)
+            mean, logvar, shift = self._model.encoding(batch)
             if logvar is None:
                 logvar = torch.full_like(mean, torch.nan)
             error = torch.full((len(rows),), torch.nan)
@@ -464,7 +472,9 @@ class Network:
                 residual = self._model.decode(mean)[:, :length] - batch[:, :length]
                 inside = torch.from_numpy(valid[:, :length]).to(self.device)
                 error, segments = _errors(torch.where(inside, residual.square(), 0.0), inside)
-            parts = (mean, logvar, error, segments)
+            unknown = torch.full((len(rows),), torch.nan)
+            found = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
+            parts = (mean, logvar, error, segments, *found)
             return Encoded(*(part.cpu().numpy() for part in parts))
 
     def _shrink(self, tried: int, trouble: RuntimeError) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 LOGVAR_RANGE = (-20.0, 10.0)
 """Log variances are held to this range before z is drawn: deviations from 4.5e-5 to 148."""
 
+_FAR = 5.0  # standard deviations of the prior: no training showed the encoder such shifts
+
+
+class Encoding(NamedTuple):
+    """What a model makes of n rows: mean and log variance of q(z|x), and how its shift was found.
+
+    `logvar` is None for a deterministic model, `shift` for one without a Doppler layer and where
+    the shift was not fitted.
+    """
+
+    mean: Tensor  # (n, latents)
+    logvar: Tensor | None
+    shift: Shift | None
+
 
 class SpectrumVAE(nn.Module):
     """Autoencoder of prepared spectra.
@@ -38,8 +52,8 @@ class SpectrumVAE(nn.Module):
     perceptron as zero) and shifts the decoded lines, learned mean included, by
     `doppler_scale * z[:, 0]` pixels, positive toward longer wavelength. It is a shift by
     construction, and nothing else. The decoder knows velocities several times better than the
-    convolutions read them, so `encode` takes what they say of latent 0 for a first guess and fits
-    the shift of the decoded lines to the spectrum.
+    convolutions read them, so `encode` fits the shift of the decoded lines to the spectrum and says
+    nothing of what the convolutions make of latent 0.
 
     Parameters
     ----------
@@ -115,34 +129,59 @@ class SpectrumVAE(nn.Module):
         -------
         mean : Tensor of shape (n, latents)
         logvar : Tensor of shape (n, latents), or None for a deterministic model
-            Natural logarithm of the variance, as the network gives it (not clamped).
+            Natural logarithm of the variance, as the network gives it (not clamped); of a latent 0
+            that was fitted, as the fit gives it.
 
         Raises
         ------
         ModelError
             If the rows have another size.
         """
+        mean, logvar, _ = self.encoding(rows, fit=fit)
+        return mean, logvar
+
+    def encoding(self, rows: Tensor, *, fit: bool = True) -> Encoding:
+        """Return what `encode` does, and how the shift of latent 0 was found."""
+        _check_shape("rows", rows, self.config.row_size)
+        mean, logvar = self._read(rows)
+        # A closed latent 0 has a scale of 0, and shifts nothing.
+        if not (self.config.doppler and fit and self.doppler_scale != 0):
+            return Encoding(mean, logvar, None)
+        scale, target = self.doppler_scale, rows[:, : self.config.length]
+        shift = self._fitted(mean, target)
+        far = shift.pixels.abs() > _FAR * scale.abs()
+        if far.any():
+            # Moved back by what was found, such lines are where the convolutions know them.
+            back = rows[far].clone()
+            with _full_precision(rows):
+                back[:, : self.config.length] = shift_lines(target[far], -shift.pixels[far])
+            again = self._read(back)
+            refitted = self._fitted(again[0], target[far])
+            mean = _replaced(mean, far, again[0])
+            logvar = None if logvar is None else _replaced(logvar, far, cast(Tensor, again[1]))
+            shift = Shift(*(_replaced(a, far, b) for a, b in zip(shift, refitted, strict=True)))
+        mean = torch.cat([(shift.pixels / scale)[:, None], mean[:, 1:]], dim=1)
+        if logvar is not None:
+            # Of the posterior: the prior adds 1 to the inverse variance.
+            own = -torch.log1p(scale.square() * shift.information)
+            logvar = torch.cat([own[:, None], logvar[:, 1:]], dim=1)
+        return Encoding(mean, logvar, shift)
+
+    def _read(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and log variance (n, d) as the convolutions read them."""
         config = self.config
-        _check_shape("rows", rows, config.row_size)
         features = self._down(rows[:, : config.length]).to(rows.dtype)
         with _full_precision(rows):
             if config.extra:
                 features = torch.cat([features, rows[:, config.length :] - self.extra_mean], dim=1)
-            mean, logvar = self.mean(features), None
-            if config.variational:
-                logvar = self.logvar(features)
-        return (self._fitted(rows, mean) if config.doppler and fit else mean), logvar
+            mean = self.mean(features)
+            return mean, self.logvar(features) if config.variational else None
 
-    def _fitted(self, rows: Tensor, mean: Tensor) -> Tensor:
-        """Latents (n, d) with another latent 0: where the decoded lines lie in the rows."""
-        scale = self.doppler_scale
+    def _fitted(self, mean: Tensor, target: Tensor) -> Shift:
+        """Where the lines that latents (n, d) draw lie in the spectra (n, length)."""
         lines, _ = self._at_rest(mean)
-        with _full_precision(rows):
-            target = rows[:, : self.config.length]
-            pixels = fit_shift(lines, target, scale * mean[:, 0], scale**-2)
-            # A closed latent 0 has a scale of 0, and shifts nothing.
-            first = torch.where(scale == 0, mean[:, 0], pixels / scale)
-            return torch.cat([first[:, None], mean[:, 1:]], dim=1)
+        with _full_precision(target):
+            return fit_shift(lines, target)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the rows that latents stand for.
@@ -277,6 +316,11 @@ def _decoder(config: VAEConfig) -> nn.ModuleList:
     return nn.ModuleList(reversed(layers))
 
 
+def _replaced(values: Tensor, chosen: Tensor, by: Tensor) -> Tensor:
+    """Values (n, ...) with those of the chosen rows (n,) replaced."""
+    return values.index_put((chosen,), by.to(values.dtype))
+
+
 def _check_shape(what: str, array: Tensor, expected: int) -> None:
     if array.ndim != 2 or array.shape[1] != expected:
         raise ModelError(
@@ -400,9 +444,33 @@ SHIFT_MARGIN = 256
 """Empty pixels beside the decoded lines, so that a shift brings in continuum at the edges (g = 0)
 and not the lines of the other end; shifts larger than this wrap around."""
 
-_STEPS = 12
-_LARGEST_STEP = 0.5  # pixels: larger ones jump to another maximum, in the bands of M dwarfs
-_LEAST_CURVATURE = 1 / 8  # of a perfect match: more keeps half-known stars from getting there
+REACH = 102
+"""Pixels to both sides within which a shift is searched: 900 km/s on the grid of harps-sim."""
+
+_STEPS = 6
+_LARGEST_STEP = 0.5  # pixels: the maximum is no farther from the best whole pixel
+_LEAST_CURVATURE = 1e-4  # of a perfect match
+_ROUNDING = 1e-6
+
+SECOND_PEAK = 0.8
+"""A shift is ambiguous where another maximum of the correlation is higher than this share of the
+highest, or within five standard deviations of it, or where the shift is uncertain by more than half
+a pixel. Simulated stars decided (`python -m benchmarks.velocity`)."""
+_LEAD, _UNSHARP = 5.0, 0.5
+
+
+class Shift(NamedTuple):
+    """Shifts in pixels and what there is to say of them, shape (n,) each.
+
+    `information` is their inverse variance (0: nothing is known), `second_peak` the second highest
+    maximum of the correlation over the highest (NaN where none is positive), `ambiguous` whether
+    another shift is nearly as good, or lines are too wide to say.
+    """
+
+    pixels: Tensor
+    information: Tensor
+    second_peak: Tensor
+    ambiguous: Tensor
 
 
 def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
@@ -424,47 +492,78 @@ def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
     return cast(Tensor, _Shift.apply(lines, pixels))  # type: ignore[no-untyped-call]
 
 
-def fit_shift(lines: Tensor, target: Tensor, start: Tensor, prior: Tensor) -> Tensor:
-    """Return the shift in pixels, near a first guess, that makes lines most like a target.
+def fit_shift(lines: Tensor, target: Tensor) -> Shift:
+    """Find the shift in pixels that makes lines most like a target, positive to longer wavelength.
 
-    Maximizes the cross-correlation sum(target * shifted) - prior * s^2 / 2, whose maximum over s is
-    the least sum of squared residuals with a Gaussian prior on s (Zucker 2003, MNRAS 342, 1291,
-    section 2). Twelve Newton steps of half a pixel at most, with a least curvature, so that they go
-    uphill anywhere.
+    It maximizes the cross-correlation sum(target * shifted), whose maximum is the least sum of
+    squared residuals (Zucker 2003, MNRAS 342, 1291, section 2): the highest of whole pixels within
+    `REACH`, then Newton steps.
+
+    A shift is as uncertain as noise of the size of the residuals makes it: its variance is theirs
+    times sum(lines'^2) / sum(target * lines'')^2. What the lines lack is in these residuals too,
+    and is the same in all exposures of a star, which therefore agree better than this says.
 
     Parameters
     ----------
     lines, target : Tensor of shape (n, length)
-        Continued by `SHIFT_MARGIN` zeros, as by `shift_lines`.
-    start : Tensor of shape (n,)
-        Pixels; positive is toward longer wavelength. The nearest maximum is found, within 6 pixels:
-        it should lie within a line's width of the answer.
-    prior : Tensor
-        Inverse variance of the shift a priori, one number, above 0.
+        Continued by `SHIFT_MARGIN` zeros, as by `shift_lines`. Values of 0 in the target are
+        pixels that are not known.
 
     Returns
     -------
-    Tensor of shape (n,)
+    Shift
     """
     size = lines.shape[1] + SHIFT_MARGIN
     rate = 2 * torch.pi * torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
-    # By Parseval; a frequency stands for its negative too, but the last of an even size, which
-    # counts half as much as the others. The first has rate 0.
+    transform = torch.fft.rfft(lines, n=size)
+    crossed = torch.fft.rfft(target, n=size) * transform.conj()
+    start, highest, second = _peaks(torch.fft.irfft(crossed, n=size))
+    # By Parseval; a frequency stands for its negative too, but the first, and the last of an even
+    # size, which count half as much as the others.
     weight = torch.full_like(rate, 2 / size)
+    weight[0] /= 2
     if size % 2 == 0:
         weight[-1] /= 2
-    transform = torch.fft.rfft(lines, n=size)
-    crossed = torch.fft.rfft(target, n=size) * transform.conj() * weight
-    matched = (transform.abs() ** 2) @ (weight * rate**2)
+    crossed = crossed * weight
+    power = transform.abs().square() * weight
+    # What is not known of the target does not count.
+    known = (target != 0).sum(1).to(lines.dtype)
+    share = known / lines.shape[1]
+    matched = power @ rate**2 * share
     pixels = start
     for _ in range(_STEPS):
         angle = pixels[:, None] * rate
         turned = crossed * torch.complex(torch.cos(angle), torch.sin(angle))
-        slope = -(turned.imag @ rate) - prior * pixels
-        curvature = torch.maximum(turned.real @ rate**2, _LEAST_CURVATURE * matched)
-        step = slope / (curvature + prior)
+        curvature = turned.real @ rate**2
+        step = -(turned.imag @ rate) / torch.maximum(curvature, _LEAST_CURVATURE * matched)
         pixels = pixels + step.clamp(-_LARGEST_STEP, _LARGEST_STEP)
-    return pixels
+    squares, own = target.square().sum(1), power.sum(1) * share
+    # Never less than rounding leaves.
+    left = squares - 2 * turned.real.sum(1) + own
+    noise = torch.maximum(left, _ROUNDING * squares) / known
+    information = (curvature.clamp(min=0).square() / (noise * matched)).nan_to_num(0.0)
+    lead = (highest - second) / (2 * noise * own).sqrt()
+    clear = (second <= SECOND_PEAK * highest) & (lead >= _LEAD)
+    second_peak = torch.where(highest > 0, second / highest, torch.nan)
+    return Shift(pixels, information, second_peak, ~(clear & (information >= _UNSHARP**-2)))
+
+
+def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Place in pixels and height of the highest maximum within `REACH`, and height of the second.
+
+    By parabolas through whole pixels; no height is below 0.
+    """
+    reach = min(REACH, (correlation.shape[1] - 3) // 2)
+    near = torch.cat([correlation[:, -reach - 1 :], correlation[:, : reach + 2]], dim=1)
+    left, here, right = near[:, :-2], near[:, 1:-1], near[:, 2:]
+    bent = 2 * here - left - right
+    aside = torch.where(bent > 0, 0.5 * (right - left) / bent, 0.0).clamp(-0.5, 0.5)
+    height = (here + 0.25 * (right - left) * aside).clamp(min=0)
+    height = torch.where((here > left) & (here >= right), height, 0.0)
+    at = height.argmax(1)
+    highest, second = height.topk(2).values.unbind(1)
+    place = torch.gather(aside, 1, at[:, None])[:, 0] + at - reach
+    return place, highest, second
 
 
 class _Shift(torch.autograd.Function):

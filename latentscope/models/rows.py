@@ -45,11 +45,16 @@ COLUMNS = (
     "rv",
     "berv",
     "airmass",
+    "rv_ambiguous",
+    "rv_second_peak",
     "assumed",
 )
 """Columns of the sidecar table that follow from a spectrum alone, in order."""
 
-_NUMBERS = ("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass")
+_NUMBERS = (
+    *("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass"),
+    "rv_second_peak",
+)
 
 SEGMENTS = 32
 """Equal parts of a row, each with an error of its own, by which odd spectra are found."""

@@ -16,9 +16,11 @@ from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
 from latentscope.models.weights import load_model, save_model
+from latentscope.simulation.simulate import simulate
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.spectra.wavelength import doppler_shift
 from tests.models.encoding import GRID, tiny_model, write_adp, write_archive
 
 
@@ -159,10 +161,10 @@ def test_degenerate_spectra_have_a_status_of_their_own(archive, tmp_path):
 
 def test_latents_that_are_not_finite_fail_alone(archive):
     class Breaks(SpectrumVAE):
-        def encode(self, rows):
-            mean, logvar = super().encode(rows)
-            mean[(rows[:, 3:50] == 1).all(dim=1)] = torch.nan
-            return mean, logvar
+        def encoding(self, rows):
+            found = super().encoding(rows)
+            found.mean[(rows[:, 3:50] == 1).all(dim=1)] = torch.nan
+            return found
 
     base = tiny_model()
     model = Breaks(base.config, base.prepare)
@@ -224,6 +226,33 @@ def test_log_variances_are_the_models(archive):
     assert encode(archive[:1], model).logvar is None
 
 
+def test_the_table_says_where_a_fitted_velocity_is_ambiguous():
+    star, truth = next(simulate(1, seed=11))
+    flux = star.flux / np.median(star.flux)
+    wavelength = star.wavelength
+
+    def moved(rv):
+        return np.interp(wavelength, doppler_shift(wavelength, rv), flux)
+
+    noise = np.random.default_rng(0).normal(1.0, 1.0, len(flux))
+    given = [moved(0.0), moved(-250.0), moved(90.0) + moved(-60.0), noise]
+    found = encode([(wavelength, one) for one in given], "harps-sim", logvar=True, workers=1)
+    table = found.table
+    assert table["rv_ambiguous"].tolist() == [False, False, True, True]
+    assert (table["rv_second_peak"][:2] < 0.3).all()
+    assert (table["rv_second_peak"][2:] > 0.8).all()
+    unit = 22.372  # km/s
+    assert unit * (found.values[1, 0] - found.values[0, 0]) == pytest.approx(-250.0, abs=0.5)
+    assert unit * found.values[0, 0] == pytest.approx(truth["radvel"], abs=2.0)
+    assert (unit * np.exp(0.5 * found.logvar[:2, 0]) < 0.3).all()
+
+
+def test_models_without_a_doppler_layer_say_nothing_of_velocities(archive):
+    table = encode(archive[:2], tiny_model()).table
+    assert table["rv_ambiguous"].tolist() == ["", ""]
+    assert table["rv_second_peak"].isna().all()
+
+
 def test_deterministic_models_encode_and_have_no_log_variance(archive):
     model = tiny_model(variational=False)
     assert encode(archive[:2], model).ok.all()
@@ -249,7 +278,7 @@ def test_memory_running_out_halves_the_batch(archive, monkeypatch):
     model = tiny_model()
     expected = encode(archive, model).values
     sizes = []
-    encode_rows = SpectrumVAE.encode
+    encode_rows = SpectrumVAE.encoding
 
     def small_device(self, rows):
         sizes.append(len(rows))
@@ -257,7 +286,7 @@ def test_memory_running_out_halves_the_batch(archive, monkeypatch):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return encode_rows(self, rows)
 
-    monkeypatch.setattr(SpectrumVAE, "encode", small_device)
+    monkeypatch.setattr(SpectrumVAE, "encoding", small_device)
     monkeypatch.setattr("latentscope.models.encode._Run._chunks", whole_blocks)
     latents = encode(archive, model, workers=1)
     np.testing.assert_allclose(latents.values, expected, rtol=1e-5, atol=1e-6)
@@ -274,7 +303,7 @@ def test_other_errors_of_the_network_are_not_taken_for_memory(archive, monkeypat
     def broken(self, rows):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(SpectrumVAE, "encode", broken)
+    monkeypatch.setattr(SpectrumVAE, "encoding", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         encode(archive, tiny_model())
 

@@ -223,24 +223,86 @@ def test_a_doppler_decoder_shifts_what_the_other_latents_draw_too():
     assert not torch.allclose(moved, still, atol=0.01)
 
 
-@pytest.mark.parametrize("guess", [-0.4, 0.5, 1.2])
-def test_a_doppler_encoder_fits_its_first_guess_of_the_shift(guess):
+def of_one_kind(scale=3.0, guess=0.5):
+    """A Doppler model whose convolutions say the same of whatever they see."""
     model = scaled(dataclasses.replace(SMALL, length=2048, doppler=True))
-    truth = torch.tensor([[0.8, 0.3, -1.0], [-1.1, 0.3, -1.0]])
     with torch.no_grad():
-        model.doppler_scale.fill_(3.0)
+        model.doppler_scale.fill_(scale)
         model.line_mean.copy_(200 * comb(torch.arange(2048.0), 0.0))
         model.mean.weight.zero_()
         model.mean.bias.copy_(torch.tensor([guess, 0.3, -1.0]))
+        model.logvar.weight.zero_()
+        model.logvar.bias.copy_(torch.tensor([0.1, -2.0, -3.0]))
+    return model
+
+
+@pytest.mark.parametrize("guess", [-0.4, 0.5, 30.0])
+def test_a_doppler_encoder_finds_the_shift_whatever_the_convolutions_guess(guess):
+    model = of_one_kind(guess=guess)
+    truth = torch.tensor([[0.8, 0.3, -1.0], [-1.1, 0.3, -1.0], [33.0, 0.3, -1.0]])
+    with torch.no_grad():
         rows = model.decode(truth)
-        raw, _ = model.encode(rows, fit=False)
+        raw, guessed = model.encode(rows, fit=False)
         fitted, logvar = model.encode(rows)
-    assert torch.equal(raw, model.mean.bias.detach().expand(2, 3))
-    near = (truth[:, 0] - guess).abs() * 3.0 < 3.0  # pixels: within a line's width
-    assert near.any()
-    torch.testing.assert_close(fitted[near, 0], truth[near, 0], rtol=0, atol=2e-3)
-    assert torch.equal(fitted[:, 1:], raw[:, 1:])
-    assert torch.equal(logvar, model.encode(rows, fit=False)[1])
+    assert torch.equal(raw, model.mean.bias.detach().expand(3, 3))
+    assert torch.equal(guessed, model.logvar.bias.detach().expand(3, 3))
+    torch.testing.assert_close(fitted, truth, rtol=0, atol=2e-3)
+    assert torch.equal(logvar[:, 1:], guessed[:, 1:])
+    assert (logvar[:, 0] < -9).all()
+
+
+def test_the_log_variance_of_a_fitted_shift_predicts_the_scatter_of_noise():
+    model = of_one_kind()
+    generator = torch.Generator().manual_seed(4)
+    truth = torch.tensor([[0.8, 0.3, -1.0]]).expand(300, -1)
+    for size in (2.0, 20.0):  # of lines 40 to 180 deep
+        with torch.no_grad():
+            rows = model.decode(truth)
+            rows[:, :2048] += size * torch.randn(300, 2048, generator=generator)
+            mean, logvar = model.encode(rows)
+        sigma = torch.exp(0.5 * logvar[:, 0]).mean()
+        assert 0.9 < float(sigma / mean[:, 0].std()) < 1.1
+
+
+def test_without_lines_a_fitted_shift_is_as_uncertain_as_the_prior_and_ambiguous():
+    model = of_one_kind()
+    with torch.no_grad():
+        found = model.encoding(torch.zeros(1, model.config.row_size))
+    assert found.logvar[0, 0] == 0
+    assert found.shift.ambiguous.item()
+    assert torch.isnan(found.shift.second_peak).item()
+
+
+def test_far_spectra_are_moved_back_before_they_are_read():
+    model = of_one_kind()
+    seen = []
+    read = model._read
+
+    def reading(rows):
+        seen.append(rows.clone())
+        mean, logvar = read(rows)
+        return mean, logvar + 0.1 * len(seen)
+
+    model._read = reading
+    truth = torch.tensor([[4.9, 0.3, -1.0], [-5.1, 0.3, -1.0]])
+    with torch.no_grad():
+        rows = model.decode(truth)
+        mean, logvar = model.encode(rows)
+        rest = model.decode(torch.tensor([[0.0, 0.3, -1.0]]))
+    assert [len(given) for given in seen] == [2, 1]
+    inner = slice(20, 2028)
+    torch.testing.assert_close(seen[1][:, inner], rest[:, inner], rtol=0, atol=0.2)
+    torch.testing.assert_close(mean, truth, rtol=0, atol=2e-3)
+    torch.testing.assert_close(logvar[:, 1] + 2, torch.tensor([0.1, 0.2]))
+
+
+def test_a_closed_shift_stays_what_the_convolutions_say():
+    model = of_one_kind(scale=0.0)
+    rows = rows_for(model.config)
+    with torch.no_grad():
+        found = model.encoding(rows)
+        assert torch.equal(found.mean, model.encode(rows, fit=False)[0])
+    assert found.shift is None
 
 
 def test_the_scale_of_the_shift_starts_as_configured_and_is_learned():
@@ -361,26 +423,14 @@ def test_the_gradient_of_the_shift_is_right():
     assert torch.autograd.gradcheck(shift_lines, (lines, pixels), fast_mode=True)
 
 
-@pytest.mark.parametrize(("shift", "start"), [(0.0, 1.5), (12.3, 10.8), (-31.4, -29.0)])
-def test_the_fitted_shift_is_where_the_lines_lie(shift, start):
+@pytest.mark.parametrize("shift", [0.0, 0.5, 12.3, -31.4, 101.6, -101.6])
+def test_the_fitted_shift_is_where_the_lines_lie(shift):
     pixels = torch.arange(2048, dtype=torch.float64)
     lines, moved = comb(pixels, 0.0)[None], comb(pixels, shift)[None]
-    for wanted in (moved, 0.7 * moved, 2.0 * moved):
-        found = fit_shift(lines, wanted, torch.tensor([start], dtype=torch.float64), _prior(1e-9))
-        assert found.item() == pytest.approx(shift, abs=1e-3)
-
-
-def test_the_prior_weighs_as_much_as_the_lines_say_little():
-    generator = torch.Generator().manual_seed(5)
-    pixels = torch.arange(2048, dtype=torch.float64)
-    lines, moved = comb(pixels, 0.0)[None], comb(pixels, 0.1)[None]
-    information = float((torch.gradient(lines[0])[0] ** 2).sum())  # of a small shift
-    for share in (0.1, 1.0, 10.0):
-        found = fit_shift(lines, moved, torch.zeros(1).double(), _prior(share * information))
-        assert found.item() == pytest.approx(0.1 / (1 + share), rel=0.05)
-    noise = 0.01 * torch.randn(1, 2048, generator=generator, dtype=torch.float64)
-    nothing = fit_shift(1e-6 * lines, noise, torch.full((1,), 3.0).double(), _prior(1.0))
-    assert abs(nothing.item()) < 1e-3
+    for target in (moved, 0.7 * moved, 2.0 * moved):
+        found = fit_shift(lines, target)
+        assert found.pixels.item() == pytest.approx(shift, abs=1e-6)
+        assert not found.ambiguous.item()
 
 
 def test_the_fit_is_as_good_as_a_search():
@@ -388,15 +438,51 @@ def test_the_fit_is_as_good_as_a_search():
     pixels = torch.arange(1024, dtype=torch.float64)
     lines = comb(pixels, 0.0)[None]
     noise = 0.1 * torch.randn(1, 1024, generator=generator, dtype=torch.float64)
-    wanted = comb(pixels, 4.0)[None] + noise
+    target = comb(pixels, 4.0)[None] + noise
     grid = torch.arange(2.0, 6.0, 0.01, dtype=torch.float64)
-    squares = ((wanted - shift_lines(lines.expand(len(grid), -1), grid)) ** 2).sum(1)
-    found = fit_shift(lines, wanted, torch.tensor([3.0], dtype=torch.float64), _prior(1e-6))
-    assert found.item() == pytest.approx(grid[squares.argmin()].item(), abs=0.02)
+    squares = ((target - shift_lines(lines.expand(len(grid), -1), grid)) ** 2).sum(1)
+    found = fit_shift(lines, target)
+    assert found.pixels.item() == pytest.approx(grid[squares.argmin()].item(), abs=0.01)
 
 
-def _prior(value):
-    return torch.tensor(value, dtype=torch.float64)
+def test_the_information_is_what_lines_say_of_their_place_in_noise():
+    generator = torch.Generator().manual_seed(7)
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None]
+    noise = torch.randn(400, 2048, generator=generator, dtype=torch.float64)
+    slopes = float((torch.gradient(lines[0])[0] ** 2).sum())
+    for size in (0.01, 0.05):
+        target = comb(pixels, 5.2) + size * noise
+        found = fit_shift(lines.expand(400, -1), target)
+        assert found.information.mean().item() == pytest.approx(slopes / size**2, rel=0.1)
+        assert found.pixels.std().item() == pytest.approx(size / slopes**0.5, rel=0.1)
+        # Half of the pixels know half as much.
+        target[:, ::2] = 0
+        found = fit_shift(lines.expand(400, -1), target)
+        assert found.pixels.mean().item() == pytest.approx(5.2, abs=0.05)
+
+
+@pytest.mark.parametrize("apart", [25.0, -34.0, 60.5])
+def test_two_maxima_that_compete_are_said(apart):
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None]
+    for share, ambiguous in ((0.2, False), (0.5, False), (0.9, True), (1.0, True)):
+        found = fit_shift(lines, (comb(pixels, 3.0) + share * comb(pixels, 3.0 + apart))[None])
+        assert found.second_peak.item() == pytest.approx(share, abs=0.12)
+        assert found.ambiguous.item() is ambiguous
+
+
+def test_noise_and_lines_that_are_too_wide_are_ambiguous():
+    generator = torch.Generator().manual_seed(8)
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None].expand(50, -1)
+    noise = torch.randn(50, 2048, generator=generator, dtype=torch.float64)
+    assert fit_shift(lines, noise).ambiguous.all()
+    assert not fit_shift(lines, lines + 0.05 * noise).ambiguous.any()
+    wide = -torch.exp(-0.5 * ((pixels - 1024) / 100) ** 2).expand(50, -1)
+    found = fit_shift(wide, wide + noise)
+    assert (found.information < 4).all()
+    assert found.ambiguous.all()
 
 
 def layers(source, target, stride, transposed):

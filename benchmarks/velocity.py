@@ -1,0 +1,359 @@
+"""Velocities that a Doppler model fits: how far from the truth, how sure, and which are said to be.
+
+Run, with the line list that the model was trained with:
+
+    python -m benchmarks.velocity --linelist lines.csv.gz --real Gl581.fits:-9.2 --real 38vir.fits:0
+
+Simulated stars of several kinds at -300 ... +300 km/s, spectra that are no stars, exposures of one
+star that differ by their noise alone, and real spectra shifted in steps of 20 km/s; the number
+after the colon is the known velocity in km/s. Wrong is an error above 10 km/s. Velocities are read
+by the latent's own scale, less the median error of the first kind: the decoder's zero point.
+Prints tables; `-o` writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.outliers import CHROMOSPHERE, emission
+from benchmarks.timing import markdown_table
+from latentscope.files import atomic_path
+from latentscope.models.network import SECOND_PEAK, SpectrumVAE
+from latentscope.models.weights import load_model
+from latentscope.simulation.population import RESPONSE_NODES, Observation, observe
+from latentscope.simulation.synthesis import PIXELS, one_thread, synthesizer_of
+from latentscope.spectra.prepare import prepare
+from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.wavelength import SPEED_OF_LIGHT, doppler_shift
+from train.data.rows import Rows
+
+Floats = NDArray[np.float64]
+WRONG = 10.0  # km/s
+REACH = 300.0
+SHIFTS = np.arange(-REACH, REACH + 1, 20.0)
+NOISES = 16
+"""Exposures of one star that differ by their noise."""
+_STAR, _FLUX, _NOISE = range(3)  # streams of random numbers
+
+
+class Fitted(NamedTuple):
+    """Velocity and its standard deviation in km/s, height of the second peak, flag; (n,) each."""
+
+    velocity: Floats
+    sigma: Floats
+    second_peak: Floats
+    ambiguous: NDArray[np.bool_]
+
+
+def fitted(model: SpectrumVAE, rows: np.ndarray) -> Fitted:
+    """What the model says of prepared rows (n, row_size)."""
+    assert model.prepare is not None
+    unit = float(model.doppler_scale.detach()) * model.prepare.grid.step * SPEED_OF_LIGHT
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(rows), 32):
+            mean, logvar, shift = model.encoding(torch.from_numpy(rows[start : start + 32]).float())
+            assert logvar is not None
+            assert shift is not None
+            sigma = abs(unit) * torch.exp(0.5 * logvar[:, 0])
+            parts.append((unit * mean[:, 0], sigma, shift.second_peak, shift.ambiguous))
+    return Fitted(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+
+
+class Maker:
+    """Prepared rows of simulated stars and of what is none."""
+
+    def __init__(self, model: SpectrumVAE, linelist: str | None) -> None:
+        assert model.prepare is not None
+        self.synthesizer = synthesizer_of(linelist)
+        self.rows = Rows(self.synthesizer.wavelength, model.prepare, self.synthesizer.device)
+
+    def stars(self, *observations: Observation, weights: tuple[float, ...] = (1.0,)) -> Floats:
+        """Flux of one star, or of the sum of several, without noise."""
+        with one_thread():
+            flux = [self.synthesizer.flux([one])[0].numpy() for one in observations]
+        parts = (w * f / np.median(f) for w, f in zip(weights, flux, strict=True))
+        return np.sum(list(parts), axis=0, dtype=np.float64)
+
+    def row(self, flux: Floats, snr: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The row of a flux with the photon noise of an exposure."""
+        given = torch.from_numpy(flux.astype(np.float32))[None]
+        if flux.min() < 0:  # noise alone, and no photons to count
+            return self.rows.noiseless(given)[0].numpy()
+        noise = torch.from_numpy(rng.standard_normal((1, PIXELS), dtype=np.float32))
+        return self.rows.noisy(given, torch.tensor([snr]), noise)[0][0].numpy()
+
+
+def changed(observation: Observation, **star: Any) -> Observation:
+    return replace(observation, star=replace(observation.star, **star))
+
+
+Kind = Callable[[Maker, Observation, np.random.Generator], Floats]
+
+
+def population(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """The stars of the simulator."""
+    return maker.stars(one)
+
+
+def fast_and_hot(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """Rotation of 200 km/s, 6000 to 9500 K."""
+    return maker.stars(changed(one, vsini=200.0, teff=rng.uniform(6000, 9500), logg=4.1))
+
+
+def fast_and_cool(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """Rotation of 200 km/s, 4500 to 6000 K: no such star is in the training."""
+    return maker.stars(changed(one, vsini=200.0, teff=rng.uniform(4500, 6000), logg=4.4))
+
+
+def hot(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """8000 to 9500 K."""
+    return maker.stars(changed(one, teff=rng.uniform(8000, 9500), logg=4.1))
+
+
+def m_dwarf(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """3000 to 3900 K."""
+    return maker.stars(changed(one, teff=rng.uniform(3000, 3900), logg=4.9, vsini=2.0))
+
+
+def metal_poor(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """[M/H] of -3 to -2."""
+    poor = changed(one, teff=rng.uniform(4500, 6500), metallicity=rng.uniform(-3, -2))
+    return maker.stars(poor)
+
+
+def active(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """Hydrogen and calcium lines in emission, up to 5 times the continuum."""
+    peak = np.exp(rng.uniform(np.log(0.5), np.log(5.0)))
+    width = rng.uniform(40.0, 250.0) / SPEED_OF_LIGHT / 2.3548
+    lines = emission(maker.synthesizer.wavelength, CHROMOSPHERE, one.star.rv, width)
+    flux = maker.stars(one)
+    return flux + peak * lines * np.median(flux)
+
+
+def binary(share: float) -> Kind:
+    """Two stars of one kind, 30 to 300 km/s apart, the second with a share of the first's light."""
+
+    def pair(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+        first = changed(one, teff=rng.uniform(4800, 6500), logg=4.4, vsini=rng.uniform(1, 10))
+        apart = np.exp(rng.uniform(np.log(30), np.log(REACH))) * rng.choice([-1, 1])
+        second = changed(first, rv=first.star.rv + apart, pattern=int(rng.integers(1, 2**31)))
+        return maker.stars(first, second, weights=(1.0, share))
+
+    return pair
+
+
+def featureless(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """The response of the instrument and nothing else."""
+    return np.interp(
+        np.linspace(0, 1, PIXELS), np.linspace(0, 1, RESPONSE_NODES), np.array(one.response)
+    )
+
+
+def noise(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+    """Noise about a level of up to one standard deviation."""
+    return rng.normal(rng.uniform(0.05, 1.0), 1.0, PIXELS)
+
+
+KINDS: dict[str, Kind] = {
+    "as trained": population,
+    "metal-poor, [M/H] -3 to -2": metal_poor,
+    "M dwarfs": m_dwarf,
+    "8000-9500 K": hot,
+    "emission lines": active,
+    "vsini 200, 6000-9500 K": fast_and_hot,
+    "vsini 200, 4500-6000 K": fast_and_cool,
+    "binary 1:0.2": binary(0.2),
+    "binary 1:0.5": binary(0.5),
+    "binary 1:0.8": binary(0.8),
+    "binary 1:1": binary(1.0),
+}
+NO_STARS: dict[str, Kind] = {"featureless continuum": featureless, "noise": noise}
+
+
+def measured(
+    model: SpectrumVAE, maker: Maker, kind: Kind, n: int, seed: int
+) -> tuple[Fitted, Floats]:
+    """The fit of n spectra of a kind, and the true velocities, km/s."""
+    rows, truth = [], []
+    for index in range(n):
+        rng = np.random.default_rng((seed, _STAR, index))
+        one = changed(observe(index, index, seed), rv=float(rng.uniform(-REACH, REACH)))
+        flux = kind(maker, one, np.random.default_rng((seed, _FLUX, index)))
+        rows.append(maker.row(flux, one.snr, np.random.default_rng((seed, _NOISE, index))))
+        truth.append(one.star.rv)
+    return fitted(model, np.array(rows)), np.array(truth)
+
+
+def figures(found: Fitted, truth: Floats) -> dict[str, float]:
+    """Errors of a kind and what the flag says of them."""
+    error = found.velocity - truth
+    wrong = abs(error) > WRONG
+    right = ~wrong
+    return {
+        "n": len(truth),
+        "wrong": int(wrong.sum()),
+        "wrong, flagged": int((wrong & found.ambiguous).sum()),
+        "right, flagged": int((right & found.ambiguous).sum()),
+        "error": robust(error),
+        "error over sigma": robust(error / found.sigma),
+        "slope": float(np.polyfit(truth[right], found.velocity[right], 1)[0]),
+        "second peak, 98 %": float(np.nanquantile(found.second_peak, 0.98)),
+    }
+
+
+def robust(error: Floats) -> float:
+    """Standard deviation from 0 by the median."""
+    return float(1.4826 * np.median(abs(error)))
+
+
+def repeats(model: SpectrumVAE, maker: Maker, n: int, seed: int) -> list[dict[str, float]]:
+    """Standard deviation that is said over the scatter of exposures, by signal to noise.
+
+    Of simulated stars, and of the model's own reconstructions of them with white noise of the same
+    size as a residual: there nothing but noise is left.
+    """
+    found: dict[tuple[float, str], list[float]] = {}
+    for index in range(n):
+        one = observe(index, index, seed)
+        flux = maker.stars(one)
+        rng = np.random.default_rng((seed, _NOISE, index))
+        rows = np.array([maker.row(flux, one.snr, rng) for _ in range(NOISES)])
+        with torch.no_grad():
+            own = model.reconstruct(torch.from_numpy(rows[:1])).numpy()
+        length = model.config.length
+        size = np.std((own - rows[:1])[:, :length])
+        own = np.repeat(own, NOISES, axis=0)
+        own[:, :length] += size * rng.standard_normal((NOISES, length))
+        band = max(low for low in (0, 30, 60, 120) if one.snr >= low)
+        for name, given in (("simulated", rows), ("own lines", own.astype(np.float32))):
+            fit = fitted(model, given)
+            sigma = np.sqrt(np.mean(fit.sigma.astype(float) ** 2))
+            found.setdefault((band, name), []).append(sigma / fit.velocity.std(ddof=1))
+    return [
+        {"snr from": band, "spectra": name, "n": len(ratios), "ratio": float(np.median(ratios))}
+        for (band, name), ratios in sorted(found.items())
+    ]
+
+
+def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, Any]:
+    """How a real star follows shifts, and the velocity read without any."""
+    spectrum = read_spectrum(path)
+    assert model.prepare is not None
+    wavelength = spectrum.wavelength
+    rows = [
+        prepare(replace(spectrum, wavelength=doppler_shift(wavelength, v)), model.prepare).row
+        for v in SHIFTS
+    ]
+    found = fitted(model, np.array(rows))
+    velocity = found.velocity - zero
+    error = velocity - SHIFTS - known
+    return {
+        "star": spectrum.meta.get("object") or Path(path).name,
+        "known": known,
+        "read": float(velocity[len(SHIFTS) // 2]),
+        "largest error": float(abs(error).max()),
+        "scatter": float(error.std()),
+        "slope": float(np.polyfit(SHIFTS, velocity, 1)[0]),
+        "flagged": int(found.ambiguous.sum()),
+        "second peak": float(found.second_peak.max()),
+    }
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """All tables."""
+    model = load_model(args.model)
+    maker = Maker(model, args.linelist)
+    kinds: dict[str, dict[str, float]] = {}
+    zero: float | None = None
+    for name, kind in KINDS.items():
+        n = args.stars if zero is None else args.each
+        found, truth = measured(model, maker, kind, n, args.seed)
+        zero = float(np.median(found.velocity - truth)) if zero is None else zero
+        kinds[name] = figures(found._replace(velocity=found.velocity - zero), truth)
+    assert zero is not None
+    empty = {}
+    for name, kind in NO_STARS.items():
+        found, _ = measured(model, maker, kind, args.each, args.seed)
+        by_peak = int((found.second_peak > SECOND_PEAK).sum())
+        empty[name] = {
+            "n": args.each, "flagged": int(found.ambiguous.sum()), "by second peak": by_peak,
+        }  # fmt: skip
+    entries = [entry.rpartition(":") for entry in args.real]
+    return {
+        "model": args.model, "seed": args.seed, "zero": zero, "kinds": kinds, "no stars": empty,
+        "repeats": repeats(model, maker, args.repeats, args.seed + 1),
+        "real": [real(model, path, float(known), zero) for path, _, known in entries],
+    }  # fmt: skip
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Tables for the page on models."""
+    stars = [
+        [
+            name, str(e["n"]), str(e["wrong"]), f"{e['wrong, flagged']} of {e['wrong']}",
+            f"{e['right, flagged']} of {e['n'] - e['wrong']}", f"{e['error']:.3f}",
+            f"{e['error over sigma']:.2f}", f"{e['slope']:.4f}", f"{e['second peak, 98 %']:.2f}",
+        ]
+        for name, e in result["kinds"].items()
+    ]  # fmt: skip
+    header = ["stars", "n", "wrong", "wrong, flagged", "right, flagged", "error, km/s",
+              "error over sigma", "slope", "second peak, 98 %"]  # fmt: skip
+    empty = [
+        [name, str(e["n"]), str(e["flagged"]), str(e["by second peak"])]
+        for name, e in result["no stars"].items()
+    ]
+    noise = [
+        [f"{e['snr from']:g}", e["spectra"], str(e["n"]), f"{e['ratio']:.2f}"]
+        for e in result["repeats"]
+    ]
+    own = [
+        [
+            e["star"], f"{e['read']:+.2f} ({e['known']:+.1f})", f"{e['largest error']:.2f}",
+            f"{e['scatter']:.3f}", f"{e['slope']:.4f}", f"{e['flagged']} of {len(SHIFTS)}",
+            f"{e['second peak']:.2f}",
+        ]
+        for e in result["real"]
+    ]  # fmt: skip
+    tables = [
+        markdown_table(header, stars),
+        markdown_table(["no stars", "n", "flagged", "by the second peak"], empty),
+        markdown_table(["SNR from", "spectra", "stars", "sigma over scatter"], noise),
+        markdown_table(
+            ["real star", "read (known), km/s", "largest error", "scatter", "slope", "flagged",
+             "second peak"],
+            own,
+        ),
+    ]  # fmt: skip
+    return f"zero point {result['zero']:+.3f} km/s\n\n" + "\n\n".join(tables)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="harps-sim")
+    parser.add_argument("--linelist")
+    parser.add_argument("--stars", type=int, default=1000, help="of the first kind")
+    parser.add_argument("--each", type=int, default=150, help="of each other kind")
+    parser.add_argument("--repeats", type=int, default=60, help="stars that are exposed repeatedly")
+    parser.add_argument("--seed", type=int, default=9100)
+    parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
+    parser.add_argument("-o", "--output")
+    args = parser.parse_args()
+    result = measure(args)
+    print(markdown(result))
+    if args.output:
+        with atomic_path(Path(args.output)) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
