@@ -201,7 +201,10 @@ class DataConfig:
     seed : int
         Seed of the training stars; the next number seeds the validation stars.
     linelist : str, optional
-        Line list file; the built-in list by default.
+        Line list file; the package's lines by default.
+    population : {"harps", "wide"}
+        Stars and instruments: those of HARPS, or resolutions of 40,000 to 190,000, SNR to 500 and
+        the continua of other spectrographs as well.
     batch_size : int
         Spectra a step, of all processes together.
     workers : int, optional
@@ -222,6 +225,7 @@ class DataConfig:
     validation: AtLeastOne = 500
     seed: Whole = Field(1000, ge=0)
     linelist: str | None = None
+    population: Literal["harps", "wide"] = "harps"
     batch_size: AtLeastOne = 8
     workers: AtLeastOne | None = None
     archive: Annotated[ArchiveConfig | None, _short("path")] = None

@@ -1,4 +1,4 @@
-"""What absorbs and where: elements, line lists, molecular bands, Balmer lines, the air.
+"""What absorbs and where: elements, line lists, molecular bands, Balmer lines.
 
 The package's line lists hold real atoms and molecules; the readers of CSV, MOOG/linemake and VALD
 files give atoms. Outside of the windows in which TiO lines are listed its bands have real heads and
@@ -224,7 +224,8 @@ def read_linelist(source: str | os.PathLike[str] | None = None) -> LineList:
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8", "replace")
     except (OSError, EOFError) as error:
         raise SpectrumError(f"{path}: cannot read the line list: {error}") from error
-    header = text.lstrip().splitlines()[0].lower() if text.strip() else ""
+    rows = (row.lower() for row in text.splitlines() if row.strip() and not row.startswith("#"))
+    header = next(rows, "")
     if "loggf" in header and "z" in header.split(","):
         return _line_list(path.name, _read_csv(path.name, text))
     if re.search(r"^\s*'[A-Z][a-z]?\s+\d'\s*,", text, re.MULTILINE):
@@ -298,13 +299,6 @@ BALMER = (
     (6562.79, 1.0), (4861.35, 0.48), (4340.47, 0.26), (4101.73, 0.19), (3970.08, 0.14),
     (3889.06, 0.11), (3835.40, 0.08), (3797.91, 0.06),
 )  # fmt: skip
-# Regions of telluric absorption: first, last (Angstrom), lines, mean depth at airmass 1.
-_OXYGEN = ((6276.6, 6318.0, 60, 0.12), (6867.2, 6925.0, 75, 1.3), (5788.0, 5835.0, 40, 0.01))
-_WATER = (
-    (5018.0, 5110.0, 60, 0.01), (5385.0, 5500.0, 60, 0.006), (5675.0, 5770.0, 70, 0.02),
-    (5865.0, 6015.0, 180, 0.07), (6270.0, 6350.0, 60, 0.015), (6460.0, 6600.0, 160, 0.06),
-    (6850.0, 6925.0, 60, 0.03),
-)  # fmt: skip
 
 
 def _comb(
@@ -360,16 +354,3 @@ def tio_pattern(pattern: int, pixels: int) -> Pattern:
     rng = np.random.default_rng(pattern)
     levels = levels * rng.lognormal(0.0, 0.3, len(levels))
     return Pattern(heads, levels, _BETWEEN * rng.lognormal(0.0, 0.5), int(rng.integers(pixels)))
-
-
-def telluric_templates(
-    wavelength: NDArray[np.float64],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Optical depth of O2 and of H2O at airmass 1 and unit water column, shape (n,) each."""
-    rng = np.random.default_rng(11)
-    templates = []
-    for regions in (_OXYGEN, _WATER):
-        centers = [rng.uniform(a, b, n) for a, b, n, _ in regions]
-        depths = [mean * rng.exponential(1.0, n) for _, _, n, mean in regions]
-        templates.append(_comb(wavelength, np.concatenate(centers), np.concatenate(depths), 0.03))
-    return templates[0], templates[1]

@@ -29,7 +29,11 @@ class Star:
         [alpha/M] in dex: oxygen, magnesium, silicon, sulfur, calcium, titanium over the rest.
     pattern : int
         Seed of what makes a star its own: abundances element by element (0.05 dex of scatter), and
-        the pattern of its molecular lines; 0: no scatter, the mean pattern.
+        the pattern of its invented lines; 0: no scatter, the mean pattern.
+    carbon : float
+        [C/M] in dex.
+    macroturbulence : float
+        Standard deviation of large-scale motions along the line of sight in km/s.
     """
 
     teff: float
@@ -39,15 +43,61 @@ class Star:
     rv: float = 0.0
     alpha: float = 0.0
     pattern: int = 0
+    carbon: float = 0.0
+    macroturbulence: float = 0.0
 
 
 @dataclass(frozen=True)
 class Night:
-    """What the observer adds: barycentric correction in km/s, airmass, water column (1 = usual)."""
+    """What the observer adds.
+
+    Barycentric correction in km/s, airmass, water column (1 = usual), resolving power.
+    """
 
     berv: float = 0.0
     airmass: float = 1.2
     water: float = 1.0
+    resolution: float = 115_000.0
+
+
+@dataclass(frozen=True)
+class Population:
+    """Which stars and instruments an archive holds.
+
+    Attributes
+    ----------
+    lowest_metallicity : float
+        [M/H] of the most metal-poor stars.
+    coolest_giant : float
+        Effective temperature of the coolest giants in Kelvin.
+    carbon_rich : float
+        Share of carbon-rich stars among those below -1.5 dex.
+    macroturbulence : float
+        Large-scale motions over those usual for the star's temperature and gravity.
+    snr : (float, float)
+        Least and largest, of a 0.01 Angstrom pixel.
+    resolution : (float, float)
+        Least and largest resolving power of the instruments, evenly drawn in its logarithm.
+    other_instruments : float
+        Share of spectra whose continuum is not that of HARPS: another fall-off to the blue, larger
+        slopes, ripples that the merging of orders leaves.
+    """
+
+    lowest_metallicity: float = -4.0
+    coolest_giant: float = 3500.0
+    carbon_rich: float = 0.2
+    macroturbulence: float = 1.0
+    snr: tuple[float, float] = (10.0, 300.0)
+    resolution: tuple[float, float] = (115_000.0, 115_000.0)
+    other_instruments: float = 0.0
+
+
+HARPS = Population()
+POPULATIONS = {
+    "harps": HARPS,
+    "wide": Population(snr=(10.0, 500.0), resolution=(40_000.0, 190_000.0), other_instruments=0.4),
+}
+"""Populations by name: what HARPS sees, and what other spectrographs do, for training."""
 
 
 @dataclass(frozen=True)
@@ -77,36 +127,60 @@ def star_of_each(n: int, seed: int, repeats: bool) -> NDArray[np.int64]:
     return np.repeat(np.arange(n), counts)[:n]
 
 
-def draw_star(rng: np.random.Generator) -> Star:
+def draw_star(rng: np.random.Generator, population: Population = HARPS) -> Star:
     """Draw a star from an archive-like mix: FGK dwarfs and subgiants, M dwarfs, giants, hot stars.
 
-    One star in four, M dwarfs apart, is metal-poor (to -3 dex) and rich in alpha elements.
+    One star in four, M dwarfs apart, is metal-poor and rich in alpha elements.
     Radial velocities have a core of +-30 km/s and tails to +-120 km/s.
     """
-    kind = rng.choice(["fgk", "m", "giant", "hot"], p=[0.62, 0.18, 0.10, 0.10])
+    kind = rng.choice(["fgk", "m", "giant", "hot"], p=[0.60, 0.18, 0.14, 0.08])
     metallicity = rng.normal(-0.1, 0.25)
+    lowest = population.lowest_metallicity
     if kind != "m" and rng.random() < 0.25:
-        metallicity = rng.uniform(-3.0, -0.4)
-    metallicity = float(np.clip(metallicity, -3.0, 0.5))
-    alpha = float(np.clip(-0.4 * metallicity, -0.05, 0.35) + rng.normal(0.0, 0.06))
-    teff, logg = _temperature_and_gravity(str(kind), rng)
+        metallicity = -0.4 + (lowest + 0.4) * rng.beta(1.0, 1.6)
+    metallicity = float(np.clip(metallicity, lowest, 0.5))
+    alpha = float(np.clip(-0.4 * metallicity, -0.05, 0.35) + rng.normal(0.0, 0.08))
+    # Carbon-rich stars are metal-poor (Beers & Christlieb 2005); giants have mixed theirs down.
+    rich = rng.random() < population.carbon_rich
+    excess = rng.uniform(0.5, 2.0)
+    teff, logg = _temperature_and_gravity(str(kind), rng, population.coolest_giant)
+    carbon = rng.normal(-0.2 if logg < 2.5 else 0.0, 0.1)
+    if rich and metallicity < -1.5:
+        carbon += excess
     fast = teff > 6300
     vsini = min(rng.lognormal(2.6, 0.9), 120.0) if fast else 0.5 + abs(rng.normal(0.0, 3.0))
+    motion = macroturbulence(teff, logg) * population.macroturbulence * rng.lognormal(0.0, 0.25)
     spread = rng.choice([18.0, 55.0], p=[0.75, 0.25])
     rv = rng.normal(0.0, spread)
     while abs(rv) > 120.0:
         rv = rng.normal(0.0, spread)
     pattern = int(rng.integers(1, 2**32))
-    return Star(teff, logg, metallicity, float(vsini), float(rv), alpha, pattern)
+    return Star(
+        teff, logg, metallicity, float(vsini), float(rv), alpha, pattern, float(carbon),
+        float(motion),
+    )  # fmt: skip
 
 
-def _temperature_and_gravity(kind: str, rng: np.random.Generator) -> tuple[float, float]:
+def macroturbulence(teff: float, logg: float) -> float:
+    """Usual macroturbulence in km/s, a standard deviation along the line of sight.
+
+    Doyle et al. 2014 (MNRAS 444, 3592), whose radial-tangential velocity is about twice as large;
+    from 4800 to 6800 K, and constant beyond.
+    """
+    x = float(np.clip(teff, 4800.0, 6800.0)) - 5777.0
+    velocity = 3.21 + 2.33e-3 * x + 2.0e-6 * x**2 - 2.0 * (min(logg, 4.6) - 4.44)
+    return 0.5 * float(np.clip(velocity, 1.0, 8.0))
+
+
+def _temperature_and_gravity(
+    kind: str, rng: np.random.Generator, coolest_giant: float
+) -> tuple[float, float]:
     if kind == "m":
         teff = rng.uniform(3000.0, 4000.0)
         return teff, float(rng.normal(4.95 - (teff - 3000) * 2.5e-4, 0.06))
     if kind == "giant":
-        teff = rng.uniform(3900.0, 5300.0)
-        return teff, float(np.clip(1.2 + (teff - 3900) / 1400 * 2.0 + rng.normal(0, 0.3), 0.5, 3.7))
+        teff = rng.uniform(coolest_giant, 5300.0)
+        return teff, float(np.clip(1.2 + (teff - 3900) / 1400 * 2.0 + rng.normal(0, 0.3), 0.3, 3.7))
     if kind == "hot":
         return rng.uniform(6800.0, 9500.0), float(rng.normal(4.1, 0.15))
     teff = float(np.clip(rng.normal(5500.0, 650.0), 4000.0, 6900.0))
@@ -115,7 +189,7 @@ def _temperature_and_gravity(kind: str, rng: np.random.Generator) -> tuple[float
     return teff, float(rng.normal(4.45 - max(teff - 5600, 0) * 2.5e-4, 0.1))
 
 
-def observe(index: int, star_id: int, seed: int) -> Observation:
+def observe(index: int, star_id: int, seed: int, population: Population = HARPS) -> Observation:
     """Draw the star `star_id` and one exposure of it; the same for the same seed and numbers.
 
     Raises
@@ -125,27 +199,53 @@ def observe(index: int, star_id: int, seed: int) -> Observation:
     """
     if seed < 0:
         raise LatentscopeError(f"seed is {seed}; expected a whole number, 0 or more")
-    star = draw_star(_generator(seed, 1, star_id))
+    star = draw_star(_generator(seed, 1, star_id), population)
     rng = _generator(seed, 2, index)
+    low, high = np.log(population.resolution)
     night = Night(
         berv=float(30.0 * np.sin(rng.uniform(0, 2 * np.pi)) * np.cos(rng.uniform(0, 1.2))),
         airmass=float(1.0 + min(rng.exponential(0.25), 1.6)),
         water=float(rng.lognormal(0.0, 0.5)),
+        resolution=float(np.exp(low + (high - low) * rng.random())),
     )
-    snr = float(np.clip(np.exp(rng.normal(4.2, 0.75)), 10.0, 300.0))
+    least, largest = population.snr
+    # Two in three within a factor of 2.1 of 67, whatever the limits.
+    snr = float(np.clip(np.exp(rng.normal(4.2, 0.75)), least, largest))
     scale = float(snr**2 * rng.uniform(0.8, 1.25))
-    return Observation(index, star_id, star, night, snr, _response(rng, night.airmass), scale)
+    other = rng.random() < population.other_instruments
+    response = _other_response(rng) if other else _response(rng, night.airmass)
+    return Observation(index, star_id, star, night, snr, response, scale)
 
 
 def _response(rng: np.random.Generator, airmass: float) -> NDArray[np.float64]:
     """Smooth throughput: blue fall-off, extinction by the air, and a slow drift of its own."""
-    x = np.linspace(-1.0, 1.0, RESPONSE_NODES)
-    micron = FIRST * (LAST / FIRST) ** ((x + 1) / 2) / 1e4
+    x, micron = _response_nodes()
     throughput = 1.0 / (1.0 + np.exp(-(micron - 0.405) / 0.045))
     extinction = 0.4 * np.log(10) * (0.012 / micron**4 + 0.05)  # magnitudes an airmass, La Silla
-    amplitudes = rng.normal(0.0, 1.0, 6) * np.array([0.45, 0.22, 0.12, 0.07, 0.04, 0.03])
-    drift = np.polynomial.legendre.legval(x, np.concatenate([[0.0], amplitudes]))
-    return np.asarray(throughput * np.exp(drift - extinction * airmass))
+    return np.asarray(throughput * np.exp(_drift(rng, x, 1.0) - extinction * airmass))
+
+
+def _other_response(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Throughput of another instrument: steeper or flatter, corrected or not, with ripples."""
+    x, micron = _response_nodes()
+    edge, width = rng.uniform(0.34, 0.42), rng.uniform(0.02, 0.07)
+    throughput = 1.0 / (1.0 + np.exp(-(micron - edge) / width))
+    drift = _drift(rng, x, rng.uniform(0.5, 1.8))
+    # Orders of 40 to 90 Angstrom, which are longer in the red.
+    orders = 2 * np.pi * (micron[-1] / rng.uniform(0.004, 0.009)) * np.log(micron)
+    ripples = 0.02 * rng.exponential() * np.sin(orders + rng.uniform(0, 2 * np.pi))
+    return np.asarray(throughput * np.exp(drift + ripples))
+
+
+def _response_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes of a response from -1 to 1, and their wavelength in micrometers."""
+    x = np.linspace(-1.0, 1.0, RESPONSE_NODES)
+    return x, FIRST * (LAST / FIRST) ** ((x + 1) / 2) / 1e4
+
+
+def _drift(rng: np.random.Generator, x: NDArray[np.float64], size: float) -> NDArray[np.float64]:
+    amplitudes = size * rng.normal(0.0, 1.0, 6) * np.array([0.45, 0.22, 0.12, 0.07, 0.04, 0.03])
+    return np.asarray(np.polynomial.legendre.legval(x, np.concatenate([[0.0], amplitudes])))
 
 
 def spectral_type(teff: float, logg: float) -> str:

@@ -26,7 +26,9 @@ from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
 from latentscope.simulation.lines import read_linelist
 from latentscope.simulation.population import (
     FIRST,
+    HARPS,
     Observation,
+    Population,
     observe,
     spectral_type,
     star_of_each,
@@ -48,6 +50,7 @@ def simulate(
     linelist: str | os.PathLike[str] | None = None,
     repeats: bool = True,
     first: int = 0,
+    population: Population = HARPS,
 ) -> Iterator[tuple[Spectrum, dict[str, Any]]]:
     """Yield simulated HARPS-like spectra and their true labels, one after the other.
 
@@ -62,24 +65,26 @@ def simulate(
     seed : int
         Seed of stars, nights and noise.
     linelist : path, optional
-        Line list file (see `read_linelist`); the built-in list by default.
+        Line list file (see `read_linelist`); the package's atomic lines by default.
     repeats : bool
         Whether some stars are observed several times.
     first : int
         Begin with this row of the archive.
+    population : Population
+        Which stars and instruments; those of HARPS by default.
 
     Yields
     ------
     Spectrum
         With `flux` of shape (313114,), float32.
     dict
-        `id, object, radvel` (km/s), `Teff` (K), `logg, [M/H], [alpha/M], vsini` (km/s), `berv`
-        (km/s), `airmass, snr, spec_type`.
+        `id, object, radvel` (km/s), `Teff` (K), `logg, [M/H], [alpha/M], [C/M], vsini` (km/s),
+        `vmacro` (km/s), `berv` (km/s), `airmass, snr, R` (resolving power), `spec_type`.
     """
     stars = star_of_each(n, seed, repeats)
     synthesizer = synthesizer_of(linelist)
     for index in range(first, n):
-        observation = observe(index, int(stars[index]), seed)
+        observation = observe(index, int(stars[index]), seed, population)
         yield _spectrum(synthesizer, observation, seed), labels_of(observation)
 
 
@@ -94,10 +99,13 @@ def labels_of(observation: Observation) -> dict[str, Any]:
         "logg": round(star.logg, 3),
         "[M/H]": round(star.metallicity, 3),
         "[alpha/M]": round(star.alpha, 3),
+        "[C/M]": round(star.carbon, 3),
         "vsini": round(star.vsini, 2),
+        "vmacro": round(star.macroturbulence, 2),
         "berv": round(night.berv, 4),
         "airmass": round(night.airmass, 3),
         "snr": round(observation.snr, 1),
+        "R": round(night.resolution),
         "spec_type": spectral_type(star.teff, star.logg),
     }
 
@@ -230,7 +238,7 @@ def write_archive(
     layout : {"adp", "s1d"}
         ESO phase-3 product (binary table, 5 MB) or HARPS pipeline S1D (image, 1.25 MB).
     linelist : path, optional
-        Line list file; the built-in list by default.
+        Line list file; the package's atomic lines by default.
     repeats : bool
         Whether some stars are observed several times.
     workers : int, optional

@@ -26,6 +26,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
+from latentscope.simulation.air import telluric_templates
 from latentscope.simulation.atmosphere import (
     SPEED_OF_LIGHT,
     SUN,
@@ -47,21 +48,20 @@ from latentscope.simulation.lines import (
     molecular_lines,
     read_linelist,
     species_rows,
-    telluric_templates,
     tio_pattern,
 )
 from latentscope.simulation.molecules import ATOMS, molecular_columns
 from latentscope.simulation.population import FIRST, LAST, RESPONSE_NODES, Night, Observation, Star
 
 PIXELS = 2**18
-RESOLUTION = 115_000.0  # resolving power of the instrument
 LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
 WAVELENGTH = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)  # Angstrom, air
 NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))  # of the continuum
 FLOOR = 0.08  # residual flux of a saturated core
-# Lines: least optical depth, and that where their cores end; at most these pixels; Doppler widths.
-FAINT, EDGE, REACH, CORE = 2e-3, 2e-4, 6000.0, 3.3
+# Lines: least optical depth, and that where their wings and cores end; most pixels, and Doppler
+# widths of a core.
+FAINT, WING, EDGE, REACH, CORE = 2e-3, 5e-3, 2e-4, 6000.0, 3.3
 SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
 BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
 THIN = 1e-4  # optical depth of the air that is left out
@@ -76,6 +76,7 @@ _FE_I_6173 = (6173.334, 2.221, -2.88, 2.2)  # wavelength, excitation, loggf, tau
 # Optical depths are summed as whole multiples of this: sums of whole numbers do not depend on their
 # order, which on a GPU is another one every time.
 _UNIT = 2.0**-28
+_LINES_AT_ONCE = 2048
 _WIDEST_SUM = 64  # pixels on each side; beyond, a Fourier transform is faster than a sum
 _PLANNED = 256  # lengths of transforms are multiples of this, so that plans are made once
 
@@ -135,12 +136,17 @@ class Synthesizer:
         """Relative photon flux per unit wavelength in the barycentric frame, (b, 262144).
 
         The blackbody of each star (normalized at 5500 Angstrom) times lines and bands, broadened by
-        rotation and the instrument, times the transmission of the air.
+        rotation and macroturbulence, times the transmission of the air, as the instrument sees it.
         """
-        instrument = SPEED_OF_LIGHT / RESOLUTION / 2.3548 / PIXEL_VELOCITY
-        kernels = [rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument) for star in stars]
+        kernels = [
+            rotation_kernel(*(v / PIXEL_VELOCITY for v in (star.vsini, star.macroturbulence)))
+            for star in stars
+        ]
         flux = convolved(self.lines_at(stars), kernels)
         flux.mul_(self.transmission(nights))
+        # Full width at half maximum to standard deviation, in pixels.
+        widths = [SPEED_OF_LIGHT / n.resolution / 2.3548 / PIXEL_VELOCITY for n in nights]
+        flux = convolved(flux, [rotation_kernel(0.0, width) for width in widths])
         continuum = np.stack([photons(star.teff, NODES) for star in stars])
         return flux.mul_(self._photon_nodes.curve(continuum))
 
@@ -203,7 +209,8 @@ def abundance_offsets(star: Star, z: NDArray[np.int64]) -> NDArray[np.float64]:
     scatter = np.zeros(_N_ELEMENTS)
     if star.pattern:
         scatter = np.random.default_rng((star.pattern, 1)).normal(0.0, 0.05, _N_ELEMENTS)
-    return star.metallicity + star.alpha * np.isin(z, _ALPHA_ELEMENTS) + scatter[z]
+    special = star.alpha * np.isin(z, _ALPHA_ELEMENTS) + star.carbon * (z == 6)
+    return np.asarray(star.metallicity + special + scatter[z])
 
 
 def band_strength(star: Star) -> float:
@@ -259,15 +266,16 @@ def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
     vsini : float
         Projected rotation in pixels; limb darkening 0.6.
     sigma : float
-        Standard deviation of the instrument profile in pixels.
+        Standard deviation of the Gaussian in pixels; 0.3 at least.
 
     Returns
     -------
     ndarray of float32, shape (h,)
         Center first; center plus twice the rest sums to 1.
     """
+    sigma = max(sigma, 0.3)
     sub = 4  # samples a pixel, so that a rotation narrower than a pixel is still integrated
-    half = int(np.ceil(vsini + 4.5 * sigma)) + 1
+    half = int(np.ceil(vsini + 4 * sigma)) + 1
     x = np.arange(-half * sub, half * sub + 1) / sub
     kernel = np.exp(-0.5 * (x / sigma) ** 2)
     if vsini > 0.25:
@@ -353,30 +361,43 @@ class Lines:
         whole = self._whole + shift.whole[:, None]
         wing = lines.damping * self._winged * lines.depth / ROOT_PI
         core = torch.sqrt(torch.log(torch.clamp(lines.depth / EDGE, min=1.0)))
-        reach = lines.width * torch.maximum(torch.sqrt(wing / FAINT), core.clamp_(max=CORE))
+        reach = lines.width * torch.maximum(torch.sqrt(wing / WING), core.clamp_(max=CORE))
         reach.clamp_(max=REACH)
         # First and one past the last pixel, counted from the whole pixel of the center.
         low = torch.maximum(torch.ceil(part - reach).long(), -whole)
         high = torch.minimum(torch.floor(part + reach).long() + 1, self._pixels - whole)
         count = ((high - low).clamp_(min=0) * (lines.depth >= FAINT)).flatten()
-        line = torch.repeat_interleave(count.int())  # half as many bytes to move
-        begin = (torch.cumsum(count, 0) - count - low.flatten()).int()
-
-        def each(values: Tensor) -> Tensor:
-            return values.flatten().index_select(0, line)
-
-        offset = torch.arange(len(line), dtype=torch.int32, device=line.device).sub_(each(begin))
-        u2 = offset.float().sub_(each(part.float())).mul_(each(1.0 / lines.width.float())).square_()
-        value = each(wing.float()).div_(u2 + SOFTENING)
-        # exp(-80) is nothing. Larger arguments underflow and masks are slow, each severalfold.
-        core = torch.threshold_(u2.neg_(), -(CORE**2), -80.0).exp_()
-        value.addcmul_(core, each(lines.depth.float()))
         n_stars = len(lines.depth)
-        row = torch.arange(n_stars, device=line.device)[:, None] * self._pixels
-        total = torch.zeros(n_stars * self._pixels, dtype=torch.int64, device=line.device)
-        position = offset.add_(each((whole + row).int())).long()
-        total.scatter_add_(0, position, value.div_(_UNIT).long())
+        row = torch.arange(n_stars, device=part.device)[:, None] * self._pixels
+        total = torch.zeros(n_stars * self._pixels, dtype=torch.int64, device=part.device)
+        floats = (part, 1.0 / lines.width.float(), wing, lines.depth)
+        tables = [values.flatten().float() for values in floats]
+        tables += [low.flatten(), (whole + row).flatten()]
+        # On a CPU so few at a time that their pixels stay in its caches.
+        size = _LINES_AT_ONCE if part.device.type == "cpu" else len(count)
+        for start in range(0, len(count), size):
+            some = slice(start, start + size)
+            _add_profiles(total, count[some], [table[some] for table in tables])
         return total.float().mul_(_UNIT).view(n_stars, self._pixels)
+
+
+def _add_profiles(total: Tensor, count: Tensor, tables: list[Tensor]) -> None:
+    """Add lines, `count` pixels each, to optical depths in units of `_UNIT`, (b * pixels,).
+
+    The tables are of the center's fraction of a pixel, inverse width, wing, depth, first pixel from
+    the center, and the center's whole pixel.
+    """
+    line = torch.repeat_interleave(count)
+    # Counted from the first pixel of the first line.
+    tables[4] = tables[4] + count - torch.cumsum(count, 0)
+    part, inverse, wing, depth, low, whole = (table.index_select(0, line) for table in tables)
+    offset = torch.arange(len(line), device=line.device).add_(low)
+    u2 = offset.float().sub_(part).mul_(inverse).square_()
+    value = wing.div_(u2 + SOFTENING)
+    # exp(-80) is nothing. Larger arguments underflow and masks are slow, each severalfold.
+    core = torch.threshold_(u2.neg_(), -(CORE**2), -80.0).exp_()
+    value.addcmul_(core, depth)
+    total.scatter_add_(0, offset.add_(whole), value.div_(_UNIT).long())
 
 
 @lru_cache(maxsize=1)

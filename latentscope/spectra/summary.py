@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.oxygen import oxygen_depth
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import air_to_vacuum
+from latentscope.spectra.wavelength import air_to_vacuum, vacuum_to_air
 
 Sampling = Literal["linear", "log", "irregular"]
 
@@ -103,18 +105,24 @@ _MIN_PIXELS = 60
 # Angstrom on either side over which the continuum is a mean: wide against a line of the air, and
 # narrow against the lines of a star that rotates.
 _LEVEL = 3.0
-_MIN_SIGNAL = 6.0  # correlation over its scatter by noise
+_MIN_CORRELATION = 0.45  # with the band, where it fits best
+_MAX_ERROR = 0.25  # of the natural logarithm
+_BEYOND = 2.0  # Angstrom beyond the band, for what moves it
+_COMPARED = (6866.5, 6910.5)  # Angstrom in the observer's frame
+_FASTEST = 60.0  # km/s between the file's frame and the observer's
+_STEP = 1.5e-6  # of ln(wavelength) of what is compared, 0.45 km/s
+_POWERS = np.geomspace(2500.0, 320_000.0, 22)
+_COLUMNS = np.geomspace(0.5, 4.0, 7)  # of oxygen over that at the zenith of La Silla
 
 Floats = NDArray[np.float64]
 
 
 def resolving_power(spectrum: Spectrum) -> float:
-    """Wavelength over width of the lines in the O2 B band: a lower limit of the resolving power.
+    """Resolving power with which the O2 B band looks as the flux does, wavelength over FWHM.
 
-    The width is the full width at half maximum of a Gaussian line whose autocorrelation falls to
-    one half where that of the flux does. Lag 0, where noise adds, is extrapolated from the next
-    two. The lines' own width and blends count too, so that an instrument of 115,000 measures
-    60,000 to 80,000 here, one of 40,000 or 20,000 its own value, and one of 5,000 measures 7,600.
+    The lines of the band are wide and saturated: their own width says little. So the band itself is
+    compared, whose lines, strengths and pressure widths are known (`oxygen_depth`), as instruments
+    of 2,500 to 320,000 see it through more or less air. The one of the least squares counts.
 
     Parameters
     ----------
@@ -124,17 +132,17 @@ def resolving_power(spectrum: Spectrum) -> float:
     Returns
     -------
     float
-        NaN where less than 60 % of 6867-6912 Angstrom (air) is covered, more than a tenth of the
-        pixels have no flux, the frame is "rest", or no line stands out of the noise.
+        NaN where it cannot be told: less than 60 % of 6867-6912 Angstrom (air) is covered, more
+        than a tenth of the pixels have no flux, the frame is "rest", the band does not stand out of
+        the noise and the star's lines (a correlation below 0.45), or the error exceeds 25 %.
     """
     if spectrum.frame == "rest":
         return float("nan")
     low, high = air_to_vacuum(BAND) if spectrum.medium == "vacuum" else np.array(BAND)
-    first, last = np.searchsorted(spectrum.wavelength, (low, high))
+    first, last = np.searchsorted(spectrum.wavelength, (low - _BEYOND, high + _BEYOND))
     wavelength = spectrum.wavelength[first:last]
-    if len(wavelength) < _MIN_PIXELS or wavelength[-1] - wavelength[0] < _MIN_COVERED * (
-        high - low
-    ):
+    inside = (low < wavelength) & (wavelength < high)
+    if inside.sum() < _MIN_PIXELS or np.ptp(wavelength[inside]) < _MIN_COVERED * (high - low):
         return float("nan")
     flux = np.asarray(spectrum.flux[first:last], dtype=np.float64)
     filled = np.isfinite(flux) & (flux != 0)  # pipelines write 0 where a detector has nothing
@@ -142,37 +150,81 @@ def resolving_power(spectrum: Spectrum) -> float:
         filled &= ~np.asarray(spectrum.mask[first:last], dtype=np.bool_)
     if filled.mean() < _MIN_FILLED:
         return float("nan")
-    step = float(wavelength[-1] - wavelength[0]) / (len(wavelength) - 1)
-    if not filled.all():
-        flux = np.interp(wavelength, wavelength[filled], flux[filled])
-    width = _line_width(flux, max(int(_LEVEL / step), 4)) * step
-    return float(wavelength.mean() / width)
+    if spectrum.medium == "vacuum":
+        wavelength = vacuum_to_air(wavelength)
+    return _best_power(np.log(wavelength[filled]), flux[filled])
 
 
-def _line_width(flux: Floats, half: int) -> float:
-    """Full width at half maximum of lines in pixels; NaN where none stands out."""
-    # Fewer than `half` pixels on a side at the ends.
-    level = pd.Series(flux).rolling(2 * half + 1, center=True, min_periods=1).mean().to_numpy()
-    if level.min() <= 0:
+def _best_power(position: Floats, flux: Floats) -> float:
+    """Resolving power of flux at these logarithms of wavelengths in air, or NaN."""
+    start, bands, sums = _seen_bands()
+    reach = round(_FASTEST / 299792.458 / _STEP)
+    size = bands.shape[-1]
+    grid = start + _STEP * np.arange(size)
+    seen = _contrast(np.interp(grid, position, flux))
+    # An instrument in the middle, and oxygen as usual.
+    middle = bands[len(_POWERS) * 2 // 3, 2]
+    length = next_fast_len(size + reach, real=True)
+    product = np.fft.rfft(seen, length) * np.fft.rfft(middle, length).conj()
+    lags = np.fft.irfft(product, length)
+    lag = int(np.concatenate([lags[-reach:], lags[: reach + 1]]).argmax()) - reach
+    # Now as the observer had it, where there is flux.
+    grid += lag * _STEP
+    low, high = np.searchsorted(grid, (position[0], position[-1]))
+    seen = _contrast(np.interp(grid[low:high], position, flux))
+    bands = bands[..., low:high]
+    squares = sums[..., high] - sums[..., low]
+    seen_square = float(seen @ seen)
+    overlap = bands @ seen
+    best = np.unravel_index((overlap / np.sqrt(squares)).argmax(), overlap.shape)
+    if not overlap[best] > _MIN_CORRELATION * np.sqrt(squares[best] * seen_square):
         return float("nan")
+    misfit = (squares - 2 * overlap).min(1) + seen_square  # of each power
+    k = int(misfit.argmin())
+    if k in (0, len(misfit) - 1):
+        return float(_POWERS[k])
+    before, here, after = misfit[k - 1 : k + 2]
+    curvature = before - 2 * here + after
+    step = np.log(_POWERS[1] / _POWERS[0])
+    # Neighbors on the grid share their noise: as many pixels as the file has are independent.
+    error = step * np.sqrt(2 * here / len(position) / curvature)
+    if not error < _MAX_ERROR:
+        return float("nan")
+    return float(_POWERS[k] * np.exp(0.5 * step * (before - after) / curvature))
+
+
+@cache
+def _seen_bands() -> tuple[float, Floats, Floats]:
+    """The band as instruments see it through more or less air.
+
+    Its first ln(wavelength), contrasts of shape (powers, columns, n), and running sums of their
+    squares, (powers, columns, n + 1).
+    """
+    first, last = np.log(_COMPARED)
+    edge = 1200  # pixels beyond the band that an instrument sees into it
+    grid = first + _STEP * np.arange(-edge, round((last - first) / _STEP) + edge)
+    depth = oxygen_depth(np.exp(grid))
+    transmission = np.exp(-_COLUMNS[:, None] * depth)
+    frequency = np.fft.rfftfreq(len(grid))
+    spectra = np.fft.rfft(transmission)
+    bands = []
+    for power in _POWERS:
+        sigma = 1 / power / 2.3548 / _STEP
+        seen = np.fft.irfft(spectra * np.exp(-2 * (np.pi * sigma * frequency) ** 2), len(grid))
+        bands.append([_contrast(row[edge:-edge]) for row in seen])
+    out = np.array(bands)
+    sums = np.pad(np.cumsum(out**2, axis=-1), ((0, 0), (0, 0), (1, 0)))
+    return float(first), out, sums
+
+
+def _contrast(flux: Floats) -> Floats:
+    """Flux over its mean within 3 Angstrom on either side, less one."""
+    half = round(_LEVEL / BAND[0] / _STEP)
+    sums = np.concatenate([[0.0], np.cumsum(flux)])
+    low = np.maximum(np.arange(len(flux)) - half, 0)
+    high = np.minimum(np.arange(len(flux)) + half + 1, len(flux))
+    level = (sums[high] - sums[low]) / (high - low)
+    if not level.min() > 0:
+        return np.full(len(flux), np.nan)
     contrast = flux / level - 1
-    contrast -= contrast.mean()
-    # Noise of independent pixels correlates at lag 0 alone. A Gaussian's autocorrelation falls from
-    # lag 0 to 1 by a third of its fall from 1 to 2.
-    zero, one, two = (_correlation(contrast, lag) for lag in range(3))
-    peak = one + (one - two) / 3
-    if not peak > _MIN_SIGNAL * zero / np.sqrt(len(contrast)):
-        return float("nan")
-    before = peak
-    for lag in range(1, half + 1):
-        here = _correlation(contrast, lag)
-        if here < peak / 2:
-            # The autocorrelation of a Gaussian is sqrt(2) times as wide as itself.
-            half_width = lag - 1 + (before - peak / 2) / (before - here)
-            return float(half_width * np.sqrt(2.0))
-        before = here
-    return float("nan")
-
-
-def _correlation(values: Floats, lag: int) -> float:
-    return float(values[: len(values) - lag] @ values[lag:])
+    return np.asarray(contrast - contrast.mean(), dtype=np.float64)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from latentscope.simulation.air import telluric_templates
 from latentscope.simulation.atmosphere import (
     SPEED_OF_LIGHT,
     SUN,
@@ -17,7 +18,6 @@ from latentscope.simulation.lines import (
     atomic_lines,
     band_template,
     molecular_lines,
-    telluric_templates,
     tio_pattern,
 )
 from latentscope.simulation.population import FIRST, Night, Star
@@ -35,11 +35,14 @@ from latentscope.simulation.synthesis import (
 
 WAVELENGTH = FIRST * np.exp(LOG_STEP * np.arange(PIXELS))
 STARS = {
-    "cool dwarf": (Star(3150.0, 4.95, 0.1, 2.0, 22.4, 0.03, 77), Night(12.0, 1.1, 0.5)),
+    "cool dwarf": (Star(3150.0, 4.95, 0.1, 2.0, 22.4, 0.03, 77), Night(12.0, 1.1, 0.5, 5e4)),
     "sun": (Star(5772.0), Night()),
-    "giant": (Star(4300.0, 1.6, -0.2, 4.0, -85.3, 0.1, 5), Night(-28.0, 2.3, 2.0)),
+    "giant": (
+        Star(4300.0, 1.6, -0.2, 4.0, -85.3, 0.1, 5, -0.2, 2.5),
+        Night(-28.0, 2.3, 2.0, 1.8e5),
+    ),
     "hot fast rotator": (Star(9300.0, 4.0, 0.0, 115.0, -3.7), Night(3.0, 1.8, 1.4)),
-    "metal-poor": (Star(5800.0, 3.7, -2.6, 3.0, 119.0, 0.4, 9), Night(0.0, 1.0, 3.0)),
+    "metal-poor": (Star(5800.0, 3.7, -2.6, 3.0, 119.0, 0.4, 9, 1.2), Night(0.0, 1.0, 3.0)),
 }
 
 
@@ -104,7 +107,7 @@ def line_depth(n, center, depth, width, damping):
             continue
         wing = a * d / 1.7725
         core = min(np.sqrt(np.log(d / 2e-4)), 3.3)
-        reach = min(max(core * w, w * np.sqrt(wing / 2e-3)), 6000.0)
+        reach = min(max(core * w, w * np.sqrt(wing / 5e-3)), 6000.0)
         j = np.arange(max(int(np.ceil(c - reach)), 0), min(int(np.floor(c + reach)) + 1, n))
         u2 = ((j - c) / w) ** 2
         tau[j] += wing / (u2 + 2.0) + np.where(u2 < 3.3**2, d * np.exp(-u2), 0.0)
@@ -174,13 +177,15 @@ def spectrum(lines, star, night):
     bands = titanium_oxide(WAVELENGTH, band_template(WAVELENGTH), star.pattern)
     bands *= band_strength(star) if band_strength(star) > 2e-3 else 0.0
     flux = 0.08 + 0.92 / (1 + tau + moved(bands, shift))
-    instrument = SPEED_OF_LIGHT / 115_000.0 / 2.3548 / PIXEL_VELOCITY
-    flux = convolved(flux, rotation_kernel(star.vsini / PIXEL_VELOCITY, instrument))
+    broadened = star.vsini / PIXEL_VELOCITY, star.macroturbulence / PIXEL_VELOCITY
+    flux = convolved(flux, rotation_kernel(*broadened))
     oxygen, water = telluric_templates(WAVELENGTH)
     air = moved(
         night.airmass * (oxygen + night.water * water), night.berv / SPEED_OF_LIGHT / LOG_STEP
     )
-    return flux * np.exp(-np.where(air > 1e-4, air, 0.0)) * continuum(star)
+    flux *= np.exp(-np.where(air > 1e-4, air, 0.0))
+    instrument = SPEED_OF_LIGHT / night.resolution / 2.3548 / PIXEL_VELOCITY
+    return convolved(flux, rotation_kernel(0.0, instrument)) * continuum(star)
 
 
 def continuum(star):

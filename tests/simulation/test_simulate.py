@@ -6,14 +6,14 @@ import pytest
 from astropy.io import fits
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
-from latentscope.simulation.population import observe, spectral_type, star_of_each
+from latentscope.simulation.population import POPULATIONS, observe, spectral_type, star_of_each
 from latentscope.simulation.simulate import simulate, write_archive
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.wavelength import Grid
 from train.data.rows import simulated_rows
 
-COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv",
-           "airmass", "snr", "spec_type"]  # fmt: skip
+COLUMNS = ["id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "[C/M]",
+           "vsini", "vmacro", "berv", "airmass", "snr", "R", "spec_type"]  # fmt: skip
 COMPACT = PrepareConfig(
     Grid("log", 3785.0, 2.9391358e-05, 20480, gaps=((5303.64, 5338.04),)), normalization="continuum"
 )
@@ -87,14 +87,43 @@ def test_the_population_is_the_stated_one():
         np.array([getattr(s, n) for s in stars]) for n in ("metallicity", "alpha")
     )
     poor = metallicity < -0.9
-    assert metallicity.min() >= -3
+    assert -4 <= metallicity.min() < -3.5
     assert 0.12 < poor.mean() < 0.22
+    carbon = np.array([s.carbon for s in stars])
+    assert 0.1 < np.mean(carbon[metallicity < -1.5] > 0.3) < 0.3
+    assert np.mean(carbon[metallicity > -1.5] > 0.5) == 0
+    giants = np.array([s.logg < 2 for s in stars])
+    assert teff[giants].min() < 3700
     assert alpha[poor].mean() > alpha[~poor].mean() + 0.2
+    vmacro = np.array([s.macroturbulence for s in stars])
+    assert np.median(vmacro[abs(teff - 5772) < 200]) == pytest.approx(1.6, abs=0.3)
     assert abs(np.corrcoef(teff[teff > 4000], metallicity[teff > 4000])[0, 1]) < 0.1
     assert len({s.pattern for s in stars}) == 2000
     assert spectral_type(5772, 4.44) == "G V"
     assert spectral_type(3300, 4.9) == "M V"
     assert spectral_type(4500, 2.0) == "K III"
+
+
+def test_a_wide_population_has_other_instruments():
+    wide = [observe(i, i, 0, POPULATIONS["wide"]) for i in range(800)]
+    usual = [observe(i, i, 0) for i in range(800)]
+    assert [o.star for o in wide] == [o.star for o in usual]
+    resolution = np.array([o.night.resolution for o in wide])
+    assert 40_000 <= resolution.min() < 42_000
+    assert 180_000 < resolution.max() <= 190_000
+    assert np.allclose([o.night.resolution for o in usual], 115_000.0)
+    snr = np.array([o.snr for o in wide])
+    assert 300 < snr.max() <= 500
+    # Ripples: what is left of a response after a smooth curve.
+    smooth = np.polynomial.Legendre.fit
+    x = np.linspace(-1, 1, 513)
+
+    def rough(o):
+        log = np.log(o.response)
+        return float(np.std(log - smooth(x, log, 12)(x)))
+
+    assert max(map(rough, usual)) < 1e-3
+    assert 0.2 < np.mean([rough(o) > 2e-3 for o in wide]) < 0.45
 
 
 def test_rows_for_training_are_the_rows_of_the_files():

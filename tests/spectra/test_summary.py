@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
+from latentscope.spectra.oxygen import oxygen_depth, oxygen_lines
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import BAND, resolving_power, summarize
-from latentscope.spectra.wavelength import Grid, air_to_vacuum
+from latentscope.spectra.wavelength import Grid, air_to_vacuum, vacuum_to_air
 from tests.spectra import fits_layouts as layouts
 
 CONFIG = PrepareConfig(Grid("linear", 5000.0, 0.01, 1000))
@@ -57,25 +59,62 @@ def test_without_model_and_off_its_grid():
     json.dumps(summary, allow_nan=False)
 
 
-LINES = np.random.default_rng(3).uniform(6868.0, 6911.0, 40)
-
-
-def band(power, *, step=0.01, noise=0.0, seed=0):
-    """Gaussian lines of the width that an instrument of a resolving power gives them."""
+def band(power, *, step=0.01, noise=0.0, seed=0, airmass=1.2, velocity=0.0):
+    """The O2 B band behind an instrument of a resolving power; velocity of the frame in km/s."""
+    fine = np.arange(6840.0, 6925.0, 0.004)
+    transmission = np.exp(-airmass * oxygen_depth(fine))
+    seen = gaussian_filter1d(transmission, 6890.0 / power / 2.3548 / 0.004)
     wavelength = np.arange(6500.0, 6912.3, step)
-    sigma = 6890.0 / power / 2.3548
-    depth = np.zeros(len(wavelength))
-    for centre in LINES:
-        depth += 0.4 * np.exp(-0.5 * ((wavelength - centre) / sigma) ** 2)
-    flux = np.exp(-depth) * (1 + 1e-4 * (wavelength - 6700))
+    flux = np.interp(wavelength, fine * (1 + velocity / 299792.458), seen, left=1.0)
+    flux *= 1 + 1e-4 * (wavelength - 6700)
     flux += noise * np.random.default_rng(seed).normal(size=len(flux))
     return Spectrum(wavelength, flux)
 
 
-@pytest.mark.parametrize("power", [100_000, 50_000, 25_000])
+@pytest.mark.parametrize("power", [190_000, 115_000, 40_000, 10_000])
 @pytest.mark.parametrize("step", [0.01, 0.02])
-def test_the_width_of_known_lines_is_found(power, step):
-    assert resolving_power(band(power, step=step)) == pytest.approx(power, rel=0.12)
+def test_the_power_of_an_instrument_is_found(power, step):
+    for airmass, velocity in ((1.0, 0.0), (1.9, -29.0)):
+        spectrum = band(power, step=step, airmass=airmass, velocity=velocity)
+        assert resolving_power(spectrum) == pytest.approx(
+            power, rel=0.06 if power < 150_000 else 0.15
+        )
+
+
+def test_lines_lie_where_babcock_and_herzberg_found_them():
+    """B band, 1948, table 2: PP and PQ of N = 1 to 11."""
+    centers = vacuum_to_air(1e8 / oxygen_lines()[0])
+    for wavelength in (6883.83, 6886.74, 6889.90, 6893.31, 6896.04, 6896.96, 6899.95, 6900.87):
+        assert abs(centers - wavelength).min() < 0.01
+
+
+def test_lines_of_a_star_are_not_taken_for_the_air():
+    rng = np.random.default_rng(5)
+    wavelength = np.arange(6860.0, 6912.3, 0.01)
+    depth = np.zeros(len(wavelength))
+    for center in rng.uniform(6860, 6912, 60):
+        depth += rng.exponential(0.5) * np.exp(-0.5 * ((wavelength - center) / 0.06) ** 2)
+    assert np.isnan(resolving_power(Spectrum(wavelength, np.exp(-depth))))
+    spectrum = band(115_000)
+    inside = spectrum.wavelength > 6860
+    mixed = spectrum.flux[inside] * np.interp(
+        spectrum.wavelength[inside], wavelength, np.exp(-depth)
+    )
+    measured = resolving_power(Spectrum(spectrum.wavelength[inside], mixed))
+    assert measured == pytest.approx(115_000, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HARPS.2010-09-18T23:42:36.178_s1d_A.fits", "HARPS.2012-03-24T08:37:45.581_s1d_A.fits"],
+)
+def test_spectra_of_harps_have_its_resolution(shared_data, name):
+    assert 90_000 < resolving_power(read_spectrum(shared_data / name)) < 140_000
+
+
+def test_where_the_band_does_not_stand_in_its_place_nothing_is_said(shared_data):
+    for name in ("38vir_rest.fits", "hd140283.fits"):
+        assert np.isnan(resolving_power(read_spectrum(shared_data / name)))
 
 
 def test_a_smoother_spectrum_has_a_lower_resolution():

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from latentscope.errors import ModelError
-from latentscope.simulation.population import Observation, observe, star_of_each
+from latentscope.simulation.population import HARPS, Observation, Population, observe, star_of_each
 from latentscope.simulation.simulate import labels_of
 from latentscope.simulation.synthesis import LOG_STEP, PIXELS, on_device, one_thread, synthesizer_of
 from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centers
@@ -52,10 +52,12 @@ class Maker:
         The model's.
     seed : int
     linelist : str, optional
-        Line list file; the built-in list by default.
+        Line list file; the package's lines by default.
     device : torch device
     block : int, optional
         Spectra that are made at once; about 20 MB of memory each.
+    population : Population
+        Which stars and instruments; those of HARPS by default.
     """
 
     def __init__(
@@ -65,16 +67,17 @@ class Maker:
         linelist: str | None = None,
         device: torch.device | str = "cpu",
         block: int | None = None,
+        population: Population = HARPS,
     ) -> None:
         self.device = torch.device(device)
         self._synthesizer = synthesizer_of(linelist, self.device)
         self._rows = Rows(self._synthesizer.wavelength, prepare, self.device)
-        self._seed = seed
+        self._seed, self._population = seed, population
         self._block = block or block_on(self.device)
 
     def observations(self, numbers: Sequence[int]) -> list[Observation]:
         """Stars and nights of some spectra."""
-        return [observe(number, number, self._seed) for number in numbers]
+        return [observe(number, number, self._seed, self._population) for number in numbers]
 
     @property
     def valid(self) -> Tensor:
@@ -111,6 +114,7 @@ def simulated_rows(
     seed: int = 0,
     linelist: str | os.PathLike[str] | None = None,
     repeats: bool = False,
+    population: Population = HARPS,
 ) -> tuple[NDArray[np.float16], list[dict[str, Any]]]:
     """Prepared rows and true labels of spectra `start` to `stop` of a simulated archive of `n`.
 
@@ -123,7 +127,7 @@ def simulated_rows(
         The model's preparation.
     start, stop : int
         Rows of the archive.
-    n, seed, linelist, repeats
+    n, seed, linelist, repeats, population
         The archive, as in `latentscope.simulate`.
 
     Returns
@@ -137,7 +141,7 @@ def simulated_rows(
     rows = np.empty((stop - start, config.row_size), np.float16)
     labels = []
     for index in range(start, stop):
-        observation = observe(index, int(stars[index]), seed)
+        observation = observe(index, int(stars[index]), seed, population)
         rng = np.random.default_rng((seed, _ARCHIVE_NOISE, index))
         noise = torch.from_numpy(rng.standard_normal((1, PIXELS), dtype=np.float32))
         snr = torch.tensor([observation.snr])

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 from latentscope import simulation
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
-from latentscope.simulation.population import observe
+from latentscope.simulation.population import POPULATIONS, observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
@@ -40,7 +40,13 @@ _WATCHED = ["radvel", "Teff", "[M/H]", "logg", "vsini"]
 
 
 def simulated_archive(
-    prepare: PrepareConfig, n: int, seed: int, linelist: str | None, folder: Path, workers: int
+    prepare: PrepareConfig,
+    n: int,
+    seed: int,
+    linelist: str | None,
+    folder: Path,
+    workers: int,
+    population: str = "harps",
 ) -> tuple[NDArray[np.float16], pd.DataFrame]:
     """Rows and true labels of `n` simulated stars, one spectrum each; made once, then read back.
 
@@ -51,18 +57,22 @@ def simulated_archive(
     n, seed : int
         Size and seed of the archive.
     linelist : str, optional
-        Line list file; the built-in list by default.
+        Line list file; the package's lines by default.
     folder : Path
         Where finished blocks are kept; an interrupted run goes on with the missing ones.
     workers : int
         Processes.
+    population : str
+        Name of the stars and instruments.
 
     Returns
     -------
     rows : memory-mapped ndarray of float16, shape (n, prepare.row_size)
     labels : DataFrame of n rows
     """
-    recipe = [prepare.to_dict(), n, seed, linelist_digest(linelist), simulator_digest()]
+    recipe = [
+        prepare.to_dict(), n, seed, linelist_digest(linelist), simulator_digest(), population
+    ]  # fmt: skip
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
     folder = folder / f"rows-{key}"
     path, table = folder / "rows.npy", folder / "labels.csv"
@@ -70,7 +80,7 @@ def simulated_archive(
     with alone(folder):  # of the processes of one run the first makes it
         if not table.exists():
             jobs = [
-                (prepare, start, min(start + _BLOCK, n), n, seed, linelist, folder)
+                (prepare, start, min(start + _BLOCK, n), n, seed, linelist, folder, population)
                 for start in range(0, n, _BLOCK)
             ]
             _join(_written(jobs, workers), path, table, (n, prepare.row_size))
@@ -101,11 +111,14 @@ def simulator_digest() -> str:
 
 
 def _write_block(job: tuple[Any, ...]) -> tuple[Path, Path]:
-    prepare, start, stop, n, seed, linelist, folder = job
+    prepare, start, stop, n, seed, linelist, folder, population = job
     rows_path = folder / f"block-{start:07d}.npy"
     labels_path = rows_path.with_suffix(".csv")
     if not labels_path.exists():
-        rows, labels = simulated_rows(prepare, start, stop, n=n, seed=seed, linelist=linelist)
+        rows, labels = simulated_rows(
+            prepare, start, stop, n=n, seed=seed, linelist=linelist,
+            population=POPULATIONS[population],
+        )  # fmt: skip
         with atomic_path(rows_path) as temporary:
             np.save(temporary, rows)
         with atomic_path(labels_path) as temporary:
@@ -137,6 +150,8 @@ def _provenance(archive: str, spectra: int, config: DataConfig) -> dict[str, Any
         "archive_seed": config.seed,
         "linelist": "built-in" if config.linelist is None else Path(config.linelist).name,
         "linelist_sha256": linelist_digest(config.linelist),
+        "population": config.population,
+        "simulator_sha256": simulator_digest(),
         "labels_used": False,
     }
 
@@ -219,10 +234,10 @@ class SimulatedArchive(lightning.LightningDataModule):
         c = self._config
         workers = c.workers or os.cpu_count() or 1
         self.rows, _ = simulated_archive(
-            self._prepare, c.spectra, c.seed, c.linelist, self._folder, workers
+            self._prepare, c.spectra, c.seed, c.linelist, self._folder, workers, c.population
         )
         self.validation_rows, labels = simulated_archive(
-            self._prepare, c.validation, c.seed + 1, c.linelist, self._folder, workers
+            self._prepare, c.validation, c.seed + 1, c.linelist, self._folder, workers, c.population
         )
         self.validation_labels = labels[_WATCHED]
         self.validation_valid = self.validation_ivar = None
@@ -357,7 +372,7 @@ class SimulatedStream(lightning.LightningDataModule):
         seed = self._config.seed
         names = []
         for number in map(int, numbers):
-            truth = labels_of(observe(number, number, seed))
+            truth = labels_of(observe(number, number, seed, POPULATIONS[self._config.population]))
             names.append(
                 f"star {number} of seed {seed} (Teff {truth['Teff']:.0f} K, logg "
                 f"{truth['logg']:.2f}, [M/H] {truth['[M/H]']:.2f}, SNR {truth['snr']:.0f})"
@@ -391,7 +406,9 @@ class SimulatedStream(lightning.LightningDataModule):
             )
 
     def _maker(self, device: torch.device | str, seed: int) -> Maker:
-        return Maker(self._prepare, seed, self._config.linelist, device, self._settings.block)
+        population = POPULATIONS[self._config.population]
+        block = self._settings.block
+        return Maker(self._prepare, seed, self._config.linelist, device, block, population)
 
 
 def made_ahead(
