@@ -26,7 +26,8 @@ _THERMAL = 3.04629e-14
 class Molecule(NamedTuple):
     """A molecule that absorbs: its two atoms, dissociation energy in eV, and calibration.
 
-    The calibration is a factor of all its lines (docs/simulation.md).
+    The calibration is a factor of all its lines, found on alpha Cen B, 38 Vir and Gl581: molecules
+    of carbon form above the one layer, where it is cooler.
     """
 
     symbol: str
@@ -36,10 +37,10 @@ class Molecule(NamedTuple):
 
 
 MOLECULES = {
-    106: Molecule("CH", (1, 6), 3.464, 1.0),
+    106: Molecule("CH", (1, 6), 3.464, 2.0),
     112: Molecule("MgH", (1, 12), 1.34, 1.0),
-    606: Molecule("C2", (6, 6), 6.24, 1.0),
-    607: Molecule("CN", (6, 7), 7.724, 1.0),
+    606: Molecule("C2", (6, 6), 6.24, 2.0),
+    607: Molecule("CN", (6, 7), 7.724, 2.0),
     822: Molecule("TiO", (8, 22), 6.87, 1.0),
 }
 """By MOOG's codes: 100 times the lighter atom plus the heavier."""
