@@ -575,8 +575,10 @@ def _by_sum(values: Tensor, halves: Tensor) -> Tensor:
     n, reach = values.shape[1], halves.shape[1] - 1
     padded = pad(values[:, None], (reach, reach), mode="replicate")[:, 0]
     out = values * halves[:, :1]
+    both = torch.empty_like(out)
     for k in range(1, reach + 1):
-        both = padded[:, reach - k : reach - k + n] + padded[:, reach + k : reach + k + n]
+        left, right = (padded[:, reach + shift :][:, :n] for shift in (-k, k))
+        torch.add(left, right, out=both)
         out.addcmul_(both, halves[:, k : k + 1])
     return out
 
