@@ -5,7 +5,7 @@ Run, with the line list that the model was trained with:
     python -m benchmarks.model_quality harps-sim --linelist lines.csv --real Gl581.fits:-9.2
 
 Each real spectrum is Doppler-shifted by -60 ... +60 km/s; the number after the colon is its known
-radial velocity in km/s. Prints the table of the model card; `-o` writes JSON, `--picture` draws.
+radial velocity in km/s. Prints the table of the model card; `-o` writes JSON.
 """
 
 from __future__ import annotations
@@ -146,31 +146,6 @@ def track_figures(
     }
 
 
-def draw(result: dict[str, Any], latents: np.ndarray, labels: pd.DataFrame, track: Any, path: str):
-    """Draw the RV and Teff dimensions against the truth, with the track of a real star."""
-    import matplotlib.pyplot as plt
-
-    from latentscope.plots.information import plot_dim_against_label
-    from latentscope.plots.style import save_figure
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    names = {"radvel": "radial velocity (km/s)", "Teff": "effective temperature (K)"}
-    for ax, (label, name) in zip(axes, names.items(), strict=True):
-        entry = result["labels"][label]
-        extra: dict[str, Any] = {}
-        if label == "radvel" and track is not None:
-            extra = {
-                "track": (track[2] + SHIFTS, track[1][:, entry["dim"]]),
-                "track_name": f"{track[0]}, a real star, Doppler-shifted",
-            }
-        plot_dim_against_label(
-            latents[:, entry["dim"]], labels[label], ax, dim=entry["dim"], name=name,
-            mi=entry["mi_nats"], **extra,
-        )  # fmt: skip
-    save_figure(axes[0], path)
-    plt.close(figure)
-
-
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All figures of the model card."""
     model = load_model(args.model)
@@ -187,16 +162,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     fgk = labels["Teff"].between(4000, 7000) & (labels["vsini"] < 10)
     result["rv_error_fgk"] = round(float(1.4826 * np.median(abs(residual[fgk]))), 3)
     result["km_s_per_unit"] = round(slope, 3)
-    tracks = []
     for entry in args.real:
         path, _, velocity = entry.rpartition(":")
         track = real_track(model, path)
         name = read_spectrum(path).meta.get("object") or Path(path).name
         result["real"][name] = track_figures(track, rv_dim, teff_dim, latents, labels)
         result["real"][name]["rv_known"] = float(velocity)
-        tracks.append((name, track, float(velocity)))
-    if args.picture:
-        draw(result, latents, labels, tracks[0] if tracks else None, args.picture)
     return result
 
 
@@ -248,7 +219,6 @@ def main() -> None:
     parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
     parser.add_argument("--no-fit", action="store_true", help="velocity by the convolutions alone")
     parser.add_argument("-o", "--output")
-    parser.add_argument("--picture")
     args = parser.parse_args()
     result = measure(args)
     print(markdown(result))

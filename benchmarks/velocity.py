@@ -6,7 +6,8 @@ Run, with the line list that the model was trained with:
 
 Simulated stars of several kinds at -300 ... +300 km/s, spectra that are no stars, exposures of one
 star that differ by their noise alone, and real spectra shifted in steps of 20 km/s; the number
-after the colon is the known velocity in km/s. Wrong is an error above 10 km/s. Velocities are read
+after the colon is the known velocity in km/s. The drift is what the other latents do meanwhile.
+Wrong is an error above 10 km/s. Velocities are read
 by the latent's own scale, less the median error of the first kind: the decoder's zero point.
 Prints tables; `-o` writes JSON.
 """
@@ -245,6 +246,37 @@ def repeats(model: SpectrumVAE, maker: Maker, n: int, seed: int) -> list[dict[st
     ]
 
 
+def drift(model: SpectrumVAE, rows: np.ndarray, rest: np.ndarray) -> dict[str, float]:
+    """How far the other latents are from those at rest, root mean square over rows and latents.
+
+    As the convolutions read spectra where they lie, and as `encode` gives them.
+    """
+    given, still = torch.from_numpy(rows).float(), torch.from_numpy(rest).float()
+    with torch.no_grad():
+        at_rest = model.encode(still)[0][:, 1:]
+        latents = {"once": model.encode(given, fit=False)[0], "twice": model.encode(given)[0]}
+    return {
+        name: float((values[:, 1:] - at_rest).square().mean().sqrt())
+        for name, values in latents.items()
+    }
+
+
+def drifts(model: SpectrumVAE, maker: Maker, n: int, seed: int) -> list[dict[str, float]]:
+    """`drift` of n simulated stars by their velocity, km/s."""
+    found = []
+    for velocity in (60.0, 150.0, 250.0):
+        rows = []
+        for index in range(n):
+            one = observe(index, index, seed)
+            sign = 1 if index % 2 else -1
+            for rv in (0.0, sign * velocity):
+                rng = np.random.default_rng((seed, _NOISE, index))
+                rows.append(maker.row(maker.stars(changed(one, rv=rv)), one.snr, rng))
+        pairs = np.array(rows)
+        found.append({"velocity": velocity, "n": n} | drift(model, pairs[1::2], pairs[::2]))
+    return found
+
+
 def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, Any]:
     """How a real star follows shifts, and the velocity read without any."""
     spectrum = read_spectrum(path)
@@ -266,7 +298,7 @@ def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, 
         "slope": float(np.polyfit(SHIFTS, velocity, 1)[0]),
         "flagged": int(found.ambiguous.sum()),
         "second peak": float(found.second_peak.max()),
-    }
+    } | drift(model, np.array(rows), np.array(rows)[len(SHIFTS) // 2][None])
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -292,6 +324,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": args.model, "seed": args.seed, "zero": zero, "kinds": kinds, "no stars": empty,
         "repeats": repeats(model, maker, args.repeats, args.seed + 1),
+        "drifts": drifts(model, maker, args.repeats, args.seed + 2),
         "real": [real(model, path, float(known), zero) for path, _, known in entries],
     }  # fmt: skip
 
@@ -320,17 +353,22 @@ def markdown(result: dict[str, Any]) -> str:
         [
             e["star"], f"{e['read']:+.2f} ({e['known']:+.1f})", f"{e['largest error']:.2f}",
             f"{e['scatter']:.3f}", f"{e['slope']:.4f}", f"{e['flagged']} of {len(SHIFTS)}",
-            f"{e['second peak']:.2f}",
+            f"{e['second peak']:.2f}", f"{e['once']:.2f}", f"{e['twice']:.2f}",
         ]
         for e in result["real"]
     ]  # fmt: skip
+    moved = [
+        [f"{e['velocity']:g}", str(e["n"]), f"{e['once']:.2f}", f"{e['twice']:.2f}"]
+        for e in result["drifts"]
+    ]
     tables = [
         markdown_table(header, stars),
         markdown_table(["no stars", "n", "flagged", "by the second peak"], empty),
         markdown_table(["SNR from", "spectra", "stars", "sigma over scatter"], noise),
+        markdown_table(["velocity, km/s", "stars", "drift, read once", "as encoded"], moved),
         markdown_table(
             ["real star", "read (known), km/s", "largest error", "scatter", "slope", "flagged",
-             "second peak"],
+             "second peak", "drift, read once", "as encoded"],
             own,
         ),
     ]  # fmt: skip

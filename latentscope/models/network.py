@@ -529,7 +529,7 @@ def fit_shift(lines: Tensor, target: Tensor) -> Shift:
     # What is not known of the target does not count.
     known = (target != 0).sum(1).to(lines.dtype)
     share = known / lines.shape[1]
-    matched = power @ rate**2 * share
+    matched = (power @ rate**2).clamp(min=torch.finfo(rate.dtype).tiny)
     pixels = start
     for _ in range(_STEPS):
         angle = pixels[:, None] * rate
@@ -541,10 +541,11 @@ def fit_shift(lines: Tensor, target: Tensor) -> Shift:
     # Never less than rounding leaves.
     left = squares - 2 * turned.real.sum(1) + own
     noise = torch.maximum(left, _ROUNDING * squares) / known
-    information = (curvature.clamp(min=0).square() / (noise * matched)).nan_to_num(0.0)
+    information = curvature.clamp(min=0).square() / (noise * share * matched)
     lead = (highest - second) / (2 * noise * own).sqrt()
     clear = (second <= SECOND_PEAK * highest) & (lead >= _LEAD)
     second_peak = torch.where(highest > 0, second / highest, torch.nan)
+    information = information.nan_to_num(0.0)
     return Shift(pixels, information, second_peak, ~(clear & (information >= _UNSHARP**-2)))
 
 
@@ -563,7 +564,7 @@ def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     at = height.argmax(1)
     highest, second = height.topk(2).values.unbind(1)
     place = torch.gather(aside, 1, at[:, None])[:, 0] + at - reach
-    return place, highest, second
+    return torch.where(highest > 0, place, 0.0), highest, second
 
 
 class _Shift(torch.autograd.Function):
