@@ -29,6 +29,7 @@ def module(config):
         model.mean.weight *= 30
         model.mean.weight[0], model.mean.bias[0] = 0, 0
         model.logvar.weight[0], model.logvar.bias[0] = 0, 0
+        model.doppler_scale.zero_()
     return SpectrumModule(model, config)
 
 
