@@ -36,7 +36,7 @@ from latentscope.models.trust import score
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import Night, draw_star
 from latentscope.simulation.simulate import simulate
-from latentscope.simulation.synthesis import LOG_STEP, synthesizer_of
+from latentscope.simulation.synthesis import LOG_STEP, PIXEL_VELOCITY, synthesizer_of
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT, air_to_vacuum, doppler_shift
 
@@ -131,7 +131,8 @@ def galaxy(linelist: str | None) -> Kind:
         shifted = wavelength * (1 + rng.uniform(0.0, 0.05))
         night = Night(spectrum.berv or 0.0, spectrum.meta["airmass"])
         seen = np.interp(wavelength, shifted, light) * synthesizer.transmission([night])[0].numpy()
-        flux = np.interp(spectrum.wavelength, wavelength, seen)
+        instrument = SPEED_OF_LIGHT / night.resolution / 2.3548 / PIXEL_VELOCITY
+        flux = np.interp(spectrum.wavelength, wavelength, _gaussian(seen, instrument))
         flux = np.where(spectrum.flux != 0, flux / np.median(flux) * _level(spectrum), 0.0)
         return _noisy(spectrum, flux, rng)
 

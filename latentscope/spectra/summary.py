@@ -134,7 +134,8 @@ def resolving_power(spectrum: Spectrum) -> float:
     float
         NaN where it cannot be told: less than 60 % of 6867-6912 Angstrom (air) is covered, more
         than a tenth of the pixels have no flux, the frame is "rest", the band does not stand out of
-        the noise and the star's lines (a correlation below 0.45), or the error exceeds 25 %.
+        the noise and the star's lines (a correlation below 0.45), the error exceeds 25 %, or no
+        instrument would fit better.
     """
     if spectrum.frame == "rest":
         return float("nan")
@@ -181,8 +182,10 @@ def _best_power(position: Floats, flux: Floats) -> float:
         return float("nan")
     misfit = (squares - 2 * overlap).min(1) + seen_square  # of each power
     k = int(misfit.argmin())
-    if k in (0, len(misfit) - 1):
-        return float(_POWERS[k])
+    if k == 0:
+        return float(_POWERS[0])
+    if k == len(misfit) - 1:  # sharper than what any instrument sees
+        return float("nan")
     before, here, after = misfit[k - 1 : k + 2]
     curvature = before - 2 * here + after
     step = np.log(_POWERS[1] / _POWERS[0])

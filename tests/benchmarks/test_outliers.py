@@ -74,7 +74,7 @@ def test_emission_lies_where_the_lines_are(star):
 def test_noise_has_no_star_and_a_galaxy_has_the_air(star):
     noise = noise_only(star, rng()).flux[star.flux != 0]
     assert noise.std() == pytest.approx(1, rel=0.02)
-    assert resolving_power(galaxy(None)(star, rng())) > 50_000
+    assert resolving_power(galaxy(None)(star, rng())) == pytest.approx(115_000, rel=0.15)
 
 
 def test_auc_of_known_cases():

@@ -88,6 +88,10 @@ def test_lines_lie_where_babcock_and_herzberg_found_them():
         assert abs(centers - wavelength).min() < 0.01
 
 
+def test_a_band_that_no_instrument_saw_has_no_resolution():
+    assert np.isnan(resolving_power(band(3_000_000, step=0.004)))
+
+
 def test_lines_of_a_star_are_not_taken_for_the_air():
     rng = np.random.default_rng(5)
     wavelength = np.arange(6860.0, 6912.3, 0.01)
