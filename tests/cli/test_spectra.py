@@ -241,8 +241,8 @@ def test_simulate_writes_files_and_labels(process, tmp_path):
     assert ended.json["spectra"] == 2
     labels = pd.read_csv(tmp_path / "a" / "labels.csv")
     assert list(labels.columns) == [
-        "id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "vsini", "berv", "airmass",
-        "snr", "spec_type",
+        "id", "object", "radvel", "Teff", "logg", "[M/H]", "[alpha/M]", "[C/M]", "vsini",
+        "vmacro", "berv", "airmass", "snr", "R", "spec_type",
     ]  # fmt: skip
     names = sorted(path.name for path in (tmp_path / "a").glob("*.fits"))
     assert names == [f"{name}.fits" for name in labels["id"]]
