@@ -35,7 +35,8 @@ class _Band(NamedTuple):
     area: float
 
 
-# B (1-0) and gamma (2-0). Levels: Babcock & Herzberg 1948, ApJ 108, 167; strengths: HITRAN.
+# B (1-0) and gamma (2-0). Levels after Babcock & Herzberg 1948, ApJ 108, 167, and strengths after
+# HITRAN, rounded; both held against HARPS spectra (docs/simulation.md).
 _BANDS = (
     _Band(14525.66, 1.37296, 5.38e-6, 51.0),
     _Band(15902.42, 1.35451, 5.4e-6, 2.4),

@@ -81,8 +81,8 @@ def test_the_power_of_an_instrument_is_found(power, step):
         )
 
 
-def test_lines_lie_where_babcock_and_herzberg_found_them():
-    """B band, 1948, table 2: PP and PQ of N = 1 to 11."""
+def test_lines_lie_where_a_spectrum_of_harps_has_them():
+    """Minima of alpha Cen B in the observer's frame: P branches of the B band, N = 1 to 11."""
     centers = vacuum_to_air(1e8 / oxygen_lines()[0])
     for wavelength in (6883.83, 6886.74, 6889.90, 6893.31, 6896.04, 6896.96, 6899.95, 6900.87):
         assert abs(centers - wavelength).min() < 0.01
