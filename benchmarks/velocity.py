@@ -1,8 +1,8 @@
 """Velocities that a Doppler model fits: how far from the truth, how sure, and which are said to be.
 
-Run, with the line list that the model was trained with:
+Run:
 
-    python -m benchmarks.velocity --linelist lines.csv.gz --real Gl581.fits:-9.2 --real 38vir.fits:0
+    python -m benchmarks.velocity --real Gl581.fits:-9.2 --real 38vir_rest.fits:0
 
 Simulated stars of several kinds at -300 ... +300 km/s, spectra that are no stars, exposures of one
 star that differ by their noise alone, and real spectra shifted in steps of 20 km/s; the number
