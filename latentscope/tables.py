@@ -307,10 +307,6 @@ def _read_csv(path: Path) -> Contents:
         usecols=range(len(header)),
         na_values=["--", "---", "NaT"],
     )
-    # As pandas writes its index: a nameless first column that only counts the rows.
-    first = str(frame.columns[0])
-    if first.startswith("Unnamed:") and counts_rows(frame[first]):
-        frame = frame.drop(columns=first)
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(_without_apostrophe)
