@@ -1,3 +1,4 @@
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*dataloader is not resumable"),
 ]
 
+SECOND = 1.0
+"""TensorBoard orders event files of one second by a count as text, in which 10 is before 9."""
+
 
 def events(folder):
     board = EventAccumulator(str(folder / "log"), {"scalars": 0, "images": 0})
@@ -27,6 +31,7 @@ def test_an_interrupted_run_leaves_the_files_of_an_uninterrupted_one(run, tmp_pa
     run(tmp_path / "whole", 2)
     run(tmp_path / "parts", 2, dies=7)  # the checkpoint is of step 4, the last line of step 6
     assert pd.read_csv(tmp_path / "parts" / "watch.csv")["step"].tolist() == [2, 4, 6]
+    time.sleep(SECOND)
     run(tmp_path / "parts", 2)
     for name in ("watch.csv", "dims.csv", "log/metrics.csv"):
         whole, parts = (pd.read_csv(tmp_path / kind / name) for kind in ("whole", "parts"))
@@ -49,6 +54,7 @@ def test_an_interrupted_run_leaves_the_files_of_an_uninterrupted_one(run, tmp_pa
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(run, tmp_path):
     run(tmp_path, 2, dies=3)
     assert pd.read_csv(tmp_path / "watch.csv")["step"].tolist() == [2]
+    time.sleep(SECOND)
     run(tmp_path, 2, pictures_every=0)
     assert pd.read_csv(tmp_path / "watch.csv")["step"].tolist() == [2, 4, 6, 8, 10]
     assert pd.read_csv(tmp_path / "log" / "metrics.csv")["step"].tolist() == list(range(10))
