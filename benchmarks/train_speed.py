@@ -31,6 +31,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from benchmarks.network_speed import PlainVAE
@@ -89,9 +90,10 @@ class Combs(lightning.LightningDataModule):
 
 
 def blurred(residual: Tensor, sigma: float) -> Tensor:
-    """Smooth rows by a Gaussian of `sigma` pixels."""
+    """Smooth rows by a Gaussian of `sigma` pixels, with 0 beyond their ends."""
     if sigma <= 0.05:
         return residual
+    residual = pad(residual, (0, 256))
     frequency = torch.fft.rfftfreq(residual.shape[1], device=residual.device)
     transfer = torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
     return torch.fft.irfft(torch.fft.rfft(residual) * transfer, n=residual.shape[1])

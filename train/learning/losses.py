@@ -6,6 +6,7 @@ import math
 from typing import Any, cast
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 from train.learning.devices import whole_batch
@@ -21,7 +22,11 @@ NARROWEST = 0.05
 
 
 def blurred(residual: Tensor, sigma: float) -> Tensor:
-    """Residual of shape (n, length) smoothed by a Gaussian of `sigma` pixels (0: unchanged)."""
+    """Residual of shape (n, length) smoothed by a Gaussian of `sigma` pixels (0: unchanged).
+
+    Beyond its ends a residual is 0, and what is smeared there counts: rows come out longer, with
+    what lies before the first pixel at their end.
+    """
     if sigma <= NARROWEST:
         return residual
     return cast(Tensor, _Filtered.apply(residual, _transfer(residual, sigma)))
@@ -38,10 +43,21 @@ def blurred_energy(residual: Tensor, sigma: float) -> Tensor:
     return cast(Tensor, _Energy.apply(residual, power))
 
 
+_REACH = 5.0  # standard deviations: a Gaussian is below 4e-6 of its height there
+
+
 def _transfer(rows: Tensor, sigma: float) -> Tensor:
-    """Transform of the Gaussian at the frequencies of `rfft`, shape (length // 2 + 1,)."""
-    frequency = torch.fft.rfftfreq(rows.shape[1], device=rows.device, dtype=rows.dtype)
+    """Transform of the Gaussian at the frequencies of `rfft`, shape (size // 2 + 1,).
+
+    `size` is even and leaves room beside the rows, so that no end reaches the other one.
+    """
+    size = 2 * next_fast_len(math.ceil(rows.shape[1] / 2 + _REACH * sigma), real=True)
+    frequency = torch.fft.rfftfreq(size, device=rows.device, dtype=rows.dtype)
     return torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
+
+
+def _size(transfer: Tensor) -> int:
+    return 2 * (len(transfer) - 1)
 
 
 class _Filtered(torch.autograd.Function):
@@ -50,35 +66,34 @@ class _Filtered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, transfer: Tensor) -> Tensor:
         ctx.save_for_backward(transfer)
-        smooth: Tensor = torch.fft.irfft(torch.fft.rfft(rows) * transfer, n=rows.shape[1])
+        ctx.length, size = rows.shape[1], _size(transfer)
+        smooth: Tensor = torch.fft.irfft(torch.fft.rfft(rows, n=size) * transfer, n=size)
         return smooth
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (transfer,) = ctx.saved_tensors
-        (grad,) = grads
-        return torch.fft.irfft(torch.fft.rfft(grad) * transfer, n=grad.shape[1]), None
+        smooth = torch.fft.irfft(torch.fft.rfft(grads[0]) * transfer, n=_size(transfer))
+        return smooth[:, : ctx.length], None
 
 
 class _Energy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, power: Tensor) -> Tensor:
-        size = rows.shape[1]
-        spectrum = torch.fft.rfft(rows)
+        spectrum = torch.fft.rfft(rows, n=_size(power))
         ctx.save_for_backward(spectrum * power)
-        ctx.size = size
-        # Frequencies stand for their negative too, except the first and the last of an even size.
+        ctx.length = rows.shape[1]
+        # Frequencies stand for their negative too, except the first and the last.
         weight = 2 * power
-        weight[0] = power[0]
-        if size % 2 == 0:
-            weight[-1] = power[-1]
+        weight[0], weight[-1] = power[0], power[-1]
         squares: Tensor = torch.view_as_real(spectrum).square().sum(2)
-        return 0.5 * (squares @ weight) / size
+        return 0.5 * (squares @ weight) / _size(power)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (filtered,) = ctx.saved_tensors
-        return grads[0][:, None] * torch.fft.irfft(filtered, n=ctx.size), None
+        smooth = torch.fft.irfft(filtered, n=2 * (filtered.shape[1] - 1))
+        return grads[0][:, None] * smooth[:, : ctx.length], None
 
 
 def in_errors(residual: Tensor, ivar: Tensor) -> Tensor:

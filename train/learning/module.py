@@ -200,11 +200,13 @@ class SpectrumModule(lightning.LightningModule):
         rows, blur = batch.rows.float(), stage.blur.at(fraction)
         # A prime beyond the steps of any run, so that runs of other seeds share no draw.
         passed = self.passed(rows, self.config.seed * 10_000_019 + step)
-        terms = self._terms(passed, rows, blur, batch.valid, batch.ivar)
-        penalties = self.penalties(passed.mean, passed.logvar, passed.z)
-        loss = self._loss_of(terms, stage, fraction)
-        for name, value in penalties.items():
-            loss = loss + getattr(stage, name).at(fraction) * value
+        # Autocast is for the convolutions: sums over pixels and covariances need float32.
+        with torch.autocast(rows.device.type, enabled=False):
+            terms = self._terms(passed, rows, blur, batch.valid, batch.ivar)
+            penalties = self.penalties(passed.mean, passed.logvar, passed.z)
+            loss = self._loss_of(terms, stage, fraction)
+            for name, value in penalties.items():
+                loss = loss + getattr(stage, name).at(fraction) * value
         # Not by a scheduler: a run that is taken up has its rate from its step alone.
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = stage.learning_rate.at(fraction)

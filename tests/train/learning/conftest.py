@@ -82,7 +82,7 @@ def module_of():
 def train(tmp_path, module_of):
     """Function config -> (module, losses by step) of a run on made-up rows."""
 
-    def run(config, data=None, module=None, stop=None, resume=None, callbacks=()):
+    def run(config, data=None, module=None, stop=None, resume=None, callbacks=(), **options):
         module = module or module_of(config)
         record = Record()
         trainer = lightning.Trainer(
@@ -95,6 +95,7 @@ def train(tmp_path, module_of):
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=tmp_path,
+            **options,
         )
         trainer.fit(module, datamodule=data or Noise(config), ckpt_path=resume)
         return module, record.losses

@@ -4,6 +4,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from latentscope.errors import ModelError
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
@@ -48,6 +49,31 @@ def test_a_step_minimises_the_weighted_sum_of_what_it_logs(config, train):
     for figures in seen:
         expected = figures["lines"] + 0.3 * figures["continuum"] + 0.5 * figures["kl"]
         assert figures["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_in_bfloat16_the_loss_is_that_of_the_decoded_rows_in_float32(config, train, noise):
+    stage = Stage(4, Schedule(0.5), blur=Schedule(3.0), decorrelation=Schedule(2.0))
+    config = dataclasses.replace(config, stages=(stage,), penalty_spectra=2)
+    data, rows, logged, passed = noise(config), [], [], []
+
+    class Look(lightning.Callback):
+        def on_train_start(self, trainer, module):
+            inner = module.passed
+            module.passed = lambda *args: passed.append(inner(*args)) or passed[-1]
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            rows.append(batch.rows)
+            logged.append({k: float(v) for k, v in trainer.callback_metrics.items()})
+
+    module, _ = train(config, data, callbacks=[Look()], precision="bf16-mixed")
+    for batch, step, seen in zip(rows, passed, logged, strict=True):
+        assert step.decoded.dtype == torch.float32
+        lines = (step.decoded.detach() - batch)[:, :512].double() * module.valid
+        smooth = gaussian_filter1d(np.pad(lines, ((0, 0), (30, 30))), 3.0, truncate=8.0)
+        assert seen["lines"] == pytest.approx(0.5 * (smooth**2).sum(1).mean(), rel=1e-5)
+        covariance = np.cov(step.mean.detach().double().T, bias=True)
+        off = (covariance**2).sum() - (np.diag(covariance) ** 2).sum()
+        assert seen["decorrelation"] == pytest.approx(off, rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["l1", "ivar"])
