@@ -35,13 +35,13 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from benchmarks.network_speed import PlainVAE
-from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
+from latentscope.models.config import published_prepare
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Batch
 from train.fit import start_from_means
 from train.learning.devices import compiled, keep_freed_memory, on_this_machine, trainer_arguments
 from train.learning.module import SpectrumModule
-from train.settings import DataConfig, Schedule, Stage, TrainConfig, TrainerConfig, read_config
+from train.settings import Schedule, TrainConfig, TrainerConfig, read_config
 
 WARM = 10
 CONFIGS = Path(__file__).parents[1] / "train" / "configs"
@@ -50,14 +50,10 @@ BATCHES = {"harps-sim": 8, "harps-sim-plain": 8, "published": 2}
 
 def configuration(name: str, steps: int) -> TrainConfig:
     """Return the configuration of a network, with one stage of so many steps."""
-    if name == "published":
-        stage = Stage(steps, Schedule(0.3), learning_rate=Schedule(1e-4))
-        data = DataConfig(batch_size=BATCHES[name])
-        prepare = published_prepare("median-valid")
-        return TrainConfig(name, "", PUBLISHED_ARCHITECTURE, prepare, data, (stage,))
-    config = read_config(CONFIGS / f"{name}.yaml")
+    config = read_config(CONFIGS / f"{'harps-128d' if name == 'published' else name}.yaml")
     stage = replace(config.stages[0], steps=steps, learning_rate=Schedule(1e-4))
-    return replace(config, stages=(stage,))
+    prepare = config.prepare or published_prepare("median-valid")
+    return replace(config, stages=(stage,), prepare=prepare)
 
 
 class Combs(lightning.LightningDataModule):
@@ -100,7 +96,7 @@ def blurred(residual: Tensor, sigma: float) -> Tensor:
 
 
 class PlainLoop:
-    """The loop: one stage of a configuration, half the sum of squares, Adam.
+    """The loop: one stage of a configuration, Adam.
 
     Parameters
     ----------
@@ -137,7 +133,10 @@ class PlainLoop:
         length = self.model.config.length
         lines = blurred(residual[:, :length] * self.valid, stage.blur.at(fraction))
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar)
-        loss = 0.5 * (lines**2).sum(1) + stage.beta.at(fraction) * kl.sum(1)
+        if self.config.loss == "l1":  # the published loss
+            loss = lines.abs().mean(1) + stage.beta.at(fraction) * kl.mean(1)
+        else:
+            loss = 0.5 * (lines**2).sum(1) + stage.beta.at(fraction) * kl.sum(1)
         if self.model.config.extra:
             weight = 0.5 * stage.continuum_weight.at(fraction)
             loss = loss + weight * (residual[:, length:] ** 2).sum(1)
@@ -215,7 +214,7 @@ def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> None:
     print(
         f"{name:<16} {batch:>5} {settings['precision']:<11} {best['plain']:>9.1f} "
         f"{best['ours']:>9.1f} {best['plain'] / best['ours']:>6.2f} {worst:>11.0e} {last:>11.0e} "
-        f"{float(plain[0]):>9.1f} {float(plain[-WARM:].mean()):>8.1f}",
+        f"{float(plain[0]):>9.4g} {float(plain[-WARM:].mean()):>8.4g}",
         flush=True,
     )
 

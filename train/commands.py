@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -73,7 +72,18 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
 
 
-@app.command(name="fit")
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; repeatable."),
+]
+
+
+@app.command(
+    name="fit",
+    epilog="\b\nExample:\n"
+    "  python -m train fit train/configs/harps-sim.yaml -o runs/harps-sim --linelist lines.csv\n"
+    "  python -m train fit my.yaml -o runs/b --set stages.0.beta=0.3 --set trainer.devices=4",
+)
 def fit_command(
     config: Annotated[Path, typer.Argument(help="YAML file, such as train/configs/harps-sim.yaml")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
@@ -92,33 +102,13 @@ def fit_command(
     watch_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and looks at validation rows.")
     ] = 1000,
-    accelerator: Annotated[
-        str | None, typer.Option(help="auto, cpu, gpu or mps; this and the next: see `trainer`.")
-    ] = None,
-    devices: Annotated[int | None, typer.Option(help="Devices a machine; -1: all.")] = None,
-    nodes: Annotated[int | None, typer.Option(help="Machines.")] = None,
-    strategy: Annotated[str | None, typer.Option(help="Of Lightning, such as ddp.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, 32-true or bf16-mixed.")] = None,
-    compile: Annotated[str | None, typer.Option(help="auto, on or off.")] = None,
+    change: Changes = None,
 ) -> None:
-    """Train a model; run the same command again to go on after an interruption.
-
-    Example: python -m train fit train/configs/harps-sim.yaml -o runs/harps-sim --linelist lines.csv
-    """
+    """Train a model; run the same command again to go on after an interruption."""
     from train.settings import read_config
 
-    given: dict[str, Any] = {
-        "accelerator": accelerator,
-        "devices": devices,
-        "nodes": nodes,
-        "strategy": strategy,
-        "precision": precision,
-        "compile": compile,
-    }
     with guard("the same command goes on from the last checkpoint"):
-        settings = read_config(config)
-        chosen = {name: value for name, value in given.items() if value is not None}
-        settings = replace(settings, trainer=replace(settings.trainer, **chosen))
+        settings = read_config(config, change or ())
         import torch
 
         from train.fit import fit
@@ -152,12 +142,13 @@ def export_command(
     archive: Annotated[str | None, typer.Option(help="As of `fit`.")] = None,
     data: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
+    change: Changes = None,
 ) -> None:
     """Write the model of a run that has not ended, from its last checkpoint."""
     from train.settings import read_config
 
     with guard("nothing half-written is left"):
-        settings = read_config(config)
+        settings = read_config(config, change or ())
         from train.fit import export_checkpoint
 
         steps = export_checkpoint(

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from latentscope.errors import ModelError
 from latentscope.models.config import WeightsDtype
 from latentscope.models.network import SpectrumVAE
+from train.data.archive import ArchiveStore
 from train.data.batches import Data
 from train.data.sources import data_of
 from train.learning.callbacks import LAST, ProgressLines, WholeCheckpoints, discard_unfinished
@@ -84,14 +85,28 @@ def fit(
 
 
 def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -> TrainConfig:
-    """Return the configuration with other places of its line list and archive, if given."""
-    data = config.data
+    """Return the configuration with what is given or in the archive put into it.
+
+    Places of its line list and archive, if given; the preparation of the archive's rows, where it
+    has none of its own.
+
+    Raises
+    ------
+    ModelError
+        If the archive has no place, or there is neither a preparation nor an archive.
+    """
+    data, prepare = config.data, config.prepare
     if linelist is not None:
         data = replace(data, linelist=linelist)
     if archive is not None:
-        there = data.archive or ArchiveConfig(archive)
-        data = replace(data, archive=replace(there, path=archive))
-    return replace(config, data=data)
+        data = replace(data, archive=replace(data.archive or ArchiveConfig(), path=archive))
+    if data.archive is not None and not data.archive.path:
+        raise ModelError("data.archive.path is missing; say where the archive lies, by --archive")
+    if prepare is None:
+        if data.archive is None:
+            raise ModelError("prepare is missing, and there is no packed archive that has one")
+        prepare = ArchiveStore.open(data.archive.path).prepare
+    return replace(config, data=data, prepare=prepare)
 
 
 def _trainer(

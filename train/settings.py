@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,7 @@ Precision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Curve = Literal["linear", "geometric", "cyclic"]
 Loss = Literal["l2", "l1", "ivar"]
+Reduction = Literal["sum", "mean"]
 
 LOSS_SCHEDULES = (
     "beta",
@@ -109,7 +110,8 @@ class ArchiveConfig:
     Parameters
     ----------
     path : str
-        Folder or fsspec URL that `python -m train pack` made, on the grid of `prepare`.
+        Folder or fsspec URL that `python -m train pack` made, on the grid of `prepare`; "" where
+        `--archive` says it.
     validation, test : float
         Fractions of the stars that are held out; test stars are not looked at.
     split_seed : int
@@ -129,7 +131,7 @@ class ArchiveConfig:
         Validation spectra to watch the training with, one a star.
     """
 
-    path: str
+    path: str = ""
     validation: Fraction = 0.1
     test: Fraction = 0.0
     split_seed: Whole = 0
@@ -388,9 +390,10 @@ class TrainConfig:
     name, description : str
         Of the model that comes out.
     architecture : VAEConfig
-    prepare : PrepareConfig
     data : DataConfig
     stages : tuple of Stage
+    prepare : PrepareConfig, optional
+        By default that of the packed archive.
     seed : int
         Of the initial weights, the order of the spectra and the draws of z.
     close_below : float
@@ -402,6 +405,9 @@ class TrainConfig:
     loss : {"l2", "l1", "ivar"}
         Reconstruction: half the sum of squared residuals, the sum of absolute ones, or half the
         sum of squares weighted by the inverse variance of each pixel.
+    reduction : {"sum", "mean"}
+        "mean": reconstruction terms over the number of their pixels (valid or not) and the KL over
+        the number of latents, by which beta is the lambda of Sedaghat et al. (2021).
     logvar_range : tuple of float
         Log variances are held to this range in training; the default is the network's own.
     clip_gradients : float, optional
@@ -422,13 +428,14 @@ class TrainConfig:
     name: str
     description: str
     architecture: VAEConfig
-    prepare: PrepareConfig
     data: DataConfig
     stages: tuple[Stage, ...] = Field(min_length=1)
+    prepare: PrepareConfig | None = None
     seed: Whole = Field(0, ge=0)
     close_below: Number = Field(0.0, ge=0)
     rotate: bool = False
     loss: Loss = "l2"
+    reduction: Reduction = "sum"
     logvar_range: tuple[Number, Number] = (-20.0, 10.0)
     clip_gradients: Annotated[Number, Field(gt=0)] | None = None
     ema_decay: Number = Field(0.0, ge=0, lt=1)
@@ -496,15 +503,39 @@ def read_yaml(path: str | Path) -> Any:
         raise ModelError(f"{path}: cannot be read as YAML: {error}") from error
 
 
-def read_config(path: str | Path) -> TrainConfig:
+def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a training configuration.
+
+    Parameters
+    ----------
+    path : path
+    changes : sequence of str
+        ``key=value``: keys of other values than the file's, such as ``stages.0.beta=0.3``.
 
     Raises
     ------
     ModelError
         If the file is missing, is no YAML, or a key of it is unknown, missing or does not fit.
     """
-    return read_settings(TrainConfig, read_yaml(path), where=str(path), error=ModelError)
+    values = read_yaml(path)
+    for change in changes:
+        _set(values, change)
+    return read_settings(TrainConfig, values, where=str(path), error=ModelError)
+
+
+def _set(values: Any, change: str) -> None:
+    """Put what ``key=value`` says into the values of a file; numbers in a key count from 0."""
+    key, _, value = change.partition("=")
+    *path, last = (int(part) if part.isdigit() else part for part in key.split("."))
+    try:
+        for part in path:
+            values = values.setdefault(part, {}) if isinstance(values, dict) else values[part]
+        values[last] = yaml.safe_load(value)
+    except (LookupError, TypeError, yaml.YAMLError):
+        raise ModelError(
+            f"--set {change}: expected KEY=VALUE with a key of the configuration, such as "
+            "trainer.devices=4 or stages.0.beta=0.3"
+        ) from None
 
 
 def continues(config: TrainConfig, recipe: str) -> bool:
@@ -514,8 +545,6 @@ def continues(config: TrainConfig, recipe: str) -> bool:
     written have their defaults.
     """
     values = json.loads(recipe)
-    if "archive" in values["data"]:
-        values["data"]["archive"]["path"] = ""
     try:
         former = read_settings(TrainConfig, values, where="the checkpoint", error=ModelError)
     except LatentscopeError:

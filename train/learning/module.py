@@ -86,8 +86,9 @@ class SpectrumModule(lightning.LightningModule):
 
     The loss of a spectrum is the reconstruction term of the line contrast's residual (blurred; by
     default half the sum of its squares), plus `continuum_weight` times that of the log continuum,
-    plus `beta` times the KL in nats; the mean over the batch is minimized (Higgins et al. 2017;
-    Sedaghat et al. 2021, eq. 2), with the penalties of the stage added.
+    plus `beta` times the KL in nats; the mean over the batch is minimized (Higgins et al. 2017),
+    with the penalties of the stage added. With `reduction: mean` each term is over the number of
+    its pixels or latents (Sedaghat et al. 2021, eq. 2); what is logged are the sums.
 
     Parameters
     ----------
@@ -216,10 +217,14 @@ class SpectrumModule(lightning.LightningModule):
     def _loss_of(self, terms: dict[str, Tensor], stage: Stage, fraction: float) -> Tensor:
         """Reconstruction and KL, mean over this process's spectra."""
         beta, floor = stage.beta.at(fraction), stage.free_bits.at(fraction)
-        spectrum = terms["lines"] + stage.continuum_weight.at(fraction) * terms["continuum"]
-        if floor > 0:
-            return spectrum.mean() + beta * with_free_bits(terms["kl"], floor)
-        return (spectrum + beta * terms["kl"].sum(1)).mean()
+        lines = terms["lines"]
+        continuum = stage.continuum_weight.at(fraction) * terms["continuum"]
+        kl = with_free_bits(terms["kl"], floor) if floor > 0 else terms["kl"].sum(1)
+        if self.config.reduction == "mean":
+            size = self.model.config
+            lines, continuum = lines / size.length, continuum / max(size.extra, 1)
+            kl = kl / size.latents
+        return (lines + continuum + beta * kl).mean()
 
     def _note(
         self,

@@ -1,20 +1,28 @@
+import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from latentscope.errors import ModelError
+from latentscope.models.config import PUBLISHED
 from latentscope.models.weights import load_model
+from train.__main__ import app
 from train.data.archive import Layout
 from train.data.packing import pack
 from train.fit import fit
+from train.settings import DataConfig, read_config
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*exists and is not empty"),
 ]
+CONFIGS = Path(__file__).parents[3] / "train" / "configs"
 LAYOUT = Layout(520, "float16", chunk=2, shard=4)
 SPLIT = {"validation": 0.4, "split_seed": 1, "window_mb": 0.01}
 
@@ -70,3 +78,32 @@ def test_a_loss_weighted_by_inverse_variance_reads_them(exposures, tmp_path, con
     assert training_of(fit(config, tmp_path / "run"))["archive"] == "ivar.zarr"
     with pytest.raises(ModelError, match="pack the spectra into a new archive with --ivar"):
         fit(config, tmp_path / "other", archive=str(plain))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_recipe_begins_on_packed_phase_3_files(exposures, tmp_path, name):
+    archive, folder = str(tmp_path / "harps.zarr"), tmp_path / "run"
+    small = ["stages.0.steps=3", "data.batch_size=2", "data.archive.validation=0.5"]
+    words = (
+        ["pack", str(exposures), "-o", archive, "-m", name, "--workers", "1"],
+        ["fit", str(CONFIGS / "harps-128d.yaml"), "-o", str(folder), "--archive", archive,
+         *(word for change in small for word in ("--set", change))],
+    )  # fmt: skip
+    for command in words:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+    seen = pd.read_csv(folder / "log" / "metrics.csv")
+    # The paper's loss: residuals averaged over pixels, lambda times the KL averaged over latents.
+    expected = seen["lines"] / 327_680 + 0.3 * seen["kl"] / 128
+    assert seen["loss"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    model = load_model(folder / "model")
+    assert model.prepare == PUBLISHED[name].config.prepare
+    assert model.config == PUBLISHED[name].config.architecture
+
+
+def test_a_run_without_a_preparation_needs_an_archive(tmp_path):
+    config = read_config(CONFIGS / "harps-128d.yaml")
+    with pytest.raises(ModelError, match=r"data\.archive\.path is missing.*--archive"):
+        fit(config, tmp_path / "run")
+    with pytest.raises(ModelError, match="prepare is missing"):
+        fit(dataclasses.replace(config, data=DataConfig()), tmp_path / "run")

@@ -107,7 +107,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tiny, tmp_path, data_folder
 def test_the_command_line_trains_a_model_that_loads(tiny, tmp_path, data_folder):
     done = run(
         "-m", "train", "fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder),
-        "--precision", "bf16-mixed",
+        "--set", "trainer.precision=bf16-mixed",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     model = load_model(tmp_path / "run" / "model")
@@ -122,7 +122,11 @@ def test_the_command_line_trains_a_model_that_loads(tiny, tmp_path, data_folder)
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["nowhere.yaml"], "nowhere.yaml"), (["tiny.yaml", "--precision", "8"], "bf16-mixed")],
+    [
+        (["nowhere.yaml"], "nowhere.yaml"),
+        (["tiny.yaml", "--set", "trainer.precision=8"], "bf16-mixed"),
+        (["tiny.yaml", "--set", "stages.7.beta=1"], "KEY=VALUE"),
+    ],
 )
 def test_a_wrong_usage_is_one_line(tiny, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)

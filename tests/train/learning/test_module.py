@@ -36,8 +36,11 @@ def test_the_loss_is_the_stated_sum(config, module_of):
     assert torch.allclose(terms["kl"], kl_per_dim(mean, logvar))
 
 
-def test_a_step_minimises_the_weighted_sum_of_what_it_logs(config, train):
-    stage = Stage(3, Schedule(0.5), continuum_weight=Schedule(0.3))
+@pytest.mark.parametrize("floor", [0.0, 0.05])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_step_minimises_the_weighted_sum_of_what_it_logs(config, train, reduction, floor):
+    stage = Stage(3, Schedule(0.5), continuum_weight=Schedule(0.3), free_bits=Schedule(floor))
+    sizes = (1, 1, 1) if reduction == "sum" else (512, 8, 3)
     seen = []
 
     class Look(lightning.Callback):
@@ -45,10 +48,13 @@ def test_a_step_minimises_the_weighted_sum_of_what_it_logs(config, train):
             seen.append({k: float(v) for k, v in trainer.callback_metrics.items()})
             assert float(outputs["loss"]) == pytest.approx(seen[-1]["loss"], rel=1e-6)
 
-    train(dataclasses.replace(config, stages=(stage,)), callbacks=[Look()])
+    config = dataclasses.replace(config, stages=(stage,), reduction=reduction)
+    train(config, callbacks=[Look()])
     for figures in seen:
-        expected = figures["lines"] + 0.3 * figures["continuum"] + 0.5 * figures["kl"]
-        assert figures["loss"] == pytest.approx(expected, rel=1e-5)
+        parts = figures["lines"], 0.3 * figures["continuum"], 0.5 * figures["kl"]
+        expected = sum(part / size for part, size in zip(parts, sizes, strict=True))
+        slack = 0.5 * 3 * floor / sizes[2]  # what free bits may add to the KL
+        assert expected * (1 - 1e-5) <= figures["loss"] <= (expected + slack) * (1 + 1e-5)
 
 
 def test_in_bfloat16_the_loss_is_that_of_the_decoded_rows_in_float32(config, train, noise):
