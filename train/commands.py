@@ -222,6 +222,10 @@ def pack_command(
     join: Annotated[
         str | None, typer.Option("--join", help="Column to join labels on, such as star.")
     ] = None,
+    aliases: Annotated[
+        Path | None,
+        typer.Option("--aliases", help="Table of stars' names, a row per star, to join labels by."),
+    ] = None,
     min_coverage: Annotated[
         float,
         typer.Option(
@@ -267,6 +271,7 @@ def pack_command(
                 min_coverage=min_coverage,
                 labels=labels,
                 join=join,
+                aliases=aliases,
                 workers=workers,
                 progress=advance,
             )

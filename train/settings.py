@@ -112,6 +112,13 @@ class ArchiveConfig:
     path : str
         Folder or fsspec URL that `python -m train pack` made, on the grid of `prepare`; "" where
         `--archive` says it.
+    group : str, optional
+        Column of the table that says which spectra show one star; by default `star`, else `object`.
+    aliases : str, optional
+        Table of names: one row per star, its names in any number of columns.
+    splits : str, optional
+        Table that says which star (or id, or file) belongs to which `split`: train, validation or
+        test, instead of the fractions. Spectra that it does not name are left out.
     validation, test : float
         Fractions of the stars that are held out; test stars are not looked at.
     split_seed : int
@@ -132,6 +139,9 @@ class ArchiveConfig:
     """
 
     path: str = ""
+    group: str | None = None
+    aliases: str | None = None
+    splits: str | None = None
     validation: Fraction = 0.1
     test: Fraction = 0.0
     split_seed: Whole = 0
@@ -241,7 +251,9 @@ class DataConfig:
         values = dataclasses.asdict(self)
         del values["linelist"], values["workers"]
         if self.archive is not None:
-            del values["archive"]["path"]
+            # What lists hold counts, which a checkpoint knows, not where they lie.
+            for place in ("path", "aliases", "splits"):
+                del values["archive"][place]
         if self.stream is not None:
             del values["stream"]["ahead"], values["stream"]["block"]
         parts = ("archive", "stream", "mixture", "doppler")

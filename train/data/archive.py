@@ -88,7 +88,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 def as_array(column: pd.Series) -> NDArray[Any]:
     """Return a column as an array that Zarr knows: int64, float64 or text ("" where missing)."""
-    if column.name in INTEGERS:
+    if column.name in INTEGERS or (column.dtype == np.int64):
         return column.to_numpy(np.int64)
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.float64, na_value=np.nan)
@@ -584,18 +584,6 @@ class PackedArchive:
     def chunks(self) -> NDArray[np.int64]:
         """Which chunk of the store each spectrum lies in, shape (n,)."""
         return self._at // self._store.layout.chunk
-
-    @property
-    def stars(self) -> NDArray[np.object_]:
-        """What keeps spectra together in splits, shape (n,).
-
-        The star's name in lower case without blanks; the object's where there is none; else the
-        file, each a star of its own.
-        """
-        names = self.table["star"].where(self.table["star"] != "", self.table["object"])
-        names = names.astype(object).map(lambda name: "".join(str(name).split()).lower())
-        named: NDArray[np.object_] = names.where(names != "", self.table["file"]).to_numpy(object)
-        return named
 
     @property
     def fingerprint(self) -> str:

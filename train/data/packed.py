@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -16,53 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from latentscope.errors import ChoiceError, ModelError, TableError
+from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
 from train.data.batches import START, Batch, Place, Sampled, place_of
+from train.data.stars import listed_splits, read_aliases, split_by_star, stars_of
 from train.settings import ArchiveConfig, DataConfig
-
-SPLITS = ("train", "validation", "test")
-
-
-def split_by_star(
-    stars: Sequence[str] | NDArray[np.object_],
-    validation: float = 0.1,
-    test: float = 0.0,
-    seed: int = 0,
-) -> NDArray[np.str_]:
-    """Return the split of each spectrum: "train", "validation" or "test", shape (n,).
-
-    A star's split follows from a hash of its name and the seed alone. All its exposures share it,
-    and stars that an archive gains later move no other star.
-
-    Parameters
-    ----------
-    stars : sequence of str, shape (n,)
-    validation, test : float
-        Fractions of the stars, on average.
-    seed : int
-
-    Raises
-    ------
-    ChoiceError
-        If the fractions leave nothing to train on.
-    """
-    if validation < 0 or test < 0 or validation + test >= 1:
-        raise ChoiceError(
-            f"validation {validation} and test {test}; expected fractions of the stars from 0 on, "
-            "with a sum below 1"
-        )
-    codes, names = pd.factorize(np.asarray(stars, dtype=object))
-    place = np.array([_place(f"{seed}:{name}") for name in names])
-    held = np.where(place < validation, SPLITS[1], SPLITS[2])
-    splits: NDArray[np.str_] = np.where(place < validation + test, held, SPLITS[0])[codes]
-    return splits
-
-
-def _place(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def binned(values: ArrayLike, bins: int | Sequence[float]) -> NDArray[np.int64]:
@@ -446,8 +407,12 @@ class PackedData(lightning.LightningDataModule):
                 f"{c.path}: has no inverse variances, by which the loss weighs; pack the spectra "
                 "into a new archive with --ivar, or take another loss"
             )
-        self._stars = archive.stars
-        self._splits = split_by_star(self._stars, c.validation, c.test, c.split_seed)
+        aliases = {} if c.aliases is None else read_aliases(c.aliases)
+        self._stars = stars_of(archive.table, c.group, aliases)
+        if c.splits is None:
+            self._splits = split_by_star(self._stars, c.validation, c.test, c.split_seed)
+        else:
+            self._splits = listed_splits(c.splits, archive.table, self._stars, aliases)
         self.draw = self._draw()
         watched = self._watched()
         self.validation_rows, bits = archive.read(watched)
@@ -455,21 +420,36 @@ class PackedData(lightning.LightningDataModule):
         self.validation_ivar: NDArray[np.float32] | None = None
         if self._ivar:
             self.validation_ivar = np.square(archive.read_root_ivar(watched).astype(np.float32))
-        self.validation_labels = _numeric(archive.table[archive.labels].iloc[watched])
+        labels = archive.table[archive.labels].iloc[watched]
+        self.validation_labels = _numeric(labels)
+        unwatched = [str(name) for name in labels if name not in self.validation_labels]
+        if unwatched:
+            warnings.warn(
+                f"{c.path}: not watched: {', '.join(unwatched)} (text, one number throughout, or "
+                f"known of fewer than {_FEWEST_LABELS} of {len(labels)} validation stars)",
+                LatentscopeWarning,
+                stacklevel=2,
+            )
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What the network learned from, for its config.json."""
         c = self._settings
-        stars = pd.Series(self._splits).groupby(pd.factorize(self._stars)[0]).first()
+        used = self._splits != ""
+        stars = pd.Series(self._splits[used]).groupby(self._stars[used]).first()
+        shares = f"validation {c.validation:g}, test {c.test:g} of the stars"
+        by = f"SHA-256 of '{c.split_seed}:star'; {shares}"
+        if c.splits is not None:
+            by = f"the list {Path(c.splits).name}"
         return {
             "archive": str(c.path).rstrip("/").rsplit("/", 1)[-1],
             "archive_sha256": self.archive.fingerprint,
             "spectra": int((self._splits == "train").sum()),
             "spectra_an_epoch": len(self.draw),
             "stars": {str(name): int(n) for name, n in stars.value_counts().items()},
-            "split": f"by star, SHA-256 of '{c.split_seed}:star'; validation {c.validation:g}, "
-            f"test {c.test:g} of the stars",
+            "star_names": c.group or "star",
+            "split": f"by star, {by}",
+            "splits_sha256": self._splits_digest,
             "balance": statement(c),
             "bins": c.bins if c.label else None,
             "labels_used": "to balance epochs" if c.label else False,
@@ -509,9 +489,17 @@ class PackedData(lightning.LightningDataModule):
             ivar=self._ivar,
         )
 
+    @property
+    def _splits_digest(self) -> str:
+        """SHA-256 of star and split of each spectrum."""
+        told = pd.DataFrame({"star": self._stars, "split": self._splits}).to_csv(index=False)
+        return hashlib.sha256(told.encode()).hexdigest()
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to know of the archive."""
-        return {"archive_sha256": self.archive.fingerprint}
+        return {
+            "archive_sha256": self.archive.fingerprint, "splits_sha256": self._splits_digest
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to go on with an archive that changed meanwhile.
@@ -519,12 +507,14 @@ class PackedData(lightning.LightningDataModule):
         Raises
         ------
         ModelError
-            If spectra or labels were added or changed since the checkpoint.
+            If spectra or labels were added or changed since the checkpoint, or their stars or
+            splits are others.
         """
-        if state_dict != self.state_dict():
+        if self.state_dict() != self.state_dict() | state_dict:
             raise ModelError(
-                f"{self._settings.path}: the archive changed since the checkpoint, so the run "
-                "cannot go on as it began; put the old archive back, or train into another folder"
+                f"{self._settings.path}: the archive, or how it is split, changed since the "
+                "checkpoint, so the run cannot go on as it began; put the old archive and lists "
+                "back, or train into another folder"
             )
 
     def _draw(self) -> Draw:

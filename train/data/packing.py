@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 import latentscope
 from latentscope.cli.application import UsageError
-from latentscope.data import match_rows, read_labels
+from latentscope.data import match_rows, read_labels, row_keys
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
 from latentscope.models.config import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
@@ -40,6 +40,7 @@ from train.data.archive import (
     MissingArchiveError,
     worker_count,
 )
+from train.data.stars import read_aliases, resolved, stars_of
 from train.settings import read_yaml
 
 
@@ -286,6 +287,7 @@ def pack(
     min_coverage: float = 0.5,
     labels: Any = None,
     join: str | None = None,
+    aliases: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PackReport:
@@ -313,7 +315,9 @@ def pack(
     labels : DataFrame, array or path, optional
         As `read_labels` takes them; they replace the labels of an earlier run.
     join : str, optional
-        The column to join labels on, such as `object` for a table with a row a star.
+        The column to join labels on, such as `star` for a table of one row per star.
+    aliases : Path, optional
+        Names that stars also have, as `read_aliases` takes them, for a join on stars.
     workers : int, optional
         Processes that read, by default one a core, at most 32; 1 reads in this one.
     progress : callable (done, total), optional
@@ -333,6 +337,7 @@ def pack(
     count = worker_count(workers)
     files = _files(sources)
     frame = None if labels is None else read_labels(labels)
+    names = {} if aliases is None else read_aliases(aliases)
     settings = {"prepare": prepare.to_dict(), "min_coverage": min_coverage}
     store = _store(archive, settings, layout, model)
     # Two processes would write the same block.
@@ -348,10 +353,10 @@ def pack(
                 blocks.take(read)
         blocks.flush()
         blocks.warn()
-        table, names = _labelled(store, frame, join)
+        table, columns = _labelled(store, frame, join, names)
         command = shlex.join(sys.argv)
         run = {"time": _now(), "latentscope": latentscope.__version__, "command": command}
-        store.finish(table, names, run)
+        store.finish(table, columns, run)
     return _report(store, table, files, {str(file) for file in todo})
 
 
@@ -443,7 +448,10 @@ class _Blocks:
 
 
 def _labelled(
-    store: ArchiveStore, labels: pd.DataFrame | None, join: str | None
+    store: ArchiveStore,
+    labels: pd.DataFrame | None,
+    join: str | None,
+    aliases: Mapping[str, str],
 ) -> tuple[pd.DataFrame, list[str]]:
     """Join labels to the archive's table; without new ones it keeps those that it has."""
     table = store.table()
@@ -452,21 +460,36 @@ def _labelled(
     table = table[list(COLUMNS)]
     rows = table.index[table["row"] >= 0]
     source = str(labels.attrs["source"])
-    matches = match_rows(table.loc[rows], labels, len(rows), join, (store.source, source))
+    left, right = table.loc[rows], labels
+    if join is not None and join in labels and join.lower() in STAR_COLUMNS:
+        # Of stars that both sides may write otherwise.
+        left = left.assign(**{join.lower(): stars_of(left, join.lower(), aliases)})
+        right = labels.assign(**{join: resolved(labels[join], aliases)})
+    matches = match_rows(left, right, len(rows), join, (store.source, source))
     if matches is None:
         raise TableError(
             f"{source}: has no column that names the archive's files or stars; expected id, file, "
             "archive_id, or a column to join on (--join)"
         )
+    for name in labels.select_dtypes("integer"):
+        if labels[name].abs().max() > 2**53:  # a name such as Gaia's, which a float would round
+            labels = labels.assign(**{name: labels[name].astype(str)})
     joined = labels.reindex(matches.where(matches >= 0)).set_axis(rows).infer_objects()
-    keys = {*ID_COLUMNS, *STAR_COLUMNS}
-    renamed = {
+    said = [row_keys(table.loc[rows, name], files=True) for name in (*ID_COLUMNS, *STAR_COLUMNS)
+            if name in table]  # fmt: skip
+    new = {
         name: f"label_{name}" if name in COLUMNS else name
         for name in map(str, joined.columns)
-        if name.lower() not in keys
+        if not _repeats(row_keys(joined[name], files=True), said)
     }
-    joined = joined[list(renamed)].rename(columns=renamed)
-    return table.join(joined), list(renamed.values())
+    joined = joined[list(new)].rename(columns=new)
+    return table.join(joined), list(new.values())
+
+
+def _repeats(keys: pd.Series, said: list[pd.Series]) -> bool:
+    """Whether a column says nothing but what one of the archive's own columns says."""
+    known = keys.notna()
+    return bool(known.any()) and any((keys[known] == own[known]).all() for own in said)
 
 
 def _now() -> str:

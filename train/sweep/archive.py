@@ -23,6 +23,7 @@ from train.data.archive import COLUMNS, ArchiveStore, Layout, MissingArchiveErro
 from train.data.packing import leave_with_parent
 from train.data.rows import simulated_rows
 from train.data.simulated import linelist_digest, simulator_digest
+from train.data.stars import stars_of
 
 Progress = Callable[[int, int], None]
 
@@ -124,7 +125,7 @@ def make_archive(
 def facts_of(path: Path) -> dict[str, Any]:
     """What a page says of an archive that `make_archive` made: see `Results.archive`."""
     archive = PackedArchive(path, threads=1)
-    exposures = pd.Series(archive.stars).value_counts()
+    exposures = pd.Series(stars_of(archive.table)).value_counts()
     return {
         "linelist": str(archive.settings["linelist"]),
         "simulator_sha256": str(archive.settings["simulator_sha256"]),

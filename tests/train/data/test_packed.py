@@ -1,4 +1,3 @@
-from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -18,13 +17,15 @@ from train.data.packed import (
     PackedBatches,
     PackedData,
     binned,
-    split_by_star,
     statement,
     unpacked_bits,
     windows,
 )
 from train.data.packing import pack
+from train.data.stars import stars_of
 from train.settings import ArchiveConfig, DataConfig, read_config
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*not watched")
 
 
 def config_of(tmp_path, **archive):
@@ -42,7 +43,8 @@ def data_of(config):
 
 def test_the_module_holds_out_stars(labelled, tmp_path):
     data = data_of(config_of(tmp_path, path=str(labelled)))
-    held = set(data.archive.stars) - set(data.archive.stars[data.draw.members])
+    stars = stars_of(data.archive.table)
+    held = set(stars) - set(stars[data.draw.members])
     assert 0 < len(held) < 6
     assert len(data.validation_rows) == len(data.validation_valid) == len(held)
     said = data.provenance
@@ -116,42 +118,6 @@ def test_masked_pixels_do_not_count(tmp_path, tiny):
     assert torch.allclose(module.terms(rows, valid=valid)["lines"], squared, rtol=1e-5)
     everything = module.terms(rows, valid=torch.ones_like(valid))
     assert torch.equal(everything["lines"], module.terms(rows)["lines"])
-
-
-NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40)
-
-
-@given(NAMES, NAMES, st.integers(0, 5))
-def test_a_growing_archive_keeps_its_splits(old, new, seed):
-    before = split_by_star(old, 0.3, 0.2, seed)
-    after = split_by_star(new + old, 0.3, 0.2, seed)
-    assert after[len(new) :].tolist() == before.tolist()
-    by_star = {}
-    for star, split in zip(new + old, after, strict=True):
-        assert by_star.setdefault(star, split) == split
-
-
-def test_splits_have_their_fractions_of_the_stars_whatever_the_exposures():
-    stars = [f"HD{number}" for number in range(4000)]
-    counts = Counter(split_by_star(stars, 0.2, 0.1, seed=1))
-    assert counts["validation"] == pytest.approx(800, abs=4 * 25)
-    assert counts["test"] == pytest.approx(400, abs=4 * 19)
-    assert split_by_star(stars, 0.2, 0.1, 1).tolist() != split_by_star(stars, 0.2, 0.1, 2).tolist()
-    # A larger validation split takes in the smaller one.
-    small = split_by_star(stars, 0.1) == "validation"
-    assert (split_by_star(stars, 0.2)[small] == "validation").all()
-
-
-def test_the_split_of_a_name_is_for_ever():
-    # `printf 0:gl581 | sha256sum` begins with add4, the others' with fbd7 and 7ee1.
-    splits = split_by_star(["gl581", "hd140283", "hd10700"], 0.5, 0.2)
-    assert splits.tolist() == ["test", "train", "validation"]
-
-
-@pytest.mark.parametrize("fractions", [(0.6, 0.4), (-0.1, 0), (0.1, -0.1)])
-def test_splits_leave_something_to_train_on(fractions):
-    with pytest.raises(ChoiceError, match="sum below 1"):
-        split_by_star(["a"], *fractions)
 
 
 def test_every_spectrum_once():
@@ -284,12 +250,12 @@ def test_masks_come_with_their_rows(archive):
 
 @pytest.mark.parametrize("start", [1, 5, 6, 13])
 def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(archive, start):
-    draw = Draw(np.arange(2, 21), 1, archive.stars[2:])
+    draw = Draw(np.arange(2, 21), 1, stars_of(archive.table)[2:])
     whole = [batch.rows for batch in batches(archive, draw, 3, 20)]
     rest = [batch.rows for batch in batches(archive, draw, 3, 20, step=start)]
     assert len(whole) == len(batches(archive, draw, 3, 20)) == 20
     assert all(torch.equal(a, b) for a, b in zip(whole[start:], rest, strict=True))
-    other = Draw(np.arange(2, 21), 2, archive.stars[2:])
+    other = Draw(np.arange(2, 21), 2, stars_of(archive.table)[2:])
     assert not all(
         torch.equal(a, b.rows) for a, b in zip(whole, batches(archive, other, 3, 20), strict=True)
     )

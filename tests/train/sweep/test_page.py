@@ -20,6 +20,7 @@ from tests.train.sweep.conftest import SMALL
 from tests.train.sweep.page import reproduction
 from train.__main__ import app
 from train.data.archive import PackedArchive
+from train.data.stars import stars_of
 from train.sweep.results import read_results
 from train.sweep.run import sweep
 
@@ -135,7 +136,7 @@ def test_the_pages_numbers_are_those_of_the_models(swept):
 def test_the_archive_is_described_as_it_is(swept):
     folder, _, _, page = swept
     archive = PackedArchive(folder / "sweep" / "archive.zarr")
-    counts = np.unique(archive.stars, return_counts=True)[1]
+    counts = np.unique(stars_of(archive.table), return_counts=True)[1]
     said = f"40 spectra of {len(counts)} stars"
     assert said in page.read_text()
     assert f"at most {counts.max()}" in page.read_text()
