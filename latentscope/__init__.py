@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.mi.indicator import paper_indicator
     from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
+    from latentscope.explorer.serve import explore
     from latentscope.models.config import available_models
     from latentscope.models.encode import encode
     from latentscope.models.network import SpectrumVAE
@@ -62,6 +63,7 @@ _NAMES_OF_MODULE = {
     "diagnostics.mi.indicator": ("paper_indicator",),
     "diagnostics.retrieval": ("Retriever",),
     "diagnostics.robustness": ("robustness",),
+    "explorer.serve": ("explore",),
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
     "models.config": ("available_models",),
@@ -101,6 +103,7 @@ __all__ = [
     "convert_checkpoint",
     "encode",
     "exclusive_information",
+    "explore",
     "line_map",
     "load_model",
     "mad",

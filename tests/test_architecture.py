@@ -24,6 +24,7 @@ FLOORS = {
     "plots": 5,
     "reporting": 6,
     "demo": 7,
+    "explorer": 7,
     "cli": 8,
     "__main__": 9,
 }
@@ -32,6 +33,8 @@ ONLY_IN = {
     "torch": ("models", "simulation"),
     "safetensors": ("models",),
     "matplotlib": ("plots",),
+    "bokeh": ("explorer",),
+    "tornado": ("explorer",),
 }
 
 

@@ -5,11 +5,11 @@ import sys
 from contextlib import suppress
 
 # The order of the help.
-from latentscope.cli import spectra, latents, report  # isort: skip
+from latentscope.cli import spectra, latents, report, explore  # isort: skip
 from latentscope.cli.application import app
 from latentscope.files import check_writable, expanded, own_folder
 
-__all__ = ["app", "latents", "main", "report", "spectra"]
+__all__ = ["app", "explore", "latents", "main", "report", "spectra"]
 
 
 def main() -> None:

@@ -251,7 +251,7 @@ def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) 
 
 
 @dataclass(frozen=True)
-class _Decoder:
+class Decoder:
     """What turns latents into spectra: functions, wavelengths in air, and the model behind them.
 
     `rows` are what the network itself gives: flux, or whatever its preparation makes of flux;
@@ -267,7 +267,7 @@ class _Decoder:
 
 def _decoder(
     model: SpectrumVAE | Decode | str | os.PathLike[str], given: dict[str, Any]
-) -> _Decoder:
+) -> Decoder:
     """Make a decoder of a model, its name or path, or a function with what was given beside it."""
     # A model is callable too, as every torch module is. Where its module was never imported there
     # can be none.
@@ -283,7 +283,7 @@ def _decoder(
             )
         from latentscope.models.weights import as_model
 
-        return _decoder_of(as_model(model))
+        return decoder_of(as_model(model))
     if not callable(model):
         raise ChoiceError(
             f"model is a {type(model).__name__}; expected a model, its name or path, or a function "
@@ -294,10 +294,17 @@ def _decoder(
             "a function decodes, but its wavelengths are unknown; give wavelength=..., Angstrom in "
             "air"
         )
-    return _Decoder(model, model, given)
+    return Decoder(model, model, given)
 
 
-def _decoder_of(model: SpectrumVAE) -> _Decoder:
+def decoder_of(model: SpectrumVAE) -> Decoder:
+    """Return what turns latents into spectra, of a model; any thread may use it.
+
+    Raises
+    ------
+    ModelError
+        If the model does not say how its spectra are prepared.
+    """
     import torch
 
     from latentscope.models.network import single
@@ -316,19 +323,23 @@ def _decoder_of(model: SpectrumVAE) -> _Decoder:
 
     def rows(latents: Floats) -> NDArray[np.float32]:
         # Flux and contrast are asked for in turn and made of the same rows: decode them once.
-        if not last or last[0][0] is not latents:
-            device = next(network.parameters()).device
-            with torch.no_grad():
-                decoded = network.decode(torch.from_numpy(latents).to(device, torch.float32))
-            last[:] = [(latents, decoded.cpu().numpy())]
-        return last[0][1]
+        for asked, known in last:
+            if asked is latents:
+                return known
+        device = next(network.parameters()).device
+        with torch.no_grad():
+            decoded = network.decode(torch.from_numpy(latents).to(device, torch.float32))
+        found: NDArray[np.float32] = decoded.cpu().numpy()
+        # Whole, since other threads may decode with it too.
+        last[:] = [(latents, found)]
+        return found
 
     def lines(latents: Floats) -> NDArray[np.float32]:
         return rows(latents)[:, : grid.length]
 
     grid = prepare.grid
     vacuum = grid.medium == "vacuum"
-    return _Decoder(
+    return Decoder(
         rows=rows,
         flux=lambda latents: restore(rows(latents), prepare),
         options={
@@ -345,7 +356,7 @@ def _decoder_of(model: SpectrumVAE) -> _Decoder:
     )
 
 
-def _data(decoder: _Decoder, latents: LatentsLike | None, base: ArrayLike | None) -> _Spread:
+def _data(decoder: Decoder, latents: LatentsLike | None, base: ArrayLike | None) -> _Spread:
     """Latents that were given, the model's reference sample, or the prior."""
     model = decoder.model
     if latents is not None:
@@ -371,7 +382,7 @@ def _data(decoder: _Decoder, latents: LatentsLike | None, base: ArrayLike | None
 
 
 def _start(
-    decoder: _Decoder, data: _Spread, spectrum: Any, base: ArrayLike | None
+    decoder: Decoder, data: _Spread, spectrum: Any, base: ArrayLike | None
 ) -> tuple[Floats, str]:
     """Latents to start from, and where they come from."""
     if base is not None:
@@ -398,7 +409,7 @@ def _start(
     return encoded.values[0].astype(np.float64), name
 
 
-def _informative(decoder: _Decoder, data: _Spread, start: Floats) -> list[int]:
+def _informative(decoder: Decoder, data: _Spread, start: Floats) -> list[int]:
     if data.latents is not None:
         latents = data.latents
         if decoder.model is not None:

@@ -20,6 +20,7 @@ COMMANDS = (
     "models",
     "convert",
     "report",
+    "explore",
     "demo",
 )
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "commands"

@@ -1,0 +1,87 @@
+"""The command that opens the explorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentscope.cli.application import Json, Model, Output, command, progress
+from latentscope.errors import LatentscopeError
+
+
+@command(
+    "latentscope explore",
+    "latentscope explore latents.npy --labels labels.csv --spectra spectra/",
+    "latentscope explore latents.npy --html page.html",
+)
+def explore(
+    latents: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[LATENTS]",
+            help=".npy, .npz, .csv, .parquet, .h5 or .fits of latents. Default: a simulated "
+            "archive, made at the first call and kept.",
+        ),
+    ] = None,
+    model: Model = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
+    ] = None,
+    spectra: Annotated[
+        Path | None,
+        typer.Option(
+            "--spectra",
+            help="Folder of the spectra; nothing outside it is read. Default: where the latents' "
+            "table says.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write one file that opens without a server, and end."),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            help="Address to listen on, for others to look; the printed address then holds a "
+            "token. Default: this machine alone.",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Default: any that is free.")
+    ] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at latents in the browser: sliders, a map, and the nearest spectra.
+
+    Move a latent and see the spectrum change; click a point of the map to open its spectrum; open
+    a file to find spectra like it. Ctrl-C ends it.
+    """
+    try:
+        from latentscope.explorer.archive import read_archive
+        from latentscope.explorer.serve import explore as show
+    except ModuleNotFoundError as error:
+        if error.name not in ("bokeh", "tornado"):
+            raise
+        raise LatentscopeError(
+            f"the explorer needs the package {error.name}: pip install "
+            "'latentscope-spectra[explore]'"
+        ) from None
+    out = Output(as_json)
+
+    def tell(url: str) -> None:
+        out.say(f"exploring at {url}")
+        out.say("Ctrl-C ends it")
+        out.result({"url": url})
+
+    given = [None if path is None else str(path) for path in (latents, labels)]
+    with progress("making the demo archive") as advance:
+        archive = read_archive(given[0], model, given[1], spectra, advance)
+    written = show(archive, html=html, host=host, port=port, open_browser=not no_open, tell=tell)
+    if written is not None:
+        out.say(f"wrote {written}")
+        out.result({"output": written})

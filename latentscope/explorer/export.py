@@ -1,0 +1,103 @@
+"""What can be taken away from the page: spectra, pictures, names."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from latentscope.explorer.archive import Archive
+from latentscope.explorer.arrays import Singles
+from latentscope.spectra.wavelength import doppler_shift
+from latentscope.tables import write_csv
+
+_NAMES = {"input": "input", "base": "reconstruction", "moved": "moved"}
+
+
+def doppler(rv: float) -> float:
+    """What wavelengths at rest are multiplied by at a velocity in km/s, receding positive."""
+    return float(doppler_shift(1.0, rv))
+
+
+def file_name(title: str) -> str:
+    """A name for a file of this title, whatever is in it."""
+    return re.sub(r"[^\w.+-]+", "_", title).strip("._")[:80] or "spectrum"
+
+
+def names(archive: Archive, rows: NDArray[np.int64], as_list: bool) -> bytes:
+    """Ids of rows as CSV; or their files, one a line, as `encode` takes them by ``@list.txt``."""
+    files = archive.latents.column("file")
+    if as_list:
+        given = archive.ids if files is None else files
+        return "".join(f"{given[row]}\n" for row in rows).encode()
+    frame = pd.DataFrame({"id": archive.ids[rows], "row": rows})
+    if files is not None:
+        frame["file"] = files[rows]
+    return _csv(frame)
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_csv(frame, path)
+        return path.read_bytes()
+
+
+def spectrum(
+    kind: str,
+    archive: Archive,
+    rows: dict[str, Singles],
+    seen: tuple[float, float],
+    about: dict[str, Any],
+) -> bytes:
+    """The spectrum as FITS or CSV, whole; as PNG or SVG what of it is seen."""
+    found = {name: rows[key] for key, name in _NAMES.items() if key in rows}
+    if kind in ("png", "svg"):
+        from latentscope.plots.spectrum import plot_spectrum
+        from latentscope.plots.style import save_figure
+
+        axes = plot_spectrum(
+            archive.wavelength, found, window=seen, title=about["title"], xlabel=archive.axis
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"picture.{kind}"
+            save_figure(axes, path)
+            return path.read_bytes()
+    table = pd.DataFrame({"wavelength": archive.wavelength, **found})
+    return _csv(table) if kind == "csv" else _fits(table, archive, about)
+
+
+def _fits(table: pd.DataFrame, archive: Archive, about: dict[str, Any]) -> bytes:
+    from astropy.io import fits
+
+    # First the spectrum that was made here, under the name that readers look for.
+    order = {"wavelength": "WAVE", "moved": "FLUX", "input": "INPUT", "reconstruction": "BASE"}
+    columns = [
+        fits.Column(
+            name, "D" if name == "WAVE" else "E", unit="Angstrom" if name == "WAVE" else "",
+            array=table[key].to_numpy(),
+        )
+        for key, name in order.items()
+        if key in table
+    ]  # fmt: skip
+    hdu = fits.BinTableHDU.from_columns(columns, name="SPECTRUM")
+    assert archive.model is not None
+    assert archive.model.prepare is not None
+    grid = archive.model.prepare.grid
+    hdu.header["OBJECT"] = (about["title"].encode("ascii", "replace").decode()[:60], "shown")
+    hdu.header["SPECSYS"] = {"barycentric": "BARYCENT", "topocentric": "TOPOCENT"}.get(
+        grid.frame, "SOURCE"
+    )
+    hdu.header["TUCD1"] = "em.wl;obs" if grid.medium == "vacuum" else "em.wl;obs.air"
+    hdu.header["CREATOR"] = "latentscope explore"
+    for dim, value in enumerate(about["latents"]):
+        hdu.header.add_history(f"latent {dim} = {value:.6g}")
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
+    return stream.getvalue()

@@ -1,0 +1,755 @@
+"""One page that somebody looks at: its panels wired to each other, its state and its worker."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from html import escape
+from typing import Any
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.events import DocumentReady, MouseMove, SelectionGeometry, Tap
+from bokeh.models import CustomJS
+
+from latentscope.diagnostics.traversal.lines import measured
+from latentscope.diagnostics.traversal.traverse import Base, Change
+from latentscope.errors import LatentscopeError
+from latentscope.explorer import export
+from latentscope.explorer.archive import LARGEST_UPLOAD, Archive, Shown
+from latentscope.explorer.arrays import (
+    Floats,
+    Singles,
+    Window,
+    density,
+    envelope,
+    inside,
+    nearest_point,
+    runs,
+    smoothed,
+)
+from latentscope.explorer.panels import (
+    LINES,
+    OVERLAYS,
+    Head,
+    MapPanel,
+    NearPanel,
+    SliderPanel,
+    SpectrumPanel,
+    asset,
+    legend,
+    plain,
+    template,
+)
+from latentscope.explorer.view import View, read_view
+
+MOST_POINTS = 8000
+"""Points of the map that are drawn one by one; above it their density is."""
+
+_CELLS = (190, 240)
+_MOST_PICKED = 3000
+_MOST_LINES = 40
+_APART = 0.014  # of the view, that names of lines need
+_LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
+_PAUSE = 0.15  # seconds without a request before slow things are measured
+_LEAST = 0.003  # change of depth that is named
+
+Apply = Callable[[], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """A thread for what takes time: of each kind of work only the last asked for is done.
+
+    `post` hands a function to the thread that owns the page.
+    """
+
+    def __init__(self, post: Callable[[Apply], Any], fail: Callable[[str], None]) -> None:
+        self._post, self._fail = post, fail
+        self._jobs: dict[str, tuple[float, Callable[[], Apply]]] = {}
+        self._wake, self._open = threading.Condition(), True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def ask(self, kind: str, work: Callable[[], Apply], after: float = 0.0) -> None:
+        """Have `work` done, in so many seconds, and what it returns applied to the page."""
+        with self._wake:
+            self._jobs[kind] = (time.monotonic() + after, work)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """End when the present work is done."""
+        with self._wake:
+            self._open = False
+            self._jobs.clear()
+            self._wake.notify()
+
+    def _next(self) -> tuple[str, Callable[[], Apply]] | None:
+        with self._wake:
+            while self._open:
+                if not self._jobs:
+                    self._wake.wait()
+                    continue
+                kind, (due, work) = min(self._jobs.items(), key=lambda job: job[1][0])
+                left = due - time.monotonic()
+                if left <= 0:
+                    del self._jobs[kind]
+                    return kind, work
+                self._wake.wait(left)
+        return None
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                apply = job[1]()
+            except (LatentscopeError, OSError) as error:
+                self._post(partial(self._fail, str(error)))
+            except Exception as error:  # a page must not die of one request
+                _log.exception("the explorer failed to %s", job[0])
+                words = f"this failed unexpectedly ({type(error).__name__}: {error})"
+                self._post(partial(self._fail, words))
+            else:
+                if self._open:
+                    self._post(apply)
+
+
+def _on(model: Any, name: str, act: Apply) -> None:
+    """Act when a property of a model changes."""
+    model.on_change(name, lambda attr, old, new: act())
+
+
+class Page:
+    """The page of one browser tab.
+
+    Parameters
+    ----------
+    archive : Archive
+    document : Document
+        Of Bokeh, empty.
+    arguments : dict
+        Of the request, as `read_view` takes them.
+    """
+
+    def __init__(
+        self, archive: Archive, document: Document, arguments: dict[str, list[bytes]]
+    ) -> None:
+        self.archive, self.document = archive, document
+        latents = archive.latents
+        self.view = read_view(arguments, len(latents), latents.dims, archive.columns)
+        self.head, self.map, self.near = Head(), MapPanel(archive), NearPanel()
+        self.worker = Worker(document.add_next_tick_callback, self._fail)
+        self._busy: set[str] = set()
+        self.picked = np.empty(0, dtype=np.int64)
+        self.shown = archive.average()
+        self.values: Floats = self.shown.values.copy()
+        roots = [*self.head.roots, *self.map.roots, *self.near.roots]
+        self.spectra = archive.model is not None
+        if self.spectra:
+            self.panel = SpectrumPanel(archive.wavelength, archive.axis)
+            self.sliders = SliderPanel(archive)
+            roots += [*self.panel.roots, *self.sliders.roots]
+            self.rows: dict[str, Singles] = {}
+            self._blank = np.full(len(archive.wavelength), np.nan, np.float32)
+            self.base: Base | None = None
+        document.title = "latentscope explore"
+        document.template = template()
+        document.template_variables.update(
+            heading=archive.title, style=asset("page.css"), spectra=self.spectra,
+            sliders=len(archive.dims), foot=_foot(archive),
+        )  # fmt: skip
+        # Bokeh hears of events from models that were wired before they came into the document.
+        self._wire()
+        # All at once: after each root Bokeh would walk through all models again.
+        with document.models.freeze():
+            for root in roots:
+                document.add_root(root)
+        document.on_session_destroyed(lambda context: self.close())
+        self._named: Apply = lambda: document.add_next_tick_callback(self._name)
+        archive.when_known(self._named)
+        archive.learn()
+        self._start()
+
+    def close(self) -> None:
+        """Let go of all that this page held."""
+        self.worker.close()
+        self.archive.forget(self._named)
+
+    # Wires
+
+    def _wire(self) -> None:
+        figures = [self.map.figure]
+        scope: dict[str, Any] = {"sliders": [], "goto": None}
+        for name in ("x", "y", "color"):
+            _on(getattr(self.map, name), "value", self._map_changed)
+        for axis in (self.map.figure.x_range, self.map.figure.y_range):
+            for end in ("start", "end"):
+                _on(axis, end, lambda: self._soon("map", self._draw_map))
+        self.map.figure.on_event(Tap, self._tapped)
+        self.map.figure.on_event(SelectionGeometry, self._lassoed)
+        self.map.find.on_change("value", lambda attr, old, new: self._find(new))
+        self.map.save.on_click(self._save_picked)
+        self.near.open.on_click(self._open_near)
+        self.head.upload.on_change("value", lambda attr, old, new: self._upload(new))
+        if self.spectra:
+            panel, sliders = self.panel, self.sliders
+            figures = [panel.flux, panel.left, *figures]
+            scope |= {"sliders": sliders.sliders, "goto": panel.goto}
+            for end in ("start", "end"):
+                _on(panel.flux.x_range, end, lambda: self._soon("zoom", self._zoomed))
+            panel.flux.js_on_event(
+                MouseMove,
+                CustomJS(
+                    args={"source": panel.source, "readout": self.head.readout},
+                    code=asset("read.js"),
+                ),
+            )
+            _on(panel.show, "active", self._look)
+            _on(panel.smooth, "value", self._smooth)
+            _on(panel.rv, "value", self._mark_lines)
+            panel.goto.on_change("value", lambda attr, old, new: self._go_to(new))
+            panel.save.on_click(self._save_spectrum)
+            for place, slider in enumerate(sliders.sliders):
+                slider.on_change("value", self._slid(place))
+            sliders.mean.on_click(lambda: self._show(self.archive.average))
+            sliders.reset.on_click(lambda: self._set_values(self.shown.values))
+            _on(sliders.other, "value", self._other)
+            sliders.other_value.on_change("value", lambda attr, old, new: self._moved_other(new))
+            _on(self.near.source.selected, "indices", self._overlay)
+        scope |= {
+            "figures": figures, "message": self.head.message, "upload": self.head.upload,
+            "largest": LARGEST_UPLOAD,
+        }  # fmt: skip
+        self.document.js_on_event(DocumentReady, CustomJS(args=scope, code=asset("page.js")))
+
+    def _soon(self, kind: str, act: Apply) -> None:
+        """Act once when all that came together is here: two ends of a range are two messages."""
+        if kind in self._busy:
+            return
+        self._busy.add(kind)
+
+        def once() -> None:
+            self._busy.discard(kind)
+            act()
+
+        self.document.add_next_tick_callback(once)
+
+    def _fail(self, message: str) -> None:
+        self.head.message.text = f'<p class="alert">{escape(message)}</p>' if message else ""
+
+    def _start(self) -> None:
+        view, archive = self.view, self.archive
+        # Until somebody chooses, the map shows the two dimensions that are known best.
+        self._untouched = ("", "") if view.x or view.y else (self.map.x.value, self.map.y.value)
+        for name in ("x", "y", "color"):
+            if getattr(view, name):
+                getattr(self.map, name).value = getattr(view, name)
+        self._map_changed()
+        if self.spectra:
+            if view.last > view.first:
+                x_range = self.panel.flux.x_range
+                x_range.start = max(view.first, archive.wavelength[0])
+                x_range.end = min(view.last, archive.wavelength[-1])
+            self.panel.smooth.value = view.smooth
+            self.panel.goto.options = ["", *(name for name, _ in archive.lines)]
+        shown = archive.shown(view.row if view.row >= 0 else archive.middle)
+        values = shown.values
+        for dim, value in view.moved:
+            values[dim] = value
+        self._display(shown, values, view.rv)
+
+    # The shown spectrum
+
+    def _show(self, make: Callable[[], Shown]) -> None:
+        """Show another spectrum; reading it takes time."""
+
+        def work() -> Apply:
+            shown = make()
+            return lambda: self._display(shown, shown.values)
+
+        self.worker.ask("show", work)
+
+    def _display(self, shown: Shown, values: Floats, rv: float = float("nan")) -> None:
+        self._fail("")
+        self.shown, self.values = shown, values.copy()
+        self.head.title.text = escape(shown.title)
+        lines = [line for line in (shown.facts, shown.trust, shown.note) if line]
+        self.head.trust.text = f'<p class="facts">{" · ".join(map(escape, lines))}</p>'
+        if self.spectra:
+            self.base = None
+            base = self.archive.decoded(shown.values)
+            self.rows = {"base": base, "moved": base}
+            self._smooth(draw=False)
+            self._put_sliders()
+            self._look()
+            self._moved(rv)
+        else:
+            self._find_near()
+        self._draw_here()
+
+    def _put_sliders(self) -> None:
+        sliders = self.sliders
+        for place, dim in enumerate(sliders.dims):
+            slider, value, start = sliders.sliders[place], self.values[dim], self.shown.values[dim]
+            low, high = self.archive.low[dim], self.archive.high[dim]
+            slider.update(
+                start=float(min(low, value, start)), end=float(max(high, value, start)),
+                value=float(value), tags=[float(start)],
+            )  # fmt: skip
+        self._other()
+
+    def _slid(self, place: int) -> Callable[[str, float, float], None]:
+        slider = self.sliders.sliders[place]
+
+        def slid(attr: str, old: float, value: float) -> None:
+            dim = self.sliders.dims[place]
+            # What the page itself put there is no move.
+            if abs(value - self.values[dim]) > 0.51 * slider.step:
+                self.values[dim] = value
+                self._moved()
+
+        return slid
+
+    def _other(self) -> None:
+        if self.sliders.other.value:
+            self.sliders.other_value.value = float(self.values[int(self.sliders.other.value)])
+
+    def _moved_other(self, value: float | None) -> None:
+        if not self.sliders.other.value or value is None:
+            return
+        dim = int(self.sliders.other.value)
+        if value != self.values[dim]:
+            self.values[dim] = value
+            self._moved()
+
+    def _set_values(self, values: Floats) -> None:
+        self.values = values.copy()
+        self._put_sliders()
+        self._moved()
+
+    def _moved(self, rv: float = float("nan")) -> None:
+        """Draw what the latents stand for now; later say what changed, and what is near."""
+        values, archive, shown = self.values.copy(), self.archive, self.shown
+
+        def draw() -> Apply:
+            same = np.array_equal(values, shown.values)
+            flux = self.rows["base"] if same else archive.decoded(values)
+            return lambda: self._draw_moved(flux)
+
+        self.worker.ask("draw", draw)
+        self._find_near(_PAUSE)
+
+        def measure() -> Apply:
+            if self.base is None:
+                # Sessions share no base, since each starts elsewhere.
+                decoder = archive.decoder
+                self.base = Base(
+                    decoder.flux, shown.values, features=archive.features, **decoder.options
+                )
+            base = self.base
+            change = next(base.changes(values[None], 1))
+            words = "" if np.array_equal(values, shown.values) else _words(change, base)
+            return lambda: self._say_change(words, base.rv, rv, shown)
+
+        self.worker.ask("measure", measure, _PAUSE)
+
+    def _draw_moved(self, flux: Singles) -> None:
+        self.rows["moved"] = flux
+        self._left_over()
+        self.panel.drawn["moved"].visible = "change" in self.rows and (
+            LINES.index("moved") in self.panel.show.active
+        )
+        self._draw()
+        self._draw_here()
+        self._address()
+
+    def _say_change(self, words: str, base_rv: float, rv: float, shown: Shown) -> None:
+        self.sliders.change.text = words
+        if shown is self.shown and self.panel.rv.tags != [shown.title]:
+            self.panel.rv.tags = [shown.title]
+            self.panel.rv.value = round(rv if np.isfinite(rv) else base_rv, 2)
+
+    def _smooth(self, draw: bool = True) -> None:
+        flux, pixels = self.shown.flux, float(self.panel.smooth.value or 0)
+        for name in ("input", "faint"):
+            self.rows.pop(name, None)
+        if flux is not None:
+            self.rows["input"] = smoothed(flux, pixels)
+            if pixels > 0:
+                self.rows["faint"] = flux
+        self._left_over()
+        if draw:
+            self._draw()
+            self._address()
+
+    def _left_over(self) -> None:
+        """What is left of the input, and what moving changed."""
+        moved, base, given = (self.rows.get(name) for name in ("moved", "base", "input"))
+        for name in ("residual", "change"):
+            self.rows.pop(name, None)
+        if given is not None and moved is not None:
+            self.rows["residual"] = given - moved
+        if moved is not None and base is not None and moved is not base:
+            self.rows["change"] = moved - base
+
+    # Drawing the spectrum
+
+    def _zoomed(self) -> None:
+        self._draw(scale=True)
+        self._address()
+
+    @property
+    def seen(self) -> tuple[float, float]:
+        """Wavelengths that are seen."""
+        x_range = self.panel.flux.x_range
+        return float(x_range.start), float(x_range.end)
+
+    def _draw(self, scale: bool = False) -> None:
+        names = [name for name in self.panel.columns if name in self.rows]
+        if not names:
+            return
+        x, y = envelope(
+            self.archive.wavelength, np.stack([self.rows[name] for name in names]), *self.seen
+        )
+        blank = np.full(len(x), np.nan, np.float32)
+        data = dict(zip(names, y, strict=True))
+        if scale:
+            self._scale(x, data)
+        self.panel.source.data = {
+            "x": np.ascontiguousarray(x),
+            **{n: np.ascontiguousarray(data.get(n, blank)) for n in self.panel.columns},
+        }
+
+    def _scale(self, x: Floats, data: dict[str, Singles]) -> None:
+        """Let the axes hold what is seen; a slider leaves them, so that lines are seen to move."""
+        first, last = self.seen
+        inside_view = (x >= first) & (x <= last)
+        for figure, names, least in (
+            (self.panel.flux, ("base", "input", "moved"), 0.02),
+            (self.panel.left, ("residual", "change"), 0.02),
+        ):
+            found = [data[name][inside_view] for name in names if name in data]
+            flux = np.concatenate([*found, np.empty(0, np.float32)])
+            flux = flux[np.isfinite(flux)]
+            low, high = np.quantile(flux, [0.002, 0.998]) if len(flux) else (-least, least)
+            pad = max(0.08 * (high - low), least)
+            figure.y_range.update(start=float(low - pad), end=float(high + 1.6 * pad))
+        self._mark_lines()
+        self._mark_masks()
+
+    def _look(self) -> None:
+        """Show and hide."""
+        panel = self.panel
+        on = {LINES[place] for place in panel.show.active}
+        panel.drawn["input"].visible = panel.drawn["faint"].visible = "input" in on
+        panel.drawn["base"].visible = "reconstruction" in on
+        panel.drawn["moved"].visible = "moved" in on and "change" in self.rows
+        panel.left.visible = "residual" in on
+        for mark in panel.marks:
+            mark.visible = "lines" in on
+        panel.strips.visible = "masks" in on
+        self._draw(scale=True)
+
+    def _mark_lines(self) -> None:
+        first, last = self.seen
+        factor = export.doppler(float(self.panel.rv.value or 0.0))
+        found = [(name, at * factor) for name, at in self.archive.lines]
+        found = [(name, at) for name, at in found if first <= at <= last]
+        if len(found) > _MOST_LINES:
+            # Far out only the marks of a star's class can be told apart.
+            strong = {line.name for line in self.archive.features if line.kind in _STRONG}
+            found = [(name, at) for name, at in found if name in strong]
+        names, free = [], first
+        for name, at in found:
+            names.append(plain(name) if at >= free else "")
+            free = at + _APART * (last - first) if at >= free else free
+        self.panel.lines.data = {
+            "x": [at for _, at in found],
+            "y": [float(self.panel.flux.y_range.end)] * len(found),
+            "name": names,
+        }
+
+    def _mark_masks(self) -> None:
+        flux = self.shown.flux if self.shown.flux is not None else self.rows["base"]
+        wavelength = self.archive.wavelength
+        found = wavelength[runs(np.isnan(flux))]
+        half = (wavelength[1] - wavelength[0]) / 2
+        first, last = self.seen
+        found = found[(found[:, 1] >= first) & (found[:, 0] <= last)][:500]
+        self.panel.masks.data = {"x0": found[:, 0] - half, "x1": found[:, 1] + half}
+
+    def _go_to(self, name: str) -> None:
+        at = dict(self.archive.lines).get(name)
+        if at is not None:
+            at *= export.doppler(float(self.panel.rv.value or 0.0))
+            self.panel.flux.x_range.update(start=at - _LINE_WINDOW, end=at + _LINE_WINDOW)
+
+    # The map
+
+    def _map_changed(self) -> None:
+        """Take other columns: all of them are seen."""
+        archive, panel = self.archive, self.map
+        self.xy = archive.values(panel.x.value), archive.values(panel.y.value)
+        self.colors = archive.colors(panel.color.value)
+        for axis, name, values, side in (
+            (panel.figure.x_range, panel.x.value, self.xy[0], panel.figure.xaxis),
+            (panel.figure.y_range, panel.y.value, self.xy[1], panel.figure.yaxis),
+        ):
+            known = values[np.isfinite(values)]
+            low, high = np.quantile(known, (0.0005, 0.9995)) if len(known) else (0.0, 1.0)
+            pad = 0.06 * (high - low) or 1.0
+            axis.update(
+                start=float(low - pad), end=float(high + pad),
+                reset_start=float(low - pad), reset_end=float(high + pad),
+            )  # fmt: skip
+            side.axis_label = plain(self._map_name(name))
+        panel.legend.text = (
+            f'<p class="legend">{legend(self.colors, archive.label(panel.color.value))}</p>'
+        )
+        self._draw_map()
+        self._draw_picked()
+        self._draw_here()
+        self._address()
+
+    def _map_name(self, name: str) -> str:
+        dim = int(name[4:]) if name.startswith("dim ") and name not in self.archive.labels else -1
+        known = self.archive.known.get(dim)
+        return known.name if known is not None else self.archive.label(name)
+
+    @property
+    def window(self) -> Window:
+        """What of the map is seen."""
+        x, y = self.map.figure.x_range, self.map.figure.y_range
+        return Window(float(x.start), float(x.end), float(y.start), float(y.end))
+
+    def _draw_map(self) -> None:
+        (x, y), window, panel = self.xy, self.window, self.map
+        rows = np.flatnonzero(window.holds(x, y))
+        points = len(rows) <= MOST_POINTS
+        panel.points.visible, panel.image.visible = points, not points
+        if points:
+            rgba = (255 * self.colors.rgba(self.colors.values[rows])).astype(np.uint8)
+            panel.source.data = {"x": x[rows], "y": y[rows], "color": rgba}
+            panel.points.glyph.size = 7 if len(rows) <= 1000 else 4
+            return
+        image = density_image(x, y, self.colors.rgba(self.colors.values), window)
+        panel.source.data = {"x": [], "y": [], "color": []}
+        panel.cells.data = {
+            "image": [image], "x": [window.x0], "y": [window.y0],
+            "dw": [window.x1 - window.x0], "dh": [window.y1 - window.y0],
+        }  # fmt: skip
+
+    def _draw_here(self) -> None:
+        """Mark the shown spectrum, where its latents were moved to."""
+        found = []
+        for name, values in zip((self.map.x.value, self.map.y.value), self.xy, strict=True):
+            if name.startswith("dim ") and name not in self.archive.labels:
+                found.append(float(self.values[int(name[4:])]))
+            else:
+                found.append(float(values[self.shown.row]) if self.shown.row >= 0 else np.nan)
+        self.map.here.data = {"x": [found[0]], "y": [found[1]]}
+
+    def _draw_picked(self) -> None:
+        rows = self.picked
+        if len(rows) > _MOST_PICKED:
+            rows = rows[:: -(-len(rows) // _MOST_PICKED)]
+        self.map.picked.data = {"x": self.xy[0][rows], "y": self.xy[1][rows]}
+        near = np.asarray(self.near.source.data["row"], dtype=np.int64)
+        self.map.near.data = {"x": self.xy[0][near], "y": self.xy[1][near]}
+        if len(self.picked):
+            self.map.count.text = f'<p class="legend">{len(self.picked):,} picked</p>'
+
+    def _tapped(self, event: Tap) -> None:
+        row = nearest_point(*self.xy, (event.x, event.y), self.window)
+        if row is not None and self.archive.latents.ok[row]:
+            self._show(lambda: self.archive.shown(row))
+
+    def _lassoed(self, event: SelectionGeometry) -> None:
+        shape = event.geometry
+        if not event.final or shape["type"] != "poly":
+            return
+        corners = (np.asarray(shape[side], dtype=np.float64) for side in ("x", "y"))
+        self.picked = np.flatnonzero(inside(*self.xy, *corners))
+        self._draw_picked()
+
+    def _find(self, name: str) -> None:
+        """Open a spectrum by its number or its name."""
+        if name.strip():
+
+            def make() -> Shown:
+                query: Any = int(name) if name.strip().isdigit() else name.strip()
+                return self.archive.shown(self.archive.retriever.queries(query)[0].row)
+
+            self._show(make)
+
+    def _save_picked(self, event: Any) -> None:
+        if not len(self.picked):
+            self._fail("nothing is picked: draw a lasso on the map")
+            return
+        as_list = event.item == "list"
+        data = export.names(self.archive, self.picked, as_list)
+        self._hand_over("list.txt" if as_list else "picked.csv", data)
+
+    # The nearest
+
+    def _find_near(self, after: float = 0.0) -> None:
+        values, shown = self.values.copy(), self.shown
+
+        def work() -> Apply:
+            table, words = self.archive.neighbors(shown, values)
+
+            def apply() -> None:
+                self.near.source.selected.indices = []
+                self.near.source.data = {str(name): table[name].to_numpy() for name in table}
+                self.near.heading.text = f'<p class="legend">{escape(words)}</p>'
+                self._draw_picked()
+
+            return apply
+
+        self.worker.ask("near", work, after)
+
+    def _chosen(self) -> list[int]:
+        rows = self.near.source.data["row"]
+        return [int(rows[place]) for place in self.near.source.selected.indices]
+
+    def _open_near(self) -> None:
+        chosen = self._chosen()
+        if chosen:
+            self._show(lambda: self.archive.shown(chosen[0]))
+        else:
+            self._fail("choose a row of the table first")
+
+    def _overlay(self) -> None:
+        """Lay the chosen ones over the shown spectrum, as they are or else decoded."""
+        chosen = self._chosen()[: len(OVERLAYS)]
+
+        def work() -> Apply:
+            found = {}
+            for place, row in enumerate(chosen):
+                one = self.archive.shown(row)
+                found[f"other{place}"] = (
+                    self.archive.decoded(one.values) if one.flux is None else one.flux
+                )
+            return lambda: self._put_overlays(found)
+
+        self.worker.ask("overlay", work)
+
+    def _put_overlays(self, found: dict[str, Singles]) -> None:
+        for place in range(len(OVERLAYS)):
+            name = f"other{place}"
+            self.rows.pop(name, None)
+            self.panel.drawn[name].visible = name in found
+        self.rows |= found
+        self._draw()
+
+    # In and out
+
+    def _upload(self, value: str) -> None:
+        name, data = str(self.head.upload.filename), base64.b64decode(value)
+        if not data:
+            return
+        if not self.spectra:
+            self._fail("the model that made these latents is not known, so no file can be encoded")
+            return
+        self._show(lambda: self.archive.uploaded(name, data))
+
+    def _save_spectrum(self, event: Any) -> None:
+        kind = event.item.lower()
+        shown, rows, seen = self.shown, dict(self.rows), self.seen
+        about = {"title": shown.title, "latents": self.values.copy()}
+
+        def work() -> Apply:
+            data = export.spectrum(kind, self.archive, rows, seen, about)
+            return lambda: self._hand_over(f"{export.file_name(shown.title)}.{kind}", data)
+
+        self.worker.ask("save", work)
+
+    def _hand_over(self, name: str, data: bytes) -> None:
+        self.head.message.tags = ["file", name, base64.b64encode(data).decode()]
+        # The same file may be asked for again, and bytes need not stay here.
+        self.head.message.tags = []
+
+    def _address(self) -> None:
+        """Say in the page's address what is looked at."""
+        panel = self.map
+        view = View(
+            row=self.shown.row,
+            moved=tuple(
+                (int(dim), float(self.values[dim]))
+                for dim in np.flatnonzero(self.values != self.shown.values)
+            ),
+            x=panel.x.value, y=panel.y.value, color=panel.color.value,
+        )  # fmt: skip
+        if self.spectra:
+            first, last = self.seen
+            whole = last - first >= 0.999 * np.ptp(self.archive.wavelength[[0, -1]])
+            first, last = (np.nan, np.nan) if whole else (first, last)
+            view = replace(view, first=first, last=last, smooth=float(self.panel.smooth.value or 0))
+        if view != self.view:
+            self.view = view
+            self.head.message.tags = ["address", view.query, ""]
+
+    def _name(self) -> None:
+        """Put names of dimensions everywhere, once they are known."""
+        if self.spectra:
+            self.sliders.name_all(self.values)
+            self._put_sliders()
+        best = [f"dim {dim}" for dim in self.archive.dims[:2]]
+        if len(best) == 2 and (self.map.x.value, self.map.y.value) == self._untouched:
+            self.map.x.value, self.map.y.value = best
+        self.map.figure.xaxis.axis_label = plain(self._map_name(self.map.x.value))
+        self.map.figure.yaxis.axis_label = plain(self._map_name(self.map.y.value))
+        self._find_near()
+
+
+_STRONG = ("balmer", "resonance", "strong")
+
+
+def density_image(x: Floats, y: Floats, rgba: Floats, window: Window) -> Any:
+    """Picture of many points, as Bokeh takes it: mean colors, and opaque where they are dense."""
+    channels = []
+    counts = np.zeros(_CELLS)
+    for channel in range(3):
+        counts, mean = density(x, y, np.ascontiguousarray(rgba[:, channel]), *window, _CELLS)
+        channels.append(np.nan_to_num(mean))
+    depth = np.log1p(counts) / np.log1p(max(counts.max(), 1))
+    alpha = np.where(counts > 0, 0.25 + 0.75 * depth, 0.0)
+    image = np.stack([*channels, alpha], axis=2)
+    return np.ascontiguousarray((255 * image).astype(np.uint8)).view(np.uint32)[..., 0]
+
+
+def _words(change: Change, base: Base) -> str:
+    """What moving did, as HTML: velocity, color, and the lines that changed most."""
+    moved = change.velocity
+    parts = []
+    if np.isfinite(moved.rv) and moved.correlation >= 0.5:
+        parts.append(f"<b>{measured(moved.rv, moved.error)} km/s</b>")
+    else:
+        parts.append("too unlike for a velocity")
+    if np.isfinite(change.color):
+        how = "redder" if change.color > 0 else "bluer"
+        parts.append(f"{how} by {abs(change.color):.3f} mag")
+    depth = change.strengths[0] - base.strengths[0] - change.sampling[0]
+    order = np.argsort(-np.nan_to_num(np.abs(depth)))
+    named = [
+        f"{escape(base.features[i].name)} {depth[i]:+.3f}"
+        for i in order[:4]
+        if abs(depth[i]) >= _LEAST and not base.features[i].telluric
+    ]
+    parts.append(f"depth of {', '.join(named)}" if named else "no line deeper or weaker")
+    return " · ".join(parts)
+
+
+def _foot(archive: Archive) -> str:
+    made = archive.latents.provenance
+    weights = str(made.get("weights_sha256", ""))[:12]
+    by = f", encoded by {made['model']}, weights {weights}" if "model" in made else ""
+    return (
+        f"{archive.latents.source}{by} · keys n and p: next and previous line · "
+        "double click: a slider goes back"
+    )

@@ -1,0 +1,352 @@
+"""The panels: figures, sliders, tables; made here alike for the server and for the single file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from bokeh.models import (
+    Button,
+    CheckboxButtonGroup,
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    DataTable,
+    Div,
+    Dropdown,
+    FileInput,
+    HTMLTemplateFormatter,
+    InlineStyleSheet,
+    PlainText,
+    Range1d,
+    Select,
+    Slider,
+    Spinner,
+    StringFormatter,
+    TableColumn,
+    TextInput,
+)
+from bokeh.plotting import figure
+from jinja2 import Template
+
+from latentscope.explorer.archive import Archive
+from latentscope.plots.pairs import LabelColors
+from latentscope.plots.style import OVERLAY, QUIET, STRONG
+
+OVERLAYS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colors of spectra that are laid over the shown one."""
+
+LINES = ("input", "reconstruction", "moved", "residual", "lines", "masks")
+"""What can be hidden."""
+
+SOFT, FAINT = "#56616b", "#dcd7cb"
+"""--soft and --line of page.css."""
+
+_STEPS = 400
+_FORMAT = "return tick.toFixed(2) + '  (' + ((tick - mean) / sigma).toFixed(1) + ' σ)'"
+
+
+def plain(text: str) -> str:
+    """Text that Bokeh takes for nothing but text, where it would else read TeX, and as HTML."""
+    for mark in ("$$", "\\(", "\\["):
+        text = text.replace(mark, mark[0] + "\u200b" + mark[1])
+    return text
+
+
+def asset(name: str) -> str:
+    """A file of this folder."""
+    return files("latentscope.explorer").joinpath(name).read_text("utf-8")
+
+
+def template() -> Template:
+    """The page around the panels."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True)
+    return environment.from_string(asset("page.html"))
+
+
+def quiet(*figures: Any) -> None:
+    """Give figures the page's own light look; page.js paints them in the dark."""
+    for one in figures:
+        for axis in one.axis:
+            axis.update(
+                axis_label_text_color=SOFT, axis_label_text_font_style="normal",
+                major_label_text_color=SOFT, axis_line_color=FAINT,
+                major_tick_line_color=FAINT, minor_tick_line_color=None,
+            )  # fmt: skip
+        one.grid.grid_line_color = one.outline_line_color = FAINT
+
+
+def _sheet() -> InlineStyleSheet:
+    return InlineStyleSheet(css=asset("widgets.css"))
+
+
+def text(name: str, html: str = "", **options: Any) -> Div:
+    """A piece of text; what users named must be escaped."""
+    return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_sheet()], **options)
+
+
+class SpectrumPanel:
+    """A spectrum, and below it what is left of it; `source` has both, on the same wavelengths."""
+
+    def __init__(self, wavelength: Any, axis: str) -> None:
+        whole = (float(wavelength[0]), float(wavelength[-1]))
+        self.columns = ["base", "moved", "input", "faint", "residual", "change"]
+        self.columns += [f"other{i}" for i in range(len(OVERLAYS))]
+        columns: dict[str, Any] = {name: [] for name in ("x", *self.columns)}
+        self.source = ColumnDataSource(columns, name="spectrum-data")
+        self.lines = ColumnDataSource({"x": [], "y": [], "name": []})
+        self.masks = ColumnDataSource({"x0": [], "x1": []})
+        options: dict[str, Any] = {
+            "x_range": Range1d(*whole, bounds=whole, min_interval=0.2),
+            "sizing_mode": "stretch_width",
+            "toolbar_location": None,
+            "background_fill_alpha": 0,
+            "border_fill_alpha": 0,
+            "min_border_left": 66,
+            "min_border_right": 8,
+            "active_drag": "xpan",
+            "active_scroll": "xwheel_zoom",
+        }
+        tools = "xpan,xwheel_zoom,xbox_zoom,reset,crosshair"
+        self.flux = figure(
+            name="spectrum", height=330, y_range=Range1d(0, 1.2), tools=tools, **options
+        )
+        options["x_range"] = self.flux.x_range
+        self.left = figure(
+            name="residual", height=120, y_range=Range1d(-0.1, 0.1), tools=tools, **options
+        )
+        self.flux.yaxis.axis_label = "flux / median"
+        self.left.yaxis.axis_label = "left over"
+        self.left.xaxis.axis_label = PlainText(axis)
+        self.flux.xaxis.major_label_text_font_size = "0px"
+        self.flux.min_border_bottom = 4
+        self.left.min_border_top = 4
+        self.strips = self.flux.vstrip(
+            "x0", "x1", source=self.masks, fill_color=QUIET, fill_alpha=0.25, line_color=None
+        )
+        spans = self.flux.vspan("x", source=self.lines, line_color=QUIET, line_dash="dotted")
+        names = self.flux.text(
+            "x", "y", text="name", source=self.lines, angle=np.pi / 2, x_offset=-3,
+            text_align="right", text_baseline="bottom", text_font_size="10px", text_color=QUIET,
+        )  # fmt: skip
+        self.marks = [spans, names]
+        draw = self.flux.line
+        look: dict[str, Any] = {"source": self.source, "line_width": 1.2}
+        self.drawn = {
+            "faint": draw("x", "faint", **look | {"line_width": 1}, color=QUIET, alpha=0.5),
+            "input": draw("x", "input", **look, color=QUIET, legend_label="input"),
+            "base": draw("x", "base", **look, color=STRONG, legend_label="reconstruction"),
+        }
+        for i, color in enumerate(OVERLAYS):
+            self.drawn[f"other{i}"] = draw("x", f"other{i}", **look, color=color, visible=False)
+        self.drawn["moved"] = draw("x", "moved", **look, color=OVERLAY, legend_label="moved")
+        self.drawn["residual"] = self.left.line("x", "residual", **look, color=QUIET)
+        self.drawn["change"] = self.left.line("x", "change", **look, color=OVERLAY)
+        self.flux.legend.visible = False
+        quiet(self.flux, self.left)
+        self.show = CheckboxButtonGroup(
+            name="show", labels=list(LINES), active=list(range(len(LINES))), stylesheets=[_sheet()]
+        )
+        self.smooth = Spinner(
+            name="smooth", title="smooth (pixels)", low=0, high=1000, step=1, value=0, width=110,
+            stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.rv = Spinner(
+            name="rv", title="lines at (km/s)", low=-3000, high=3000, step=1, value=0, width=110,
+            format="0.0", stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.goto = Select(name="goto", title="go to a line", width=150, stylesheets=[_sheet()])
+        self.save = Dropdown(
+            name="save", label="save", width=90, stylesheets=[_sheet()],
+            menu=[(kind, kind) for kind in ("FITS", "CSV", "PNG", "SVG")],
+        )  # fmt: skip
+
+    @property
+    def roots(self) -> list[Any]:
+        """What the page holds."""
+        return [self.flux, self.left, self.show, self.smooth, self.rv, self.goto, self.save]
+
+
+class MapPanel:
+    """Any two columns of the archive against each other."""
+
+    def __init__(self, archive: Archive) -> None:
+        options = [(name, plain(name)) for name in archive.columns]
+        dims = [f"dim {dim}" for dim in archive.dims]
+        self.x, self.y, self.color = (
+            Select(
+                name=name, title=title, options=options, width=118, stylesheets=[_sheet()],
+            )
+            for name, title in (("map-x", "across"), ("map-y", "up"), ("map-color", "color"))
+        )  # fmt: skip
+        self.x.value, self.y.value = (dims * 2)[:2]
+        self.color.value = archive.labels[0] if archive.labels else (dims * 3)[2]
+        self.source = ColumnDataSource({"x": [], "y": [], "color": []}, name="map-data")
+        self.cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self.picked = ColumnDataSource({"x": [], "y": []})
+        self.near = ColumnDataSource({"x": [], "y": []})
+        self.here = ColumnDataSource({"x": [], "y": []})
+        self.figure = figure(
+            name="map", height=440, sizing_mode="stretch_width", toolbar_location="above",
+            tools="pan,wheel_zoom,box_zoom,lasso_select,reset", active_scroll="wheel_zoom",
+            x_range=Range1d(0, 1), y_range=Range1d(0, 1),
+            background_fill_alpha=0, border_fill_alpha=0,
+        )  # fmt: skip
+        self.figure.toolbar.logo = None
+        quiet(self.figure)
+        self.image = self.figure.image_rgba(
+            "image", x="x", y="y", dw="dw", dh="dh", source=self.cells
+        )
+        self.points = self.figure.scatter(
+            "x", "y", source=self.source, size=6, fill_color="color", line_color=None, alpha=0.85
+        )
+        # A lasso is looked at by the server, which has all points: none turn pale here.
+        self.points.nonselection_glyph = self.points.selection_glyph = None
+        rings: dict[str, Any] = {"fill_color": None, "line_width": 1.5}
+        self.figure.scatter("x", "y", source=self.picked, size=9, line_color=STRONG, **rings)
+        self.figure.scatter("x", "y", source=self.near, size=12, line_color=OVERLAYS[0], **rings)
+        self.figure.scatter(
+            "x", "y", source=self.here, size=17, marker="cross", line_color=OVERLAY, line_width=2.5
+        )
+        self.legend = text("map-legend")
+        self.count = text("map-count", "click a point to open it; draw a lasso to pick many")
+        self.find = TextInput(
+            name="find", title="open by name", placeholder="id or row", width=180,
+            stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.save = Dropdown(
+            name="save-picked", label="save picked", width=130, stylesheets=[_sheet()],
+            menu=[("names as .csv", "csv"), ("@list.txt for encode", "list")],
+        )  # fmt: skip
+
+    @property
+    def roots(self) -> list[Any]:
+        """What the page holds."""
+        widgets = [self.x, self.y, self.color, self.legend, self.count, self.find, self.save]
+        return [self.figure, *widgets]
+
+
+class SliderPanel:
+    """A slider for each informative dimension, and a box for one of the others."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.dims = list(archive.dims)
+        self.sliders = [self._slider(dim, place) for place, dim in enumerate(self.dims)]
+        self.does = [text(f"does-{place}", css_classes=["does"]) for place in range(len(self.dims))]
+        self.mean = Button(name="mean", label="start from the mean", stylesheets=[_sheet()])
+        self.reset = Button(name="reset", label="reset sliders", stylesheets=[_sheet()])
+        others = [dim for dim in range(archive.latents.dims) if dim not in self.dims]
+        self.other = Select(
+            name="other", title="other dimension", options=[str(dim) for dim in others],
+            value=str(others[0]) if others else "", width=110, stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.other_value = Spinner(
+            name="other-value", title="its value", step=0.1, value=0, format="0.00", width=110,
+            stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.change = text("change", css_classes=["change"])
+
+    def _slider(self, dim: int, place: int) -> Slider:
+        archive = self.archive
+        low, high = float(archive.low[dim]), float(archive.high[dim])
+        high = high if high > low else low + 1.0
+        mean, sigma = float(archive.mean[dim]), float(archive.sigma[dim])
+        return Slider(
+            name=f"slider-{place}", start=low, end=high, value=min(max(mean, low), high),
+            step=(high - low) / _STEPS, title=plain(archive.known[dim].name),
+            format=CustomJSTickFormatter(args={"mean": mean, "sigma": sigma}, code=_FORMAT),
+            sizing_mode="stretch_width", css_classes=["dim"], bar_color=STRONG,
+            stylesheets=[_sheet()],
+        )  # fmt: skip
+
+    def name_all(self, values: Any) -> None:
+        """Put what is known by now beside the sliders, and these in its order."""
+        self.dims = list(self.archive.dims)
+        for place, dim in enumerate(self.dims):
+            made, known = self._slider(dim, place), self.archive.known[dim]
+            slider = self.sliders[place]
+            value = float(values[dim])
+            slider.update(
+                start=min(made.start, value), end=max(made.end, value), step=made.step,
+                value=value, title=made.title, format=made.format,
+            )  # fmt: skip
+            self.does[
+                place
+            ].text = f'<span title="{escape(known.does)}">{escape(known.does)}</span>'
+
+    @property
+    def roots(self) -> list[Any]:
+        """What the page holds."""
+        widgets = [self.mean, self.reset, self.other, self.other_value, self.change]
+        return [*self.sliders, *self.does, *widgets]
+
+
+class NearPanel:
+    """The nearest spectra."""
+
+    def __init__(self) -> None:
+        names = ("row", "rank", "name", "distance", "labels", "why")
+        self.source = ColumnDataSource({name: [] for name in names})
+        widths = {"rank": 28, "name": 120, "distance": 64, "labels": 300, "why": 300}
+        titles = {"rank": "", "name": "spectrum", "labels": "labels (difference)"}
+        hint = HTMLTemplateFormatter(template='<span title="<%- value %>"><%- value %></span>')
+        self.table = DataTable(
+            name="near", source=self.source, index_position=None, height=325, row_height=24,
+            sizing_mode="stretch_width",
+            columns=[
+                TableColumn(
+                    field=field, title=titles.get(field, field), width=width,
+                    formatter=hint if width == 300 else StringFormatter(),
+                )
+                for field, width in widths.items()
+            ],
+            stylesheets=[_sheet()],
+        )  # fmt: skip
+        self.heading = text("near-heading")
+        self.open = Button(name="open-near", label="open the chosen one", stylesheets=[_sheet()])
+
+    @property
+    def roots(self) -> list[Any]:
+        """What the page holds."""
+        return [self.table, self.heading, self.open]
+
+
+class Head:
+    """What spectrum is shown, and what there is to say."""
+
+    def __init__(self) -> None:
+        self.title = text("shown-title", css_classes=["title"])
+        self.trust = text("shown-trust")
+        self.readout = text("readout", css_classes=["readout"])
+        self.message = text("message")
+        self.upload = FileInput(
+            name="upload", title="open a file", multiple=False, width=240, stylesheets=[_sheet()]
+        )
+
+    @property
+    def roots(self) -> list[Any]:
+        """What the page holds."""
+        return [self.title, self.trust, self.readout, self.message, self.upload]
+
+
+def legend(colors: LabelColors, label: str) -> str:
+    """What colors of a map mean, as HTML."""
+    name = escape(label)
+    if colors.classes:
+        named = zip(colors.classes, colors.palette, strict=True)
+        dots = (f'<span style="color:{color}">●</span> {escape(one)}' for one, color in named)
+        return f"{name}: {' '.join(dots)}"
+    low, high = float(colors.norm.vmin or 0), float(colors.norm.vmax or 0)
+    shades = [_hex(rgba) for rgba in colors.rgba(np.linspace(low, high, 9))]
+    strip = f"linear-gradient(to right,{','.join(shades)})"
+    bar = f'<span class="bar" style="background:{strip}"></span>'
+    return f"{name} {low:.4g} {bar} {high:.4g}"
+
+
+def _hex(rgba: Sequence[float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgba[:3])
