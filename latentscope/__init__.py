@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
     from latentscope.diagnostics.mi.indicator import paper_indicator
+    from latentscope.diagnostics.probe import fit_probe, probe
     from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
     from latentscope.explorer.serve import explore
     from latentscope.models.config import available_models
     from latentscope.models.encode import encode
     from latentscope.models.network import SpectrumVAE
+    from latentscope.models.probes import apply_probe, read_probe, write_probe
     from latentscope.models.queries import retrieve
     from latentscope.models.traversal import line_map, traverse
     from latentscope.models.trust import score
@@ -61,6 +63,7 @@ _NAMES_OF_MODULE = {
         "pairwise_mi",
     ),
     "diagnostics.mi.indicator": ("paper_indicator",),
+    "diagnostics.probe": ("fit_probe", "probe"),
     "diagnostics.retrieval": ("Retriever",),
     "diagnostics.robustness": ("robustness",),
     "explorer.serve": ("explore",),
@@ -68,6 +71,7 @@ _NAMES_OF_MODULE = {
     "models.network": ("SpectrumVAE",),
     "models.config": ("available_models",),
     "models.traversal": ("line_map", "traverse"),
+    "models.probes": ("apply_probe", "read_probe", "write_probe"),
     "models.queries": ("retrieve",),
     "models.trust": ("score",),
     "models.weights": (
@@ -99,11 +103,13 @@ __all__ = [
     "SpectrumVAE",
     "TableError",
     "__version__",
+    "apply_probe",
     "available_models",
     "convert_checkpoint",
     "encode",
     "exclusive_information",
     "explore",
+    "fit_probe",
     "line_map",
     "load_model",
     "mad",
@@ -114,8 +120,10 @@ __all__ = [
     "paper_indicator",
     "plots",
     "prepare",
+    "probe",
     "read_labels",
     "read_latents",
+    "read_probe",
     "read_spectrum",
     "report",
     "retrieve",
@@ -125,6 +133,7 @@ __all__ = [
     "simulate",
     "traverse",
     "write_latents",
+    "write_probe",
 ]
 
 

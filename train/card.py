@@ -105,6 +105,7 @@ def _largest_pair(seen: Validation, dims: list[int]) -> tuple[float, int, int] |
 
 CARD_FILE = "README.md"
 
+_LIMITS = "## What it cannot do"
 UNWRITTEN = "*Nobody has written this yet.*"
 """What stands in the author's section until somebody writes it."""
 
@@ -172,6 +173,39 @@ def card(
         f"## Provenance\n\n```json\n{json.dumps(info['training'], indent=2)}\n```\n",
     ]
     return "\n".join(sections)
+
+
+_PROBE = "## What its probe reads"
+
+
+def with_probe(text: str, told: pd.DataFrame, origin: str) -> str:
+    """Return a card with a section on the probe, in place of an older one.
+
+    `told` has the columns of `ProbeResult.best`.
+    """
+    rows = [
+        [
+            row["label"],
+            f"{row['error']:.3g} ({row['error_low']:.3g} ... {row['error_high']:.3g}) "
+            f"{row['unit']}",
+            f"{row['r2']:.3f}",
+        ]
+        for row in told.to_dict("records")
+    ]
+    lines = [
+        _PROBE,
+        "",
+        "What `encode` writes of each spectrum, with intervals that hold 90 % of stars like those "
+        f"it learned from: {told['n'].max():,} {origin}. Median error on such stars that were not "
+        "learned from:",
+        "",
+        *_table(["label", "error (95 %)", "R2"], rows),
+    ]
+    section = "\n".join(lines)
+    older = re.compile(rf"{_PROBE}\n.*?(?=\n\n## )", re.DOTALL)
+    if older.search(text):
+        return older.sub(lambda _: section, text)
+    return text.replace(_LIMITS, f"{section}\n\n{_LIMITS}", 1)
 
 
 def read_card(folder: Path) -> str | None:
@@ -298,7 +332,7 @@ def _limits(older: str | None) -> str:
     written = _AUTHORS.search(older or "")
     text = written[1] if written else UNWRITTEN
     return (
-        "## What it cannot do\n\n"
+        f"{_LIMITS}\n\n"
         "For the author of the model: how it does on spectra that you know (real ones, other "
         "stars, other\ninstruments), what it should not be used for, whom to cite, the license "
         f"(`license:` at the top of this file).\n\n{_BEGIN}\n{text}\n{_END}\n"

@@ -346,6 +346,71 @@ def sample_command(
 
 
 @app.command(
+    name="probe",
+    epilog="\b\nExample:\n"
+    "  python -m train probe runs/mine/model\n"
+    "  python -m train probe runs/mine/model --latents mine.npy --labels mine.csv",
+)
+def probe_command(
+    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+    latents: Annotated[
+        Path | None, typer.Option(help="Latents of labelled spectra, encoded with this model.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Their labels; with --latents.")] = None,
+    n_spectra: Annotated[
+        int, typer.Option(min=400, help="Without --latents: simulate and encode so many stars.")
+    ] = 8000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 9000,
+    population: Annotated[str, typer.Option(help="Stars and instruments of it.")] = "even",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for the simulated rows. Default: thrown away.")
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Write the probe of a model, by which `latentscope encode` reads labels from spectra.
+
+    It learns from simulated stars, which the network was not trained on, or from yours.
+    """
+    import os
+    import tempfile
+
+    from latentscope.data import read_latents
+    from latentscope.diagnostics.study import read_study
+    from latentscope.models.weights import load_folder
+    from latentscope.simulation.population import POPULATIONS
+    from train.publishing import export_probe, simulated_labels
+
+    out = Output(as_json)
+    if (latents is None) != (labels is None):
+        raise UsageError("--latents and --labels go together; expected both, or none")
+    with guard("no probe is written"):
+        if population not in POPULATIONS:
+            raise UsageError(
+                f"--population is {population!r}; expected one of {', '.join(POPULATIONS)}"
+            )
+        model = load_folder(folder)
+        if latents is not None and labels is not None:
+            study = read_study(read_latents(latents), str(labels))
+            read, truth, origin = study.latents, study.label_table, f"spectra of {labels.name}"
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                read, truth = simulated_labels(
+                    model,
+                    n_spectra,
+                    seed=seed,
+                    population=population,
+                    folder=Path(scratch) if data is None else data,
+                    workers=workers or os.cpu_count() or 1,
+                )
+            origin = f"simulated stars (population {population}, seed {seed})"
+        told = export_probe(folder, read, truth, origin=origin)
+    out.frame(told[["label", "error", "error_low", "error_high", "unit", "r2", "n"]])
+    out.say(f"{folder}: reads {', '.join(told['label'])}, from {origin}")
+    out.result({"folder": folder, "origin": origin, "table": told.to_dict("records")})
+
+
+@app.command(
     name="push",
     epilog="\b\nExample:\n"
     "  python -m train push runs/mine/model me/my-model --private\n"

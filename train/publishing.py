@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ import torch
 
 from latentscope import __version__
 from latentscope.data import Latents
+from latentscope.diagnostics.activity import kl_divergence
+from latentscope.diagnostics.probe import fit_probe
+from latentscope.diagnostics.probe import probe as measure
 from latentscope.diagnostics.study import THRESHOLD
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
@@ -33,14 +37,24 @@ from latentscope.models.check_rows import (
     read_check_rows,
     write_check_rows,
 )
-from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, WeightsDtype, read_config
+from latentscope.models.config import (
+    CONFIG_FILE,
+    PROBE_FILE,
+    SAMPLE_FILE,
+    WeightsDtype,
+    read_config,
+)
 from latentscope.models.encode import Network, encode
 from latentscope.models.network import SpectrumVAE
+from latentscope.models.probes import probe_beside, write_probe
 from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
 from latentscope.models.weights import WEIGHTS_FILE, load_folder, save_model, weights_sha256
 from latentscope.simulation.simulate import simulate
-from train.card import CARD_FILE, UNWRITTEN, card, findings, read_card
-from train.data.batches import Data
+from latentscope.spectra.wavelength import SPEED_OF_LIGHT
+from train.card import CARD_FILE, UNWRITTEN, card, findings, read_card, with_probe
+from train.data.batches import Batch, Data
+from train.data.doppler import DopplerShift
+from train.data.simulated import simulated_archive
 from train.learning.module import SpectrumModule
 from train.settings import TrainConfig
 from train.validation import evaluated
@@ -89,6 +103,108 @@ def simulated_sample(
     return draw_trust_sample(latents, max_rows=n, origin=f"simulated spectra, seed {seed}, {lines}")
 
 
+PROBED = ("radvel", "Teff", "logg", "[M/H]", "vsini")
+"""Labels of simulated stars that a model's probe reads, where it can."""
+
+_TOLD = 0.5  # share of a label's variance from which it counts as read
+_KNOWN = 0.1  # nats of a dimension that a probe may use
+_FAST = 300.0  # km/s by which every other spectrum is shifted, either way
+_PROBE_STREAM = 31
+
+
+def simulated_labels(
+    model: SpectrumVAE, n: int, *, seed: int, population: str, folder: Path, workers: int
+) -> tuple[Latents, pd.DataFrame]:
+    """Encode `n` simulated stars, one spectrum each, for a probe; with their true labels.
+
+    Every other spectrum is shifted by up to 300 km/s, since few stars of a population are fast.
+
+    Parameters
+    ----------
+    model : SpectrumVAE
+        With its preparation.
+    n, seed : int
+        Size and seed of the archive: another one than the network was trained on.
+    population : str
+        Of `latentscope.simulation.population`: one in which no kind of star is rare.
+    folder : Path
+        Where the rows are kept, as those of a training run.
+    workers : int
+        Processes that simulate.
+    """
+    assert model.prepare is not None
+    rows, labels = simulated_archive(model.prepare, n, seed, None, folder, workers, population)
+    rng = np.random.default_rng((seed, _PROBE_STREAM))
+    velocity = rng.uniform(-_FAST, _FAST, n) * (np.arange(n) % 2)
+    shift, network = DopplerShift(model.prepare), Network(model, "cpu", "auto", False)
+    mean, logvar = [], []
+    for start in range(0, n, _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        batch = Batch(torch.from_numpy(rows[some].astype(np.float32)), torch.arange(n)[some])
+        moved = shift(batch, torch.from_numpy(velocity[some])).rows.numpy()
+        found = network.encode(moved, np.ones(moved.shape, dtype=np.bool_))
+        mean.append(found.mean)
+        logvar.append(found.logvar)
+    betas = [v / SPEED_OF_LIGHT for v in (velocity, labels["radvel"].to_numpy())]
+    labels["radvel"] = SPEED_OF_LIGHT * np.tanh(sum(np.arctanh(beta) for beta in betas))
+    provenance = {
+        "model": str(model.info["name"]),
+        "weights_sha256": weights_sha256(model),
+        "mad_threshold": model.info.get("mad_threshold"),
+    }
+    return Latents(np.concatenate(mean), None, np.concatenate(logvar), provenance), labels
+
+
+def export_probe(
+    folder: Path, latents: Latents, labels: pd.DataFrame, *, origin: str, seed: int = 0
+) -> pd.DataFrame:
+    """Write the probe of a model folder, with the labels that can be read, and say so in its card.
+
+    Dimensions with less than 0.1 nats (of a deterministic model: that are not informative) are not
+    read: their means are small, and other spectrographs move them.
+
+    Parameters
+    ----------
+    folder : Path
+    latents : Latents
+        Of the folder's model.
+    labels : DataFrame
+        Of the same rows, one a star.
+    origin : str
+        What the spectra are, in words.
+    seed : int
+        Of the split of the stars.
+
+    Returns
+    -------
+    DataFrame
+        How well each label is read, as `ProbeResult.best`.
+
+    Raises
+    ------
+    ModelError
+        If no label explains half of its variance.
+    """
+    dims: Any = "informative"
+    if latents.logvar is not None and np.isfinite(latents.logvar).all():
+        dims = np.flatnonzero(kl_divergence(latents.values, latents.logvar) > _KNOWN).tolist()
+    chosen = [name for name in PROBED if name in labels]
+    measured = measure(
+        latents, labels, dims=dims, columns=chosen, readers=["curved"], groups=None, seed=seed
+    ).best
+    told = measured[measured["r2"] > _TOLD]
+    if told.empty:
+        raise ModelError(f"{folder}: none of {', '.join(chosen)} can be read; no probe is written")
+    probe = fit_probe(
+        latents, labels, dims=dims, columns=told["label"].tolist(), groups=None, seed=seed
+    )
+    write_probe(replace(probe, info=probe.info | {"origin": origin}), folder)
+    text = read_card(folder)
+    if text is not None:
+        write_card(with_probe(text, told, origin), folder)
+    return told
+
+
 def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
     """Sample of up to 3,000 validation rows, whose noise and resolution nobody knows any more."""
     prepare = model.prepare
@@ -120,9 +236,10 @@ def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
 def export_sample(folder: Path, data: Data) -> None:
     """Write the sample of validation rows beside a model's weights; none of fewer than 100 rows.
 
-    An older one is removed: it belonged to other weights.
+    An older one is removed, and a probe too: they belonged to other weights.
     """
-    (folder / SAMPLE_FILE).unlink(missing_ok=True)
+    for name in (SAMPLE_FILE, PROBE_FILE):
+        (folder / name).unlink(missing_ok=True)
     if len(data.validation_rows) >= MIN_ROWS:
         write_trust_sample(validation_sample(load_folder(folder), data), folder)
 
@@ -225,7 +342,7 @@ def half(folder: Path, target: Path) -> float:
         raise ModelError(f"{target}: expected another folder than the model's own")
     rows = read_check_rows(folder)
     model = load_folder(folder)
-    sample = sample_beside(model)
+    sample, probe = sample_beside(model), probe_beside(model)
     model.info["weights_dtype"] = "float16"
     save_model(model, target)
     rounded = load_folder(target)
@@ -235,6 +352,9 @@ def half(folder: Path, target: Path) -> float:
         # The latents are nearly the same, so the sample serves the rounded weights too.
         info = sample.info | {"weights_sha256": weights_sha256(rounded)}
         write_trust_sample(replace(sample, info=info), target)
+    if probe is not None:
+        info = probe.info | {"weights_sha256": weights_sha256(rounded)}
+        write_probe(replace(probe, info=info), target)
     text = read_card(folder)
     if text is not None:
         line = f"Weights rounded to float16; the reference latents moved by {moved:.1g} at most."
@@ -245,7 +365,7 @@ def half(folder: Path, target: Path) -> float:
 FILES = (CONFIG_FILE, WEIGHTS_FILE, CHECK_FILE, CARD_FILE)
 """What a model folder has to hold to be pushed."""
 
-BESIDES = (SAMPLE_FILE, "*.png", "*.svg", "LICENSE*", "CITATION*")
+BESIDES = (SAMPLE_FILE, PROBE_FILE, "*.png", "*.svg", "LICENSE*", "CITATION*")
 """What goes along, if it is there."""
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")

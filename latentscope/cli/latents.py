@@ -36,6 +36,7 @@ from latentscope.cli.application import (
     say_groups,
     write_table,
 )
+from latentscope.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -448,6 +449,184 @@ def metrics(
         }
     )
     save_plot(plot, result.plot)
+
+
+@command(
+    "latentscope probe latents.npy labels.csv --plot probe.png",
+    "latentscope probe latents.npy labels.csv --columns Teff,logg --save stars.safetensors",
+    "latentscope probe others.npy --apply stars.safetensors -o others.probe.csv",
+)
+def probe(
+    latents: Latents,
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="LABELS",
+            help=".csv, .parquet, .ecsv, .fits or .npy of labels; with --apply to compare with.",
+        ),
+    ] = None,
+    apply: Annotated[
+        str | None,
+        typer.Option(
+            "--apply", metavar="PROBE", help="Read labels by a saved probe: a file, or a model."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="PROBE",
+            help="Keep readings of the labels with intervals: a .safetensors file, or the folder "
+            "of the model.",
+        ),
+    ] = None,
+    covered: Annotated[
+        float, typer.Option("--covered", help="Share of stars that --save's intervals hold.")
+    ] = 0.9,
+    output: Table = None,
+    plot: Plot = None,
+    color: Annotated[
+        str | None, typer.Option("--color", help="Label that colors the points of --plot.")
+    ] = None,
+    dims: Annotated[
+        str,
+        typer.Option(
+            "--dims", help="all, informative, a list: 11,19, or each: informative ones one by one."
+        ),
+    ] = "informative",
+    columns: Columns = None,
+    readers: Annotated[
+        str, typer.Option("--readers", help="Some of linear, curved, knn and boosted.")
+    ] = "linear,curved,knn,boosted",
+    join: Join = None,
+    missing: Missing = "auto",
+    groups: Groups = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure how well each label can be read from latents, in its own unit.
+
+    On stars that were not learned from, by four kinds of readers, with 95 % intervals and the
+    chance that shuffled labels are read as well. --save keeps a reading with prediction intervals,
+    which --apply uses on other spectra, and encode.
+    """
+    from latentscope.diagnostics.probe import fit_probe
+    from latentscope.diagnostics.probe import probe as measure
+
+    out = Output(as_json)
+    if apply is not None:
+        if save is not None or plot is not None:
+            raise UsageError("--apply goes without --save and --plot, which are of labels")
+        _apply_probe(out, apply, latents, labels, output, groups, join, missing)
+        return
+    if labels is None:
+        raise UsageError("no LABELS; expected a table of them, or --apply PROBE")
+    check_outputs(output, plot, latents, labels)
+    if save is not None and not save.is_dir():
+        if save.suffix != ".safetensors":
+            raise UsageError(
+                f"--save is {save}; expected a name that ends in .safetensors, or a model's folder"
+            )
+        check_writable(save)
+    given: Any = {
+        "columns": chosen_names(columns),
+        "groups": groups,
+        "join": join,
+        "missing": chosen_missing(missing),
+        "seed": seed,
+    }
+    with progress("probe") as advance:
+        result = measure(
+            str(latents),
+            str(labels),
+            dims="each" if dims == "each" else chosen_dims(dims),
+            readers=chosen_names(readers),  # type: ignore[arg-type]
+            progress=advance,
+            **given,
+        )
+    write_table(output, result.table, result.provenance)
+    for line in result.sentences():
+        out.say(line)
+    for name, counts in result.confusion.items():
+        out.say()
+        out.say(f"{name}: stars of each class (rows), and what they are read as")
+        out.frame(counts.reset_index())
+    for note in result.notes:
+        out.say(note)
+    if output is None:
+        out.say("-o writes the table of all readers")
+    written = None
+    told = [name for name in result.told if name not in result.confusion]
+    if save is not None and not told:
+        out.say("no probe is saved: no label of numbers can be told")
+    elif save is not None:
+        from latentscope.models.probes import write_probe
+
+        with progress("intervals") as advance:
+            fitted = fit_probe(
+                str(latents),
+                str(labels),
+                dims="informative" if dims == "each" else chosen_dims(dims),
+                covered=covered,
+                progress=advance,
+                **given | {"columns": told},
+            )
+        written = write_probe(fitted, save)
+        out.say(f"{written}: reads {', '.join(one.label for one in fitted.readings)}")
+    out.result(
+        {
+            "notes": result.notes,
+            "sentences": result.sentences(),
+            "table": result.table.to_dict("records"),
+            "confusion": {
+                name: counts.to_dict("index") for name, counts in result.confusion.items()
+            },
+            "probe": written,
+        }
+    )
+    save_plot(plot, lambda: result.plot(color=color))
+
+
+def _apply_probe(
+    out: Output,
+    source: str,
+    latents: Path,
+    labels: Path | None,
+    output: Path | None,
+    groups: str,
+    join: str | None,
+    missing: str,
+) -> None:
+    from latentscope.diagnostics.study import origin
+    from latentscope.models.probes import apply_probe, compare_probe, read_probe
+
+    check_outputs(output, None, latents, labels, Path(source))
+    probe = read_probe(source)
+    found = apply_probe(probe, str(latents))
+    provenance = {**origin("probe"), "probe": source, **probe.info, "covered": probe.covered}
+    write_table(output, found, provenance)
+    shown = found if output is None else found.head(_STRONGEST)
+    out.frame(shown)
+    outside = int(found["probe_outside"].sum())
+    out.say(
+        f"{len(found):,} rows read, with intervals that hold {100 * probe.covered:g} % of the stars"
+        f"; {outside:,} lie outside of what the probe learned from"
+    )
+    compared = None
+    if labels is not None:
+        compared = compare_probe(
+            probe, str(latents), str(labels), groups=groups, join=join,
+            missing=chosen_missing(missing),
+        )  # fmt: skip
+        out.say()
+        out.frame(compared)
+    out.result(
+        {
+            "table": found.to_dict("records"),
+            "covered": probe.covered,
+            "compared": None if compared is None else compared.to_dict("records"),
+        }
+    )
 
 
 @command(

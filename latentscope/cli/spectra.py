@@ -103,6 +103,14 @@ def encode(
     hdu: Hdu = None,
     key: Key = None,
     frame: FrameOption = None,
+    probe: Annotated[
+        str,
+        typer.Option(
+            "--probe",
+            help="File, or model, of a probe that reads labels from the latents; none. auto: the "
+            "model's own.",
+        ),
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Turn spectra into latents: one row a file, in the order given.
@@ -138,6 +146,7 @@ def encode(
             hdu=hdu,
             key=key,
             frame=_frame(frame),
+            probe=probe,
         )
     _report(out, latents, None if earlier and not latents.ok.any() else output)
 

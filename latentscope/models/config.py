@@ -28,6 +28,7 @@ from latentscope.spectra.wavelength import MAX_PIXELS, Grid
 
 CONFIG_FILE = "config.json"
 SAMPLE_FILE = "sample.safetensors"
+PROBE_FILE = "probe.safetensors"
 
 Output = Literal["conv", "mean"]
 WeightsDtype = Literal["float32", "float16"]

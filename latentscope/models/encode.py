@@ -35,10 +35,12 @@ from torch import Tensor
 
 import latentscope
 from latentscope.data import Latents, check_latents_path, write_latents
+from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeWarning, ModelError, printable
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE, moved, single
+from latentscope.models.probes import apply_probe, probe_beside, read_probe
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
@@ -75,6 +77,7 @@ def encode(
     hdu: int | str | None = None,
     key: str | None = None,
     frame: Frame | None = None,
+    probe: Probe | str | os.PathLike[str] | None = "auto",
 ) -> Latents:
     """Encode spectra with a model.
 
@@ -107,6 +110,9 @@ def encode(
         Called from this thread whenever rows are done.
     hdu, key, frame : optional
         Which spectrum of each file to read, and the frame of its wavelengths: see `read_spectrum`.
+    probe : Probe, str or path, optional
+        What reads labels from the latents, as `read_probe` takes it. "auto": the one beside the
+        model's weights, where there is one; None or "none": none.
 
     Returns
     -------
@@ -122,8 +128,9 @@ def encode(
         wide to say) and `rv_second_peak` (height of the correlation's second maximum over the
         first); `assumed`;
         `recon_percentile`, `density_percentile`, `trust` and `verdict` (as `score` has them) where
-        a reference sample lies beside the weights; `recon_segments`, the reconstruction error in 32
-        parts of the grid. Values do not depend on batch size or workers beyond float32 rounding
+        a reference sample lies beside the weights; with a probe `Teff_probe` and the like, as
+        `Probe.apply` names them; `recon_segments`, the reconstruction error in 32 parts of the
+        grid. Values do not depend on batch size or workers beyond float32 rounding
         (1e-5).
 
     Raises
@@ -159,6 +166,7 @@ def encode(
     items = expand_sources(sources)
     sample = sample_beside(model)
     reference = None if sample is None else Reference(sample)
+    reader = _chosen_probe(probe, model)
     network = Network(model, device, batch_size, recon_error)
     run = _Run(network, model.prepare, min_coverage, reading, _worker_count(workers))
     settings = _settings(model, min_coverage, recon_error) | vars(reading)
@@ -171,6 +179,8 @@ def encode(
     latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
     latents.provenance.update(_provenance(settings, latents, network, model.info))
     latents = replace(latents, table=with_trust(latents, segments, reference))
+    if reader is not None:
+        latents = _with_probe(latents, reader)
     _warn_of_repeats(latents)
     if path is not None and not latents.ok.any() and path.exists():
         # Rows that are all NaN never go over those of an earlier run.
@@ -185,6 +195,23 @@ def encode(
     if store is not None:
         store.discard()
     return latents
+
+
+def _chosen_probe(probe: Probe | str | os.PathLike[str] | None, model: SpectrumVAE) -> Probe | None:
+    if probe is None or isinstance(probe, Probe) or os.fspath(probe) == "none":
+        return probe if isinstance(probe, Probe) else None
+    return probe_beside(model) if os.fspath(probe) == "auto" else read_probe(probe)
+
+
+def _with_probe(latents: Latents, probe: Probe) -> Latents:
+    """Put what a probe reads into the table, before the errors of segments, which are long."""
+    table = latents.table
+    assert table is not None
+    found = apply_probe(probe, latents).drop(columns="id", errors="ignore")
+    last = table.columns[-1:]
+    table = pd.concat([table.drop(columns=last), found, table[last]], axis=1)
+    provenance = latents.provenance | {"probe": probe.info}
+    return replace(latents, table=table, provenance=provenance)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from latentscope.files import atomic_path, expanded, file_sha256
 from latentscope.models.config import (
     CONFIG_FILE,
     DEFAULT_MODEL,
+    PROBE_FILE,
     PUBLISHED,
     SAMPLE_FILE,
     ModelConfig,
@@ -277,7 +278,7 @@ def load_model(
         model = load_checkpoint(path, normalization=entry.normalization)
     else:
         files = (CONFIG_FILE, WEIGHTS_FILE)
-        path = _model_path(text, files, cache_dir, optional=(SAMPLE_FILE,))
+        path = _model_path(text, files, cache_dir, optional=(SAMPLE_FILE, PROBE_FILE))
         model = load_folder(path) if path.is_dir() else load_checkpoint(path)
     return moved(model, device)
 

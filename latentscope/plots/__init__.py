@@ -4,6 +4,7 @@ from latentscope.plots.activity import plot_exclusive, plot_mad
 from latentscope.plots.disentanglement import plot_metrics
 from latentscope.plots.information import plot_dim_against_label, plot_mi, plot_pairwise
 from latentscope.plots.pairs import plot_pairs
+from latentscope.plots.probe import plot_probe
 from latentscope.plots.retrieval import plot_answers, plot_matched_spectra, plot_retrieval
 from latentscope.plots.robustness import plot_robustness
 from latentscope.plots.style import save_figure
@@ -21,6 +22,7 @@ __all__ = [
     "plot_mi",
     "plot_pairs",
     "plot_pairwise",
+    "plot_probe",
     "plot_retrieval",
     "plot_robustness",
     "plot_traversal",

@@ -14,6 +14,7 @@ COMMANDS = (
     "mad",
     "mi",
     "pairs",
+    "probe",
     "metrics",
     "robustness",
     "score",

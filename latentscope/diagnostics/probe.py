@@ -1,0 +1,865 @@
+"""How well each label can be read from latents, and readings that are kept for other spectra.
+
+`probe` measures: four readers learn a label from the latents of some stars and are judged on the
+others. `fit_probe` keeps what `latentscope.models.probes` stores beside a model: for each label a
+polynomial of few dimensions, with intervals from stars that it did not learn from (split conformal
+prediction: Papadopoulos et al. 2002; scores over the local error: Lei et al. 2018, JASA 113, 1094,
+section 5.2). Each star counts once, by one random row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations_with_replacement
+from math import ceil, comb
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from latentscope.data import LabelsLike
+from latentscope.diagnostics.disentanglement import ready_labels
+from latentscope.diagnostics.disentanglement_measures import Label, squared_correlations
+from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.mi.api import Progress, q_values
+from latentscope.diagnostics.mi.columns import own_rng
+from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
+from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.labels import Missing
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+ReaderName = Literal["linear", "curved", "knn", "boosted"]
+READERS: tuple[ReaderName, ...] = get_args(ReaderName)
+
+FOLDS = 5
+SIGNIFICANT = 0.05
+_SHUFFLES = 999
+_NEIGHBORS = 15
+_COVERED = (2.5, 97.5)  # percentiles over samples of stars
+
+_KELVIN = ("teff", "temperature", "t_eff")
+_DEX = ("logg", "log g", "feh", "m_h", "mh", "alpha_m", "moh")
+_VELOCITY = ("radvel", "rv", "vrad", "radial_velocity", "vsini", "vmacro", "vmic", "berv")
+_BRACKETS = re.compile(r"\[\w+/\w+\]")  # [Fe/H]
+_ENDING = re.compile(r"[\s_]*(?:\((.+)\)|\[(.+)\]|_(kms|k|dex|mag|gyr|pc|days))$", re.IGNORECASE)
+_SPELLED = {"kms": "km/s", "k": "K", "gyr": "Gyr"}
+
+
+def unit_of(label: str) -> str:
+    """Return the unit of a label where its name tells: K, dex, km/s or what it ends with; else "".
+
+    Examples
+    --------
+    >>> unit_of("Teff"), unit_of("[Fe/H]"), unit_of("age (Gyr)"), unit_of("mass")
+    ('K', 'dex', 'Gyr', '')
+    """
+    name = label.strip().lower()
+    known = {"K": _KELVIN, "dex": _DEX, "km/s": _VELOCITY}
+    for unit, names in known.items():
+        if name in names:
+            return unit
+    if _BRACKETS.fullmatch(label.strip()):
+        return "dex"
+    ending = _ENDING.search(label)
+    if ending is None:
+        return ""
+    spelled = next(part for part in ending.groups() if part)
+    return _SPELLED.get(spelled.lower(), spelled)
+
+
+# ---- readers: fit(x, y) and predict(x), as scikit-learn has them ----
+
+
+class Curve:
+    """Polynomial of all columns, by ridge regression; the penalty by generalized cross-validation.
+
+    Values further off than six robust standard deviations weigh less, by the square of how far:
+    wrong velocities, not the few giants among dwarfs. Golub, Heath & Wahba 1979, Technometrics 21,
+    215, eq. 1.3 chooses the penalty.
+
+    Parameters
+    ----------
+    degree : int
+        Largest sum of powers in a term. Lowered until there are ten rows for each term.
+    """
+
+    def __init__(self, degree: int) -> None:
+        self.degree = degree
+
+    def fit(self, x: Floats, y: Floats) -> Curve:
+        """Learn y (n,) from x (n, d)."""
+        n, d = x.shape
+        degree = self.degree
+        while degree > 1 and _ROWS_A_TERM * comb(d + degree, degree) > n:
+            degree -= 1
+        self.center, self.scale = x.mean(axis=0), _spread(x)
+        self.powers = _powers(d, degree)
+        terms = self._terms(x)
+        weights = np.ones(n)
+        for _ in range(_REWEIGHTED):
+            self.coefficients = _ridge(terms, y, weights)
+            off = np.abs(y - terms @ self.coefficients)
+            width = max(1.4826 * float(np.median(off)), _LEAST)
+            # Squared, so that what is left of a thousandfold error does not choose the penalty.
+            weights = np.minimum(1.0, _USUAL * width / np.maximum(off, _LEAST)) ** 2
+        return self
+
+    def predict(self, x: Floats) -> Floats:
+        """Read rows x (n, d) -> (n,)."""
+        return np.asarray(self._terms(x) @ self.coefficients)
+
+    def _terms(self, x: Floats) -> Floats:
+        return monomials((x - self.center) / self.scale, self.powers)
+
+
+_ROWS_A_TERM = 10
+_USUAL = 6.0
+_LEAST = float(np.finfo(np.float32).tiny)
+_REWEIGHTED = 6
+_PENALTIES = np.logspace(-9, 1, 11)
+
+
+def monomials(x: Floats, powers: Codes) -> Floats:
+    """Products of powers of columns: x (n, d), powers (terms, d) -> (n, terms)."""
+    terms = np.ones((len(x), len(powers)))
+    for column, power in zip(x.T, powers.T, strict=True):
+        # One table of powers a column, which many terms share.
+        table = column[:, None] ** np.arange(power.max(initial=0) + 1)
+        terms *= table[:, power]
+    return terms
+
+
+def _powers(d: int, degree: int) -> Codes:
+    """Powers of all terms up to a degree, the constant one first, shape (terms, d)."""
+    chosen = [
+        term for size in range(degree + 1) for term in combinations_with_replacement(range(d), size)
+    ]
+    counts = [np.bincount(np.array(term, dtype=np.int64), minlength=d) for term in chosen]
+    return np.array(counts, dtype=np.int64).reshape(len(chosen), d)
+
+
+def _spread(x: Floats) -> Floats:
+    """Standard deviation of each column; 1 where it is constant."""
+    spread = x.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _ridge(terms: Floats, y: Floats, weights: Floats) -> Floats:
+    """Coefficients of terms (n, t), the first of which is constant and not penalized."""
+    total = weights.sum()
+    means, level = weights @ terms / total, weights @ y / total
+    centered = terms - means
+    size = np.sqrt(weights @ centered**2 / total)
+    size[size == 0] = 1.0
+    scaled = centered / size * np.sqrt(weights)[:, None]
+    target = (y - level) * np.sqrt(weights)
+    values, axes = np.linalg.eigh(scaled.T @ scaled)
+    values = np.maximum(values, 0.0)
+    along = axes.T @ (scaled.T @ target)
+    rest, n = float(target @ target), len(y)
+
+    def loss(penalty: float) -> float:
+        kept = along / (values + penalty)
+        left = rest - 2 * kept @ along + kept**2 @ values
+        free = n - 1 - (values / (values + penalty)).sum()
+        return float(max(left, 0.0) / free**2)
+
+    penalty = min(_PENALTIES * n, key=loss)
+    found = (axes @ (along / (values + penalty))) / size
+    found[0] = level - means[1:] @ found[1:]
+    return np.asarray(found)
+
+
+def _reader(name: ReaderName, classes: bool, seed: int) -> Any:
+    """An untrained reader of numbers or of classes."""
+    # Imported here, since scikit-learn takes longer to load than most tables to measure.
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if name == "boosted":
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        settings = {"early_stopping": False, "random_state": seed}
+        if classes:
+            return HistGradientBoostingClassifier(class_weight="balanced", **settings)
+        return HistGradientBoostingRegressor(**settings)
+    if name == "knn":
+        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+        kind = KNeighborsClassifier if classes else KNeighborsRegressor
+        return make_pipeline(StandardScaler(), kind(_NEIGHBORS, weights="distance"))
+    if classes:
+        from sklearn.linear_model import LogisticRegression
+
+        machine = LogisticRegression(max_iter=1000, class_weight="balanced")
+        return make_pipeline(StandardScaler(), machine)
+    return Curve(1 if name == "linear" else 3)
+
+
+# ---- how well is each label read ----
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeResult:
+    """How well labels are read from latents, on stars that were not learned from.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a label, set of dimensions and reader: `label, kind` ("number" or "classes"),
+        `dims, reader, unit`; of numbers `error` (median of |read - true|), `rms` and `r2` (share of
+        the variance explained), and `baseline` (the error of always saying the median); of classes
+        `accuracy` (mean share of each class that is read as such) and `baseline` (1 over the number
+        of classes). `..._low ... ..._high` is a 95 % interval over samples of stars. `p_value`: of
+        stars whose labels are shuffled; `q_value`: false discovery rate over the table. `n` is the
+        number of stars, each with one row.
+    predictions : DataFrame
+        Rows of the latents that were read: `row`, and of each label its value and, as
+        `..._read`, what the best reader says.
+    confusion : dict of str to DataFrame
+        Of labels of classes, how many stars of each class (rows) were read as which (columns).
+    provenance : dict
+        Settings, versions, and where latents and labels come from.
+    notes : tuple of str
+        What was done to the labels, in words.
+    """
+
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    confusion: dict[str, pd.DataFrame]
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> list[str]:
+        """Labels of which the latents tell something: q below 0.05, and better than a constant."""
+        return [str(row["label"]) for row in self.best.to_dict("records") if _tells(row)]
+
+    @property
+    def best(self) -> pd.DataFrame:
+        """The row of the table of each label's best reader: least error, or largest accuracy."""
+        order = self.table["error"].fillna(-self.table["accuracy"])
+        rows = order.groupby(self.table["label"], sort=False).idxmin()
+        return self.table.loc[rows].reset_index(drop=True)
+
+    def sentences(self) -> list[str]:
+        """Say of each label how well its best reader reads it."""
+        return [_sentence(row) for row in self.best.to_dict("records")]
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Draw what was read against what is true (`latentscope.plots.plot_probe`)."""
+        return draw("plot_probe", self, ax, **options)
+
+
+def _tells(row: dict[Any, Any]) -> bool:
+    better = row["accuracy"] > row["baseline"] if row["kind"] == "classes" else row["r2"] > 0
+    return bool(row["q_value"] < SIGNIFICANT and better)
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    by = f"{row['reader']}, {_dims_words(row['dims'])}, {row['n']:,} stars"
+    if not _tells(row):
+        return f"{row['label']} cannot be told ({by}; p = {row['p_value']:.2g})"
+    if row["kind"] == "classes":
+        return (
+            f"{row['label']} is read right in {100 * row['accuracy']:.0f} % of each class "
+            f"({100 * row['accuracy_low']:.0f} ... {100 * row['accuracy_high']:.0f}; chance "
+            f"{100 * row['baseline']:.0f}; {by})"
+        )
+    unit = f" {row['unit']}" if row["unit"] else ""
+    return (
+        f"{row['label']} is read to {row['error']:.3g}{unit} ({row['error_low']:.3g} ... "
+        f"{row['error_high']:.3g}; without latents {row['baseline']:.3g}), R2 {row['r2']:.3f} "
+        f"({by})"
+    )
+
+
+def _dims_words(dims: str) -> str:
+    return (
+        f"dim {dims}" if dims.isdigit() else f"dims {dims}" if dims[0].isdigit() else f"{dims} dims"
+    )
+
+
+def probe(
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
+    *,
+    dims: Dims | Literal["each"] = "informative",
+    columns: Sequence[str] | None = None,
+    discrete: Sequence[str] | None = None,
+    readers: Sequence[ReaderName] = READERS,
+    groups: GroupsLike = "auto",
+    join: str | None = None,
+    missing: Missing = "auto",
+    n_bootstraps: int = 200,
+    max_stars: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ProbeResult:
+    """Measure how well each label can be read from latents, in the label's unit.
+
+    Readers learn from four fifths of the stars and are judged on the rest, five times over.
+
+    Parameters
+    ----------
+    latents : Latents, array (n, d), DataFrame, path, or Study
+        Rows of NaN are left out.
+    labels : DataFrame, array (n, labels) or path
+        Joined on an id column that both have, else row by row. Values of a continuous label beyond
+        5 sigma are left out, and classes of fewer than 20 stars.
+    dims : "informative", "all", "each" or a list of int
+        What is read from; "each": each informative dimension alone.
+    columns : list of str, optional
+        Labels to take; by default all but ids, names of stars, and text that names nearly each
+        row, and those with fewer than 100 stars.
+    discrete : list of str, optional
+        Labels to take for classes, whatever they look like.
+    readers : list of "linear", "curved", "knn", "boosted"
+        Ridge regression (logistic for classes); the same on all terms up to the third power (not of
+        classes); 15 neighbors; gradient-boosted trees.
+    groups : array (n,) or str, optional
+        Which star each row shows, or the column that says so, as for `mi_matrix`.
+    join : str, optional
+        Column to join latents and labels on.
+    missing : "auto", "none" or list of numbers
+        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    n_bootstraps : int
+        Samples of stars that the intervals come from; 0 leaves intervals out.
+    max_stars : int
+        Stars at most; of more a random part is taken.
+    seed : int
+        Of all that is random.
+    progress : callable, optional
+        Called with (readings done, readings in all).
+
+    Returns
+    -------
+    ProbeResult
+
+    Raises
+    ------
+    EstimatorError
+        If no label can be used, one asked for cannot, or values are infinite.
+    TableError
+        If latents and labels cannot be read or matched.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If rows repeat a star and no groups are found, or labels have too few stars.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(500, 3))
+    >>> result = probe(z, pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]}), readers=["linear"])
+    >>> result.best["r2"].round(3).item()
+    1.0
+    """
+    unknown = [name for name in readers if name not in READERS]
+    if unknown or not readers:
+        raise ChoiceError(f"readers are {list(readers)}; expected some of {', '.join(READERS)}")
+    for name, value, least in (("n_bootstraps", n_bootstraps, 0), ("max_stars", max_stars, 100)):
+        if value < least:
+            raise EstimatorError(f"{name} is {value}; expected {least} or more")
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    each = isinstance(dims, str) and dims == "each"
+    chosen = study.choose("informative" if each else dims)  # type: ignore[arg-type]
+    if each:
+        sets = {str(dim): [dim] for dim in chosen}
+    else:
+        sets = {dims if isinstance(dims, str) else ",".join(map(str, chosen)): chosen}
+    usable, notes = ready_labels(study, columns, discrete or (), study.latents.ok, seed)
+    notes = [note for note in notes if not note.startswith("cut into bins")]
+    jobs = [
+        (label, name, reader)
+        for label in usable
+        for name in sets
+        for reader in readers
+        if label.numbers is not None or reader != "curved"
+    ]
+    rows = {label.name: _one_row_a_star(study, label, max_stars, seed) for label in usable}
+    lines, read = [], {}
+    for done, (label, name, reader) in enumerate(jobs):
+        if progress is not None:
+            progress(done, len(jobs))
+        job = _Job(study, label, rows[label.name], sets[name], reader, seed)
+        line, read[label.name, name, reader] = job.measured(n_bootstraps)
+        lines.append({"label": label.name, "dims": name, "reader": reader, **line})
+    if progress is not None:
+        progress(len(jobs), len(jobs))
+    table = pd.DataFrame(lines, columns=_COLUMNS)
+    table["q_value"] = q_values(table["p_value"].to_numpy(dtype=np.float64))
+    settings = {
+        "dims": dims if isinstance(dims, str) else chosen,
+        "columns": [label.name for label in usable],
+        "discrete": list(discrete or ()),
+        "readers": list(readers),
+        "n_bootstraps": n_bootstraps,
+        "max_stars": max_stars,
+        "seed": seed,
+    }
+    result = ProbeResult(
+        table, pd.DataFrame(), {}, study.provenance("probe", **settings), (*study.notes, *notes)
+    )
+    best = [(row["label"], row["dims"], row["reader"]) for row in result.best.to_dict("records")]
+    predictions, confusion = _predictions(study, usable, rows, [read[key] for key in best])
+    return ProbeResult(table, predictions, confusion, result.provenance, result.notes)
+
+
+_INTERVALS = ("error", "rms", "r2", "accuracy")
+_COLUMNS = [
+    "label", "kind", "dims", "reader", "unit",
+    *(f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")),
+    "baseline", "p_value", "q_value", "n",
+]  # fmt: skip
+
+
+def _one_row_a_star(study: Study, label: Label, max_stars: int, seed: int) -> Codes:
+    keep = label.codes >= 0
+    rows = study.stars.draws(keep, 1, own_rng(seed, 21)).rows[0]
+    if len(rows) > max_stars:
+        rows = own_rng(seed, 22).choice(rows, max_stars, replace=False)
+    return np.sort(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One label, read from some dimensions by one reader; rows (n,) have one of each star."""
+
+    study: Study
+    label: Label
+    rows: Codes
+    dims: Sequence[int]
+    reader: ReaderName
+    seed: int
+
+    def measured(self, n_bootstraps: int) -> tuple[dict[str, Any], Floats | Codes]:
+        """Return the columns of the table, and what was read, shape (n,)."""
+        x = self.study.latents.values[self.rows][:, list(self.dims)].astype(np.float64)
+        rng, numbers = own_rng(self.seed, 23), self.label.numbers
+        classes = numbers is None
+        y: Any = self.label.codes[self.rows] if numbers is None else numbers[self.rows]
+        read = held_out(self._fresh, x, y, rng)
+        score: Callable[[Any, Any], dict[str, float]] = _class_scores if classes else _number_scores
+        line: dict[str, Any] = {"kind": "classes" if classes else "number", "n": len(y)}
+        line |= score(read, y)
+        if n_bootstraps:
+            draws = [
+                score(read[some], y[some])
+                for some in rng.integers(len(y), size=(n_bootstraps, len(y)))
+            ]
+            for name in _INTERVALS:
+                if name in line:
+                    low, high = np.percentile([one[name] for one in draws], _COVERED)
+                    line |= {f"{name}_low": low, f"{name}_high": high}
+        if numbers is None:
+            line["baseline"] = 1 / self.label.classes
+        else:
+            line["unit"] = unit_of(self.label.name)
+            line["baseline"] = float(np.median(np.abs(y - np.median(y))))
+        line["p_value"] = shuffled_p_value(self._fresh, x, y, rng, classes=classes)
+        return line, read
+
+    def _fresh(self) -> Any:
+        return _reader(self.reader, self.label.numbers is None, self.seed)
+
+
+def held_out(fresh: Callable[[], Any], x: Floats, y: Any, rng: np.random.Generator) -> Any:
+    """What a reader says of rows x (n, d), one a star, learned from those of four other folds."""
+    fold = rng.permutation(len(y)) % FOLDS
+    read = np.empty_like(y)
+    for number in range(FOLDS):
+        judged = fold == number
+        read[judged] = fresh().fit(x[~judged], y[~judged]).predict(x[judged])
+    return read
+
+
+def _number_scores(read: Floats, y: Floats) -> dict[str, float]:
+    off = y - read
+    spread = float(((y - y.mean()) ** 2).sum())
+    return {
+        "error": float(np.median(np.abs(off))),
+        "rms": float(np.sqrt(np.mean(off**2))),
+        "r2": 1 - float(off @ off) / spread if spread else float("nan"),
+    }
+
+
+def _class_scores(read: Codes, y: Codes) -> dict[str, float]:
+    """Mean over the classes of the share of their rows that is read right."""
+    return {
+        "accuracy": float(
+            (np.bincount(y, read == y)[np.unique(y)] / np.bincount(y)[np.unique(y)]).mean()
+        )
+    }
+
+
+def shuffled_p_value(
+    fresh: Callable[[], Any], x: Floats, y: Any, rng: np.random.Generator, *, classes: bool
+) -> float:
+    """Chance that stars with shuffled labels are read as well.
+
+    A reader learns from one half of the stars; the labels of the other half are shuffled, which
+    is exact: what was learned knows none of them. Over cross-validation it would not be, since each
+    star then is learned from too.
+    """
+    order = rng.permutation(len(y))
+    learn, judge = order[: len(y) // 2], order[len(y) // 2 :]
+    read, truth = fresh().fit(x[learn], y[learn]).predict(x[judge]), y[judge]
+    if classes:
+        found = _class_scores(read, truth)["accuracy"]
+        shuffled = [
+            _class_scores(read, rng.permutation(truth))["accuracy"] for _ in range(_SHUFFLES)
+        ]
+    else:
+        # At a given read-out the squared error of a shuffle depends on this product alone.
+        centered = read - read.mean()
+        found = float(centered @ truth)
+        shuffled = [float(centered @ rng.permutation(truth)) for _ in range(_SHUFFLES)]
+    # Of equal ones a random part, so that the value is even for a useless label.
+    above, same = int(np.sum(np.array(shuffled) > found)), int(np.sum(np.array(shuffled) == found))
+    return (1 + above + int(rng.integers(same + 1))) / (1 + _SHUFFLES)
+
+
+def _predictions(
+    study: Study, labels: Sequence[Label], rows: dict[str, Codes], read: Sequence[Any]
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    frame = pd.DataFrame(index=np.unique(np.concatenate([rows[label.name] for label in labels])))
+    confusion = {}
+    for label, answers in zip(labels, read, strict=True):
+        values = study.label_table[label.name].iloc[rows[label.name]]
+        if label.numbers is None:
+            codes = label.codes[rows[label.name]]
+            names = values.groupby(codes).first()
+            answers = names.loc[answers].to_numpy()
+            confusion[label.name] = pd.crosstab(
+                values.to_numpy(), answers, rownames=["true"], colnames=["read"]
+            )
+        frame.loc[rows[label.name], label.name] = values.to_numpy()
+        frame.loc[rows[label.name], f"{label.name}_read"] = answers
+    return frame.rename_axis("row").reset_index(), confusion
+
+
+# ---- readings that are kept, with intervals ----
+
+COVERED = 0.9
+"""Share of stars whose label lies inside the interval."""
+
+FAR = 3.0
+"""Distance from the training stars, over that of the outermost of them, beyond which nothing is
+said."""
+
+_CALIBRATION = 4  # one star in so many
+_CLOUD = 2000  # stars that are kept
+_NEAR = 10  # stars by which distance and local error are told
+_LOCAL = 60  # stars whose errors make a local one
+_LEAST_ERROR = 0.2  # of a local error, over that of all
+_OUTERMOST = 0.99
+_DEGREES = (1, 2, 3, 4)
+_MOST_DIMS = 16
+_WRONG = 20.0
+_WORTH = 0.05  # by which an error has to fall for one more dimension, or degree
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How one label is read: a polynomial of some dimensions, and how far to believe it.
+
+    Parameters
+    ----------
+    label, unit : str
+    dims : list of int
+        Dimensions of the latents that are read.
+    center, scale : ndarray of float64, shape (k,)
+        What dimensions are centered on and divided by.
+    powers : ndarray of int64, shape (terms, k)
+    coefficients : ndarray of float64, shape (terms,)
+    errors : ndarray of float64, shape (m, 2)
+        How far labels lie below and above what is read near each star of the probe's cloud, in the
+        label's unit: the quantiles that leave out as much as the interval.
+    factor : float
+        Length of the interval over these.
+    lowest, highest : float
+        Of the label among the stars that were learned from.
+    """
+
+    label: str
+    unit: str
+    dims: list[int]
+    center: Floats
+    scale: Floats
+    powers: Codes
+    coefficients: Floats
+    errors: Floats
+    factor: float
+    lowest: float
+    highest: float
+
+    def read(self, values: Floats) -> Floats:
+        """Read rows of latents (n, d) -> (n,)."""
+        scaled = (values[:, self.dims] - self.center) / self.scale
+        return np.asarray(monomials(scaled, self.powers) @ self.coefficients)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Readings of labels with prediction intervals, made by `fit_probe`; plain arrays.
+
+    Parameters
+    ----------
+    readings : list of Reading
+    n_dims : int
+        Dimensions of the latents that it takes.
+    dims : list of int
+        Dimensions by which the distance from the training stars is told.
+    spread : ndarray of float64, shape (k,)
+        Standard deviations of these among the training stars.
+    cloud : ndarray of float64, shape (m, k)
+        Training stars, over `spread`.
+    reach : float
+        Mean distance from the ten nearest of them that 1 % of the stars exceed.
+    covered : float
+        Share of stars whose label lies inside the interval.
+    info : dict of str
+        Origin: `weights_sha256`, `model`, `origin`, `stars`.
+    """
+
+    readings: list[Reading]
+    n_dims: int
+    dims: list[int]
+    spread: Floats
+    cloud: Floats
+    reach: float
+    covered: float
+    info: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _tree(self) -> Any:
+        return cKDTree(self.cloud)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of what `apply` returns."""
+        ends = ("probe", "low", "high")
+        return [f"{one.label}_{end}" for one in self.readings for end in ends] + list(_OF_ROWS)
+
+    def apply(self, values: NDArray[np.floating[Any]]) -> pd.DataFrame:
+        """Read labels from latents.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n, d)
+            Rows of NaN give NaN.
+
+        Returns
+        -------
+        DataFrame
+            Of each label `..._probe` in its unit and `..._low ... ..._high`, an interval that holds
+            `covered` of the stars; `probe_distance` from the training stars, over that of the
+            outermost 1 % of them; `probe_outside`: whether that is above 1, or a value is beyond
+            all that was learned from. The interval then widens with the square of the distance;
+            above 3 there is no value.
+
+        Raises
+        ------
+        EstimatorError
+            If the latents have another number of dimensions.
+        """
+        if values.shape[1:] != (self.n_dims,):
+            raise EstimatorError(
+                f"latents of shape {values.shape}; this probe reads {self.n_dims} dimensions "
+                f"({self.info.get('model', 'of an unnamed model')})"
+            )
+        n = len(values)
+        found = pd.DataFrame(np.nan, index=range(n), columns=self.columns)
+        ok = np.flatnonzero(np.isfinite(values).all(axis=1))
+        rows = values[ok].astype(np.float64)
+        distance, near = self.near(rows)
+        outside, close = distance > 1, distance <= FAR
+        for one in self.readings:
+            read = np.where(close, one.read(np.where(close[:, None], rows, 0.0)), np.nan)
+            below, above = one.factor * self.errors(one, distance, near)
+            outside |= (read < one.lowest) | (read > one.highest)
+            for end, off in (("probe", 0.0), ("low", -below), ("high", above)):
+                found.loc[ok, f"{one.label}_{end}"] = read + off
+        found.loc[ok, "probe_distance"] = distance
+        found["probe_outside"] = pd.array([None] * n, dtype="boolean")
+        found.loc[ok, "probe_outside"] = outside
+        return found
+
+    def near(self, rows: Floats) -> tuple[Floats, Codes]:
+        """Distance of finite rows (n, d) from the cloud over its reach, (n,), and nearest stars."""
+        if not len(rows):
+            return np.empty(0), np.empty((0, _NEAR), dtype=np.int64)
+        distance, near = self._tree.query(rows[:, self.dims] / self.spread, k=_NEAR)
+        return np.asarray(distance.mean(axis=1) / self.reach), np.asarray(near)
+
+    def errors(self, one: Reading, distance: Floats, near: Codes) -> Floats:
+        """Usual errors below and above of rows that `near` describes, shape (2, n)."""
+        return np.asarray(one.errors[near].mean(axis=1).T * np.maximum(distance, 1.0) ** 2)
+
+
+_OF_ROWS = ("probe_distance", "probe_outside")
+
+
+def fit_probe(
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
+    *,
+    dims: Dims = "informative",
+    columns: Sequence[str] | None = None,
+    groups: GroupsLike = "auto",
+    join: str | None = None,
+    missing: Missing = "auto",
+    covered: float = COVERED,
+    max_stars: int = 20_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Probe:
+    """Learn to read labels of numbers from latents, with prediction intervals.
+
+    Three quarters of the stars are learned from: for each label the fewest dimensions and the
+    lowest degree of a polynomial that read it about as well as more would. The other quarter says
+    how long intervals have to be, over the usual error of the stars nearby.
+
+    Parameters
+    ----------
+    latents, labels, columns, groups, join, missing, max_stars, seed, progress
+        As for `probe`. Labels of classes are left out.
+    dims : "informative", "all" or a list of int
+        What may be read from, and by what spectra are told that are unlike the training stars.
+    covered : float
+        Share of stars whose label is to lie inside the interval.
+
+    Returns
+    -------
+    Probe
+
+    Raises
+    ------
+    EstimatorError
+        If no label of numbers can be used, or the stars are too few for such an interval.
+    TableError
+        If latents and labels cannot be read or matched.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(500, 3))
+    >>> made = fit_probe(z, pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]}))
+    >>> made.apply(np.array([[0.0, 1.0, 0.0]]))["Teff_probe"].round().item()
+    6000.0
+    """
+    if not 0 < covered < 1:
+        raise EstimatorError(f"covered is {covered:g}; expected a share between 0 and 1")
+    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    chosen = study.choose(dims)
+    usable, _ = ready_labels(study, columns, (), study.latents.ok, seed)
+    numbers = [label for label in usable if label.numbers is not None]
+    if not numbers:
+        raise EstimatorError(
+            f"{study.latents.source}: no label holds numbers, and intervals are of numbers; "
+            "`probe` measures how well classes are read"
+        )
+    rows = {label.name: _one_row_a_star(study, label, max_stars, seed) for label in numbers}
+    every = np.unique(np.concatenate(list(rows.values())))
+    star = study.stars.codes
+    calibrating = own_rng(seed, 24).permutation(int(star.max()) + 1) % _CALIBRATION == 0
+    values = study.latents.values
+    learned = every[~calibrating[star[every]]]
+    x = values[learned][:, chosen].astype(np.float64)
+    spread = _spread(x)
+    some = own_rng(seed, 25).permutation(len(x))[:_CLOUD]
+    # Rounded as they are stored, so that a probe that was read back says the same.
+    cloud = (x[some] / spread).astype(np.float16).astype(np.float64)
+    info = {"stars": str(len(every)), "source": study.latents.source}
+    for name in ("model", "weights_sha256"):
+        if study.latents.provenance.get(name):
+            info[name] = str(study.latents.provenance[name])
+    made = Probe([], values.shape[1], chosen, spread, cloud, 1.0, covered, info)
+    judges = values[every[calibrating[star[every]]]].astype(np.float64)
+    made = replace(made, reach=float(np.quantile(made.near(judges)[0], _OUTERMOST)))
+    readings = []
+    for done, label in enumerate(numbers):
+        if progress is not None:
+            progress(done, len(numbers))
+        held = calibrating[star[rows[label.name]]]
+        readings.append(_fitted(made, label, values, rows[label.name], held, seed))
+    if progress is not None:
+        progress(len(numbers), len(numbers))
+    return replace(made, readings=readings)
+
+
+def _fitted(
+    made: Probe, label: Label, values: Any, rows: Codes, held: NDArray[np.bool_], seed: int
+) -> Reading:
+    """Reading of a label from rows (n,), one a star; those `held` say how long intervals are."""
+    assert label.numbers is not None
+    x, y = values[rows].astype(np.float64), label.numbers[rows]
+    learn, own = x[~held], y[~held]
+    picked, degree = _choice(learn[:, made.dims], own, seed)
+    dims = [made.dims[place] for place in picked]
+    off = own - held_out(lambda: Curve(degree), learn[:, dims], own, own_rng(seed, 26))
+    tree = cKDTree(learn[:, made.dims] / made.spread)
+    near = tree.query(made.cloud, k=min(_LOCAL, len(learn)))[1]
+    least = max(_LEAST_ERROR * float(np.median(np.abs(off))), _LEAST)
+    tail = (1 - made.covered) / 2
+    low, high = np.quantile(off[near], [tail, 1 - tail], axis=1)
+    errors = np.maximum(np.stack([-low, high], axis=1), least)
+    curve = Curve(degree).fit(learn[:, dims], own)
+    reading = Reading(
+        label.name, unit_of(label.name), dims, curve.center, curve.scale, curve.powers,
+        curve.coefficients, errors.astype(np.float32).astype(np.float64), 1.0, float(own.min()),
+        float(own.max()),
+    )  # fmt: skip
+    judges, truth = x[held], y[held]
+    rank = ceil((len(truth) + 1) * made.covered)
+    if rank > len(truth):
+        raise EstimatorError(
+            f"{label.name}: {len(truth)} of {len(rows)} stars are left to say how long an interval "
+            f"of {100 * made.covered:g} % is; expected {ceil(made.covered / (1 - made.covered))}"
+        )
+    found = truth - reading.read(judges)
+    below, above = made.errors(reading, *made.near(judges))
+    scores = np.maximum(found / above, -found / below)
+    return replace(reading, factor=float(np.sort(scores)[rank - 1]))
+
+
+def _choice(x: Floats, y: Floats, seed: int) -> tuple[list[int], int]:
+    """Columns of x (n, k), the most telling first, and the degree, by which y is read best.
+
+    One more of either has to make the error smaller by 5 %: what hardly tells on training stars
+    may lead astray on others.
+    """
+    ranks = np.argsort(np.argsort(x, axis=0), axis=0).astype(np.float64)
+    alone = squared_correlations(ranks, np.argsort(np.argsort(y)).astype(np.float64))
+    left = np.argsort(-alone, kind="stable")[:_MOST_DIMS].tolist()
+
+    def error(places: list[int], degree: int) -> float:
+        off = np.abs(y - held_out(lambda: Curve(degree), x[:, places], y, own_rng(seed, 27)))
+        # A wrong velocity counts as twenty usual errors, not as a thousand.
+        return float(np.minimum(off, _WRONG * np.median(off)).mean())
+
+    picked: list[int] = []
+    least = float("inf")
+    while left:
+        errors = {place: error([*picked, place], 2) for place in left}
+        place = min(errors, key=lambda one: errors[one])
+        if errors[place] > (1 - _WORTH) * least:
+            break
+        least = errors[place]
+        picked.append(place)
+        left.remove(place)
+    degree = _DEGREES[0]
+    least = error(picked, degree)
+    for higher in _DEGREES[1:]:
+        found = error(picked, higher)
+        if found <= (1 - _WORTH) * least:
+            degree, least = higher, found
+    return picked, degree
