@@ -62,7 +62,9 @@ def fitted(model: SpectrumVAE, rows: np.ndarray) -> Fitted:
     parts = []
     with torch.no_grad():
         for start in range(0, len(rows), 32):
-            mean, logvar, shift = model.encoding(torch.from_numpy(rows[start : start + 32]).float())
+            mean, logvar, shift, _ = model.encoding(
+                torch.from_numpy(rows[start : start + 32]).float()
+            )
             assert logvar is not None
             assert shift is not None
             sigma = abs(unit) * torch.exp(0.5 * logvar[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -178,6 +179,22 @@ def own_folder() -> Path:
         raise PermissionError(errno.EACCES, "Not this user's alone", str(folder))
     tempfile.TemporaryFile(dir=folder).close()
     return folder
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 256 MB that are free, instead of handing them back at once.
+
+    Arrays as large as spectra and their activations come and go; each time the system would zero
+    new pages for them, which takes longer than the work. Only glibc can be told so.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
+        library.mallopt(_TRIM_THRESHOLD, 256 << 20)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def plain(value: Any) -> Any:

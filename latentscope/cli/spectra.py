@@ -80,6 +80,12 @@ def encode(
     device: Annotated[
         str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU if there is one.")
     ] = "cpu",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision", help="float32, or bf16: faster on processors that have it, to 1e-3."
+        ),
+    ] = "float32",
     batch_size: Annotated[
         str, typer.Option("--batch-size", help="Spectra at a time, or auto.")
     ] = "auto",
@@ -120,6 +126,7 @@ def encode(
     """
     from latentscope.data import check_latents_path
     from latentscope.models.config import DEFAULT_MODEL
+    from latentscope.models.encode import Precision
     from latentscope.models.encode import encode as encode_spectra
     from latentscope.models.weights import load_model
 
@@ -137,6 +144,7 @@ def encode(
             output=output,
             batch_size=size,
             device=device,
+            precision=one_of("--precision", precision, Precision),
             workers=workers,
             min_coverage=min_coverage,
             logvar=logvar,

@@ -284,7 +284,9 @@ def read_chunk(
             found.append(prepared)
 
     def stacked(name: str, width: int, dtype: type[Any]) -> NDArray[Any]:
-        arrays = [getattr(prepared, name) for prepared in found]
+        arrays: list[NDArray[Any]] = [getattr(prepared, name) for prepared in found]
+        if len(arrays) == 1:  # not copied
+            return arrays[0][None]
         return np.stack(arrays) if arrays else np.empty((0, width), dtype=dtype)
 
     return Chunk(

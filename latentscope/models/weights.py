@@ -90,7 +90,7 @@ def _serialized(model: SpectrumVAE) -> bytes:
     half = model.info.get("weights_dtype") == "float16"
     weights = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     state = {k: (v.half() if half else v.float()).contiguous() for k, v in weights.items()}
-    large = [k for k, v in state.items() if not torch.equal(v.isfinite(), weights[k].isfinite())]
+    large = [k for k, v in state.items() if half and not v.isfinite().equal(weights[k].isfinite())]
     if large:
         raise ModelError(
             f"{listed('tensors exceed 65504, the largest number of float16', large)}; store these "

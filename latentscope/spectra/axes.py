@@ -57,11 +57,14 @@ class Axis:
                 f"{self.reference}; expected numbers in CRVAL1, CDELT1 (or CD1_1) and CRPIX1, "
                 "and a step other than 0"
             )
-        pixel = np.arange(1.0 - self.reference, count + 1.0 - self.reference)
+        value = np.arange(1.0 - self.reference, count + 1.0 - self.reference)
+        value *= self.step
         if self.base == 0:
-            return np.asarray(self.start * np.exp(self.step * pixel / self.start))
-        value = self.start + self.step * pixel
-        return np.asarray((value if self.base is None else self.base**value) * self.stretch)
+            return np.asarray(self.start * np.exp(value / self.start))
+        value += self.start
+        if self.base is not None:
+            value = self.base**value
+        return value if self.stretch == 1.0 else value * self.stretch
 
 
 @dataclass

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
 from latentscope.spectra.headers import (
     Header,
@@ -20,7 +22,7 @@ from latentscope.spectra.headers import (
     medium_of,
     motion_of,
 )
-from latentscope.spectra.spectrum import Frame, Medium, Spectrum
+from latentscope.spectra.spectrum import Frame, Medium, Spectrum, ascends
 from latentscope.spectra.wavelength import UNITS, angstrom_per
 
 WAVELENGTH = ("bary_wavelength", "wave", "wavelength", "lambda", "lam", "wl", "wavelengths",
@@ -271,27 +273,33 @@ def _inverse_variance(draft: Draft, flux: NDArray[Any]) -> NDArray[np.float64] |
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
         return None
-    given = np.asarray(given)
-    usable = given > 0
+    power = 1 if draft.ivar is not None else -1 if draft.error_kind == "variance" else -2
+    if draft.error_kind == "relative" and power < 0:
+        given = given * np.abs(flux, dtype=np.float64)
+    single = given.dtype == np.float32
+    ivar = np.empty(len(given))
     # Many HARPS products have a column ERR that is NaN from end to end.
-    if usable.any():
-        # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
-        ivar = given.astype(np.float64)
-        with np.errstate(all="ignore"):
-            if draft.ivar is None:
-                if draft.error_kind == "relative":
-                    ivar *= np.abs(flux)
-                if draft.error_kind != "variance":
-                    np.square(ivar, out=ivar)
-                np.divide(1, ivar, out=ivar)
-            if usable.all() and ivar.min() > 0 and ivar.max() < np.inf:  # most files
-                return ivar
-            usable &= (ivar > 0) & (ivar < np.inf)
-    if not usable.any():
+    if not _weigh(np.ascontiguousarray(given, np.float32 if single else np.float64), power, ivar):
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None
-    ivar[~usable] = 0
     return ivar
+
+
+# Of numpy, whose 1 / 0 is infinite; and no branch within, so that it is compiled to vectors.
+@njit(nogil=True, error_model="numpy")
+def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
+    """Write a power of what is given, 0 where it is not positive and finite; count the others."""
+    usable = 0
+    for i in range(len(given)):
+        # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
+        value = np.float64(given[i])
+        weight = value
+        if power < 0:
+            weight = 1.0 / (value if power == -1 else value * value)
+        good = (value > 0) & (weight > 0) & (weight < np.inf)
+        ivar[i] = weight if good else 0.0
+        usable += int(good)
+    return usable
 
 
 def _mask(
@@ -359,7 +367,7 @@ def _ascending(
     draft: Draft, wavelength: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], slice | None]:
     """Strictly ascending wavelengths and the slice that made them so (None: untouched)."""
-    if len(wavelength) > 1 and wavelength[0] > 0 and _ascends(wavelength):
+    if len(wavelength) > 1 and wavelength[0] > 0 and ascends(wavelength):
         return wavelength, None
     first, last = _filled_range(wavelength)
     if last - first < 2:
@@ -372,7 +380,7 @@ def _ascending(
     if descends:  # a slice that runs backwards to the very first pixel has no end
         keep = slice(last - 1, first - 1 if first else None, -1)
     ordered = wavelength[keep]
-    if not _ascends(ordered):
+    if not ascends(ordered):
         at = int(np.argmin(ordered[1:] > ordered[:-1]))
         raise UnorderedError(
             f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
@@ -387,10 +395,6 @@ def _ascending(
             f"pixels: {dropped} at the ends have no wavelength of their own and were dropped"
         )
     return ordered, keep
-
-
-def _ascends(wavelength: NDArray[np.float64]) -> bool:
-    return bool(np.all(wavelength[1:] > wavelength[:-1]))
 
 
 def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
@@ -417,11 +421,7 @@ class Label:
     @property
     def key(self) -> str:
         """The name in lower case without its unit, words joined by underscores."""
-        logarithm = _LOG_NAME.match(self.name)
-        bare = logarithm.expand(r"\1_\2") if logarithm else re.sub(r"[\[(].*", "", self.name)
-        key = re.sub(r"[\s-]+", "_", bare.strip().lower())
-        stem, _, unit = key.rpartition("_")
-        return stem if stem in WAVELENGTH and unit in UNITS else key
+        return _key(self.name)
 
     @property
     def written_unit(self) -> str:
@@ -436,6 +436,15 @@ class Label:
     def logarithmic(self) -> bool:
         """Whether the name is that of the logarithm of wavelengths."""
         return bool(_LOG_WAVELENGTH.fullmatch(self.key))
+
+
+@lru_cache(maxsize=1024)  # the columns of an archive have few names
+def _key(name: str) -> str:
+    logarithm = _LOG_NAME.match(name)
+    bare = logarithm.expand(r"\1_\2") if logarithm else re.sub(r"[\[(].*", "", name)
+    key = re.sub(r"[\s-]+", "_", bare.strip().lower())
+    stem, _, unit = key.rpartition("_")
+    return stem if stem in WAVELENGTH and unit in UNITS else key
 
 
 @dataclass(frozen=True)

@@ -297,22 +297,20 @@ def _median_row(
     config: PrepareConfig,
 ) -> tuple[NDArray[np.float32], float]:
     """Row of shape (grid.size,) and its scale: zeros and NaN for a degenerate spectrum."""
-    grid = config.grid
-    science = np.zeros(grid.length, dtype=np.float32)
+    row = np.zeros(config.grid.size, dtype=np.float32)
+    science = row[config.science]
     with np.errstate(over="ignore"):  # prepare refuses rows that are not finite
         np.copyto(science, flux, where=valid, casting="same_kind")
-    row = np.zeros(grid.size, dtype=np.float32)
     if config.normalization == "median-padded":
-        # Where the zeros stand does not matter to a median.
-        everything = np.zeros(grid.size, dtype=np.float32)
-        np.copyto(everything[: grid.length], science, where=inside)
+        everything = np.zeros_like(row)
+        np.copyto(everything[config.science], science, where=inside)
         scale = _median(everything)
     else:
         scale = _median(science[inside])
     if _degenerate(scale, science, inside, config):
-        return row, float("nan")
+        return np.zeros_like(row), float("nan")
     with np.errstate(over="ignore", invalid="ignore"):
-        np.divide(science, np.float32(scale), out=row[config.science])
+        science /= np.float32(scale)
     return row, scale
 
 
@@ -346,10 +344,34 @@ def _median(values: NDArray[np.floating[Any]]) -> float:
     if n == 0:
         return float("nan")
     low, high = (n - 1) // 2, n // 2
+    if n > _MANY:
+        # Most values lie far from the median: those of a sample say between which it may be.
+        sample = np.sort(values[:: n // 4000])
+        first, last = sample[len(sample) // 2 - 130], sample[len(sample) // 2 + 130]
+        below, between = _between(values, first, last)
+        if below <= low and high < below + len(between):
+            values, low, high = between, low - below, high - below
     parts = np.partition(values, (low, high))
     if low == high:
         return float(parts[low])
     return float((parts[low] + parts[high]) / values.dtype.type(2))
+
+
+_MANY = 50_000
+
+
+@njit(nogil=True)
+def _between(
+    values: NDArray[np.floating[Any]], first: float, last: float
+) -> tuple[int, NDArray[np.floating[Any]]]:
+    """How many values lie below the first, and those from the first to the last."""
+    found = np.empty(len(values) + 1, values.dtype)
+    below, count = 0, 0
+    for value in values:
+        below += value < first
+        found[count] = value
+        count += (value >= first) & (value <= last)
+    return below, found[:count]
 
 
 def _degenerate(

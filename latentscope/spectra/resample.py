@@ -8,6 +8,7 @@ resampling (they share pixels of the file) is not kept.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -129,13 +130,7 @@ def way_of(
     common = _common(spectrum.wavelength, grid)
     if common is not None:
         return common
-    # Over the range that both have: pixels of a log grid grow with wavelength.
-    low = max(spectrum.wavelength[0], grid.wavelength[0])
-    high = min(spectrum.wavelength[-1], grid.wavelength[-1])
-    coarser = _typical_step(spectrum.wavelength, low, high) > _COARSER * _typical_step(
-        grid.wavelength, low, high
-    )
-    return "linear" if coarser else "rebin"
+    return "linear" if sampling(spectrum, grid) > _COARSER else "rebin"
 
 
 def sampling(spectrum: Spectrum, grid: Grid) -> float:
@@ -143,12 +138,12 @@ def sampling(spectrum: Spectrum, grid: Grid) -> float:
 
     Above 1 the spectrum is coarser than the model's pixels.
     """
+    # Over the range that both have: pixels of a log grid grow with wavelength.
     low = max(spectrum.wavelength[0], grid.wavelength[0])
     high = min(spectrum.wavelength[-1], grid.wavelength[-1])
     if not low < high:
         return float("nan")
-    file, model = spectrum.wavelength, grid.wavelength
-    return _typical_step(file, low, high) / _typical_step(model, low, high)
+    return _typical_step(spectrum.wavelength, low, high) / _step_of_grid(grid, low, high)
 
 
 def _near(spectrum: Spectrum, grid: Grid) -> Spectrum | None:
@@ -189,6 +184,11 @@ def _common(wavelength: NDArray[np.float64], grid: Grid) -> tuple[slice, slice] 
     if n <= 0 or not _same(wavelength[first : first + n], target[start:stop], TOLERANCE):
         return None
     return slice(start, stop), slice(first, first + n)
+
+
+@lru_cache(maxsize=16)  # that of the whole grid, nearly always
+def _step_of_grid(grid: Grid, low: float, high: float) -> float:
+    return _typical_step(grid.wavelength, low, high)
 
 
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
@@ -348,22 +348,32 @@ def rebin(
     density = np.full(m, np.nan)
     filled = np.zeros(m)
     spread = np.full(m if variance is not None else 0, np.nan)
-    first = max(np.searchsorted(edges_in, edges_out[0], side="right") - 1, 0)
+    i = max(np.searchsorted(edges_in, edges_out[0], side="right") - 1, 0)
     for j in range(m):
         low, high = edges_out[j], edges_out[j + 1]
         # Both sets of borders ascend: the search for the first old pixel goes on where it ended.
-        while first < n and edges_in[first + 1] <= low:
-            first += 1
-        total, covered, square = 0.0, 0.0, 0.0
-        i = first
-        while i < n and edges_in[i] < high:
-            if np.isfinite(flux[i]):
-                overlap = min(high, edges_in[i + 1]) - max(low, edges_in[i])
-                total += flux[i] * overlap
-                covered += overlap
-                if variance is not None:
-                    square += variance[i] * overlap * overlap
+        while i < n and edges_in[i + 1] <= low:
             i += 1
+        first, start = i, max(low, edges_in[i])
+        # Most new pixels hold whole old ones with flux; the others are gone through once more.
+        left, total, square = start, 0.0, 0.0
+        while i < n and edges_in[i + 1] < high:
+            total += flux[i] * (edges_in[i + 1] - left)
+            left = edges_in[i + 1]
+            i += 1
+        if i < n and left < high:
+            total += flux[i] * (high - left)
+            left = high
+        covered = left - start
+        if variance is not None or not np.isfinite(total):
+            total = covered = 0.0
+            for k in range(first, min(i + 1, n)):
+                overlap = min(high, edges_in[k + 1]) - max(low, edges_in[k])
+                if overlap > 0 and np.isfinite(flux[k]):
+                    total += flux[k] * overlap
+                    covered += overlap
+                    if variance is not None:
+                        square += variance[k] * overlap * overlap
         if covered > 0:
             density[j] = total / covered
             filled[j] = min(covered / (high - low), 1.0)

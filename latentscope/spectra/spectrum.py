@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
 
 Medium = Literal["air", "vacuum"]
@@ -69,7 +70,7 @@ class Spectrum:
                     "expected one value per wavelength"
                 )
         # Everything downstream finds pixels by bisection, which needs them in order.
-        if not np.all(self.wavelength[1:] > self.wavelength[:-1]):
+        if not ascends(np.asarray(self.wavelength)):
             raise SpectrumError(
                 f"{name}: wavelengths do not ascend strictly; sort them and drop repeats"
             )
@@ -82,3 +83,12 @@ class Spectrum:
 
     def __len__(self) -> int:
         return len(self.wavelength)
+
+
+@njit(nogil=True)
+def ascends(values: NDArray[Any]) -> bool:
+    """Whether each of the values (n,) is larger than the one before; NaN is not."""
+    found = True
+    for i in range(1, len(values)):
+        found &= values[i] > values[i - 1]  # all of them: without a branch it runs in vectors
+    return found

@@ -164,7 +164,7 @@ def _best_power(position: Floats, flux: Floats) -> float:
     grid = start + _STEP * np.arange(size)
     seen = _contrast(np.interp(grid, position, flux))
     # An instrument in the middle, and oxygen as usual.
-    middle = bands[len(_POWERS) * 2 // 3, 2]
+    middle = bands[len(_POWERS) * 2 // 3, 2].astype(np.float64)
     length = next_fast_len(size + reach, real=True)
     product = np.fft.rfft(seen, length) * np.fft.rfft(middle, length).conj()
     lags = np.fft.irfft(product, length)
@@ -174,9 +174,9 @@ def _best_power(position: Floats, flux: Floats) -> float:
     low, high = np.searchsorted(grid, (position[0], position[-1]))
     seen = _contrast(np.interp(grid[low:high], position, flux))
     bands = bands[..., low:high]
-    squares = sums[..., high] - sums[..., low]
+    squares = sums[high] - sums[low]
     seen_square = float(seen @ seen)
-    overlap = bands @ seen
+    overlap = (bands @ seen.astype(np.float32)).astype(np.float64)
     best = np.unravel_index((overlap / np.sqrt(squares)).argmax(), overlap.shape)
     if not overlap[best] > _MIN_CORRELATION * np.sqrt(squares[best] * seen_square):
         return float("nan")
@@ -197,11 +197,11 @@ def _best_power(position: Floats, flux: Floats) -> float:
 
 
 @cache
-def _seen_bands() -> tuple[float, Floats, Floats]:
+def _seen_bands() -> tuple[float, NDArray[np.float32], Floats]:
     """The band as instruments see it through more or less air.
 
     Its first ln(wavelength), contrasts of shape (powers, columns, n), and running sums of their
-    squares, (powers, columns, n + 1).
+    squares, (n + 1, powers, columns).
     """
     first, last = np.log(_COMPARED)
     edge = 1200  # pixels beyond the band that an instrument sees into it
@@ -216,8 +216,8 @@ def _seen_bands() -> tuple[float, Floats, Floats]:
         seen = np.fft.irfft(spectra * np.exp(-2 * (np.pi * sigma * frequency) ** 2), len(grid))
         bands.append([_contrast(row[edge:-edge]) for row in seen])
     out = np.array(bands)
-    sums = np.pad(np.cumsum(out**2, axis=-1), ((0, 0), (0, 0), (1, 0)))
-    return float(first), out, sums
+    sums = np.pad(np.cumsum(np.moveaxis(out**2, -1, 0), axis=0), ((1, 0), (0, 0), (0, 0)))
+    return float(first), out.astype(np.float32), sums
 
 
 def _contrast(flux: Floats) -> Floats:

@@ -382,6 +382,7 @@ def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
         ({"batch_size": 0}, ModelError, "batch size is 0"),
         ({"batch_size": "large"}, ModelError, "batch size is 'large'"),
         ({"workers": 0}, ModelError, "workers is 0"),
+        ({"precision": "float16"}, ModelError, "expected float32 or bf16"),
         ({"device": "abacus"}, ModelError, "expected auto, cpu, cuda"),
         ({"output": "latents.csv"}, TableError, "ends in .npy"),
     ],
@@ -389,6 +390,16 @@ def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
 def test_options_that_make_no_sense_are_refused_before_any_work(archive, options, error, message):
     with pytest.raises(error, match=message):
         encode(archive, tiny_model(), **options)
+
+
+@pytest.mark.skipif(
+    not torch.cpu._is_avx512_bf16_supported(), reason="needs a processor with AVX512_BF16"
+)
+def test_bfloat16_is_near_and_said(archive):
+    exact, near = (encode(archive, tiny_model(), precision=name) for name in ("float32", "bf16"))
+    assert (exact.provenance["precision"], near.provenance["precision"]) == ("float32", "bf16")
+    difference = np.abs(near.values - exact.values).max() / np.abs(exact.values).max()
+    assert 1e-6 < difference < 0.02
 
 
 def test_a_model_must_know_its_preparation_and_sources_must_name_something(archive):

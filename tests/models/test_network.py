@@ -11,14 +11,17 @@ from torch import nn
 from torch.nn import functional
 
 from latentscope.errors import ModelError
+from latentscope.models import network
 from latentscope.models.config import PUBLISHED_ARCHITECTURE, published_prepare
 from latentscope.models.network import (
     LOGVAR_RANGE,
     SHIFT_MARGIN,
+    Packed,
     SpectrumVAE,
     VAEConfig,
     activated,
     fit_shift,
+    packed,
     shift_lines,
 )
 
@@ -537,3 +540,38 @@ def test_rows_without_a_gradient_get_none():
     y = activated(layer, torch.randn(2, 1, 1, 32), 0.1)
     y.sum().backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("slope", [None, 0.1])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize(("source", "target"), [(1, 1), (1, 5), (3, 1), (3, 5)])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("width", [16, 44])
+def test_packed_layers_are_torchs_layers(transposed, source, target, stride, slope, width):
+    torch.manual_seed(0)
+    layer = layers(source, target, stride, transposed)
+    x = torch.randn(3, source, 1, width).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        packing = Packed(layer, slope)
+        for given in (x, x[:1], x[..., :8]):  # weights are laid out at the first
+            torch.testing.assert_close(packing(given), in_turn(layer, given, slope))
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("config", [COMPACT, SMALL, dataclasses.replace(SMALL, output="conv")])
+def test_a_packed_model_is_the_model_and_leaves_it_as_it_was(config, there, monkeypatch):
+    monkeypatch.setattr(network, "_PACKS", network._PACKS and there)
+    model = scaled(config)
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    rows = rows_for(config)
+    with torch.inference_mode():
+        mean, logvar = model.encode(rows)
+        fast = packed(model)
+        found = fast.encode(rows)
+        assert relative(found[0], mean) < 2e-6
+        assert relative(found[1], logvar) < 2e-6
+        assert relative(fast.decode(mean), model.decode(mean)) < 2e-6
+        low = packed(model, torch.bfloat16)
+        assert 1e-6 < relative(low.encode(rows)[0], mean) < 0.02
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
