@@ -97,8 +97,9 @@ def fit_command(
         Path | None, typer.Option(help="Folder for the simulated rows; default: in the run's.")
     ] = None,
     threads: Annotated[
-        int, typer.Option(help="Threads of torch; 1 is best beside other work on the machine.")
-    ] = 1,
+        int,
+        typer.Option(min=0, help="Threads of torch. 0: as many as are fastest here."),
+    ] = 0,
     watch_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and looks at validation rows.")
     ] = 1000,
@@ -109,13 +110,10 @@ def fit_command(
 
     with guard("the same command goes on from the last checkpoint"):
         settings = read_config(config, change or ())
-        import torch
-
         from train.fit import fit
         from train.learning.devices import keep_freed_memory, rank_and_world
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        torch.set_num_threads(threads)
         keep_freed_memory()
         folder = fit(
             settings,
@@ -124,6 +122,7 @@ def fit_command(
             archive=archive,
             data_folder=data,
             watch_every=watch_every,
+            threads=threads,
             progress=sys.stderr.isatty(),
         )
     if rank_and_world()[0] == 0:
@@ -132,7 +131,8 @@ def fit_command(
 
 @app.command(
     name="export",
-    epilog="\b\nExample:\n  python -m train export my.yaml --run runs/mine -o runs/mine/so-far",
+    epilog="\b\nExample:\n"
+    "  python -m train export my.yaml --run runs/mine -o runs/mine/best --checkpoint best.ckpt",
 )
 def export_command(
     config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
@@ -141,10 +141,11 @@ def export_command(
     linelist: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
     archive: Annotated[str | None, typer.Option(help="As of `fit`.")] = None,
     data: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
+    checkpoint: Annotated[str, typer.Option(help="File in the run's folder.")] = "last.ckpt",
     half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
     change: Changes = None,
 ) -> None:
-    """Write the model of a run that has not ended, from its last checkpoint."""
+    """Write the model of a checkpoint of a run, ended or not."""
     from train.settings import read_config
 
     with guard("nothing half-written is left"):
@@ -158,6 +159,7 @@ def export_command(
             linelist=None if linelist is None else str(linelist),
             archive=archive,
             data_folder=data,
+            checkpoint=checkpoint,
             dtype="float16" if half else "float32",
         )
     typer.echo(f"model of step {steps:,} of {settings.steps:,} written to {output}")

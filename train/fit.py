@@ -16,15 +16,21 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from latentscope.errors import ModelError
 from latentscope.models.config import WeightsDtype
 from latentscope.models.network import SpectrumVAE
+from latentscope.models.weights import load_model
 from train.data.archive import ArchiveStore
 from train.data.batches import Data
 from train.data.sources import data_of
-from train.learning.callbacks import LAST, ProgressLines, WholeCheckpoints, discard_unfinished
-from train.learning.devices import compiled, on_this_machine, trainer_arguments
+from train.learning.callbacks import LAST, ProgressLines, WholeCheckpoints
+from train.learning.devices import (
+    compiled,
+    fastest_threads,
+    on_this_machine,
+    trainer_arguments,
+)
 from train.learning.module import SpectrumModule
 from train.publishing import export
 from train.settings import ArchiveConfig, TrainConfig, TrainerConfig
-from train.watching import Watch, loggers
+from train.watching import WATCHED, Watch, loggers
 
 
 def fit(
@@ -35,6 +41,7 @@ def fit(
     archive: str | None = None,
     data_folder: Path | None = None,
     watch_every: int = 1000,
+    threads: int | None = None,
     progress: bool = False,
 ) -> Path:
     """Train a model and export it.
@@ -46,7 +53,7 @@ def fit(
     ----------
     config : TrainConfig
     folder : Path
-        Receives `last.ckpt`, `watch.csv`, `log/` and `model/`.
+        Receives `last.ckpt`, `best.ckpt`, `watch.csv`, `log/` and `model/`.
     linelist : str, optional
         Overrides the configuration's line list.
     archive : str, optional
@@ -55,6 +62,9 @@ def fit(
         Where the simulated rows are kept; `folder/data` by default.
     watch_every : int
         Steps between checkpoints and lines of `watch.csv`.
+    threads : int, optional
+        Of torch, which is left as it is by default. 0: what the checkpoint was trained with, or as
+        many as are fastest on this machine.
     progress : bool
         Show a progress bar; else a line a minute goes to the standard error stream.
 
@@ -69,14 +79,15 @@ def fit(
     lightning.seed_everything(config.seed, verbose=False)
     data = data_of(config, data_folder or folder / "data")
     data.setup()
-    module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
-    start_from_means(module.model, data)
-    trainer = _trainer(config, running, folder, watch_every, progress)
-    if trainer.is_global_zero:
-        discard_unfinished(folder)
+    module = SpectrumModule(_model(config, data), config)
     last = folder / LAST
+    if threads is not None:
+        torch.set_num_threads(threads or _threads(module, data, running, last))
+    trainer = _trainer(config, running, folder, watch_every, progress)
     with _silenced(), compiled(module.model, running):
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+        # Of the last step, so that further stages can go on from it.
+        trainer.save_checkpoint(last)
     module.finish()
     if trainer.is_global_zero:
         export(module, config, data, folder / "model")
@@ -112,15 +123,27 @@ def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -
 def _trainer(
     config: TrainConfig, running: TrainerConfig, folder: Path, watch_every: int, progress: bool
 ) -> lightning.Trainer:
-    # The last one alone: an interrupted run goes on from it, and the end is exported anyway.
-    checkpoint = ModelCheckpoint(
-        folder, save_last=True, save_top_k=0, every_n_train_steps=watch_every
-    )
-    shown: Callback = TQDMProgressBar() if progress else ProgressLines()
+    # An interrupted run goes on from the last one, and the end is what is exported.
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            folder, "best", monitor=WATCHED, save_last=True, every_n_train_steps=watch_every,
+            enable_version_counter=False,
+        ),
+        Watch(watch_every, folder),
+        TQDMProgressBar() if progress else ProgressLines(),
+    ]  # fmt: skip
+    if config.trainer.keep_every is not None:
+        callbacks.append(
+            ModelCheckpoint(
+                folder, "step-{step}", auto_insert_metric_name=False, save_top_k=-1,
+                every_n_train_steps=config.trainer.keep_every,
+            )
+        )  # fmt: skip
     return lightning.Trainer(
         **trainer_arguments(running),
         max_steps=config.steps,
-        callbacks=[checkpoint, Watch(watch_every, folder), shown],
+        accumulate_grad_batches=config.data.accumulate,
+        callbacks=callbacks,
         plugins=[WholeCheckpoints()],
         logger=loggers(folder),
         log_every_n_steps=min(100, max(1, config.steps // 10)),
@@ -138,12 +161,41 @@ def _silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         # Rows come from memory, so one process loads them; and the loader begins at the trainer's
         # step, which Lightning cannot know. It uses a deprecated part of torch itself, and a run
-        # that goes on finds its own checkpoint.
+        # that goes on finds its own checkpoint, of other times to keep some of them perhaps.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable")
         warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec")
         warnings.filterwarnings("ignore", message=".*exists and is not empty")
+        warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint")
         yield
+
+
+def _model(config: TrainConfig, data: Data) -> SpectrumVAE:
+    """The network before its first step: fresh, or with another model's weights."""
+    model = SpectrumVAE(config.architecture, config.prepare)
+    if config.start is None:
+        start_from_means(model, data)
+        return model
+    given = load_model(config.start)
+    if (given.config, given.prepare) != (config.architecture, config.prepare):
+        raise ModelError(
+            f"start: {config.start} has another architecture or preparation than the "
+            "configuration; leave both out, so that they are that model's"
+        )
+    model.load_state_dict(given.state_dict())
+    return model
+
+
+def _threads(module: SpectrumModule, data: Data, running: TrainerConfig, last: Path) -> int:
+    """Threads of a run: those of its checkpoint, for another number rounds otherwise."""
+    if last.exists():
+        checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+        return int(checkpoint.get("threads", 1))
+    most = torch.get_num_threads()
+    if running.accelerator != "cpu" or most == 1:
+        return most
+    rows, _ = next(iter(data.sample(module.config.data.part_size)))
+    return fastest_threads(module, torch.from_numpy(rows), most)
 
 
 def start_from_means(model: SpectrumVAE, data: Data) -> None:
@@ -170,9 +222,10 @@ def export_checkpoint(
     linelist: str | None = None,
     archive: str | None = None,
     data_folder: Path | None = None,
+    checkpoint: str = LAST,
     dtype: WeightsDtype = "float32",
 ) -> int:
-    """Write the model folder of what a run has reached so far.
+    """Write the model folder of a run's checkpoint.
 
     Averaged weights, where the run has them; no dimension is closed. The run can go on meanwhile.
 
@@ -181,11 +234,13 @@ def export_checkpoint(
     config : TrainConfig
         The run's.
     run : Path
-        Its folder, with `last.ckpt`.
+        Its folder.
     folder : Path
         Receives the model.
     linelist, archive, data_folder
         As `fit` takes them.
+    checkpoint : str
+        Name of the file in the run's folder, such as `best.ckpt`.
     dtype : {"float32", "float16"}
         How the weights are stored.
 
@@ -199,19 +254,17 @@ def export_checkpoint(
     ModelError
         If there is no checkpoint, or it belongs to another configuration.
     """
-    path = run / LAST
+    path = run / checkpoint
     if not path.is_file():
-        raise ModelError(
-            f"{path}: no such file; a run writes its first checkpoint after some steps, and one "
-            f"that has ended has its model in {run / 'model'}"
-        )
+        there = ", ".join(sorted(file.name for file in run.glob("*.ckpt"))) or "no checkpoint yet"
+        raise ModelError(f"{path}: no such file; the run has {there}")
     config = with_paths(config, linelist, archive)
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(kept)
+    module.load_state_dict(kept["state_dict"])
     data = data_of(config, data_folder or run / "data")
     data.setup()
-    steps = int(checkpoint["global_step"])
+    steps = int(kept["global_step"])
     export(module, config, data, folder, steps=steps, dtype=dtype)
     return steps

@@ -296,6 +296,7 @@ def export(
                 "steps": config.steps if steps is None else steps,
                 "batch_size": config.data.batch_size,
                 "seed": config.seed,
+                **({} if config.start is None else {"start": config.start}),
                 "minutes": round(module.seconds / 60, 1),
                 "latentscope": __version__,
                 "torch": str(torch.__version__),

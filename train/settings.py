@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -17,14 +18,14 @@ import yaml
 from pydantic import BeforeValidator, Field
 
 from latentscope.errors import LatentscopeError, ModelError
-from latentscope.models.config import VAEConfig
+from latentscope.models.config import VAEConfig, known_config
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
 
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
-Curve = Literal["linear", "geometric", "cyclic"]
+Curve = Literal["linear", "geometric", "cosine", "cyclic"]
 Loss = Literal["l2", "l1", "ivar"]
 Reduction = Literal["sum", "mean"]
 
@@ -84,6 +85,8 @@ class TrainerConfig:
         "auto": convolutions in bfloat16 on a GPU that has it, else float32 throughout.
     compile : {"auto", "on", "off"}
         Compile the convolutions by `torch.compile`; "auto": on GPUs.
+    keep_every : int, optional
+        Keep the checkpoint of every so many steps, as `step-N.ckpt`.
     """
 
     accelerator: Accelerator = "auto"
@@ -92,6 +95,7 @@ class TrainerConfig:
     strategy: str = "auto"
     precision: Precision = "auto"
     compile: Annotated[Compile, BeforeValidator(lambda value: _switch(value))] = "auto"
+    keep_every: AtLeastOne | None = None
 
     def __post_init__(self) -> None:
         if self.devices == 0:
@@ -219,6 +223,8 @@ class DataConfig:
         the continua of other spectrographs as well.
     batch_size : int
         Spectra a step, of all processes together.
+    accumulate : int
+        Parts in which a step's spectra go through the network, one after the other.
     workers : int, optional
         Processes that make the archive.
     archive : ArchiveConfig, optional
@@ -239,11 +245,24 @@ class DataConfig:
     linelist: str | None = None
     population: Literal["harps", "wide"] = "harps"
     batch_size: AtLeastOne = 8
+    accumulate: AtLeastOne = 1
     workers: AtLeastOne | None = None
     archive: Annotated[ArchiveConfig | None, _short("path")] = None
     stream: Annotated[StreamConfig | None, _short("")] = None
     mixture: Annotated[MixtureConfig | None, _short("")] = None
     doppler: Annotated[DopplerConfig | None, _short("")] = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.accumulate:
+            raise ModelError(
+                f"batch_size is {self.batch_size}; expected a multiple of accumulate, "
+                f"{self.accumulate}"
+            )
+
+    @property
+    def part_size(self) -> int:
+        """Spectra that go through the network at once."""
+        return self.batch_size // self.accumulate
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -275,8 +294,8 @@ class Schedule:
         Values from 0 on; `end` defaults to `start`.
     hold, until : float
         Fractions of the stage; with `until` above 1 the stage ends on the way.
-    curve : {"linear", "geometric", "cyclic"}
-        Geometric changes by equal factors.
+    curve : {"linear", "geometric", "cosine", "cyclic"}
+        Geometric changes by equal factors; cosine is slow at both ends.
     power : float
         Exponent of the linear curve.
     cycles : int
@@ -325,6 +344,8 @@ class Schedule:
         if self.curve == "cyclic":
             cycle = 1.0 if progress == 1.0 else progress * self.cycles % 1.0
             return float(self.start + (end - self.start) * min(cycle / self.rise, 1.0))
+        if self.curve == "cosine":
+            return float(end + (self.start - end) * 0.5 * (1.0 + math.cos(math.pi * progress)))
         return float(end + (self.start - end) * (1.0 - progress) ** self.power)
 
 
@@ -364,7 +385,7 @@ class Stage:
         Factor of the squared correlations between Fourier features of the means of different
         dimensions (Gretton et al. 2005).
     learning_rate : Schedule
-        Of Adam.
+        Of the optimizer.
     revive : bool
         Draw the weights of dead dimensions (KL below 0.1 nats on validation rows; of a plain
         autoencoder, MAD below 0.02) anew at the start, with fresh optimizer moments.
@@ -394,6 +415,22 @@ class Stage:
 
 
 @settings(ModelError)
+class OptimizerConfig:
+    """What takes the steps.
+
+    Parameters
+    ----------
+    name : str
+        A class of `torch.optim`.
+    arguments : dict
+        Of that class, such as `weight_decay`; the learning rate is a stage's.
+    """
+
+    name: str = "Adam"
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@settings(ModelError)
 class TrainConfig:
     """A training run.
 
@@ -406,6 +443,11 @@ class TrainConfig:
     stages : tuple of Stage
     prepare : PrepareConfig, optional
         By default that of the packed archive.
+    start : str, optional
+        Model whose weights the run starts from, as `load_model` takes it; `architecture` and
+        `prepare` are that model's and need not be given.
+    optimizer : OptimizerConfig
+        In a file also the name alone.
     seed : int
         Of the initial weights, the order of the spectra and the draws of z.
     close_below : float
@@ -443,6 +485,8 @@ class TrainConfig:
     data: DataConfig
     stages: tuple[Stage, ...] = Field(min_length=1)
     prepare: PrepareConfig | None = None
+    start: str | None = None
+    optimizer: Annotated[OptimizerConfig, _short("name")] = field(default_factory=OptimizerConfig)
     seed: Whole = Field(0, ge=0)
     close_below: Number = Field(0.0, ge=0)
     rotate: bool = False
@@ -532,6 +576,10 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     values = read_yaml(path)
     for change in changes:
         _set(values, change)
+    if isinstance(values, dict) and isinstance(values.get("start"), str):
+        model = known_config(values["start"])
+        if model is not None:
+            values = {"architecture": model.architecture, "prepare": model.prepare} | values
     return read_settings(TrainConfig, values, where=str(path), error=ModelError)
 
 
@@ -551,7 +599,7 @@ def _set(values: Any, change: str) -> None:
 
 
 def continues(config: TrainConfig, recipe: str) -> bool:
-    """Whether the recipe of a checkpoint is a configuration's own.
+    """Whether the recipe of a checkpoint is a configuration's own, or lacks only its last stages.
 
     The recipe is read like a configuration, so that keys which came after the checkpoint was
     written have their defaults.
@@ -561,4 +609,6 @@ def continues(config: TrainConfig, recipe: str) -> bool:
         former = read_settings(TrainConfig, values, where="the checkpoint", error=ModelError)
     except LatentscopeError:
         return False
+    if config.stages[: len(former.stages)] == former.stages:
+        former = dataclasses.replace(former, stages=config.stages)
     return former.recipe == config.recipe

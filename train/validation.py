@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -23,6 +23,7 @@ from latentscope.models.network import SpectrumVAE
 from train.data.batches import Data
 from train.learning.dims import DEAD
 from train.learning.module import SpectrumModule, averaged
+from train.settings import Schedule
 
 
 @contextmanager
@@ -128,7 +129,12 @@ def figures(
     module: SpectrumModule, seen: Validation, dims: pd.DataFrame, labels: pd.DataFrame
 ) -> dict[str, float]:
     """One line of `watch.csv`: losses, counts of dimensions, the best dimension of each label."""
-    line = seen.losses | {
+    # Linear in its terms, so that means will do; and comparable between the stages of a run.
+    terms = {key: torch.tensor([value]) for key, value in seen.losses.items()}
+    terms["kl"] = torch.from_numpy(seen.kl)[None]
+    last = replace(module.config.stages[-1], free_bits=Schedule(0.0))
+    line = {"loss": module.loss_of(terms, last, 1.0).item()} | seen.losses
+    line |= {
         "kl": seen.kl.sum(),
         "kl_dims": (seen.kl > DEAD).sum(),
         "mad_dims": (seen.mad > THRESHOLD).sum(),

@@ -328,6 +328,9 @@ def _decoded(model: SpectrumVAE, latents: torch.Tensor) -> Floats:
 PICTURES_AFTER = 5
 """Checks from one pair of pictures to the next, by default."""
 
+WATCHED = "validation_loss"
+"""Of `watch.csv`, by which the best checkpoint is kept."""
+
 _SHORTEST_EPOCH = 0.25
 """Epochs shorter than this share of `every` have no check of their own."""
 
@@ -357,25 +360,39 @@ class Watch(Callback):
         self._watch = StepTable(folder / "watch.csv")
         self._dims = StepTable(folder / "dims.csv")
         self._scene: Scene | None = None
-        self._drawn = 0
+        self._drawn, self._looked = 0, -1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Drop what was written after the checkpoint that the run goes on from."""
+        """Drop what was written after the checkpoint that the run goes on from.
+
+        Weights that a run starts from are looked at before the first step.
+        """
+        self._looked = trainer.global_step
         if not trainer.is_global_zero:
             return
         self._drawn = trainer.global_step
         self._watch.cut(trainer.global_step + 1)
         self._dims.cut(trainer.global_step + 1)
         forget_from(trainer.loggers, trainer.global_step)
+        if pl_module.config.start is not None and trainer.global_step == 0:
+            self._look(trainer, pl_module, 0, False)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look when it is time to."""
-        step = trainer.global_step
+        step, epoch = trainer.global_step, trainer.datamodule.epoch_steps
+        if step == self._looked:  # with accumulation several batches end at the same step
+            return
+        self._looked = step
+        epoch = epoch and epoch / trainer.accumulate_grad_batches
         last = step == pl_module.config.steps
-        if trainer.is_global_zero and (last or self._due(step, trainer.datamodule.epoch_steps)):
-            self._look(trainer, pl_module, step, last)
+        if not (last or self._due(step, epoch)):
+            return
+        loss = self._look(trainer, pl_module, step, last) if trainer.is_global_zero else 0.0
+        # All processes have to agree on which checkpoint is the best.
+        loss = trainer.strategy.broadcast(loss)
+        trainer.callback_metrics[WATCHED] = torch.tensor(loss)
 
     def _due(self, step: int, epoch: float | None) -> bool:
         if step % self._every == 0:
@@ -386,7 +403,7 @@ class Watch(Callback):
 
     def _look(
         self, trainer: lightning.Trainer, module: SpectrumModule, step: int, last: bool
-    ) -> None:
+    ) -> float:
         data: Data = trainer.datamodule
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         with evaluated(module):
@@ -402,6 +419,7 @@ class Watch(Callback):
             if self._pictures and (last or step - self._drawn >= self._pictures):
                 self._drawn = step
                 self._draw(module, data, seen, boards, step)
+        return line["loss"]
 
     def _draw(
         self,
@@ -425,7 +443,7 @@ class Watch(Callback):
                 continue
             pixels = write_picture(figure, self._folder / "pictures" / f"{name}.png")
             for board in boards:
-                board.experiment.add_image(name, pixels, step - 1, dataformats="HWC")
+                board.experiment.add_image(name, pixels, max(step - 1, 0), dataformats="HWC")
 
 
 def _log_numbers(
@@ -436,7 +454,7 @@ def _log_numbers(
     for kind in ("kl", "mad"):
         values |= {f"{kind}/{dim:03d}": float(value) for dim, value in enumerate(dims[kind])}
     for board in boards:
-        board.log_metrics(values, step - 1)
+        board.log_metrics(values, max(step - 1, 0))
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from train.settings import (
     DataConfig,
     DopplerConfig,
     MixtureConfig,
+    OptimizerConfig,
     Schedule,
     Stage,
     StreamConfig,
@@ -56,7 +58,8 @@ def test_shipped_configurations_make_small_or_published_networks(path):
         ({"stages": [{"steps": "many", "beta": 1.0}]}, "steps"),
         ({"stages": [{"steps": 3, "beta": "much"}]}, "much"),
         ({"stages": [{"steps": 3, "beta": {"start": 0, "curve": "geometric"}}]}, "positive"),
-        ({"optimizer": "sgd"}, "optimizer"),
+        ({"optimizer": {"lr": 1}}, "optimizer.lr"),
+        ({"data": {"batch_size": 6, "accumulate": 4}}, "multiple of accumulate, 4"),
         ({"stages": [{"steps": 0, "beta": 1.0}]}, r"stages\.0\.steps is 0"),
         ({"stages": [{"steps": 3, "beta": -1.0}]}, r"stages\.0\.beta\.start is -1\.0"),
         ({"stages": [{"steps": 3, "beta": True}]}, r"beta\.start: is True"),
@@ -128,6 +131,9 @@ def test_a_recipe_of_earlier_days_is_still_this_configuration(tiny):
             del stage[schedule]["cycles"], stage[schedule]["rise"]
     assert continues(config, json.dumps(values))
     assert not continues(dataclasses.replace(config, loss="l1"), json.dumps(values))
+    longer = dataclasses.replace(config, stages=(*config.stages, Stage(5, Schedule(0.2))))
+    assert continues(longer, json.dumps(values))  # a run may be extended, and not cut short
+    assert not continues(config, longer.recipe)
     values["stages"][0]["beta"]["start"] = 0.4
     assert not continues(config, json.dumps(values))
     assert not continues(config, json.dumps(values | {"stages": []}))
@@ -207,6 +213,8 @@ CHANGES = {
     "seed": 1,
     "close_below": 0.1,
     "loss": "l1",
+    "start": "harps-sim",
+    "optimizer": OptimizerConfig("AdamW"),
     "reduction": "mean",
     "logvar_range": (-10.0, 10.0),
     "clip_gradients": 1.0,
@@ -267,6 +275,10 @@ def test_schedules_have_their_closed_forms():
     assert geometric.at(0.4) == pytest.approx(0.1)
     assert geometric.at(0.9) == pytest.approx(1.0)
     assert Schedule(0.3).at(0.7) == 0.3
+    cosine = Schedule(3.0, 1.0, hold=0.2, until=0.6, curve="cosine")
+    assert [cosine.at(f) for f in (0.1, 0.3, 0.4, 0.9)] == pytest.approx(
+        [3.0, 2.0 + math.cos(math.pi / 4), 2.0, 1.0]
+    )
 
 
 def test_the_cyclic_schedule_of_the_paper():

@@ -128,7 +128,7 @@ class Place(NamedTuple):
     Attributes
     ----------
     step : int
-        The first step to hand out.
+        The first batch to hand out.
     rank, world : int
         This process and the number of processes; it gets rows ``rank::world`` of each batch.
     device : torch.device
@@ -161,4 +161,5 @@ def place_of(trainer: Any, batch_size: int) -> Place:
             f"{batch_size} spectra a batch for {world} processes; expected a multiple of {world}, "
             "since each process gets the same number of them"
         )
-    return Place(trainer.global_step, trainer.global_rank, world, trainer.strategy.root_device)
+    first = trainer.global_step * trainer.accumulate_grad_batches
+    return Place(first, trainer.global_rank, world, trainer.strategy.root_device)

@@ -268,7 +268,7 @@ class ShiftedData(lightning.LightningDataModule):
         super().__init__()
         assert config.doppler is not None
         self._data, self._seed = data, seed
-        self._size, self._settings = config.batch_size, config.doppler
+        self._size, self._settings = config.part_size, config.doppler
         self._shift = DopplerShift(prepare, whole_pixels=config.doppler.whole_pixels)
 
     def setup(self, stage: str | None = None) -> None:

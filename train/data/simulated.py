@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig
 
 _BLOCK = 256
+_SAY_EVERY = 60.0  # seconds
 _WATCHED = ["radvel", "Teff", "[M/H]", "logg", "vsini"]
 
 
@@ -88,10 +92,24 @@ def simulated_archive(
 
 
 def _written(jobs: list[tuple[Any, ...]], workers: int) -> list[tuple[Path, Path]]:
-    if workers == 1:
-        return [_write_block(job) for job in jobs]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_write_block, jobs))
+    n = jobs[-1][2]
+    _say(f"simulating {n:,} spectra by {workers} process{'es' * (workers > 1)}, once for all runs")
+    parts, said = [], time.monotonic()
+    with ExitStack() as stack:
+        written = map(_write_block, jobs)
+        if workers > 1:
+            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            written = stack.enter_context(pool).map(_write_block, jobs)
+        for part in written:
+            parts.append(part)
+            if time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                _say(f"simulated {jobs[len(parts) - 1][2]:,} of {n:,} spectra")
+    return parts
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def linelist_digest(linelist: str | None) -> str:

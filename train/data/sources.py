@@ -173,7 +173,8 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
 
 
 def _source(config: TrainConfig, folder: Path) -> Data:
-    data = config.data
+    # Loaders know no steps of several parts: each part is a batch of its own.
+    data = replace(config.data, batch_size=config.data.part_size, accumulate=1)
     if data.mixture is None and data.archive is not None:
         if data.stream is not None:
             raise ModelError(
@@ -198,12 +199,16 @@ def _simulated(
     config: TrainConfig, data: DataConfig, folder: Path
 ) -> SimulatedArchive | SimulatedStream:
     kind = SimulatedArchive if data.stream is None else SimulatedStream
-    return kind(data, config.prepare, config.steps, config.seed, folder)
+    return kind(data, config.prepare, _batches(config), config.seed, folder)
 
 
 def _packed(config: TrainConfig, data: DataConfig) -> PackedData:
     ivar = config.loss == "ivar"
-    return PackedData(data, config.prepare, config.steps, config.seed, ivar=ivar)
+    return PackedData(data, config.prepare, _batches(config), config.seed, ivar=ivar)
+
+
+def _batches(config: TrainConfig) -> int:
+    return config.steps * config.data.accumulate
 
 
 def _sizes(batch_size: int, fraction: float) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -120,6 +119,11 @@ class CollapseStop(Callback):
 
     def __init__(self, config: TrainConfig, every: int = CHECK_EVERY) -> None:
         self._config, self._every, self._closed = config, every, 0
+        self._looked = -1
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take the checkpoint's step for looked at."""
+        self._looked = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -132,8 +136,10 @@ class CollapseStop(Callback):
             If nothing was open the last time either.
         """
         step = trainer.global_step
-        if step % self._every or not settled(self._config, step):
+        # With accumulation several batches end at the same step.
+        if step == self._looked or step % self._every or not settled(self._config, step):
             return
+        self._looked = step
         open_dims = self._config.architecture.latents - len(pl_module.dead_dims())
         self._closed = 0 if open_dims else self._closed + 1
         if self._closed > 1:
@@ -238,9 +244,3 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint; an older one stays until the new one is complete."""
         with atomic_path(path) as temporary:
             torch.save(checkpoint, temporary)
-
-
-def discard_unfinished(folder: Path) -> None:
-    """Remove what a killed run had written of a checkpoint."""
-    for left in folder.glob(f".{LAST}.*"):
-        shutil.rmtree(left, ignore_errors=True)

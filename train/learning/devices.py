@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,6 +76,31 @@ def compiled(model: SpectrumVAE, config: TrainerConfig) -> Iterator[None]:
     finally:
         for name in names:
             delattr(model, name)
+
+
+def fastest_threads(module: Any, rows: Tensor, most: int) -> int:
+    """Return the number of threads, `most` at most, at which a step's passes take least time.
+
+    Beside other work that is often 1: threads wait for the slowest of them.
+
+    Parameters
+    ----------
+    module : SpectrumModule
+    rows : Tensor of shape (n, row_size), on the CPU
+    """
+    seconds: dict[int, float] = {}
+    threads = 1
+    while threads <= most:
+        torch.set_num_threads(threads)
+        for _ in range(4):
+            begun = time.perf_counter()
+            terms = module.terms(rows, seed=0)
+            (terms["lines"].sum() + terms["kl"].sum()).backward()
+            took = time.perf_counter() - begun
+            seconds[threads] = min(took, seconds.get(threads, took))
+        threads *= 2
+    module.zero_grad(set_to_none=True)
+    return min(seconds, key=lambda number: seconds[number])
 
 
 # Several processes that train one network: each holds every `world`-th row of a batch.

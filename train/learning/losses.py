@@ -340,7 +340,7 @@ class Penalties(nn.Module):
         self._spectra = config.steps * config.data.batch_size
         self._memory: Memory | None = None
         if self._names:
-            earlier = max(config.penalty_spectra - config.data.batch_size, 0)
+            earlier = max(config.penalty_spectra - config.data.part_size, 0)
             self._memory = Memory(earlier, config.architecture.latents)
 
     def learn_from(self, spectra: int) -> None:

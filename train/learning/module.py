@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,23 +200,25 @@ class SpectrumModule(lightning.LightningModule):
                 "set loss: l2"
             )
         rows, blur = batch.rows.float(), stage.blur.at(fraction)
+        parts = self.config.data.accumulate
+        draw = step * parts + batch_idx % parts
         # A prime beyond the steps of any run, so that runs of other seeds share no draw.
-        passed = self.passed(rows, self.config.seed * 10_000_019 + step)
+        passed = self.passed(rows, self.config.seed * 10_000_019 + draw)
         # Autocast is for the convolutions: sums over pixels and covariances need float32.
         with torch.autocast(rows.device.type, enabled=False):
             terms = self._terms(passed, rows, blur, batch.valid, batch.ivar)
             penalties = self.penalties(passed.mean, passed.logvar, passed.z)
-            loss = self._loss_of(terms, stage, fraction)
+            loss = self.loss_of(terms, stage, fraction)
             for name, value in penalties.items():
                 loss = loss + getattr(stage, name).at(fraction) * value
         # Not by a scheduler: a run that is taken up has its rate from its step alone.
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = stage.learning_rate.at(fraction)
-        self._note(step, loss, terms, penalties, batch)
+        self._note(step, loss, terms, penalties, batch, last=(batch_idx + 1) % parts == 0)
         return loss
 
-    def _loss_of(self, terms: dict[str, Tensor], stage: Stage, fraction: float) -> Tensor:
-        """Reconstruction and KL, mean over this process's spectra."""
+    def loss_of(self, terms: dict[str, Tensor], stage: Stage, fraction: float) -> Tensor:
+        """Reconstruction and KL of `terms`, mean over this process's spectra."""
         beta, floor = stage.beta.at(fraction), stage.free_bits.at(fraction)
         lines = terms["lines"]
         continuum = stage.continuum_weight.at(fraction) * terms["continuum"]
@@ -233,14 +236,15 @@ class SpectrumModule(lightning.LightningModule):
         terms: dict[str, Tensor],
         penalties: dict[str, Tensor],
         batch: Batch,
+        last: bool,
     ) -> None:
-        """Log what the whole batch has to say, and keep it until it is known to be finite."""
+        """Log what the (last part of the) batch says, and keep it until it is known finite."""
         _, stage, fraction = self.config.stage_at(step)
         each = {key: terms[key] for key in ("lines", "continuum")} | {"kl": terms["kl"].sum(1)}
         figures = {"loss": loss} | {key: value.mean() for key, value in each.items()} | penalties
         means = mean_over_ranks(torch.stack(list(figures.values())))
         # What is not written down is not logged: for Lightning that is milliseconds of work.
-        if (step + 1) % self.trainer.log_every_n_steps == 0:
+        if last and (step + 1) % self.trainer.log_every_n_steps == 0:
             self.log_dict(
                 dict(zip(figures, means, strict=True))
                 | {
@@ -289,7 +293,7 @@ class SpectrumModule(lightning.LightningModule):
             return dimensions.latents_of(self.model, rows, self.config.logvar_range)
 
     def revive(self, dims: list[int]) -> None:
-        """Draw the weights of some dimensions anew; forget Adam's moments, average and memory."""
+        """Draw the weights of some dimensions anew; forget moments, average and memory."""
         dimensions.redraw(self.model, dims, self.config.seed + 1)
         for optimizer in self.trainer.optimizers:
             # Moments of the old weights would carry the new ones off.
@@ -309,9 +313,17 @@ class SpectrumModule(lightning.LightningModule):
             turn_to_least_dependence(self.model, self.trainer.datamodule)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; its learning rate is set every step from the stage's schedule."""
-        # Fused: one kernel a step instead of several for each tensor.
-        return torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        """As the configuration names it; the rate is set every step from the stage's schedule."""
+        name, arguments = self.config.optimizer.name, self.config.optimizer.arguments
+        kind = getattr(torch.optim, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+            raise ModelError(f"optimizer: no {name!r} in torch.optim; Adam, AdamW, SGD, ... are")
+        if "fused" in signature(kind).parameters:
+            arguments = {"fused": True} | arguments  # one kernel a step, not several a tensor
+        try:
+            return kind(self.model.parameters(), **{"lr": 1e-3} | arguments)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"optimizer: {name} does not take {arguments}: {error}") from None
 
     def configure_callbacks(self) -> list[Callback]:
         """What stops a run of this module before its time."""
@@ -344,6 +356,7 @@ class SpectrumModule(lightning.LightningModule):
         self._stop_if_not_finite()
         checkpoint["stage"] = self._stage
         checkpoint["seconds"] = self.seconds
+        checkpoint["threads"] = torch.get_num_threads()
         checkpoint["recipe"] = self.config.recipe
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ class Trainer:
 
     def __init__(self, step=0, rank=0, world=1):
         self.global_step, self.global_rank, self.world_size = step, rank, world
+        self.accumulate_grad_batches = 1
         self.strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
 
 

@@ -70,6 +70,16 @@ def test_a_run_on_a_shifted_mixture_goes_on_where_it_was(
         fit(still, tmp_path / "parts", data_folder=data_folder)
 
 
+def test_a_run_in_parts_goes_on_where_it_was(labelled, tmp_path, configured, interrupted):
+    archive = SPLIT | {"path": str(labelled)}
+    config = configured(archive=archive, accumulate=2, doppler=True, batch_size=6)
+    whole = fit(config, tmp_path / "whole", watch_every=4)
+    assert_equal(whole, interrupted(config, tmp_path / "parts"))
+    watched = [pd.read_csv(tmp_path / name / "watch.csv") for name in ("whole", "parts")]
+    assert watched[0]["step"].tolist() == watched[1]["step"].tolist()
+    assert len(pd.read_csv(tmp_path / "parts" / "log" / "metrics.csv")) == config.steps
+
+
 def test_a_loss_weighted_by_inverse_variance_reads_them(exposures, tmp_path, configured, prepare):
     plain, full = tmp_path / "plain.zarr", tmp_path / "ivar.zarr"
     layout = Layout(520, "float16", chunk=2, shard=4, ivar_size=prepare.ivar_size)

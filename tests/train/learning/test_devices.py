@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import distributed
 from latentscope.models.network import SpectrumVAE
 from train.learning.devices import (
     compiled,
+    fastest_threads,
     mean_over_ranks,
     on_this_machine,
     rank_and_world,
@@ -173,3 +175,21 @@ def test_freed_memory_is_taken_again_without_new_pages():
     if kept == "False":
         pytest.skip("not glibc")
     assert int(faults) < 30_000  # 98,000 pages of 4 KB, were they given back
+
+
+def test_the_number_of_threads_is_the_fastest_one():
+    class Module:
+        def terms(self, rows, seed):
+            time.sleep({1: 0.03, 2: 0.01, 4: 0.02}[torch.get_num_threads()])
+            value = torch.zeros(1, requires_grad=True)
+            return {"lines": value, "kl": value}
+
+        def zero_grad(self, set_to_none):
+            pass
+
+    before = torch.get_num_threads()
+    try:
+        assert fastest_threads(Module(), torch.zeros(1, 1), 4) == 2
+        assert fastest_threads(Module(), torch.zeros(1, 1), 1) == 1
+    finally:
+        torch.set_num_threads(before)

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from latentscope.errors import ModelError
 from latentscope.models.weights import load_model
 from train.__main__ import app
-from train.fit import fit
-from train.learning.callbacks import WholeCheckpoints, discard_unfinished
-from train.settings import read_config
+from train.fit import export_checkpoint, fit
+from train.learning.callbacks import WholeCheckpoints
+from train.settings import TrainerConfig, read_config
 
 pytestmark = pytest.mark.slow
 
@@ -156,11 +158,52 @@ def test_a_checkpoint_replaces_the_older_one_only_when_it_is_whole(tmp_path, mon
         with pytest.raises(OSError, match="disk full"):
             WholeCheckpoints().save_checkpoint({"a": torch.zeros(3)}, path)
     assert torch.load(path)["a"].tolist() == [1.0, 1.0, 1.0]
-    left = tmp_path / ".last.ckpt.abc"
-    left.mkdir()
-    (left / "last.ckpt").write_bytes(b"half")
-    discard_unfinished(tmp_path)
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def assert_same(one, other):
+    ours, theirs = weights(one), weights(other)
+    for key in theirs:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=0, atol=1e-6, err_msg=key)
+
+
+def test_checkpoints_are_kept_and_a_run_that_ended_can_be_extended(tiny, tmp_path, data_folder):
+    whole = read_config(tiny)
+    short = dataclasses.replace(whole, stages=whole.stages[:1], trainer=TrainerConfig(keep_every=4))
+    run = tmp_path / "run"
+    fit(short, run, data_folder=data_folder, watch_every=2)
+    assert {path.name for path in run.glob("*.ckpt")} == {"best.ckpt", "last.ckpt", "step-4.ckpt"}
+    seen = pd.read_csv(run / "watch.csv").set_index("step")["loss"]
+    steps = export_checkpoint(
+        short, run, tmp_path / "best", data_folder=data_folder, checkpoint="best.ckpt"
+    )
+    assert steps == seen.idxmin()
+    with pytest.raises(ModelError, match=r"none\.ckpt: no such file; the run has best\.ckpt, last"):
+        export_checkpoint(short, run, tmp_path / "no", checkpoint="none.ckpt")
+
+    extended = fit(whole, run, data_folder=data_folder, watch_every=2)
+    assert_same(extended, fit(whole, tmp_path / "whole", data_folder=data_folder, watch_every=2))
+    assert pd.read_csv(run / "log" / "metrics.csv")["step"].tolist() == list(range(STEPS))
+
+
+def test_a_run_may_start_from_another_models_weights(tiny, tmp_path, data_folder):
+    before = fit(read_config(tiny), tmp_path / "before", data_folder=data_folder, watch_every=10)
+    values = yaml.safe_load(tiny.read_text())
+    del values["architecture"], values["prepare"]
+    tiny.write_text(yaml.safe_dump(values))
+    stage = "stages=[{steps: 3, beta: 0.1, learning_rate: 1.0e-6}]"
+    config = read_config(tiny, [f"start={before}", stage])
+    assert config.architecture == load_model(before).config
+    after = fit(config, tmp_path / "after", data_folder=data_folder, watch_every=10)
+    assert load_model(after).info["training"]["start"] == str(before)
+    old = pd.read_csv(tmp_path / "before" / "watch.csv").iloc[-1]
+    new = pd.read_csv(tmp_path / "after" / "watch.csv")
+    assert new["step"].tolist() == [0, 3]
+    for key in ("loss", "lines", "kl"):
+        assert new[key].tolist() == pytest.approx([old[key]] * 2, rel=1e-3)
+    other = dataclasses.replace(config, prepare=dataclasses.replace(config.prepare, window=7))
+    with pytest.raises(ModelError, match="another architecture or preparation"):
+        fit(other, tmp_path / "other", data_folder=data_folder)
 
 
 # `python -m train ARGUMENTS`, in which the second process fails at the third step.

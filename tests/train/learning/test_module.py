@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter1d
 from latentscope.errors import ModelError
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig
+from train.data.batches import Batch
 from train.learning.losses import kl_per_dim
 from train.learning.module import SpectrumModule, average_of, averaged, take_average
-from train.settings import Schedule, Stage
+from train.settings import OptimizerConfig, Schedule, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
 
@@ -118,6 +119,50 @@ def test_log_variances_are_held_to_the_range(config, module_of):
     passed = module.passed(torch.zeros(2, config.prepare.row_size), seed=0)
     assert torch.all(passed.logvar[:, 0] == -1.0)
     assert torch.all(passed.logvar[:, 2] == 0.5)
+
+
+class Parts:
+    """Batches of another data module, each cut in two."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __getattr__(self, name):
+        return getattr(self._data, name)
+
+    def batch(self, number):
+        whole = self._data.batch(number // 2)
+        half = slice(number % 2, None, 2)
+        return Batch(whole.rows[half], whole.numbers[half])
+
+
+def test_a_step_in_two_parts_is_the_step(config, train, noise):
+    config = plain(config)
+    config = dataclasses.replace(config, stages=(dataclasses.replace(config.stages[0], steps=6),))
+    whole, _ = train(config, noise(config))
+    data = dataclasses.replace(config.data, accumulate=2)
+    data_in_parts = noise(config)
+    cut = Parts(noise(config))
+    data_in_parts.batch, data_in_parts.steps = cut.batch, 12
+    parts, _ = train(
+        dataclasses.replace(config, data=data), data_in_parts, accumulate_grad_batches=2
+    )
+    assert parts.trainer.global_step == 6
+    for key, value in whole.model.state_dict().items():
+        assert torch.allclose(value, parts.model.state_dict()[key], atol=1e-5), key
+
+
+def test_the_optimizer_is_torchs_by_name(config, module_of):
+    optimizer = {"name": "SGD", "arguments": {"weight_decay": 0.1, "momentum": 0.9}}
+    module = module_of(dataclasses.replace(config, optimizer=OptimizerConfig(**optimizer)))
+    made = module.configure_optimizers()
+    assert type(made) is torch.optim.SGD
+    assert (made.defaults["weight_decay"], made.defaults["momentum"]) == (0.1, 0.9)
+    assert type(module_of(config).configure_optimizers()) is torch.optim.Adam
+    for name, arguments in (("Adams", {}), ("lr_scheduler", {}), ("AdamW", {"decay": 1})):
+        wrong = dataclasses.replace(config, optimizer=OptimizerConfig(name, arguments))
+        with pytest.raises(ModelError, match=f"optimizer: .*{name}"):
+            module_of(wrong).configure_optimizers()
 
 
 def test_gradients_are_clipped_to_the_norm(config, train):

@@ -17,7 +17,7 @@ from train.validation import Validation, dims_table, evaluated, figures, own_thr
 
 def seen_of(mean, kl=None):
     kl = np.ones(mean.shape[1]) if kl is None else np.asarray(kl, float)
-    return Validation({"lines": 1.0}, mean, kl)
+    return Validation({"lines": 1.0, "continuum": 0.4}, mean, kl)
 
 
 def latents(n=600, seed=0):
@@ -125,6 +125,7 @@ def test_a_line_of_the_log(module):
     seen = seen_of(mean, [0.2, 1.5, 0.0])
     line = figures(module, seen, dims_table(seen, labels), labels)
     assert line["kl"] == pytest.approx(1.7)
+    assert line["loss"] == pytest.approx(1.0 + 0.4 + 0.1 * 1.7)  # beta of the last stage
     assert (line["kl_dims"], line["mad_dims"], line["active_dims"]) == (2, 2, 2)
     assert (line["Teff_dim"], line["Teff_mi_dim"]) == (1, 1)
     assert line["Teff_rank"] == pytest.approx(spearmanr(mean[50:, 1], label[50:]).statistic)

@@ -94,10 +94,16 @@ def test_the_end_of_an_epoch_is_looked_at(run, tmp_path):
 
 
 def test_other_processes_than_the_first_write_nothing(module, tmp_path):
-    trainer = SimpleNamespace(is_global_zero=False, global_step=10, datamodule=None, loggers=[])
+    trainer = SimpleNamespace(
+        is_global_zero=False, global_step=9, datamodule=SimpleNamespace(epoch_steps=None),
+        loggers=[], accumulate_grad_batches=1, callback_metrics={},
+        strategy=SimpleNamespace(broadcast=lambda value: 2.5),
+    )  # fmt: skip
     watch = Watch(5, tmp_path)
     watch.on_train_start(trainer, module)
+    trainer.global_step = 10
     watch.on_train_batch_end(trainer, module, None, None, 9)
+    assert trainer.callback_metrics == {"validation_loss": torch.tensor(2.5)}
     assert list(tmp_path.glob("**/*.csv")) == []
 
 
