@@ -21,6 +21,7 @@ from latentscope.diagnostics.exclusive import (
 )
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
 from latentscope.diagnostics.robustness import REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
@@ -659,6 +660,62 @@ def _meanings_headline(frame: pd.DataFrame) -> str:
     return f"Dimension and label that it knows most of (nats): {shortened(pairs)}{rest}."
 
 
+_READ_BY: tuple[ReaderName, ...] = ("curved", "boosted")
+
+
+def readable(study: ReportStudy) -> Part:
+    """Show how well each label can be read from the informative dimensions together."""
+    sample, dims = study.labelled_sample, study.dims
+    study.check_stars(_FEWEST_STARS)
+    with study.stage("labels read from latents") as advance:
+        result = probe(
+            sample,
+            dims=dims,
+            columns=study.columns,
+            readers=_READ_BY,
+            seed=study.seed,
+            progress=advance,
+        )
+    pictures = []
+    if (result.best["kind"] == "number").any():
+        drawn = Picture.of(
+            result.plot(),
+            "Labels as they are read from stars that were not learned from, against what is true; "
+            "below, what is left.",
+            "Labels read from latents against their true values.",
+            raster=True,
+        )
+        pictures.append(drawn)
+    told, count = len(result.told), len(result.best)
+    headline = f"{told} of {count} labels can be read from the informative dimensions."
+    return Part(
+        headline,
+        (headline, *study.measured_on()),
+        (*result.sentences(), *result.notes),
+        (_readable_table(result),),
+        tuple(pictures),
+        result.provenance,
+    )
+
+
+def _readable_table(result: ProbeResult) -> Table:
+    hint = "95 % over samples of stars"
+    columns = (
+        Column("label", "label"),
+        Column("error", "median error", interval=("error_low", "error_high"), hint=hint),
+        Column("unit", "unit"),
+        Column("rms", "rms", interval=("rms_low", "rms_high")),
+        Column("r2", "R2", interval=("r2_low", "r2_high")),
+        Column("accuracy", "accuracy", interval=("accuracy_low", "accuracy_high")),
+        Column("baseline", "without latents", hint="error of the median, or chance"),
+        Column("q_value", "q", hint="shuffled labels; false discovery rate over all readers"),
+        Column("reader", "reader"),
+        Column("n", "stars"),
+    )
+    caption = "How well each label is read on stars not learned from; of classes the accuracy."
+    return Table("readable", caption, result.best, columns, open_rows=20)
+
+
 # 5. What each does
 
 _LINES_SHOWN = 3
@@ -904,6 +961,7 @@ PLANS = (
             Step("meanings", "In words", meanings),
             Step("labels", "Dimensions and labels", labels),
             Step("drawn", "Labels and the dimensions that know them", against_labels),
+            Step("readable", "How well each label can be read", readable),
         ),
     ),
     Plan(

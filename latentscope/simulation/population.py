@@ -34,6 +34,10 @@ class Star:
         [C/M] in dex.
     macroturbulence : float
         Standard deviation of large-scale motions along the line of sight in km/s.
+    line_errors : float
+        What lists of lines and a single layer get wrong, in dex: standard deviation of the strength
+        of each line; half of it of each species, and a tenth of it of a slope with excitation per
+        eV. Drawn from the pattern; 0: none.
     """
 
     teff: float
@@ -45,6 +49,7 @@ class Star:
     pattern: int = 0
     carbon: float = 0.0
     macroturbulence: float = 0.0
+    line_errors: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Population:
         Effective temperature of the coolest giants in Kelvin.
     carbon_rich : float
         Share of carbon-rich stars among those below -1.5 dex.
+    line_errors : float
+        Of each star, in dex.
     macroturbulence : float
         Large-scale motions over those usual for the star's temperature and gravity.
     snr : (float, float)
@@ -86,6 +93,7 @@ class Population:
     lowest_metallicity: float = -4.0
     coolest_giant: float = 3500.0
     carbon_rich: float = 0.2
+    line_errors: float = 0.0
     macroturbulence: float = 1.0
     snr: tuple[float, float] = (10.0, 300.0)
     resolution: tuple[float, float] = (115_000.0, 115_000.0)
@@ -157,7 +165,7 @@ def draw_star(rng: np.random.Generator, population: Population = HARPS) -> Star:
     pattern = int(rng.integers(1, 2**32))
     return Star(
         teff, logg, metallicity, float(vsini), float(rv), alpha, pattern, float(carbon),
-        float(motion),
+        float(motion), population.line_errors,
     )  # fmt: skip
 
 

@@ -160,7 +160,8 @@ def test_without_labels_and_model_the_rest_is_made_and_the_page_says_what_to_giv
     ] * 5
     absent = {key for key, status in found.items() if status == "absent"}
     assert absent == {
-        "disentanglement", "meanings", "labels", "drawn", "lines", "traversals", "samples"
+        "disentanglement", "meanings", "labels", "drawn", "readable", "lines", "traversals",
+        "samples",
     }  # fmt: skip
     assert not result.failures
     text = page_of(tmp_path / "r.html").text
