@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from latentscope.cli.application import Json, Model, Output, command, progress
-from latentscope.errors import LatentscopeError
 
 
 @command(
@@ -51,7 +50,7 @@ def explore(
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Default: any that is free.")
+        int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")
     ] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
     as_json: Json = False,
@@ -61,16 +60,9 @@ def explore(
     Move a latent and see the spectrum change; click a point of the map to open its spectrum; open
     a file to find spectra like it. Ctrl-C ends it.
     """
-    try:
-        from latentscope.explorer.archive import read_archive
-        from latentscope.explorer.serve import explore as show
-    except ModuleNotFoundError as error:
-        if error.name not in ("bokeh", "tornado"):
-            raise
-        raise LatentscopeError(
-            f"the explorer needs the package {error.name}: pip install "
-            "'latentscope-spectra[explore]'"
-        ) from None
+    from latentscope.explorer.archive import read_archive
+    from latentscope.explorer.serve import explore as show
+
     out = Output(as_json)
 
     def tell(url: str) -> None:

@@ -9,8 +9,9 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -52,10 +53,11 @@ class _Refused(RequestHandler):
 
 
 class _Guarded(BokehTornado):  # type: ignore[misc]
-    """Bokeh's application behind two questions: who is asked for, and may this one ask.
+    """Bokeh's application behind three questions: who is asked for, from where, what token.
 
     A page elsewhere can make a browser ask this server under a foreign name (DNS rebinding), so the
-    Host header counts. `token`, where there is one, must be in the address of the page.
+    Host header counts, but not its port, which a tunnel changes. A page of this server asks under
+    the same Host that it came from. `token`, where there is one, must be in the page's address.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -68,14 +70,31 @@ class _Guarded(BokehTornado):  # type: ignore[misc]
         return super().find_handler(request, **options)
 
     def _refusal(self, request: HTTPServerRequest) -> str:
-        if request.host.lower() not in self.hosts:
+        host = request.headers.get("Host", "").lower()
+        if not self._its_own(host):
             return "this server does not go by that name; open the address that it printed"
-        if not self.token or request.path.startswith(_OPEN):
-            return ""
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host:
+            return "this server answers no page but its own"
+        path = request.path
         given = parse_qs(request.query).get("token", [""])[-1]
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
+        if (
+            self.token
+            and not path.startswith(_OPEN)
+            and not secrets.compare_digest(given.encode(), self.token.encode())
+        ):
             return "the address lacks its token; open the whole address that the server printed"
+        if path != "/" and not path.startswith(_OPEN):
+            return "there is nothing here; open the address that the server printed"
         return ""
+
+    def _its_own(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            # No name leads to an address in digits, so nobody can have redirected it.
+            return name in self.hosts or bool(ip_address(name))
+        except ValueError:
+            return False
 
 
 class Served:
@@ -151,10 +170,7 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
         ) from None
     port = sockets[0].getsockname()[1]
     token = "" if host is None else secrets.token_urlsafe(24)
-    names = {LOOPBACK, "localhost"} | (
-        {address, socket.gethostname(), *_own(address)} - {"0.0.0.0"}
-    )
-    hosts = frozenset(f"{name.lower()}:{port}" for name in names)
+    names = {"localhost"} if host is None else {"localhost", host, socket.gethostname()}
 
     def open_page(document: Document) -> None:
         context = document.session_context
@@ -164,7 +180,7 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
     def make(loop: IOLoop) -> BaseServer:
         guarded = _Guarded(
             {"/": Application(FunctionHandler(open_page))},
-            extra_websocket_origins=sorted(hosts),
+            extra_websocket_origins=["*"],  # asked above, and better
             websocket_max_message_size_bytes=_LARGEST_MESSAGE,
             # Otherwise a session's id, which a browser may choose, would open another one's page.
             sign_sessions=True,
@@ -175,23 +191,13 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
             include_headers=[],
             include_cookies=[],
         )
-        guarded.hosts, guarded.token = hosts, token
+        guarded.hosts, guarded.token = frozenset(name.lower() for name in names), token
         http = HTTPServer(guarded, max_body_size=1 << 20)
         http.add_sockets(sockets)
         return BaseServer(loop, guarded, http)
 
     shown = address if address != "0.0.0.0" else socket.gethostname()
     return Served(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""), make)
-
-
-def _own(address: str) -> set[str]:
-    """Addresses of this machine, where it listens on all of them."""
-    if address != "0.0.0.0":
-        return set()
-    try:
-        return {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)}
-    except OSError:
-        return set()
 
 
 def explore(
