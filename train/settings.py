@@ -7,6 +7,7 @@ not finite or out of bounds are errors follows from `latentscope.settings`.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -580,7 +581,14 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         model = known_config(values["start"])
         if model is not None:
             values = {"architecture": model.architecture, "prepare": model.prepare} | values
-    return read_settings(TrainConfig, values, where=str(path), error=ModelError)
+    config = read_settings(TrainConfig, values, where=str(path), error=ModelError)
+    if config.architecture.encoder is not None:
+        module = config.architecture.encoder.class_path.rpartition(".")[0]
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ModelError(f"{path}: encoder: {module} cannot be imported: {error}") from error
+    return config
 
 
 def _set(values: Any, change: str) -> None:

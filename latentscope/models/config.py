@@ -57,6 +57,23 @@ def _one_or_even(stride: int) -> int:
 
 
 @settings(ModelError)
+class EncoderConfig:
+    """An encoder of one's own, in place of the convolutions.
+
+    Attributes
+    ----------
+    class_path : str
+        "package.module.Class" of a torch module. It is made with the arguments `length` and
+        `features`, and takes rows (n, length) to features (n, features).
+    init_args : dict
+        More arguments of the class.
+    """
+
+    class_path: Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
+    init_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@settings(ModelError)
 class VAEConfig:
     """Architecture of a `SpectrumVAE`.
 
@@ -88,6 +105,8 @@ class VAEConfig:
         Latent 0 shifts the decoded lines and does nothing else.
     doppler_init : float
         Pixels per unit of latent 0 before training (the value is learned).
+    encoder : EncoderConfig, optional
+        In place of the encoder's convolutions; the decoder has those of the settings above.
 
     Raises
     ------
@@ -108,6 +127,7 @@ class VAEConfig:
     output: Output = "conv"
     doppler: bool = False
     doppler_init: float = 3.0
+    encoder: EncoderConfig | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> VAEConfig:
@@ -141,7 +161,10 @@ class VAEConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON types."""
-        return dict(plain(dataclasses.asdict(self)))
+        values = dict(plain(dataclasses.asdict(self)))
+        if self.encoder is None:
+            del values["encoder"]  # which older versions do not know
+        return values
 
 
 @settings(ModelError)

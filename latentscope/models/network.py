@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentscope.errors import ModelError
-from latentscope.models.config import VAEConfig
+from latentscope.models.config import EncoderConfig, VAEConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,6 +232,8 @@ class SpectrumVAE(nn.Module):
 
     def _down(self, rows: Tensor) -> Tensor:
         """Rows (n, length) through the encoder's convolutions: (n, flat)."""
+        if self.config.encoder is not None:
+            return cast(Tensor, self.encoder(rows))
         hidden = rows[:, None, None]  # (n, 1, 1, length)
         for layer in self.encoder:
             hidden = activated(layer, hidden, self.config.negative_slope)
@@ -308,7 +311,9 @@ def _perceptron(config: VAEConfig) -> nn.Sequential:
     return nn.Sequential(first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope))
 
 
-def _encoder(config: VAEConfig) -> nn.ModuleList:
+def _encoder(config: VAEConfig) -> Any:
+    if config.encoder is not None:
+        return _own_encoder(config, config.encoder)
     sources = (1, *config.channels[:-1])
     return nn.ModuleList(
         nn.Conv2d(source, target, (1, k), (1, s), (0, (k - 1) // 2))
@@ -316,6 +321,26 @@ def _encoder(config: VAEConfig) -> nn.ModuleList:
             sources, config.channels, config.kernels, config.strides, strict=True
         )
     )
+
+
+def _own_encoder(config: VAEConfig, own: EncoderConfig) -> nn.Module:
+    """The encoder that a configuration names, of a module that is imported already.
+
+    Nothing is imported for the sake of a model's file, which may come from anywhere.
+    """
+    module, _, name = own.class_path.rpartition(".")
+    kind = getattr(sys.modules.get(module), name, None)
+    if kind is None:
+        raise ModelError(
+            f"the encoder of this model is {own.class_path}; import {module} first, if you trust it"
+        )
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ModelError(f"encoder: {own.class_path} is no torch.nn.Module")
+    try:
+        encoder: nn.Module = kind(length=config.length, features=config.flat, **own.init_args)
+    except TypeError as error:
+        raise ModelError(f"encoder: {own.class_path}: {error}") from None
+    return encoder
 
 
 def _decoder(config: VAEConfig) -> nn.ModuleList:
@@ -579,7 +604,8 @@ def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVA
     fast = copy.copy(model)
     fast._modules = dict(model._modules)
     slope = model.config.negative_slope
-    fast.encoder = nn.ModuleList(Packed(layer, slope, dtype) for layer in model.encoder)
+    if model.config.encoder is None:
+        fast.encoder = nn.ModuleList(Packed(layer, slope, dtype) for layer in model.encoder)
     last = None if model.config.output == "mean" else slope
     slopes = [slope] * (len(model.decoder) - 1) + [last]
     fast.decoder = nn.ModuleList(

@@ -14,6 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from latentscope.errors import ModelError
+from latentscope.models.check_rows import check_model
+from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from train.__main__ import app
 from train.fit import export_checkpoint, fit
@@ -204,6 +206,31 @@ def test_a_run_may_start_from_another_models_weights(tiny, tmp_path, data_folder
     other = dataclasses.replace(config, prepare=dataclasses.replace(config.prepare, window=7))
     with pytest.raises(ModelError, match="another architecture or preparation"):
         fit(other, tmp_path / "other", data_folder=data_folder)
+
+
+def test_an_encoder_of_ones_own_is_trained_exported_and_loaded(
+    tiny, tmp_path, data_folder, monkeypatch
+):
+    values = yaml.safe_load(tiny.read_text())
+    path = "tests.train.own_encoder.Dense"
+    values["architecture"]["encoder"] = {"class_path": path, "init_args": {"width": 16}}
+    tiny.write_text(yaml.safe_dump(values))
+    folder = fit(read_config(tiny), tmp_path / "run", data_folder=data_folder)
+    model = load_model(folder)
+    assert model.encoder.layers[0].weight.shape == (16, 512)
+    assert check_model(folder) < 1e-5
+    monkeypatch.delitem(sys.modules, "tests.train.own_encoder")
+    with pytest.raises(ModelError, match=f"{path}; import tests.train.own_encoder first"):
+        load_model(folder)
+    for wrong, words in (
+        ("torch.nn.functional.relu", "no torch.nn.Module"),
+        ("torch.nn.Linear", "unexpected keyword"),
+        ("nowhere.Encoder", "nowhere cannot be imported"),
+    ):
+        values["architecture"]["encoder"] = {"class_path": wrong}
+        tiny.write_text(yaml.safe_dump(values))
+        with pytest.raises(ModelError, match=words):
+            SpectrumVAE(read_config(tiny).architecture)
 
 
 # `python -m train ARGUMENTS`, in which the second process fails at the third step.
