@@ -126,6 +126,30 @@ def _held(folder: str) -> Iterator[None]:
         os.close(handle)
 
 
+def locked(folder: Path) -> int | None:
+    """Make a folder and lock it for this process; None if another one has it.
+
+    The lock ends with the process, or when the number that is returned is closed.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            return os.open(os.devnull, os.O_RDONLY)
+        # Whoever had the folder may remove it at any moment, and another may make it again.
+        with suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            except OSError:  # a file system without locks
+                return handle
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                return handle
+            os.close(handle)
+
+
 @lru_cache(maxsize=64)  # once a folder, since an archive may hold 100,000 files
 def _sweep(parent: Path) -> None:
     """Remove temporary folders that nobody holds."""
@@ -133,7 +157,12 @@ def _sweep(parent: Path) -> None:
         for entry in entries:
             if entry.name.startswith(_SCRATCH) and entry.is_dir(follow_symlinks=False):
                 age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-                if age > _OLD or (age > _FRESH and _is_free(entry.path)):
+                if age <= _OLD and not _is_free(entry.path):
+                    continue
+                # Somebody may be about to hold it, or have been killed a moment ago.
+                if 0 <= age < _FRESH:
+                    time.sleep(_FRESH - age)
+                if age > _OLD or _is_free(entry.path):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
 """The command line: each command parses, makes one library call, and writes."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -24,6 +25,8 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # as batch systems end what they run
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="latentscope")
 
 

@@ -311,14 +311,17 @@ def simulate(
     out.result({"folder": output, "labels": labels, "spectra": n, "seed": seed, "layout": layout})
 
 
-@command("latentscope models", "latentscope models --check org/name")
+@command(
+    "latentscope models", "latentscope models --check org/name", "latentscope models --check all"
+)
 def models(
     check: Annotated[
         str | None,
         typer.Option(
             "--check",
             metavar="MODEL",
-            help="Name, folder or Hugging Face id: does it compute the latents it came with?",
+            help="Name, folder or Hugging Face id: does it compute the latents it came with? "
+            "all: each that came with the package.",
         ),
     ] = None,
     as_json: Json = False,
@@ -346,13 +349,45 @@ def models(
 
 def _check(model: str, out: Output) -> None:
     from latentscope.models.check_rows import TOLERANCE, check_model
+    from latentscope.models.config import bundled_models
 
-    difference = check_model(model)
-    out.say(
-        f"{model}: its reference spectra give the latents they should, to {difference:.1g} "
-        f"(allowed: {TOLERANCE:g})"
-    )
-    out.result({"model": model, "difference": difference, "tolerance": TOLERANCE})
+    names = list(bundled_models()) if model == "all" else [model]
+    results: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
+    for name in names:
+        try:
+            difference = check_model(name)
+        except LatentscopeError as error:
+            failed.append((name, str(error)))
+            continue
+        out.say(
+            f"{name}: its reference spectra give the latents they should, to {difference:.1g} "
+            f"(allowed: {TOLERANCE:g})"
+        )
+        results.append({"model": name, "difference": difference, "tolerance": TOLERANCE})
+    out.failures(failed)
+    out.result(results if model == "all" else results[0] if results else None)
+    _leave_if_failed(len(results), len(names))
+
+
+@command("latentscope doctor", "latentscope doctor --json")
+def doctor(as_json: Json = False) -> None:
+    """Show what this installation is, to paste into a bug report.
+
+    Versions, processor and devices, threads, folders and free disk, hashes of the models.
+    """
+    from latentscope.models.doctor import examine
+
+    out = Output(as_json)
+    found = examine()
+    for section, values in found.items():
+        out.say(section)
+        if section == "versions":
+            out.say("  " + ", ".join(f"{name} {value}" for name, value in values.items()))
+            continue
+        for name, value in values.items():
+            out.say(f"  {name:<20} {value}")
+    out.result(found)
 
 
 @command("latentscope convert model_128d_e182_i1500000.pth.tar folder/")

@@ -387,6 +387,28 @@ def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> 
     return cache_root(cache_dir) / "models" / name
 
 
+WEIGHTS_FOLDER = "LATENTSCOPE_WEIGHTS"
+"""Environment's name of a folder of models that goes before the cache and the network."""
+
+
+def kept_model(name: str) -> Path | None:
+    """Return where the folder that LATENTSCOPE_WEIGHTS names has a model; None without it.
+
+    A folder ``name`` (of a Hugging Face id ``org/name``) with config.json, or the published
+    checkpoint of that name, in such a folder or beside it.
+    """
+    root = os.environ.get(WEIGHTS_FOLDER)
+    if not root:
+        return None
+    folder = expanded(root) / name
+    if os.path.exists(folder / CONFIG_FILE):
+        return folder
+    if name not in PUBLISHED:
+        return None
+    file = PUBLISHED[name].filename
+    return next((p for p in (folder / file, folder.with_name(file)) if os.path.exists(p)), None)
+
+
 def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
     """List the models known by name.
 
@@ -398,14 +420,15 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
     Returns
     -------
     list of dict
-        `name`, `where` ("bundled", "cached" or "to download"), `latents` (number), `grid` (text,
-        wavelengths in Angstrom), `description`, `paper`.
+        `name`, `where` ("bundled", "kept" in LATENTSCOPE_WEIGHTS, "cached" or "to download"),
+        `latents` (number), `grid` (text, wavelengths in Angstrom), `description`, `paper`.
     """
     found = [("bundled", read_config(path / CONFIG_FILE)) for path in bundled_models().values()]
     for model in PUBLISHED.values():
         # Also where the home folder is closed to this user.
         cached = os.path.exists(cache_folder(model.name, cache_dir) / model.filename)
-        found.append(("cached" if cached else "to download", model.config))
+        where = "kept" if kept_model(model.name) else "cached" if cached else "to download"
+        found.append((where, model.config))
     return [
         {
             "name": config.name,

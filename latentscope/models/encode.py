@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -20,12 +21,12 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -37,8 +38,8 @@ import latentscope
 from latentscope.data import Latents, check_latents_path, write_latents
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeWarning, ModelError, printable
-from latentscope.files import atomic_path, keep_freed_memory
+from latentscope.errors import LatentscopeWarning, ModelError, TableError, printable
+from latentscope.files import atomic_path, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe
 from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
@@ -145,7 +146,8 @@ def encode(
     SpectrumError
         If `sources` names nothing, or `frame` is unknown.
     TableError
-        If `output` does not end in .npy, or its siblings would replace files of somebody else.
+        If `output` does not end in .npy, its siblings would replace files of somebody else, or
+        another process writes it now.
 
     Warns
     -----
@@ -174,30 +176,30 @@ def encode(
     network = Network(model, device, batch_size, recon_error, precision)
     run = _Run(network, model.prepare, min_coverage, reading, _worker_count(workers))
     settings = _settings(model, min_coverage, recon_error, precision) | vars(reading)
-    # Spectra given as objects have no path and time of change to be known by.
-    resumable = path is not None and all(isinstance(item, Path) for item in items)
-    store = PartStore(path, settings) if path is not None and resumable else None
-    if store is not None and not resume:
-        store.discard()
-    parts = run.parts(items, store, progress or (lambda done, total: None))
-    latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
-    latents.provenance.update(_provenance(settings, latents, network, model.info))
-    latents = replace(latents, table=with_trust(latents, segments, reference))
-    if reader is not None:
-        latents = _with_probe(latents, reader)
-    _warn_of_repeats(latents)
-    if path is not None and not latents.ok.any() and path.exists():
-        # Rows that are all NaN never go over those of an earlier run.
-        warnings.warn(
-            f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is left "
-            "as it is",
-            LatentscopeWarning,
-            stacklevel=2,
-        )
-    elif path is not None:
-        write_latents(latents, path)
-    if store is not None:
-        store.discard()
+    with nullcontext() if path is None else PartStore(path, settings) as store:
+        if store is not None and not resume:
+            store.clear()
+        # Spectra given as objects have no path and time of change to be known by.
+        resumable = all(isinstance(item, Path) for item in items)
+        parts = run.parts(items, store if resumable else None, progress or (lambda *_: None))
+        latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
+        latents.provenance.update(_provenance(settings, latents, network, model.info))
+        latents = replace(latents, table=with_trust(latents, segments, reference))
+        if reader is not None:
+            latents = _with_probe(latents, reader)
+        _warn_of_repeats(latents)
+        if path is not None and not latents.ok.any() and path.exists():
+            # Rows that are all NaN never go over those of an earlier run.
+            warnings.warn(
+                f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is "
+                "left as it is",
+                LatentscopeWarning,
+                stacklevel=2,
+            )
+        elif path is not None:
+            write_latents(latents, path)
+        if store is not None:
+            store.clear()
     return latents
 
 
@@ -233,18 +235,21 @@ class _Run:
     ) -> Iterator[tuple[int, Part]]:
         """Yield the index of each block's first item, and its part: stored parts come first."""
         # Stored parts first, so that the bar begins where the earlier run ended.
-        done, missing = 0, []
+        done, missing, keys = 0, [], list[str]()
         for first in range(0, len(items), BLOCK):
             block = items[first : first + BLOCK]
-            part = store.load(block) if store else None
-            if part is None:
+            # By what the files are before they are read, should one change meanwhile.
+            key = store.key(block) if store else ""
+            part = store.load(key) if store else None
+            if part is None or len(part.records) != len(block):
                 missing.append((first, block))
+                keys.append(key)
                 continue
             done += len(block)
             progress(done, len(items))
             yield first, part
         with closing(self._results(self._chunks(missing))) as results:
-            for first, block in missing:
+            for (first, block), key in zip(missing, keys, strict=True):
                 pieces: list[Part] = []
                 while sum(len(piece.records) for piece in pieces) < len(block):
                     pieces.append(next(results))
@@ -252,7 +257,7 @@ class _Run:
                     progress(done, len(items))
                 part = Part.joined(pieces)
                 if store is not None:
-                    store.save(block, part)
+                    store.save(key, part)
                 yield first, part
 
     def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
@@ -361,10 +366,17 @@ class Part:
 class PartStore:
     """Part files beside an output, so that an interrupted run goes on where it was.
 
-    They lie in the folder `<output>.parts`. The name of a part is a hash of all that its content
-    depends on: weights, architecture, preparation, options (`settings`), and path, size and time of
-    change of each file. A part from another model, another list or an older file is never found by
-    that name.
+    They lie in the folder `<output>.parts`. The key of a part is a hash of all that its content
+    depends on: weights, architecture, preparation, options (`settings`), and path, size, inode and
+    times of change of each file. A part from another model, another list or an older file is never
+    found by it.
+
+    As a context the folder is this process's alone, and gone at the end if no part is in it.
+
+    Raises
+    ------
+    TableError
+        On entry, if another process has it.
     """
 
     def __init__(self, output: Path, settings: dict[str, Any]) -> None:
@@ -372,11 +384,37 @@ class PartStore:
         if len(os.fsencode(name)) > _LONGEST_NAME:
             name = f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()}.parts"
         self.folder = output.with_name(name)
-        self._settings = json.dumps(settings, sort_keys=True)
+        self._output, self._settings = output, json.dumps(settings, sort_keys=True)
 
-    def load(self, sources: list[Path]) -> Part | None:
-        """Return the part of these files, or None if there is none (or it is damaged)."""
-        path = self._path(sources)
+    def __enter__(self) -> Self:
+        owner = self.folder / "owner"
+        lock = locked(self.folder)
+        if lock is None:
+            found = "another process"
+            with suppress(OSError):
+                found = owner.read_text(encoding="utf-8") or found
+            raise TableError(
+                f"{self._output}: {found} is writing it now; wait for its end, or give another "
+                "output"
+            )
+        self._lock = lock
+        owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        (self.folder / "owner").unlink(missing_ok=True)
+        with suppress(OSError):  # parts are in it
+            self.folder.rmdir()
+        os.close(self._lock)
+
+    def key(self, sources: list[Path]) -> str:
+        """Name the part of these files as they are now."""
+        text = json.dumps([self._settings, [_stamp(source) for source in sources]])
+        return f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
+
+    def load(self, key: str) -> Part | None:
+        """Return a part, or None if there is none (or it is damaged)."""
+        path = self.folder / key
         if not path.is_file():
             return None
         try:
@@ -385,28 +423,29 @@ class PartStore:
                 part = Part(stored["values"], stored["logvar"], stored["segments"], records)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return part if len(part.values) == len(part.records) == len(sources) else None
+        return part if len(part.values) == len(part.records) else None
 
-    def save(self, sources: list[Path], part: Part) -> None:
-        """Write the part of these files, whole or not at all."""
-        with atomic_path(self._path(sources)) as temporary:
+    def save(self, key: str, part: Part) -> None:
+        """Write a part, whole or not at all."""
+        with atomic_path(self.folder / key) as temporary:
             np.savez(temporary, **vars(part) | {"records": np.array(json.dumps(part.records))})
 
-    def discard(self) -> None:
-        """Remove all parts of this output, of other runs too."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def clear(self) -> None:
+        """Remove all parts of this output, of earlier runs too, and what killed ones left."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "owner":
+                path.unlink(missing_ok=True)
 
-    def _path(self, sources: list[Path]) -> Path:
-        text = json.dumps([self._settings, [_stamp(source) for source in sources]])
-        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
 
-
-def _stamp(path: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> tuple[str | int, ...]:
     try:
         stat = os.stat(path)
     except (OSError, ValueError):
-        return str(path), -1, -1  # a failed row, and another part once the file is there
-    return str(path), stat.st_size, stat.st_mtime_ns
+        return (str(path),)  # a failed row, and another part once the file is there
+    # A file put in the place of another may have its size and time, which archivers set.
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 class Encoded(NamedTuple):
@@ -518,16 +557,21 @@ class Network:
             error = torch.full((len(rows),), torch.nan)
             segments = torch.full((len(rows), SEGMENTS), torch.nan)
             if self._recon_error:
-                model = self._model
-                # A fitted shift has drawn the lines already.
-                drawn = model.decode(mean) if lines is None else model.shifted(lines, mean)
-                residual = drawn[:, :length] - batch[:, :length]
                 inside = torch.from_numpy(valid[:, :length]).to(self.device)
-                error, segments = _errors(torch.where(inside, residual.square(), 0.0), inside)
+                error, segments = self._misfit(batch[:, :length], inside, mean, lines)
             unknown = torch.full((len(rows),), torch.nan)
             found = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
             parts = (mean, logvar, error, segments, *found)
             return Encoded(*(part.cpu().numpy() for part in parts))
+
+    def _misfit(
+        self, rows: Tensor, inside: Tensor, mean: Tensor, lines: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Errors of reconstructions from latents (n, d): see `_errors`."""
+        # A fitted shift has drawn the lines already.
+        drawn = self._model.decode(mean) if lines is None else self._model.shifted(lines, mean)
+        residual = drawn[:, : rows.shape[1]] - rows
+        return _errors(torch.where(inside, residual.square(), 0.0), inside)
 
     def _shrink(self, tried: int, trouble: RuntimeError) -> None:
         if tried == 1 or not self._adapts:

@@ -11,6 +11,7 @@ import copy
 import platform
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -552,7 +553,7 @@ class Packed(nn.Module):
         name = "_convolution_transpose_pointwise" if self.transposed else "_convolution_pointwise"
         activation = ("none", []) if self.slope is None else ("leaky_relu", [self.slope])
         output = (_NONE,) if self.transposed else ()
-        if not _PACKS:
+        if not packs():
             y = torch.ops.aten.convolution(
                 x, self.weight, self.bias, *self.place, self.transposed, _NONE, 1
             )
@@ -571,12 +572,14 @@ class Packed(nn.Module):
         return cast(Tensor, y)
 
 
-# torch compiles models into these calls of oneDNN; where it has none, its layers do.
-_PACKS = (
-    platform.machine().lower() in ("x86_64", "amd64")
-    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    and hasattr(torch.ops.mkldnn, "_reorder_convolution_transpose_weight")
-)
+@cache
+def packs() -> bool:
+    """Whether this torch lays weights out for oneDNN, as it does where it compiles models."""
+    return (
+        platform.machine().lower() in ("x86_64", "amd64")
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_transpose_weight")
+    )
 
 
 def _of_blocks(weight: Tensor, stride: int, outputs: int) -> Tensor:

@@ -29,10 +29,17 @@ from latentscope.models.config import (
     bundled_models,
     cache_folder,
     cache_root,
+    kept_model,
     read_config,
 )
 from latentscope.models.convert import load_checkpoint
-from latentscope.models.download import CHECKPOINT_SUFFIXES, check_url, fetch, url_filename
+from latentscope.models.download import (
+    CHECKPOINT_SUFFIXES,
+    answers,
+    check_url,
+    fetch,
+    url_filename,
+)
 from latentscope.models.network import SpectrumVAE, check_shapes, listed, load_state, moved
 from latentscope.settings import read_settings
 
@@ -237,12 +244,13 @@ def load_model(
         Tried in this order:
 
         1. a name: a bundled model, or `astro-machines` or `stellar-karaoke`, which are downloaded
-           on first use;
+           on first use unless the folder that LATENTSCOPE_WEIGHTS names has them;
         2. `https://...`: a published-format checkpoint (.pth.tar, .pth, .pt), or a folder with
            config.json and model.safetensors (the address of the folder or of one of the two);
         3. a folder with config.json and model.safetensors, or a checkpoint file; write `./name`
            for a folder that has the name of a known model;
-        4. a Hugging Face id `org/name`, or `org/name@revision`.
+        4. a Hugging Face id `org/name`, or `org/name@revision`; without a revision it is looked for
+           in LATENTSCOPE_WEIGHTS first.
     cache_dir : path, optional
         Folder for downloads; by default LATENTSCOPE_CACHE or ~/.cache/latentscope, and Hugging
         Face's own cache for its models.
@@ -274,8 +282,13 @@ def load_model(
     # A converted folder that is bundled under the name is faster than the checkpoint.
     if text in PUBLISHED and text not in bundled_models():
         entry = PUBLISHED[text]
-        path = fetch(entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256)
-        model = load_checkpoint(path, normalization=entry.normalization)
+        path = kept_model(text) or fetch(
+            entry.url, cache_folder(entry.name, cache_dir), sha256=entry.sha256
+        )
+        if path.is_dir():
+            model = load_folder(path)
+        else:
+            model = load_checkpoint(path, normalization=entry.normalization)
     else:
         files = (CONFIG_FILE, WEIGHTS_FILE)
         path = _model_path(text, files, cache_dir, optional=(SAMPLE_FILE, PROBE_FILE))
@@ -325,7 +338,7 @@ def model_folder(
     checkpoint, which came without. Of `files`, downloaded where they have to be, config.json comes
     first, so that all are of one revision.
     """
-    if os.fspath(source) not in PUBLISHED:
+    if os.fspath(source) not in PUBLISHED or kept_model(os.fspath(source)):
         folder = _model_path(os.fspath(source), files, cache_dir)
         if folder.is_dir():
             return folder
@@ -348,6 +361,9 @@ def _model_path(
                 f"{WEIGHTS_FILE}"
             )
         return path.parent if path.name in (CONFIG_FILE, WEIGHTS_FILE) else path
+    kept = kept_model(text)
+    if kept is not None:
+        return kept
     hub = _HUB_ID.fullmatch(text)
     is_file = text.startswith((".", "~")) or text.endswith(_FILE_SUFFIXES)
     # A path mistyped beside others is no reason to ask the network.
@@ -386,8 +402,11 @@ def _hub_folder(
     """Download files of a model on Hugging Face; of the optional ones, those that it has."""
     # Half a second to import, and few models come from there.
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
+    endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
+    silent = not answers(endpoint)
     folder = None
     for file in (*files, *optional):
         try:
@@ -397,16 +416,18 @@ def _hub_folder(
                 # snapshots/<commit>/config.json: all files from the commit of the first.
                 revision=revision if folder is None else folder.name,
                 cache_dir=None if cache_dir is None else cache_root(cache_dir) / "huggingface",
-                endpoint=os.environ.get("HF_ENDPOINT"),
+                endpoint=endpoint,
                 library_name="latentscope",
+                local_files_only=silent,
             )
         except (HfHubHTTPError, EntryNotFoundError, HFValidationError, OSError) as error:
             if file in optional and isinstance(error, EntryNotFoundError):
                 continue
             at = "" if revision is None else f" at revision {revision}"
+            why = f"nobody answers at {endpoint}" if silent else " ".join(str(error).split())
             raise ModelError(
                 f"{repository}: no such path here, and {file} cannot be had from Hugging Face{at}: "
-                f"{' '.join(str(error).split())}"
+                f"{why}"
             ) from error
         folder = folder or Path(path).parent
     assert folder is not None

@@ -22,6 +22,7 @@ COMMANDS = (
     "convert",
     "report",
     "explore",
+    "doctor",
     "demo",
 )
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "commands"

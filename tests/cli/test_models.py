@@ -84,3 +84,21 @@ def test_check_compares_a_model_with_its_reference(command, folder):
     ended = command("models", "--check", folder)
     assert ended.code == 1
     assert "nothing to compare with" in ended.err
+
+
+def test_all_models_of_the_package_are_checked(command):
+    ended = command("models", "--check", "all", "--json")
+    assert ended.code == 0
+    assert {item["model"] for item in ended.json} >= {DEFAULT_MODEL, "harps-sim-plain"}
+
+
+def test_doctor_fits_on_one_screen_and_knows_the_weights(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("LATENTSCOPE_CACHE", str(tmp_path / "cache"))
+    ended = command("doctor")
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) <= 40
+    found = command("doctor", "--json").json
+    assert found["versions"]["torch"]
+    assert found["models"][DEFAULT_MODEL].endswith("as recorded")
+    assert found["models"]["astro-machines"] == "not downloaded"
+    assert "GB free, made when it is needed" in found["folders"]["models"]

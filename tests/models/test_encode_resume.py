@@ -1,6 +1,9 @@
 """An interrupted encode goes on where it was, and takes up nothing that is not its own."""
 
+import errno
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import pytest
 import latentscope.models.encode as encoding
 import latentscope.models.rows as rows
 from latentscope.diagnostics.trust_reference import trust_rows
+from latentscope.errors import TableError
 from latentscope.models.encode import Part, PartStore, encode
 from latentscope.spectra.read import read_spectrum
 from tests.models.encoding import tiny_model, write_adp, write_archive
@@ -27,6 +31,20 @@ def progress(done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 encoding.encode(sys.argv[1], tiny_model(), output=sys.argv[2], progress=progress)
+"""
+
+
+TERMINATED = """
+import sys
+from latentscope.cli import main
+import latentscope.models.rows as rows
+
+def waiting():
+    print("ready", file=sys.stderr, flush=True)
+    return sys.stdin.read()
+
+rows._standard_input = waiting
+main()
 """
 
 
@@ -159,17 +177,108 @@ def test_failed_rows_survive_in_parts(archive, tmp_path):
 
 def test_parts_hold_what_was_put_in(tmp_path, archive):
     store = PartStore(tmp_path / "x.npy", {"weights": "abc"})
+    key = store.key(archive[:1])
     values = np.array([[1.5, np.nan]], dtype=np.float32)
     segments = np.full((1, 32), 0.25, dtype=np.float32)
     part = Part(values, -values, segments, [{"id": "a", "snr": float("nan"), "coverage": 0.1}])
-    store.save(archive[:1], part)
-    found = store.load(archive[:1])
+    with store:
+        store.save(key, part)
+    found = store.load(key)
     np.testing.assert_array_equal(found.values, values)
     np.testing.assert_array_equal(found.logvar, -values)
     np.testing.assert_array_equal(found.segments, segments)
     assert found.records[0]["coverage"] == 0.1
     assert np.isnan(found.records[0]["snr"])
-    assert store.load(archive[:2]) is None
-    assert PartStore(tmp_path / "x.npy", {"weights": "abd"}).load(archive[:1]) is None
-    store.discard()
+    assert store.load(store.key(archive[:2])) is None
+    assert PartStore(tmp_path / "x.npy", {"weights": "abd"}).key(archive[:1]) != key
+    with store:
+        store.clear()
     assert not store.folder.exists()
+
+
+def test_a_file_put_in_the_place_of_another_of_its_size_and_time_is_noticed(
+    archive, tmp_path, opened
+):
+    output = tmp_path / "latents.npy"
+    interrupt(archive, tiny_model(), output)
+    before = archive[5].stat()
+    write_adp(tmp_path / "new.fits", seed=8)
+    assert (tmp_path / "new.fits").stat().st_size == before.st_size
+    os.replace(tmp_path / "new.fits", archive[5])
+    os.utime(archive[5], ns=(before.st_atime_ns, before.st_mtime_ns))
+    opened.clear()
+    encode(archive, tiny_model(), output=output)
+    assert sorted(opened) == archive[4:]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(archive, tmp_path, opened, monkeypatch):
+    output = tmp_path / "latents.npy"
+
+    def changing(source, **options):
+        spectrum = read_spectrum(source, **options)
+        if source == archive[1]:
+            os.utime(source, (0, 0))
+        return spectrum
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "read_spectrum", changing)
+        interrupt(archive, tiny_model(), output)
+    opened.clear()
+    encode(archive, tiny_model(), output=output)
+    assert sorted(opened) == [*archive[:4], *archive[8:]]
+
+
+def test_a_second_process_is_refused_by_the_name_of_the_first(archive, tmp_path):
+    output = tmp_path / "latents.npy"
+
+    def progress(done, total):
+        name = f"process {os.getpid()} on {platform.node()} is writing it now"
+        with pytest.raises(TableError, match=re.escape(name)):
+            encode(archive, tiny_model(seed=1), output=output)
+        encode(archive[:4], tiny_model(), output=tmp_path / "others.npy")
+
+    encode(archive, tiny_model(), output=output, progress=progress)
+    expected = [f"{name}.{end}" for name in ("latents", "others") for end in ("csv", "json", "npy")]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of itself")
+def test_kills_at_any_moment_lose_nothing(repository):
+    options = ["--files", "20", "--block", "4", "--kills", "5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.interrupted", *options],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "outputs equal byte for byte" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals of a Unix")
+def test_sigterm_ends_a_run_like_ctrl_c(tmp_path):
+    # A pipe that nobody writes into keeps the list open until the signal comes.
+    command = [sys.executable, "-c", TERMINATED, "encode", "-", "-o", "latents.npy"]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes, text=True) as run:
+        assert run.stderr.readline() == "ready\n"
+        run.terminate()
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 130
+    assert said.startswith("interrupted; finished blocks are kept")
+
+
+def test_a_full_disk_is_said_and_the_earlier_output_stays(archive, tmp_path, monkeypatch):
+    output = tmp_path / "latents.npy"
+    encode(archive[:4], tiny_model(), output=output)
+    before = {path: path.read_bytes() for path in tmp_path.glob("latents.*")}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        encode(archive, tiny_model(), output=output)
+    assert "latents.npy.parts" in str(error.value.filename)
+    assert {path: path.read_bytes() for path in tmp_path.glob("latents.*")} == before

@@ -22,6 +22,7 @@ from latentscope.models.network import (
     activated,
     fit_shift,
     packed,
+    packs,
     shift_lines,
 )
 
@@ -560,7 +561,7 @@ def test_packed_layers_are_torchs_layers(transposed, source, target, stride, slo
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("config", [COMPACT, SMALL, dataclasses.replace(SMALL, output="conv")])
 def test_a_packed_model_is_the_model_and_leaves_it_as_it_was(config, there, monkeypatch):
-    monkeypatch.setattr(network, "_PACKS", network._PACKS and there)
+    monkeypatch.setattr(network, "packs", lambda: there and packs())
     model = scaled(config)
     before = {name: values.clone() for name, values in model.state_dict().items()}
     rows = rows_for(config)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -181,10 +182,37 @@ def test_what_the_hub_does_not_have_is_told(name, message, hub, tmp_path):
 
 
 def test_no_connection_to_the_hub_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ModelError, match="cannot be had from Hugging Face"):
+    with pytest.raises(ModelError, match="cannot be had from Hugging Face: nobody answers at http"):
         load_model("org/tiny", cache_dir=tmp_path / "cache")
+
+
+def test_a_model_of_the_hub_loads_from_its_cache_where_nobody_answers(
+    hub, model, monkeypatch, tmp_path, same
+):
+    load_model("org/tiny", cache_dir=tmp_path)
+    monkeypatch.setattr(weights, "answers", lambda url: False)
+    asked = len(hub.log)
+    assert same(load_model("org/tiny", cache_dir=tmp_path), model)
+    assert len(hub.log) == asked
+
+
+def test_own_weights_go_before_cache_and_network(
+    model, published_checkpoint, monkeypatch, tmp_path, same
+):
+    monkeypatch.setattr(weights, "_hub_folder", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(weights, "fetch", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setenv("LATENTSCOPE_WEIGHTS", str(tmp_path))
+    save_model(model, tmp_path / "org" / "tiny")
+    assert same(load_model("org/tiny"), model)
+    entry = config.PUBLISHED["stellar-karaoke"]
+    shutil.copy(published_checkpoint, tmp_path / entry.filename)
+    published = load_model("stellar-karaoke")
+    assert published.prepare.normalization == "median-valid"
+    assert available_models()[-1]["where"] == "kept"
+    save_model(published, tmp_path / "stellar-karaoke")
+    assert same(load_model("stellar-karaoke"), published)
+    assert load_model("stellar-karaoke").folder == tmp_path / "stellar-karaoke"
 
 
 def test_a_folder_that_looks_like_a_hub_id_is_a_folder(model, monkeypatch, tmp_path, same):
