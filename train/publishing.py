@@ -22,7 +22,7 @@ from latentscope.data import Latents
 from latentscope.diagnostics.activity import kl_divergence
 from latentscope.diagnostics.probe import fit_probe
 from latentscope.diagnostics.probe import probe as measure
-from latentscope.diagnostics.study import THRESHOLD
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
     MIN_ROWS,

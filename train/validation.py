@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from latentscope.diagnostics.activity import ACTIVE_VARIANCE
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.study import THRESHOLD
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Data

@@ -34,9 +34,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from latentscope.diagnostics.activity import find_gap
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.study import THRESHOLD
+from latentscope.diagnostics.threshold import THRESHOLD, find_gap
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.plots.information import plot_mi

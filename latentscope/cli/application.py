@@ -364,6 +364,14 @@ Missing = Annotated[
         "others in many rows; none: keep all.",
     ),
 ]
+Discrete = Annotated[
+    str | None,
+    typer.Option("--discrete", help="Labels to take for classes, whatever they look like: a,b."),
+]
+Numeric = Annotated[
+    str | None,
+    typer.Option("--numeric", help="Labels to take for numbers, such as those of a grid: a,b."),
+]
 Groups = Annotated[
     str,
     typer.Option(
@@ -396,13 +404,13 @@ def chosen_missing(text: str) -> Any:
         ) from None
 
 
-def chosen_names(text: str | None) -> list[str] | None:
-    """Return the columns that --columns names; None without it."""
+def chosen_names(text: str | None, option: str = "--columns") -> list[str] | None:
+    """Return the columns that an option names; None without it."""
     if text is None:
         return None
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise UsageError(f"--columns is {text!r}; expected names of columns such as radvel,Teff")
+        raise UsageError(f"{option} is {text!r}; expected names of columns such as radvel,Teff")
     return names
 
 

@@ -12,6 +12,7 @@ from latentscope.cli.application import (
     SOME_FAILED,
     Columns,
     Dims,
+    Discrete,
     Groups,
     Join,
     Json,
@@ -20,6 +21,7 @@ from latentscope.cli.application import (
     Latents,
     Missing,
     Model,
+    Numeric,
     Output,
     Plot,
     Seed,
@@ -249,6 +251,8 @@ def mi(
         float,
         typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
     ] = 5.0,
+    discrete: Discrete = None,
+    numeric: Numeric = None,
     join: Join = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
@@ -275,6 +279,8 @@ def mi(
             str(labels),
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
+            discrete=chosen_names(discrete, "--discrete"),
+            numeric=chosen_names(numeric, "--numeric"),
             estimator=estimator,
             neighbors=neighbors,
             clip_sigma=clip_sigma or None,
@@ -321,6 +327,8 @@ def pairs(
     dims: Dims = "informative",
     output: Table = None,
     plot: Plot = None,
+    discrete: Discrete = None,
+    numeric: Numeric = None,
     join: Join = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
@@ -340,7 +348,13 @@ def pairs(
     if (color is not None or labels_file is not None) and (color is None or plot is None):
         raise UsageError("a color needs --color COLUMN and --plot PICTURE")
     study = read_study(
-        latents, labels_file, groups=groups, join=join, missing=chosen_missing(missing)
+        latents,
+        labels_file,
+        groups=groups,
+        join=join,
+        missing=chosen_missing(missing),
+        discrete=chosen_names(discrete, "--discrete"),
+        numeric=chosen_names(numeric, "--numeric"),
     )
     colors = None if color is None else _column(color, study)
     with progress("pairs") as advance:
@@ -350,14 +364,21 @@ def pairs(
     for line in result.sentences(_STRONGEST, significant=True):
         out.say(line)
     out.say(_count(result))
-    say_groups(out, result.provenance)
-    out.result({"dims": result.dims, "pairs": ranked.to_dict("records")})
+    for note in result.notes:
+        out.say(note)
+    out.result({"dims": result.dims, "notes": result.notes, "pairs": ranked.to_dict("records")})
     if plot is not None:
         from latentscope.plots.pairs import plot_pairs
         from latentscope.plots.style import save_figure
 
         ax = plot_pairs(
-            study, chosen_dims(dims), colors, name=color or "label", pairs=result, seed=seed
+            study,
+            chosen_dims(dims),
+            colors,
+            name=color or "label",
+            discrete=study.kinds.get(color or "", "auto"),
+            pairs=result,
+            seed=seed,
         )
         save_figure(ax, plot)
 
@@ -403,6 +424,8 @@ def metrics(
     plot: Plot = None,
     dims: Dims = "informative",
     columns: Columns = None,
+    discrete: Discrete = None,
+    numeric: Numeric = None,
     join: Join = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
@@ -410,6 +433,10 @@ def metrics(
         int,
         typer.Option("--n-halves", min=0, help="Halves of the stars for the intervals; 0: none."),
     ] = 100,
+    max_stars: Annotated[
+        int | None,
+        typer.Option("--max-stars", min=100, help="Random stars, to compare at equal numbers."),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -427,10 +454,13 @@ def metrics(
             str(labels),
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
+            discrete=chosen_names(discrete, "--discrete"),
+            numeric=chosen_names(numeric, "--numeric"),
             groups=groups,
             join=join,
             missing=chosen_missing(missing),
             n_halves=n_halves,
+            max_stars=max_stars,
             seed=seed,
             progress=advance,
         )
@@ -640,6 +670,8 @@ def robustness(
     plot: Plot = None,
     dims: Dims = "informative",
     columns: Columns = None,
+    discrete: Discrete = None,
+    numeric: Numeric = None,
     join: Join = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
@@ -674,6 +706,8 @@ def robustness(
             n_draws=n_draws,
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
+            discrete=chosen_names(discrete, "--discrete"),
+            numeric=chosen_names(numeric, "--numeric"),
             join=join,
             missing=chosen_missing(missing),
             seed=seed,

@@ -20,37 +20,30 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.study import (
-    THRESHOLD,
     Study,
     StudyLike,
     check_none_infinite,
     check_some_finite,
     draw,
-    mad_threshold,
     origin,
+)
+from latentscope.diagnostics.threshold import (
+    SAID_BY,
+    Gap,
+    ThresholdFrom,
+    choose_threshold,
+    deviation,
+    find_gap,
 )
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Kind = Literal["median", "mean"]
-ThresholdFrom = Literal["asked", "model", "published"]
 Floats = NDArray[np.float64]
 
 ACTIVE_VARIANCE = 0.01
 """Variance of the posterior mean over the data above which a unit is active."""
 
-_PUBLISHED = (
-    f"{THRESHOLD:g} is the threshold of the published network, whose latents have a unit Gaussian "
-    "prior; these do not say which model made them, and other latents have another scale"
-)
 _MOST_NAMES = 24
-_MIN_DIMS = 4
-_MIN_FACTOR = 3.0
-_AS_GOOD_AS_CONSTANT = 1e-3
-# Chance, over all spacings, of a gap where there is none: by spacings, and by width.
-_LEVELS = (0.001, 0.01)
-_UNEVEN = 2.0
-# Of a gap found by its width, over that of the rest of the range.
-_MIN_WIDTH = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +68,16 @@ class MADResult:
     gap : Gap
         Where the deviations themselves put the threshold, or why they do not.
     table : DataFrame
-        One row a dimension: `dim, mad, informative, median, mean, std, minimum, maximum, active,
-        kl_nats, above_gap`; `kl_nats` is NaN where unknown, `above_gap` None without a gap.
+        One row a dimension: `dim, mad, informative, median, mean, std, minimum, maximum,
+        half_equal, active, kl_nats, above_gap`. `kl_nats` is NaN where unknown, `above_gap` None
+        without a gap. Where half of the values or more are equal (`half_equal`), `mad` is their
+        mean deviation times 0.845, the median one of a Gaussian, since the median one is 0.
     provenance : dict
         Settings and where the latents come from.
-    threshold_from : {"asked", "model", "published"}
-        Who says the threshold: the caller, the model that made the latents, or, where neither does,
-        the paper, of its own network.
+    threshold_from : {"asked", "model", "published", "estimated", "varying"}
+        Who says the threshold: the caller; the model that made the latents; the paper, of latents
+        with a log variance but no model; the gap; or where there is none a hundredth of the
+        widest.
     """
 
     values: Floats
@@ -101,6 +97,11 @@ class MADResult:
         return np.flatnonzero(self.values > self.threshold)
 
     @property
+    def half_equal(self) -> NDArray[np.int64]:
+        """Dimensions of which half of the values or more are equal, ascending."""
+        return np.flatnonzero(self.table["half_equal"])
+
+    @property
     def active(self) -> NDArray[np.bool_]:
         """Active units (Burda et al. 2016): variance of the mean above 0.01, shape (d,)."""
         return self.table["active"].to_numpy(dtype=bool)
@@ -116,21 +117,28 @@ class MADResult:
         which = "the same" if np.array_equal(active, dims) else _named(active)
         lines = [
             f"{len(dims)} of {len(self.values)} dimensions are informative "
-            f"(MAD > {self.threshold:g}): {_named(dims)}",
+            f"(MAD > {self.threshold:.3g}): {_named(dims)}",
             self._gap_text(),
             f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}",
         ]
         if self.kl is not None:
             inside = float(self.kl[dims].sum())
             lines.append(f"KL: {self.kl.sum():.3g} nats in all, {inside:.3g} of them in these")
-        if self.threshold_from == "published":
-            lines.append(_PUBLISHED)
+        if self.threshold_from in ("published", "varying"):
+            lines.append(f"threshold {self.threshold:.3g}: {SAID_BY[self.threshold_from]}")
+        if len(self.half_equal):
+            lines.append(
+                f"half of the values or more are equal, as zeros of a ReLU, in dims "
+                f"{_named(self.half_equal)}: their median deviation is 0, so the mean one counts"
+            )
         return lines
 
     def _gap_text(self) -> str:
         threshold = self.estimated_threshold
         if threshold is None:
             return f"no threshold can be estimated: {self.gap.reason}"
+        if self.threshold_from == "estimated":
+            return f"this threshold is estimated, since no model says one: {self.gap.reason}"
         differ = np.flatnonzero((self.values > threshold) != (self.values > self.threshold))
         verdict = f"differs in {_named(differ)}" if len(differ) else "picks the same dimensions"
         return f"threshold estimated from the data: {threshold:.2g} ({self.gap.reason}), {verdict}"
@@ -157,8 +165,9 @@ def mad(
         median(|z - median(z)|), or mean(|z - mean(z)|). Neither is scaled to a standard deviation.
     threshold : float, optional
         What informative means. By default what the model that made the latents says
-        (`mad_threshold` of their provenance), else the paper's 0.02, which belongs to latents with
-        a unit Gaussian prior.
+        (`mad_threshold` of their provenance); else, with a log variance, the paper's 0.02, which
+        belongs to latents with a unit Gaussian prior; else the gap in the deviations, or where
+        there is none a hundredth of the widest.
 
     Returns
     -------
@@ -177,22 +186,21 @@ def mad(
     if kind not in get_args(Kind):
         raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}")
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
-    threshold_from: ThresholdFrom = "asked"
-    if threshold is None:
-        threshold = mad_threshold(read)
-        threshold_from = "published" if read.provenance.get("mad_threshold") is None else "model"
     check_none_infinite(read)
     check_some_finite(read)
     values = read.values if read.ok.all() else read.values[read.ok]
     columns = (values[:, dim].astype(np.float64) for dim in range(read.dims))
     table = pd.DataFrame([_spread(column, kind) for column in columns])
-    deviation = table["mad"].to_numpy(dtype=np.float64)
+    deviations = table["mad"].to_numpy(dtype=np.float64)
+    threshold_from: ThresholdFrom = "asked"
+    if threshold is None:
+        threshold, threshold_from = choose_threshold(read, deviations)
     table.insert(0, "dim", np.arange(read.dims))
-    table.insert(2, "informative", deviation > threshold)
+    table.insert(2, "informative", deviations > threshold)
     table["active"] = table["std"] ** 2 > ACTIVE_VARIANCE
-    kl, gap = _kl(read), find_gap(deviation)
+    kl, gap = _kl(read), find_gap(deviations)
     table["kl_nats"] = np.nan if kl is None else kl
-    table["above_gap"] = None if gap.threshold is None else deviation > gap.threshold
+    table["above_gap"] = None if gap.threshold is None else deviations > gap.threshold
     provenance = {
         **origin("mad"),
         "kind": kind,
@@ -209,7 +217,7 @@ def mad(
     ignored = len(read) - len(values)
     n = len(values)
     return MADResult(
-        deviation, threshold, kind, n, ignored, kl, gap, table, provenance, threshold_from
+        deviations, threshold, kind, n, ignored, kl, gap, table, provenance, threshold_from
     )
 
 
@@ -239,17 +247,17 @@ def _named(dims: NDArray[np.int64]) -> str:
 
 def _spread(column: Floats, kind: Kind) -> dict[str, float]:
     median, mean = float(np.median(column)), float(column.mean())
-    distance = np.abs(column - (median if kind == "median" else mean))
     constant = bool(column.min() == column.max())
-    deviation = np.median(distance) if kind == "median" else distance.mean()
+    spread = deviation(column) if kind == "median" else float(np.abs(column - mean).mean())
     return {
         # The mean of equal numbers can miss them by a rounding error.
-        "mad": 0.0 if constant else float(deviation),
+        "mad": 0.0 if constant else spread,
         "median": median,
         "mean": mean,
         "std": 0.0 if constant else float(column.std()),
         "minimum": float(column.min()),
         "maximum": float(column.max()),
+        "half_equal": not constant and 2 * int(np.count_nonzero(column == median)) >= len(column),
     }
 
 
@@ -277,90 +285,3 @@ def kl_divergence(mean: NDArray[np.floating], logvar: NDArray[np.floating]) -> F
         with np.errstate(over="ignore"):
             total += (np.exp(v) + m**2 - 1 - v).sum(axis=0)
     return 0.5 * total / len(mean)
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The gap in the deviations of dimensions, or why there is none.
-
-    Parameters
-    ----------
-    reason : str
-        What was found, or why there is no threshold, in words.
-    threshold : float or None
-        Geometric middle of the gap, in units of the latents; None where there is no gap.
-    below, above : float
-        Largest deviation of the floor and smallest of the rest; NaN without a gap. A floor below a
-        thousandth of the largest deviation of all is put there.
-    """
-
-    reason: str
-    threshold: float | None = None
-    below: float = float("nan")
-    above: float = float("nan")
-
-
-def find_gap(deviations: Floats) -> Gap:
-    """Find the gap between the noise floor and the rest of some deviations, shape (d,), 0 or more.
-
-    Deviations below a thousandth of the largest are taken for equal: they hold less than a
-    millionth of its variance, and how they differ says nothing of where information ends. Of
-    several gaps the lowest counts. A gap is a factor of 3 at least.
-
-    Of 1,500 samples of 8 ... 256 dimensions without a gap (log-uniform over one or three decades,
-    or log-normal with 0.3 or 1 decade), at most 1.5 % have one by these tests; of those with long
-    tails (Laplace, Student t of 3 degrees on the logarithmic scale) 2 to 19 %, as single far
-    dimensions are what they are made of.
-    """
-    largest = float(deviations.max())
-    if largest == 0:
-        return Gap(reason="every dimension is constant")
-    if len(deviations) < _MIN_DIMS:
-        reason = f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
-        return Gap(reason)
-    ascending = np.sort(np.maximum(deviations, _AS_GOOD_AS_CONSTANT * largest))
-    places = np.flatnonzero(_stands_out(np.log(ascending)))
-    if not len(places):
-        factor = float(np.max(ascending[1:] / ascending[:-1]))
-        span = float(ascending[-1] / ascending[0])
-        if span < _MIN_FACTOR:
-            alike = f"all deviations lie within a factor of {span:.2g}"
-            return Gap(reason=f"{alike}: all dimensions vary, or none")
-        return Gap(
-            reason=f"no gap stands out: deviations span a factor of {span:.3g}, and neighbors "
-            f"among them differ by {factor:.2g} at most"
-        )
-    below, above = float(ascending[places[0]]), float(ascending[places[0] + 1])
-    reason = f"gap from {below:.2g} to {above:.2g}, a factor of {above / below:.3g}"
-    return Gap(reason, float(np.sqrt(below * above)), below, above)
-
-
-def _stands_out(x: Floats) -> NDArray[np.bool_]:
-    """Tell which spacings of ascending points x are gaps, shape (d,) -> (d - 1,).
-
-    Deviations of switched-off dimensions lie together, orders of magnitude below those that carry
-    something. On a logarithmic scale that is a gap, and no smooth distribution of deviations has
-    one. Two tests find it; either is enough.
-
-    Spacings. Where the density falls off like an exponential on either side, spacings times the
-    number of points beyond them, s_i = min(i, d - i) (x_(i+1) - x_i), are exponential and
-    independent, all of one mean (A. Renyi, "On the theory of order statistics", Acta Math. Acad.
-    Sci. Hung. 4, 191, 1953). So s_i over the mean of the m = d - 2 others is larger than r with a
-    probability of (1 + r/m)^-m. We allow for twice the mean, since lumps of another shape have
-    uneven spacings.
-
-    Width. A gap R times as wide as all the rest of the range has, among points spread evenly, a
-    probability of at most (d - 1) (1 + R)^-m (W. A. Whitworth, "Choice and Chance", 1901).
-    """
-    spacing, others = np.diff(x), len(x) - 2
-    tiny = np.finfo(np.float64).tiny
-    number = np.arange(1, len(x))
-    scaled = np.minimum(number, number[::-1]) * spacing
-    mean_of_others = np.maximum((scaled.sum() - scaled) / others, tiny)
-    width = spacing / np.maximum(x[-1] - x[0] - spacing, tiny)
-    by_spacings = (1 + scaled / (_UNEVEN * others * mean_of_others)) ** -float(others)
-    by_width = (1 + width) ** -float(others)
-    first, second = (level / len(spacing) for level in _LEVELS)
-    gaps = (by_spacings < first) | ((by_width < second) & (width > _MIN_WIDTH))
-    found: NDArray[np.bool_] = gaps & (spacing >= np.log(_MIN_FACTOR))
-    return found

@@ -15,7 +15,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import ortho_group
 from scipy.stats import t as student
 
-from latentscope.data import LabelsLike, Latents
+from latentscope.data import LabelsLike
 from latentscope.diagnostics.disentanglement_measures import (
     FAMILIES,
     MEAN,
@@ -40,15 +41,16 @@ from latentscope.diagnostics.disentanglement_measures import (
     Rows,
     Scores,
     mean_of,
+    mean_scores,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import Progress
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
-    Discrete,
-    check_columns,
+    Names,
     choose_labels,
+    is_text,
     own_rng,
     read_label,
 )
@@ -70,6 +72,9 @@ _REPEATS = 3
 _MIN_HALVES = 10
 _SLOW_SHARE = 5
 _STARS_PER_BIN = 50
+_FEWEST_TO_COMPARE = BINS * _STARS_PER_BIN
+_MOST_IF_SLOW = 10_000
+_MOST_IN_PART = 5_000
 # Half of the stars are drawn, and half of those learned from: a quarter of a class has to do.
 _MIN_IN_CLASS = 20
 _MIN_STARS = 100
@@ -183,13 +188,14 @@ def metrics(
     *,
     dims: Dims = "informative",
     columns: Sequence[str] | None = None,
-    discrete: Sequence[str] | None = None,
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
     missing: Missing = "auto",
     n_halves: int = 100,
     n_rotations: int = 5,
-    max_stars: int = 10_000,
+    max_stars: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MetricsResult:
@@ -213,9 +219,12 @@ def metrics(
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row, and those with fewer than 100 stars.
-    discrete : list of str, optional
-        Labels to take for classes, whatever they look like. Classes of fewer than 20 stars are
-        left out.
+    discrete : bool or list of str, optional
+        Labels to take for classes, whatever they look like: by default text and booleans alone.
+        Classes of fewer than 20 stars are left out.
+    numeric : list of str, optional
+        Labels to take for numbers, which are ordered: by default all that hold some, also those of
+        a grid.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so, as for `mi_matrix`.
     join : str, optional
@@ -225,11 +234,13 @@ def metrics(
     n_halves : int
         Random halves of the stars that the intervals come from; a fifth of them, but at least 10,
         for what takes long: the forests of DCI, explicitness, and total correlation by neighbors.
-        0 leaves intervals out.
+        Above 10,000 stars, parts of 5,000. 0 leaves intervals out.
     n_rotations : int
         Random rotations.
-    max_stars : int
-        Stars at most; of more a random part is taken.
+    max_stars : int, optional
+        Stars at most, of more a random part: MIG and modularity go by bins, of which there are
+        fewer where stars are, so compare archives at equal numbers. By default all, but for what
+        takes long 10,000.
     seed : int
         Of all that is random.
     progress : callable, optional
@@ -255,23 +266,41 @@ def metrics(
     if n_halves != 0 and n_halves < _MIN_HALVES:
         raise EstimatorError(f"n_halves is {n_halves}; expected 0, or {_MIN_HALVES} or more")
     for name, value in (("n_rotations", n_rotations), ("max_stars", max_stars)):
-        if value < 1:
+        if value is not None and value < 1:
             raise EstimatorError(f"{name} is {value}; expected 1 or more")
-    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    study = read_study(
+        latents,
+        labels,
+        groups=groups,
+        join=join,
+        missing=missing,
+        discrete=discrete,
+        numeric=numeric,
+    )
     read, chosen = study.latents, study.choose(dims)
     if len(chosen) < 2:
         raise EstimatorError(f"{read.source}: {len(chosen)} dimension; expected two or more")
-    ok, sampled = _stars_kept(read, study.stars, max_stars, seed)
-    usable, made = ready_labels(study, columns, discrete or (), ok, seed)
+    ok, sampled = _stars_kept(study, max_stars, seed)
+    usable, made = ready_labels(study, columns, ok, seed)
+    count = study.stars.count(ok)
+    if count < _FEWEST_TO_COMPARE and any(label.numbers is not None for label in usable):
+        few = (
+            f"{count:,} stars, below {_FEWEST_TO_COMPARE:,}: MIG, DMIG and modularity cut numbers "
+            f"into {_bins(count)} bins instead of {BINS}, and are higher than those of more stars; "
+            "compare at equal numbers (max_stars=, --max-stars)"
+        )
+        warnings.warn(f"{read.source}: {few}", LatentscopeWarning, stacklevel=2)
+        sampled.append(few)
     values = np.array(read.values[:, chosen], dtype=np.float64)
     every = study.stars.draws(ok, 1, own_rng(seed, 7)).rows[0]
-    stars = Stars(standardized(values, every), ok, study.stars, usable, chosen)
+    stars = Stars(standardized(values, every), ok, study.stars, usable, chosen, seed)
     far = _far_rows(values, every, chosen)
     if far:
         warnings.warn(f"{read.source}: {far}", LatentscopeWarning, stacklevel=2)
     rotations = [random_rotation(len(chosen), own_rng(seed, 9, i)) for i in range(n_rotations)]
     baselines = [principal_axes(stars.values[every]), *rotations]
-    scores = _evaluated(stars, baselines, n_halves, seed, progress)
+    samples = {False: stars, True: stars.at_most(_MOST_IF_SLOW)}
+    scores = _evaluated(samples, baselines, n_halves, progress)
     names = [label.name for label in usable]
     importance, information = (
         pd.DataFrame(
@@ -282,54 +311,67 @@ def metrics(
         for name in ("importance", "information (knn)")
     )
     return MetricsResult(
-        table=_table(scores, stars),
+        table=_table(scores, samples),
         provenance=study.provenance(
             "metrics",
             dims=chosen,
             columns=names,
-            discrete=list(discrete or ()),
             n_halves=n_halves,
             n_rotations=n_rotations,
             max_stars=max_stars,
             seed=seed,
         ),
-        notes=(*study.notes, *sampled, *([far] if far else []), *made),
+        notes=(*study.notes, *study.left_out_of(dims), *sampled, *([far] if far else []), *made),
         importance=importance,
         information=information,
     )
 
 
 def _stars_kept(
-    latents: Latents, groups: Groups, max_stars: int, seed: int
+    study: Study, max_stars: int | None, seed: int
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which rows have latents and belong to the stars that are taken."""
-    ok, stars = latents.ok, np.unique(groups.codes[latents.ok])
-    if len(stars) <= max_stars:
-        return ok, []
+    """Which rows have latents, of the stars that are taken; and in words which were not."""
+    ok, stars = study.latents.ok, study.stars.count(study.latents.ok)
+    notes = []
+    if max_stars is not None and stars > max_stars:
+        ok = ok & _some_stars(study.stars, ok, max_stars, own_rng(seed, 8))
+        notes = [f"{max_stars:,} of {stars:,} stars taken at random"]
+        stars = max_stars
+    if stars > _MOST_IF_SLOW:
+        notes.append(
+            f"DCI, explicitness and total correlation by neighbors: on {_MOST_IF_SLOW:,} of "
+            f"{stars:,} stars, taken at random"
+        )
+    return ok, notes
+
+
+def _some_stars(
+    groups: Groups, ok: NDArray[np.bool_], count: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which rows belong to so many stars, drawn from those with latents."""
     taken = np.zeros(int(groups.codes.max()) + 1, dtype=bool)
-    taken[own_rng(seed, 8).choice(stars, max_stars, replace=False)] = True
-    return ok & taken[groups.codes], [f"{max_stars:,} of {len(stars):,} stars taken at random"]
+    taken[rng.choice(np.unique(groups.codes[ok]), count, replace=False)] = True
+    return taken[groups.codes]
 
 
 def ready_labels(
     study: Study,
     columns: Sequence[str] | None,
-    discrete: Sequence[str],
     ok: NDArray[np.bool_],
     seed: int,
 ) -> tuple[list[Label], list[str]]:
     """Choose labels and make them ready: numbers where there are, and classes always.
 
+    Numbers are ordered, however few values they have, unless the study takes them for classes.
     `ok`, shape (n,), are the rows with latents, of the stars that are taken. Returns the labels,
     and in words what was left out or binned. Labels with fewer than 100 stars or one class are an
     error if they were asked for by name, else left out with a warning.
     """
     frame = study.label_table
-    check_columns(frame, discrete)
     names, notes = choose_labels(frame, columns, study.group_column)
     labels, refused, cut, clipped = [], [], [], []
     for name in names:
-        kind: Discrete = True if name in discrete else "auto"
+        kind = study.kinds.get(name, is_text(frame[name]))
         column = read_label(name, frame[name], discrete=kind, seed=seed)
         keep = column.valid & ok
         # Bins and rare classes are those of stars: one with ten spectra counts once.
@@ -375,11 +417,18 @@ def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:
     codes = np.full(len(keep), -1, dtype=np.int64)
     if not len(rows):
         return codes
-    bins = int(np.clip(len(rows) // _STARS_PER_BIN, 2, BINS))
-    edges = np.unique(np.quantile(column.values[rows], np.arange(1, bins) / bins))
+    bins, levels = _bins(len(rows)), np.unique(column.values[rows])
+    if len(levels) <= bins:
+        edges = levels[1:]
+    else:
+        edges = np.unique(np.quantile(column.values[rows], np.arange(1, bins) / bins))
     codes[keep] = np.searchsorted(edges, column.values[keep], side="right")
     codes[keep] = np.unique(codes[keep], return_inverse=True)[1]
     return codes
+
+
+def _bins(stars: int) -> int:
+    return int(np.clip(stars // _STARS_PER_BIN, 2, BINS))
 
 
 def _frequent(column: Column, keep: NDArray[np.bool_], rows: Rows) -> tuple[Codes, str]:
@@ -410,23 +459,45 @@ class Stars:
     groups: Groups
     labels: Sequence[Label]
     dims: Sequence[int]
+    seed: int
 
-    def draw(self, axes: Axes, rng: np.random.Generator, *, half: bool = False) -> Drawn:
-        """Draw one random row of each star, or of a random half of the stars.
+    @cached_property
+    def count(self) -> int:
+        """Number of stars."""
+        return self.groups.count(self.ok)
+
+    @property
+    def part_size(self) -> int:
+        """Stars in a part that intervals come from."""
+        return min(self.count // 2, _MOST_IN_PART)
+
+    def draw(self, axes: Axes, stream: tuple[int, ...], part: int | None = None) -> Drawn:
+        """Draw one random row of each star, or of those of a part, which is numbered.
 
         A row is drawn for each label among those that have the label.
         """
-        keep = self.ok
-        if half:
-            codes = self.groups.codes
-            stars = np.unique(codes[self.ok])
-            taken = np.zeros(len(codes), dtype=bool)
-            taken[rng.choice(stars, len(stars) // 2, replace=False)] = True
-            keep = keep & taken[codes]
+        keep, codes = self.ok, self.groups.codes
+        if part is not None:
+            rng = own_rng(self.seed, 11, part)
+            keep = keep & _some_stars(self.groups, keep, self.part_size, rng)
         # Of its own for each label: a star may lack one in some of its spectra.
         masks = [keep, *(keep & (label.codes >= 0) for label in self.labels)]
+        rng = own_rng(self.seed, *stream)
+        lots = rng.random(int(codes.max()) + 1)[codes]
         every, *rows = (self.groups.draws(mask, 1, rng).rows[0] for mask in masks)
-        return Drawn(self.values, self.dims, self.labels, axes, every, rows)
+        return Drawn(self.values, self.dims, self.labels, axes, every, rows, lots)
+
+    def at_most(self, count: int) -> Stars:
+        """Return a random part of the stars, if they are more."""
+        if self.count <= count:
+            return self
+        taken = _some_stars(self.groups, self.ok, count, own_rng(self.seed, 13))
+        return replace(self, ok=self.ok & taken)
+
+    def counted(self, label: Label | None) -> tuple[int, int]:
+        """Count the rows, and the stars, that have latents and this label."""
+        keep = self.ok if label is None else self.ok & (label.codes >= 0)
+        return int(keep.sum()), self.groups.count(keep)
 
 
 def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
@@ -485,41 +556,48 @@ def principal_axes(values: Floats) -> Axes:
 
 
 class _Task(NamedTuple):
-    """One evaluation: of which family, along which axes, of all stars or half of them."""
+    """What is evaluated, and averaged over repeats: a family, along some axes, on all or a part."""
 
     family: Family
     axes: Axes
-    half: bool
-    stream: tuple[int, ...]
+    repeats: Sequence[int]
+    part: int | None = None
 
 
 def _tasks(
     family: Family, repeated: bool, baselines: Sequence[Axes], n_halves: int
 ) -> Iterator[_Task]:
     own, (principal, *rotations) = Axes("latents"), baselines
-    repeats = _REPEATS if family.splits or repeated else 1
-    for axes in (own, principal):
-        for repeat in range(repeats):
-            yield _Task(family, axes, False, (10, repeat))
-    for i, axes in enumerate(rotations):
-        yield _Task(family, axes, False, (10, i % repeats))
+    repeats = range(_REPEATS if family.splits or repeated else 1)
+    yield from (_Task(family, axes, repeats) for axes in (own, principal))
+    yield from (_Task(family, axes, [i % len(repeats)]) for i, axes in enumerate(rotations))
     halves = max(n_halves // _SLOW_SHARE, _MIN_HALVES) if family.slow else n_halves
-    for half in range(min(halves, n_halves)):
-        yield _Task(family, own, True, (11, half))
+    # The same mean over repeats, whose error is asked for.
+    yield from (_Task(family, own, repeats, part) for part in range(min(halves, n_halves)))
 
 
 def _evaluated(
-    stars: Stars, baselines: Sequence[Axes], n_halves: int, seed: int, progress: Progress | None
+    samples: dict[bool, Stars],
+    baselines: Sequence[Axes],
+    n_halves: int,
+    progress: Progress | None,
 ) -> dict[str, list[Scores]]:
-    """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars."""
+    """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars.
+
+    `samples` has the stars of families that are slow (True) and of the others (False).
+    """
     # Where a star has several rows, which of them is drawn is worth averaging over.
-    repeated = stars.groups.count(stars.ok) < int(stars.ok.sum())
+    stars = samples[False]
+    repeated = stars.count < int(stars.ok.sum())
     tasks = [task for it in FAMILIES for task in _tasks(it, repeated, baselines, n_halves)]
 
     def work(task: _Task) -> Scores:
-        # The same rows for all axes, so that they are compared on equal terms.
-        rng = own_rng(seed, *task.stream)
-        return task.family.scores(stars.draw(task.axes, rng, half=task.half), rng)
+        sample, found = samples[task.family.slow], []
+        for repeat in task.repeats:
+            # The same rows for all axes, so that they are compared on equal terms.
+            drawn = sample.draw(task.axes, (10, repeat), task.part)
+            found.append(task.family.scores(drawn, own_rng(sample.seed, 12, repeat)))
+        return mean_scores(found)
 
     # Imported here, as scikit-learn, which needs it too, is.
     from threadpoolctl import threadpool_limits
@@ -529,63 +607,64 @@ def _evaluated(
     threads = threads_for(len(tasks))
     with threadpool_limits(limits=1), closing(in_order(work, tasks, threads)) as results:
         for done, (task, one) in enumerate(zip(tasks, results, strict=True), start=1):
-            scores.setdefault("half" if task.half else task.axes.name, []).append(one)
+            scores.setdefault(task.axes.name if task.part is None else "half", []).append(one)
             if progress is not None:
                 progress(done, len(tasks))
     return scores
 
 
-def _table(scores: dict[str, list[Scores]], stars: Stars) -> pd.DataFrame:
+def _table(scores: dict[str, list[Scores]], samples: dict[bool, Stars]) -> pd.DataFrame:
     """The table of `MetricsResult`: measures in the order of the catalogue, means first."""
-    counts = {label.name: (label.n_rows, label.n_stars) for label in stars.labels}
-    whole = (int(stars.ok.sum()), stars.groups.count(stars.ok))
+    own = zip(FAMILIES, scores["latents"], strict=True)
+    slow = {key[:2] for family, one in own if family.slow for key in one.values}
+    labels = {label.name: label for label in samples[False].labels}
     order = {measure.key: place for place, measure in enumerate(MEASURES)}
     keys = dict.fromkeys(key for one in scores["latents"] for key in one.values)
-    return pd.DataFrame(
-        [
-            _row(key, MEASURES[order[key[:2]]], scores, counts.get(key.label, whole))
-            for key in sorted(keys, key=lambda key: (order[key[:2]], key.label != MEAN))
-        ]
-    )
+    rows = []
+    for key in sorted(keys, key=lambda key: (order[key[:2]], key.label != MEAN)):
+        sample = samples[key[:2] in slow]
+        rows.append(_row(key, MEASURES[order[key[:2]]], scores, sample, labels.get(key.label)))
+    return pd.DataFrame(rows)
 
 
 def _row(
-    key: Key, measure: Measure, scores: dict[str, list[Scores]], counts: tuple[int, int]
+    key: Key, measure: Measure, scores: dict[str, list[Scores]], stars: Stars, label: Label | None
 ) -> dict[str, Any]:
     def of(what: str) -> Floats:
         return np.array([s.values[key] for s in scores.get(what, []) if key in s.values])
 
+    n, n_stars = stars.counted(label)
     value, halves = mean_of(of("latents")), of("half")
-    low, high = interval(value, halves, counts[1])
+    low, high = interval(value, halves, n_stars * stars.part_size / stars.count, n_stars)
     # Axis 3 of a rotation is none of the latents' dimensions.
     comparable = not key.label.startswith("dim ")
     turned = of("rotation") if comparable else np.empty(0)
     row = {
         **key._asdict(),
         "value": value,
-        "low": low,
-        "high": high,
+        # An estimate may lie beyond what the measure can be; its interval need not.
+        "low": np.minimum(value, np.maximum(low, measure.least)),
+        "high": np.maximum(value, np.minimum(high, measure.most)),
         "rotation": mean_of(turned),
         "rotation_low": float(turned.min()) if len(turned) else float("nan"),
         "rotation_high": float(turned.max()) if len(turned) else float("nan"),
         "pca": mean_of(of("pca")) if comparable else float("nan"),
     }
     row["verdict"] = _verdict(row, measure) if comparable and measure.of_axes else ""
-    return {**row, "draws": len(halves), "n": counts[0], "n_groups": counts[1]}
+    return {**row, "draws": len(halves), "n": n, "n_groups": n_stars}
 
 
-def interval(value: float, halves: Floats, stars: int) -> tuple[float, float]:
-    """95 % interval of a value from its values on random halves of the stars, shape (draws,).
+def interval(value: float, parts: Floats, m: float, n: int) -> tuple[float, float]:
+    """95 % interval of a value of n stars from its values on random parts of them, shape (draws,).
 
-    Halves are m = stars // 2 stars, drawn without replacement. What counts is their standard
-    deviation, times sqrt(m / (stars - m)); that half as many stars give another mean, as estimators
-    with a bias do, does not. By Student's t with draws - 1 degrees of freedom; NaN without draws.
+    Parts are m stars, drawn without replacement. What counts is their standard deviation, times
+    sqrt(m / (n - m)); that fewer stars give another mean, as estimators with a bias do, does not.
+    By Student's t with draws - 1 degrees of freedom; NaN without draws.
     """
-    if len(halves) < 2 or not np.isfinite(halves).all():
+    if len(parts) < 2 or not np.isfinite(parts).all():
         return float("nan"), float("nan")
-    m = stars // 2
-    error = float(halves.std(ddof=1)) * np.sqrt(m / (stars - m))
-    width = float(student.ppf(0.5 + COVERED / 2, len(halves) - 1)) * error
+    error = float(parts.std(ddof=1)) * np.sqrt(m / (n - m))
+    width = float(student.ppf(0.5 + COVERED / 2, len(parts) - 1)) * error
     return value - width, value + width
 
 

@@ -1,13 +1,15 @@
 """The measures of disentanglement, each evaluated on one random row a star.
 
 MIG: T. Q. Chen et al., "Isolating sources of disentanglement in variational autoencoders", NeurIPS
-(2018), section 4.1. Modularity and explicitness: K. Ridgeway, M. C. Mozer, "Learning deep
-disentangled embeddings with the F-statistic loss", NeurIPS (2018), section 3. SAP: A. Kumar,
-P. Sattigeri, A. Balakrishnan, "Variational inference of disentangled latent concepts from unlabeled
-observations", ICLR (2018), section 3. DCI: C. Eastwood, C. K. I. Williams, "A framework for the
-quantitative evaluation of disentangled representations", ICLR (2018), section 2. Total correlation:
-S. Watanabe, IBM J. Res. Dev. 4, 66 (1960); by nearest neighbors as A. Kraskov, H. Stoegbauer,
-P. Grassberger, Phys. Rev. E 69, 066138 (2004), eq. 23.
+(2018), section 4.1. DMIG: K. N. Watcharasupat, A. Lerch, "Evaluation of latent space
+disentanglement in the presence of interdependent attributes", ISMIR late-breaking demo (2021).
+Modularity and explicitness: K. Ridgeway, M. C. Mozer, "Learning deep disentangled embeddings with
+the F-statistic loss", NeurIPS (2018), section 3. SAP: A. Kumar, P. Sattigeri, A. Balakrishnan,
+"Variational inference of disentangled latent concepts from unlabeled observations", ICLR (2018),
+section 3. DCI: C. Eastwood, C. K. I. Williams, "A framework for the quantitative evaluation of
+disentangled representations", ICLR (2018), section 2. Total correlation: S. Watanabe, IBM J. Res.
+Dev. 4, 66 (1960); by nearest neighbors as A. Kraskov, H. Stoegbauer, P. Grassberger, Phys. Rev. E
+69, 066138 (2004), eq. 23.
 
 Importance in forests is measured on stars that the trees have not seen, as X. Li et al., "A
 debiased MDI feature importance measure for random forests", NeurIPS (2019), eq. 8: importance
@@ -27,7 +29,7 @@ from scipy.special import digamma, ndtri
 
 from latentscope.diagnostics.mi.api import Settings, value_of
 from latentscope.diagnostics.mi.columns import Column, read_column
-from latentscope.diagnostics.mi.estimators import closer_points, digamma_table
+from latentscope.diagnostics.mi.estimators import closer_points, digamma_table, plugin_terms
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -38,6 +40,9 @@ MEAN = "mean"
 
 LATENT_BINS = 20
 """Bins of equal width of each latent dimension, as disentanglement_lib has them."""
+
+_NOTHING_LEFT = 0.02
+"""Share of a label's entropy below which another label is taken to say all of it."""
 
 _NULL_WIDTH, _NULL_SIGMAS = 0.8, 3.0
 _SVC_COST = 0.01
@@ -68,6 +73,13 @@ class Measure:
     """Whether it depends on the choice of axes, so that baselines are something to beat."""
     bounded: bool = True
     """Whether 1 is perfect; else it is in nats."""
+    least: float = 0.0
+    """What it cannot be below, but for the noise of its estimate."""
+
+    @property
+    def most(self) -> float:
+        """What it cannot be above, but for the noise of its estimate."""
+        return 1.0 if self.bounded else float("inf")
 
     @property
     def key(self) -> tuple[str, str]:
@@ -77,9 +89,13 @@ class Measure:
 
 _AHEAD = "how far the best dimension of a label is ahead of the second best"
 
+_DEPENDENT = f"{_AHEAD}, as a share of what other labels leave of it, where these are related"
+
 MEASURES = (
     Measure("mig", "binned", "MIG (binned)", f"{_AHEAD}, as a share of the label's entropy"),
     Measure("mig", "knn", "MIG (kNN)", f"{_AHEAD}, as a share of the label's entropy"),
+    Measure("dmig", "binned", "DMIG (binned)", _DEPENDENT),
+    Measure("dmig", "knn", "DMIG (kNN)", _DEPENDENT),
     Measure("sap", "linear", "SAP", f"{_AHEAD}, for straight lines"),
     Measure(
         "dci_disentanglement",
@@ -101,6 +117,7 @@ MEASURES = (
         "DCI informativeness",
         "how much of the labels a forest predicts from all dimensions",
         of_axes=False,
+        least=float("-inf"),
     ),
     Measure(
         "explicitness",
@@ -175,6 +192,8 @@ class Drawn:
     """A row of each star."""
     rows: Sequence[Rows]
     """For each label a row of each star that has it."""
+    lots: Floats
+    """Of each row of `values`, the same for all rows of a star: what splits stars in two."""
 
     @property
     def each(self) -> list[tuple[Label, Rows]]:
@@ -199,6 +218,14 @@ class Drawn:
     def latents(self, rows: Rows) -> Floats:
         """Latents of some rows along the axes, shape (rows, d)."""
         return self.axes.of(self.values[rows])
+
+    def split(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Split rows, one a star, into halves to learn and to judge: places among them.
+
+        By lots that stars keep: split anew, each part of the stars would scatter by that too.
+        """
+        order = np.argsort(self.lots[rows], kind="stable")
+        return np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
 
 
 class Key(NamedTuple):
@@ -232,10 +259,11 @@ def mean_of(values: Floats) -> float:
     return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _halves(count: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Split `count` rows, of as many stars, into two random halves: to learn and to judge."""
-    order = rng.permutation(count)
-    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+def mean_scores(found: Sequence[Scores]) -> Scores:
+    """Mean of several evaluations of the same measures."""
+    values = {key: mean_of(np.array([s.values[key] for s in found])) for key in found[0].values}
+    names = found[0].matrices
+    return Scores(values, {name: np.mean([s.matrices[name] for s in found], 0) for name in names})
 
 
 # Mutual information: MIG and modularity, by bins or by neighbors.
@@ -249,6 +277,27 @@ def mig(information: ArrayLike, entropies: ArrayLike) -> Floats:
     Information (d, labels), d of 2 or more, and entropies (labels,), above 0, in nats.
     """
     return np.asarray(sap(information) / np.asarray(entropies, dtype=np.float64))
+
+
+def dmig(information: ArrayLike, entropies: ArrayLike, between: ArrayLike) -> Floats:
+    """Dependency-aware mutual information gap of each label (Watcharasupat & Lerch 2021).
+
+    The gap of `mig`, over H(label | other) in place of H(label) where the second best dimension is
+    the best of another label: so much is left for the gap where labels are related. Of several such
+    labels the one that leaves least counts. Equal to `mig` where labels are independent; NaN where
+    another label leaves nothing.
+
+    Information (d, labels), entropies (labels,), and mutual information of labels with one another,
+    `between` (labels, labels), in nats.
+    """
+    table, left = np.asarray(information), np.array(entropies, dtype=np.float64)
+    best, second = np.argsort(table, axis=0, kind="stable")[[-1, -2]]
+    for label in range(len(left)):
+        others = (best == second[label]) & (np.arange(len(left)) != label)
+        if others.any():
+            left[label] -= max(0.0, float(np.asarray(between)[label, others].max()))
+    worth = left > _NOTHING_LEFT * np.asarray(entropies)
+    return np.asarray(np.where(worth, sap(table) / np.where(worth, left, 1.0), np.nan))
 
 
 def modularity(information: ArrayLike) -> Floats:
@@ -307,12 +356,28 @@ def _information_scores(
     drawn: Drawn, information: Floats, beyond_chance: Floats, estimator: str
 ) -> Scores:
     scores = Scores(matrices={f"information ({estimator})": information})
-    gaps = mig(information, [entropy(codes) for codes in drawn.codes])
-    scores.add("mig", estimator, drawn.label_names, gaps, mean_of(gaps))
+    entropies = [entropy(codes) for codes in drawn.codes]
+    for name, gaps in (
+        ("mig", mig(information, entropies)),
+        ("dmig", dmig(information, entropies, _between_labels(drawn))),
+    ):
+        scores.add(name, estimator, drawn.label_names, gaps, mean_of(gaps))
     of_dims = modularity(beyond_chance)
     knowing = (beyond_chance > 0).any(axis=1)
     mean = mean_of(of_dims[knowing]) if knowing.any() else 0.0
     return scores.add("modularity", estimator, drawn.dim_names, of_dims, mean)
+
+
+def _between_labels(drawn: Drawn) -> Floats:
+    """Mutual information of labels with one another, on the rows of the first, (labels, labels)."""
+    between = np.zeros((len(drawn.labels), len(drawn.labels)))
+    for i, (label, rows) in enumerate(drawn.each):
+        for j, other in enumerate(drawn.labels):
+            both = rows[other.codes[rows] >= 0]
+            if i != j and len(both):
+                pair = (np.unique(it.codes[both], return_inverse=True)[1] for it in (label, other))
+                between[i, j] = plugin_terms(*pair).mean()
+    return between
 
 
 def entropy(codes: Codes) -> float:
@@ -366,7 +431,7 @@ def sap(scores: ArrayLike) -> Floats:
 def sap_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     """SAP from squared correlations, and for classes from linear support vector machines."""
     columns = [
-        _accuracies(drawn.latents(rows), label.codes[rows], rng)
+        _accuracies(drawn.latents(rows), label.codes[rows], *drawn.split(rows))
         if label.numbers is None
         else squared_correlations(drawn.latents(rows), label.numbers[rows])
         for label, rows in drawn.each
@@ -383,11 +448,10 @@ def squared_correlations(latents: Floats, numbers: Floats) -> Floats:
     return squared
 
 
-def _accuracies(latents: Floats, codes: Codes, rng: np.random.Generator) -> Floats:
+def _accuracies(latents: Floats, codes: Codes, learn: Rows, judge: Rows) -> Floats:
     # Imported here and below, since scikit-learn takes longer to load than most tables to measure.
     from sklearn.svm import LinearSVC
 
-    learn, judge = _halves(len(codes), rng)
     machine = LinearSVC(C=_SVC_COST, class_weight="balanced", dual=False)
     shares = []
     for column in latents.T[:, :, None]:
@@ -402,16 +466,16 @@ def explicitness_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     One class against the rest, and of a continuous label its values above each quintile against
     those below: classes in its middle have no straight border.
     """
-    each = [_explicitness(drawn.latents(rows), label, rows, rng) for label, rows in drawn.each]
+    each = [_explicitness(drawn, label, rows) for label, rows in drawn.each]
     areas = np.array(each)
     return Scores().add("explicitness", "logistic", drawn.label_names, areas, mean_of(areas))
 
 
-def _explicitness(latents: Floats, label: Label, rows: Rows, rng: np.random.Generator) -> float:
+def _explicitness(drawn: Drawn, label: Label, rows: Rows) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
-    learn, judge = _halves(len(rows), rng)
+    latents, (learn, judge) = drawn.latents(rows), drawn.split(rows)
     if label.numbers is None:
         sides = label.codes[rows][:, None] == np.arange(label.classes)
     else:
@@ -461,7 +525,7 @@ def forest_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     for n stars not seen, which a correlation of three standard deviations by chance gives.
     Importances below 0 count as 0.
     """
-    each = [_predicted(drawn.latents(rows), label, rows, rng) for label, rows in drawn.each]
+    each = [_predicted(drawn, label, rows, rng) for label, rows in drawn.each]
     importance = np.column_stack([shares for shares, _ in each]).clip(min=0.0)
     informativeness = np.array([score for _, score in each])
     chance = np.array([2 * _CHANCE_SIGMAS**2 / len(rows) for rows in drawn.rows])
@@ -474,7 +538,7 @@ def forest_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
 
 
 def _predicted(
-    latents: Floats, label: Label, rows: Rows, rng: np.random.Generator
+    drawn: Drawn, label: Label, rows: Rows, rng: np.random.Generator
 ) -> tuple[Floats, float]:
     """Importance of each dimension for a label, (d,), and how well the forest predicts it.
 
@@ -483,8 +547,8 @@ def _predicted(
     """
     from sklearn.tree import ExtraTreeRegressor
 
-    learn, judge = _halves(len(rows), rng)
-    codes, values = label.codes[rows], latents.astype(np.float32)
+    learn, judge = drawn.split(rows)
+    codes, values = label.codes[rows], drawn.latents(rows).astype(np.float32)
     if label.numbers is not None:
         target = label.numbers[rows][:, None]
     else:

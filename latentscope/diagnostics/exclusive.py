@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import digamma, ndtri
+from scipy.special import digamma
 from scipy.stats import t as student
 
 from latentscope.data import LabelsLike, Latents
@@ -41,6 +41,7 @@ from latentscope.diagnostics.mi.api import (
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
+    Names,
     choose_labels,
     notes_of,
     own_rng,
@@ -50,7 +51,9 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
-from latentscope.diagnostics.study import Dims, StudyLike, draw, mad_threshold, read_study
+from latentscope.diagnostics.prediction import cross_fitted, normal_scores
+from latentscope.diagnostics.study import Dims, StudyLike, draw, read_study
+from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
 from latentscope.labels import Missing
 
@@ -69,9 +72,6 @@ SHARED = 0.1
 """Nats from which what two dimensions share counts: those of a Gaussian pair with |r| = 0.43."""
 
 _MIN_ROWS = 100
-_MAD_OF_NORMAL = 0.6745
-"""Median absolute deviation of a Gaussian over its standard deviation."""
-
 _SPACING = 8
 _NULL_DRAWS = 20
 # Each measures every label again, so these are few; Student's t allows for that.
@@ -82,20 +82,6 @@ _MAX_SCORES = 3
 
 _SHARED = ("rest_nats", "rest_std_nats", "rest_p_value", "partner", "partner_nats")
 """Columns of what a dimension shares with the others."""
-
-_FOLDS = 5
-_MAX_PRODUCTS = 16
-"""Columns up to which products are features; of more they would outnumber the rest."""
-
-_KNOTS = (-1.2, -0.6, 0.0, 0.6, 1.2)
-"""Of the splines, in normal scores."""
-
-_BUMPS = 100
-_ROWS_PER_BUMP = 8
-_WIDTHS = (1.0, 6.0)
-"""Variances of the bumps over the number of columns, which have unit variance."""
-
-_PENALTIES = 10.0 ** np.arange(-6.0, 5.0, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +141,23 @@ class ExclusiveResult:
     def sentences(self) -> list[str]:
         """Return lines a person can read: what adds, where it ends, what is shared, and on what."""
         notes = [note for note in self.notes if note != self.provenance.get("groups_found")]
-        return [*self._order_text(), self._exclusive_text(), self._basis_text(), *notes]
+        return [
+            *self._limit_text(),
+            *self._order_text(),
+            self._exclusive_text(),
+            self._basis_text(),
+            *notes,
+        ]
+
+    def _limit_text(self) -> list[str]:
+        """Say first where not all that carry something were ordered."""
+        if not self.left_out:
+            return []
+        carrying, ordered = len(self.carrying), len(self.order)
+        return [
+            f"only {ordered} of {carrying} dimensions that carry information were ordered, those "
+            f"that carry most (max_dims={ordered}); the others may add something too"
+        ]
 
     def _order_text(self) -> list[str]:
         adds = self.order[self.order["adds"]]
@@ -203,10 +205,9 @@ class ExclusiveResult:
     def _basis_text(self) -> str:
         measured = f"a random {self.n:,}" if self.n < self.n_rows else f"all {self.n:,}"
         one = ", one a star" if self.provenance["groups"] else ""
-        out = f"; {self.left_out} that carry less were not ordered" if self.left_out else ""
         return (
             f"information measured on {measured} of {self.n_rows:,} rows{one}; noise: "
-            f"{self.resolution}; less than {self.limit:.2f} nats is not seen{out}"
+            f"{self.resolution}; less than {self.limit:.2f} nats is not seen"
         )
 
     def plot(self, ax: Any = None) -> Any:
@@ -220,6 +221,8 @@ def exclusive_information(
     dims: Dims = "all",
     labels: LabelsLike | None = None,
     columns: Sequence[str] | None = None,
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
     missing: Missing = "auto",
@@ -262,6 +265,8 @@ def exclusive_information(
         row by row.
     columns : list of str, optional
         Labels to take.
+    discrete, numeric
+        Labels to take for classes, or for numbers, as `mi_matrix` takes them.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: one random row of each is measured.
         "auto": `star`, else `object`, if rows repeat it; None or "none": rows are independent.
@@ -299,15 +304,26 @@ def exclusive_information(
     for name, value in (("max_rows", max_rows), ("max_dims", max_dims)):
         if value < 2:
             raise EstimatorError(f"{name} is {value}; expected 2 or more")
-    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    study = read_study(
+        latents,
+        labels,
+        groups=groups,
+        join=join,
+        missing=missing,
+        discrete=discrete,
+        numeric=numeric,
+    )
     read, frame = study.latents, study.labels
     readings = _read(read, study.choose(dims), study.groups, max_rows, seed)
     names: list[str] = []
     about: list[Column] = []
-    notes = list(study.notes)
+    notes = [*study.notes, *study.left_out_of(dims)]
     if frame is not None:
         names, chosen = choose_labels(frame, columns, study.group_column)
-        about = [read_label(name, frame[name], seed=seed) for name in names]
+        about = [
+            read_label(name, frame[name], discrete=study.kinds.get(name, "auto"), seed=seed)
+            for name in names
+        ]
         notes += [*chosen, *notes_of([summary_of(each, read.ok) for each in about], CLIP_SIGMA)]
     amount = widened(readings.means, readings.noise)
     # Not a false discovery rate: of 6 informative dimensions in 128 that would let a dead one pass
@@ -408,10 +424,11 @@ def _read(
         sigma = np.exp(0.5 * latents.logvar[rows][:, dims].astype(np.float64))
         resolution = "the posterior's own width (logvar)"
     else:
-        estimated = mad(latents).estimated_threshold
-        threshold = mad_threshold(latents) if estimated is None else estimated
-        sigma = np.full(means.shape, threshold / _MAD_OF_NORMAL)
-        where = "published" if estimated is None else "estimated"
+        spread = mad(latents)
+        estimated = spread.estimated_threshold
+        threshold = spread.threshold if estimated is None else estimated
+        sigma = np.full(means.shape, threshold / MAD_OF_NORMAL)
+        where = spread.threshold_from if estimated is None else "estimated"
         resolution = (
             f"that of a dimension at the {where} threshold {threshold:.3g}, since logvar is unknown"
         )
@@ -735,61 +752,6 @@ def _label(column: Column, of_latents: NDArray[np.int64]) -> _Label:
     if codes.max(initial=0) == 0:
         raise EstimatorError(f"{column.name}: one class with several rows; expected two or more")
     return _Label(rows, np.eye(int(codes.max()) + 1)[codes], codes, True)
-
-
-def normal_scores(values: Floats) -> Floats:
-    """Normal quantiles of the ranks in each column, shape (n, d) -> (n, d)."""
-    ranks = np.argsort(np.argsort(values, axis=0, kind="stable"), axis=0, kind="stable")
-    scores: Floats = ndtri((ranks + 0.5) / len(values))
-    return scores
-
-
-def cross_fitted(columns: Floats, targets: Floats, rng: np.random.Generator) -> Floats:
-    """Predict each row from the others: five folds, each predicted by the fit to the rest.
-
-    So a prediction is independent of the noise in its own row's target, and what it shares with
-    that is no more than the columns share with it. Ridge regression on the columns, cubic splines
-    and products of their normal scores, and Gaussian bumps of two widths around random rows; the
-    penalty of each target is the one that predicts best. Columns (n, s), none constant, of
-    independent rows, and targets (n, t) give predictions (n, t).
-    """
-    features = _features(columns, rng)
-    center = targets.mean(axis=0)
-    truth = targets - center
-    fold = rng.permutation(len(features)) % _FOLDS
-    parts = [(features[fold == k], truth[fold == k]) for k in range(_FOLDS)]
-    grams = [part.T @ part for part, _ in parts]
-    moments = [part.T @ target for part, target in parts]
-    gram, moment = sum(grams), sum(moments)
-    fits = np.empty((len(_PENALTIES), *targets.shape))
-    for k, (part, _) in enumerate(parts):
-        # Five products and five decompositions serve thirty ridge regressions.
-        weights, vectors = np.linalg.eigh(gram - grams[k])
-        turned, rows = vectors.T @ (moment - moments[k]), part @ vectors
-        for i, penalty in enumerate(_PENALTIES):
-            fits[i, fold == k] = rows @ (turned / (np.maximum(weights, 0) + penalty)[:, None])
-    best = ((fits - truth) ** 2).sum(axis=1).argmin(axis=0)
-    predicted: Floats = np.stack([fits[i, :, t] for t, i in enumerate(best)], axis=1) + center
-    return predicted
-
-
-def _features(columns: Floats, rng: np.random.Generator) -> Floats:
-    n, s = columns.shape
-    scores = normal_scores(columns)
-    parts = [columns - columns.mean(axis=0), scores**3]
-    parts += [np.maximum(scores - knot, 0.0) ** 3 for knot in _KNOTS]
-    if s <= _MAX_PRODUCTS:
-        first, second = np.triu_indices(s)
-        parts.append(scores[:, first] * scores[:, second])
-    # Bumps see what neither splines nor products do: relations of several columns, such as rings.
-    bumps = scores[rng.choice(n, min(_BUMPS, n // _ROWS_PER_BUMP), replace=False)]
-    squares = (scores**2).sum(axis=1)[:, None] + (bumps**2).sum(axis=1) - 2 * scores @ bumps.T
-    parts += [np.exp(-squares / (2 * width * s)) for width in _WIDTHS]
-    features = np.hstack(parts)
-    features -= features.mean(axis=0)
-    deviation = np.sqrt(np.einsum("ij,ij->j", features, features) / n)
-    scaled: Floats = features / np.where(deviation > 0, deviation, 1.0)
-    return scaled
 
 
 @dataclass(frozen=True)

@@ -368,14 +368,17 @@ def probe(
     for name, value, least in (("n_bootstraps", n_bootstraps, 0), ("max_stars", max_stars, 100)):
         if value < least:
             raise EstimatorError(f"{name} is {value}; expected {least} or more")
-    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    study = read_study(
+        latents, labels, groups=groups, join=join, missing=missing, discrete=discrete
+    )
     each = isinstance(dims, str) and dims == "each"
-    chosen = study.choose("informative" if each else dims)  # type: ignore[arg-type]
+    named: Dims = "informative" if each else dims  # type: ignore[assignment]
+    chosen = study.choose(named)
     if each:
         sets = {str(dim): [dim] for dim in chosen}
     else:
         sets = {dims if isinstance(dims, str) else ",".join(map(str, chosen)): chosen}
-    usable, notes = ready_labels(study, columns, discrete or (), study.latents.ok, seed)
+    usable, notes = ready_labels(study, columns, study.latents.ok, seed)
     notes = [note for note in notes if not note.startswith("cut into bins")]
     jobs = [
         (label, name, reader)
@@ -399,14 +402,17 @@ def probe(
     settings = {
         "dims": dims if isinstance(dims, str) else chosen,
         "columns": [label.name for label in usable],
-        "discrete": list(discrete or ()),
         "readers": list(readers),
         "n_bootstraps": n_bootstraps,
         "max_stars": max_stars,
         "seed": seed,
     }
     result = ProbeResult(
-        table, pd.DataFrame(), {}, study.provenance("probe", **settings), (*study.notes, *notes)
+        table,
+        pd.DataFrame(),
+        {},
+        study.provenance("probe", **settings),
+        (*study.notes, *study.left_out_of(named), *notes),
     )
     best = [(row["label"], row["dims"], row["reader"]) for row in result.best.to_dict("records")]
     predictions, confusion = _predictions(study, usable, rows, [read[key] for key in best])
@@ -760,7 +766,7 @@ def fit_probe(
         raise EstimatorError(f"covered is {covered:g}; expected a share between 0 and 1")
     study = read_study(latents, labels, groups=groups, join=join, missing=missing)
     chosen = study.choose(dims)
-    usable, _ = ready_labels(study, columns, (), study.latents.ok, seed)
+    usable, _ = ready_labels(study, columns, study.latents.ok, seed)
     numbers = [label for label in usable if label.numbers is not None]
     if not numbers:
         raise EstimatorError(

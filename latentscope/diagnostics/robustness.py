@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import Progress, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
+    Names,
     check_columns,
     choose_labels,
     is_text,
@@ -65,17 +67,19 @@ class RobustnessResult:
     ----------
     mad : DataFrame
         One row a sample: `sample, draws, n, n_stars, informative, low, high, gained, lost`.
-        `informative` is the number of dimensions with a median absolute deviation above 0.02, the
-        median over the draws of the sample, `low` ... `high` their range; `gained` and `lost` are
-        the dimensions that most draws count and the whole does not, and the other way round.
+        `informative` is the number of dimensions whose deviation exceeds the threshold, that of
+        `mad` on all rows, the median over the draws of the sample, `low` ... `high` their range;
+        `gained` and `lost` are the dimensions that most draws count and the whole does not, and the
+        other way round.
     mi : DataFrame
         One row a sample, label and dimension: `sample, label, dim, mi_nats, std_nats, scatter,
         whole, difference, std_difference, p_value, draws, n, n_stars, q_value, significant`.
         `mi_nats` is the mean over the draws, `std_nats` the sampling error (68 %) of one,
-        `scatter` their standard deviation, `whole` the value on all rows, `difference` the mean
-        minus that, `std_difference` its error: for samples of fewer stars that of one draw, which
-        is part of the whole, else the error of the whole.
-        `significant` is q below 0.05 over the table.
+        `scatter` their standard deviation, `whole` the value on all rows, or for equal classes the
+        mean over random samples of as many stars; `difference` the mean minus that,
+        `std_difference` its error: for samples of fewer stars that of one draw, which is part of
+        the whole, else the error of the whole. `significant` is q below 0.05 over the table. Halves
+        have no p-value: they differ from the whole by their number of stars.
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
@@ -147,12 +151,13 @@ class RobustnessResult:
         return f"Informative dimensions: {'; '.join(parts)}."
 
     def _change(self, sample: str) -> str:
+        if sample == HALF:
+            return self._change_of_halves()
         rows = self.of(sample)
         changed = rows[rows["significant"]]
         when = {
             REPEATS: "With every spectrum counted as a star",
             SINGLE: "With one spectrum per star",
-            HALF: "With half of the stars",
         }.get(sample, f"With {sample}")
         if not len(changed):
             return f"{when}: none of {len(rows)} pairs change (q < {SIGNIFICANT:g})."
@@ -164,6 +169,15 @@ class RobustnessResult:
             f"all {largest['label']} with dim {largest['dim']}, from {largest['whole']:.2f} to "
             f"{largest['mi_nats']:.2f} nats ({largest['difference']:+.2f} ± "
             f"{largest['std_difference']:.2f}){misled if others else ''}."
+        )
+
+    def _change_of_halves(self) -> str:
+        rows = self.of(HALF)
+        row = rows.iloc[int(np.nanargmax(rows["difference"].abs()))]
+        return (
+            f"With half of the stars: at most {row['difference']:+.2f} nats, {row['label']} with "
+            f"dim {row['dim']}, from {row['whole']:.2f} to {row['mi_nats']:.2f}; that is their "
+            "number, so compare archives at equal numbers."
         )
 
     def _best_dims(self) -> str:
@@ -208,6 +222,8 @@ def robustness(
     n_draws: int = 8,
     dims: Dims = "informative",
     columns: Sequence[str] | None = None,
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
     join: str | None = None,
     missing: Missing = "auto",
     seed: int = 0,
@@ -238,6 +254,8 @@ def robustness(
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row.
+    discrete, numeric
+        Labels to take for classes, or for numbers, as `mi_matrix` takes them.
     join : str, optional
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
@@ -266,31 +284,44 @@ def robustness(
     """
     if n_draws < _MIN_DRAWS:
         raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
-    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    study = read_study(
+        latents,
+        labels,
+        groups=groups,
+        join=join,
+        missing=missing,
+        discrete=discrete,
+        numeric=numeric,
+    )
     read, frame, grouping = study.latents, study.label_table, study.stars
     chosen = study.choose(dims)
     names, notes = choose_labels(frame, columns, study.group_column)
     taken = frame[names]
     # Every sample is measured in the dimensions of the whole, whatever is informative on it.
     every = replace(study, labels=taken, groups=grouping, dims=chosen)
-    class_of_row = read_classes(frame, classes)
+    class_of_row = read_classes(frame, classes, study.kinds)
     samples, sample_notes = _draw_samples(study, class_of_row, n_draws, seed)
     # Classes on all rows are classes on every sample too.
-    discrete = [
-        str(name)
+    kinds = {
+        name: study.kinds.get(name)
+        or read_label(
+            name,
+            taken[name],
+            discrete=study.kinds.get(name, "auto"),
+            clip_sigma=None,
+            seed=seed,
+        ).discrete
         for name in names
-        if is_text(taken[name])
-        or read_label(str(name), taken[name], clip_sigma=None, seed=seed).discrete
-    ]
+    }
+    every = replace(every, kinds=kinds)
 
     def information(sample: _Sample, rows: Rows) -> MIResult:
-        whole, part = sample.name == WHOLE, every.take(rows)
+        whole, part = sample.name == WHOLE, every.take(np.sort(rows))
         with warnings.catch_warnings():
             # Said once, of the whole.
             warnings.simplefilter("default" if whole else "ignore", LatentscopeWarning)
             return mi_matrix(
                 part if sample.name in (WHOLE, HALF) else replace(part, groups=None),
-                discrete=discrete,
                 n_draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
                 # What is tested here is the difference to the whole, not each value.
                 n_permutations=1,
@@ -301,11 +332,18 @@ def robustness(
     spreads: list[list[MADResult]] = [[] for _ in samples]
     tables: list[list[pd.DataFrame]] = [[] for _ in samples]
     label_notes: tuple[str, ...] = ()
-    draws = [(i, rows) for i, sample in enumerate(samples) for rows in sample.draws]
-    for done, (i, rows) in enumerate(draws, start=1):
-        spreads[i].append(mad(values.take(rows)))
+    alike: list[list[pd.DataFrame]] = [[] for _ in samples]
+    draws = [
+        (i, rows, into)
+        for i, sample in enumerate(samples)
+        for part, into in ((sample.draws, tables), (sample.like, alike))
+        for rows in part
+    ]
+    for done, (i, rows, into) in enumerate(draws, start=1):
         found = information(samples[i], rows)
-        tables[i].append(found.table)
+        into[i].append(found.table)
+        if into is tables:
+            spreads[i].append(mad(values.take(rows), threshold=study.threshold[0]))
         if samples[i].name == WHOLE:
             label_notes = found.notes
         if progress is not None:
@@ -320,10 +358,14 @@ def robustness(
     )
     return RobustnessResult(
         _compared_spread(samples, spreads, grouping),
-        _compared_information(samples, tables),
+        _compared_information(samples, tables, alike),
         provenance,
         # The whole says again what the study says.
-        tuple(dict.fromkeys((*study.notes, *notes, *label_notes, *sample_notes))),
+        tuple(
+            dict.fromkeys(
+                (*study.notes, *study.left_out_of(dims), *notes, *label_notes, *sample_notes)
+            )
+        ),
     )
 
 
@@ -336,6 +378,7 @@ class _Sample(NamedTuple):
 
     name: str
     draws: Sequence[Rows]
+    like: Sequence[Rows] = ()  # random samples of as many stars, to compare with
 
 
 def _draw_samples(
@@ -365,7 +408,11 @@ def _draw_samples(
                 "more in two classes or more"
             )
         else:
-            samples.append(_Sample(f"equal {classes.name}", equal))
+            like = [
+                own_rng(seed, 23, i).choice(singles[i], len(rows), replace=False)
+                for i, rows in enumerate(equal)
+            ]
+            samples.append(_Sample(f"equal {classes.name}", equal, like))
     stars = np.unique(groups.codes[every])
     halves = []
     for i in range(n_draws):
@@ -416,7 +463,9 @@ class Classes:
         return np.asarray(counts >= max(20, 0.02 * counts.sum()))
 
 
-def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
+def read_classes(
+    frame: pd.DataFrame, name: str | None, kinds: Mapping[str, bool] = MappingProxyType({})
+) -> Classes | None:
     """Make classes of a column of the labels.
 
     Spectral types go by their letter; numbers of many values into five bins of equal width between
@@ -438,7 +487,7 @@ def read_classes(frame: pd.DataFrame, name: str | None) -> Classes | None:
             text = text.map(lambda value: value[0], na_action="ignore")
         codes, names = pd.factorize(text, sort=True)
         return Classes(name, codes.astype(np.int64), tuple(map(str, names)))
-    column = read_column(name, values)
+    column = read_column(name, values, discrete=kinds.get(name, "auto"))
     if column.codes is not None:
         numbers = np.sort(values.dropna().unique())
         return Classes(name, column.codes, tuple(f"{number:g}" for number in numbers))
@@ -478,21 +527,26 @@ def _compared_spread(
 
 
 def _compared_information(
-    samples: Sequence[_Sample], tables: Sequence[Sequence[pd.DataFrame]]
+    samples: Sequence[_Sample],
+    tables: Sequence[Sequence[pd.DataFrame]],
+    alike: Sequence[Sequence[pd.DataFrame]],
 ) -> pd.DataFrame:
-    """Information of each pair on each sample, and its difference to the whole."""
+    """Information of each pair on each sample, and its difference to the whole at equal numbers."""
     whole = _pairs(tables[0])
     parts = []
-    for sample, found in zip(samples, tables, strict=True):
+    for sample, found, like in zip(samples, tables, alike, strict=True):
         pairs = _pairs(found).reindex(whole.index)
-        difference = pairs["mi_nats"] - whole["mi_nats"]
+        beside = (_pairs(like).reindex(whole.index) if like else whole)["mi_nats"]
+        difference = pairs["mi_nats"] - beside
         error = _error(sample.name, pairs, whole)
         pairs = pairs.assign(
             sample=sample.name,
-            whole=whole["mi_nats"],
+            whole=beside,
             difference=difference,
             std_difference=error,
-            p_value=2 * norm.sf(np.abs(difference / error.where(error > 0))),
+            p_value=np.nan
+            if sample.name == HALF
+            else 2 * norm.sf(np.abs(difference / error.where(error > 0))),
         )
         parts.append(pairs.reset_index())
     table = pd.concat(parts, ignore_index=True)[

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,15 +24,25 @@ from latentscope.data import (
     read_latents,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
+from latentscope.diagnostics.mi.columns import Names, asked_kinds
+from latentscope.diagnostics.threshold import (
+    AS_GOOD_AS_CONSTANT,
+    OF_WIDEST,
+    SAID_BY,
+    ThresholdFrom,
+    choose_threshold,
+    deviation,
+)
+from latentscope.errors import (
+    ChoiceError,
+    EstimatorError,
+    LatentscopeWarning,
+    shortened,
+)
 from latentscope.labels import CleanLabels, Missing, clean_labels
 from latentscope.tables import without_mask
 
 Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any] | np.bool_] | None
-
-THRESHOLD = 0.02
-"""Median absolute deviation, unscaled, above which a dimension is informative, where no model says
-otherwise: N. Sedaghat et al. 2021, MNRAS 501, 6026, section 4.2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +67,8 @@ class Study:
     dims : list of int or None
         Dimensions that diagnostics take where they are not given numbers; None leaves the choice
         to each.
+    kinds : dict of str to bool
+        Labels that someone says hold classes (True) or numbers (False); of others their values say.
     """
 
     latents: Latents
@@ -68,6 +79,7 @@ class Study:
     left_out: dict[str, dict[float, int]] = field(default_factory=dict)
     join: str | None = None
     dims: list[int] | None = None
+    kinds: dict[str, bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -112,12 +124,35 @@ class Study:
         rows = slice(None) if latents.ok.all() else latents.ok
         # Column by column: latents of an archive may be mapped from a file.
         columns = (latents.values[rows, dim].astype(np.float64) for dim in range(latents.dims))
-        return np.array([np.median(np.abs(column - np.median(column))) for column in columns])
+        return np.array([deviation(column) for column in columns])
+
+    @cached_property
+    def threshold(self) -> tuple[float, ThresholdFrom]:
+        """Deviation above which a dimension is informative, and who says so."""
+        return choose_threshold(self.latents, self.deviations)
 
     @property
     def informative(self) -> list[int]:
-        """Dimensions whose deviation exceeds the threshold (`mad_threshold`), ascending."""
-        return np.flatnonzero(self.deviations > mad_threshold(self.latents)).tolist()
+        """Dimensions whose deviation exceeds the threshold, ascending."""
+        return np.flatnonzero(self.deviations > self.threshold[0]).tolist()
+
+    def left_out_of(self, dims: Dims, share: float = AS_GOOD_AS_CONSTANT) -> tuple[str, ...]:
+        """Name in a note the dimensions that "informative" leaves out though they vary.
+
+        Those count whose deviation is more than this share of the widest.
+        """
+        if not isinstance(dims, str) or dims != "informative" or self.dims is not None:
+            return ()
+        limit, who = self.threshold
+        below = self.deviations <= limit
+        below &= self.deviations > share * self.deviations.max()
+        if not below.any():
+            return ()
+        named = shortened(f"{dim} ({self.deviations[dim]:.2g})" for dim in np.flatnonzero(below))
+        return (
+            f"left out, since their deviation is not above {limit:.3g} ({SAID_BY[who]}): dims "
+            f"{named}; dims='all' (--dims all) takes them",
+        )
 
     def choose(self, dims: Dims) -> list[int]:
         """Choose dimensions, ascending.
@@ -126,6 +161,8 @@ class Study:
         ----------
         dims : list of int, bool array (d,), "all" or "informative"
             A name gives way to the dimensions that the study was read with. None means all.
+        "informative" warns of those that it leaves out though they vary by more than a hundredth
+        of the widest, but where a model says the threshold.
 
         Raises
         ------
@@ -151,9 +188,12 @@ class Study:
         if not self.informative:
             raise EstimatorError(
                 f"{self.latents.source}: no dimension is informative (largest deviation "
-                f"{self.deviations.max():.2g}, threshold {mad_threshold(self.latents):g}); ask for "
+                f"{self.deviations.max():.2g}, threshold {self.threshold[0]:.3g}); ask for "
                 "dims='all'"
             )
+        if self.threshold[1] != "model":
+            for note in self.left_out_of("informative", OF_WIDEST):
+                warnings.warn(f"{self.latents.source}: {note}", LatentscopeWarning, stacklevel=4)
         return self.informative
 
     def take(self, rows: NDArray[np.int64]) -> Study:
@@ -182,6 +222,8 @@ class Study:
             **source,
             **({"groups_found": self.groups_found} if self.groups_found else {}),
             **({"missing": self.left_out} if self.left_out else {}),
+            "discrete": [name for name, classes in self.kinds.items() if classes],
+            "numeric": [name for name, classes in self.kinds.items() if not classes],
         }
 
 
@@ -196,6 +238,8 @@ def read_study(
     join: str | None = None,
     dims: Dims = None,
     missing: Missing = "auto",
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
 ) -> Study:
     """Read latents and labels, bring them row to row, and find which rows show the same star.
 
@@ -215,6 +259,10 @@ def read_study(
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones and are left out, such as -999. "auto": those
         that are far from all others and yet the same in many rows.
+    discrete : bool or list of str, optional
+        Labels to take for classes, whatever they look like; True: all, False: none but text.
+    numeric : list of str, optional
+        Labels to take for numbers, such as those of a grid.
 
     Raises
     ------
@@ -254,6 +302,9 @@ def read_study(
         if clean is not None:
             _warn_of_missing(clean, missing)
             study = replace(study, label_notes=clean.notes, left_out=clean.left_out)
+    if study.labels is not None:
+        kinds = asked_kinds(study.labels, discrete, numeric)
+        study = replace(study, kinds={**study.kinds, **kinds}) if kinds else study
     return study if dims is None else replace(study, dims=study.choose(dims))
 
 
@@ -316,33 +367,6 @@ def check_some_finite(latents: Latents) -> None:
         raise EstimatorError(
             f"{latents.source}: none of {len(latents)} rows is finite; nothing to measure"
         )
-
-
-def mad_threshold(latents: Latents) -> float:
-    """Deviation above which a dimension of these latents is informative.
-
-    What the model that made them says (`mad_threshold` of their provenance), else 0.02.
-
-    Raises
-    ------
-    TableError
-        If the provenance holds something else than a number, 0 or more.
-    """
-    given = latents.provenance.get("mad_threshold")
-    if given is None:
-        return THRESHOLD
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise TableError(
-            f"{latents.source}: mad_threshold is {given!r} in their provenance; expected a number, "
-            "0 or more, as the config.json of their model has it"
-        )
-    return float(given)
-
-
-def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
-    """Return latents whose provenance has the threshold of their model's config.json, `info`."""
-    provenance = {**latents.provenance, "mad_threshold": info.get("mad_threshold")}
-    return replace(latents, provenance=provenance)
 
 
 def draw(plot: str, result: Any, ax: Any = None, **options: Any) -> Any:

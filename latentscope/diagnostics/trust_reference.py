@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from latentscope.data import Latents
 from latentscope.diagnostics.groups import unnamed
-from latentscope.diagnostics.study import THRESHOLD, mad_threshold
+from latentscope.diagnostics.threshold import THRESHOLD, mad_threshold
 from latentscope.errors import TableError
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,8 @@ from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.meaning import dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.retrieval import Retriever
-from latentscope.diagnostics.study import Study, read_study, with_threshold
+from latentscope.diagnostics.study import Study, read_study
+from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.lines import Feature, stellar_features
 from latentscope.diagnostics.trust import score_against
 from latentscope.diagnostics.trust_reference import Reference

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from latentscope.data import Latents, LatentsLike, read_latents
-from latentscope.diagnostics.study import Study, whole_dims, with_threshold
+from latentscope.diagnostics.study import Study, whole_dims
+from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult, measure_line_map
 from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
 from latentscope.diagnostics.traversal.traverse import (

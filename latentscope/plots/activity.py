@@ -47,7 +47,7 @@ def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
         ax.set_xlabel("latent dimension")
     informative = result.values > result.threshold
     _stems(ax, result.values, informative)
-    ax.set_ylim(0, max(float(result.values.max()), 2 * result.threshold) * 1.18)
+    ax.set_ylim(0, (max(float(result.values.max()), 2 * result.threshold) or 1.0) * 1.18)
     _thresholds(ax, result)
     if informative.sum() <= _MOST_NAMES:
         _name(ax, result.values, informative)
@@ -82,9 +82,9 @@ def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> 
 
 def _thresholds(ax: Axes, result: MADResult) -> None:
     """Draw the threshold that was used, and the estimated one."""
-    whose = ", published" if result.threshold_from == "published" else ""
-    lines = [(result.threshold, f"threshold {result.threshold:g}{whose}", OVERLAY, "--")]
-    if result.estimated_threshold is not None:
+    whose = "" if result.threshold_from in ("asked", "model") else f", {result.threshold_from}"
+    lines = [(result.threshold, f"threshold {result.threshold:.3g}{whose}", OVERLAY, "--")]
+    if result.estimated_threshold not in (None, result.threshold):
         estimated = result.estimated_threshold
         lines.append((estimated, f"estimated {estimated:.2g}", _ESTIMATED, ":"))
     lines.sort()

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.mi.api import pairwise_mi
+from latentscope.diagnostics.mi.columns import Discrete
 from latentscope.diagnostics.mi.result import SIGNIFICANT, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError
@@ -58,6 +59,7 @@ def plot_pairs(
     color: ArrayLike | pd.Series | None = None,
     *,
     name: str = "label",
+    discrete: Discrete = "auto",
     pairs: PairwiseResult | None = None,
     max_dims: int = MAX_DIMS,
     seed: int = 0,
@@ -83,6 +85,8 @@ def plot_pairs(
         legend. Rows without are gray.
     name : str
         Of the label.
+    discrete : bool or "auto"
+        Whether the label holds classes.
     pairs : PairwiseResult, optional
         Mutual information of these dimensions, if it is known; else it is measured.
     max_dims : int
@@ -104,7 +108,7 @@ def plot_pairs(
     read, chosen = study.latents, study.choose(dims)
     pairs = pairwise_mi(study, dims=chosen, seed=seed) if pairs is None else pairs
     shown = _strongest(pairs, chosen, max_dims) if isinstance(dims, str) else chosen
-    grid = _grid(read, shown, color, name, seed)
+    grid = _grid(read, shown, color, name, discrete, seed)
     d = len(shown)
     side = float(np.clip(9.0 / d, 1.15, 1.9))
     figure, axes = plt.subplots(
@@ -130,7 +134,12 @@ def _strongest(pairs: PairwiseResult, chosen: list[int], max_dims: int) -> list[
 
 
 def _grid(
-    read: Latents, shown: list[int], color: ArrayLike | pd.Series | None, name: str, seed: int
+    read: Latents,
+    shown: list[int],
+    color: ArrayLike | pd.Series | None,
+    name: str,
+    discrete: Discrete,
+    seed: int,
 ) -> _Grid:
     rows = read.ok
     values = read.values[rows][:, shown].astype(np.float64)
@@ -141,7 +150,7 @@ def _grid(
             raise EstimatorError(
                 f"color has shape {label.shape} for {len(read)} rows; expected one value a row"
             )
-        colors = label_colors(label[rows], name)
+        colors = label_colors(label[rows], name, discrete)
     order = np.random.default_rng(seed).permutation(len(values))
     return _Grid(values, [_window(column) for column in values.T], colors, order)
 
@@ -382,7 +391,9 @@ def _color_map() -> Any:
     return colormaps[NUMBERS]
 
 
-def label_colors(values: ArrayLike | pd.Series, name: str = "label") -> LabelColors:
+def label_colors(
+    values: ArrayLike | pd.Series, name: str = "label", discrete: Discrete = "auto"
+) -> LabelColors:
     """Choose colors for a label.
 
     Text and booleans are classes, numbers are a scale, but for whole numbers of up to 10 values.
@@ -395,12 +406,15 @@ def label_colors(values: ArrayLike | pd.Series, name: str = "label") -> LabelCol
         NaN, None and empty text are missing.
     name : str
         What the legend calls it.
+    discrete : bool or "auto"
+        Whether numbers are classes.
     """
     series = pd.Series(np.asarray(values, dtype=object)).reset_index(drop=True)
     numbers = pd.to_numeric(series, errors="coerce")
     text = series.where(series.notna(), "").map(lambda value: str(value).strip())
     labeled = text[text != ""]
-    if numbers[labeled.index].notna().all() and not _is_few(series, numbers):
+    few = _is_few(series, numbers) if discrete == "auto" else discrete
+    if numbers[labeled.index].notna().all() and not few:
         return LabelColors(name, np.array(numbers, dtype=np.float64), (), ())
     if (
         len(labeled)

@@ -22,7 +22,8 @@ from latentscope.diagnostics.exclusive import (
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
-from latentscope.diagnostics.robustness import REPEATS, WHOLE, RobustnessResult, robustness
+from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
+from latentscope.diagnostics.threshold import SAID_BY
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
@@ -262,10 +263,10 @@ def spread(study: ReportStudy) -> Part:
     """Show the spread of each dimension."""
     result = study.activity
     count, dims = len(result.informative), len(result.values)
-    whose = ", the threshold of the published network" * (result.threshold_from == "published")
+    whose = "" if result.threshold_from == "model" else f" ({SAID_BY[result.threshold_from]})"
     headline = (
         f"{count} of {dims} dimensions are informative: their median absolute deviation exceeds "
-        f"{result.threshold:g}{whose} (n = {result.n:,})."
+        f"{result.threshold:.3g}{whose}; n = {result.n:,}."
     )
     drawn = Picture.of(
         result.plot(),
@@ -290,7 +291,7 @@ def _spread_table(study: ReportStudy, result: MADResult) -> Table:
     columns = [
         Column("dim", "dim"),
         Column("mad", "MAD", error="mad_std", hint="median absolute deviation, unscaled"),
-        Column("informative", "informative", hint=f"MAD above {result.threshold:g}"),
+        Column("informative", "informative", hint=f"MAD above {result.threshold:.3g}"),
         Column("above_gap", "above the gap", hint="above the threshold estimated from the data"),
         Column("active", "active", hint="variance of the mean above 0.01, Burda et al. 2016"),
         Column("kl_nats", "KL (nats)", hint="of q(z|x) from a unit Gaussian, mean over rows"),
@@ -433,7 +434,13 @@ def scatter(study: ReportStudy) -> Part:
     color = None if label is None else study.data.label_table[label]
     dims = _most_shared(pairs)
     axes = plot_pairs(
-        study.latents, dims, color, name=label or "label", pairs=pairs, seed=study.seed
+        study.latents,
+        dims,
+        color,
+        name=label or "label",
+        discrete=study.data.kinds.get(label or "", "auto"),
+        pairs=pairs,
+        seed=study.seed,
     )
     by = "" if label is None else f", colored by {label}"
     drawn = Picture.of(
@@ -880,7 +887,7 @@ def other_samples(study: ReportStudy) -> Part:
 
 
 def _samples_headline(result: RobustnessResult) -> str:
-    others = result.mi[~result.mi["sample"].isin((WHOLE, REPEATS))]
+    others = result.mi[~result.mi["sample"].isin((WHOLE, REPEATS, HALF))]
     changed, pairs = int(others["significant"].sum()), len(others)
     counts = result.mad["informative"]
     between = (
@@ -895,7 +902,7 @@ def _samples_headline(result: RobustnessResult) -> str:
 def _samples_table(result: RobustnessResult) -> Table:
     columns = (
         Column("sample", "sample"),
-        Column("informative", "informative", interval=("low", "high"), hint="MAD above 0.02"),
+        Column("informative", "informative", interval=("low", "high"), hint="MAD above threshold"),
         Column("gained", "gained"),
         Column("lost", "lost"),
         Column("pairs", "pairs"),

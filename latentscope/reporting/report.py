@@ -16,6 +16,7 @@ import pandas as pd
 import latentscope
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.mi.columns import Names
 from latentscope.diagnostics.study import StudyLike, origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
@@ -98,6 +99,8 @@ def report(
     columns: list[str] | None = None,
     join: str | None = None,
     missing: Missing = "auto",
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
     max_rows: int = ROWS,
     json: str | os.PathLike[str] | None = None,
     title: str | None = None,
@@ -132,6 +135,8 @@ def report(
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    discrete, numeric
+        Labels to take for classes, or for numbers, as `mi_matrix` takes them.
     max_rows : int
         Rows at most that slow statistics take, drawn at random; the page says where.
     json : path, optional
@@ -175,6 +180,8 @@ def report(
         columns=columns,
         join=join,
         missing=missing,
+        discrete=discrete,
+        numeric=numeric,
         max_rows=max_rows,
         seed=seed,
         effort=QUICK if quick else FULL,

@@ -16,9 +16,10 @@ from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
-from latentscope.diagnostics.mi.columns import check_columns
+from latentscope.diagnostics.mi.columns import Names, check_columns
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.study import Study, StudyLike, read_study, with_threshold
+from latentscope.diagnostics.study import Study, StudyLike, read_study
+from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.errors import TableError
 from latentscope.labels import Missing
@@ -191,7 +192,7 @@ class ReportStudy:
         """Say which dimensions are measured, if not all that are informative."""
         count = len(self.activity.informative)
         if count <= MOST_DIMS:
-            return ""
+            return "; ".join(self.data.left_out_of("informative"))
         return f"the {MOST_DIMS} widest of {count} informative dimensions"
 
     @cached_property
@@ -244,13 +245,23 @@ def read_report_study(
     columns: list[str] | None,
     join: str | None,
     missing: Missing,
+    discrete: bool | Names | None,
+    numeric: Names | None,
     max_rows: int,
     seed: int,
     effort: Effort,
     stage: Stage,
 ) -> ReportStudy:
     """Read what a report is about, as `report` says, and draw the rows of slow statistics."""
-    data = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    data = read_study(
+        latents,
+        labels,
+        groups=groups,
+        join=join,
+        missing=missing,
+        discrete=discrete,
+        numeric=numeric,
+    )
     finite = np.flatnonzero(data.latents.ok)
     if not len(finite):
         raise TableError(

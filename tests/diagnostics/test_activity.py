@@ -9,7 +9,9 @@ from scipy.stats import median_abs_deviation
 
 import latentscope
 from latentscope.data import Latents
-from latentscope.diagnostics.activity import find_gap, mad
+from latentscope.diagnostics.activity import mad
+from latentscope.diagnostics.study import Study
+from latentscope.diagnostics.threshold import find_gap
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 
@@ -20,7 +22,10 @@ def test_six_of_128_as_published():
     values[:, informative] = rng.normal(scale=0.5, size=(4000, 6))
     result = mad(values)
     assert list(result.informative) == informative
-    assert result.threshold == 0.02
+    assert result.threshold_from == "estimated"
+    published = mad(Latents(values, logvar=np.zeros_like(values)))
+    assert list(published.informative) == informative
+    assert published.threshold == 0.02
     # Raw, not scaled to a standard deviation: 0.6745 sigma for Gaussians.
     assert result.values[11] == pytest.approx(0.5 * 0.67449, rel=0.05)
 
@@ -70,6 +75,7 @@ def test_table_says_all_of_it():
         "std",
         "minimum",
         "maximum",
+        "half_equal",
         "active",
         "kl_nats",
         "above_gap",
@@ -151,9 +157,9 @@ def test_the_threshold_of_the_data_agrees_or_says_where_not():
     values = rng.normal(scale=0.0015, size=(2000, 128))
     values[:, [11, 19, 58, 85, 99, 124]] = rng.normal(scale=0.5, size=(2000, 6))
     result = mad(values)
-    assert 0.002 < result.estimated_threshold < 0.3
+    assert 0.002 < result.estimated_threshold == result.threshold < 0.3
     assert list(np.flatnonzero(result.table["above_gap"])) == list(result.informative)
-    assert "picks the same dimensions" in result.sentences()[1]
+    assert "picks the same dimensions" in mad(values, threshold=0.02).sentences()[1]
     high = mad(values, threshold=0.4)
     assert "differs in 11, 19, 58, 85, 99, 124" in high.sentences()[1]
     assert high.provenance["estimated_threshold"] == result.estimated_threshold
@@ -245,23 +251,43 @@ def test_smooth_distributions_have_next_to_no_gaps(smooth, d):
 
 @pytest.mark.parametrize(
     ("provenance", "asked", "whose"),
-    [({}, None, "published"), ({"mad_threshold": 0.02}, None, "model"), ({}, 0.02, "asked")],
+    [({}, None, "estimated"), ({"mad_threshold": 0.02}, None, "model"), ({}, 0.02, "asked")],
 )
 def test_who_says_the_threshold(provenance, asked, whose):
     values = np.random.default_rng(0).normal(size=(200, 30))
     values[:, 5:] *= 1e-4
     result = mad(Latents(values * 0.5, provenance=provenance), threshold=asked)
     assert result.threshold_from == result.provenance["threshold_from"] == whose
-    told = [line for line in result.sentences() if "published network" in line]
-    assert len(told) == (whose == "published")
     assert 1e-4 < result.estimated_threshold < 0.3
-    assert any("estimated from the data" in line for line in result.sentences())
+    assert any("estimated" in line for line in result.sentences())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_without_a_model_and_a_prior_the_scale_does_not_matter(scale):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(500, 24)) * np.repeat([1.0, 0.003], 12)
+    assert list(mad(scale * values).informative) == list(range(12))
+    even = mad(scale * rng.normal(size=(500, 3)))
+    assert (len(even.informative), even.threshold_from) == (3, "varying")
+
+
+def test_zeros_of_a_relu_do_not_switch_a_dimension_off():
+    rng = np.random.default_rng(1)
+    wide = np.maximum(rng.normal(size=(4000, 8)) - 0.5, 0)
+    result = mad(np.column_stack([wide, np.zeros(4000), 1e-5 * wide[:, :3]]))
+    assert list(result.informative) == list(result.half_equal[:8]) == list(range(8))
+    # Of values that are Gaussian but for a shift of their median the mean form is the same.
+    expected = 0.8453 * np.abs(wide[:, 0]).mean()
+    assert result.values[0] == pytest.approx(expected)
+    assert "ReLU" in " ".join(result.sentences())
+    assert Study(Latents(wide)).informative == list(range(8))
 
 
 def test_embeddings_of_one_length_have_no_threshold():
     values = np.random.default_rng(0).normal(size=(500, 400))
     values /= np.linalg.norm(values, axis=1)[:, None]
     result = mad(values)
+    assert len(result.informative) == 400
     assert result.estimated_threshold is None
     assert "no threshold can be estimated" in " ".join(result.sentences())
     assert result.sentences()[0].endswith(" more")

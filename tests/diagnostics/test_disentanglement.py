@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from latentscope.diagnostics.disentanglement_measures import (
     Axes,
     completeness,
     disentanglement,
+    dmig,
     entropy,
     equal_width_bins,
     gaussian_total_correlation,
@@ -40,8 +42,8 @@ from latentscope.diagnostics.disentanglement_measures import (
     squared_correlations,
 )
 from latentscope.diagnostics.groups import read_groups
-from latentscope.diagnostics.study import Study
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.diagnostics.study import read_study
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 from tests.diagnostics.mi.arrays import ksg
 
 N = 600
@@ -49,9 +51,9 @@ KEYS = [measure.key for measure in MEASURES]
 EVEN = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 
 
-def labels():
+def labels(n=N):
     rng = np.random.default_rng(0)
-    numbers = rng.normal(size=(N, 4))
+    numbers = rng.normal(size=(n, 4))
     return pd.DataFrame(numbers, columns=["rv", "teff", "logg", "feh"])
 
 
@@ -157,7 +159,12 @@ def judged():
 
 def test_intervals_and_verdicts(judged):
     table = judged.headlines.set_index(["metric", "estimator"])
-    varies = table["value"] < 1
+    metric = table.index.get_level_values("metric")
+    bounded = table[metric != "total_correlation"]
+    assert bounded["high"].max() <= max(1, bounded["value"].max())
+    assert table[metric != "dci_informativeness"]["low"].min() >= min(0, table["value"].min())
+    varies = (table["value"] < 1) & (table["high"] < 1) & (table["low"] > 0)
+    assert varies.sum() > 4
     assert (table["low"] < table["value"])[varies].all()
     assert (table["value"] < table["high"])[varies].all()
     assert table.loc[("mig", "knn"), "verdict"] == "better than rotation and pca"
@@ -181,7 +188,7 @@ def test_missing_labels_and_failed_rows_are_counted(judged):
 
 def test_sentences_say_what_beats_what(judged):
     lines = judged.sentences()
-    assert lines[0].startswith("Of 8 measures that depend on the axes, ")
+    assert lines[0].startswith("Of 10 measures that depend on the axes, ")
     assert "better than PCA of the same latents" in lines[0]
     (mig,) = [line for line in lines if line.startswith("MIG (kNN) ")]
     assert ": better than both." in mig
@@ -295,8 +302,8 @@ def test_wrong_use_is_told(options, message):
 
 
 def test_constant_dimensions_and_few_labels_do_no_harm():
-    frame = labels()[["rv"]]
-    values = np.column_stack([frame["rv"], np.full(N, 2.0), np.zeros(N)])
+    frame = labels(1000)[["rv"]]
+    values = np.column_stack([frame["rv"], np.full(1000, 2.0), np.zeros(1000)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = latentscope.metrics(Latents(values), frame, dims="all", n_halves=0, n_rotations=1)
@@ -423,8 +430,8 @@ N_LABELED = 1200
 def ready(frame, columns=None, discrete=(), ok=None, stars=None):
     groups = None if stars is None else read_groups(stars, len(frame))
     ok = np.ones(len(frame), dtype=bool) if ok is None else ok
-    study = Study(Latents(np.zeros((len(frame), 2))), frame, groups)
-    return ready_labels(study, columns, list(discrete), ok, 0)
+    study = read_study(Latents(np.zeros((len(frame), 2))), frame, groups=None, discrete=discrete)
+    return ready_labels(replace(study, groups=groups), columns, ok, 0)
 
 
 @pytest.fixture
@@ -552,7 +559,7 @@ def test_halves_without_replacement_have_the_error_of_the_whole():
     rng = np.random.default_rng(0)
     sample = rng.normal(size=401)
     halves = np.array([sample[rng.permutation(401)[:200]].mean() for _ in range(4000)]) + 5
-    low, high = interval(0.3, halves, 401)
+    low, high = interval(0.3, halves, 200, 401)
     assert (low + high) / 2 == pytest.approx(0.3)
     assert (high - low) / 2 == pytest.approx(1.96 * sample.std(ddof=1) / np.sqrt(401), rel=0.05)
 
@@ -566,14 +573,85 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         z = y[:, None] * [0.8, 0.5] + noise * np.sqrt([0.36, 0.75])
         gap = lambda rows: sap(squared_correlations(z[rows], y[rows])[:, None])[0]  # noqa: B023, E731
         halves = np.array([gap(rng.permutation(300)[:150]) for _ in range(40)])
-        low, high = interval(gap(np.arange(300)), halves, 300)
+        low, high = interval(gap(np.arange(300)), halves, 150, 300)
         held.append(low < truth < high)
     assert 0.91 < np.mean(held) < 0.985
 
 
 def test_no_halves_no_interval():
-    assert np.isnan(interval(1.0, np.empty(0), 100)).all()
-    assert np.isnan(interval(np.inf, np.full(10, np.inf), 100)).all()
+    assert np.isnan(interval(1.0, np.empty(0), 50, 100)).all()
+    assert np.isnan(interval(np.inf, np.full(10, np.inf), 50, 100)).all()
+
+
+def test_numbers_of_a_grid_are_ordered_and_classes_are_what_someone_calls_so():
+    """Teff in steps of 250 K, known exactly by one dimension."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(1500, 3))
+    frame = pd.DataFrame({"Teff": 5500 + 250 * np.round(2 * values[:, 0]), "other": values[:, 1]})
+
+    def found(**options):
+        rows = latentscope.metrics(values, frame, n_halves=0, n_rotations=1, **options).table
+        return rows[rows["label"] == "Teff"].set_index("metric")["value"]
+
+    for options in ({}, {"discrete": False}, {"numeric": ["Teff"]}, {"numeric": "Teff"}):
+        assert found(**options)["sap"] > 0.95
+        assert found(**options)["explicitness"] > 0.99
+    assert found(discrete=["Teff"])["sap"] < 0.5
+    with pytest.raises(ChoiceError, match="Teff: asked for as classes"):
+        found(discrete=["Teff"], numeric=["Teff"])
+
+
+def test_a_dimension_that_informative_leaves_out_is_named():
+    values = np.random.default_rng(7).normal(size=(1000, 4)) * [1, 1, 1, 0.02]
+    frame = pd.DataFrame(values, columns=list("abcd"))
+    with pytest.warns(LatentscopeWarning, match=r"dims 3 \(0\.013\); dims='all'"):
+        result = latentscope.metrics(values, frame, n_halves=0, n_rotations=1)
+    assert any("dims 3 (0.013)" in note for note in result.notes)
+    every = latentscope.metrics(values, frame, dims="all", n_halves=0, n_rotations=1)
+    assert headline(every)["mig", "knn"] > 0.95
+
+
+def test_few_stars_are_warned_of_since_bins_go_by_them():
+    frame = labels(1200)
+    options = {"n_halves": 0, "n_rotations": 1, "columns": ["rv", "teff"]}
+    with pytest.warns(LatentscopeWarning, match="300 stars, below 1,000.* 6 bins instead of 20"):
+        few = latentscope.metrics(frame.to_numpy(), frame, max_stars=300, **options)
+    assert set(few.headlines["n_groups"]) == {300}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        latentscope.metrics(frame.to_numpy(), frame, **options)
+
+
+def test_the_gap_of_related_labels_is_counted_against_what_they_leave():
+    information = np.array([[2.0, 0.5], [0.8, 1.5], [0.1, 0.1]])
+    entropies, apart = [2.0, 2.0], np.zeros((2, 2))
+    np.testing.assert_allclose(dmig(information, entropies, apart), mig(information, entropies))
+    between = np.array([[0.0, 0.8], [0.8, 0.0]])
+    # The second best dimension of the first label is the best of the other, and both ways round.
+    np.testing.assert_allclose(
+        dmig(information, entropies, between), [(2 - 0.8) / (2 - 0.8), (1.5 - 0.5) / (2 - 0.8)]
+    )
+    third = np.array([[2.0, 0.1], [0.1, 1.5], [0.8, 0.5]])
+    np.testing.assert_allclose(dmig(third, entropies, between), mig(third, entropies))
+    assert np.isnan(dmig(information, entropies, 2 * np.ones((2, 2)))).all()
+
+
+def test_dmig_of_related_labels_in_dimensions_of_their_own_is_near_1():
+    rng = np.random.default_rng(8)
+    x, noise = rng.normal(size=(2, 3000))
+    frame = pd.DataFrame({"a": x, "b": 0.9 * x + np.sqrt(1 - 0.81) * noise})
+    found = headline(latentscope.metrics(frame.to_numpy(), frame, n_halves=0, n_rotations=1))
+    assert found["mig", "knn"] < 0.75
+    assert found["dmig", "knn"] == pytest.approx(1, abs=0.07)
+
+
+def test_of_very_many_stars_only_slow_measures_take_a_part(monkeypatch):
+    monkeypatch.setattr("latentscope.diagnostics.disentanglement._MOST_IF_SLOW", 500)
+    frame = labels(1100)[["rv", "teff"]]
+    result = latentscope.metrics(frame.to_numpy(), frame, n_halves=0, n_rotations=1)
+    rows = result.headlines.set_index(["metric", "estimator"])["n_groups"]
+    assert (rows["modularity", "knn"], rows["dci_completeness", "forest"]) == (1100, 500)
+    assert any("500 of 1,100 stars" in note for note in result.notes)
 
 
 def fitted(kind, z, y, **options):
@@ -654,12 +732,12 @@ def test_sums_of_others_are_infinite_and_constants_do_not_count():
 
 def test_rows_far_out_that_lead_the_variance_are_told(recwarn):
     rng = np.random.default_rng(4)
-    values = rng.normal(size=(800, 3))
-    table = pd.DataFrame({"a": values[:, 0], "b": values[:, 1] + 0.1 * rng.normal(size=800)})
+    values = rng.normal(size=(1000, 3))
+    table = pd.DataFrame({"a": values[:, 0], "b": values[:, 1] + 0.1 * rng.normal(size=1000)})
     plain = latentscope.metrics(values, table, n_halves=0, n_rotations=1)
     assert not recwarn
     values[7, 1] = 50.0
-    with pytest.warns(LatentscopeWarning, match=r"dim 1 \(row 7, 48\.7 sigma\)") as told:
+    with pytest.warns(LatentscopeWarning, match=r"dim 1 \(row 7, 48\.9 sigma\)") as told:
         far = latentscope.metrics(values, table, n_halves=0, n_rotations=1)
     assert len(told) == 1
     assert told[0].filename == __file__
@@ -673,11 +751,11 @@ def test_rows_far_out_that_lead_the_variance_are_told(recwarn):
 def test_ordinary_tails_are_not_told(scale, recwarn):
     rng = np.random.default_rng(5)
     values = {
-        "normal": lambda: rng.normal(size=(600, 2)),
-        "laplace": lambda: rng.laplace(size=(600, 2)),
-        "uniform": lambda: rng.uniform(size=(600, 2)),
-        "classes": lambda: rng.integers(0, 2, size=(600, 2)) + 0.0,
+        "normal": lambda: rng.normal(size=(1000, 2)),
+        "laplace": lambda: rng.laplace(size=(1000, 2)),
+        "uniform": lambda: rng.uniform(size=(1000, 2)),
+        "classes": lambda: rng.integers(0, 2, size=(1000, 2)) + 0.0,
     }[scale]()
-    label = pd.DataFrame({"a": rng.normal(size=600)})
+    label = pd.DataFrame({"a": rng.normal(size=1000)})
     latentscope.metrics(values, label, dims="all", n_halves=0, n_rotations=1)
     assert not recwarn

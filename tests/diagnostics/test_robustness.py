@@ -28,7 +28,7 @@ def stars_of_two_kinds(seed=0, times=1):
     star = np.repeat(np.arange(STARS), times)
     values = np.column_stack(
         [
-            np.where(giant, teff + 0.4 * rng.normal(size=STARS), rng.normal(size=STARS))[star],
+            np.where(giant, teff + 0.2 * rng.normal(size=STARS), rng.normal(size=STARS))[star],
             rng.normal(size=STARS)[star],
             np.zeros(len(star)),
         ]
@@ -120,7 +120,7 @@ def test_dimensions_come_and_go_with_the_classes():
     kind = np.where(np.arange(600) < 120, "M", "G")
     values = rng.normal(size=(600, 3))
     # Moves in M stars alone, whom equal classes make half of the sample.
-    values[:, 1] = np.where(kind == "M", 4 * rng.normal(size=600), 0.01 * rng.normal(size=600))
+    values[:, 1] = np.where(kind == "M", 4 * rng.normal(size=600), 0.001 * rng.normal(size=600))
     # Moves in G stars alone.
     values[:, 2] = np.where(kind == "G", rng.normal(size=600), 0.0)
     frame = pd.DataFrame({"spec_type": kind, "teff": rng.normal(size=600)})
@@ -171,7 +171,7 @@ def test_same_seed_same_table_and_progress_reaches_its_total():
     )
     pd.testing.assert_frame_equal(first, second)
     assert not first["scatter"].equals(other["scatter"])
-    assert seen == [(i, 7) for i in range(1, 8)] * 3
+    assert seen == [(i, 10) for i in range(1, 11)] * 3
 
 
 def test_wrong_use_is_told():

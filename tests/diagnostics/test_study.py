@@ -14,7 +14,8 @@ from latentscope.diagnostics.groups import find_groups
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.robustness import robustness
-from latentscope.diagnostics.study import Study, mad_threshold, read_study
+from latentscope.diagnostics.study import Study, read_study
+from latentscope.diagnostics.threshold import mad_threshold
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 
 N = 300

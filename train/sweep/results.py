@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.diagnostics.study import THRESHOLD
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
 from latentscope.settings import read_settings

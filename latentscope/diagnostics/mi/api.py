@@ -26,7 +26,7 @@ from latentscope.diagnostics.mi.columns import (
     Column,
     Discrete,
     LabelSummary,
-    check_columns,
+    Names,
     choose_labels,
     is_text,
     notes_of,
@@ -92,8 +92,8 @@ def mutual_information(
         Samples, row by row, or matched by the indexes of two Series or DataFrames. NaN and masked
         values (and None or empty text among classes) drop the row.
     discrete : bool or "auto"
-        True says that y holds classes, False that it holds numbers, whatever it looks like. "auto"
-        takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
+        True says that y holds classes, False that both hold numbers, whatever they look like.
+        "auto" takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
         classes.
     neighbors : int
         k of the nearest-neighbor estimators; "auto" takes more where rows are few.
@@ -144,6 +144,7 @@ def mutual_information(
         )
     kind_of_x, kind_of_y = kinds_of(estimator)
     kind_of_y = discrete if kind_of_y == "auto" else kind_of_y
+    kind_of_x = False if discrete is False else kind_of_x
     if first.ndim == 1 and second.ndim == 1:
         columns = (
             read_column("x", first, discrete=kind_of_x, stream=(seed, 0)),
@@ -192,7 +193,8 @@ def mi_matrix(
     estimator: str = "auto",
     neighbors: int = 3,
     clip_sigma: float | None = CLIP_SIGMA,
-    discrete: Sequence[str] | None = None,
+    discrete: bool | Names | None = None,
+    numeric: Names | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
     missing: Missing = "auto",
@@ -223,9 +225,12 @@ def mi_matrix(
     clip_sigma : float, optional
         Leave out rows whose continuous label lies further than so many standard deviations from
         its median, again until none does, at most five times, as published; None keeps them.
-    discrete : list of str, optional
-        Labels to take for classes, whatever they look like. By default text, booleans and numbers
-        of few values (5 with 10 rows each, 50 with 50).
+    discrete : bool or list of str, optional
+        Labels to take for classes, whatever they look like. True takes all for classes, False none
+        but text, and dimensions for numbers too. By default text, booleans and numbers of few
+        values (5 with 10 rows each, 50 with 50).
+    numeric : list of str, optional
+        Labels to take for numbers, however few values they have.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: the sidecar's, filled from the label
         table's of that name, and `star` from `object`. Rows of a star are not independent: the
@@ -270,17 +275,24 @@ def mi_matrix(
     """
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
-    study = read_study(latents, labels, groups=groups, join=join, missing=missing)
+    study = read_study(
+        latents,
+        labels,
+        groups=groups,
+        join=join,
+        missing=missing,
+        discrete=discrete,
+        numeric=numeric,
+    )
     frame, numbers = study.label_table, study.choose(dims)
     kind_of_latents, kind_of_labels = kinds_of(estimator)
-    classes = list(discrete or ())
-    check_columns(frame, classes)
+    kind_of_latents = False if discrete is False else kind_of_latents
     names, notes = choose_labels(frame, columns, study.group_column)
     if columns is None and kind_of_labels is False:
         names, notes = _of_numbers(frame, names, notes, estimator)
 
     def label(name: str) -> Column:
-        kind = True if name in classes else kind_of_labels
+        kind = study.kinds.get(name, kind_of_labels)
         return read_label(name, frame[name], discrete=kind, clip_sigma=clip_sigma, seed=seed)
 
     # Each label is looked at before any is measured. The first few stay in memory for their turn;
@@ -319,10 +331,17 @@ def mi_matrix(
         **asdict(settings),
         dims=numbers,
         columns=names,
-        discrete=classes,
         clip_sigma=clip_sigma,
     )
-    notes = [*study.notes, *notes, *sparse, *notes_of(summaries, clip_sigma), *_above(table)]
+    left_out = study.left_out_of(dims)
+    notes = [
+        *study.notes,
+        *left_out,
+        *notes,
+        *sparse,
+        *notes_of(summaries, clip_sigma),
+        *_above(table),
+    ]
     entropies = {each.name: each.entropy for each in summaries}
     return MIResult(table, provenance, tuple(notes), entropies)
 
@@ -368,6 +387,7 @@ def pairwise_mi(
     dims: Dims = "all",
     estimator: str = "auto",
     neighbors: int = 3,
+    discrete: Discrete = "auto",
     groups: GroupsLike = "auto",
     n_draws: int = 11,
     n_permutations: int = 199,
@@ -387,6 +407,8 @@ def pairwise_mi(
         "informative": as for `mi_matrix`.
     estimator, neighbors, n_draws, n_permutations, seed
         As those of `mi_matrix`.
+    discrete : bool or "auto"
+        Whether dimensions hold classes; "auto": those of few values do.
     groups : array (n,) or str, optional
         Which star each row shows, or the sidecar's column that says so. "auto": `star`, else
         `object`, if rows repeat it; None or "none": rows are independent.
@@ -416,6 +438,7 @@ def pairwise_mi(
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, groups=groups)
     numbers, kind = study.choose(dims), kinds_of(estimator)[0]
+    kind = kind if discrete == "auto" else discrete
     if len(numbers) < 2:
         raise EstimatorError(
             f"{study.latents.source}: {len(numbers)} dimension to compare; expected two or more"
@@ -434,7 +457,7 @@ def pairwise_mi(
         progress=progress,
     )
     provenance = study.provenance("pairwise mutual information", **asdict(settings), dims=numbers)
-    return PairwiseResult(table, provenance)
+    return PairwiseResult(table, provenance, (*study.notes, *study.left_out_of(dims)))
 
 
 # One pair.

@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Rows = NDArray[np.bool_]
 Discrete = bool | Literal["auto"]
+Names = Sequence[str] | str
 
 FEW_VALUES = ((5, 10), (50, 50))
 """A numeric column of so many distinct values at most, with so many rows for each on average, is
@@ -450,6 +451,46 @@ def check_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:
         raise ChoiceError(
             f"{source}: no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
         )
+
+
+def asked_kinds(
+    frame: pd.DataFrame, discrete: bool | Names | None, numeric: Names | None
+) -> dict[str, bool]:
+    """Which labels are asked to hold classes (True) or numbers (False), whatever they look like.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Label table.
+    discrete : bool or list of str, optional
+        True says so of all labels, False that all hold numbers but for text, a list names those
+        that hold classes.
+    numeric : list of str, optional
+        Labels that hold numbers.
+
+    Raises
+    ------
+    ChoiceError
+        If the table has no such label, or one is to be both.
+    """
+    if isinstance(discrete, bool):
+        kinds = {str(name): discrete for name in frame if discrete or not is_text(frame[name])}
+        classes = []
+    else:
+        kinds, classes = {}, _listed(discrete)
+    numbers = _listed(numeric)
+    check_columns(frame, [*classes, *numbers])
+    both = [name for name in classes if name in numbers]
+    if both:
+        raise ChoiceError(
+            f"{shortened(both)}: asked for as classes (discrete) and as numbers (numeric); "
+            "expected one of the two"
+        )
+    return kinds | dict.fromkeys(classes, True) | dict.fromkeys(numbers, False)
+
+
+def _listed(names: Names | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _no_label(column: pd.Series, groups: str | None) -> str:

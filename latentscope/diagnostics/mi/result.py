@@ -155,10 +155,13 @@ class PairwiseResult(_Sentences):
         One row a pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
     provenance : dict
         Settings, versions, and where the latents come from.
+    notes : tuple of str
+        Which rows show one star, and which dimensions were left out, in words.
     """
 
     table: pd.DataFrame
     provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def dims(self) -> list[int]:
