@@ -85,8 +85,11 @@ def _sheet() -> InlineStyleSheet:
 
 
 def text(name: str, html: str = "", **options: Any) -> Div:
-    """A piece of text; what users named must be escaped."""
-    return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_sheet()], **options)
+    """A piece of text, in which TeX is none; what users named must be escaped."""
+    return Div(
+        text=html, name=name, disable_math=True, sizing_mode="stretch_width",
+        stylesheets=[_sheet()], **options,
+    )  # fmt: skip
 
 
 class SpectrumPanel:

@@ -1,7 +1,15 @@
 """The page in a real browser, as somebody uses it."""
 
+import warnings
+from urllib.parse import quote
+
 import numpy as np
+import pandas as pd
 import pytest
+
+from latentscope.errors import LatentscopeWarning
+from latentscope.explorer.archive import read_archive
+from tests.explorer.conftest import running
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +26,25 @@ def test_it_opens_without_an_error_and_asks_nobody_else(tab, size, scheme):
     foreign = [url for url in page.asked if not url.startswith((ours, "data:", "blob:"))]
     assert foreign == []
     assert page.js("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_without_a_model_there_are_the_map_and_the_nearest_and_names_are_text(tab):
+    rng = np.random.default_rng(0)
+    hostile = r"<img src=x onerror=alert(1)> $$\href{javascript:alert(1)}{x}$$"
+    labels = pd.DataFrame(
+        {"object": [f"{hostile} {row // 2}" for row in range(50)], hostile: rng.normal(size=50)}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LatentscopeWarning)
+        archive = read_archive(rng.normal(size=(50, 3)), labels=labels)
+    with running(archive) as served:
+        page = tab(f"?color={quote(hostile)}", url=served.url)
+        page.wait("model('near-heading').text && data('map-data').x.length === 50")
+        page.wait("document.title === 'latentscope explore'")
+        assert page.page.locator("img, mjx-container, a[href]").count() == 0
+        assert page.page.get_by_text(hostile).count() > 2
+        assert page.said == []
+        assert all(url.startswith((served.url, "data:", "blob:")) for url in page.asked)
 
 
 def shift(x, base, moved):
