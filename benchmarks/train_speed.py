@@ -181,8 +181,8 @@ class Turns(Callback):
         self._mark = self._now()
 
 
-def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> None:
-    """Train one network both ways and print a line."""
+def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> dict[str, float]:
+    """Train one network both ways, print a line, and return ms a step and how losses differ."""
     config = configuration(name, steps)
     torch.manual_seed(0)
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
@@ -217,6 +217,7 @@ def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> None:
         f"{float(plain[0]):>9.4g} {float(plain[-WARM:].mean()):>8.4g}",
         flush=True,
     )
+    return {"plain_ms": best["plain"], "ours_ms": best["ours"], "difference": worst}
 
 
 def main() -> None:

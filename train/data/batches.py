@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +41,71 @@ def changed(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     """Return a batch with every tensor that it has changed."""
     valid, ivar = (None if values is None else change(values) for values in batch[2:])
     return Batch(change(batch.rows), change(batch.numbers), valid, ivar)
+
+
+def sent(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch on a device; to a GPU by way of pinned memory, so that nobody waits for it."""
+
+    def send(values: Tensor) -> Tensor:
+        if device.type == "cuda" and values.device.type == "cpu":
+            values = values.pin_memory()
+        return values.to(device, non_blocking=True)
+
+    return changed(batch, send)
+
+
+def made_ahead(batches: Iterator[Batch], depth: int, device: torch.device) -> Iterator[Batch]:
+    """Yield batches in order, with up to `depth` of them taken from the iterator before.
+
+    A thread does that; on a GPU it works on a stream of its own, so that the two overlap there too.
+
+    Parameters
+    ----------
+    batches : iterator of Batch
+        On `device`.
+    depth : int
+        0: take each batch when it is asked for, without a thread.
+    device : torch device
+    """
+    if depth == 0:
+        yield from batches
+        return
+    aside = None
+    if device.type == "cuda":
+        aside = torch.cuda.Stream(device)
+        # What a maker holds was put there on the stream that trains.
+        aside.wait_stream(torch.cuda.current_stream(device))
+
+    def work() -> tuple[Batch | None, torch.cuda.Event | None]:
+        if aside is None:
+            return next(batches, None), None
+        with torch.cuda.device(device), torch.cuda.stream(aside):
+            return next(batches, None), aside.record_event()
+
+    waiting: deque[Future[tuple[Batch | None, torch.cuda.Event | None]]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        try:
+            waiting.extend(pool.submit(work) for _ in range(depth + 1))
+            while True:
+                batch, event = waiting.popleft().result()
+                if batch is None:
+                    return
+                if event is not None:
+                    training = torch.cuda.current_stream(device)
+                    training.wait_event(event)
+                    for tensor in batch:
+                        if tensor is not None:
+                            # Its memory must not be given to the next batch while it is in use.
+                            tensor.record_stream(training)
+                yield batch
+                waiting.append(pool.submit(work))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def ahead_of(device: torch.device) -> int:
+    """Batches to read before they are asked for: on a CPU reading takes time from the training."""
+    return 2 if device.type == "cuda" else 0
 
 
 def joined(parts: list[Batch]) -> Batch:

@@ -119,7 +119,9 @@ class DopplerShift:
             pixels = -torch.expm1(-log_factor)
         elif self._whole:
             pixels = pixels.round()
-        on_device = pixels.to(self._gap.device, torch.float32)
+        on_device = pixels.float()
+        if self._gap.is_cuda:
+            on_device = on_device.pin_memory().to(self._gap.device, non_blocking=True)
         return on_device if self._log else on_device * self._in_pixels
 
     def _places(self, whole: Tensor) -> Tensor:
@@ -239,8 +241,7 @@ class ShiftedBatches:
         place = self._place
         for step, batch in enumerate(self._batches, place.step):
             velocity = self.velocities(step)[place.rank :: place.world]
-            moved = changed(batch, lambda values: values.to(place.device))
-            yield self._shift(moved, velocity)
+            yield self._shift(batch, velocity)
 
     def velocities(self, step: int) -> Tensor:
         """Velocities of the whole batch of a step in km/s, shape (batch_size,)."""

@@ -21,7 +21,16 @@ from torch.utils.data import IterableDataset, get_worker_info
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
-from train.data.batches import START, Batch, Place, Sampled, place_of
+from train.data.batches import (
+    START,
+    Batch,
+    Place,
+    Sampled,
+    ahead_of,
+    made_ahead,
+    place_of,
+    sent,
+)
 from train.data.stars import listed_splits, read_aliases, split_by_star, stars_of
 from train.settings import ArchiveConfig, DataConfig
 
@@ -264,14 +273,17 @@ class PackedBatches(IterableDataset[Batch]):
                 "every worker of a DataLoader would hand out every batch; expected num_workers=0: "
                 "threads read ahead as it is"
             )
-        loaded = self._loaded()
+        loaded, device = self._loaded(), self._place.device
         try:
-            rest: list[_Loaded] = []
-            for _ in range(self._place.step, self._steps):
-                rest, parts = self._filled(rest, loaded)
-                yield self._batch([np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
+            yield from made_ahead(self._batches(loaded), ahead_of(device), device)
         finally:
             loaded.close()
+
+    def _batches(self, loaded: Iterator[_Loaded]) -> Iterator[Batch]:
+        rest: list[_Loaded] = []
+        for _ in range(self._place.step, self._steps):
+            rest, parts = self._filled(rest, loaded)
+            yield self._batch([np.concatenate(arrays) for arrays in zip(*parts, strict=True)])
 
     def _filled(
         self, rest: list[_Loaded], loaded: Iterator[_Loaded]
@@ -289,21 +301,17 @@ class PackedBatches(IterableDataset[Batch]):
         return rest, parts
 
     def _batch(self, arrays: list[NDArray[Any]]) -> Batch:
-        numbers, rows, bits, *root = map(self._moved, arrays)
+        numbers, rows, bits, *root = map(torch.from_numpy, arrays)
+        on_cpu = self._place.device.type == "cpu"
         # On a CPU numpy unpacks the bits; to a device they travel eight times smaller than masks.
-        if self._place.device.type == "cpu":
-            valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1]))
-        else:
-            valid = unpacked_bits(bits, rows.shape[1])
-        return Batch(rows, numbers, valid, root[0].float().square_() if root else None)
-
-    def _moved(self, array: NDArray[Any]) -> Tensor:
-        values = torch.from_numpy(array)
-        if (
-            self._place.device.type == "cuda"
-        ):  # from pinned memory alone a copy need not be waited for
-            values = values.pin_memory()
-        return values.to(self._place.device, non_blocking=True)
+        valid = torch.from_numpy(unpacked(arrays[2], rows.shape[1])) if on_cpu else bits
+        batch = sent(Batch(rows, numbers, valid, root[0] if root else None), self._place.device)
+        assert batch.valid is not None
+        if not on_cpu:
+            batch = batch._replace(valid=unpacked_bits(batch.valid, rows.shape[1]))
+        if batch.ivar is not None:
+            batch = batch._replace(ivar=batch.ivar.float().square_())
+        return batch
 
     def _read(self, members: NDArray[np.int64]) -> list[NDArray[Any]]:
         arrays = [members, *self._archive.read(members)]

@@ -11,9 +11,8 @@ import json
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import IterableDataset
 
 from latentscope import simulation
 from latentscope.errors import ChoiceError, ModelError
@@ -33,7 +32,16 @@ from latentscope.simulation.population import POPULATIONS, observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
-from train.data.batches import START, Batch, Place, Sampled, place_of
+from train.data.batches import (
+    START,
+    Batch,
+    Place,
+    Sampled,
+    ahead_of,
+    made_ahead,
+    place_of,
+    sent,
+)
 from train.data.packing import alone
 from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig
@@ -174,8 +182,8 @@ def _provenance(archive: str, spectra: int, config: DataConfig) -> dict[str, Any
     }
 
 
-class Batches(Dataset[Batch]):
-    """Batch `i` of a training run, the same for a seed however often the run was interrupted.
+class ArchiveBatches(IterableDataset[Batch]):
+    """Batches of shuffled rows, the same for a seed however often the run was interrupted.
 
     Each pass over the rows has its own permutation, drawn from (seed, pass). What a pass has left
     beyond whole batches it leaves out.
@@ -186,8 +194,8 @@ class Batches(Dataset[Batch]):
     batch_size, steps : int
         Rows in a batch, n at most, and batches of the whole run.
     seed : int
-    rank, world : int
-        Hand out rows ``rank::world`` of each batch.
+    place : Place
+        Batches before its step are not read.
 
     Raises
     ------
@@ -201,40 +209,33 @@ class Batches(Dataset[Batch]):
         batch_size: int,
         steps: int,
         seed: int,
-        rank: int = 0,
-        world: int = 1,
+        place: Place = START,
     ) -> None:
+        super().__init__()
         if not 0 < batch_size <= len(rows):
             raise ChoiceError(f"batch_size is {batch_size}; expected 1 to {len(rows)}, the spectra")
         self._rows, self._size, self._steps, self._seed = rows, batch_size, steps, seed
-        self._part = slice(rank, None, world)
+        self._place = place
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
+        """Steps of the whole run, by which Lightning knows where it stands."""
         return self._steps
 
-    def __getitem__(self, index: int) -> Batch:
-        a_pass, batch = divmod(index, len(self._rows) // self._size)
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches that remain, in float16, on the device."""
+        steps, device = range(self._place.step, self._steps), self._place.device
+        return made_ahead(map(self._batch, steps), ahead_of(device), device)
+
+    def _batch(self, step: int) -> Batch:
+        a_pass, batch = divmod(step, len(self._rows) // self._size)
         if self._order[0] != a_pass:
             rng = np.random.default_rng((self._seed, a_pass))
             self._order = a_pass, rng.permutation(len(self._rows))
         members = np.sort(self._order[1][batch * self._size : (batch + 1) * self._size])
-        members = members[self._part]
-        rows = torch.from_numpy(self._rows[members].astype(np.float32))
-        return Batch(rows, torch.from_numpy(members))
-
-
-class Remaining(Sampler[int]):
-    """Steps from `start` on; as long as the whole run, by which Lightning knows where it stands."""
-
-    def __init__(self, start: int, steps: int) -> None:
-        self._start, self._steps = start, steps
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self._start, self._steps))
+        members = members[self._place.rank :: self._place.world]
+        found = Batch(torch.from_numpy(self._rows[members]), torch.from_numpy(members))
+        return sent(found, self._place.device)
 
 
 class SimulatedArchive(lightning.LightningDataModule):
@@ -279,12 +280,12 @@ class SimulatedArchive(lightning.LightningDataModule):
         """Say which stars of the archive these numbers of a batch are."""
         return [f"star {int(number)} of seed {self._config.seed}" for number in numbers]
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> ArchiveBatches:
         """Batches that remain after the step the trainer stands at: this process's part of them."""
         size = self._config.batch_size
-        place = place_of(self.trainer, size)
-        batches = Batches(self.rows, size, self._steps, self._seed, place.rank, place.world)
-        return DataLoader(batches, batch_size=None, sampler=Remaining(place.step, self._steps))
+        return ArchiveBatches(
+            self.rows, size, self._steps, self._seed, place_of(self.trainer, size)
+        )
 
 
 class StreamBatches(IterableDataset[Batch]):
@@ -321,7 +322,7 @@ class StreamBatches(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches that remain, on the maker's device."""
         steps = range(self._place.step, self._steps)
-        return made_ahead(self._made, steps, self._ahead, self._maker.device)
+        return made_ahead(map(self._made, steps), self._ahead, self._maker.device)
 
     def _made(self, step: int) -> Batch:
         first, (_, rank, world, _) = step * self._size, self._place
@@ -427,58 +428,3 @@ class SimulatedStream(lightning.LightningDataModule):
         population = POPULATIONS[self._config.population]
         block = self._settings.block
         return Maker(self._prepare, seed, self._config.linelist, device, block, population)
-
-
-def made_ahead(
-    make: Callable[[int], Batch], steps: Iterable[int], depth: int, device: torch.device
-) -> Iterator[Batch]:
-    """Yield ``make(step)`` for each step, in order, with up to `depth` of them made before.
-
-    On a GPU the thread works on a stream of its own, so that the two overlap there too.
-
-    Parameters
-    ----------
-    make : callable
-        Returns a batch on `device`.
-    steps : iterable of int
-    depth : int
-        0: make each batch when it is asked for, without a thread.
-    device : torch device
-    """
-    if depth == 0:
-        yield from map(make, steps)
-        return
-    aside = None
-    if device.type == "cuda":
-        aside = torch.cuda.Stream(device)
-        # What the maker holds was put there on the stream that trains.
-        aside.wait_stream(torch.cuda.current_stream(device))
-
-    def work(step: int) -> tuple[Batch, torch.cuda.Event | None]:
-        if aside is None:
-            return make(step), None
-        with torch.cuda.device(device), torch.cuda.stream(aside):
-            return make(step), aside.record_event()
-
-    def ready(made: tuple[Batch, torch.cuda.Event | None]) -> Batch:
-        batch, event = made
-        if event is not None:
-            training = torch.cuda.current_stream(device)
-            training.wait_event(event)
-            for tensor in batch:
-                if tensor is not None:
-                    # Its memory must not be given to the next batch while this one is in use.
-                    tensor.record_stream(training)
-        return batch
-
-    waiting: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="simulator") as pool:
-        try:
-            for step in steps:
-                waiting.append(pool.submit(work, step))
-                if len(waiting) > depth:
-                    yield ready(waiting.popleft().result())
-            while waiting:
-                yield ready(waiting.popleft().result())
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from latentscope.errors import ChoiceError, ModelError
-from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
+from train.data.batches import Batch, Batches, Data, Place, Sampled, joined, place_of
 from train.data.doppler import ShiftedData
 from train.data.packed import PackedData
 from train.data.simulated import SimulatedArchive, SimulatedStream
@@ -41,9 +41,7 @@ class MixedBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches on the device."""
-        device = self._place.device
-        for batches in zip(*self._loaders, strict=True):
-            parts = [changed(batch, lambda values: values.to(device)) for batch in batches]
+        for parts in zip(*self._loaders, strict=True):
             yield joined(
                 [part._replace(numbers=2 * part.numbers + kind) for kind, part in enumerate(parts)]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from torch import Tensor
 from latentscope.errors import ModelError
 from latentscope.files import atomic_path
 from train.data.batches import Batch
-from train.learning.devices import rank_and_world, whole_batch
+from train.learning.devices import Later, rank_and_world, whole_batch
 from train.settings import TrainConfig
 
 CHECK_EVERY = 1000
@@ -35,7 +36,7 @@ class Loss(NamedTuple):
     Attributes
     ----------
     step : int
-    total : Tensor
+    total : Later
         The loss, mean over the batch of all processes.
     terms : dict
         Of each spectrum of this process, shape (n,).
@@ -43,7 +44,7 @@ class Loss(NamedTuple):
     """
 
     step: int
-    total: Tensor
+    total: Later
     terms: dict[str, Tensor]
     batch: Batch
 
@@ -69,7 +70,8 @@ def stop_if_not_finite(
     ModelError
         If the loss is not finite.
     """
-    if torch.isfinite(loss.total):
+    total = loss.total.item()
+    if math.isfinite(total):
         return
     numbers = whole_batch(loss.batch.numbers).cpu().numpy()
     table = pd.DataFrame({"step": loss.step, "number": numbers, "name": names(numbers)})
@@ -94,7 +96,7 @@ def stop_if_not_finite(
             "spectra out of the data"
         )
     raise ModelError(
-        f"the loss of step {loss.step} is {loss.total.item()}: {advice}. The spectra of this batch "
+        f"the loss of step {loss.step} is {total}: {advice}. The spectra of this batch "
         f"and their terms are in {path}"
     )
 

@@ -18,7 +18,7 @@ from train.settings import TrainerConfig
 
 
 def on_this_machine(config: TrainerConfig) -> TrainerConfig:
-    """Return the settings with `accelerator`, `precision` and `compile` decided.
+    """Return the settings with `accelerator` and `precision` decided, and `compile` on CPUs.
 
     Under `torchrun` the number of devices and nodes is what it started.
     """
@@ -31,8 +31,8 @@ def on_this_machine(config: TrainerConfig) -> TrainerConfig:
     if precision == "auto":
         low = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16-mixed" if low else "32-true"
-    if compiles == "auto":
-        compiles = "on" if gpu else "off"
+    if compiles == "auto" and not gpu:
+        compiles = "off"
     devices, nodes = config.devices, config.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -51,6 +51,8 @@ def trainer_arguments(config: TrainerConfig) -> dict[str, Any]:
     """Return what `lightning.Trainer` has to know; `config` as `on_this_machine` gives it."""
     several = config.devices != 1 or config.nodes != 1
     return {
+        # Rows are always as long, so that the fastest kernels can be chosen once.
+        "benchmark": config.accelerator == "gpu",
         "accelerator": config.accelerator,
         "devices": config.devices,
         "num_nodes": config.nodes,
@@ -63,16 +65,18 @@ def trainer_arguments(config: TrainerConfig) -> dict[str, Any]:
 def compiled(model: SpectrumVAE, config: TrainerConfig) -> Iterator[None]:
     """Let a model's convolutions be compiled for a while, where the settings say so.
 
-    The transforms beside them take complex numbers, which `torch.compile` leaves as they are.
+    The transforms beside them take complex numbers, which `torch.compile` leaves as they are. Where
+    it was not asked for ("auto") and fails, they run as they are.
     """
-    if config.compile != "on":
+    if config.compile == "off":
         yield
         return
     names = ("_down", "_up")
     for name in names:
         setattr(model, name, torch.compile(getattr(model, name)))
     try:
-        yield
+        with torch._dynamo.config.patch(suppress_errors=config.compile == "auto"):
+            yield
     finally:
         for name in names:
             delattr(model, name)
@@ -137,6 +141,29 @@ def whole_batch(part: Tensor) -> Tensor:
 
     parts: list[Tensor] = list(all_gather(part.contiguous()))
     return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+class Later:
+    """A number of a device, copied to the host while the device goes on.
+
+    Parameters
+    ----------
+    value : scalar Tensor
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self._host, self._copied = value.detach(), None
+        if value.is_cuda:
+            self._host = torch.empty((), dtype=value.dtype, pin_memory=True)
+            self._host.copy_(value.detach(), non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+    def item(self) -> float:
+        """Return the number; waits for no more than its own step."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return float(self._host)
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:

@@ -179,11 +179,14 @@ def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Te
     """
     if earlier is not None:
         share = (len(mean) + len(earlier[0])) / len(mean)
-        kept = kl_per_dim(*earlier).mean(0) > OPEN
-        mean = torch.cat([mean.detach() + share * (mean - mean.detach()), earlier[0]])[:, kept]
+        mean = torch.cat([mean.detach() + share * (mean - mean.detach()), earlier[0]])
     dims = mean.shape[1]
     features = _features(_standard(mean))  # (n + m, dims, 4)
     values = _standard(features.flatten(1))
+    if earlier is not None:
+        # By weights: to pick columns the host would have to know how many there are.
+        kept = kl_per_dim(*earlier).mean(0) > OPEN
+        values = values * kept.repeat_interleave(4)
     squared = (values.T @ values / len(values)) ** 2
     above = torch.relu(squared - CHANCE / len(values))
     blocks = above.view(dims, 4, dims, 4).sum((1, 3))
@@ -191,8 +194,8 @@ def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Te
 
 
 def _standard(values: Tensor) -> Tensor:
-    """Columns with mean 0 and spread 1."""
-    return (values - values.mean(0)) / (values.std(0, correction=0) + 1e-6)
+    """Columns with mean 0 and spread 1; a constant one is 0, with a gradient that is finite."""
+    return (values - values.mean(0)) / (values.var(0, correction=0) + 1e-12).sqrt()
 
 
 def _features(u: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -13,28 +14,50 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Batch
 from train.learning import dims as dimensions
 from train.learning.callbacks import CollapseStop, Loss, stop_if_not_finite
-from train.learning.devices import mean_over_ranks, unit_noise
+from train.learning.devices import Later, mean_over_ranks, unit_noise
 from train.learning.dims import turn_to_least_dependence
 from train.learning.losses import Penalties, in_errors, kl_per_dim, summed, with_free_bits
 from train.settings import Stage, TrainConfig, continues
 
+_LOOK_BACK = 4
+"""Steps after which a GPU's loss is looked at: by then it has long been copied."""
 
-def average_of(model: SpectrumVAE, decay: float) -> AveragedModel:
-    """Return an exponential moving average of a model's weights, which begins at its first update.
+
+class Average(AveragedModel):
+    """An exponential moving average of a model's weights, which begins at its first update.
 
     Each update leaves ``decay`` of the average and adds ``1 - decay`` of the weights. It is a
     module like others: a checkpoint holds it.
     """
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    average.requires_grad_(False)
-    return average
+
+    def __init__(self, model: SpectrumVAE, decay: float) -> None:
+        super().__init__(model)
+        self.requires_grad_(False)
+        self._decay, self._begun = decay, False
+
+    def update_parameters(self, model: SpectrumVAE) -> None:  # type: ignore[override]
+        """Take in new weights; torch's own asks the device twice whether it is the first time."""
+        if not self._begun:
+            self._begun = bool(self.n_averaged)
+            for own_buffer, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+                own_buffer.copy_(buffer)
+        own = list(self.module.parameters())
+        new = [weight.detach() for weight in model.parameters()]
+        torch._foreach_lerp_(own, new, 1 - self._decay if self._begun else 1.0)
+        self.n_averaged += 1
+        self._begun = True
+
+    def forget(self) -> None:
+        """Begin anew at the next update."""
+        self.n_averaged.zero_()
+        self._begun = False
 
 
 @contextmanager
@@ -54,7 +77,7 @@ def take_average(model: SpectrumVAE, average: AveragedModel) -> None:
     """Give a model the averaged weights for good; the average begins anew."""
     if int(average.n_averaged) > 0:
         model.load_state_dict(average.module.state_dict())
-    average.n_averaged.zero_()
+    average.forget()
 
 
 def _exchange(model: SpectrumVAE, average: AveragedModel) -> None:
@@ -115,9 +138,9 @@ class SpectrumModule(lightning.LightningModule):
             valid[: grid.length] = torch.from_numpy((~grid.gap_mask).astype("f4"))
         # It follows from the grid, so that no checkpoint need hold it.
         self.register_buffer("valid", valid, persistent=False)
-        self.average = average_of(model, config.ema_decay) if config.ema_decay else None
+        self.average = Average(model, config.ema_decay) if config.ema_decay else None
         self.penalties = Penalties(config)
-        self._loss: Loss | None = None
+        self._losses: deque[Loss] = deque()
         self._stage = 0
         self._begun = time.monotonic()
         self._seconds_before = 0.0
@@ -190,7 +213,8 @@ class SpectrumModule(lightning.LightningModule):
         ModelError
             If the loss of the step before was not finite, or `loss: ivar` gets no errors.
         """
-        self._stop_if_not_finite()
+        # Some steps later, so that a device need not wait; at the same step in every process.
+        self._stop_if_not_finite(_LOOK_BACK if batch.rows.is_cuda else 0)
         step = self.global_step
         _, stage, fraction = self.config.stage_at(step)
         if self.config.loss == "ivar" and batch.ivar is None:
@@ -254,12 +278,13 @@ class SpectrumModule(lightning.LightningModule):
                 },
                 batch_size=len(batch.rows),
             )
-        self._loss = Loss(step, means[0], each, batch)
+        each = {key: values.detach() for key, values in each.items()}
+        self._losses.append(Loss(step, Later(means[0]), each, batch))
 
-    def _stop_if_not_finite(self) -> None:
-        """Look at the last step's loss: a step later, so that a device need not wait for it."""
-        loss, self._loss = self._loss, None
-        if loss is not None:
+    def _stop_if_not_finite(self, kept: int = 0) -> None:
+        """Look at the losses of earlier steps but the last `kept`."""
+        while len(self._losses) > kept:
+            loss = self._losses.popleft()
             stop_if_not_finite(loss, Path(self.trainer.default_root_dir), self._names)
 
     def _names(self, numbers: Any) -> list[str]:
@@ -299,7 +324,7 @@ class SpectrumModule(lightning.LightningModule):
             # Moments of the old weights would carry the new ones off.
             optimizer.state.clear()
         if self.average is not None:
-            self.average.n_averaged.zero_()
+            self.average.forget()
         self.penalties.forget()
 
     def finish(self) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 import yaml
@@ -111,12 +112,17 @@ class Sweep:
     say: Say
     fit: Sequence[str] = (sys.executable, "-m", "train", "fit")
     _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _gpus: SimpleQueue[str] = field(default_factory=SimpleQueue)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def train(self) -> list[Outcome]:
         """Train what is not trained yet; outcomes in the order of the runs."""
         todo = [run for run in self.runs if not is_done(self.folder, run)]
         ended: dict[str, Outcome] = {}
+        # Each run has a GPU, the one that has been free longest; all would take the first.
+        gpus = visible_gpus()
+        for number in range(self.workers if gpus else 0):
+            self._gpus.put(gpus[number % len(gpus)])
         before = len(self.runs) - len(todo)
         if before:
             self.say(f"{before} of {len(self.runs)} runs were finished before")
@@ -167,13 +173,14 @@ class Sweep:
         if self._stop.is_set():
             return -signal.SIGTERM
         archive = str(self.folder / ARCHIVE)
+        gpu = {} if self._gpus.empty() else {"CUDA_VISIBLE_DEVICES": self._gpus.get()}
         process = subprocess.Popen(
             [*self.fit, str(here / _CONFIG), "-o", str(here), "--archive", archive],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             # Runs beside each other; threads of one would wait for those of another.
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _ONE_THREAD | gpu,
             # The process holds the run's lock too, as long as it lives: a sweep that was killed
             # leaves it working, and the next one waits for it.
             pass_fds=[held.fileno()],
@@ -183,6 +190,16 @@ class Sweep:
             return process.wait()
         finally:
             self._processes.discard(process)
+            for name in gpu.values():
+                self._gpus.put(name)
+
+
+def visible_gpus() -> list[str]:
+    """Return names of the NVIDIA GPUs that processes may use, as CUDA_VISIBLE_DEVICES has them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name]
+    return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 @contextmanager

@@ -6,18 +6,17 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError
-from train.data.batches import place_of
-from train.data.simulated import Batches, SimulatedArchive
+from train.data.batches import Place, place_of
+from train.data.simulated import ArchiveBatches, SimulatedArchive
 from train.settings import read_config
 
 ROWS = np.random.default_rng(0).normal(size=(23, 40)).astype("f2")
 
 
 def test_batches_say_which_rows_they_hold():
-    handed = [Batches(ROWS, 5, 9, seed=1)[step] for step in range(9)]
+    handed = list(ArchiveBatches(ROWS, 5, 9, seed=1))
     for batch in handed:
-        assert batch.rows.dtype == torch.float32
-        assert np.array_equal(batch.rows.numpy(), ROWS[batch.numbers].astype("f4"))
+        assert np.array_equal(batch.rows.numpy(), ROWS[batch.numbers])
         assert batch.valid is None
         assert batch.ivar is None
     # Four batches a pass, of different rows each; another order in the next pass.
@@ -28,9 +27,9 @@ def test_batches_say_which_rows_they_hold():
 
 @pytest.mark.parametrize("world", [2, 3, 6])
 def test_processes_share_every_batch(world):
-    whole = Batches(ROWS, 6, 8, seed=2)
+    whole = list(ArchiveBatches(ROWS, 6, 8, seed=2))
     for rank in range(world):
-        part = Batches(ROWS, 6, 8, 2, rank, world)
+        part = list(ArchiveBatches(ROWS, 6, 8, 2, Place(0, rank, world)))
         for step in range(8):
             assert torch.equal(part[step].numbers, whole[step].numbers[rank::world])
             assert torch.equal(part[step].rows, whole[step].rows[rank::world])
@@ -39,7 +38,7 @@ def test_processes_share_every_batch(world):
 @pytest.mark.parametrize("size", [0, 24])
 def test_a_batch_is_no_larger_than_the_archive(size):
     with pytest.raises(ChoiceError, match="1 to 23"):
-        Batches(ROWS, size, 8, 0)
+        ArchiveBatches(ROWS, size, 8, 0)
 
 
 def test_the_module_serves_its_process_from_the_trainers_step_on(tiny, data_folder, trainer):

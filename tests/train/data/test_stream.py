@@ -9,9 +9,9 @@ from torch import nn
 
 from latentscope.errors import ModelError
 from tests.train.data.test_rows import COARSE
-from train.data.batches import Batch, Place
+from train.data.batches import Batch, Place, made_ahead
 from train.data.rows import Maker
-from train.data.simulated import SimulatedStream, StreamBatches, made_ahead
+from train.data.simulated import SimulatedStream, StreamBatches
 from train.settings import DataConfig, StreamConfig
 
 pytestmark = [
@@ -140,10 +140,8 @@ def batch(step):
 
 @pytest.mark.parametrize("depth", [0, 1, 3, 20])
 def test_batches_come_in_order_and_none_is_lost(depth):
-    made = [
-        int(part.numbers) for part in made_ahead(batch, range(4, 12), depth, torch.device("cpu"))
-    ]
-    assert made == list(range(4, 12))
+    batches = made_ahead(map(batch, range(4, 12)), depth, torch.device("cpu"))
+    assert [int(part.numbers) for part in batches] == list(range(4, 12))
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -156,7 +154,7 @@ def test_so_many_are_made_before_they_are_asked_for(depth):
             enough.set()
         return batch(step)
 
-    batches = made_ahead(make, range(100), depth, torch.device("cpu"))
+    batches = made_ahead(map(make, range(100)), depth, torch.device("cpu"))
     assert int(next(batches).numbers) == 0
     assert enough.wait(10)
     batches.close()
@@ -165,9 +163,8 @@ def test_so_many_are_made_before_they_are_asked_for(depth):
 
 def test_without_a_thread_nothing_is_made_before():
     made = []
-    batches = made_ahead(
-        lambda step: made.append(step) or batch(step), range(9), 0, torch.device("cpu")
-    )
+    steps = (made.append(step) or batch(step) for step in range(9))
+    batches = made_ahead(steps, 0, torch.device("cpu"))
     next(batches)
     assert made == [0]
 
@@ -179,7 +176,7 @@ def test_an_error_reaches_the_training(depth):
             raise ValueError("no such star")
         return batch(step)
 
-    batches = made_ahead(make, range(9), depth, torch.device("cpu"))
+    batches = made_ahead(map(make, range(9)), depth, torch.device("cpu"))
     assert [int(next(batches).numbers) for _ in range(2)] == [0, 1]
     with pytest.raises(ValueError, match="no such star"):
         next(batches)
@@ -187,6 +184,6 @@ def test_an_error_reaches_the_training(depth):
 
 def test_no_thread_is_left_behind():
     before = threading.active_count()
-    for _ in made_ahead(batch, range(3), 2, torch.device("cpu")):
+    for _ in made_ahead(map(batch, range(3)), 2, torch.device("cpu")):
         pass
     assert threading.active_count() == before

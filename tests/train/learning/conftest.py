@@ -90,7 +90,7 @@ def train(tmp_path, module_of):
             max_steps=stop or config.steps,
             callbacks=[record, *callbacks],
             logger=False,
-            log_every_n_steps=1,
+            log_every_n_steps=options.pop("log_every_n_steps", 1),
             enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ def test_a_cpu_computes_in_float32_and_compiles_nothing():
 def test_a_gpu_computes_in_bfloat16_where_it_can(monkeypatch, bf16, precision):
     gpu(monkeypatch, bf16)
     found = on_this_machine(TrainerConfig())
-    assert (found.accelerator, found.precision, found.compile) == ("gpu", precision, "on")
+    assert (found.accelerator, found.precision, found.compile) == ("gpu", precision, "auto")
+    assert trainer_arguments(found)["benchmark"]
 
 
 def test_what_is_said_outright_stays(monkeypatch):
@@ -88,6 +90,27 @@ def test_compiled_convolutions_serve_for_a_while(tiny, monkeypatch):
     with compiled(model, TrainerConfig(compile="off")):
         model.reconstruct(rows)
     assert len(calls) == count
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")
+def test_what_does_not_compile_runs_as_it_is_unless_it_was_asked_for(tiny, monkeypatch):
+    config = read_config(tiny)
+    model = SpectrumVAE(config.architecture, config.prepare)
+    rows = torch.randn(2, config.prepare.row_size)
+    wanted = model.encode(rows, fit=False)[0]
+
+    def no_compiler(graph, inputs):
+        raise RuntimeError("no C++ compiler here")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=no_compiler))
+    with compiled(model, TrainerConfig(compile="auto")):
+        assert torch.allclose(model.encode(rows, fit=False)[0], wanted)
+    torch._dynamo.reset()
+    with (
+        compiled(model, TrainerConfig(compile="on")),
+        pytest.raises(torch._dynamo.exc.BackendCompilerFailed, match=r"no C\+\+ compiler"),
+    ):
+        model.encode(rows, fit=False)
 
 
 ROWS = torch.randn((8, 5), generator=torch.Generator().manual_seed(0))

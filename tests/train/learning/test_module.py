@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from latentscope.errors import ModelError
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.batches import Batch
 from train.learning.losses import kl_per_dim
-from train.learning.module import SpectrumModule, average_of, averaged, take_average
+from train.learning.module import Average, SpectrumModule, averaged, take_average
 from train.settings import OptimizerConfig, Schedule, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec")
@@ -306,9 +307,56 @@ def weights(model):
     return {key: value.clone() for key, value in model.state_dict().items()}
 
 
+class Silent(TorchDispatchMode):
+    """Refuses what makes the host wait for a device: to read a value, or to count those of a mask.
+
+    On a CPU too, where nobody would notice.
+    """
+
+    READS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        masks = name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if name in self.READS or masks:
+            raise AssertionError(f"{name} waits for the device")
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_never_waits_for_its_device(config, train, monkeypatch):
+    """Forward, loss, penalties, backward, optimizer, average: all of a step but the look at its
+    loss, which a GPU gets some steps later."""
+    stage = Stage(
+        6, Schedule(0.5), blur=Schedule(3.0, 0.0), free_bits=Schedule(0.05),
+        total_correlation=Schedule(0.3), decorrelation=Schedule(0.2), dependence=Schedule(0.1),
+    )  # fmt: skip
+    config = dataclasses.replace(
+        config, stages=(stage,), ema_decay=0.9, penalty_spectra=8, clip_gradients=1.0
+    )
+    monkeypatch.setattr("train.learning.module.stop_if_not_finite", lambda *args: None)
+    silent, steps = Silent(), []
+
+    class Watched(lightning.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            if trainer.global_step > 0:  # the first step of an optimizer and of an average may ask
+                silent.__enter__()
+                steps.append(batch_idx)
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if batch_idx in steps:
+                silent.__exit__(None, None, None)
+
+    class Start(lightning.Callback):
+        def on_train_start(self, trainer, module):
+            trainer.callbacks.insert(0, trainer.callbacks.pop())  # ours ends before others look
+
+    train(config, callbacks=[Start(), Watched()], log_every_n_steps=100)
+    assert steps == [1, 2, 3, 4, 5]
+
+
 def test_the_average_is_the_recursion_of_its_decay(config):
     model = model_of(config, 0)
-    average = average_of(model, 0.9)
+    average = Average(model, 0.9)
     steps = [weights(model_of(config, seed)) for seed in (1, 2, 3)]
     expected = steps[0]
     for step in steps:
@@ -330,7 +378,7 @@ def test_the_average_is_the_recursion_of_its_decay(config):
 
 def test_before_its_first_update_there_is_no_average(config):
     model = model_of(config, 0)
-    average = average_of(model, 0.9)
+    average = Average(model, 0.9)
     model.load_state_dict(model_of(config, 1).state_dict())
     own = weights(model)
     with averaged(model, average):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 # Stands for `train fit`: eight steps, each written down; goes on from the last one; one fails.
 FIT = """
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 config, folder = Path(sys.argv[1]), Path(sys.argv[3])
 steps = folder / "steps.txt"
@@ -31,7 +31,8 @@ for step in range(begun, 8):
     if "name: d002-beta0\\n" in config.read_text():
         sys.exit("the loss is nan")
 (folder / "model").mkdir(exist_ok=True)
-(folder / "model" / "config.json").write_text(json.dumps({{"archive": sys.argv[5]}}))
+(folder / "model" / "config.json").write_text(json.dumps(
+    {{"archive": sys.argv[5], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}}))
 """
 
 
@@ -68,6 +69,16 @@ def test_one_failed_run_loses_no_other(sweep_of):
     assert len(sweep_of.said) == 8
     model = folder_of(runner.folder, done[0]) / "model" / "config.json"
     assert json.loads(model.read_text())["archive"] == str(runner.folder / "archive.zarr")
+
+
+@pytest.mark.parametrize("named", ["0,1", "GPU-7"])
+def test_runs_share_the_gpus_evenly(sweep_of, monkeypatch, named):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    runner = sweep_of()
+    runner.train()
+    models = runner.folder.glob("runs/*/model/config.json")
+    used = [json.loads(model.read_text())["gpu"] for model in models]
+    assert set(used) == set(named.split(","))
 
 
 def test_finished_runs_are_kept_and_failed_ones_tried_again(sweep_of):
