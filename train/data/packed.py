@@ -434,7 +434,7 @@ class PackedData(lightning.LightningDataModule):
         if unwatched:
             warnings.warn(
                 f"{c.path}: not watched: {', '.join(unwatched)} (text, one number throughout, or "
-                f"known of fewer than {_FEWEST_LABELS} of {len(labels)} validation stars)",
+                f"known of fewer than {_FEWEST_LABELS} validation stars)",
                 LatentscopeWarning,
                 stacklevel=2,
             )

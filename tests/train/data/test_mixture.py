@@ -6,8 +6,6 @@ from latentscope.errors import ChoiceError, LatentscopeError, ModelError
 from train.data.simulated import SimulatedStream
 from train.data.sources import Mixture, data_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*not watched")
-
 
 @pytest.fixture
 def mixed(configured, labelled, data_folder):

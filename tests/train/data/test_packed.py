@@ -25,8 +25,6 @@ from train.data.packing import pack
 from train.data.stars import stars_of
 from train.settings import ArchiveConfig, DataConfig, read_config
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*not watched")
-
 
 def config_of(tmp_path, **archive):
     path = tmp_path / "packed.yaml"

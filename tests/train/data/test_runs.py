@@ -19,7 +19,6 @@ from train.settings import DataConfig, read_config
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*not watched"),
     pytest.mark.filterwarnings("ignore:.*isinstance.*LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*exists and is not empty"),
 ]

@@ -15,8 +15,6 @@ from train.data.packing import pack
 from train.data.stars import listed_splits, read_aliases, split_by_star, star_name, stars_of
 from train.settings import read_config
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*not watched")
-
 
 @pytest.mark.parametrize(
     ("spellings", "name"),
