@@ -361,9 +361,9 @@ def probe_command(
     labels: Annotated[Path | None, typer.Option(help="Their labels; with --latents.")] = None,
     n_spectra: Annotated[
         int, typer.Option(min=400, help="Without --latents: simulate and encode so many stars.")
-    ] = 8000,
+    ] = 3072,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 9000,
-    population: Annotated[str, typer.Option(help="Stars and instruments of it.")] = "even",
+    population: Annotated[str, typer.Option(help="Stars and instruments of it.")] = "imperfect",
     data: Annotated[
         Path | None, typer.Option(help="Folder for the simulated rows. Default: thrown away.")
     ] = None,

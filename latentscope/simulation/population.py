@@ -88,6 +88,9 @@ class Population:
     other_instruments : float
         Share of spectra whose continuum is not that of HARPS: another fall-off to the blue, larger
         slopes, ripples that the merging of orders leaves.
+    even : float
+        Share of stars drawn broadly instead of as an archive holds them: temperature, metallicity
+        and whether a star is a dwarf do not depend on each other, and no kind of star is rare.
     """
 
     lowest_metallicity: float = -4.0
@@ -98,14 +101,31 @@ class Population:
     snr: tuple[float, float] = (10.0, 300.0)
     resolution: tuple[float, float] = (115_000.0, 115_000.0)
     other_instruments: float = 0.0
+    even: float = 0.0
 
 
 HARPS = Population()
 POPULATIONS = {
     "harps": HARPS,
+    # As "even", with the errors of line lists: what a probe learns from.
+    "imperfect": Population(
+        snr=(10.0, 500.0),
+        resolution=(40_000.0, 190_000.0),
+        other_instruments=0.4,
+        even=0.75,
+        carbon_rich=0.1,
+        line_errors=0.2,
+    ),
     "wide": Population(snr=(10.0, 500.0), resolution=(40_000.0, 190_000.0), other_instruments=0.4),
+    "even": Population(
+        snr=(10.0, 500.0),
+        resolution=(40_000.0, 190_000.0),
+        other_instruments=0.2,
+        even=0.75,
+        carbon_rich=0.1,
+    ),
 }
-"""Populations by name: what HARPS sees, and what other spectrographs do, for training."""
+"""Populations by name: what HARPS sees, what other spectrographs do, and stars drawn broadly."""
 
 
 @dataclass(frozen=True)
@@ -139,19 +159,25 @@ def draw_star(rng: np.random.Generator, population: Population = HARPS) -> Star:
     """Draw a star from an archive-like mix: FGK dwarfs and subgiants, M dwarfs, giants, hot stars.
 
     One star in four, M dwarfs apart, is metal-poor and rich in alpha elements.
-    Radial velocities have a core of +-30 km/s and tails to +-120 km/s.
+    Radial velocities have a core of +-30 km/s and tails to +-120 km/s. Of the share
+    `population.even`, see there.
     """
-    kind = rng.choice(["fgk", "m", "giant", "hot"], p=[0.60, 0.18, 0.14, 0.08])
-    metallicity = rng.normal(-0.1, 0.25)
     lowest = population.lowest_metallicity
-    if kind != "m" and rng.random() < 0.25:
-        metallicity = -0.4 + (lowest + 0.4) * rng.beta(1.0, 1.6)
+    # No number is drawn for what a population has not, so that each keeps its stars.
+    even = population.even > 0 and rng.random() < population.even
+    if even:
+        kind, metallicity = "even", 0.5 + (lowest - 0.5) * rng.beta(1.0, 2.0)
+    else:
+        kind = str(rng.choice(["fgk", "m", "giant", "hot"], p=[0.60, 0.18, 0.14, 0.08]))
+        metallicity = rng.normal(-0.1, 0.25)
+        if kind != "m" and rng.random() < 0.25:
+            metallicity = -0.4 + (lowest + 0.4) * rng.beta(1.0, 1.6)
     metallicity = float(np.clip(metallicity, lowest, 0.5))
     alpha = float(np.clip(-0.4 * metallicity, -0.05, 0.35) + rng.normal(0.0, 0.08))
     # Carbon-rich stars are metal-poor (Beers & Christlieb 2005); giants have mixed theirs down.
     rich = rng.random() < population.carbon_rich
     excess = rng.uniform(0.5, 2.0)
-    teff, logg = _temperature_and_gravity(str(kind), rng, population.coolest_giant)
+    teff, logg = _temperature_and_gravity(kind, rng, population.coolest_giant)
     carbon = rng.normal(-0.2 if logg < 2.5 else 0.0, 0.1)
     if rich and metallicity < -1.5:
         carbon += excess
@@ -183,18 +209,31 @@ def macroturbulence(teff: float, logg: float) -> float:
 def _temperature_and_gravity(
     kind: str, rng: np.random.Generator, coolest_giant: float
 ) -> tuple[float, float]:
+    if kind == "even":
+        hot = rng.random() < 0.15
+        teff = rng.uniform(7000.0, 9500.0) if hot else rng.uniform(3000.0, 7000.0)
+        evolved = rng.random() < 0.35
+        if evolved and coolest_giant < teff < 5300.0:
+            return teff, _gravity_of_giant(teff, rng)
+        if evolved and teff > 5300.0:
+            return teff, float(rng.uniform(3.3, 4.3))
+        return teff, float(rng.normal(max(4.95 - (teff - 3000) * 2e-4, 4.1), 0.1))
     if kind == "m":
         teff = rng.uniform(3000.0, 4000.0)
         return teff, float(rng.normal(4.95 - (teff - 3000) * 2.5e-4, 0.06))
     if kind == "giant":
         teff = rng.uniform(coolest_giant, 5300.0)
-        return teff, float(np.clip(1.2 + (teff - 3900) / 1400 * 2.0 + rng.normal(0, 0.3), 0.3, 3.7))
+        return teff, _gravity_of_giant(teff, rng)
     if kind == "hot":
         return rng.uniform(6800.0, 9500.0), float(rng.normal(4.1, 0.15))
     teff = float(np.clip(rng.normal(5500.0, 650.0), 4000.0, 6900.0))
     if rng.random() < 0.2:
         return teff, float(rng.uniform(3.3, 4.3))
     return teff, float(rng.normal(4.45 - max(teff - 5600, 0) * 2.5e-4, 0.1))
+
+
+def _gravity_of_giant(teff: float, rng: np.random.Generator) -> float:
+    return float(np.clip(1.2 + (teff - 3900) / 1400 * 2.0 + rng.normal(0, 0.3), 0.3, 3.7))
 
 
 def observe(index: int, star_id: int, seed: int, population: Population = HARPS) -> Observation:
