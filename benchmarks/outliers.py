@@ -1,15 +1,15 @@
 """How well the trust of `score` tells spectra that a model has no business with.
 
-Run, with the line list that the models were trained with:
+Run:
 
-    python -m benchmarks.outliers --linelist lines.csv.gz --real Gl581.fits --real hd140283.fits
+    python -m benchmarks.outliers --real Gl581.fits --real hd140283.fits
 
 Each star gives one spectrum of each kind; `--ordinary` more give the rate of false alarms. Each
 kind keeps the rest of an ordinary exposure: the pixels of the file, the photon noise, the air of
 the night. A spectrum that is smoothed loses its noise, so noise of the same size is put back. For
 each kind of outlier: the area under the curve (AUC: the chance that an outlier is trusted less
-than an ordinary spectrum), and the shares called doubtful and outside. Prints tables; `-o` writes
-JSON.
+than an ordinary spectrum), the same against real spectra and their relatives (noisier, moving,
+rotating), and the shares called doubtful and outside. Prints tables; `-o` writes JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ from latentscope.models.trust import score
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import Night, draw_star
 from latentscope.simulation.simulate import simulate
-from latentscope.simulation.synthesis import LOG_STEP, PIXEL_VELOCITY, synthesizer_of
+from latentscope.simulation.synthesis import (
+    LOG_STEP,
+    PIXEL_VELOCITY,
+    rotation_kernel,
+    synthesizer_of,
+)
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT, air_to_vacuum, doppler_shift
 
@@ -44,10 +50,11 @@ AT_ONCE = 20
 ORDINARY = "ordinary"
 TESTS = {
     "recon_error": "recon_percentile",
-    "pattern": "misfit_percentile",
+    "fit": "misfit_percentile",
     "density": "density_percentile",
     "resolution": "resolution_percentile",
 }
+_AIR = 6862.0  # Angstrom: beyond it lies oxygen of the air
 _OWN = 115_000.0  # resolving power of the simulated instrument
 _FWHM = 2.3548
 # Wavelength in air (Angstrom) and strength over H-beta, as in planetary nebulae.
@@ -226,8 +233,11 @@ def joined(parts: list[Latents]) -> Latents:
     return Latents(values, table, provenance=parts[0].provenance)
 
 
-def figures(found: dict[str, Latents]) -> list[dict[str, Any]]:
-    """One line a kind: AUC of the trust and of each test alone, shares of the verdicts."""
+def figures(found: dict[str, Latents], stars: Floats) -> list[dict[str, Any]]:
+    """One line a kind: AUC of the trust and of each test alone, shares of the verdicts.
+
+    `stars`, shape (n,): the trust of real ordinary spectra.
+    """
     tables = {kind: score(latents).table for kind, latents in found.items()}
     usual = tables[ORDINARY]
     lines = []
@@ -238,6 +248,7 @@ def figures(found: dict[str, Latents]) -> list[dict[str, Any]]:
             "kind": kind,
             "n": len(table),
             "auc": auc(usual["trust"].to_numpy(), trust),
+            "auc_real": auc(stars, trust) if len(stars) else float("nan"),
         }
         for name, column in TESTS.items():
             measured = table[column].dropna().to_numpy()
@@ -259,13 +270,47 @@ def _as_trust(name: str, usual: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray
     return (usual, odd) if name == "density" else (-usual, -odd)
 
 
+def relatives(spectrum: Spectrum) -> dict[str, Spectrum]:
+    """A real spectrum as it would be with more noise, another velocity, or faster rotation."""
+    flux, wave = spectrum.flux.astype(np.float64), spectrum.wavelength
+    star = (flux != 0) & (wave < _AIR)  # what is not the star's stays where it is
+    inside, level = flux != 0, _level(spectrum)
+    own = spectrum.meta.get("snr") or 200.0
+    out = {"itself": spectrum}
+    rng = np.random.default_rng(1)
+    for snr in (20.0, 50.0, 100.0):
+        if snr < own:
+            variance = np.maximum(flux, 0.0) * level * (snr**-2 - own**-2)
+            noisy = flux + rng.standard_normal(len(flux)) * np.sqrt(variance)
+            out[f"SNR {snr:.0f}"] = _with(spectrum, np.where(inside, noisy, 0.0), snr=snr)
+    for rv in (-100.0, -30.0, 30.0, 100.0):
+        moved = np.interp(wave, doppler_shift(wave, rv), flux)
+        out[f"{rv:+.0f} km/s"] = _with(spectrum, np.where(star, moved, flux))
+    grid = np.linspace(np.log(wave[0]), np.log(wave[-1]), len(wave))
+    even = np.interp(grid, np.log(wave[inside]), flux[inside])
+    for vsini in (5.0, 10.0, 20.0):
+        half = rotation_kernel(vsini / SPEED_OF_LIGHT / (grid[1] - grid[0]), 0.3)
+        kernel = np.concatenate([half[:0:-1], half])
+        smooth = fftconvolve(np.pad(even, len(half) - 1, "edge"), kernel, "valid")
+        rotating = np.interp(np.log(wave), grid, smooth)
+        out[f"{vsini:.0f} km/s of rotation"] = _with(spectrum, np.where(star, rotating, flux))
+    return out
+
+
+def _with(spectrum: Spectrum, flux: Floats, **meta: Any) -> Spectrum:
+    return replace(spectrum, flux=flux.astype(np.float32), ivar=None, meta=spectrum.meta | meta)
+
+
 def real(models: dict[str, Any], files: list[str]) -> list[dict[str, Any]]:
-    """Verdicts on real spectra."""
+    """Verdicts on real spectra and their relatives."""
+    found = {file: relatives(read_spectrum(file)) for file in files}
+    kinds = [(Path(file).stem, kind) for file, made in found.items() for kind in made]
+    spectra = [one for made in found.values() for one in made.values()]
     lines = []
     for name, model in models.items():
-        table = score(encode(files, model, workers=1)).table if files else pd.DataFrame()
-        for row in table.to_dict("records"):
-            lines.append({"model": name, **row})
+        table = score(encode(spectra, model, workers=1)).table if files else pd.DataFrame()
+        for (star, kind), row in zip(kinds, table.to_dict("records"), strict=True):
+            lines.append({"model": name, "star": star, "relative": kind, **row})
     return lines
 
 
@@ -275,20 +320,34 @@ def markdown(result: dict[str, Any]) -> str:
     for name, of_model in result["models"].items():
         rows = []
         for line in of_model:
-            cells = [f"{line[key]:.3f}" for key in ("auc", *TESTS)]
+            cells = [f"{line[key]:.3f}" for key in ("auc", "auc_real", *TESTS)]
             shares = [f"{100 * line[key]:.1f} %" for key in ("doubtful", "outside", "no latents")]
             first = [line["kind"], str(line["n"]), f"{line['measured R']:,.0f}"]
             rows.append(first + cells + shares)
-        header = ["kind", "n", "measured R", "auc", *TESTS, "doubtful", "outside", "no latents"]
+        header = [
+            "kind",
+            "n",
+            "measured R",
+            "auc",
+            "auc, real",
+            *TESTS,
+            "doubtful",
+            "outside",
+            "no latents",
+        ]
         lines += [f"\n{name}\n", markdown_table(header, rows)]
     rows = [
         [
-            row["id"], row["model"], row["verdict"], f"{row['trust']:.2g}",
+            row["star"], row["relative"], row["model"], row["verdict"],
+            *(f"{row[f'trust{which}']:.2g}" for which in ("", "_latents", "_fit", "_resolution")),
             f"{row['resolution']:,.0f}", row["reason"],
         ]
         for row in result["real"]
     ]  # fmt: skip
-    header = ["spectrum", "model", "verdict", "trust", "resolution", "reason"]
+    header = [
+        "spectrum", "relative", "model", "verdict", "trust", "latents", "fit", "resolution", "R",
+        "reason",
+    ]  # fmt: skip
     return "\n".join([*lines, "", markdown_table(header, rows)])
 
 
@@ -305,13 +364,17 @@ def main() -> None:
     models = {name: load_model(name) for name in args.models}
     for model in models.values():
         model.folder = None  # scored once, at the end
-    found = encoded(models, args)
+    found, stars = encoded(models, args), real(models, args.real)
+    trusted = {
+        name: np.array([line["trust"] for line in stars if line["model"] == name])
+        for name in models
+    }
     result = {
         "stars": args.stars,
         "ordinary": args.ordinary,
         "seed": args.seed,
-        "models": {name: figures(of_model) for name, of_model in found.items()},
-        "real": real(models, args.real),
+        "models": {name: figures(of_model, trusted[name]) for name, of_model in found.items()},
+        "real": stars,
     }
     print(markdown(result))
     if args.output:

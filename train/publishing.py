@@ -49,6 +49,7 @@ from latentscope.models.network import SpectrumVAE
 from latentscope.models.probes import probe_beside, write_probe
 from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
 from latentscope.models.weights import WEIGHTS_FILE, load_folder, save_model, weights_sha256
+from latentscope.simulation.population import HARPS
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 from train.card import CARD_FILE, UNWRITTEN, card, findings, read_card, with_probe
@@ -72,6 +73,9 @@ def simulated_sample(
 ) -> TrustSample:
     """Encode `n` simulated spectra, one a star, as a reference sample.
 
+    They have the faults of real ones (`simulation.imperfect`), and in part the continuum of other
+    instruments: else every real star would be odd.
+
     Parameters
     ----------
     model : SpectrumVAE
@@ -86,7 +90,11 @@ def simulated_sample(
         Called with the number of spectra done.
     """
     values, tables, provenance = [], [], {}
-    spectra = (spectrum for spectrum, _ in simulate(n, seed=seed, linelist=linelist, repeats=False))
+    archive = simulate(
+        n, seed=seed, linelist=linelist, repeats=False, imperfect=True,
+        population=replace(HARPS, other_instruments=0.3),
+    )  # fmt: skip
+    spectra = (spectrum for spectrum, _ in archive)
     done = 0
     while block := list(islice(spectra, _AT_ONCE)):
         part = encode(block, model)
@@ -100,7 +108,8 @@ def simulated_sample(
         np.concatenate(values), pd.concat(tables, ignore_index=True), None, provenance
     )
     lines = "built-in lines" if linelist is None else Path(linelist).name
-    return draw_trust_sample(latents, max_rows=n, origin=f"simulated spectra, seed {seed}, {lines}")
+    origin = f"imperfect simulated spectra, seed {seed}, {lines}"
+    return draw_trust_sample(latents, max_rows=n, origin=origin)
 
 
 PROBED = ("radvel", "Teff", "logg", "[M/H]", "vsini")
@@ -227,6 +236,8 @@ def validation_sample(model: SpectrumVAE, data: Data) -> TrustSample:
         (good & pixels).sum(axis=1) / pixels.sum(),
         unknown,
         unknown,
+        found.contrast.astype(np.float64),
+        found.roughness.astype(np.float64),
         found.segments.astype(np.float64),
         np.array(segment_edges(prepare)),
         info,

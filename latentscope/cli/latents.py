@@ -1128,8 +1128,9 @@ def score(
 ) -> None:
     """Tell which spectra the model has no business with.
 
-    Reconstruction error, its pattern over wavelength, density of the latents and resolution, each
-    compared with ordinary spectra; one trust from 0 to 1, and a verdict with the reason.
+    Latents, reconstruction and resolution are each compared with ordinary spectra: their
+    percentiles among these (0 to 100), a trust of each and of all (0 to 1), and a verdict with the
+    reason.
     """
     from latentscope.models.trust import score as judge
 

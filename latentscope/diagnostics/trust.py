@@ -1,9 +1,9 @@
 """Which rows a model knows: latents and errors compared with those of ordinary spectra.
 
-A network gives latents of anything. A row is believed as far as an ordinary spectrum looks as odd
-in the worst of three respects: how the error of the reconstruction is spread over wavelength, how
-empty its place among the latents is, and its resolving power. Each becomes a p-value over the rows
-of a reference sample, and the smallest of them, corrected for there being several, is the trust.
+A network gives latents of anything. Three questions are asked apart: do the latents lie where those
+of ordinary spectra do; is the spectrum reproduced as ordinary ones are; has it their resolving
+power. Each answer is a p-value over the rows of a reference sample, and the smallest of them,
+corrected for there being several, is the trust.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from latentscope.diagnostics.trust_reference import (
     Judged,
     Reference,
     TrustSample,
+    combined,
     draw_trust_sample,
     drawn_rows,
-    same_columns,
     trust_rows,
 )
 from latentscope.errors import TableError
@@ -41,7 +41,9 @@ DOUBTFUL, OUTSIDE = 0.05, 0.001
 
 # Share of the grid that a row may lack beyond what the reference lacks before it is doubtful.
 _COVERAGE_SLACK = 0.1
-_TESTS = ("misfit", "density", "resolution")
+_TESTS = ("fit", "latents", "resolution")
+# What is looked at besides the error in each part of the spectrum.
+_WHOLE = ("in the depth of its lines", "in the sharpness of its lines")
 
 # First and last wavelength, Angstrom in air, and what is there.
 _FEATURES = (
@@ -73,15 +75,18 @@ class ScoreResult:
         - `misfit_percentile`: the same of the pattern of that error over wavelength;
         - `density_percentile`: percentage of the reference in emptier places of the latent space;
         - `resolution_percentile`: percentage of the reference with a lower resolution;
-        - `worst`, `worst_ratio`: where the pattern is oddest, Angstrom, and the error there over
-          what the rest of the spectrum makes expect;
+        - `worst`, `worst_ratio`: where the pattern is oddest, Angstrom (NaN if it is the contrast
+          or the sharpness of all lines), and the error there over what the rest makes expect;
         - `coverage`, `resolution`: as encoded;
-        - `trust`: chance that an ordinary spectrum looks as odd as this, 0 to 1;
+        - `trust_latents`, `trust_fit`, `trust_resolution`: chance that an ordinary spectrum looks
+          as odd in its latents, in how it is reproduced, in its resolution, 0 to 1;
+        - `trust`: the smallest of them, corrected for there being three: the chance that an
+          ordinary spectrum looks as odd in any of them;
         - `verdict`: "ordinary", "doubtful" (trust below 0.05, or low coverage), "outside" (below
           0.001); empty for a row without latents;
-        - `reason`: in words, of rows that are not ordinary. Percentages are of the reference.
+        - `reason`: in words, of rows that are not ordinary: what is odd, and what is not.
 
-        NaN where it cannot be told.
+        Percentiles and percentages are of the reference. NaN where it cannot be told.
     provenance : dict
         Settings, versions, `reference` (what it is, its model, its rows), and where the latents
         come from.
@@ -134,6 +139,13 @@ class ScoreResult:
                     "most are outside: the set differs from the reference as a whole; to find the "
                     "odd ones in it, give spectra of its kind that you trust as the reference"
                 )
+        odd = self.worst
+        if len(odd):
+            told = {name: int((odd[f"trust_{name}"] < DOUBTFUL).sum()) for name in _TESTS}
+            lines.append(
+                f"odd by themselves are the latents of {told['latents']:,} of these {len(odd):,}, "
+                f"the fit of {told['fit']:,} and the resolution of {told['resolution']:,}"
+            )
         tests = {
             "reconstruction error": "recon_percentile",
             "its pattern over wavelength": "misfit_percentile",
@@ -165,7 +177,8 @@ def score_against(
     Four numbers are compared, as far as both sides have them: the reconstruction error at equal
     noise, its pattern over wavelength, the density of the latents and the resolution. The smallest
     p-value of pattern (the error, where there is no pattern), density and resolution becomes
-    `trust`, corrected for there being several, so that 5 % of ordinary rows fall below 0.05.
+    `trust`, corrected for there being several, so that 5 % of ordinary rows fall below 0.05; each
+    is a column besides.
 
     Arguments are those of `latentscope.score`; the reference may be ready to judge (`Reference`),
     and errors of segments, shape (n, s), given as numbers.
@@ -266,8 +279,11 @@ def _judged_table(
     edges = reference.sample.edges if len(reference.sample.edges) else rows.edges
     worst = np.full(len(rows), np.nan)
     if len(edges):
-        worst = np.where(part >= 0, ((edges[:-1] + edges[1:]) / 2)[part], np.nan)
-    trust, corrected = _trust(_counted(tests), _counted(reference.own))
+        # The last two parts are the spectrum's lines as a whole.
+        centers = np.append((edges[:-1] + edges[1:]) / 2, [np.nan] * len(_WHOLE))
+        worst = np.where(part >= 0, centers[part], np.nan)
+    counted = _counted(tests)
+    trust, corrected = combined(counted, _counted(reference.own))
     low_coverage = rows.coverage < reference.lowest_coverage - _COVERAGE_SLACK
     verdict = np.full(len(rows), "ordinary", dtype=object)
     # A spectrum that fills little of the grid may look ordinary for want of anything odd.
@@ -283,11 +299,18 @@ def _judged_table(
             "worst_ratio": ratio,
             "coverage": rows.coverage,
             "resolution": rows.resolution,
+            "trust_latents": counted[:, 1],
+            "trust_fit": counted[:, 0],
+            "trust_resolution": counted[:, 2],
             "trust": trust,
             "verdict": verdict,
         }
     )
-    table["reason"] = _reasons(table, corrected, low_coverage, latents.column("error"), reference)
+    features = feature_names(edges)
+    named = [f"near {at:,.0f} A" + (f" ({name})" if name else "") for at, name in features.items()]
+    places = np.array([*named, *_WHOLE, ""], dtype=object)[part] if len(edges) else None
+    failures = latents.column("error")
+    table["reason"] = _reasons(table, corrected, low_coverage, failures, places, reference)
     return table
 
 
@@ -297,37 +320,16 @@ def _counted(tests: dict[str, Judged]) -> Floats:
     return np.stack([error, tests["density"].p, tests["resolution"].p], axis=1)
 
 
-def _trust(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
-    """Trust of rows (n,), and each test's p-value corrected for there being several, (n, 3).
-
-    The chance that the smallest of t independent p-values is at most p is 1 - (1 - p)^t (Sidak
-    1967); t is such that 5 % of the reference, whose tests depend on each other, fall below 0.05.
-    """
-    trust, corrected = np.full(len(p), np.nan), np.full(p.shape, np.nan)
-    for tests, rows in same_columns(np.isfinite(p)):
-        if tests.any():
-            whole = reference[np.isfinite(reference[:, tests]).all(axis=1)][:, tests]
-            n_tests = 1.0
-            if len(whole):
-                smallest = np.quantile(whole.min(axis=1), DOUBTFUL)
-                n_tests = float(np.log1p(-DOUBTFUL) / np.log1p(-smallest))
-            with np.errstate(divide="ignore"):
-                fixed = -np.expm1(n_tests * np.log1p(-p[rows][:, tests]))
-            corrected[np.ix_(rows, tests)] = fixed
-            trust[rows] = fixed.min(axis=1)
-    return trust, corrected
-
-
 def _reasons(
     table: pd.DataFrame,
     corrected: Floats,
     low_coverage: Mask,
     errors: NDArray[np.object_] | None,
+    places: NDArray[np.object_] | None,
     reference: Reference,
 ) -> list[str]:
-    """One line a row, of why it is not ordinary; empty for one that is."""
+    """One line per row, of why it is not ordinary and what of it is; empty for one that is."""
     out = [""] * len(table)
-    features = feature_names(reference.sample.edges)
     odd = np.flatnonzero((table["verdict"] != "ordinary").to_numpy())
     for row, record in zip(odd.tolist(), table.iloc[odd].to_dict("records"), strict=True):
         if not record["verdict"]:
@@ -336,13 +338,15 @@ def _reasons(
             continue
         # The most telling first; a test is named where it alone would make a row doubtful.
         order = [test for test in np.argsort(corrected[row]) if corrected[row, test] < DOUBTFUL]
-        words = [_reason(_TESTS[test], record, features) for test in order]
+        place = "" if places is None else places[row]
+        words = [_reason(_TESTS[test], record, place) for test in order]
         if low_coverage[row]:
             words.append(
                 f"fills {100 * record['coverage']:.0f} % of the grid, the reference "
                 f"{100 * reference.lowest_coverage:.0f} % and more"
             )
-        out[row] = "; ".join(words)
+        usual = [name for name, p in zip(_TESTS, corrected[row], strict=True) if p >= DOUBTFUL]
+        out[row] = "; ".join([*words, f"{' and '.join(usual)} ordinary"] if usual else words)
     return out
 
 
@@ -355,21 +359,18 @@ def feature_names(edges: Floats) -> dict[float, str]:
     return names
 
 
-def _reason(test: str, record: dict[Any, Any], features: dict[float, str]) -> str:
-    if test == "density":
+def _reason(test: str, record: dict[Any, Any], place: str) -> str:
+    if test == "latents":
         return f"latents in an emptier place than {_percent(100 - record['density_percentile'])}"
     if test == "resolution":
         percentile = record["resolution_percentile"]
         side, share = ("below", 100 - percentile) if percentile < 50 else ("above", percentile)
         return f"resolution {record['resolution']:,.0f}, {side} {_percent(share)}"
     if np.isnan(record["misfit_percentile"]):
-        return f"reconstruction worse than {_percent(record['recon_percentile'])}"
-    words = f"reconstruction odder than {_percent(record['misfit_percentile'])}"
-    worst = record["worst"]
-    if not np.isnan(worst):
-        name = features.get(worst, "")
-        words += f", most near {worst:,.0f} A" + (f" ({name})" if name else "")
-        words += f": error {record['worst_ratio']:.2g} times what the rest suggests"
+        return f"fit worse than {_percent(record['recon_percentile'])}"
+    words = f"fit odder than {_percent(record['misfit_percentile'])}"
+    if place:
+        words += f", most {place}: {record['worst_ratio']:.2g} times what the rest suggests"
     return words
 
 

@@ -1,8 +1,8 @@
 """Ordinary spectra to compare with, and the tests that say how odd a row is among them.
 
-Four tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength,
-how empty the place among the latents is, and the resolving power. Each gives a p-value and a
-percentile, by the rows of the sample.
+Four tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength
+beside the lines themselves, how empty the place among the latents is, and the resolving power. Each
+gives a p-value and a percentile, by the rows of the sample.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ N_FOLDS = 5
 SEGMENTS = "recon_segments"
 """Column of the sidecar, and entry of the provenance with the wavelengths of its edges."""
 
+_LEVEL = 0.05  # p-values that are combined keep their meaning here
+
 # One neighbor alone may be as odd as the row; ten of up to 3,000 still say where it lies.
 _N_NEIGHBORS = 10
-_COLUMNS = ("recon_error", "coverage", "snr", "resolution")
+_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "contrast", "roughness")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class TrustSample:
     ----------
     values : ndarray of float64, shape (n, d)
         Latent means; a row of NaN where there are none.
-    recon_error, coverage, snr, resolution : ndarray of float64, shape (n,)
+    recon_error, coverage, snr, resolution, contrast, roughness : ndarray of float64, shape (n,)
         As `encode` writes them; NaN where not known.
     segments : ndarray of float64, shape (n, s)
         Root mean square of the reconstruction's error in s parts of the spectrum; s is 0 where
@@ -68,6 +70,8 @@ class TrustSample:
     coverage: Floats
     snr: Floats
     resolution: Floats
+    contrast: Floats
+    roughness: Floats
     segments: Floats
     edges: Floats
     info: dict[str, str] = field(default_factory=dict)
@@ -216,6 +220,28 @@ def same_columns(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
         yield columns, others[member.reshape(-1) == number]
 
 
+def combined(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
+    """Smallest p-value of each row (n,), and all of them (n, t), corrected for there being several.
+
+    The chance that the smallest of t independent p-values is at most p is 1 - (1 - p)^t (Sidak
+    1967); t is such that 5 % of the reference (m, t), whose tests depend on each other, fall below
+    0.05.
+    """
+    smallest, corrected = np.full(len(p), np.nan), np.full(p.shape, np.nan)
+    for tests, rows in same_columns(np.isfinite(p)):
+        if tests.any():
+            whole = reference[np.isfinite(reference[:, tests]).all(axis=1)][:, tests]
+            n_tests = 1.0
+            if len(whole):
+                edge = np.quantile(whole.min(axis=1), _LEVEL)
+                n_tests = float(np.log1p(-_LEVEL) / np.log1p(-edge))
+            with np.errstate(divide="ignore"):
+                fixed = -np.expm1(n_tests * np.log1p(-p[rows][:, tests]))
+            corrected[np.ix_(rows, tests)] = fixed
+            smallest[rows] = fixed.min(axis=1)
+    return smallest, corrected
+
+
 class Fit:
     """Quadratic regression of y (n, q) on x (n, p), with x held to the range it was fitted in.
 
@@ -305,10 +331,12 @@ class _Expected:
 
 
 class Judgement(NamedTuple):
-    """What a pattern says of m rows that have the same parts, shape (m,) each.
+    """What a pattern says of m rows that have the same parts.
 
-    `reference` (n,) are the distances of the reference over the same parts, each row held out;
-    `part` is where a row is oddest, and `excess` its residual there over what the others suggest.
+    `distance` (m, 2): of all parts together, and of the oddest part from what the others suggest,
+    in its standard deviations; `reference` (n, 2): of the reference over the same parts, each row
+    held out. `part` (m,) is where a row is oddest, and `excess` (m,) its residual there over what
+    the others suggest.
     """
 
     rows: Rows
@@ -317,13 +345,21 @@ class Judgement(NamedTuple):
     part: Rows
     excess: Floats
 
+    def p(self) -> tuple[Floats, Floats]:
+        """P-values (m,) of the rows, and (n,) of the reference: of the odder of both distances."""
+        own = np.stack([share_above(one, one) for one in self.reference.T], axis=1)
+        pairs = zip(self.reference.T, self.distance.T, strict=True)
+        rows = np.stack([share_above(reference, one) for reference, one in pairs], axis=1)
+        return combined(rows, own)[0], combined(own, own)[0]
+
 
 class Pattern:
-    """Mahalanobis distance of residuals (m, s) from those of a reference (n, s).
+    """Mahalanobis distance and oddest part of residuals (m, s), by those of a reference (n, s).
 
     Errors of neighboring parts rise and fall together with the noise; what counts is what breaks
-    this pattern. The covariance is shrunk to its diagonal by s / (10 n + s). The reference is
-    finite and in random order.
+    this pattern. Many parts that do a little add up in the distance; one part that does a lot, as a
+    line in emission, drowns in it. The covariance is shrunk to its diagonal by s / (10 n + s). The
+    reference is finite and in random order.
     """
 
     def __init__(self, reference: Floats) -> None:
@@ -336,34 +372,37 @@ class Pattern:
             if parts.any():
                 deviation = residual[rows][:, parts] - self._center[parts]
                 covariance = self._covariance[np.ix_(parts, parts)]
-                part, excess = _oddest(deviation, covariance)
-                distance, reference = _distance(deviation, covariance), self._held_out(parts)
+                distance, part, excess = _judged(deviation, covariance)
+                reference = self._held_out(parts)
                 yield Judgement(rows, distance, reference, np.flatnonzero(parts)[part], excess)
 
     def own(self) -> Judgement:
         """Judge the reference, each row held out."""
         rows, parts = np.arange(len(self._reference)), np.ones(len(self._center), np.bool_)
         distance = self._held_out(parts)
-        part, excess = _oddest(self._reference - self._center, self._covariance)
+        _, part, excess = _judged(self._reference - self._center, self._covariance)
         return Judgement(rows, distance, distance, part, excess)
 
     def _held_out(self, parts: Mask) -> Floats:
         given = self._reference[:, parts]
-        out = np.empty(len(given))
+        out = np.empty((len(given), 2))
         for mine in folds(len(given)):
             center, covariance = _moments(given[~mine])
-            out[mine] = _distance(given[mine] - center, covariance)
+            out[mine] = _judged(given[mine] - center, covariance)[0]
         return out
 
 
-def _oddest(deviation: Floats, covariance: Floats) -> tuple[Rows, Floats]:
-    """Part that deviates most from what the others make expect, and by how much, (m,) each."""
+def _judged(deviation: Floats, covariance: Floats) -> tuple[Floats, Rows, Floats]:
+    """Both distances (m, 2) of rows, and part and excess (m,) of a `Judgement`."""
     # The regression of each part on all others stands in the inverse covariance.
     inverse = np.linalg.inv(covariance)
     precision = np.diag(inverse)
     weighted = deviation @ inverse
-    part = np.argmax(np.abs(weighted) / np.sqrt(precision), axis=1)
-    return part, (weighted / precision)[np.arange(len(deviation)), part]
+    deviations = np.abs(weighted) / np.sqrt(precision)
+    part, rows = np.argmax(deviations, axis=1), np.arange(len(deviation))
+    distance = np.sqrt(np.maximum(np.sum(deviation * weighted, axis=1), 0.0))
+    both = np.stack([distance, deviations[rows, part]], axis=1)
+    return both, part, (weighted / precision)[rows, part]
 
 
 def _moments(rows: Floats) -> tuple[Floats, Floats]:
@@ -427,12 +466,13 @@ class Reconstruction:
 class Misfit:
     """Pattern of the reconstruction's error over wavelength; the percentile is that of the misfit.
 
-    `own_oddest`: the part of the spectrum that is oddest in each row of the reference (-1: none),
-    and its error over the one that the other parts make expect.
+    The contrast and the roughness of the spectrum itself are two more parts, the last: what was
+    there to be reproduced. `own_oddest`: the part of the spectrum that is oddest in each row of the
+    reference (-1: none), and its error over the one that the other parts make expect.
     """
 
     def __init__(self, sample: TrustSample, dims: Rows) -> None:
-        error = _log(sample.segments)
+        error = _parts(sample)
         self._n_parts = error.shape[1]
         # Parts that few rows have, or whose error never changes, have no pattern.
         usable = [
@@ -454,9 +494,10 @@ class Misfit:
     def judge(self, sample: TrustSample) -> tuple[Judged, tuple[Rows, Floats]]:
         """Judge rows, and find the oddest part of each."""
         out, oddest = Judged.unknown(len(sample)), _no_part(len(sample))
-        if not self._patterns or sample.segments.shape[1] != self._n_parts:
+        error = _parts(sample)
+        if not self._patterns or error.shape[1] != self._n_parts:
             return out, oddest
-        error = _log(sample.segments[:, self._parts])
+        error = error[:, self._parts]
         rows = np.asarray(np.isfinite(error).any(axis=1) & np.isfinite(sample.values).all(axis=1))
         for with_snr, served, residual in self._expected.residuals(sample, rows, error):
             for found in self._patterns[with_snr].judge(residual):
@@ -465,8 +506,16 @@ class Misfit:
 
     def _fill(self, out: Judged, oddest: tuple[Rows, Floats], rows: Rows, found: Judgement) -> None:
         mine = rows[found.rows]
-        out.fill(mine, found.reference, found.distance)
+        p, reference = found.p()
+        out.p[mine], out.percentile[mine] = p, percent_below(-reference, -p)
         oddest[0][mine], oddest[1][mine] = self._parts[found.part], np.exp(found.excess)
+
+
+def _parts(sample: TrustSample) -> Floats:
+    """Logarithms of the errors of segments, and of contrast and roughness, (n, s + 2)."""
+    if sample.segments.shape[1] == 0:
+        return np.empty((len(sample), 0))
+    return _log(np.column_stack([sample.segments, sample.contrast, sample.roughness]))
 
 
 def _no_part(n: int) -> tuple[Rows, Floats]:

@@ -127,16 +127,18 @@ def encode(
         `status` ("ok", "failed", "degenerate"), `error`, `coverage` (fraction of the grid outside
         gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
         reconstruction minus row over valid pixels: in units of the median flux, or of line
-        contrast g for models of the continuum kind), `resolution` (`resolving_power`), `median`
+        contrast g for models of the continuum kind), `contrast` and `roughness` (standard deviation
+        of the row, and root mean square step between neighboring pixels, in the same units),
+        `resolution` (`resolving_power`), `median`
         (what the flux was divided by), `rv` and `berv` in km/s, `airmass`; of models with a Doppler
         layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines are too
         wide to say) and `rv_second_peak` (height of the correlation's second maximum over the
         first); `assumed`;
-        `recon_percentile`, `density_percentile`, `trust` and `verdict` (as `score` has them) where
-        a reference sample lies beside the weights; with a probe `Teff_probe` and the like, as
-        `Probe.apply` names them; `recon_segments`, the reconstruction error in 32 parts of the
-        grid. Values do not depend on batch size or workers beyond float32 rounding
-        (1e-5).
+        `recon_percentile`, `density_percentile`, `trust_latents`, `trust_fit`, `trust_resolution`,
+        `trust` and `verdict` (as `score` has them) where a reference sample lies beside the
+        weights; with a probe `Teff_probe` and the like, as `Probe.apply` names them;
+        `recon_segments`, the reconstruction error in 32 parts of the grid. Values do not depend on
+        batch size or workers beyond float32 rounding (1e-5).
 
     Raises
     ------
@@ -310,7 +312,8 @@ class _Run:
                 continue
             part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
             part.segments[index] = found.segments[row]
-            part.records[index]["recon_error"] = float(found.recon_error[row])
+            for column in ("recon_error", "contrast", "roughness"):
+                part.records[index][column] = float(getattr(found, column)[row])
             part.records[index]["rv_second_peak"] = float(found.second_peak[row])
             if np.isfinite(found.ambiguous[row]):
                 part.records[index]["rv_ambiguous"] = bool(found.ambiguous[row])
@@ -459,6 +462,8 @@ class Encoded(NamedTuple):
     logvar: NDArray[np.float32]  # shape (n, d); NaN for a deterministic model
     recon_error: NDArray[np.float32]  # shape (n,)
     segments: NDArray[np.float32]  # shape (n, 32), of equal parts; NaN where half is not valid
+    contrast: NDArray[np.float32]  # shape (n,), as `roughness`: of the rows, see `_texture`
+    roughness: NDArray[np.float32]
     second_peak: NDArray[np.float32]  # shape (n,), as `ambiguous`: see `Shift`; NaN if not fitted
     ambiguous: NDArray[np.float32]
 
@@ -527,7 +532,7 @@ class Network:
             If memory runs out at a batch of one, or of the size that was asked for.
         """
         n, d = len(rows), self._model.config.latents
-        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), (n,), (n,))
+        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), (n,), (n,), (n,), (n,))
         out = Encoded(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
         start = 0
         while start < n:
@@ -554,14 +559,15 @@ class Network:
             mean, logvar, shift, lines = self._model.encoding(batch)
             if logvar is None:
                 logvar = torch.full_like(mean, torch.nan)
-            error = torch.full((len(rows),), torch.nan)
-            segments = torch.full((len(rows), SEGMENTS), torch.nan)
+            unknown = torch.full((len(rows),), torch.nan)
+            error, segments = unknown, unknown[:, None].expand(-1, SEGMENTS)
+            texture = unknown, unknown
             if self._recon_error:
                 inside = torch.from_numpy(valid[:, :length]).to(self.device)
                 error, segments = self._misfit(batch[:, :length], inside, mean, lines)
-            unknown = torch.full((len(rows),), torch.nan)
+                texture = _texture(batch[:, :length], inside)
             found = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
-            parts = (mean, logvar, error, segments, *found)
+            parts = (mean, logvar, error, segments, *texture, *found)
             return Encoded(*(part.cpu().numpy() for part in parts))
 
     def _misfit(
@@ -596,6 +602,19 @@ def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     measured = (2 * counts >= sizes) & (counts > 0)
     segments = torch.where(measured, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
     return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
+
+
+def _texture(rows: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Contrast and roughness of rows over valid pixels, (n,) each.
+
+    Their standard deviation, and the root mean square step from a pixel to the next.
+    """
+    count = inside.sum(dim=1)
+    mean = torch.where(inside, rows, 0.0).sum(dim=1) / count
+    square = torch.where(inside, rows - mean[:, None], 0.0).square_().sum(dim=1)
+    both = inside[:, 1:] & inside[:, :-1]
+    steps = torch.where(both, rows.diff(dim=1), 0.0).square_().sum(dim=1)
+    return (square / count).sqrt(), (steps / both.sum(dim=1)).sqrt()
 
 
 def _device(name: str) -> torch.device:

@@ -40,6 +40,8 @@ COLUMNS = (
     "coverage",
     "snr",
     "recon_error",
+    "contrast",
+    "roughness",
     "resolution",
     "median",
     "rv",
@@ -52,8 +54,8 @@ COLUMNS = (
 """Columns of the sidecar table that follow from a spectrum alone, in order."""
 
 _NUMBERS = (
-    *("coverage", "snr", "recon_error", "resolution", "median", "rv", "berv", "airmass"),
-    "rv_second_peak",
+    *("coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median"),
+    *("rv", "berv", "airmass", "rv_second_peak"),
 )
 
 SEGMENTS = 32

@@ -30,11 +30,14 @@ from latentscope.models.rows import SEGMENTS
 from latentscope.models.weights import ModelLike, model_folder, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
 
-TRUST_COLUMNS = ("recon_percentile", "density_percentile", "trust", "verdict")
+TRUST_COLUMNS = (
+    *("recon_percentile", "density_percentile"),
+    *("trust_latents", "trust_fit", "trust_resolution", "trust", "verdict"),
+)
 """Columns of the sidecar that compare a row with the model's reference sample."""
 
 _WIDE = ("values", "segments")
-_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "edges")
+_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "contrast", "roughness", "edges")
 _ADVICE = "give --reference LATENTS, latents of ordinary spectra that this model encoded"
 
 
@@ -200,8 +203,10 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
         with safe_open(path, framework="np") as stored:
             info = dict(stored.metadata() or {})
             arrays = {name: stored.get_tensor(name).astype(np.float64) for name in stored.keys()}  # noqa: SIM118
+        for name in ("contrast", "roughness"):  # samples of before they were measured
+            arrays.setdefault(name, np.full(len(arrays["values"]), np.nan))
         sample = TrustSample(**arrays, info=info)
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise ModelError(
             f"{path}: is no reference sample ({error}); write or download it again"
         ) from error

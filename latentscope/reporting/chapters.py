@@ -220,10 +220,13 @@ def _odd_table(result: ScoreResult) -> Table:
         Column("id", "id"),
         Column("verdict", "verdict"),
         Column("trust", "trust", hint="chance that an ordinary spectrum looks as odd"),
-        Column("recon_percentile", "error (%)", hint="percentile of the reconstruction error"),
-        Column("misfit_percentile", "misfit (%)", hint="percentile of its pattern"),
-        Column("density_percentile", "emptiness (%)", hint="percentile of the density of latents"),
-        Column("resolution_percentile", "resolution (%)"),
+        Column("trust_latents", "of latents", hint="the same of the latents alone"),
+        Column("trust_fit", "of fit", hint="the same of the reconstruction alone"),
+        Column("trust_resolution", "of resolution", hint="the same of the resolution alone"),
+        Column("recon_percentile", "error (percentile)", hint="% of the reference below it"),
+        Column("misfit_percentile", "misfit (percentile)", hint="% of the reference less odd"),
+        Column("density_percentile", "density (percentile)", hint="0: emptier than all"),
+        Column("resolution_percentile", "resolution (percentile)"),
         Column("reason", "reason"),
     )
     worst = result.worst.head(_WORST).reset_index(drop=True)

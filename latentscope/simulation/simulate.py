@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
+from latentscope.simulation.imperfect import exposed, faults
 from latentscope.simulation.lines import read_linelist
 from latentscope.simulation.population import (
     FIRST,
@@ -51,6 +52,7 @@ def simulate(
     repeats: bool = True,
     first: int = 0,
     population: Population = HARPS,
+    imperfect: bool = False,
 ) -> Iterator[tuple[Spectrum, dict[str, Any]]]:
     """Yield simulated HARPS-like spectra and their true labels, one after the other.
 
@@ -72,6 +74,9 @@ def simulate(
         Begin with this row of the archive.
     population : Population
         Which stars and instruments; those of HARPS by default.
+    imperfect : bool
+        Whether each spectrum has faults of its own, as real ones have them: wrong lines, read-out
+        noise, cosmic rays, emission cores, removed telluric lines (`simulation.imperfect`).
 
     Yields
     ------
@@ -85,7 +90,13 @@ def simulate(
     synthesizer = synthesizer_of(linelist)
     for index in range(first, n):
         observation = observe(index, int(stars[index]), seed, population)
-        yield _spectrum(synthesizer, observation, seed), labels_of(observation)
+        if imperfect:
+            rng = np.random.default_rng((seed, 4, index))
+            lines, physics, seen = faults(synthesizer.lines, observation, rng)
+            spectrum = _spectrum(Synthesizer(lines, physics=physics), seen, seed)
+            yield exposed(spectrum, seen, rng), labels_of(observation)
+        else:
+            yield _spectrum(synthesizer, observation, seed), labels_of(observation)
 
 
 def labels_of(observation: Observation) -> dict[str, Any]:

@@ -58,14 +58,12 @@ LOG_STEP = float(np.log(LAST / FIRST)) / (PIXELS - 1)
 PIXEL_VELOCITY = LOG_STEP * SPEED_OF_LIGHT  # km/s, about 0.70
 WAVELENGTH = np.asarray(FIRST * np.exp(LOG_STEP * np.arange(PIXELS)), np.float64)  # Angstrom, air
 NODES = FIRST * np.exp(np.log(LAST / FIRST) * np.linspace(0, 1, 1025))  # of the continuum
-FLOOR = 0.08  # residual flux of a saturated core
 # Lines: least optical depth, and that where their wings and cores end; most pixels, and Doppler
 # widths of a core.
 FAINT, WING, EDGE, REACH, CORE = 2e-3, 5e-3, 2e-4, 6000.0, 3.3
 SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
 BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
 THIN = 1e-4  # optical depth of the air that is left out
-_MICROTURBULENCE = 1.2  # km/s
 _USUAL_EXCITATION = 2.5  # eV
 _LIMB_DARKENING = 0.6
 # Optical depth of the invented TiO bands in an M3 dwarf: it joins them to the real ones (Gl581).
@@ -80,6 +78,20 @@ _UNIT = 2.0**-28
 _LINES_AT_ONCE = 2048
 _WIDEST_SUM = 64  # pixels on each side; beyond, a Fourier transform is faster than a sum
 _PLANNED = 256  # lengths of transforms are multiples of this, so that plans are made once
+
+
+class Physics(NamedTuple):
+    """What all lines of a star share.
+
+    Residual flux of a saturated core, microturbulence in km/s, damping over the usual one.
+    """
+
+    floor: float = 0.08
+    microturbulence: float = 1.2
+    damping: float = 1.0
+
+
+_USUAL = Physics()
 
 
 @contextmanager
@@ -111,6 +123,8 @@ class Synthesizer:
     lines : LineList, optional
         Atoms and molecules; the package's by default.
     device : torch device
+    physics : Physics, optional
+        Of all lines.
 
     Attributes
     ----------
@@ -118,11 +132,17 @@ class Synthesizer:
         Air wavelength of the fine grid in Angstrom.
     """
 
-    def __init__(self, lines: LineList | None = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        lines: LineList | None = None,
+        device: torch.device | str = "cpu",
+        physics: Physics = _USUAL,
+    ) -> None:
         self.lines = atomic_lines() + molecular_lines() if lines is None else lines
         self.device = torch.device(device)
         self.wavelength = WAVELENGTH
-        self._lines = Lines(self.lines, self.device)
+        self._lines = Lines(self.lines, self.device, physics=physics)
+        self._floor = physics.floor
         self._bands, self._air = _templates(self.device)
         self._photon_nodes = Nodes(len(NODES), PIXELS, self.device)
         self._response_nodes = Nodes(RESPONSE_NODES, PIXELS, self.device)
@@ -159,7 +179,7 @@ class Synthesizer:
         tau = self._lines.optical_depth(self._lines.strengths(stars), shift)
         add_balmer(tau, on_device(balmer_strengths(stars), self.device), log_shift)
         tau += self._bands.optical_depth(stars, shift)
-        return residual_flux(tau)
+        return residual_flux(tau, self._floor)
 
     def transmission(self, nights: Sequence[Night]) -> Tensor:
         """Transmission of the air, float32 of shape (b, 262144).
@@ -303,7 +323,13 @@ class LineStrengths(NamedTuple):
 class Lines:
     """Atoms and molecules on the grid: how strong each line is in a star, and where it absorbs."""
 
-    def __init__(self, lines: LineList, device: torch.device, pixels: int = PIXELS) -> None:
+    def __init__(
+        self,
+        lines: LineList,
+        device: torch.device,
+        pixels: int = PIXELS,
+        physics: Physics = _USUAL,
+    ) -> None:
         def exact(values: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
@@ -312,6 +338,7 @@ class Lines:
         self._species, self._index = lines.species, exact(lines.species_index.astype(np.int64))
         self._wavelength, self._loggf = exact(lines.wavelength), exact(lines.loggf)
         self._excitation, self._pixels = exact(lines.excitation), pixels
+        self._physics = physics
         # Molecules have no damping wings.
         self._winged = exact((lines.z < 100).astype(np.float64))
 
@@ -361,10 +388,12 @@ class Lines:
         if molecules.any():
             column[molecules] = molecules_of(star, species["Z"][molecules])
         thermal = 0.0166 * state.temperature / species["mass"]  # 2 k T / m in km^2/s^2
-        width = np.sqrt(thermal + _MICROTURBULENCE**2)
+        width = np.sqrt(thermal + self._physics.microturbulence**2)
         terms = opacity_terms(state.temperature, state.electron_pressure, state.neutral_hydrogen)
-        damping = min(0.08 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3, 0.5)
-        return np.concatenate([column, width, [5040.0 / state.temperature, *terms, damping]])
+        damping = self._physics.damping * (0.08 * (state.gas_pressure / 1e5) ** 0.8 + 2e-3)
+        return np.concatenate(
+            [column, width, [5040.0 / state.temperature, *terms, min(damping, 0.5)]]
+        )
 
     def optical_depth(self, lines: LineStrengths, shift: Shift) -> Tensor:
         """Gaussian cores and damping wings of all lines, float32 of shape (b, pixels).
@@ -459,9 +488,9 @@ def _balmer(center: NDArray[np.float64], strength: Tensor, low: int, high: int) 
     return inverse.sqrt().mul_(inverse).mul_(inverse).mul_(strength[:, None])
 
 
-def residual_flux(tau: Tensor) -> Tensor:
+def residual_flux(tau: Tensor, floor: float) -> Tensor:
     """Flux over the continuum, from 1 down to the floor of a saturated core; in place."""
-    return tau.add_(1.0).reciprocal_().mul_(1 - FLOOR).add_(FLOOR)
+    return tau.add_(1.0).reciprocal_().mul_(1 - floor).add_(floor)
 
 
 # ---- molecules ----

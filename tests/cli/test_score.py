@@ -31,8 +31,9 @@ def test_score_names_the_rows_that_are_odd(process, here):
     lines = ended.out.splitlines()
     assert lines[0].startswith("of 60 spectra 4")
     assert lines[1].startswith("compared with 400 ordinary spectra (ordinary.npy)")
-    assert len(lines) == 5
-    assert all(line.startswith("s2-5") and "near 6,716 A" in line for line in lines[2:])
+    assert lines[2].startswith("odd by themselves are the latents of ")
+    assert len(lines) == 6
+    assert all(line.startswith("s2-5") and "near 6,716 A" in line for line in lines[3:])
     table = pd.read_csv("trust.csv")
     assert (table["verdict"][50:] != "ordinary").all()
     assert set(table.nsmallest(10, "trust").index) == set(range(50, 60))
@@ -70,7 +71,7 @@ def test_a_bundled_model_is_found_by_what_the_latents_say(command, here):
     (here / "mine.json").write_text(json.dumps({"model": "harps-sim", "weights_sha256": sha}))
     ended = command("score", "mine.npy")
     assert ended.code == 0
-    assert "ordinary spectra (simulated spectra, seed" in ended.out
+    assert "ordinary spectra (imperfect simulated spectra, seed" in ended.out
     assert "not compared, since not known on both sides: reconstruction error" in ended.out
 
 

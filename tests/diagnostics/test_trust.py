@@ -17,6 +17,7 @@ from latentscope.diagnostics.trust_reference import (
     Fit,
     Pattern,
     Reference,
+    combined,
     draw_trust_sample,
     folds,
     held_out,
@@ -147,7 +148,7 @@ ROWS = PATTERN_RNG.multivariate_normal(np.zeros(4), COVARIANCE, 3000)
 def distances(pattern, rows):
     out = np.full(len(rows), np.nan)
     for found in pattern.judge(rows):
-        out[found.rows] = found.distance
+        out[found.rows] = found.distance[:, 0]
     return out
 
 
@@ -169,8 +170,8 @@ def test_missing_parts_are_left_out_of_row_and_reference():
     [found] = list(pattern.judge(row))
     alone = Pattern(ROWS[:, [0, 2]])
     assert list(found.rows) == [0]
-    np.testing.assert_allclose(found.distance, distances(alone, row[:1, [0, 2]]), rtol=0.05)
-    np.testing.assert_allclose(np.median(found.reference), np.sqrt(2 * np.log(2)), rtol=0.05)
+    np.testing.assert_allclose(found.distance[:, 0], distances(alone, row[:1, [0, 2]]), rtol=0.05)
+    np.testing.assert_allclose(np.median(found.reference[:, 0]), np.sqrt(2 * np.log(2)), rtol=0.05)
     assert found.part[0] in (0, 2)
 
 
@@ -185,7 +186,7 @@ def test_a_few_bad_rows_in_the_reference_do_not_hide_others():
 def test_held_out_distances_are_those_of_new_rows():
     few = ROWS[:200]
     new = distances(Pattern(few), ROWS[1000:])
-    held = Pattern(few).own().distance
+    held = Pattern(few).own().distance[:, 0]
     assert np.median(held) == pytest.approx(np.median(new), rel=0.1)
 
 
@@ -195,8 +196,38 @@ def test_the_oddest_part_is_where_the_others_make_expect_something_else():
     assert list(found.part) == [2, 3]
     # Regression of one of four equicorrelated columns on the others: r / (1 + 2 r) each.
     slope = 0.9 / (1 + 2 * 0.9)
-    wanted = [0 - slope * 9.3, 1 + slope * 6]
+    wanted = np.array([0 - slope * 9.3, 1 + slope * 6])
     np.testing.assert_allclose(found.excess, wanted, rtol=0.05)
+    # What the regression leaves: 1 - r^2 (1, ..., 1) C^-1 (1, ..., 1).
+    left = np.sqrt(1 - 3 * 0.9 * slope)
+    np.testing.assert_allclose(found.distance[:, 1], np.abs(wanted) / left, rtol=0.05)
+
+
+def test_one_odd_part_and_many_that_are_a_little_odd_are_both_found():
+    rng = np.random.default_rng(9)
+    pattern = Pattern(rng.normal(size=(3000, 30)))
+    one, many = np.zeros((1, 30)), np.full((1, 30), 2.2)
+    one[0, 4] = 6.0
+    for rows, telling in ((one, 1), (many, 0)):
+        [found] = list(pattern.judge(rows))
+        p = [share_above(found.reference[:, k], found.distance[:, k])[0] for k in (0, 1)]
+        assert np.argmin(p) == telling
+        assert found.p()[0][0] < 0.005
+    [usual] = list(pattern.judge(rng.normal(size=(3000, 30))))
+    assert np.mean(usual.p()[0] < 0.05) == pytest.approx(0.05, abs=0.015)
+
+
+def test_the_smallest_of_several_p_values_keeps_its_meaning():
+    rng = np.random.default_rng(3)
+    p = rng.uniform(size=(5000, 3))
+    smallest, each = combined(p, p)
+    np.testing.assert_allclose(smallest, 1 - (1 - p.min(axis=1)) ** 3, rtol=0.1)
+    np.testing.assert_allclose(smallest, each.min(axis=1))
+    same = np.repeat(p[:, :1], 3, axis=1)
+    np.testing.assert_allclose(combined(same, same)[0], same[:, 0], rtol=0.1)
+    holed = np.column_stack([p[:, 0], np.full((5000, 2), np.nan)])
+    np.testing.assert_allclose(combined(holed, p)[0], p[:, 0], rtol=0.1)
+    assert np.isnan(combined(np.full((2, 3), np.nan), p)[0]).all()
 
 
 def test_columns_become_arrays_also_from_files(tmp_path):
@@ -302,6 +333,8 @@ def test_five_percent_of_ordinary_rows_are_doubtful(reference):
         ({"bump": 1.6}, "misfit_percentile", "most near 6,716 A"),
         ({"power": 40_000.0}, "resolution_percentile", ", below 99.9 %"),
         ({"shift": 9.0}, "density_percentile", "latents in an emptier place than 99.9 %"),
+        ({"flat": 0.5}, "misfit_percentile", " of its lines: 0."),
+        ({"blurred": 0.5}, "misfit_percentile", " of its lines: "),
     ],
 )
 def test_each_way_to_be_odd_is_seen_and_named(reference, odd, column, reason):
@@ -378,7 +411,7 @@ def test_without_parts_the_error_itself_counts(ordinary):
     result = score_against(rows, reference=bare)
     assert result.table["misfit_percentile"].isna().all()
     assert (result.table["verdict"] != "ordinary").mean() > 0.9
-    assert result.table["reason"].str.contains("reconstruction worse than 99").any()
+    assert result.table["reason"].str.contains("fit worse than 99").any()
     assert "its pattern over wavelength, resolution" in " ".join(result.sentences(0))
 
 
@@ -506,9 +539,28 @@ def test_the_table_goes_into_words(reference):
     assert lines[0].startswith("of 40 spectra ")
     assert lines[1].startswith("compared with 2,000 ordinary spectra (made 1)")
     assert "differs from the reference as a whole" in lines[2]
-    assert len(lines) == 6
-    assert lines[3].startswith("s14-")
-    assert "outside (trust below 0.001): reconstruction odder than 99.9 %" in lines[3]
+    assert len(lines) == 7
+    assert lines[3].startswith("odd by themselves are the latents of ")
+    assert "these 40, the fit of 40 and the resolution of " in lines[3]
+    assert lines[4].startswith("s14-")
+    assert "outside (trust below 0.001): fit odder than 99.9 %" in lines[4]
+
+
+def test_latents_fit_and_resolution_are_judged_apart(reference):
+    for odd, which in (
+        ({"shift": 9.0}, "latents"), ({"bump": 1.6}, "fit"), ({"power": 40_000.0}, "resolution"),
+    ):  # fmt: skip
+        table = score_against(made(400, seed=15, **odd), reference=reference).table
+        for name in ("latents", "fit", "resolution"):
+            p = table[f"trust_{name}"]
+            if name == which:
+                assert p.median() < 1e-3
+            elif which != "latents":  # far from all others the fits know nothing
+                assert p.median() == pytest.approx(0.5, abs=0.12)
+        others = [name for name in ("fit", "latents", "resolution") if name != which]
+        if which != "latents":
+            usual = f"; {' and '.join(others)} ordinary"
+            assert table["reason"].str.endswith(usual).mean() > 0.85
 
 
 def test_known_lines_are_named():

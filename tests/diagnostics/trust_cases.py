@@ -13,10 +13,13 @@ def text(segments):
     return [" ".join(f"{value:.3g}" for value in row) for row in segments]
 
 
-def made(n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, sha=SHA):
+def made(
+    n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, flat=1.0, blurred=1.0, sha=SHA
+):
     """Errors rise with noise and with the first latent, together in all eight parts.
 
-    shift moves the latents, worse multiplies all errors, bump that of the last part alone.
+    shift moves the latents, worse multiplies all errors, bump that of the last part alone, flat the
+    contrast and the roughness of the lines, blurred the latter alone.
     """
     rng = np.random.default_rng(seed)
     values = np.column_stack([rng.normal(size=(n, 2)) + shift, 1e-4 * rng.normal(size=n)])
@@ -24,6 +27,8 @@ def made(n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, sha=SHA):
     common = 0.1 * values[:, 0] - 0.8 * np.log(snr) + 0.15 * rng.normal(size=n)
     segments = worse * np.exp(common[:, None] + 0.05 * rng.normal(size=(n, 8)))
     segments[:, -1] *= bump
+    contrast = flat * np.exp(0.2 * values[:, 1] + 0.03 * rng.normal(size=n))
+    roughness = blurred * contrast * np.exp(0.03 * rng.normal(size=n))
     table = pd.DataFrame(
         {
             "id": [f"s{seed}-{i}" for i in range(n)],
@@ -33,6 +38,8 @@ def made(n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, sha=SHA):
             "coverage": 1.0,
             "snr": snr,
             "recon_error": np.sqrt((segments**2).mean(1)),
+            "contrast": contrast,
+            "roughness": roughness,
             "resolution": power * np.exp(0.03 * rng.normal(size=n)),
             "recon_segments": text(segments),
         }

@@ -26,7 +26,10 @@ from latentscope.spectra.prepare import prepare
 from latentscope.spectra.spectrum import Spectrum
 from tests.models.encoding import GRID, tiny_model
 
-COLUMNS = ("values", "recon_error", "coverage", "snr", "resolution", "segments", "edges")
+COLUMNS = (
+    *("values", "recon_error", "coverage", "snr", "resolution", "contrast", "roughness"),
+    *("segments", "edges"),
+)
 
 
 def spectra(n, seed=0, noise=0.1):

@@ -102,7 +102,7 @@ def test_simulated_spectra_have_noise_and_resolution(sampled):
     sample = simulated_sample(model, 5, seed=9, progress=seen.append)
     assert seen == [5]
     assert np.isfinite(sample.snr).all()
-    assert sample.info["origin"] == "simulated spectra, seed 9, built-in lines"
+    assert sample.info["origin"] == "imperfect simulated spectra, seed 9, built-in lines"
     rows = trust_rows(encode([one for one, _ in simulate(5, seed=9, repeats=False)], model))
     np.testing.assert_allclose(np.sort(sample.resolution), np.sort(rows.resolution))
 
