@@ -235,6 +235,7 @@ _ESTIMATORS = ", ".join(["auto", *_NAMES])
 @command(
     "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
     "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
+    "latentscope mi latents.npy labels.csv --given Teff,radvel",
 )
 def mi(
     latents: Latents,
@@ -251,6 +252,10 @@ def mi(
         float,
         typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
     ] = 5.0,
+    given: Annotated[
+        str | None,
+        typer.Option("--given", help="Labels that are known: what is shared beyond these: a,b."),
+    ] = None,
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
@@ -279,6 +284,7 @@ def mi(
             str(labels),
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
+            given=chosen_names(given, "--given"),
             discrete=chosen_names(discrete, "--discrete"),
             numeric=chosen_names(numeric, "--numeric"),
             estimator=estimator,

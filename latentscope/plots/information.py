@@ -44,7 +44,9 @@ def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS)
     dims = _shown_dims(matrix, q_values, most)
     ax = _heatmap(matrix[dims], q_values[dims], ax)
     ax.set_xlabel("latent dimension")
-    ax.set_title(_heatmap_title("Mutual information", len(dims), matrix.shape[1]))
+    known = ", ".join(result.given)
+    what = f"Mutual information given {known}" if known else "Mutual information"
+    ax.set_title(_heatmap_title(what, len(dims), matrix.shape[1]))
     return ax
 
 

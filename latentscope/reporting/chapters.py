@@ -20,7 +20,8 @@ from latentscope.diagnostics.exclusive import (
     exclusive_information,
 )
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings
-from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.mi.api import mi_matrix, q_values
+from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.threshold import SAID_BY
@@ -616,6 +617,67 @@ def against_labels(study: ReportStudy) -> Part:
 
 
 _MOST_PICTURES = 8
+_MOST_ROWS_GIVEN = 3_000
+
+
+def left_after_labels(study: ReportStudy) -> Part:
+    """Show what each dimension still knows of the other labels once the one it knows best is known.
+
+    On 3,000 rows at most, since each value has a null of its own.
+    """
+    significant = study.information.significant
+    best = significant.drop_duplicates("dim").sort_values("dim")
+    if not len(best) or len(study.information.labels) < 2:
+        raise NotPossible(
+            "Fewer than two labels, or no dimension that knows something significant of one, so "
+            "nothing can be left: give other labels, or more rows."
+        )
+    sample = study.labelled_sample
+    rows = np.flatnonzero(sample.latents.ok)
+    if len(rows) > _MOST_ROWS_GIVEN:
+        drawn = np.random.default_rng(study.seed).choice(rows, _MOST_ROWS_GIVEN, replace=False)
+        sample = sample.take(np.sort(drawn))
+    tables = []
+    with study.stage("what is left after labels") as advance:
+        for done, row in enumerate(best.to_dict("records"), start=1):
+            others = [name for name in study.information.labels if name != row["label"]]
+            result = mi_matrix(
+                sample,
+                dims=[row["dim"]],
+                columns=others,
+                given=[row["label"]],
+                n_draws=3,
+                seed=study.seed,
+            )
+            tables.append(result.table)
+            if advance is not None:
+                advance(done, len(best))
+    frame = pd.concat(tables, ignore_index=True)
+    frame["q_value"] = q_values(frame["p_value"].to_numpy(dtype=np.float64))
+    frame = frame.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
+    left = frame[frame["q_value"] < SIGNIFICANT].drop_duplicates("dim")
+    named = shortened(
+        f"{row['dim']} {row['label']} given {row['given']} "
+        f"({with_error(row['mi_nats'], row['std_nats'])})"
+        for row in left.to_dict("records")
+    )
+    headline = (
+        f"Once the label that a dimension knows most of is known, {len(left)} of {len(best)} "
+        f"dimensions still know another (q < 0.05){f', in nats: {named}' if len(left) else ''}."
+    )
+    columns = (
+        Column("dim", "dim"),
+        Column("given", "known"),
+        Column("label", "label"),
+        Column("mi_nats", "left (nats)", error="std_nats"),
+        Column("p_value", "p"),
+        Column("q_value", "q", hint="false discovery rate over this table"),
+        Column("n", "n"),
+        Column("n_groups", "stars", hint="independent rows"),
+    )
+    caption = "What dimensions share with labels beyond the label they know most of, in nats."
+    table = Table("left", caption, frame, columns, max_rows=200)
+    return Part(headline, (headline, *study.measured_on()), (), (table,), (), result.provenance)
 
 
 def _meanings_table(found: list[Meaning], information: MIResult) -> Table:
@@ -972,6 +1034,7 @@ PLANS = (
             Step("labels", "Dimensions and labels", labels),
             Step("drawn", "Labels and the dimensions that know them", against_labels),
             Step("readable", "How well each label can be read", readable),
+            Step("left", "What is left after the label of each dimension", left_after_labels),
         ),
     ),
     Plan(

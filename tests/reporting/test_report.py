@@ -160,8 +160,8 @@ def test_without_labels_and_model_the_rest_is_made_and_the_page_says_what_to_giv
     ] * 5
     absent = {key for key, status in found.items() if status == "absent"}
     assert absent == {
-        "disentanglement", "meanings", "labels", "drawn", "readable", "lines", "traversals",
-        "samples",
+        "disentanglement", "meanings", "labels", "drawn", "readable", "left", "lines",
+        "traversals", "samples",
     }  # fmt: skip
     assert not result.failures
     text = page_of(tmp_path / "r.html").text
@@ -177,6 +177,22 @@ def no_more_than_shared(monkeypatch):
     """Leave out what takes long: reports on the spread and on what dimensions share."""
     steps = [step for plan in PLANS for step in plan.steps if step.key in KEPT]
     monkeypatch.setattr(module, "PLANS", (Plan("only", "What?", tuple(steps)),))
+
+
+def test_what_is_left_after_the_label_of_each_dimension(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    teff, air, noise = rng.normal(size=(3, 600))
+    latents = np.column_stack([teff + 0.3 * air + 0.05 * noise, rng.normal(size=600)])
+    labels = pd.DataFrame({"Teff": teff, "mass": teff + 0.3 * rng.normal(size=600), "air": air})
+    steps = tuple(step for plan in PLANS for step in plan.steps if step.key == "left")
+    monkeypatch.setattr(module, "PLANS", (Plan("only", "What?", steps),))
+    result = report(latents, labels, output=tmp_path / "r.html", quick=True)
+    assert not result.failures
+    assert "0 air given Teff (" in result.sentences()[0]
+    (part,) = result.record["chapters"][0]["parts"]
+    left = {row["label"]: row for row in part["tables"]["left"] if row["dim"] == 0}
+    assert set(left) == {"mass", "air"}
+    assert left["air"]["mi_nats"] > 1 > 0.1 > left["mass"]["mi_nats"]
 
 
 def test_too_few_rows_and_a_single_dimension_are_told(no_more_than_shared, tmp_path):

@@ -27,6 +27,7 @@ from latentscope.diagnostics.mi.columns import (
     Discrete,
     LabelSummary,
     Names,
+    check_columns,
     choose_labels,
     is_text,
     notes_of,
@@ -36,6 +37,7 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     summary_of,
 )
+from latentscope.diagnostics.mi.conditional import CONDITIONAL, Recipe, measured_given
 from latentscope.diagnostics.mi.estimators import (
     Estimate,
     Estimator,
@@ -59,7 +61,7 @@ from latentscope.diagnostics.mi.nulls import (
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
-from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
 
@@ -70,6 +72,8 @@ PairOfColumns = tuple[Place, Column, Column]
 
 _ABOVE = "above the logarithm"
 """How `reason` begins to speak of a value that no sample of that size shows."""
+
+_FEWEST_GIVEN = 16  # rows from which something can be said beyond conditions
 
 _TESTED_DRAWS = 3
 """Draws of one row a group that a shuffle is made of: more cost in proportion."""
@@ -82,6 +86,7 @@ def mutual_information(
     discrete: Discrete = "auto",
     neighbors: int = 3,
     estimator: str = "auto",
+    given: ArrayLike | None = None,
     seed: int = 0,
 ) -> float:
     """Mutual information of x and y in nats, signed: an estimate of 0 may come out below 0.
@@ -103,6 +108,9 @@ def mutual_information(
         broken at random. "ksg": the same of the values as they are. "ross": Ross 2014, y discrete.
         "plugin": both discrete, Miller's correction. "mixture": Gao et al. 2017. "histogram": 40
         equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if installed.
+    given : array, shape (n,) or (n, d), optional
+        Conditions: the value is then I(x; y | given), what x and y share once these are known.
+        x and y have shape (n,), and the estimator is auto, copula, ksg or mixture.
     seed : int
         Of the order of ties and the jitter of ranks.
 
@@ -133,6 +141,8 @@ def mutual_information(
     >>> x, noise = np.random.default_rng(0).normal(size=(2, 2000))
     >>> round(mutual_information(x, x + noise), 1)  # the truth is log(2) / 2
     0.3
+    >>> round(mutual_information(x, x + noise, given=noise + x), 1)
+    0.0
     """
     check_estimator(estimator)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
@@ -145,6 +155,21 @@ def mutual_information(
     kind_of_x, kind_of_y = kinds_of(estimator)
     kind_of_y = discrete if kind_of_y == "auto" else kind_of_y
     kind_of_x = False if discrete is False else kind_of_x
+    if given is not None:
+        _check_conditional(estimator)
+        conditions = _samples("given", given)
+        if len(conditions) != len(first) or first.ndim + second.ndim > 2:
+            raise EstimatorError(
+                f"x, y and given have shapes {first.shape}, {second.shape} and {conditions.shape}; "
+                "expected (n,), (n,) and (n,) or (n, d)"
+            )
+        columns = (
+            read_column("x", first, discrete=kind_of_x, stream=(seed, 0)),
+            read_column("y", second, discrete=kind_of_y, stream=(seed, 1)),
+        )
+        known = _columns("given", conditions, kind_of_x, (seed, 2))
+        once = replace(settings, n_permutations=1)
+        return _given(*columns, known, None, once, strict=True).mi_nats
     if first.ndim == 1 and second.ndim == 1:
         columns = (
             read_column("x", first, discrete=kind_of_x, stream=(seed, 0)),
@@ -195,6 +220,7 @@ def mi_matrix(
     clip_sigma: float | None = CLIP_SIGMA,
     discrete: bool | Names | None = None,
     numeric: Names | None = None,
+    given: Names | None = None,
     groups: GroupsLike = "auto",
     join: str | None = None,
     missing: Missing = "auto",
@@ -231,6 +257,10 @@ def mi_matrix(
         values (5 with 10 rows each, 50 with 50).
     numeric : list of str, optional
         Labels to take for numbers, however few values they have.
+    given : list of str, optional
+        Labels that are known: values are what a dimension and a label share beyond these,
+        I(dim; label | given), with estimator auto, copula, ksg or mixture. The null moves a
+        dimension among the eight rows nearest in these, 40 times at most.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: the sidecar's, filled from the label
         table's of that name, and `star` from `object`. Rows of a star are not independent: the
@@ -288,6 +318,13 @@ def mi_matrix(
     kind_of_latents, kind_of_labels = kinds_of(estimator)
     kind_of_latents = False if discrete is False else kind_of_latents
     names, notes = choose_labels(frame, columns, study.group_column)
+    known = [given] if isinstance(given, str) else list(given or ())
+    if known:
+        _check_conditional(estimator)
+        check_columns(frame, known)
+        names = [name for name in names if name not in known]
+        if not names:
+            raise EstimatorError(f"every label is given ({', '.join(known)}); expected another")
     if columns is None and kind_of_labels is False:
         names, notes = _of_numbers(frame, names, notes, estimator)
 
@@ -325,9 +362,11 @@ def mi_matrix(
         settings,
         strict=columns is not None,
         progress=progress,
+        given=[label(name) for name in known],
     )
     provenance = study.provenance(
         "mutual information",
+        given=known,
         **asdict(settings),
         dims=numbers,
         columns=names,
@@ -595,9 +634,15 @@ def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
 
 
 def measure(
-    x: Column, y: Column, groups: Groups | None, settings: Settings, *, strict: bool = True
+    x: Column,
+    y: Column,
+    groups: Groups | None,
+    settings: Settings,
+    *,
+    strict: bool = True,
+    given: Sequence[Column] = (),
 ) -> PairResult:
-    """Measure one pair of columns on the rows that both have.
+    """Measure one pair of columns on the rows that both have, and those that are given.
 
     Too few rows or groups give NaN and a reason, or are an error if `strict`.
 
@@ -607,6 +652,8 @@ def measure(
         If these rows, or their groups, are not more than `neighbors`, or the estimator does not
         take such columns.
     """
+    if given:
+        return _given(x, y, given, groups, settings, strict=strict)
     pair = _pair(x, y, settings.estimator)
     n, name = len(pair.x), pair.estimator.name
     n_groups = n if groups is None else groups.count(pair.keep)
@@ -633,6 +680,59 @@ def measure(
         return unmeasured(str(error))
     reason = "; ".join([pair.reason, *_what_auto_did(estimates), *_too_much(value, n_groups)])
     return PairResult(value, std, p_value, n, n_groups, name, reason)
+
+
+def _check_conditional(estimator: str) -> None:
+    if estimator not in CONDITIONAL:
+        raise ChoiceError(
+            f"{estimator} takes no conditions (given); expected one of {', '.join(CONDITIONAL)}"
+        )
+
+
+def _given(
+    x: Column,
+    y: Column,
+    given: Sequence[Column],
+    groups: Groups | None,
+    settings: Settings,
+    *,
+    strict: bool,
+) -> PairResult:
+    """Measure one pair of columns once others are known."""
+    keep = np.logical_and.reduce([column.valid for column in (x, y, *given)])
+    n, known = int(keep.sum()), ", ".join(column.name for column in given)
+    n_groups = n if groups is None else groups.count(keep)
+    if n_groups <= max(settings.neighbors, _FEWEST_GIVEN):
+        problem = (
+            f"{x.name} and {y.name} given {known}: {n_groups} rows or groups have all; expected "
+            f"more than {max(settings.neighbors, _FEWEST_GIVEN)}"
+        )
+        if strict:
+            raise EstimatorError(problem)
+        return PairResult(np.nan, np.nan, np.nan, n, n_groups, "conditional", problem)
+    constant = [column.name for column in (x, y) if column.part(keep).constant]
+    if constant:
+        reason = f"constant: {' and '.join(constant)}"
+        return PairResult(0.0, 0.0, np.nan, n, n_groups, "conditional", reason)
+    draws = keep[None]
+    if groups is not None and n_groups < n:
+        rows = groups.draws(keep, settings.n_draws, own_rng(settings.seed, 2)).rows
+        draws = np.zeros((len(rows), len(keep)), dtype=bool)
+        np.put_along_axis(draws, rows, True, axis=1)
+    found = measured_given(
+        x,
+        y,
+        given,
+        draws,
+        Recipe(settings.estimator, settings.neighbors),
+        n_permutations=settings.n_permutations,
+        seed=settings.seed,
+    )
+    how = f"k = {found.k}" if found.k else "extrapolated to no neighbors"
+    notes = [column.note for column in (x, y, *given) if column.note]
+    reason = "; ".join([f"given {known}", *notes, how])
+    name = "frenzel-pompe" if settings.estimator != "mixture" else "mesner-shalizi"
+    return PairResult(found.value, found.std, found.p_value, n, n_groups, name, reason)
 
 
 def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
@@ -765,6 +865,7 @@ def measured_table(
     *,
     strict: bool,
     progress: Progress | None,
+    given: Sequence[Column] = (),
 ) -> pd.DataFrame:
     """Measure pairs, and make the tidy table of them, sorted by place.
 
@@ -793,7 +894,7 @@ def measured_table(
 
     def measured(batch: list[PairOfColumns]) -> list[tuple[Place, PairResult]]:
         return [
-            (place, measure(x, y, groups, settings, strict=strict))
+            (place, measure(x, y, groups, settings, strict=strict, given=given))
             for place, x, y in batch
             if not ended.is_set()
         ]
@@ -808,6 +909,8 @@ def measured_table(
         finally:
             ended.set()
     table = _tidy(results, names)
+    if given:
+        table.insert(2, "given", ", ".join(column.name for column in given))
     _check_measured(table, next(iter(names)))
     return table
 

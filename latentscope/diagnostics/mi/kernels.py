@@ -708,3 +708,211 @@ def order_of_some(order: Codes, keep: NDArray[np.bool_]) -> tuple[Codes, Codes]:
             ranks[U(number[U(row)])] = place
             place += 1
     return part, ranks
+
+
+# Several columns: a tree of boxes, each half of the one above, in which the points of a leaf are
+# next to one another in memory. Distances are the largest difference of a coordinate (Chebyshev).
+
+LEAF = 24
+"""Points of a leaf at most."""
+
+
+class Tree(NamedTuple):
+    """Points in the order of leaves; node (1 << level) - 1 + j has the j-th part of each level.
+
+    Parameters
+    ----------
+    points : ndarray of float64, shape (d, n)
+    order : ndarray of int64, shape (n,)
+        Rows of the points.
+    low, high : ndarray of float64, shape (nodes, d)
+        Bounds of each node's points.
+    levels : int
+        Level of the leaves.
+    """
+
+    points: Any
+    order: Any
+    low: Any
+    high: Any
+    levels: int
+
+
+@njit()
+def _select(order: Codes, values: Floats, first: int, end: int, middle: int) -> None:
+    """Put the row with the middle value of a part in its place, smaller ones before it."""
+    low, high = first, end - 1
+    while low < high:
+        pivot = values[order[(low + high) >> 1]]
+        i, j = low, high
+        while i <= j:
+            while values[order[i]] < pivot:
+                i += 1
+            while values[order[j]] > pivot:
+                j -= 1
+            if i <= j:
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            break
+
+
+@njit(nogil=True)
+def tree_of(points: Floats) -> Tree:
+    """Make a tree of points, shape (d, n), n of 1 or more."""
+    d, n = points.shape
+    levels = 0
+    while n >> levels > LEAF:
+        levels += 1
+    order = np.arange(n)
+    nodes = (2 << levels) - 1
+    low, high = np.empty((nodes, d)), np.empty((nodes, d))
+    for level in range(levels + 1):
+        for j in range(1 << level):
+            first, end = (n * j) >> level, (n * (j + 1)) >> level
+            node, widest = (1 << level) - 1 + j, 0
+            for c in range(d):
+                least, most = np.inf, -np.inf
+                for i in range(first, end):
+                    value = points[c, order[i]]
+                    least, most = min(least, value), max(most, value)
+                low[node, c], high[node, c] = least, most
+                if most - least > high[node, widest] - low[node, widest]:
+                    widest = c
+            if level < levels:
+                _select(order, points[widest], first, end, (n * (2 * j + 1)) >> (level + 1))
+    inside = np.empty((d, n))
+    for c in range(d):
+        for i in range(n):
+            inside[c, i] = points[c, order[i]]
+    return Tree(inside, order, low, high, levels)
+
+
+@njit(inline="always")
+def _gap(tree: Tree, node: int, point: Floats) -> float:
+    """Distance from a point to the box of a node; 0 inside."""
+    gap = 0.0
+    for c in range(len(point)):
+        gap = max(gap, max(tree.low[node, c] - point[c], point[c] - tree.high[node, c]))
+    return gap
+
+
+@njit(inline="always")
+def _leaf_distances(tree: Tree, first: int, end: int, point: Floats, out: Floats) -> None:
+    for i in range(end - first):
+        out[i] = abs(tree.points[0, first + i] - point[0])
+    for c in range(1, len(point)):
+        for i in range(end - first):
+            out[i] = max(out[i], abs(tree.points[c, first + i] - point[c]))
+
+
+@njit(nogil=True)
+def tree_distances(tree: Tree, first: int, end: int, ks: Codes, out: Floats) -> None:
+    """Fill out[:, row] with distances to the k-th neighbors, for points first ... end of a tree.
+
+    `ks`, shape (m,), ascend and are below the number of points; `out` has shape (m, rows).
+    """
+    d, n = tree.points.shape
+    levels, most = tree.levels, ks[-1]
+    leaves = (1 << levels) - 1
+    nearest, within, point = np.empty(most), np.empty(LEAF + 1), np.empty(d)
+    stack, gaps = np.empty(2 * levels + 4, dtype=np.int64), np.empty(2 * levels + 4)
+    for p in range(first, end):
+        for c in range(d):
+            point[c] = tree.points[c, p]
+        nearest[:] = np.inf
+        # The own leaf comes first, so that most other boxes are too far from the start.
+        own = (p << levels) // n
+        while (n * (own + 1)) >> levels <= p:
+            own += 1
+        stack[0], gaps[0], stack[1], gaps[1], size = 0, 0.0, leaves + own, 0.0, 2
+        begun = False
+        while size:
+            size -= 1
+            node, gap = stack[size], gaps[size]
+            if gap >= nearest[most - 1]:
+                continue
+            if node >= leaves:
+                if begun and node == leaves + own:
+                    continue
+                begun = True
+                j = node - leaves
+                start, stop = (n * j) >> levels, (n * (j + 1)) >> levels
+                _leaf_distances(tree, start, stop, point, within)
+                for i in range(stop - start):
+                    if within[i] < nearest[most - 1] and start + i != p:
+                        _insert(nearest, within[i])
+                continue
+            left, right = 2 * node + 1, 2 * node + 2
+            of_left, of_right = _gap(tree, left, point), _gap(tree, right, point)
+            if of_left > of_right:
+                left, right, of_left, of_right = right, left, of_right, of_left
+            stack[size], gaps[size] = right, of_right
+            stack[size + 1], gaps[size + 1] = left, of_left
+            size += 2
+        for i in range(len(ks)):
+            out[i, tree.order[p]] = nearest[ks[i] - 1]
+
+
+@njit(nogil=True)
+def tree_counts(tree: Tree, first: int, end: int, distance: Floats, out: Codes) -> None:
+    """Fill out[row] with the number of others strictly closer than distance[row], (rows,)."""
+    d, n = tree.points.shape
+    levels = tree.levels
+    leaves = (1 << levels) - 1
+    within, point = np.empty(LEAF + 1), np.empty(d)
+    stack = np.empty(2 * levels + 4, dtype=np.int64)
+    for p in range(first, end):
+        for c in range(d):
+            point[c] = tree.points[c, p]
+        eps = distance[tree.order[p]]
+        count, size, stack[0] = 0, 1, 0
+        while size:
+            size -= 1
+            node = stack[size]
+            gap, reach = 0.0, 0.0
+            for c in range(d):
+                below, above = point[c] - tree.low[node, c], tree.high[node, c] - point[c]
+                gap = max(gap, max(-below, -above))
+                reach = max(reach, max(below, above))
+            if gap >= eps:
+                continue
+            level = 0
+            while (2 << level) - 1 <= node:
+                level += 1
+            j = node - ((1 << level) - 1)
+            start, stop = (n * j) >> level, (n * (j + 1)) >> level
+            if reach < eps:
+                count += stop - start
+            elif node >= leaves:
+                _leaf_distances(tree, start, stop, point, within)
+                for i in range(stop - start):
+                    count += within[i] < eps
+            else:
+                stack[size], stack[size + 1] = 2 * node + 1, 2 * node + 2
+                size += 2
+        out[tree.order[p]] = count - (eps > 0)
+
+
+@njit(nogil=True)
+def moved_near(near: Codes, order: Codes) -> Codes:
+    """Give each row another of its `near` ones, (n, k), each once where that goes; (n,).
+
+    Rows choose in this order, the first of their list that is free, else the last.
+    """
+    n, k = near.shape
+    free, moved = np.ones(n, dtype=np.bool_), np.empty(n, dtype=np.int64)
+    for row in order:
+        choice = near[row, k - 1]
+        for i in range(k):
+            if free[near[row, i]]:
+                choice = near[row, i]
+                break
+        free[choice] = False
+        moved[row] = choice
+    return moved

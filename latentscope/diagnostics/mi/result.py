@@ -61,10 +61,11 @@ class MIResult(_Sentences):
     ----------
     table : DataFrame
         One row a pair: `label, dim, mi_nats, std_nats, p_value, q_value, n, n_groups, estimator,
-        reason`. `mi_nats` is signed. `std_nats` is the sampling error (68 %). `p_value` is that of
-        independence, `q_value` the false discovery rate over the table; both are NaN for a
-        constant column, whose value is 0. Of a pair with too few rows or groups all are NaN.
-        `n_groups` is the number of independent rows: groups where they were given, else n.
+        reason`; with conditions `given` after `dim`. `mi_nats` is signed. `std_nats` is the
+        sampling error (68 %). `p_value` is that of independence, `q_value` the false discovery
+        rate over the table; both are NaN for a constant column, whose value is 0. Of a pair with
+        too few rows or groups all are NaN. `n_groups` is the number of independent rows: groups
+        where they were given, else n.
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
@@ -77,6 +78,11 @@ class MIResult(_Sentences):
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
     entropies: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def given(self) -> list[str]:
+        """Labels that are known: values are what is shared beyond these."""
+        return list(self.provenance.get("given", ()))
 
     @property
     def labels(self) -> list[str]:
@@ -137,7 +143,8 @@ class MIResult(_Sentences):
         return self.table.loc[rows].sort_values("mi_nats", ascending=False)
 
     def _pair_text(self, row: dict[Any, Any]) -> str:
-        return f"dim {row['dim']}: {row['label']}"
+        known = f" given {row['given']}" if row.get("given") else ""
+        return f"dim {row['dim']}: {row['label']}{known}"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the matrix as a heatmap (`latentscope.plots.plot_mi`)."""
