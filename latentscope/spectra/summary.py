@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
+from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
 from latentscope.spectra.oxygen import oxygen_depth
 from latentscope.spectra.prepare import PrepareConfig, prepare
@@ -163,11 +164,8 @@ def _best_power(position: Floats, flux: Floats) -> float:
     size = bands.shape[-1]
     grid = start + _STEP * np.arange(size)
     seen = _contrast(np.interp(grid, position, flux))
-    # An instrument in the middle, and oxygen as usual.
-    middle = bands[len(_POWERS) * 2 // 3, 2].astype(np.float64)
     length = next_fast_len(size + reach, real=True)
-    product = np.fft.rfft(seen, length) * np.fft.rfft(middle, length).conj()
-    lags = np.fft.irfft(product, length)
+    lags = np.fft.irfft(np.fft.rfft(seen, length) * _middle_band(length), length)
     lag = int(np.concatenate([lags[-reach:], lags[: reach + 1]]).argmax()) - reach
     # Now as the observer had it, where there is flux.
     grid += lag * _STEP
@@ -197,6 +195,13 @@ def _best_power(position: Floats, flux: Floats) -> float:
 
 
 @cache
+def _middle_band(length: int) -> NDArray[np.complex128]:
+    """Conjugate transform of the band by an instrument in the middle, and oxygen as usual."""
+    band = _seen_bands()[1][len(_POWERS) * 2 // 3, 2]
+    return np.asarray(np.fft.rfft(band.astype(np.float64), length).conj())
+
+
+@cache
 def _seen_bands() -> tuple[float, NDArray[np.float32], Floats]:
     """The band as instruments see it through more or less air.
 
@@ -222,12 +227,22 @@ def _seen_bands() -> tuple[float, NDArray[np.float32], Floats]:
 
 def _contrast(flux: Floats) -> Floats:
     """Flux over its mean within 3 Angstrom on either side, less one."""
-    half = round(_LEVEL / BAND[0] / _STEP)
-    sums = np.concatenate([[0.0], np.cumsum(flux)])
-    low = np.maximum(np.arange(len(flux)) - half, 0)
-    high = np.minimum(np.arange(len(flux)) + half + 1, len(flux))
-    level = (sums[high] - sums[low]) / (high - low)
-    if not level.min() > 0:
-        return np.full(len(flux), np.nan)
-    contrast = flux / level - 1
+    contrast = _over_level(flux, round(_LEVEL / BAND[0] / _STEP))
     return np.asarray(contrast - contrast.mean(), dtype=np.float64)
+
+
+@njit(nogil=True)
+def _over_level(flux: Floats, half: int) -> Floats:
+    """Flux over its mean within `half` pixels; NaN throughout if a mean is not positive."""
+    n = len(flux)
+    sums = np.zeros(n + 1)
+    for i in range(n):
+        sums[i + 1] = sums[i] + flux[i]
+    out = np.empty(n)
+    for i in range(n):
+        low, high = max(i - half, 0), min(i + half + 1, n)
+        level = (sums[high] - sums[low]) / (high - low)
+        if not level > 0:
+            return np.full(n, np.nan)
+        out[i] = flux[i] / level
+    return out
