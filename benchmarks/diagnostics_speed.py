@@ -30,7 +30,7 @@ from latentscope.models.encode import encode
 from latentscope.models.trust import segments_text, trust_sample
 from latentscope.reporting.report import ROWS
 from latentscope.simulation.simulate import simulate
-from latentscope.spectra.summary import resolving_power
+from latentscope.spectra.oxygen import resolving_power
 
 NOISE = (0.05, 0.1, 0.3, 0.5, 1, 1.5, 2, 4)
 _OFF = 1e-3

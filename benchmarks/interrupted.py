@@ -2,10 +2,10 @@
 
 python -m benchmarks.interrupted --files 400 --kills 50
 
-Each run is a fork that is killed by SIGKILL, at a moment drawn over the whole run, and every fifth
-one where it puts one of the outputs in place; another then runs to the end. Every output must have
-the bytes of a run that nobody disturbed, no file of a finished block may be read twice, and nothing
-else may be left in the folder.
+Each run is a fork that is killed by SIGKILL, some milliseconds after a file that is drawn, and
+every fifth one where it puts one of the outputs in place; another then runs to the end. Every
+output must have the bytes of a run that nobody disturbed, no file of a finished block may be read
+twice, and nothing else may be left in the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import tempfile
-import time
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,8 @@ from latentscope.models import encode as encoding
 from latentscope.models import rows
 from latentscope.models.config import VAEConfig
 from latentscope.models.network import SpectrumVAE
-from latentscope.spectra.prepare import PrepareConfig
+from latentscope.spectra.prepare import PrepareConfig, prepare
+from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.wavelength import Grid
 
 GRID = Grid("linear", 5000.0, 0.5, 400)
@@ -44,20 +45,15 @@ def write_files(folder: Path, n: int) -> None:
         image.writeto(folder / f"{i:04d}.fits")
 
 
-def child(work: Callable[[], object], after: float | None = None) -> float:
-    """Run something in a fork, killed after some seconds; how long it took."""
-    begin = time.perf_counter()
+def child(work: Callable[[], object]) -> None:
+    """Run something in a fork to its end, which may be a kill."""
     process = os.fork()
     if process == 0:
         work()
         os._exit(0)
-    if after is not None:
-        time.sleep(after)
-        os.kill(process, signal.SIGKILL)
     status = os.waitpid(process, 0)[1]
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         sys.exit("a run failed; see above")
-    return time.perf_counter() - begin
 
 
 def die_at(output: int) -> None:
@@ -73,8 +69,14 @@ def die_at(output: int) -> None:
     os.replace = killing
 
 
-def encode(files: Path, output: Path, log: Path) -> None:
-    """Encode with what was read in the log, one file a line."""
+def encode(files: Path, output: Path, log: Path, last: int | None, delay: float) -> None:
+    """Encode with what was read in the log, one file a line; die some seconds after a file."""
+    kill = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL))
+
+    def progress(done: int, total: int) -> None:
+        if last is not None and done >= last and not kill.ident:
+            kill.start()
+
     read = rows.read_spectrum
     with log.open("a", buffering=1) as stream:
 
@@ -86,7 +88,8 @@ def encode(files: Path, output: Path, log: Path) -> None:
         torch.manual_seed(0)
         model = SpectrumVAE(MODEL, PrepareConfig(GRID)).eval()
         # In batches of one, whose latents do not depend on where a block begins.
-        encoding.encode(files, model, output=output, batch_size=1, workers=2)
+        options = {"batch_size": 1, "workers": 2, "progress": progress}
+        encoding.encode(files, model, output=output, **options)
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -113,19 +116,19 @@ def main() -> None:
         files.mkdir()
         write_files(files, options.files)
 
-        def run(name: str, after: float | None = None, at: int | None = None) -> float:
+        def run(name: str, last: int | None = None, at: int | None = None) -> None:
             (Path(folder) / name).mkdir(exist_ok=True)
             output = Path(folder) / name / "latents.npy"
 
             def work() -> None:
                 if at is not None:
                     die_at(at)
-                encode(files, output, log)
+                encode(files, output, log, last, rng.exponential(0.02))
 
-            return child(work, after)
+            child(work)
 
-        run("compiles")
-        length = run("undisturbed")
+        prepare(read_spectrum(next(files.iterdir())), PrepareConfig(GRID))  # compiles
+        run("undisturbed")
         wanted = outputs(Path(folder) / "undisturbed")
         kept, early, late = 0, 0, 0
         for number in range(options.kills):
@@ -134,7 +137,8 @@ def main() -> None:
             if final:
                 run(str(number), at=number // 5 % 3)
             else:
-                run(str(number), rng.uniform(0.0, 1.0) * length)
+                rng.random()  # so that the delay, which the fork draws, is another one
+                run(str(number), last=int(rng.integers(options.files)))
             parts = target / "latents.npy.parts"
             done = len(list(parts.glob("*.npz"))) if parts.is_dir() else 0
             written = final or (target / "latents.json").exists()
@@ -149,7 +153,7 @@ def main() -> None:
             assert outputs(target) == wanted, f"kill {number}: other outputs"
             kept, early, late = kept + done, early + (not done), late + final
         print(
-            f"{options.kills} kills of a run of {length:.1f} s over {options.files} files: "
+            f"{options.kills} kills of a run over {options.files} files: "
             f"{early} without a part yet, {late} in the writing of the outputs; "
             f"{kept} parts of {options.block} files taken up, none of them computed again; "
             "outputs equal byte for byte, nothing else left"

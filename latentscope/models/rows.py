@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from latentscope.errors import LatentscopeError, SpectrumError, printable
 from latentscope.files import expanded
 from latentscope.spectra.objects import is_pair, is_table
+from latentscope.spectra.oxygen import resolving_power
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.summary import resolving_power
 from latentscope.tables import file_id
 
 COLUMNS = (

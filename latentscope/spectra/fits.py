@@ -12,8 +12,14 @@ from latentscope.spectra.columns import choose_by_key
 from latentscope.spectra.draft import Choice, Draft, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import Header
-from latentscope.spectra.images import image_pieces, role_of, target_of
-from latentscope.spectra.products import MAX_ORDERS, refuse_frames, refuse_other_products
+from latentscope.spectra.images import (
+    MAX_ORDERS,
+    image_pieces,
+    refuse_frames,
+    refuse_other_products,
+    role_of,
+    target_of,
+)
 
 _TARGETS = ("object", "target", "targetid", "target_id", "objid", "obj_id", "source_id", "sourceid",
             "fiber", "fiberid", "star", "name")  # fmt: skip

@@ -14,7 +14,7 @@ from benchmarks.outliers import (
     resolution_of,
     wrong_medium,
 )
-from latentscope.spectra.summary import resolving_power
+from latentscope.spectra.oxygen import resolving_power
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from latentscope.spectra.oxygen import oxygen_depth, oxygen_lines
+from latentscope.spectra.oxygen import BAND, oxygen_depth, oxygen_lines, resolving_power
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.summary import BAND, resolving_power, summarize
+from latentscope.spectra.summary import summarize
 from latentscope.spectra.wavelength import Grid, air_to_vacuum, vacuum_to_air
 from tests.spectra import fits_layouts as layouts
 
