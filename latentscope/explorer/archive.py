@@ -24,7 +24,12 @@ from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.threshold import with_threshold
-from latentscope.diagnostics.traversal.lines import Feature, stellar_features
+from latentscope.diagnostics.traversal.lines import (
+    COLOR_NOTICED,
+    Feature,
+    noticed_elements,
+    stellar_features,
+)
 from latentscope.diagnostics.trust import score_against
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError, printable
@@ -142,7 +147,8 @@ class Archive:
         finite = np.flatnonzero(self.latents.ok)
         if len(finite) < 2:
             raise LatentscopeError(
-                f"{self.latents.source}: {len(finite)} rows are finite; expected two or more"
+                f"{self.latents.source}: {len(finite)} of {len(self.latents)} rows are finite; "
+                "expected two or more"
             )
         every = -(-len(finite) // _ROWS_OF_QUANTILES)
         some = np.asarray(self.latents.values[finite[::every]], dtype=np.float64)
@@ -165,7 +171,7 @@ class Archive:
     @property
     def title(self) -> str:
         """What the page is about."""
-        by = "" if self.model is None else f" by {self.model.info.get('name', 'a model')}"
+        by = "" if self.model is None else f", encoded by {self.model.info.get('name', 'a model')}"
         return f"{len(self.latents):,} spectra{by}"
 
     # What each dimension knows and does takes seconds, for which no picture should wait.
@@ -236,11 +242,10 @@ class Archive:
 
         moved = [dim for dim in self.dims if self.high[dim] > self.low[dim]]
         found = line_map(self.model, latents=self.latents, dims=moved)
-        order = found.dims.sort_values("rms_per_sigma", ascending=False)["dim"].tolist()
-        for dim, sentence in zip(order, found.sentences(), strict=True):
-            row = found.dims[found.dims["dim"] == dim].iloc[0]
+        for row in found.dims.to_dict("records"):
+            dim = int(row["dim"])
             kms = float(row["rv_kms_per_sigma"]) if row["verdict"] == "shift" else float("nan")
-            words = sentence.partition(": ")[2]
+            words = _does(row, found.lines_of(dim))
             self.known[dim] = replace(self.known[dim], does=words, kms=kms)
 
     # Spectra
@@ -307,7 +312,7 @@ class Archive:
                 flux = self.on_grid(read_spectrum(self._file(row), **vars(self._reading)))
             except (LatentscopeError, OSError) as error:
                 note = str(error)
-        facts, trust = self._facts(row), self._trust(latents)
+        facts, trust = self.facts(row), self._trust(latents)
         return Shown(title or f"row {row}", latents, row, flux, facts, trust, note)
 
     def uploaded(self, name: str, data: bytes) -> Shown:
@@ -369,7 +374,8 @@ class Archive:
             raise SpectrumError(f"{given or f'row {row}'}: no such file in {where}")
         return path
 
-    def _facts(self, row: int) -> str:
+    def facts(self, row: int) -> str:
+        """Labels of a row, in words."""
         if self.study.labels is None:
             return ""
         words = []
@@ -437,6 +443,11 @@ class Archive:
         unit = UNITS.get(name)
         return f"{name} ({unit})" if unit else name
 
+    def map_name(self, name: str) -> str:
+        """How an axis of the map is called, with what is known of a dimension."""
+        dim = int(name[4:]) if name.startswith("dim ") and name not in self.labels else -1
+        return self.known[dim].name if dim in self.known else self.label(name)
+
     @cached_property
     def ids(self) -> NDArray[np.object_]:
         """What rows are called, shape (n,)."""
@@ -477,7 +488,7 @@ class Archive:
                 {
                     "row": match["row"],
                     "rank": match["rank"],
-                    "name": str(match.get("object", match.get("id", f"row {match['row']}"))),
+                    "name": self._called(match),
                     "distance": round(float(match["distance"]), 3),
                     "labels": self._beside(match, asked),
                     "why": self._why(apart),
@@ -485,6 +496,12 @@ class Archive:
             )
         words = result.heading().partition(": ")[2]
         return pd.DataFrame(rows), words
+
+    @staticmethod
+    def _called(match: dict[Any, Any]) -> str:
+        """Star and row, since an archive has many exposures of a star."""
+        row, star = f"row {match['row']}", match.get("object", match.get("id"))
+        return f"{star}, {row}" if isinstance(star, str) and star else row
 
     def _why(self, apart: pd.Series) -> str:
         """In which dimensions a match agrees, and in which it differs, with what that means."""
@@ -513,9 +530,33 @@ class Archive:
             if not isinstance(value, int | float) or value != value:
                 continue
             unit = UNITS.get(name, "")
-            more = f" ({value - own:+.3g})" if isinstance(own, int | float) and own == own else ""
+            more = (
+                f" ({_signed(value - own)})" if isinstance(own, int | float) and own == own else ""
+            )
             words.append(f"{name} {_number(value)} {unit}".strip() + more)
         return ", ".join(words[:4])
+
+
+def _does(row: dict[Any, Any], lines: pd.DataFrame) -> str:
+    """What a dimension does, per sigma: its row of a line map, and its lines."""
+    parts = []
+    if row["verdict"] in ("shift", "partly"):
+        more = "" if row["verdict"] == "shift" else ", and changes them"
+        parts.append(f"moves the lines by {row['rv_kms_per_sigma']:+.3g} km/s per σ{more}")
+    changed = noticed_elements(lines[lines["kind"] != "telluric"])
+    for how, sign in (("deeper", 1), ("weaker", -1)):
+        named = changed["element"][np.sign(changed["depth_per_sigma"]) == sign].tolist()
+        if named:
+            more = f" and {len(named) - 4} more" if len(named) > 4 else ""
+            parts.append(f"{how}: {', '.join(named[:4])}{more}")
+    color = row["color_mag_per_sigma"]
+    if abs(color) >= COLOR_NOTICED:
+        parts.append(f"{'redder' if color > 0 else 'bluer'} by {abs(color):.2g} mag per σ")
+    return "; ".join(parts) or "changes nothing that is measured here"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3g}"
 
 
 def _number(value: Any) -> str:

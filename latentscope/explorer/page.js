@@ -1,4 +1,4 @@
-// What happens in the browser alone. In scope: figures, sliders, panel, message, goto, upload.
+// What happens in the browser alone. In scope: figures, sliders, message, goto, upload, near, ...
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -45,6 +45,37 @@ document.getElementById("link")?.addEventListener("click", event => {
   event.target.textContent = "copied";
   setTimeout(() => { event.target.textContent = "copy link"; }, 1500);
 });
+
+// The nearest: a click on a number lays a spectrum over the shown one, a click on a name opens it.
+function write() {
+  const body = document.querySelector("#near tbody"), {row, rank, name, distance, labels, why} = near.data;
+  const chosen = new Set(near.selected.indices);
+  body.replaceChildren(...Array.from(row, (_, i) => {
+    const line = document.createElement("tr");
+    const over = document.createElement("button"), open = document.createElement("button");
+    over.textContent = rank[i];
+    open.textContent = name[i];
+    for (const it of [over, open]) it.type = "button";
+    over.title = "lay over the spectrum, or take away";
+    open.title = "open";
+    over.setAttribute("aria-pressed", chosen.has(i));
+    if (chosen.has(i)) over.style.background = overlays[[...chosen].indexOf(i)];
+    over.addEventListener("click", () => {
+      if (!chosen.delete(i)) chosen.add(i);
+      near.selected.indices = [...chosen].slice(-overlays.length);
+    });
+    open.addEventListener("click", () => { near.tags = [row[i]]; near.tags = []; });
+    for (const content of [over, open, distance[i].toFixed(2), labels[i], why[i]]) {
+      const cell = document.createElement("td");
+      cell.append(content);
+      line.append(cell);
+    }
+    return line;
+  }));
+}
+near.properties.data.change.connect(write);
+near.selected.properties.indices.change.connect(write);
+write();
 
 // A double click puts a slider back. The event crosses shadow roots, its path names the slider.
 document.addEventListener("dblclick", event => {

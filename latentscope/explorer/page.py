@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bokeh.document import Document
 from bokeh.events import DocumentReady, MouseMove, SelectionGeometry, Tap
 from bokeh.models import CustomJS
 
-from latentscope.diagnostics.traversal.lines import measured
+from latentscope.diagnostics.traversal.lines import SURE, measured
 from latentscope.diagnostics.traversal.traverse import Base, Change
 from latentscope.errors import LatentscopeError
 from latentscope.explorer import export
@@ -57,6 +58,7 @@ _MOST_LINES = 40
 _APART = 0.014  # of the view, that names of lines need
 _LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
 _PAUSE = 0.15  # seconds without a request before slow things are measured
+_SAME = 1e-3  # sigma
 _LEAST = 0.003  # change of depth that is named
 
 Apply = Callable[[], None]
@@ -142,7 +144,8 @@ class Page:
         self.archive, self.document = archive, document
         latents = archive.latents
         self.view = read_view(arguments, len(latents), latents.dims, archive.columns)
-        self.head, self.map, self.near = Head(), MapPanel(archive), NearPanel()
+        self.head, self.map = Head(), MapPanel(archive)
+        self.near = NearPanel(self.map)
         self.worker = Worker(document.add_next_tick_callback, self._fail)
         self._busy: set[str] = set()
         self.picked = np.empty(0, dtype=np.int64)
@@ -150,18 +153,23 @@ class Page:
         self.values: Floats = self.shown.values.copy()
         roots = [*self.head.roots, *self.map.roots, *self.near.roots]
         self.spectra = archive.model is not None
-        if self.spectra:
+        if not self.spectra:
+            roots.remove(self.head.upload)
+        else:
             self.panel = SpectrumPanel(archive.wavelength, archive.axis)
             self.sliders = SliderPanel(archive)
             roots += [*self.panel.roots, *self.sliders.roots]
             self.rows: dict[str, Singles] = {}
             self._blank = np.full(len(archive.wavelength), np.nan, np.float32)
-            self.base: Base | None = None
+            self._base: tuple[Shown, Base] | None = None
+            self._lined: Shown | None = None
+            self._fresh = True
+            self._own_rv = 0.0
         document.title = "latentscope explore"
         document.template = template()
         document.template_variables.update(
             heading=archive.title, style=asset("page.css"), spectra=self.spectra,
-            sliders=len(archive.dims), foot=_foot(archive),
+            sliders=len(archive.dims), foot=foot(archive),
         )  # fmt: skip
         # Bokeh hears of events from models that were wired before they came into the document.
         self._wire()
@@ -194,8 +202,9 @@ class Page:
         self.map.figure.on_event(SelectionGeometry, self._lassoed)
         self.map.find.on_change("value", lambda attr, old, new: self._find(new))
         self.map.save.on_click(self._save_picked)
-        self.near.open.on_click(self._open_near)
-        self.head.upload.on_change("value", lambda attr, old, new: self._upload(new))
+        self.near.source.on_change("tags", lambda attr, old, new: self._open_near(new))
+        # The file's name comes after its content.
+        _on(self.head.upload, "value", lambda: self._soon("upload", self._upload))
         if self.spectra:
             panel, sliders = self.panel, self.sliders
             figures = [panel.flux, panel.left, *figures]
@@ -212,6 +221,7 @@ class Page:
             _on(panel.show, "active", self._look)
             _on(panel.smooth, "value", self._smooth)
             _on(panel.rv, "value", self._mark_lines)
+            _on(panel.rv, "value", self._address)
             panel.goto.on_change("value", lambda attr, old, new: self._go_to(new))
             panel.save.on_click(self._save_spectrum)
             for place, slider in enumerate(sliders.sliders):
@@ -222,8 +232,9 @@ class Page:
             sliders.other_value.on_change("value", lambda attr, old, new: self._moved_other(new))
             _on(self.near.source.selected, "indices", self._overlay)
         scope |= {
-            "figures": figures, "message": self.head.message, "upload": self.head.upload,
-            "largest": LARGEST_UPLOAD,
+            "figures": figures, "message": self.head.message, "near": self.near.source,
+            "upload": self.head.upload if self.spectra else None, "largest": LARGEST_UPLOAD,
+            "overlays": list(OVERLAYS),
         }  # fmt: skip
         self.document.js_on_event(DocumentReady, CustomJS(args=scope, code=asset("page.js")))
 
@@ -251,38 +262,42 @@ class Page:
                 getattr(self.map, name).value = getattr(view, name)
         self._map_changed()
         if self.spectra:
-            if view.last > view.first:
-                x_range = self.panel.flux.x_range
-                x_range.start = max(view.first, archive.wavelength[0])
-                x_range.end = min(view.last, archive.wavelength[-1])
+            first = max(view.first, float(archive.wavelength[0]))
+            last = min(view.last, float(archive.wavelength[-1]))
+            if last > first:
+                self.panel.flux.x_range.update(start=first, end=last)
             self.panel.smooth.value = view.smooth
             self.panel.goto.options = ["", *(name for name, _ in archive.lines)]
-        shown = archive.shown(view.row if view.row >= 0 else archive.middle)
-        values = shown.values
-        for dim, value in view.moved:
-            values[dim] = value
-        self._display(shown, values, view.rv)
+        row = view.row if view.row >= 0 else archive.middle
+        self._show(lambda: archive.shown(row), dict(view.moved), view.rv)
 
     # The shown spectrum
 
-    def _show(self, make: Callable[[], Shown]) -> None:
-        """Show another spectrum; reading it takes time."""
+    def _show(
+        self,
+        make: Callable[[], Shown],
+        moved: dict[int, float] | None = None,
+        rv: float = float("nan"),
+    ) -> None:
+        """Show another spectrum, perhaps moved already; reading and decoding it takes time."""
 
         def work() -> Apply:
             shown = make()
-            return lambda: self._display(shown, shown.values)
+            base = self.archive.decoded(shown.values) if self.spectra else None
+            values = shown.values
+            for dim, value in (moved or {}).items():
+                values[dim] = value
+            return lambda: self._display(shown, base, values, rv)
 
         self.worker.ask("show", work)
 
-    def _display(self, shown: Shown, values: Floats, rv: float = float("nan")) -> None:
+    def _display(self, shown: Shown, base: Singles | None, values: Floats, rv: float) -> None:
         self._fail("")
-        self.shown, self.values = shown, values.copy()
+        self.shown, self.values, self._fresh = shown, values.copy(), True
         self.head.title.text = escape(shown.title)
         lines = [line for line in (shown.facts, shown.trust, shown.note) if line]
         self.head.trust.text = f'<p class="facts">{" · ".join(map(escape, lines))}</p>'
-        if self.spectra:
-            self.base = None
-            base = self.archive.decoded(shown.values)
+        if base is not None:
             self.rows = {"base": base, "moved": base}
             self._smooth(draw=False)
             self._put_sliders()
@@ -345,13 +360,13 @@ class Page:
         self._find_near(_PAUSE)
 
         def measure() -> Apply:
-            if self.base is None:
-                # Sessions share no base, since each starts elsewhere.
+            if self._base is None or self._base[0] is not shown:
                 decoder = archive.decoder
-                self.base = Base(
+                made = Base(
                     decoder.flux, shown.values, features=archive.features, **decoder.options
                 )
-            base = self.base
+                self._base = shown, made
+            base = self._base[1]
             change = next(base.changes(values[None], 1))
             words = "" if np.array_equal(values, shown.values) else _words(change, base)
             return lambda: self._say_change(words, base.rv, rv, shown)
@@ -364,18 +379,20 @@ class Page:
         self.panel.drawn["moved"].visible = "change" in self.rows and (
             LINES.index("moved") in self.panel.show.active
         )
-        self._draw()
-        self._draw_here()
-        self._address()
+        # The axes hold what a spectrum begins with; moving it leaves them.
+        self._draw(scale=self._fresh)
+        self._fresh = False
 
     def _say_change(self, words: str, base_rv: float, rv: float, shown: Shown) -> None:
         self.sliders.change.text = words
-        if shown is self.shown and self.panel.rv.tags != [shown.title]:
-            self.panel.rv.tags = [shown.title]
-            self.panel.rv.value = round(rv if np.isfinite(rv) else base_rv, 2)
+        if shown is self.shown and shown is not self._lined:
+            # Once for each spectrum: afterwards the box is the user's.
+            self._lined, self._own_rv = shown, round(base_rv, 2)
+            self.panel.rv.value = rv if np.isfinite(rv) else self._own_rv
 
     def _smooth(self, draw: bool = True) -> None:
-        flux, pixels = self.shown.flux, float(self.panel.smooth.value or 0)
+        # Limits of a box are kept by the browser alone, which may be anything.
+        flux, pixels = self.shown.flux, min(float(self.panel.smooth.value or 0), 1000.0)
         for name in ("input", "faint"):
             self.rows.pop(name, None)
         if flux is not None:
@@ -507,7 +524,7 @@ class Page:
                 start=float(low - pad), end=float(high + pad),
                 reset_start=float(low - pad), reset_end=float(high + pad),
             )  # fmt: skip
-            side.axis_label = plain(self._map_name(name))
+            side.axis_label = plain(self.archive.map_name(name))
         panel.legend.text = (
             f'<p class="legend">{legend(self.colors, archive.label(panel.color.value))}</p>'
         )
@@ -515,11 +532,6 @@ class Page:
         self._draw_picked()
         self._draw_here()
         self._address()
-
-    def _map_name(self, name: str) -> str:
-        dim = int(name[4:]) if name.startswith("dim ") and name not in self.archive.labels else -1
-        known = self.archive.known.get(dim)
-        return known.name if known is not None else self.archive.label(name)
 
     @property
     def window(self) -> Window:
@@ -559,8 +571,9 @@ class Page:
         if len(rows) > _MOST_PICKED:
             rows = rows[:: -(-len(rows) // _MOST_PICKED)]
         self.map.picked.data = {"x": self.xy[0][rows], "y": self.xy[1][rows]}
-        near = np.asarray(self.near.source.data["row"], dtype=np.int64)
-        self.map.near.data = {"x": self.xy[0][near], "y": self.xy[1][near]}
+        rows = np.asarray(self.near.source.data["row"], dtype=np.int64)
+        at = {"x": self.xy[0][rows], "y": self.xy[1][rows]}
+        self.near.source.data = dict(self.near.source.data) | at
         if len(self.picked):
             self.map.count.text = f'<p class="legend">{len(self.picked):,} picked</p>'
 
@@ -605,9 +618,13 @@ class Page:
 
             def apply() -> None:
                 self.near.source.selected.indices = []
-                self.near.source.data = {str(name): table[name].to_numpy() for name in table}
+                rows = table["row"].to_numpy()
+                data = {str(name): table[name].to_numpy() for name in table}
+                self.near.source.data = data | {"x": self.xy[0][rows], "y": self.xy[1][rows]}
                 self.near.heading.text = f'<p class="legend">{escape(words)}</p>'
-                self._draw_picked()
+                # Not while a slider is dragged: to move its cross the whole map is painted.
+                self._draw_here()
+                self._address()
 
             return apply
 
@@ -617,12 +634,10 @@ class Page:
         rows = self.near.source.data["row"]
         return [int(rows[place]) for place in self.near.source.selected.indices]
 
-    def _open_near(self) -> None:
-        chosen = self._chosen()
-        if chosen:
-            self._show(lambda: self.archive.shown(chosen[0]))
-        else:
-            self._fail("choose a row of the table first")
+    def _open_near(self, asked: list[int]) -> None:
+        row = asked[0] if asked else -1
+        if isinstance(row, int) and 0 <= row < len(self.archive.latents):
+            self._show(lambda: self.archive.shown(row))
 
     def _overlay(self) -> None:
         """Lay the chosen ones over the shown spectrum, as they are or else decoded."""
@@ -649,12 +664,9 @@ class Page:
 
     # In and out
 
-    def _upload(self, value: str) -> None:
-        name, data = str(self.head.upload.filename), base64.b64decode(value)
-        if not data:
-            return
-        if not self.spectra:
-            self._fail("the model that made these latents is not known, so no file can be encoded")
+    def _upload(self) -> None:
+        name, data = str(self.head.upload.filename), base64.b64decode(self.head.upload.value)
+        if not name:
             return
         self._show(lambda: self.archive.uploaded(name, data))
 
@@ -676,20 +688,24 @@ class Page:
 
     def _address(self) -> None:
         """Say in the page's address what is looked at."""
-        panel = self.map
+        panel, archive, row = self.map, self.archive, self.shown.row
+        # What no row has, such as an uploaded spectrum, is said by its latents.
+        start = archive.latents.values[row if row >= 0 else archive.middle].astype(np.float64)
+        moved = np.flatnonzero(np.abs(self.values - start) > _SAME * archive.sigma)
         view = View(
-            row=self.shown.row,
-            moved=tuple(
-                (int(dim), float(self.values[dim]))
-                for dim in np.flatnonzero(self.values != self.shown.values)
-            ),
+            row=row,
+            moved=tuple((int(dim), float(self.values[dim])) for dim in moved),
             x=panel.x.value, y=panel.y.value, color=panel.color.value,
         )  # fmt: skip
         if self.spectra:
             first, last = self.seen
             whole = last - first >= 0.999 * np.ptp(self.archive.wavelength[[0, -1]])
             first, last = (np.nan, np.nan) if whole else (first, last)
-            view = replace(view, first=first, last=last, smooth=float(self.panel.smooth.value or 0))
+            rv = float(self.panel.rv.value or 0.0)
+            view = replace(
+                view, first=first, last=last, smooth=float(self.panel.smooth.value or 0),
+                rv=np.nan if rv == self._own_rv else rv,
+            )  # fmt: skip
         if view != self.view:
             self.view = view
             self.head.message.tags = ["address", view.query, ""]
@@ -702,8 +718,8 @@ class Page:
         best = [f"dim {dim}" for dim in self.archive.dims[:2]]
         if len(best) == 2 and (self.map.x.value, self.map.y.value) == self._untouched:
             self.map.x.value, self.map.y.value = best
-        self.map.figure.xaxis.axis_label = plain(self._map_name(self.map.x.value))
-        self.map.figure.yaxis.axis_label = plain(self._map_name(self.map.y.value))
+        self.map.figure.xaxis.axis_label = plain(self.archive.map_name(self.map.x.value))
+        self.map.figure.yaxis.axis_label = plain(self.archive.map_name(self.map.y.value))
         self._find_near()
 
 
@@ -735,21 +751,24 @@ def _words(change: Change, base: Base) -> str:
         how = "redder" if change.color > 0 else "bluer"
         parts.append(f"{how} by {abs(change.color):.3f} mag")
     depth = change.strengths[0] - base.strengths[0] - change.sampling[0]
+    # What a shift across pixels does to narrow lines is no change of them.
+    least = max(_LEAST, SURE * float(np.nanmedian(np.abs(change.sampling[0]))))
     order = np.argsort(-np.nan_to_num(np.abs(depth)))
     named = [
         f"{escape(base.features[i].name)} {depth[i]:+.3f}"
         for i in order[:4]
-        if abs(depth[i]) >= _LEAST and not base.features[i].telluric
+        if abs(depth[i]) >= least and not base.features[i].telluric
     ]
     parts.append(f"depth of {', '.join(named)}" if named else "no line deeper or weaker")
     return " · ".join(parts)
 
 
-def _foot(archive: Archive) -> str:
+def foot(archive: Archive) -> str:
+    """What the page is made of, and its keys."""
     made = archive.latents.provenance
     weights = str(made.get("weights_sha256", ""))[:12]
     by = f", encoded by {made['model']}, weights {weights}" if "model" in made else ""
     return (
-        f"{archive.latents.source}{by} · keys n and p: next and previous line · "
+        f"{Path(archive.latents.source).name}{by} · keys n and p: next and previous line · "
         "double click: a slider goes back"
     )

@@ -13,19 +13,15 @@ from bokeh.models import (
     CheckboxButtonGroup,
     ColumnDataSource,
     CustomJSTickFormatter,
-    DataTable,
     Div,
     Dropdown,
     FileInput,
-    HTMLTemplateFormatter,
     InlineStyleSheet,
     PlainText,
     Range1d,
     Select,
     Slider,
     Spinner,
-    StringFormatter,
-    TableColumn,
     TextInput,
 )
 from bokeh.plotting import figure
@@ -123,7 +119,8 @@ class SpectrumPanel:
             name="residual", height=120, y_range=Range1d(-0.1, 0.1), tools=tools, **options
         )
         self.flux.yaxis.axis_label = "flux / median"
-        self.left.yaxis.axis_label = "left over"
+        self.left.yaxis.axis_label = "residual"
+        self.left.yaxis.ticker.desired_num_ticks = 3
         self.left.xaxis.axis_label = PlainText(axis)
         self.flux.xaxis.major_label_text_font_size = "0px"
         self.flux.min_border_bottom = 4
@@ -131,7 +128,7 @@ class SpectrumPanel:
         self.strips = self.flux.vstrip(
             "x0", "x1", source=self.masks, fill_color=QUIET, fill_alpha=0.25, line_color=None
         )
-        spans = self.flux.vspan("x", source=self.lines, line_color=QUIET, line_dash="dotted")
+        spans = self.flux.vspan("x", source=self.lines, line_color=QUIET, line_alpha=0.6)
         names = self.flux.text(
             "x", "y", text="name", source=self.lines, angle=np.pi / 2, x_offset=-3,
             text_align="right", text_baseline="bottom", text_font_size="10px", text_color=QUIET,
@@ -189,9 +186,10 @@ class MapPanel:
         self.x.value, self.y.value = (dims * 2)[:2]
         self.color.value = archive.labels[0] if archive.labels else (dims * 3)[2]
         self.source = ColumnDataSource({"x": [], "y": [], "color": []}, name="map-data")
-        self.cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self.cells = ColumnDataSource(
+            {"image": [], "x": [], "y": [], "dw": [], "dh": []}, name="map-cells"
+        )
         self.picked = ColumnDataSource({"x": [], "y": []})
-        self.near = ColumnDataSource({"x": [], "y": []})
         self.here = ColumnDataSource({"x": [], "y": []})
         self.figure = figure(
             name="map", height=440, sizing_mode="stretch_width", toolbar_location="above",
@@ -211,7 +209,6 @@ class MapPanel:
         self.points.nonselection_glyph = self.points.selection_glyph = None
         rings: dict[str, Any] = {"fill_color": None, "line_width": 1.5}
         self.figure.scatter("x", "y", source=self.picked, size=9, line_color=STRONG, **rings)
-        self.figure.scatter("x", "y", source=self.near, size=12, line_color=OVERLAYS[0], **rings)
         self.figure.scatter(
             "x", "y", source=self.here, size=17, marker="cross", line_color=OVERLAY, line_width=2.5
         )
@@ -222,7 +219,7 @@ class MapPanel:
             stylesheets=[_sheet()],
         )  # fmt: skip
         self.save = Dropdown(
-            name="save-picked", label="save picked", width=130, stylesheets=[_sheet()],
+            name="save-picked", label="save picked", width=160, stylesheets=[_sheet()],
             menu=[("names as .csv", "csv"), ("@list.txt for encode", "list")],
         )  # fmt: skip
 
@@ -290,33 +287,23 @@ class SliderPanel:
 
 
 class NearPanel:
-    """The nearest spectra."""
+    """The nearest spectra: a table that page.js writes, and rings on the map, of one source."""
 
-    def __init__(self) -> None:
-        names = ("row", "rank", "name", "distance", "labels", "why")
-        self.source = ColumnDataSource({name: [] for name in names})
-        widths = {"rank": 28, "name": 120, "distance": 64, "labels": 300, "why": 300}
-        titles = {"rank": "", "name": "spectrum", "labels": "labels (difference)"}
-        hint = HTMLTemplateFormatter(template='<span title="<%- value %>"><%- value %></span>')
-        self.table = DataTable(
-            name="near", source=self.source, index_position=None, height=325, row_height=24,
-            sizing_mode="stretch_width",
-            columns=[
-                TableColumn(
-                    field=field, title=titles.get(field, field), width=width,
-                    formatter=hint if width == 300 else StringFormatter(),
-                )
-                for field, width in widths.items()
-            ],
-            stylesheets=[_sheet()],
+    def __init__(self, chart: MapPanel) -> None:
+        names = ("row", "rank", "name", "distance", "labels", "why", "x", "y")
+        self.source = ColumnDataSource({name: [] for name in names}, name="near")
+        rings = chart.figure.scatter(
+            "x", "y", source=self.source, size=12, fill_color=None, line_color=OVERLAYS[0],
+            line_width=1.5,
         )  # fmt: skip
+        # Those that are laid over the spectrum are marked in the table.
+        rings.nonselection_glyph = rings.selection_glyph = None
         self.heading = text("near-heading")
-        self.open = Button(name="open-near", label="open the chosen one", stylesheets=[_sheet()])
 
     @property
     def roots(self) -> list[Any]:
         """What the page holds."""
-        return [self.table, self.heading, self.open]
+        return [self.heading]
 
 
 class Head:

@@ -10,8 +10,10 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -21,12 +23,12 @@ from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
-from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler
 
 from latentscope.data import LabelsLike, LatentsLike
-from latentscope.errors import LatentscopeError
+from latentscope.errors import ChoiceError, LatentscopeError
 from latentscope.explorer.archive import LARGEST_UPLOAD, Archive, read_archive
+from latentscope.files import expanded
 
 if TYPE_CHECKING:
     from latentscope.diagnostics.study import Study
@@ -106,8 +108,10 @@ class Served:
         The page's address, with the token where one is needed.
     """
 
-    def __init__(self, url: str, make: Callable[[IOLoop], BaseServer]) -> None:
-        self.url, self._make = url, make
+    def __init__(
+        self, url: str, make: Callable[[IOLoop], BaseServer], close: Callable[[], None]
+    ) -> None:
+        self.url, self._make, self._close = url, make, close
         self._loop = IOLoop(make_current=False)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -122,6 +126,7 @@ class Served:
         self._loop.run_sync(begin)
         self._loop.start()
         server[0].stop()
+        self._close()
         self._loop.close()
 
     def wait(self) -> None:
@@ -161,21 +166,24 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
             logging.getLogger(name).setLevel(logging.CRITICAL)
     address = LOOPBACK if host is None else host
     try:
-        sockets = bind_sockets(port, address, family=socket.AF_INET)
+        listening = socket.create_server((address, port))
     except OSError as error:
         advice = "--port 0 takes any that is free" if port else "name an address of this machine"
         raise LatentscopeError(
             f"{address}:{port}: cannot listen there ({(error.strerror or str(error)).lower()}); "
             f"{advice}"
         ) from None
-    port = sockets[0].getsockname()[1]
+    listening.setblocking(False)
+    port = listening.getsockname()[1]
     token = "" if host is None else secrets.token_urlsafe(24)
     names = {"localhost"} if host is None else {"localhost", host, socket.gethostname()}
+
+    pages: WeakSet[Page] = WeakSet()
 
     def open_page(document: Document) -> None:
         context = document.session_context
         request = None if context is None else context.request
-        Page(archive, document, dict(getattr(request, "arguments", None) or {}))
+        pages.add(Page(archive, document, dict(getattr(request, "arguments", None) or {})))
 
     def make(loop: IOLoop) -> BaseServer:
         guarded = _Guarded(
@@ -193,11 +201,17 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
         )
         guarded.hosts, guarded.token = frozenset(name.lower() for name in names), token
         http = HTTPServer(guarded, max_body_size=1 << 20)
-        http.add_sockets(sockets)
+        http.add_sockets([listening])
         return BaseServer(loop, guarded, http)
 
     shown = address if address != "0.0.0.0" else socket.gethostname()
-    return Served(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""), make)
+    url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+    def close() -> None:
+        for page in list(pages):
+            page.close()
+
+    return Served(url, make, close)
 
 
 def explore(
@@ -251,6 +265,8 @@ def explore(
     ------
     TableError, ModelError
         If latents or labels cannot be read or matched, or another model made the latents.
+    ChoiceError
+        If `html` does not end in .html.
     LatentscopeError
         If a folder or port cannot be used.
 
@@ -263,7 +279,11 @@ def explore(
     else:
         archive = read_archive(latents, model, labels, spectra)
     if html is not None:
-        raise LatentscopeError("--html is not there yet")
+        from latentscope.explorer.offline import write_page
+
+        if Path(html).suffix.lower() not in (".html", ".htm"):
+            raise ChoiceError(f"html is {html}; expected a name that ends in .html")
+        return write_page(archive, expanded(html))
     served = serve(archive, host=host, port=port)
     if _in_notebook():
         from IPython.display import IFrame

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from latentscope.errors import LatentscopeWarning
-from latentscope.explorer.archive import read_archive
+from latentscope.explorer.archive import LARGEST_UPLOAD, read_archive
 from tests.explorer.conftest import running
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,9 @@ def test_the_slider_of_velocity_moves_the_lines_by_so_many_km_s(tab, archive):
     part = [i for i, x in enumerate(drawn["x"]) if 5155 < x < 5195]
     found = shift(*([drawn[name][i] for i in part] for name in ("x", "base", "moved")))
     assert found == pytest.approx(expected, abs=1.0)
-    assert f"z={dim}:".replace(":", "%3A") in page.js("location.search")
+    page.wait(f"location.search.includes('z={dim}%3A')")
+    handle.dblclick()
+    page.wait(f"Math.abs(model('slider-{slot}').value - {before}) < 1e-9")
 
 
 def test_a_click_on_the_map_opens_that_spectrum_and_the_address_keeps_it(tab, archive):
@@ -141,3 +143,113 @@ def test_two_browsers_do_not_see_each_other(tab, archive):
     one.page.locator("[id]", has_text="start from the mean").last.click()
     one.wait("model('shown-title').text.includes('mean')")
     assert str(archive.ids[4]) in other.text("shown-title")
+
+
+def lasso(page, corners):
+    """Draw a lasso over places of the map."""
+    page.page.mouse.move(*page.place("map", *corners[0]))
+    page.page.mouse.down()
+    for corner in corners[1:]:
+        page.page.mouse.move(*page.place("map", *corner), steps=4)
+    page.page.mouse.up()
+
+
+def saved(page, button, item):
+    """Choose an item of a menu, and return the file that the browser then gets."""
+    page.page.get_by_role("button", name=button, exact=True).click()
+    with page.page.expect_download() as download:
+        page.page.locator(".bk-item").get_by_text(item, exact=True).click()
+    return download.value.path().read_bytes()
+
+
+def test_a_lasso_picks_what_lies_in_it_and_gives_the_names_away(tab, archive, tmp_path):
+    page = tab("?x=Teff&y=radvel&color=logg")
+    page.wait("data('map-data').x.length > 10")
+    x, y = archive.values("Teff"), archive.values("radvel")
+    middle = float(np.median(x))
+    start, end = page.js("[model('map').y_range.start, model('map').y_range.end]")
+    left = page.js("model('map').x_range.start")
+    edge = 0.02 * (end - start)
+    low, high = start + edge, end - edge
+    page.js(
+        "() => { const bar = model('map').toolbar; "
+        "bar.active_drag = bar.tools.find(it => it.type === 'LassoSelectTool'); }"
+    )
+    lasso(page, [(left, low), (middle, low), (middle, high), (left, high), (left, low)])
+    page.wait("model('map-count').text.includes('picked')")
+    inside = (x < middle) & (x > left) & (y > low) & (y < high)
+    names = saved(page, "save picked", "names as .csv").decode().splitlines()
+    assert names[0].startswith("id,row,file")
+    rows = {int(line.split(",")[1]) for line in names[1:]}
+    # Points at the very edge may be on either side.
+    assert len(rows ^ set(np.flatnonzero(inside))) <= 2
+    listed = saved(page, "save picked", "@list.txt for encode")
+    (tmp_path / "list.txt").write_bytes(listed)
+    from latentscope.models.rows import expand_sources
+
+    assert len(expand_sources(f"@{tmp_path / 'list.txt'}")) == len(rows)
+
+
+def test_the_spectrum_can_be_taken_away_and_read_again(tab, archive, tmp_path):
+    from latentscope import read_spectrum
+
+    dim = archive.dims[0]
+    page = tab(f"?row=2&z={dim}:{archive.mean[dim]:.3f}&wavelength=5160-5190")
+    page.wait("model('change').text.includes('·')")
+    path = tmp_path / "moved.fits"
+    path.write_bytes(saved(page, "save", "FITS"))
+    found = read_spectrum(path)
+    values = archive.shown(2).values
+    values[dim] = round(float(archive.mean[dim]), 3)
+    np.testing.assert_allclose(found.wavelength, archive.wavelength, rtol=1e-9)
+    np.testing.assert_allclose(found.flux, archive.decoded(values), atol=1e-4)
+    assert (found.medium, found.frame) == ("air", "barycentric")
+    table = saved(page, "save", "CSV").decode().splitlines()
+    assert table[0] == "wavelength,input,reconstruction,moved"
+    assert len(table) == 1 + len(archive.wavelength)
+    assert saved(page, "save", "PNG").startswith(b"\x89PNG")
+    assert b"<svg" in saved(page, "save", "SVG")[:2000]
+
+
+HARPS = "HARPS.2010-09-18T23:42:36.178_s1d_A.fits"
+
+
+def test_a_file_of_ones_own_is_encoded_and_finds_its_like(tab, archive, shared_data):
+    page = tab()
+    page.wait("model('near-heading').text")
+    page.page.locator("input[type=file]").set_input_files(shared_data / HARPS)
+    page.wait(f"model('shown-title').text.includes({HARPS!r})")
+    page.wait("data('spectrum-data').input.some(Number.isFinite)")
+    # Its star is not in the archive, so nothing is left out.
+    page.wait("!model('near-heading').text.includes('left out')")
+    near = page.js("data('near').name")
+    assert len(near) == 12
+    rows = page.page.locator("#near tbody tr")
+    assert [rows.nth(i).locator("td").nth(1).text_content() for i in range(12)] == near
+    # A click on a number lays that spectrum over, a click on a name opens it.
+    rows.nth(0).locator("button").first.click()
+    page.wait("data('spectrum-data').other0.some(Number.isFinite)")
+    rows.nth(1).locator("button").nth(1).click()
+    star = near[1].partition(",")[0]
+    page.wait(f"model('shown-title').text.includes({star!r})")
+    assert page.said == []
+
+
+def test_a_broken_file_gets_the_readers_message_and_its_name_is_no_markup(tab, tmp_path):
+    page = tab()
+    page.wait("model('near-heading').text")
+    before = page.text("shown-title")
+    files = page.page.locator("input[type=file]")
+    name = "<img src=x onerror=alert(1)>.fits"
+    files.set_input_files({"name": name, "mimeType": "x/y", "buffer": b"\x00garbage" * 99})
+    page.wait("model('message').text.includes('alert')")
+    assert "onerror" in page.text("message")
+    assert page.page.locator("img").count() == 0
+    assert page.text("shown-title") == before
+    big = tmp_path / "big.fits"
+    with big.open("wb") as file:
+        file.truncate(LARGEST_UPLOAD + 1)
+    files.set_input_files(big)
+    page.wait("model('message').text.includes('64 MB at most')")
+    assert page.js("model('upload').filename") == name
+    assert page.said == []
