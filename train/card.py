@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.models.config import ModelConfig
 from train.data.batches import Data
+from train.learning.dims import DEAD
 from train.learning.losses import NAMES as PENALTIES
 from train.learning.module import SpectrumModule
 from train.settings import SCHEDULES, Schedule, Stage, TrainConfig
@@ -273,10 +275,11 @@ def _stages(stages: Iterable[Stage]) -> list[str]:
             f"{stage.steps:,}",
             *(_schedule(getattr(stage, name)) for name in shown),
             "yes" if stage.revive else "",
+            "yes" if stage.turn else "",
         ]
         for number, stage in enumerate(stages, 1)
     ]
-    return _table(["stage", "steps", *shown, "dead dimensions drawn anew"], rows)
+    return _table(["stage", "steps", *shown, "dead dimensions drawn anew", "turned"], rows)
 
 
 def _schedule(schedule: Schedule) -> str:
@@ -298,6 +301,7 @@ def _dimensions(found: Findings, settings: ModelConfig) -> str:
         f"first: {', '.join(map(str, found.informative)) or 'none'}. {found.dims['active'].sum()} "
         "are active (variance of the mean above 0.01).",
     ]
+    lines += ["", _counts(found.dims)] if found.dims["kl"].any() else []
     if found.informative:
         of_dim = found.dims.set_index("dim").loc[found.informative]
         rows = [[dim, f"{row.kl:.2f}", f"{row.mad:.3f}"] for dim, row in of_dim.iterrows()]
@@ -313,6 +317,17 @@ def _dimensions(found: Findings, settings: ModelConfig) -> str:
             f"({one} and {other}); 0 would be independence.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _counts(dims: pd.DataFrame) -> str:
+    """Say how many dimensions each way of counting finds, for they need not agree."""
+    ways = {f"KL above {nats:g} nats": dims["kl"] > nats for nats in (DEAD, 0.02)}
+    ways[f"MAD above {THRESHOLD:g}"] = dims["mad"] > THRESHOLD
+    counts = [
+        f"{name}: {found.sum()} ({', '.join(map(str, dims['dim'][found])) or 'none'})"
+        for name, found in ways.items()
+    ]
+    return f"Counted each way by itself: {'; '.join(counts)}."
 
 
 def _of_label(row: Mapping[Any, Any]) -> list[str]:

@@ -219,9 +219,9 @@ class DataConfig:
         Seed of the training stars; the next number seeds the validation stars.
     linelist : str, optional
         Line list file; the package's lines by default.
-    population : {"harps", "wide"}
-        Stars and instruments: those of HARPS, or resolutions of 40,000 to 190,000, SNR to 500 and
-        the continua of other spectrographs as well.
+    population : {"harps", "wide", "even"}
+        Stars and instruments: those of HARPS; resolutions of 40,000 to 190,000, SNR to 500 and
+        the continua of other spectrographs as well; three stars in four drawn broadly besides.
     batch_size : int
         Spectra a step, of all processes together.
     accumulate : int
@@ -244,7 +244,7 @@ class DataConfig:
     validation: AtLeastOne = 500
     seed: Whole = Field(1000, ge=0)
     linelist: str | None = None
-    population: Literal["harps", "wide"] = "harps"
+    population: Literal["harps", "wide", "even"] = "harps"
     batch_size: AtLeastOne = 8
     accumulate: AtLeastOne = 1
     workers: AtLeastOne | None = None
@@ -390,6 +390,9 @@ class Stage:
     revive : bool
         Draw the weights of dead dimensions (KL below 0.1 nats on validation rows; of a plain
         autoencoder, MAD below 0.02) anew at the start, with fresh optimizer moments.
+    turn : bool
+        Turn the open dimensions at the start to where they depend on each other least, and their
+        means on each other, with fresh optimizer moments. A penalty then keeps them there.
     """
 
     steps: AtLeastOne
@@ -398,6 +401,7 @@ class Stage:
     continuum_weight: Scheduled = Schedule(1.0)
     learning_rate: Scheduled = Schedule(1e-3)
     revive: bool = False
+    turn: bool = False
     free_bits: Scheduled = Schedule(0.0)
     total_correlation: Scheduled = Schedule(0.0)
     decorrelation: Scheduled = Schedule(0.0)
@@ -456,13 +460,17 @@ class TrainConfig:
         closed: their q(z|x) is the unit Gaussian and the decoder does not read them.
     rotate : bool
         When training ends, turn the open dimensions (without the one of a Doppler layer) to where
-        they depend on each other least.
+        their total correlation is least.
     loss : {"l2", "l1", "ivar"}
         Reconstruction: half the sum of squared residuals, the sum of absolute ones, or half the
         sum of squares weighted by the inverse variance of each pixel.
     reduction : {"sum", "mean"}
         "mean": reconstruction terms over the number of their pixels (valid or not) and the KL over
         the number of latents, by which beta is the lambda of Sedaghat et al. (2021).
+    equal_lines : float, optional
+        Let spectra with strong lines count less: the line term of each is divided by the mean
+        square of its line contrast plus this (and multiplied by this plus 0.015, that of an
+        ordinary star).
     logvar_range : tuple of float
         Log variances are held to this range in training; the default is the network's own.
     clip_gradients : float, optional
@@ -493,6 +501,7 @@ class TrainConfig:
     rotate: bool = False
     loss: Loss = "l2"
     reduction: Reduction = "sum"
+    equal_lines: Annotated[Number, Field(gt=0)] | None = None
     logvar_range: tuple[Number, Number] = (-20.0, 10.0)
     clip_gradients: Annotated[Number, Field(gt=0)] | None = None
     ema_decay: Number = Field(0.0, ge=0, lt=1)

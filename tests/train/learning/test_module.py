@@ -272,6 +272,32 @@ def test_revival_forgets_moments_average_and_memory(config, train):
         assert not torch.equal(module.model.mean.weight[0], before[0])
 
 
+def test_a_stage_may_begin_with_a_turn_that_leaves_the_spectra_as_they_are(config, train):
+    still = Stage(1, Schedule(0.0), learning_rate=Schedule(0.0))
+    turns = dataclasses.replace(still, turn=True)
+    opened = Stage(40, Schedule(0.0), learning_rate=Schedule(1e-2))
+    modules = [
+        train(dataclasses.replace(config, stages=(opened, last), rotate=False))[0]
+        for last in (still, turns)
+    ]
+    rows = torch.from_numpy(modules[0].trainer.datamodule.validation_rows[:20].astype("f4"))
+    with torch.no_grad():
+        before, after = (module.model.encode(rows, fit=False)[0] for module in modules)
+        same = [m.model.decode(z) for m, z in zip(modules, (before, after), strict=True)]
+    assert not torch.allclose(before, after, atol=1e-2)
+    assert torch.allclose(*same, atol=1e-4)
+
+
+def test_where_lines_count_equally_strong_ones_count_less(config, module_of):
+    plain = module_of(config)
+    equal = SpectrumModule(plain.model, dataclasses.replace(config, equal_lines=0.005))
+    plain.model.eval()
+    rows = torch.randn(3, config.prepare.row_size) * torch.tensor([[0.01], [0.1], [1.0]])
+    ratio = equal.terms(rows)["lines"] / plain.terms(rows)["lines"]
+    power = rows[:, :512].square().mean(1)
+    assert torch.allclose(ratio, 0.02 / (0.005 + power), rtol=1e-4)
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(config, module_of):
     checkpoint = {}
     module = module_of(config)
