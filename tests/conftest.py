@@ -1,6 +1,7 @@
-"""What all tests share: the folder of real data, and pictures without a display."""
+"""What all tests share: the folder of real data, a browser, and pictures without a display."""
 
 import os
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -24,3 +25,18 @@ def shared_data() -> Path:
 def repository() -> Path:
     """Root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; for one module, since its loop would be in the way of another one's."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_api.sync_playwright() as started:
+        found = started.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield found
+        found.close()

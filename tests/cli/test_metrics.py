@@ -32,10 +32,14 @@ def test_metrics_prints_writes_and_draws(process, here):
         "metrics", LATENTS, LABELS, "--n-halves", "10", "-o", "metrics.csv", "--plot",
         "metrics.png",
     )  # fmt: skip
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    # There are 399 stars.
+    assert ended.err.startswith("warning: ")
+    assert ended.err.count("\n") == 1
+    assert "399 stars, below 1,000" in ended.err
     lines = ended.out.splitlines()
     assert lines[0].split()[:3] == ["metric", "estimator", "value"]
-    assert any(line.startswith("Of 8 measures that depend on the axes, ") for line in lines)
+    assert any(line.startswith("Of 10 measures that depend on the axes, ") for line in lines)
     assert "left out, since it names rows or stars: id" in lines
     table = pd.read_csv(here / "metrics.csv").set_index(["metric", "estimator", "label"])
     assert table.loc[("mig", "knn", "radvel"), "value"] > 0.7

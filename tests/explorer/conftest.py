@@ -1,6 +1,5 @@
 """A small archive, a server for it, and a browser that looks at it."""
 
-import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -49,22 +48,10 @@ def served(archive):
         yield served
 
 
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with sync_api.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
-
-
 HELP = """
 window.model = name => Bokeh.documents[0].get_model_by_name(name);
+window.said = name =>
+  new DOMParser().parseFromString(model(name).text, 'text/html').body.textContent;
 window.data = name => Object.fromEntries(
   Object.entries(model(name).data).map(([key, value]) => [key, Array.from(value)]));
 window.place = (name, x, y) => {
@@ -99,11 +86,7 @@ class Tab:
 
     def text(self, name):
         """Text of a Div, without its marks."""
-        return self.js(
-            "name => new DOMParser().parseFromString(model(name).text, 'text/html')"
-            ".body.textContent",
-            name,
-        )
+        return self.js("name => said(name)", name)
 
     def place(self, name, x, y):
         """Where in the window a place of a figure is."""

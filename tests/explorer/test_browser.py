@@ -71,12 +71,11 @@ def test_the_slider_of_velocity_moves_the_lines_by_so_many_km_s(tab, archive):
     before = page.js(f"model('slider-{slot}').value")
     for _ in range(25):
         page.page.keyboard.press("ArrowRight")
-    page.wait("model('change').text.includes('km/s')")
     moved = page.js(f"model('slider-{slot}').value") - before
     assert moved > 0
     expected = archive.known[dim].kms * moved / archive.sigma[dim]
-    said = float(page.text("change").split(" ")[0])
-    assert said == pytest.approx(expected, rel=0.03)
+    # Words follow the last key press, some time later.
+    page.wait(f"Math.abs(parseFloat(said('change')) / {expected} - 1) < 0.03")
     drawn = page.js("data('spectrum-data')")
     part = [i for i, x in enumerate(drawn["x"]) if 5155 < x < 5195]
     found = shift(*([drawn[name][i] for i in part] for name in ("x", "base", "moved")))

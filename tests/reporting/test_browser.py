@@ -1,26 +1,10 @@
 """The page in a real browser: no script errors, sorting, colours, no sideways scrolling."""
 
-import shutil
-
 import pytest
 
 pytestmark = pytest.mark.slow
 
 WIDE, NARROW = (1400, 900), (390, 844)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with sync_api.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
 
 
 @pytest.fixture

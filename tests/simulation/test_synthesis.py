@@ -276,7 +276,7 @@ def test_rotation_keeps_the_equivalent_width_and_widens_the_line():
 
 
 def test_residual_flux_saturates():
-    flux = residual_flux(torch.tensor([0.0, 1.0, 1e9]))
+    flux = residual_flux(torch.tensor([0.0, 1.0, 1e9]), 0.08)
     assert np.allclose(flux, [1, 0.54, 0.08])
 
 
