@@ -761,8 +761,8 @@ _SPECTRUM = Annotated[
 
 @command(
     "latentscope traverse --dim 0 --plot dim0.png",
-    "latentscope traverse spectrum.fits -m harps-sim --dim 15 --latents latents.npy --sigmas -3:3",
-    "latentscope traverse --dim 15 --window 5160:5190 --window 6550:6576 -o dim15.csv",
+    "latentscope traverse spectrum.fits -m harps-sim --dim 7 --latents latents.npy --sigmas -3:3",
+    "latentscope traverse --dim 7 --window 5160:5190 --window 6550:6576 -o dim7.csv",
 )
 def traverse(
     spectrum: _SPECTRUM = None,
@@ -852,7 +852,7 @@ def traverse(
 
 @command(
     "latentscope linemap -m harps-sim -o linemap.csv --plot linemap.png",
-    "latentscope linemap --latents latents.npy --dims 13,15 --linelist lines.csv",
+    "latentscope linemap --latents latents.npy --dims 7,12 --linelist lines.csv",
 )
 def linemap(
     spectrum: _SPECTRUM = None,

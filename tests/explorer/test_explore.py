@@ -56,7 +56,12 @@ def test_of_what_is_asked_for_too_fast_only_the_last_is_done():
 def test_the_command_prints_its_address_and_ends_by_ctrl_c(folder):
     command = [sys.executable, "-m", "latentscope", "explore", str(folder / "latents.npy")]
     process = subprocess.Popen(
-        [*command, "--no-open", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--no-open", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what runs in the background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     text = ""
     while "}" not in text:
@@ -66,7 +71,7 @@ def test_the_command_prints_its_address_and_ends_by_ctrl_c(folder):
     with urlopen(json.loads(text)["url"], timeout=60) as answer:
         assert b"latentscope" in answer.read()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "exploring at http://127.0.0.1:" in said
     assert "Traceback" not in said
