@@ -29,7 +29,7 @@ from latentscope.explorer.panels import (
 from latentscope.files import atomic_path
 
 MOST_ROWS = 20_000
-"""Points of the map; of more, every so-and-so-manyth."""
+"""Most points of the map; more are thinned out evenly."""
 
 STEPS = 9
 """Places of each dimension that are decoded."""

@@ -146,7 +146,7 @@ class Page:
         self.view = read_view(arguments, len(latents), latents.dims, archive.columns)
         self.head, self.map = Head(), MapPanel(archive)
         self.near = NearPanel(self.map)
-        self.worker = Worker(document.add_next_tick_callback, self._fail)
+        self.worker = Worker(self._later, self._fail)
         self._busy: set[str] = set()
         self.picked = np.empty(0, dtype=np.int64)
         self.shown = archive.average()
@@ -182,6 +182,12 @@ class Page:
         archive.when_known(self._named)
         archive.learn()
         self._start()
+
+    def _later(self, act: Apply) -> None:
+        """Have something done by the thread that owns the page, unless the tab was closed."""
+        context = self.document.session_context
+        if not getattr(context, "destroyed", False):
+            self.document.add_next_tick_callback(act)
 
     def close(self) -> None:
         """Let go of all that this page held."""

@@ -71,7 +71,7 @@ def test_the_command_prints_its_address_and_ends_by_ctrl_c(folder):
     with urlopen(json.loads(text)["url"], timeout=60) as answer:
         assert b"latentscope" in answer.read()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "exploring at http://127.0.0.1:" in said
     assert "Traceback" not in said
