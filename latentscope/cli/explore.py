@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,3 +77,8 @@ def explore(
     if written is not None:
         out.say(f"wrote {written}")
         out.result({"output": written})
+        return
+    # Threads that are still in compiled code would abort the interpreter as it ends.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
