@@ -81,6 +81,10 @@ class Tab:
     def wait(self, expression, timeout=40_000):
         self.page.wait_for_function(expression, timeout=timeout)
 
+    def js_when(self, expression, timeout=40_000):
+        """Value of an expression as soon as it is true."""
+        return self.page.wait_for_function(expression, timeout=timeout).json_value()
+
     def js(self, expression, argument=None):
         return self.page.evaluate(expression, argument)
 
