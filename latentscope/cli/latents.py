@@ -84,7 +84,7 @@ def mad(
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
-    """Tell how many dimensions are informative, by two independent answers.
+    """Count informative dimensions, in two independent ways.
 
     Dispersion: those whose median absolute deviation exceeds the threshold. Information: those
     that add something to the ones before them, in nats, measured on up to 5,000 rows, one a
@@ -270,7 +270,7 @@ def mi(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure what each dimension knows of each label.
+    """Measure what each dimension knows about each label.
 
     Mutual information in nats, with its sampling error and a p-value.
     """
@@ -341,7 +341,7 @@ def pairs(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Show whether dimensions are separate: all pairs, ranked by what they share.
+    """Measure and draw how dimensions depend on each other.
 
     Mutual information of the pairs in nats, and with --plot their scatter grid, colored by a
     label. Structure in a panel means that two dimensions are not disentangled.
@@ -540,11 +540,11 @@ def probe(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure how well each label can be read from latents, in its own unit.
+    """Measure how well each label can be read from latents.
 
-    On stars that were not learned from, by four kinds of readers, with 95 % intervals and the
-    chance that shuffled labels are read as well. --save keeps a reading with prediction intervals,
-    which --apply uses on other spectra, and encode.
+    In its own unit, on stars that were not learned from, by four kinds of readers, with 95 %
+    intervals and the chance that shuffled labels are read as well. --save keeps a reading with
+    prediction intervals, which --apply and encode use on other spectra.
     """
     from latentscope.diagnostics.probe import fit_probe
     from latentscope.diagnostics.probe import probe as measure
@@ -694,7 +694,7 @@ def robustness(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Ask whether it is the sample.
+    """Test sensitivity to sample selection.
 
     Counts informative dimensions and measures information on one spectrum a star, on equal classes
     and on halves.
@@ -1132,7 +1132,7 @@ def score(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Tell which spectra the model has no business with.
+    """Flag spectra unlike the model's training data.
 
     Latents, reconstruction and resolution are each compared with ordinary spectra: their
     percentiles among these (0 to 100), a trust of each and of all (0 to 1), and a verdict with the

@@ -78,7 +78,7 @@ def report(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Put all that the latents tell on one page.
+    """Put every diagnostic on one page.
 
     What was encoded, how many dimensions matter, are they separate, what does each mean and do,
     and is it the sample: one HTML file that opens without a network. Parts that fail are told on
@@ -141,7 +141,7 @@ def demo(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Go the whole way on simulated spectra.
+    """Run the full pipeline on simulated spectra.
 
     Simulate, encode, mad, mi, say in words what each informative dimension follows, and put all
     diagnostics on one page.

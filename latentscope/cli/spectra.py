@@ -119,7 +119,7 @@ def encode(
     ] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Turn spectra into latents: one row a file, in the order given.
+    """Turn spectra into latents, one row per file, in their order.
 
     A file that fails keeps its place as a row of NaN, with the reason in the .csv; the exit code
     is then 3.
@@ -213,7 +213,7 @@ def inspect(
     frame: FrameOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a file of a spectrum holds.
+    """Show the contents of a spectrum file.
 
     Format, medium, frame, range, step, coverage of a model's grid, SNR, and what the file does
     not say and was assumed.
@@ -290,7 +290,7 @@ def simulate(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Write a simulated archive with known truth.
+    """Simulate an archive of spectra with known truth.
 
     HARPS-like FITS files, and labels.csv.
     """
@@ -372,7 +372,7 @@ def _check(model: str, out: Output) -> None:
 
 @command("latentscope doctor", "latentscope doctor --json")
 def doctor(as_json: Json = False) -> None:
-    """Show what this installation is, to paste into a bug report.
+    """Show this installation, to paste into a bug report.
 
     Versions, processor and devices, threads, folders and free disk, hashes of the models.
     """
