@@ -65,7 +65,7 @@ def network(dims: int) -> Any:
 
 
 def time_report(options: argparse.Namespace) -> None:
-    """Normal latents, of which some vary, and labels that depend on these; a line a part."""
+    """Normal latents, of which some vary, and labels that depend on these; a line per part."""
     values, labels = columns(options.rows, options.dims, options.labels)
     values[:, options.informative :] *= _OFF
     stars = None

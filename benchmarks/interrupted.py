@@ -70,7 +70,7 @@ def die_at(output: int) -> None:
 
 
 def encode(files: Path, output: Path, log: Path, last: int | None, delay: float) -> None:
-    """Encode with what was read in the log, one file a line; die some seconds after a file."""
+    """Encode with what was read in the log, one file per line; die some seconds after a file."""
     kill = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL))
 
     def progress(done: int, total: int) -> None:

@@ -86,7 +86,7 @@ def exposures(seeds: int) -> None:
                 grouped.append(stars["mi_nats"])
                 false += alone["p_value"] < 0.05
             print(
-                f"  scatter {scatter}, {count} exposures a star: {np.mean(plain):.2f}, called "
+                f"  scatter {scatter}, {count} exposures per star: {np.mean(plain):.2f}, called "
                 f"significant {false} of {seeds}; with groups {np.mean(grouped):.2f}"
             )
 

@@ -178,7 +178,7 @@ def markdown(result: dict[str, Any]) -> str:
     """Tables for the model card."""
     dims = result["dims"]
     lines = [
-        f"{result['stars']} new simulated stars (seed {result['seed']}), one spectrum a star, "
+        f"{result['stars']} new simulated stars (seed {result['seed']}), one spectrum per star, "
         "kNN MI (KSG, k = 3):",
         "",
         markdown_table(

@@ -73,7 +73,7 @@ Kind = Callable[[Spectrum, np.random.Generator], Spectrum]
 
 
 def ordinary(n: int, *, seed: int, linelist: str | None, first: int = 0) -> Iterator[Spectrum]:
-    """Yield simulated spectra, one a star."""
+    """Yield simulated spectra, one per star."""
     for spectrum, _ in simulate(n, seed=seed, linelist=linelist, repeats=False, first=first):
         yield spectrum
 
@@ -234,7 +234,7 @@ def joined(parts: list[Latents]) -> Latents:
 
 
 def figures(found: dict[str, Latents], stars: Floats) -> list[dict[str, Any]]:
-    """One line a kind: AUC of the trust and of each test alone, shares of the verdicts.
+    """One line per kind: AUC of the trust and of each test alone, shares of the verdicts.
 
     `stars`, shape (n,): the trust of real ordinary spectra.
     """

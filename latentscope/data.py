@@ -62,7 +62,7 @@ _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """Latent values, one row a spectrum, with whatever is known about the rows.
+    """Latent values, one row per spectrum, with whatever is known about the rows.
 
     Parameters
     ----------
@@ -384,7 +384,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_labels(source: LabelsLike) -> pd.DataFrame:
-    """Read labels: one row a spectrum or a star, one column a label.
+    """Read labels: one row per spectrum or star, one column per label.
 
     Empty text, the text "nan" and masked cells are missing (NaN), never a class. Id columns stay
     text, so that long ids keep their last digits.
@@ -439,7 +439,9 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
         return contents.frame
     if contents.frame is not None or len(contents.arrays) > 1:
         names = ", ".join(f"{name} {array.shape}" for name, array in contents.arrays.items())
-        raise TableError(f"{source}: expected one value a row and column; these hold more: {names}")
+        raise TableError(
+            f"{source}: expected one value per row and column; these hold more: {names}"
+        )
     array = next(iter(contents.arrays.values()))
     if array.ndim not in (1, 2):
         raise TableError(f"{source}: has shape {array.shape}; expected (n,) or (n, labels)")
@@ -496,7 +498,7 @@ def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -
     labels : DataFrame, array or path
         As `read_labels` takes it; of any length and order if it is joined.
     join : str, optional
-        The column to join on, such as `object` for a table with one row a star.
+        The column to join on, such as `object` for a table with one row per star.
 
     Returns
     -------

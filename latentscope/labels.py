@@ -116,7 +116,7 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     Parameters
     ----------
     frame : DataFrame
-        One column a label; ids and names are left as they are.
+        One column per label; ids and names are left as they are.
     missing : "auto", "none" or list of numbers
         "auto" takes what `find_codes` finds; numbers are left out wherever they stand.
 

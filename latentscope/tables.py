@@ -43,7 +43,7 @@ _FORMULA = re.compile(r"'*[=+\-@].")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: 2-d arrays by name, and columns with one value a row."""
+    """What a file holds: 2-d arrays by name, and columns with one value per row."""
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     frame: pd.DataFrame | None = None
@@ -151,7 +151,7 @@ def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
         return column
     values = [_plain_text(value) for value in column]
     if any(isinstance(value, (list, tuple, dict, np.ndarray)) for value in values):
-        raise TableError(f"{source}: column {name} holds arrays; expected one value a row")
+        raise TableError(f"{source}: column {name} holds arrays; expected one value per row")
     if not is_id_column(name):
         values = [float(value) if isinstance(value, Decimal) else value for value in values]
     return pd.Series(values, index=column.index, dtype=object).infer_objects()
@@ -228,7 +228,7 @@ def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
     array = without_mask(values)
     if array.ndim != 2 or array.shape[1] == 0:
         raise TableError(
-            f"{source}: has shape {array.shape}; expected (n, d), one row a spectrum"
+            f"{source}: has shape {array.shape}; expected (n, d), one row per spectrum"
             + (": reshape(-1, 1) makes one dimension of it" if array.ndim == 1 else "")
         )
     if array.dtype.kind in "iub":
@@ -388,13 +388,13 @@ def provenance_beside(path: Path) -> dict[str, Any] | None:
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
-    """Put arrays of one value a row together in a table, and leave the others as they are."""
+    """Put arrays of one value per row together in a table, and leave the others as they are."""
     matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
     columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
-        raise TableError(f"its columns differ in length ({sizes}); expected one value a row")
+        raise TableError(f"its columns differ in length ({sizes}); expected one value per row")
     return Contents(matrices, pd.DataFrame(columns) if columns else None)
 
 

@@ -37,7 +37,7 @@ MAX_DIMS = 16
 
 @dataclass(frozen=True)
 class Findings:
-    """Figures of a network on validation rows, one spectrum a star.
+    """Figures of a network on validation rows, one spectrum per star.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Findings:
     informative : list of int
         Strongest first.
     labels : DataFrame
-        One row a label: `label, dim, mi_nats, std_nats, rank, next_dim, next_mi_nats`; empty
+        One row per label: `label, dim, mi_nats, std_nats, rank, next_dim, next_mi_nats`; empty
         without labels or informative dimensions.
     pair : tuple of (float, int, int), or None
         Largest mutual information of two informative dimensions in nats, and which two.

@@ -200,7 +200,7 @@ def pack_command(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="Files, folders, quoted globs, @list.txt (a name a line), - for a list on stdin.",
+            help="Files, folders, quoted globs, @list.txt (a name per line), - for stdin.",
         ),
     ],
     output: Annotated[

@@ -71,7 +71,7 @@ def simulated_sample(
     linelist: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TrustSample:
-    """Encode `n` simulated spectra, one a star, as a reference sample.
+    """Encode `n` simulated spectra, one per star, as a reference sample.
 
     They have the faults of real ones (`simulation.imperfect`), and in part the continuum of other
     instruments: else every real star would be odd.
@@ -178,7 +178,7 @@ def export_probe(
     latents : Latents
         Of the folder's model.
     labels : DataFrame
-        Of the same rows, one a star.
+        Of the same rows, one per star.
     origin : str
         What the spectra are, in words.
     seed : int

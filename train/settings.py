@@ -140,7 +140,7 @@ class ArchiveConfig:
     window_mb : float
         MB of rows that are in memory at once and mixed.
     watch_rows : int
-        Validation spectra to watch the training with, one a star.
+        Validation spectra to watch the training with, one per star.
     """
 
     path: str = ""

@@ -105,7 +105,7 @@ def validate(module: SpectrumModule, data: Data) -> Validation:
 
 
 def dims_table(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
-    """One row a dimension: `dim, kl, mad, variance, active`, and `LABEL_mi` in nats, signed.
+    """One row per dimension: `dim, kl, mad, variance, active`, and `LABEL_mi` in nats, signed.
 
     Of many dimensions those with the largest KL are measured against labels; NaN of the others.
     """

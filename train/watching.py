@@ -338,7 +338,7 @@ _SHORTEST_EPOCH = 0.25
 class Watch(Callback):
     """Looks at the validation rows every so many steps, at the end of epochs and at the very end.
 
-    Writes `watch.csv` (a line a check), `dims.csv` (a line a dimension and check), `pictures/`
+    Writes `watch.csv` (a line per check), `dims.csv` (a line per dimension and check), `pictures/`
     (the latest ones), and the same to TensorBoard where the trainer has such a logger. Global rank
     0 looks, the others wait. A run that is taken up from a checkpoint goes on in the same files:
     what was written of later steps is dropped.

@@ -323,7 +323,7 @@ Model = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="How many work in parallel. Default: one a core."),
+    typer.Option("--workers", min=1, help="How many work in parallel. Default: one per core."),
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Write a picture (.png, .pdf, .svg).")]
 Latents = Annotated[

@@ -262,7 +262,7 @@ def mi(
     missing: Missing = "auto",
     groups: Groups = "auto",
     n_draws: Annotated[
-        int, typer.Option("--n-draws", min=1, help="Draws of one row a star, with groups.")
+        int, typer.Option("--n-draws", min=1, help="Draws of one row per star, with groups.")
     ] = 11,
     n_permutations: Annotated[
         int, typer.Option("--n-permutations", min=1, help="Shuffles of stars at most.")
@@ -696,8 +696,8 @@ def robustness(
 ) -> None:
     """Test sensitivity to sample selection.
 
-    Counts informative dimensions and measures information on one spectrum a star, on equal classes
-    and on halves.
+    Counts informative dimensions and measures information on one spectrum per star, on equal
+    classes and on halves.
     """
     from latentscope.diagnostics.robustness import robustness as measure
 

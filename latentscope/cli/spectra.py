@@ -67,7 +67,7 @@ def encode(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="Files, folders, quoted globs, @list.txt (a name a line), - for a list on stdin.",
+            help="Files, folders, quoted globs, @list.txt (a name per line), - for stdin.",
         ),
     ],
     model: Model = None,

@@ -68,7 +68,7 @@ class MADResult:
     gap : Gap
         Where the deviations themselves put the threshold, or why they do not.
     table : DataFrame
-        One row a dimension: `dim, mad, informative, median, mean, std, minimum, maximum,
+        One row per dimension: `dim, mad, informative, median, mean, std, minimum, maximum,
         half_equal, active, kl_nats, above_gap`. `kl_nats` is NaN where unknown, `above_gap` None
         without a gap. Where half of the values or more are equal (`half_equal`), `mad` is their
         mean deviation times 0.845, the median one of a Gaussian, since the median one is 0.

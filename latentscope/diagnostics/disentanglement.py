@@ -104,7 +104,7 @@ class MetricsResult:
     Parameters
     ----------
     table : DataFrame
-        One row a measure and label: `metric, estimator, label, value, low, high, rotation,
+        One row per measure and label: `metric, estimator, label, value, low, high, rotation,
         rotation_low, rotation_high, pca, verdict, draws, n, n_groups`. `label` is "mean" for all
         labels (or the latents as a whole), and "dim 3" for a dimension, where the measure has one.
         `low` ... `high` is the 95 % interval over samples of stars. `rotation` is the mean over
@@ -201,7 +201,7 @@ def metrics(
 ) -> MetricsResult:
     """Measure disentanglement: MIG, SAP, DCI, modularity, explicitness, total correlation.
 
-    Each is evaluated on one random row a star, on latents scaled to unit variance, and again on
+    Each is evaluated on one random row per star, on latents scaled to unit variance, and again on
     random rotations of these and on their principal components, which hold the same information
     along other axes. A number says something only beside those two.
 
@@ -412,7 +412,7 @@ def ready_labels(
 
 
 def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:
-    """Cut at the quantiles of one row a star; equal values stay in one bin."""
+    """Cut at the quantiles of one row per star; equal values stay in one bin."""
     assert column.values is not None
     codes = np.full(len(keep), -1, dtype=np.int64)
     if not len(rows):
@@ -503,7 +503,7 @@ class Stars:
 def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
     """Say in which dims a few rows make up the variance, on which some measures rest; or nothing.
 
-    `values` have shape (n, d), and `rows` are those of one draw a star.
+    `values` have shape (n, d), and `rows` are those of one draw per star.
     """
     part = values[rows]
     away = np.abs(part - np.median(part, axis=0))

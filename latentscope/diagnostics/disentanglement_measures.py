@@ -1,4 +1,4 @@
-"""The measures of disentanglement, each evaluated on one random row a star.
+"""The measures of disentanglement, each evaluated on one random row per star.
 
 MIG: T. Q. Chen et al., "Isolating sources of disentanglement in variational autoencoders", NeurIPS
 (2018), section 4.1. DMIG: K. N. Watcharasupat, A. Lerch, "Evaluation of latent space
@@ -181,7 +181,7 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One row a star, seen along some axes: what a measure is evaluated on."""
+    """One row per star, seen along some axes: what a measure is evaluated on."""
 
     values: Floats
     """Standardized latents of all rows, shape (n, d)."""
@@ -220,7 +220,7 @@ class Drawn:
         return self.axes.of(self.values[rows])
 
     def split(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Split rows, one a star, into halves to learn and to judge: places among them.
+        """Split rows, one per star, into halves to learn and to judge: places among them.
 
         By lots that stars keep: split anew, each part of the stars would scatter by that too.
         """

@@ -91,7 +91,7 @@ class ExclusiveResult:
     Parameters
     ----------
     table : DataFrame
-        One row a dimension looked at: `dim, kl_nats, carried_nats, carried_std_nats,
+        One row per dimension looked at: `dim, kl_nats, carried_nats, carried_std_nats,
         carried_p_value, carries, rest_nats, rest_std_nats, rest_p_value, partner, partner_nats,
         exclusive, adds`. `carries`: `carried_nats` is more than noise, p below 0.01, corrected for
         the number of dimensions. `rest_nats`: mutual information with the other dimensions that
@@ -204,7 +204,7 @@ class ExclusiveResult:
 
     def _basis_text(self) -> str:
         measured = f"a random {self.n:,}" if self.n < self.n_rows else f"all {self.n:,}"
-        one = ", one a star" if self.provenance["groups"] else ""
+        one = ", one per star" if self.provenance["groups"] else ""
         return (
             f"information measured on {measured} of {self.n_rows:,} rows{one}; noise: "
             f"{self.resolution}; less than {self.limit:.2f} nats is not seen"
@@ -393,8 +393,8 @@ def exclusive_information(
 class _Readings:
     """Independent rows, few enough to be fast, and the noise that dimensions are read with.
 
-    `rows` of the latents, ascending, one a star where stars are known; their `means`, shape (n, d),
-    of these `dims`; and in words where the noise comes from.
+    `rows` of the latents, ascending, one per star where stars are known; their `means`, shape
+    (n, d), of these `dims`; and in words where the noise comes from.
     """
 
     dims: list[int]
@@ -522,7 +522,7 @@ def _shared(
     means, nothing = readings.means, dict.fromkeys(_SHARED, np.nan) | {"partner": None}
     rows: dict[int, dict[str, Any]] = {}
     if len(places) > 1:
-        # One row a star was drawn: these are independent.
+        # One row per star was drawn: these are independent.
         pairs = pairwise_mi(means[:, places], groups=None, seed=seed).table
         for number, place in enumerate(places):
             own = pairs[(pairs["dim_x"] == number) | (pairs["dim_y"] == number)]

@@ -1,4 +1,4 @@
-"""Rows that show the same star: which they are, who says so, and draws of one row a star."""
+"""Rows that show the same star: which they are, who says so, and draws of one row per star."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     Raises
     ------
     EstimatorError
-        If there is not one name a row.
+        If there is not one name per row.
     """
     series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
@@ -329,7 +329,7 @@ def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
             warnings.warn(
                 f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "
                 "independent: a label that is constant for a star then seems to share 0.3 nats and "
-                "more at 3 exposures a star, 1 and more at 10, with whatever tells stars apart, "
+                "more at 3 exposures per star, 1 and more at 10, with whatever tells stars apart, "
                 f"and p-values call it significant; pass groups={name!r} (--groups {name})",
                 LatentscopeWarning,
                 stacklevel=6,

@@ -212,7 +212,7 @@ class ProbeResult:
     Parameters
     ----------
     table : DataFrame
-        One row a label, set of dimensions and reader: `label, kind` ("number" or "classes"),
+        One row per label, set of dimensions and reader: `label, kind` ("number" or "classes"),
         `dims, reader, unit`; of numbers `error` (median of |read - true|), `rms` and `r2` (share of
         the variance explained), and `baseline` (the error of always saying the median); of classes
         `accuracy` (mean share of each class that is read as such) and `baseline` (1 over the number
@@ -478,7 +478,7 @@ class _Job:
 
 
 def held_out(fresh: Callable[[], Any], x: Floats, y: Any, rng: np.random.Generator) -> Any:
-    """What a reader says of rows x (n, d), one a star, learned from those of four other folds."""
+    """What a reader says of rows x (n, d), one per star, learned from those of four other folds."""
     fold = rng.permutation(len(y)) % FOLDS
     read = np.empty_like(y)
     for number in range(FOLDS):
@@ -805,7 +805,7 @@ def fit_probe(
 def _fitted(
     made: Probe, label: Label, values: Any, rows: Codes, held: NDArray[np.bool_], seed: int
 ) -> Reading:
-    """Reading of a label from rows (n,), one a star; those `held` say how long intervals are."""
+    """Reading of a label from rows (n,), one per star; those `held` say how long intervals are."""
     assert label.numbers is not None
     x, y = values[rows].astype(np.float64), label.numbers[rows]
     learn, own = x[~held], y[~held]

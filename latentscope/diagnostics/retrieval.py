@@ -67,23 +67,24 @@ class RetrievalResult:
     Parameters
     ----------
     table : DataFrame
-        One row a match, by query and then by rank: `query` (name), `rank` (from 1), `row` (of the
+        One row per match, by query and then by rank: `query` (name), `rank` (from 1), `row` (of the
         latents, from 0), `id`, `object`, `star` and `file` where known, `distance`, `percentile`
         (share of spectra, in %, whose own nearest one is nearer than this match; NaN where none
         has any), `agree` (number of dimensions within 0.5 spreads), `differ` (the three that differ
         most, match minus query in spreads), and the labels.
     queries : DataFrame
-        One row a query: `query`, `row` (missing where it is not in the latents), `id`, `object`,
+        One row per query: `query`, `row` (missing where it is not in the latents), `id`, `object`,
         `star` and `file` where known, `left_out` (rows of its own star, itself included),
         `matches`, `error` (why there are none, else empty), and the labels of its row.
     differences : DataFrame
-        One row a match, as in `table`; one column a dimension: match minus query, in spreads.
+        One row per match, as in `table`; one column per dimension: match minus query, in spreads.
     profiles : DataFrame
-        One row a query, as in `queries`; one column a dimension: spreads from the sample's median.
+        One row per query, as in `queries`; one column per dimension: spreads from the
+        sample's median.
     band : DataFrame
         `low` and `high` of each dimension: where 90 % of stars (or rows) lie, in spreads.
     usual : ndarray of float64
-        Ascending distances from rows of the sample, one a star, to their own nearest.
+        Ascending distances from rows of the sample, one per star, to their own nearest.
     provenance : dict
         Settings, and where the latents come from.
     notes : tuple of str
@@ -201,7 +202,7 @@ class Retriever:
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, as `mi_matrix` takes them.
     n_reference : int
-        Rows at most, one a star, whose distances to their own nearest tell what is usual.
+        Rows at most, one per star, whose distances to their own nearest tell what is usual.
     seed : int
         Of their choice.
     progress : callable, optional
@@ -255,7 +256,7 @@ class Retriever:
         self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
         codes = self._stars.groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
-        # Usual is what rows find under the same rules: one row a star, its own star left out.
+        # Usual is what rows find under the same rules: one row per star, its own star left out.
         rng, keep = np.random.default_rng(seed), np.zeros(len(self), dtype=np.bool_)
         keep[self._neighbors.rows] = True
         singles = self._stars.groups.draws(keep, 1, rng).rows[0]

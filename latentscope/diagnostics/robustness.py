@@ -1,8 +1,8 @@
 """Is it the sample: the number of informative dimensions and the information, on other samples.
 
 After N. Sedaghat et al., "Machines learn to infer stellar parameters just by looking at a large
-number of spectra", MNRAS 501, 6026 (2021), who repeat their analysis on one spectrum a star and on
-equal numbers of each spectral class.
+number of spectra", MNRAS 501, 6026 (2021), who repeat their analysis on one spectrum per star and
+on equal numbers of each spectral class.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BEST = 0.05
 """Nats from which a dimension is worth calling the best of a label."""
 
 _MIN_DRAWS = 3
-# Draws of one row a star behind each value: fewer on samples that are drawn several times anyway.
+# Draws of one row per star behind each value: fewer on samples that are drawn several times anyway.
 _WHOLE_DRAWS = 11
 _OTHER_DRAWS = 5
 _MIN_EQUAL = 100
@@ -66,13 +66,13 @@ class RobustnessResult:
     Parameters
     ----------
     mad : DataFrame
-        One row a sample: `sample, draws, n, n_stars, informative, low, high, gained, lost`.
+        One row per sample: `sample, draws, n, n_stars, informative, low, high, gained, lost`.
         `informative` is the number of dimensions whose deviation exceeds the threshold, that of
         `mad` on all rows, the median over the draws of the sample, `low` ... `high` their range;
         `gained` and `lost` are the dimensions that most draws count and the whole does not, and the
         other way round.
     mi : DataFrame
-        One row a sample, label and dimension: `sample, label, dim, mi_nats, std_nats, scatter,
+        One row per sample, label and dimension: `sample, label, dim, mi_nats, std_nats, scatter,
         whole, difference, std_difference, p_value, draws, n, n_stars, q_value, significant`.
         `mi_nats` is the mean over the draws, `std_nats` the sampling error (68 %) of one,
         `scatter` their standard deviation, `whole` the value on all rows, or for equal classes the
@@ -105,7 +105,7 @@ class RobustnessResult:
 
     @property
     def overview(self) -> pd.DataFrame:
-        """One row a sample: its size, informative dimensions, and how many pairs differ."""
+        """One row per sample: its size, informative dimensions, and how many pairs differ."""
         pairs = self.mi.groupby("sample", sort=False)
         return self.mad.assign(
             pairs=self.mad["sample"].map(pairs["mi_nats"].count()),
@@ -231,8 +231,8 @@ def robustness(
 ) -> RobustnessResult:
     """Count informative dimensions and measure information again on other samples of the rows.
 
-    On one spectrum a star, on equal numbers of stars of each class, on random halves of the stars,
-    and with every spectrum taken for a star.
+    On one spectrum per star, on equal numbers of stars of each class, on random halves of the
+    stars, and with every spectrum taken for a star.
 
     Parameters
     ----------
@@ -372,7 +372,7 @@ def robustness(
 class _Sample(NamedTuple):
     """A way to choose rows, drawn one or several times.
 
-    All rows, each star counting once (WHOLE) or each row as a star (REPEATS); one row a star
+    All rows, each star counting once (WHOLE) or each row as a star (REPEATS); one row per star
     (SINGLE), or of those, equal numbers of each class; all rows of half of the stars (HALF).
     """
 
@@ -430,7 +430,7 @@ class Classes:
     names: tuple[str, ...]
 
     def equal_rows(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """Draw as many of these rows, one a star, from each class as the smallest one has.
+        """Draw as many of these rows, one per star, from each class as the smallest one has.
 
         None is drawn where fewer than two classes are frequent.
         """
@@ -444,7 +444,7 @@ class Classes:
         return np.sort(np.concatenate(drawn))
 
     def note(self, rows: Rows) -> str:
-        """Say how many of these rows, one a star, each class has, and which do not count."""
+        """Say how many of these rows, one per star, each class has, and which do not count."""
         counts = self._counts(rows)
         parts = [
             f"{name} {count:,}{'' if kept else ' (left out)'}"

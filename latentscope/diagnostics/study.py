@@ -101,7 +101,7 @@ class Study:
         if self.labels is None:
             raise EstimatorError(
                 f"{self.latents.source}: no labels were given, and this needs some: a table with "
-                "one row a spectrum, or a column that names it"
+                "one row per spectrum, or a column that names it"
             )
         return self.labels
 

@@ -67,7 +67,7 @@ class ScoreResult:
     Parameters
     ----------
     table : DataFrame
-        One row a row of the latents:
+        One row per row of the latents:
 
         - `id`: of the row, its number where there is none;
         - `recon_percentile`: percentage of the reference with a smaller reconstruction error, each
@@ -230,7 +230,7 @@ def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
         if names is None or unnamed(names).all():
             return alone, ""
         n_rows, n_stars = int(latents.ok.sum()), read_groups(names, len(latents)).count(latents.ok)
-        note = f"the reference has one row a star: {n_stars:,} stars in {n_rows:,} rows"
+        note = f"the reference has one row per star: {n_stars:,} stars in {n_rows:,} rows"
         return names, note if n_stars < n_rows else ""
     column = star_names(groups, latents, None)
     if column is None:

@@ -118,7 +118,7 @@ def draw_trust_sample(
     seed: int = 0,
     origin: str | None = None,
 ) -> TrustSample:
-    """Draw a reference from latents: rows with latents, one a star, `max_rows` at most.
+    """Draw a reference from latents: rows with latents, one per star, `max_rows` at most.
 
     What is in the sample counts as ordinary. `groups`, shape (n,), names the star of each row, by
     default `latents.groups`; `origin` says in words what these spectra are, by default their file.

@@ -101,7 +101,7 @@ def encode(
         latents by some 1e-3 of their spread; the provenance says so.
     workers : int, optional
         Threads that read and prepare spectra, on the CPU each with its own passes of the network;
-        by default one a core, at most 32.
+        by default one per core, at most 32.
     min_coverage : float
         Fraction of the model's grid that a spectrum must fill.
     logvar : bool

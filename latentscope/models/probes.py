@@ -275,7 +275,7 @@ def compare_probe(
     missing: Missing = "auto",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare what a probe reads with known labels, one random row a star.
+    """Compare what a probe reads with known labels, one random row per star.
 
     Parameters
     ----------
@@ -288,8 +288,8 @@ def compare_probe(
     Returns
     -------
     DataFrame
-        One row a label that both have: `label, unit, error` (median of |read - true|), `rms, bias`
-        (median of read - true), `covered` (share inside the interval), `covered_low ...
+        One row per label that both have: `label, unit, error` (median of |read - true|), `rms,
+        bias` (median of read - true), `covered` (share inside the interval), `covered_low ...
         covered_high` (95 %, binomial), `n` stars, and `silent` ones, of which nothing is said.
 
     Raises

@@ -106,7 +106,7 @@ def encode_queries(
     Returns
     -------
     Latents
-        One row a spectrum; a row of NaN for one that failed, with the reason in its table.
+        One row per spectrum; a row of NaN for one that failed, with the reason in its table.
 
     Raises
     ------

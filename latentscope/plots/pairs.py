@@ -148,7 +148,7 @@ def _grid(
         label = np.asarray(color, dtype=object)
         if label.shape != (len(read),):
             raise EstimatorError(
-                f"color has shape {label.shape} for {len(read)} rows; expected one value a row"
+                f"color has shape {label.shape} for {len(read)} rows; expected one value per row"
             )
         colors = label_colors(label[rows], name, discrete)
     order = np.random.default_rng(seed).permutation(len(values))

@@ -36,7 +36,7 @@ _P_VALUES = ("p_value", "q_value", "carried_p_value", "rest_p_value")
 _SETTINGS = {
     "estimator": "estimator {}",
     "neighbors": "k = {}",
-    "n_draws": "{} draws of one row a star",
+    "n_draws": "{} draws of one row per star",
     "n_permutations": "{} shuffles at most",
     "n_halves": "{} halves of the stars",
     "seed": "seed {}",

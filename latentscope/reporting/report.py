@@ -64,7 +64,7 @@ class ReportResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a part: `chapter, part, title, status, seconds, headline`."""
+        """One row per part: `chapter, part, title, status, seconds, headline`."""
         rows = [
             {
                 "chapter": chapter.key,

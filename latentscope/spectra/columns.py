@@ -210,7 +210,7 @@ def table_draft(
     key: str | None = None,
     row: int | None = None,
 ) -> Draft:
-    """Take a spectrum from a table: a row a pixel, or a row a spectrum in cells of arrays.
+    """Take a spectrum from a table: a row per pixel, or a row per spectrum in cells of arrays.
 
     Of the latter `row`, counted from 1, is taken; what else that row holds joins the header.
     """

@@ -104,7 +104,7 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
 
 
 def read_parquet(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
-    """Read a Parquet table: a row a pixel, or a row a spectrum in cells of lists."""
+    """Read a Parquet table: a row per pixel, or a row per spectrum in cells of lists."""
     import pandas as pd
 
     try:

@@ -23,7 +23,7 @@ from latentscope.spectra.images import (
 
 _TARGETS = ("object", "target", "targetid", "target_id", "objid", "obj_id", "source_id", "sourceid",
             "fiber", "fiberid", "star", "name")  # fmt: skip
-"""Columns that say what each row is of, in tables of a row a spectrum."""
+"""Columns that say what each row is of, in tables of a row per spectrum."""
 
 
 def find_spectra(

@@ -75,7 +75,7 @@ def test_groups_take_one_row_a_star(command, here):
     assert found.out.count("by column star, count as one: 134 stars in 399 rows") == 1
     ended = command("mad", "latents.npy", "--groups", "star")
     assert (found.err, ended.err) == ("", "")
-    assert "134 of 400 rows, one a star" in ended.out
+    assert "134 of 400 rows, one per star" in ended.out
     assert ended.out in found.out
     assert "134" not in command("mad", "latents.npy", "--groups", "none").out
     wrong = command("mad", "latents.npy", "--groups", "nosuch")

@@ -189,7 +189,7 @@ def test_one_row_a_star_is_measured(base):
     everything = exclusive_information(named, dims=[0, 1], groups=None)
     grouped = exclusive_information(named, dims=[0, 1])
     assert (everything.n, grouped.n) == (N, 500)
-    assert "500 of 2,000 rows, one a star" in grouped.sentences()[-1]
+    assert "500 of 2,000 rows, one per star" in grouped.sentences()[-1]
     assert grouped.provenance["groups"] == "star"
 
 

@@ -194,7 +194,7 @@ def test_percentile_is_the_share_of_spectra_that_have_a_nearer_match():
 def test_what_is_usual_follows_the_same_rules_as_the_search():
     latents = sample()
     others = Retriever(latents).usual
-    assert len(others) == 20  # one row a star
+    assert len(others) == 20  # one row per star
     assert others.min() > Retriever(latents, same_star=True).usual.max()
     assert len(Retriever(latents, n_reference=7).usual) == 7
 

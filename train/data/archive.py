@@ -3,7 +3,7 @@
     rows     (capacity, row_size)        prepared rows; chunks and shards of whole spectra
     valid    (capacity, row_size / 8)    bits of the masks, first pixel in the highest bit
     root_ivar (capacity, ivar_size)      where asked for: 1 / sigma of the values that have one
-    journal  (blocks,)                   one JSON text a block: the records of its files
+    journal  (blocks,)                   one JSON text per block: the records of its files
     index/n  columns, one array each     the table as the last finished run left it
 
 A block is one shard and the records of the files read for it. Its rows are written first, its masks
@@ -262,7 +262,7 @@ class ArchiveStore:
 
     @property
     def names(self) -> list[str]:
-        """Names of the arrays that have a row a spectrum."""
+        """Names of the arrays that have a row per spectrum."""
         return ["rows", "valid", *(["root_ivar"] if self.layout.ivar_size else [])]
 
     def array(self, name: str) -> zarr.Array[Any]:
@@ -315,7 +315,7 @@ class ArchiveStore:
             Where the layout has it.
         """
         block, shard = self._blocks, self.layout.shard
-        # A shard a block, full or not: none is ever opened for writing again.
+        # A shard per block, full or not: none is ever opened for writing again.
         first = block * shard
         arrays = [rows, np.packbits(valid, axis=1), root_ivar]
         # Zeros are written too (spectra without errors), so that a shard that lacks is lost.
@@ -333,7 +333,7 @@ class ArchiveStore:
         self._blocks += 1
 
     def table(self) -> pd.DataFrame:
-        """One row a file, in the order of packing: `COLUMNS`, then labels.
+        """One row per file, in the order of packing: `COLUMNS`, then labels.
 
         A file that was packed again after a change stands for its last version alone.
         """
@@ -499,7 +499,7 @@ def _by_chunk(
 
 
 def worker_count(workers: int | None) -> int:
-    """Return `workers`, or one a core, at most 32.
+    """Return `workers`, or one per core, at most 32.
 
     Raises
     ------
@@ -524,7 +524,7 @@ class PackedArchive:
     ----------
     url : path or fsspec URL
     threads : int, optional
-        Threads that decompress; by default one a core, at most 32.
+        Threads that decompress; by default one per core, at most 32.
 
     Attributes
     ----------

@@ -544,7 +544,7 @@ class PackedData(lightning.LightningDataModule):
         return Draw(members, self._seed, stars, bins, weights)
 
     def _watched(self) -> NDArray[np.int64]:
-        """Validation spectra, one a star, the same ones for a split."""
+        """Validation spectra, one per star, the same ones for a split."""
         c = self._settings
         members = np.flatnonzero(self._splits == "validation")
         if not len(members):

@@ -319,7 +319,7 @@ def pack(
     aliases : Path, optional
         Names that stars also have, as `read_aliases` takes them, for a join on stars.
     workers : int, optional
-        Processes that read, by default one a core, at most 32; 1 reads in this one.
+        Processes that read, by default one per core, at most 32; 1 reads in this one.
     progress : callable (done, total), optional
 
     Returns

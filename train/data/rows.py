@@ -161,7 +161,7 @@ def noise_variance(
 
 
 def deviates(numbers: Iterable[int], seed: int, pixels: int, device: torch.device) -> Tensor:
-    """Draw standard normal deviates on a device, a row a spectrum, shape (b, pixels).
+    """Draw standard normal deviates on a device, a row per spectrum, shape (b, pixels).
 
     The rows depend on the spectrum's number, the seed and the kind of device alone.
     """

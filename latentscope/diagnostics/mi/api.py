@@ -76,7 +76,7 @@ _ABOVE = "above the logarithm"
 _FEWEST_GIVEN = 16  # rows from which something can be said beyond conditions
 
 _TESTED_DRAWS = 3
-"""Draws of one row a group that a shuffle is made of: more cost in proportion."""
+"""Draws of one row per group that a shuffle is made of: more cost in proportion."""
 
 
 def mutual_information(
@@ -264,7 +264,7 @@ def mi_matrix(
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: the sidecar's, filled from the label
         table's of that name, and `star` from `object`. Rows of a star are not independent: the
-        value is then the median over draws of one random row a star, the error bar includes their
+        value is then the median over draws of one random row per star, the error bar includes their
         spread, and the null shuffles whole stars. "auto": `star`, else `object`, if rows repeat
         it; None or "none": rows are independent.
     join : str, optional
@@ -274,7 +274,7 @@ def mi_matrix(
         nines, -1 among positive values and their like, 0, and limits of integers, where they are
         far from all others and yet the same in many rows; the notes say which.
     n_draws : int
-        Draws of one row a group.
+        Draws of one row per group.
     n_permutations : int
         Shuffles of groups at most.
     seed : int

@@ -201,7 +201,7 @@ def measured_given(
 ) -> Found:
     """Measure what two columns share once others are known, in nats, signed.
 
-    `draws`, shape (m, n), say which rows each draw of one row a star takes, all of them with a
+    `draws`, shape (m, n), say which rows each draw of one row per star takes, all of them with a
     value in each column. The value is the median over draws. The null has 40 shuffles at most, on
     one draw each, and is taken for Student's t about their mean; p-values come from that.
     """

@@ -554,7 +554,7 @@ class Plugin(RankTest):
 
     def shuffled(self, x: Codes, y: Codes, neighbors: int) -> Floats:
         """Estimates of many pairs of columns of classes."""
-        # A draw of one row a group may lack a class that the whole column has.
+        # A draw of one row per group may lack a class that the whole column has.
         x, y = (
             np.array([np.unique(row, return_inverse=True)[1] for row in side]) for side in (x, y)
         )

@@ -356,7 +356,7 @@ def group_p_value(
     n_permutations: int,
     rng: np.random.Generator,
 ) -> float:
-    """P-value of the median over draws of one row a group, by shuffling whole groups.
+    """P-value of the median over draws of one row per group, by shuffling whole groups.
 
     Groups change places with those of about as many rows, and the draws move with them.
 

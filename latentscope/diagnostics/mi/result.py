@@ -60,7 +60,7 @@ class MIResult(_Sentences):
     Parameters
     ----------
     table : DataFrame
-        One row a pair: `label, dim, mi_nats, std_nats, p_value, q_value, n, n_groups, estimator,
+        One row per pair: `label, dim, mi_nats, std_nats, p_value, q_value, n, n_groups, estimator,
         reason`; with conditions `given` after `dim`. `mi_nats` is signed. `std_nats` is the
         sampling error (68 %). `p_value` is that of independence, `q_value` the false discovery
         rate over the table; both are NaN for a constant column, whose value is 0. Of a pair with
@@ -159,7 +159,7 @@ class PairwiseResult(_Sentences):
     Parameters
     ----------
     table : DataFrame
-        One row a pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
+        One row per pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
     provenance : dict
         Settings, versions, and where the latents come from.
     notes : tuple of str

@@ -44,12 +44,12 @@ class LineMapResult:
     Parameters
     ----------
     table : DataFrame
-        One row a dimension and line, the most changed line of each dimension first: `dim, rank,
+        One row per dimension and line, the most changed line of each dimension first: `dim, rank,
         line, element, kind, wavelength` (Angstrom in air), `depth, depth_per_sigma, depth_error`
         and the same of `ew` and `width` (Angstrom), measured after the dimension's own velocity is
         taken out. The errors are what the curvature of the change amounts to.
     dims : DataFrame
-        One row a dimension: `dim`, `sigma` (spread of the data), `rv_kms_per_sigma` (receding
+        One row per dimension: `dim`, `sigma` (spread of the data), `rv_kms_per_sigma` (receding
         positive), `rv_error`, `correlation` (lower of the two), `shift_explained` (share of the
         change of the lines), `verdict` (see `TraversalResult.verdict`), `color_mag_per_sigma`
         (like B - V, positive: redder), `slope_per_sigma` and `slope_error` (d ln flux / d ln

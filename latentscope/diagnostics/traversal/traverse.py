@@ -92,14 +92,14 @@ class TraversalResult:
         The decoded spectra, in the order of the table.
     base_flux : ndarray, shape (pixels,)
     table : DataFrame
-        One row a value, ascending: `value` of the dimension, `offset` from the base's, `rv_kms`
+        One row per value, ascending: `value` of the dimension, `offset` from the base's, `rv_kms`
         against the base (receding positive) and `rv_error`, `correlation` (height of the peak),
         `shift_explained` (share of the squared change of the line contrast that a shift by `rv_kms`
         takes away), `slope` and `slope_error` (d ln flux / d ln wavelength against the base,
         positive: redder), `color_mag` (like B - V, against the base, positive: redder), `rms`
         (relative change of the flux).
     lines : DataFrame
-        One row a line or band: `line, element, kind, wavelength`, and `depth`, `ew` (Angstrom,
+        One row per line or band: `line, element, kind, wavelength`, and `depth`, `ew` (Angstrom,
         absorption positive), `width` (Angstrom) of the base, each with its change per sigma
         (`..._per_sigma`) and the error of that (`..._error`). Measured after the RV is taken out;
         bands of the air where they are. NaN where the spectra do not cover it.
