@@ -116,18 +116,19 @@ def _layers_of_z(model: SpectrumVAE) -> tuple[list[Any], list[Any]]:
 # dimensions is least, as in independent component analysis (Comon 1994), but for one thing: the
 # spread of a dimension may depend on another's, as metallicity moves the lines of a hot star
 # little, and a velocity those of a metal-poor star. Such a wedge has the least total correlation
-# along its edges. So it counts too how much the mean of one dimension depends on the other.
+# along its edges, or wherever a network has bent it to. So one of two dimensions may widen and
+# narrow with the other, and what dependence is left then is what counts.
 # The turn needs no label.
 
 _COARSE, _FINE = 5.0, 1.0  # degrees
 _SWEEPS = 6
 _SAMPLE_BLOCK, _SAMPLE_BLOCKS = 50, 160  # training spectra that are looked at
 _DEGREE = 5
-WEDGES = 1.5
-"""Nats that a mean counts which makes up all of the variance, where dimensions may be wedges."""
+_CENTERS = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles, from one of which a dimension widens
+_NARROWEST = 1e-3  # standard deviations
 
 
-def turn_to_least_dependence(model: SpectrumVAE, data: Any, means: float = 0.0) -> None:
+def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
     """Turn the open dimensions of a model by what some thousand training spectra say.
 
     The dimension that shifts the lines of a Doppler layer stays as it is.
@@ -136,8 +137,6 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any, means: float = 0.0) 
     ----------
     model : SpectrumVAE
     data : data module of a run
-    means : float
-        As of `least_dependence`.
     """
     read, logvars = [], []
     device = next(model.parameters()).device
@@ -154,28 +153,25 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any, means: float = 0.0) 
     dims = [d for d in range(first, model.config.latents) if d not in dead]
     if len(dims) < 2:
         return  # nothing to turn, nor anything to turn it against
-    rotation = least_dependence(mean[:, dims], means)
+    rotation = least_dependence(mean[:, dims])
     rotate(model, dims, rotation, None if logvar is None else logvar[:, dims])
 
 
-def least_dependence(mean: Tensor, means: float = 0.0) -> Tensor:
+def least_dependence(mean: Tensor) -> Tensor:
     """Rotation that leaves dimensions that depend on each other least, shape (d, d), orthogonal.
 
     A rotation keeps the joint entropy, so the sum of the entropies of single dimensions says what
     their total correlation is (Learned-Miller & Fisher 2003, JMLR 4, 1271; their RADICAL, without
-    the whitening). To that of a pair is added `means` times the share of variance that the mean of
-    one at each value of the other makes up (`mean_dependence`), of whichever on whichever: of a
-    wedge that lies along one axis, only one does not. One pair after the other turns by the angle
-    between -45 and 45 degrees with the least of both, to a degree, until none gains any more. A
-    dimension stays the one that it was before most.
+    the whitening). Of a pair, the one whose spread depends on the other counts with its entropy
+    once that spread is known (`entropy_given_spread`): the pair's likelihood if y = c + s(x) w,
+    with x and w independent. One pair after the other turns by the angle between -45 and 45 degrees
+    with the least sum, to a degree, until none gains any more. A dimension stays the one that it
+    was before most.
 
     Parameters
     ----------
     mean : Tensor of shape (n, d)
         Latents of the archive, not standardized.
-    means : float
-        0: the total correlation alone, which decides best between directions close to each other;
-        `WEDGES` where the axes may still lie along the edges of wedges.
     """
     values = mean.numpy().astype(np.float64)
     dims = values.shape[1]
@@ -186,20 +182,22 @@ def least_dependence(mean: Tensor, means: float = 0.0) -> Tensor:
             for j in range(i + 1, dims):
                 pair = values @ rotation[[i, j]].T  # (n, 2)
                 turned = rotation.copy()
-                turned[[i, j]] = _turn(_best_angle(pair, means)) @ rotation[[i, j]]
+                turned[[i, j]] = _turn(_best_angle(pair)) @ rotation[[i, j]]
                 rotation = turned
         if np.array_equal(before, rotation):
             break
     return torch.from_numpy(rotation)
 
 
-def _best_angle(pair: NDArray[np.float64], means: float) -> float:
+def _best_angle(pair: NDArray[np.float64]) -> float:
     """Degrees by which values (n, 2) are to turn; 0 where that gains nothing."""
     basis = _polynomials(len(pair))
 
     def cost(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-        share = min(_explained(basis, x, y), _explained(basis, y, x))
-        return spacing_entropy(x) + spacing_entropy(y) + means * share
+        return min(
+            spacing_entropy(x) + _given_spread(basis, x, y),
+            spacing_entropy(y) + _given_spread(basis, y, x),
+        )
 
     def best(angles: NDArray[np.float64]) -> float:
         costs = [cost(*(pair @ _turn(float(angle)).T).T) for angle in angles]
@@ -224,17 +222,26 @@ def spacing_entropy(values: NDArray[np.float64]) -> float:
     return float(np.mean(np.log((count + 1) / reach * np.maximum(spacings, 1e-12))))
 
 
-def mean_dependence(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Share of the variance of y (n,) that its mean at each x (n,) makes up, 0 to 1.
+def entropy_given_spread(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Entropy in nats of y (n,) once its spread at each x (n,) is known; that of y if less.
 
-    The correlation ratio of Pearson (1905), the mean being a polynomial of the rank of x.
+    If y = c + s(x) w: H(w) + mean log s, which is the entropy of y given x where w does not depend
+    on x. c is that of five quantiles of y which leaves least, log s a polynomial of the rank of x.
     """
-    return _explained(_polynomials(len(x)), x, y)
+    return _given_spread(_polynomials(len(x)), x, y)
 
 
-def _explained(basis: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    ordered = y[np.argsort(x)] - y.mean()
-    return float(np.sum((basis.T @ ordered) ** 2) / max(float(ordered @ ordered), 1e-12))
+def _given_spread(
+    basis: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> float:
+    ordered = y[np.argsort(x)]
+    floor = max(_NARROWEST * float(y.std()), 1e-12)
+    left = [spacing_entropy(y)]
+    for center in np.quantile(y, _CENTERS):
+        distance = np.log(np.maximum(np.abs(ordered - center), floor))
+        spread = basis @ (basis.T @ distance)  # of mean 0, as the basis is
+        left.append(spacing_entropy((ordered - center) * np.exp(-spread)))
+    return min(left)
 
 
 def _polynomials(count: int) -> NDArray[np.float64]:

@@ -7,13 +7,12 @@ import torch
 
 from latentscope.models.network import SpectrumVAE
 from train.learning.dims import (
-    WEDGES,
     close,
     dead_dims,
     dims_below,
+    entropy_given_spread,
     latents_of,
     least_dependence,
-    mean_dependence,
     redraw,
     rotate,
     spacing_entropy,
@@ -87,14 +86,16 @@ def test_the_entropy_of_spacings_has_its_closed_forms():
     assert spacing_entropy(even) == pytest.approx(np.log(8), abs=0.02)
 
 
-def test_the_dependence_of_a_mean_has_its_closed_forms():
+def test_the_entropy_given_a_spread_has_its_closed_forms():
     rng = np.random.default_rng(0)
     x, noise = rng.uniform(-1, 1, 20_000), rng.normal(0, 0.5, 20_000)
-    # Var x^2 = 4/45, of a uniform x; and a spread that depends on x is no mean that does.
-    assert mean_dependence(x, x**2 + noise) == pytest.approx(4 / 45 / (4 / 45 + 0.25), abs=0.01)
-    assert mean_dependence(x, (2 * x > 1) - 0.5 + 0 * x) > 0.6
-    assert mean_dependence(x, (1 + x) * noise) < 0.002
-    assert mean_dependence(np.arange(100.0), np.zeros(100)) == 0.0
+    own = 0.5 * np.log(2 * np.pi * np.e * 0.25)
+    # The mean of log(e^x) is 0, whatever is added to it.
+    assert entropy_given_spread(x, 3 + np.exp(x) * noise) == pytest.approx(own, abs=0.05)
+    assert entropy_given_spread(x, noise) == pytest.approx(own, abs=0.05)
+    # A mean that depends on x is told in part, by a center beside most of y.
+    line = x + noise
+    assert own + 0.1 < entropy_given_spread(x, line) <= spacing_entropy(line)
 
 
 @pytest.mark.parametrize("degrees", [-40, -20, 0, 31])
@@ -105,7 +106,7 @@ def test_a_wedge_lies_along_its_middle_and_not_along_its_edges(degrees):
     edges = wedge @ turned(np.pi / 4).numpy().T
     sums = [sum(map(spacing_entropy, values.T)) for values in (edges, wedge)]
     assert sums[0] < sums[1]
-    rotation = least_dependence(torch.from_numpy(wedge) @ turned(np.radians(degrees)).T, WEDGES)
+    rotation = least_dependence(torch.from_numpy(wedge) @ turned(np.radians(degrees)).T)
     assert np.degrees(np.arctan2(*rotation[0].flip(0).tolist())) == pytest.approx(-degrees, abs=3)
 
 
