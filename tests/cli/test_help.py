@@ -1,6 +1,8 @@
 """Help and version."""
 
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,55 @@ def test_a_wrong_command_line_is_exit_code_2(command, arguments):
     assert ended.code == 2
     assert ended.out == ""
     assert "Usage: latentscope" in ended.err
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def shown_commands():
+    """Command lines in blocks of code and in backquotes of the pages."""
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for code in re.findall(r"^```\w*\n(.*?)^```|`([^`\n]+)`", text, re.MULTILINE | re.DOTALL):
+            for line in "".join(code).replace("\\\n", " ").splitlines():
+                words = line.split(" | ")[-1].split("&&")[-1].split(" #")[0].strip()
+                if re.match(r"(latentscope|python -m train) [a-z]", words):
+                    yield page.name, words
+
+
+def test_commands_of_the_pages_have_the_options_that_are_shown():
+    """They are parsed, not run."""
+    import typer
+
+    from latentscope.cli import app
+    from train.commands import app as train
+
+    groups = {"latentscope": typer.main.get_command(app), "python": typer.main.get_command(train)}
+    shown = list(shown_commands())
+    wrong = []
+    for page, line in shown:
+        program, *words = shlex.split(line)
+        words = words[2:] if program == "python" else words
+        command = groups[program].commands.get(words[0])
+        unknown = "no such command"
+        if command is not None:
+            options = {
+                name for option in command.params for name in (*option.opts, *option.secondary_opts)
+            }
+            unknown = [
+                word
+                for word in words[1:]
+                if re.match(r"--?[a-z]", word) and word not in {*options, "--help"}
+            ]
+        if unknown:
+            wrong.append((page, line, unknown))
+    assert len(shown) > 50
+    assert wrong == []
+
+
+def test_benchmarks_that_the_pages_name_are_there():
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    named = set(re.findall(r"python -m benchmarks\.(\w+)", text))
+    assert len(named) > 5
+    assert named <= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
