@@ -91,8 +91,8 @@ def simulated_sample(
     """
     values, tables, provenance = [], [], {}
     archive = simulate(
-        n, seed=seed, linelist=linelist, repeats=False, imperfect=True,
-        population=replace(HARPS, other_instruments=0.3),
+        n, seed=seed, linelist=linelist, repeats=False,
+        population=replace(HARPS, other_instruments=0.3, imperfect=True),
     )  # fmt: skip
     spectra = (spectrum for spectrum, _ in archive)
     done = 0

@@ -2,7 +2,7 @@
 
 A line list is wrong in many small ways, an atmosphere is more than one layer, and detectors, air
 and chromospheres add their own. A network that learned from simulations meets all of this in the
-sky. So its ordinary spectra are simulated ones with such faults (`simulate(imperfect=True)`), of
+sky. So its ordinary spectra are simulated ones with such faults (`Population.imperfect`), of
 the size that the literature gives them; docs/trust.md names the sources.
 """
 

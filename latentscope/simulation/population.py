@@ -34,10 +34,6 @@ class Star:
         [C/M] in dex.
     macroturbulence : float
         Standard deviation of large-scale motions along the line of sight in km/s.
-    line_errors : float
-        What lists of lines and a single layer get wrong, in dex: standard deviation of the strength
-        of each line; half of it of each species, and a tenth of it of a slope with excitation per
-        eV. Drawn from the pattern; 0: none.
     """
 
     teff: float
@@ -49,7 +45,6 @@ class Star:
     pattern: int = 0
     carbon: float = 0.0
     macroturbulence: float = 0.0
-    line_errors: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,6 @@ class Population:
         Effective temperature of the coolest giants in Kelvin.
     carbon_rich : float
         Share of carbon-rich stars among those below -1.5 dex.
-    line_errors : float
-        Of each star, in dex.
     macroturbulence : float
         Large-scale motions over those usual for the star's temperature and gravity.
     snr : (float, float)
@@ -91,30 +84,33 @@ class Population:
     even : float
         Share of stars drawn broadly instead of as an archive holds them: temperature, metallicity
         and whether a star is a dwarf do not depend on each other, and no kind of star is rare.
+    imperfect : bool
+        Whether each spectrum has faults of its own, as real ones have them: wrong lines, read-out
+        noise, cosmic rays, emission cores, removed telluric lines (`simulation.imperfect`).
     """
 
     lowest_metallicity: float = -4.0
     coolest_giant: float = 3500.0
     carbon_rich: float = 0.2
-    line_errors: float = 0.0
     macroturbulence: float = 1.0
     snr: tuple[float, float] = (10.0, 300.0)
     resolution: tuple[float, float] = (115_000.0, 115_000.0)
     other_instruments: float = 0.0
     even: float = 0.0
+    imperfect: bool = False
 
 
 HARPS = Population()
 POPULATIONS = {
     "harps": HARPS,
-    # As "even", with the errors of line lists: what a probe learns from.
+    # As "even", with faults: what a probe learns from.
     "imperfect": Population(
         snr=(10.0, 500.0),
         resolution=(40_000.0, 190_000.0),
         other_instruments=0.4,
         even=0.75,
         carbon_rich=0.1,
-        line_errors=0.2,
+        imperfect=True,
     ),
     "wide": Population(snr=(10.0, 500.0), resolution=(40_000.0, 190_000.0), other_instruments=0.4),
     "even": Population(
@@ -191,7 +187,7 @@ def draw_star(rng: np.random.Generator, population: Population = HARPS) -> Star:
     pattern = int(rng.integers(1, 2**32))
     return Star(
         teff, logg, metallicity, float(vsini), float(rv), alpha, pattern, float(carbon),
-        float(motion), population.line_errors,
+        float(motion),
     )  # fmt: skip
 
 

@@ -52,7 +52,6 @@ def simulate(
     repeats: bool = True,
     first: int = 0,
     population: Population = HARPS,
-    imperfect: bool = False,
 ) -> Iterator[tuple[Spectrum, dict[str, Any]]]:
     """Yield simulated HARPS-like spectra and their true labels, one after the other.
 
@@ -73,10 +72,7 @@ def simulate(
     first : int
         Begin with this row of the archive.
     population : Population
-        Which stars and instruments; those of HARPS by default.
-    imperfect : bool
-        Whether each spectrum has faults of its own, as real ones have them: wrong lines, read-out
-        noise, cosmic rays, emission cores, removed telluric lines (`simulation.imperfect`).
+        Which stars and instruments, and whether with faults; those of HARPS, without, by default.
 
     Yields
     ------
@@ -90,7 +86,7 @@ def simulate(
     synthesizer = synthesizer_of(linelist)
     for index in range(first, n):
         observation = observe(index, int(stars[index]), seed, population)
-        if imperfect:
+        if population.imperfect:
             rng = np.random.default_rng((seed, 4, index))
             lines, physics, seen = faults(synthesizer.lines, observation, rng)
             spectrum = _spectrum(Synthesizer(lines, physics=physics), seen, seed)

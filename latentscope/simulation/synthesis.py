@@ -64,7 +64,6 @@ FAINT, WING, EDGE, REACH, CORE = 2e-3, 5e-3, 2e-4, 6000.0, 3.3
 SOFTENING, ROOT_PI = 2.0, 1.7725  # of the damping wings
 BALMER_REACH, BALMER_CORE = 150.0, 0.1225  # Angstrom; squared
 THIN = 1e-4  # optical depth of the air that is left out
-_USUAL_EXCITATION = 2.5  # eV
 _LIMB_DARKENING = 0.6
 # Optical depth of the invented TiO bands in an M3 dwarf: it joins them to the real ones (Gl581).
 _TIO_BANDS, _M_DWARF = 1.2, (3480.0, 4.9, -0.1)
@@ -345,21 +344,7 @@ class Lines:
     def strengths(self, stars: Sequence[Star]) -> LineStrengths:
         """Depths, widths and dampings of the lines of some stars."""
         relative = self._relative_strengths(stars)
-        depth = relative.depth * _calibration()
-        for row, star in zip(depth, stars, strict=True):
-            if star.line_errors:
-                row *= torch.pow(10.0, self._errors(star))
-        return relative._replace(depth=depth)
-
-    def _errors(self, star: Star) -> Tensor:
-        """What is wrong with the strength of each line in dex, float64 (lines,)."""
-        rng, index = np.random.default_rng((star.pattern, 2)), self._index
-        of_lines, of_species = (
-            torch.from_numpy(rng.normal(0.0, star.line_errors / part, count)).to(index.device)
-            for part, count in ((1, len(index)), (2, len(self._species)))
-        )
-        slope = rng.normal(0.0, star.line_errors / 10)
-        return of_lines + of_species[index] + slope * (self._excitation - _USUAL_EXCITATION)
+        return relative._replace(depth=relative.depth * _calibration())
 
     def _relative_strengths(self, stars: Sequence[Star]) -> LineStrengths:
         """Strengths with depths up to the one factor that all lines share."""

@@ -7,7 +7,7 @@ import pytest
 
 from latentscope.simulation.imperfect import exposed, faults, wrong_lines
 from latentscope.simulation.lines import atomic_lines, molecular_lines
-from latentscope.simulation.population import observe
+from latentscope.simulation.population import HARPS, observe
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.spectrum import Spectrum
 
@@ -74,7 +74,8 @@ def test_cool_stars_have_emission_cores():
 
 
 def test_imperfect_spectra_follow_from_the_seed():
-    one, same = (next(simulate(1, seed=3, repeats=False, imperfect=True)) for _ in range(2))
+    faulty = replace(HARPS, imperfect=True)
+    one, same = (next(simulate(1, seed=3, repeats=False, population=faulty)) for _ in range(2))
     np.testing.assert_array_equal(one[0].flux, same[0].flux)
     perfect, labels = next(simulate(1, seed=3, repeats=False))
     assert labels == one[1]

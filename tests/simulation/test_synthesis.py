@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -57,28 +55,6 @@ def width_at(synthesizer, star, center=6173.334):
 
 def depths(lines, *stars):
     return Lines(lines, CPU).strengths(stars).depth[:, 0].numpy()
-
-
-def test_errors_of_lists_scatter_lines_and_keep_the_star():
-    lines = atomic_lines()
-    star = Star(5800.0, 4.4, pattern=7)
-    exact, again = (Lines(lines, CPU).strengths([one]).depth[0] for one in (star, star))
-    wrong, other = (
-        Lines(lines, CPU).strengths([replace(star, pattern=p, line_errors=0.2)]).depth[0]
-        for p in (7, 8)
-    )
-    assert torch.equal(exact, again)
-    off = torch.log10(wrong / exact).numpy()
-    index = lines.species_index
-    # Of one species: the scatter of lines, and the slope with excitation.
-    iron = np.flatnonzero(index == np.bincount(index).argmax())
-    slope, level = np.polyfit(lines.excitation[iron], off[iron], 1)
-    assert np.std(off[iron] - slope * lines.excitation[iron] - level) == pytest.approx(0.2, rel=0.1)
-    assert abs(slope) < 0.06
-    assert not torch.equal(wrong, other)
-
-
-# Against the slow oracle.
 
 
 def assert_equal_spectra(lines):

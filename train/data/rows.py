@@ -19,9 +19,9 @@ from torch.nn.functional import pad
 
 from latentscope.errors import ModelError
 from latentscope.simulation.population import HARPS, Observation, Population, observe, star_of_each
-from latentscope.simulation.simulate import labels_of
+from latentscope.simulation.simulate import labels_of, simulate
 from latentscope.simulation.synthesis import LOG_STEP, PIXELS, on_device, one_thread, synthesizer_of
-from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centers
+from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centers, prepare
 from latentscope.spectra.resample import pixel_edges, resample, way_of
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, convert
@@ -128,18 +128,27 @@ def simulated_rows(
     start, stop : int
         Rows of the archive.
     n, seed, linelist, repeats, population
-        The archive, as in `latentscope.simulate`.
+        The archive, as in `latentscope.simulate`. Faults of an imperfect one are made on the
+        pipeline's pixels, as there.
 
     Returns
     -------
     rows : ndarray of float16, shape (stop - start, config.row_size)
     labels : list of dict
     """
+    rows = np.empty((stop - start, config.row_size), np.float16)
+    labels = []
+    if population.imperfect:
+        made = simulate(
+            stop, seed=seed, linelist=linelist, repeats=repeats, first=start, population=population
+        )
+        for row, (spectrum, truth) in zip(rows, made, strict=True):
+            row[:] = prepare(spectrum, config).row
+            labels.append(truth)
+        return rows, labels
     synthesizer = synthesizer_of(linelist)
     preparation = Rows(synthesizer.wavelength, config, synthesizer.device)
     stars = star_of_each(n, seed, repeats)
-    rows = np.empty((stop - start, config.row_size), np.float16)
-    labels = []
     for index in range(start, stop):
         observation = observe(index, int(stars[index]), seed, population)
         rng = np.random.default_rng((seed, _ARCHIVE_NOISE, index))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from latentscope.errors import ModelError, SpectrumError
-from latentscope.simulation.population import observe
+from latentscope.simulation.population import HARPS, observe
+from latentscope.simulation.simulate import simulate
 from latentscope.simulation.synthesis import Synthesizer
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.resample import resample
@@ -241,3 +244,12 @@ def test_the_global_generator_stays_as_it_is():
     torch.manual_seed(0)
     deviates([1], 0, 100, CPU)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_faulty_spectra_are_those_of_the_archive():
+    population = replace(HARPS, imperfect=True)
+    rows, labels = simulated_rows(COARSE, 1, 3, n=3, seed=4, population=population)
+    made = list(simulate(3, seed=4, repeats=False, population=population))[1:]
+    assert labels == [truth for _, truth in made]
+    for row, (spectrum, _) in zip(rows, made, strict=True):
+        np.testing.assert_array_equal(row, prepare(spectrum, COARSE).row.astype(np.float16))
