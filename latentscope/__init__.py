@@ -23,6 +23,7 @@ from latentscope.errors import (
 if TYPE_CHECKING:
     from latentscope.data import Latents, read_labels, read_latents, write_latents
     from latentscope.diagnostics.activity import mad
+    from latentscope.diagnostics.comparison import compare
     from latentscope.diagnostics.disentanglement import metrics
     from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
@@ -55,6 +56,7 @@ _NAMES_OF_MODULE = {
         "write_latents",
     ),
     "diagnostics.activity": ("mad",),
+    "diagnostics.comparison": ("compare",),
     "diagnostics.disentanglement": ("metrics",),
     "diagnostics.exclusive": ("exclusive_information",),
     "diagnostics.mi.api": (
@@ -105,6 +107,7 @@ __all__ = [
     "__version__",
     "apply_probe",
     "available_models",
+    "compare",
     "convert_checkpoint",
     "encode",
     "exclusive_information",

@@ -532,6 +532,40 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     return joined
 
 
+def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]:
+    """Bring other latents of the same spectra to the rows of these; NaN where they lack a row.
+
+    Joined on ids as `join_labels` does it, else by the indexes of two DataFrames, else by order.
+
+    Returns
+    -------
+    ndarray, shape (n, d of the other)
+
+    Raises
+    ------
+    TableError
+        If both have ids and none is in common, or neither has and the lengths differ.
+    """
+    table = pd.DataFrame(index=range(len(other))) if other.table is None else other.table
+    indexes = None
+    if latents.index is not None and other.index is not None:
+        indexes = latents.index, other.index
+    rows = match_rows(
+        latents.table,
+        table,
+        len(latents),
+        None,
+        (latents.source, other.source),
+        indexes,
+        by_order=False,
+    )
+    if rows is None:
+        return other.values
+    values: NDArray[np.floating[Any]] = other.values[rows.to_numpy()]
+    values[rows.to_numpy() < 0] = np.nan
+    return values
+
+
 @dataclass(frozen=True)
 class _Match:
     """A column of the sidecar against a column of the labels: the label's row for each row."""
@@ -553,12 +587,14 @@ def match_rows(
     join: str | None,
     sources: tuple[str, str],
     indexes: tuple[pd.Index, pd.Index] | None = None,
+    *,
+    by_order: bool = True,
 ) -> pd.Series | None:
     """Return for each of n rows the row of its label, -1 for none; None for row order.
 
     `table` holds the rows' own columns, such as the sidecar of latents; `sources` are what messages
-    call the rows and the labels; `indexes` are those of two DataFrames. Warns and raises as
-    `join_labels` does.
+    call the rows and the labels; `indexes` are those of two DataFrames; `by_order` says whether
+    rows of which all ids differ may be taken in their order. Warns and raises as `join_labels`.
     """
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]
@@ -579,7 +615,7 @@ def match_rows(
                 stacklevel=_CALLER,
             )
     if best is None or not best.count:
-        _check_row_order(matches, len(labels), n, join, sources)
+        _check_row_order(matches, len(labels), n, join, sources, by_order=by_order)
         if not matches and table is not None:
             _warn_of_unused_ids(left, labels, sources)
         return None
@@ -590,8 +626,8 @@ def match_rows(
         )
     if best.count < n:
         warnings.warn(
-            f"{n - best.count} of {n} rows of {sources[0]} have no label: their {best.left} is not "
-            f"among the {best.right} of {sources[1]}",
+            f"{n - best.count} of {n} rows of {sources[0]} have no row in {sources[1]}: their "
+            f"{best.left} is not among its {best.right}",
             LatentscopeWarning,
             stacklevel=_CALLER,
         )
@@ -768,10 +804,16 @@ def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
 
 
 def _check_row_order(
-    matches: list[_Match], n_labels: int, n: int, join: str | None, sources: tuple[str, str]
+    matches: list[_Match],
+    n_labels: int,
+    n: int,
+    join: str | None,
+    sources: tuple[str, str],
+    *,
+    by_order: bool,
 ) -> None:
     tried = ", ".join(f"{match.left} with {match.right}" for match in matches)
-    if join is not None:
+    if join is not None or (matches and not by_order):
         raise TableError(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}); check that they "
             "describe the same spectra"

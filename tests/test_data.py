@@ -260,7 +260,7 @@ def test_archive_ids_and_file_names_match_across_columns():
 
 def test_rows_without_a_label_are_counted(values):
     labels = read_labels(pd.DataFrame({"id": ["ADP.3", "ADP.0"], "teff": [3.0, 0]}))
-    with pytest.warns(LatentscopeWarning, match="2 of 4 rows .* have no label"):
+    with pytest.warns(LatentscopeWarning, match="2 of 4 rows .* have no row in"):
         joined = join_labels(Latents(values, sidecar()), labels)
     np.testing.assert_array_equal(joined["teff"], [0, np.nan, np.nan, 3])
 

@@ -737,6 +737,93 @@ def robustness(
     save_plot(plot, result.plot)
 
 
+@command(
+    "latentscope compare old.npy new.npy --labels labels.csv --plot compare.png",
+    "latentscope compare seed0.npy seed1.npy seed2.npy -o compare.csv",
+)
+def compare(
+    latents: Annotated[
+        list[Path],
+        typer.Argument(metavar="LATENTS LATENTS...", help="Latents of the same spectra."),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", "--labels-file", help=".csv, .parquet, .ecsv, .fits or .npy of labels."
+        ),
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option("--names", help="What to call them: old,new. Default: the files.")
+    ] = None,
+    output: Table = None,
+    plot: Plot = None,
+    dims: Dims = "informative",
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Only these columns of LABELS: a,b.")
+    ] = None,
+    discrete: Discrete = None,
+    numeric: Numeric = None,
+    join: Join = None,
+    missing: Missing = "auto",
+    groups: Groups = "auto",
+    max_stars: Annotated[
+        int, typer.Option("--max-stars", min=100, help="Stars at most, of more a random part.")
+    ] = 10_000,
+    show: Annotated[int, typer.Option("--show", min=0, help="Name so many moved rows.")] = 5,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare the latents of two or more models, seeds or releases.
+
+    How alike they are (CKA, SVCCA, UDR), which dimensions match, which labels each knows better,
+    and which rows moved. -o writes the measures, and beside them .dims.csv, .labels.csv and
+    .rows.csv.
+    """
+    from latentscope.diagnostics.comparison import compare as measure
+
+    out = Output(as_json)
+    tables = {
+        name: None if output is None else output.with_suffix(f".{name}.csv")
+        for name in ("dims", "labels", "rows")
+    }
+    for path in (output, *tables.values()):
+        check_outputs(path, plot, *latents, labels)
+    with progress("compare") as advance:
+        result = measure(
+            *map(str, latents),
+            labels=None if labels is None else str(labels),
+            names=chosen_names(names, "--names"),
+            dims=chosen_dims(dims),
+            columns=chosen_names(columns),
+            discrete=chosen_names(discrete, "--discrete"),
+            numeric=chosen_names(numeric, "--numeric"),
+            join=join,
+            missing=chosen_missing(missing),
+            groups=groups,
+            max_stars=max_stars,
+            seed=seed,
+            progress=advance,
+        )
+    parts = {"dims": result.matching, "labels": result.labels, "rows": result.moved}
+    write_table(output, result.table, result.provenance)
+    for name, table in parts.items():
+        write_table(tables[name], table, result.provenance)
+    for line in (*result.sentences(show), *result.notes):
+        out.say(line)
+    if output is None:
+        out.say("-o writes the tables")
+    out.result(
+        {
+            "notes": result.notes,
+            "sentences": result.sentences(show),
+            "models": result.models.to_dict("records"),
+            "similarity": result.table.to_dict("records"),
+            **{name: table.to_dict("records") for name, table in parts.items()},
+        }
+    )
+    save_plot(plot, result.plot)
+
+
 _MODEL_LATENTS = Annotated[
     Path | None,
     typer.Option(

@@ -663,9 +663,13 @@ def interval(value: float, parts: Floats, m: float, n: int) -> tuple[float, floa
     """
     if len(parts) < 2 or not np.isfinite(parts).all():
         return float("nan"), float("nan")
-    error = float(parts.std(ddof=1)) * np.sqrt(m / (n - m))
-    width = float(student.ppf(0.5 + COVERED / 2, len(parts) - 1)) * error
+    width = float(student.ppf(0.5 + COVERED / 2, len(parts) - 1)) * error_of(parts, m, n)
     return value - width, value + width
+
+
+def error_of(parts: Floats, m: float, n: int) -> float:
+    """Standard error of a value of n stars from its values on random parts of m of them."""
+    return float(parts.std(ddof=1) * np.sqrt(m / (n - m)))
 
 
 def _verdict(row: dict[str, Any], measure: Measure) -> str:

@@ -49,9 +49,8 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     summary_of,
 )
-from latentscope.diagnostics.mi.estimators import without_single
 from latentscope.diagnostics.mi.result import p_text
-from latentscope.diagnostics.prediction import cross_fitted, normal_scores
+from latentscope.diagnostics.prediction import Target, cross_fitted, scores_of, target_of
 from latentscope.diagnostics.study import Dims, StudyLike, draw, read_study
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
@@ -77,9 +76,6 @@ _NULL_DRAWS = 20
 # Each measures every label again, so these are few; Student's t allows for that.
 _SHUFFLES = 8
 _N_NAMED = 12
-_MAX_SCORES = 3
-"""Columns to which the predicted scores of classes are reduced: kNN degrades with more."""
-
 _SHARED = ("rest_nats", "rest_std_nats", "rest_p_value", "partner", "partner_nats")
 """Columns of what a dimension shares with the others."""
 
@@ -662,16 +658,6 @@ class _AboutSpectra:
         return max((self._pairs[dim, other] for other in chosen), key=lambda pair: pair.mi_nats)
 
 
-@dataclass(frozen=True)
-class _Label:
-    """A label on the rows of the readings that have it: what is predicted, and its values."""
-
-    rows: NDArray[np.int64]
-    targets: Floats
-    values: NDArray[np.generic]
-    discrete: bool
-
-
 class _AboutLabels:
     """What dimensions add about labels: the sum over labels of I(y; mu_j | mu_S) in nats.
 
@@ -684,7 +670,7 @@ class _AboutLabels:
     def __init__(self, readings: _Readings, columns: list[Column], seed: int) -> None:
         self._means, self._seed = readings.means, seed
         self._place = {dim: i for i, dim in enumerate(readings.dims)}
-        self._labels = [_label(column, readings.rows) for column in columns]
+        self._labels = [target_of(column, readings.rows) for column in columns]
         self._held: dict[tuple[int, int], float] = {}
 
     def __call__(self, chosen: list[int], left: list[int]) -> list[Gain]:
@@ -716,12 +702,9 @@ class _AboutLabels:
             for i, label in enumerate(self._labels)
         )
 
-    def _together(self, label: _Label, columns: Floats) -> float:
-        scores = cross_fitted(columns[label.rows], label.targets, own_rng(self._seed, 8))
-        left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
-        # The scores of all classes add up to 1, so one of them says nothing new.
-        kept = min(max(scores.shape[1] - 1, 1), _MAX_SCORES)
-        return self._mi(left[:, :kept] * sizes[:kept], label)
+    def _together(self, label: Target, columns: Floats) -> float:
+        scores = scores_of(label, columns[label.rows], own_rng(self._seed, 8))
+        return self._mi(scores, label)
 
     def _alone(self, number: int, place: int) -> float:
         if (number, place) not in self._held:
@@ -729,29 +712,8 @@ class _AboutLabels:
             self._held[number, place] = self._mi(self._means[label.rows, place], label)
         return self._held[number, place]
 
-    def _mi(self, columns: Floats, label: _Label) -> float:
+    def _mi(self, columns: Floats, label: Target) -> float:
         return mutual_information(columns, label.values, discrete=label.discrete, seed=self._seed)
-
-
-def _label(column: Column, of_latents: NDArray[np.int64]) -> _Label:
-    rows = np.flatnonzero(column.valid[of_latents])
-    if len(rows) < _MIN_ROWS:
-        raise EstimatorError(
-            f"{column.name}: known for {len(rows)} of {len(of_latents)} rows; expected {_MIN_ROWS} "
-            "or more"
-        )
-    labeled = of_latents[rows]
-    if column.codes is None:
-        assert column.values is not None
-        values = column.values[labeled]
-        return _Label(rows, normal_scores(values[:, None]), values, False)
-    # A class of one row has no neighbor of its own kind.
-    several = without_single(column.codes[labeled])
-    rows, labeled = rows[several], labeled[several]
-    codes = np.unique(column.codes[labeled], return_inverse=True)[1]
-    if codes.max(initial=0) == 0:
-        raise EstimatorError(f"{column.name}: one class with several rows; expected two or more")
-    return _Label(rows, np.eye(int(codes.max()) + 1)[codes], codes, True)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from latentscope.diagnostics.mi.columns import Column
+from latentscope.diagnostics.mi.estimators import without_single
+from latentscope.errors import EstimatorError
+
 Floats = NDArray[np.float64]
+
+_MIN_ROWS = 100
+_MAX_SCORES = 3
+"""Columns to which the predicted scores of classes are reduced: kNN degrades with more."""
 
 _FOLDS = 5
 _MAX_PRODUCTS = 16
@@ -76,3 +86,54 @@ def _features(columns: Floats, rng: np.random.Generator) -> Floats:
     deviation = np.sqrt(np.einsum("ij,ij->j", features, features) / n)
     scaled: Floats = features / np.where(deviation > 0, deviation, 1.0)
     return scaled
+
+
+@dataclass(frozen=True)
+class Target:
+    """A label on the rows that have it: what is predicted (n, t), and its values (n,)."""
+
+    rows: NDArray[np.int64]
+    targets: Floats
+    values: NDArray[np.generic]
+    discrete: bool
+
+
+def target_of(column: Column, of_rows: NDArray[np.int64]) -> Target:
+    """Make a label ready to be predicted on some rows, (m,); `Target.rows` are places among these.
+
+    Raises
+    ------
+    EstimatorError
+        If fewer than 100 of them have the label, or no two classes have several rows.
+    """
+    rows = np.flatnonzero(column.valid[of_rows])
+    if len(rows) < _MIN_ROWS:
+        raise EstimatorError(
+            f"{column.name}: known for {len(rows)} of {len(of_rows)} rows; expected {_MIN_ROWS} "
+            "or more"
+        )
+    labeled = of_rows[rows]
+    if column.codes is None:
+        assert column.values is not None
+        values = column.values[labeled]
+        return Target(rows, normal_scores(values[:, None]), values, False)
+    # A class of one row has no neighbor of its own kind.
+    several = without_single(column.codes[labeled])
+    rows, labeled = rows[several], labeled[several]
+    codes = np.unique(column.codes[labeled], return_inverse=True)[1]
+    if codes.max(initial=0) == 0:
+        raise EstimatorError(f"{column.name}: one class with several rows; expected two or more")
+    return Target(rows, np.eye(int(codes.max()) + 1)[codes], codes, True)
+
+
+def scores_of(target: Target, columns: Floats, rng: np.random.Generator) -> Floats:
+    """Predict a label from columns (n, s) of its rows, in one to three columns (n, k).
+
+    What these share with the label is no more than the columns do.
+    """
+    scores = cross_fitted(columns, target.targets, rng)
+    left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
+    # The scores of all classes add up to 1, so one of them says nothing new.
+    kept = min(max(scores.shape[1] - 1, 1), _MAX_SCORES)
+    reduced: Floats = left[:, :kept] * sizes[:kept]
+    return reduced

@@ -1,6 +1,7 @@
 """Pictures: each function takes a result (and `ax=None`) and returns the axes it drew on."""
 
 from latentscope.plots.activity import plot_exclusive, plot_mad
+from latentscope.plots.comparison import plot_comparison
 from latentscope.plots.disentanglement import plot_metrics
 from latentscope.plots.information import plot_dim_against_label, plot_mi, plot_pairwise
 from latentscope.plots.pairs import plot_pairs
@@ -13,6 +14,7 @@ from latentscope.plots.trust import plot_trust
 
 __all__ = [
     "plot_answers",
+    "plot_comparison",
     "plot_dim_against_label",
     "plot_exclusive",
     "plot_line_map",

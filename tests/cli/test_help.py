@@ -18,6 +18,7 @@ COMMANDS = (
     "probe",
     "metrics",
     "robustness",
+    "compare",
     "score",
     "models",
     "convert",

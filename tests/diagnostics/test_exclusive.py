@@ -16,9 +16,9 @@ from latentscope.diagnostics.exclusive import (
     entropy,
     exclusive_information,
     kl_divergence,
-    normal_scores,
     widened,
 )
+from latentscope.diagnostics.prediction import normal_scores
 from latentscope.errors import ChoiceError, EstimatorError
 
 SIGMA = 0.1

@@ -1,0 +1,118 @@
+"""Picture of a comparison: which dimensions match, and what each model knows of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
+
+from latentscope.diagnostics.comparison import ALL, BEST, ComparisonResult
+from latentscope.errors import ChoiceError
+from latentscope.plots.style import INK, LITERAL, OVERLAY, STRONG, new_axes, short_names, styled
+
+_MOST = 16
+_COLORS = (STRONG, OVERLAY)
+
+
+@styled
+def plot_comparison(
+    result: ComparisonResult, ax: Axes | None = None, *, names: tuple[str, str] | None = None
+) -> Axes:
+    """Draw mutual information of the dimensions of two models, and what each knows of labels.
+
+    Framed cells are dimensions that are matched to each other. Filled bars are the dimension that
+    knows most of a label, outlines what all tell together; names in bold differ significantly in
+    the former.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+    ax : Axes, optional
+        Draw the matrix alone there.
+    names : (str, str), optional
+        The two models; by default the first two.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ChoiceError
+        If there are no such models.
+    """
+    known = [str(name) for name in result.models["model"]]
+    a, b = names or known[:2]
+    matching, labels = result.of(result.matching, a, b), result.of(result.labels, a, b)
+    if not len(matching):
+        raise ChoiceError(
+            f"no models {a} and {b}, in this order; expected two of {', '.join(known)}"
+        )
+    alone = ax is not None or not len(labels)
+    if alone:
+        matrix = new_axes(ax, (4.8, 4.0))
+    else:
+        rows = labels["label"].nunique()
+        _, (matrix, bars) = plt.subplots(
+            1, 2, figsize=(9.6, max(3.6, 1.2 + 0.36 * rows)), dpi=150, layout="constrained"
+        )
+        _draw_labels(bars, labels, (a, b))
+    _draw_matching(matrix, matching, (a, b))
+    return matrix
+
+
+def _draw_matching(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
+    nats = table.pivot(index="dim_a", columns="dim_b", values="mi_nats")
+    matched = table[table["matched"]]
+    # Of many dimensions those that have a counterpart, then those that share most.
+    kept = []
+    for column, frame in (("dim_a", nats), ("dim_b", nats.T)):
+        order = frame.max(axis=1).sort_values(ascending=False, kind="stable").index
+        first = [*dict.fromkeys([*matched[column], *order])][:_MOST]
+        kept.append(sorted(int(dim) for dim in first))
+    shown = nats.loc[kept[0], kept[1]].to_numpy(dtype=np.float64)
+    norm = PowerNorm(0.6, 0, max(float(np.nanmax(shown)), 0.1))
+    image = ax.imshow(shown, cmap="cividis", norm=norm, aspect="auto")
+    for (row, column), value in np.ndenumerate(shown):
+        color = "black" if norm(value) > 0.55 else "white"
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
+    for pair in matched.to_dict("records"):
+        if pair["dim_a"] in kept[0] and pair["dim_b"] in kept[1]:
+            corner = kept[1].index(pair["dim_b"]) - 0.48, kept[0].index(pair["dim_a"]) - 0.48
+            ax.add_patch(Rectangle(corner, 0.96, 0.96, fill=False, edgecolor=OVERLAY, linewidth=2))
+    ax.set_xticks(range(len(kept[1])), [str(dim) for dim in kept[1]])
+    ax.set_yticks(range(len(kept[0])), [str(dim) for dim in kept[0]])
+    ax.tick_params(length=0)
+    ax.set_xlabel(f"dimension of {names[1]}", **LITERAL)
+    ax.set_ylabel(f"dimension of {names[0]}", **LITERAL)
+    ax.set_title("Shared by dimensions (framed: matched)")
+    figure = ax.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
+    bar.outline.set_visible(False)
+    bar.set_label("nats")
+
+
+def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
+    best = table[table["by"] == BEST].set_index("label")
+    every = table[table["by"] == ALL].set_index("label")
+    order = best[["nats_a", "nats_b"]].max(axis=1).sort_values(kind="stable").index
+    places = np.arange(len(order), dtype=np.float64)
+    for side, (name, color) in enumerate(zip(names, _COLORS, strict=True)):
+        column, at = f"nats_{'ab'[side]}", places + (0.2, -0.2)[side]
+        ax.barh(at, best.loc[order, column], height=0.36, color=color, label=name)
+        ax.barh(at, every.loc[order, column], height=0.36, fill=False, edgecolor=color)
+    ax.set_yticks(places, short_names(map(str, order)), **LITERAL)
+    differs: Any = (best.loc[order, "q_value"] < 0.05).to_numpy()
+    for text, bold in zip(ax.get_yticklabels(), differs, strict=True):
+        text.set_fontweight("bold" if bold else "normal")
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_xlabel("nats (outline: all dimensions together)")
+    ax.set_title("Known of labels (bold: q < 0.05)")
+    for text in ax.legend(loc="lower right").get_texts():
+        text.set(**LITERAL)
