@@ -267,8 +267,8 @@ class ComparisonResult:
     models : DataFrame
         One row per model: `model, source, dims` (those compared, as text).
     similarity : DataFrame
-        One row per measure and pair, or model: `measure, a, b, value, low, high, chance, n`. CKA and
-        SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ... high` is
+        One row per measure and pair, or model: `measure, a, b, value, low, high, chance, n`. CKA
+        and SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ... high` is
         a 95 % interval from random halves of the stars, `chance` the mean where the stars of each
         are shuffled, n the number of stars.
     matching : DataFrame
@@ -277,12 +277,13 @@ class ComparisonResult:
         other, so that the sum of the mutual information is largest, significant (q < 0.05) and 0.1
         nats or more.
     labels : DataFrame
-        One row per pair of models, label and reading: `a, b, label, by, dim_a, dim_b, nats_a, nats_b,
-        difference, low, high, p_value, q_value, n`. `by` is "best dim", the dimension of each that
+        One row per pair of models, label and reading: `a, b, label, by, dim_a, dim_b, nats_a,
+        nats_b, difference, low, high, p_value, q_value, n`. `by` is "best dim", the dimension of each that
         knows most, or "all dims", what a prediction from all of them shares with the label, a lower
         bound. `difference` is nats_a - nats_b on the same rows. Empty without labels.
     moved : DataFrame
-        One row per spectrum and model after the first: `a, b, row, id, star, moved`, the most first.
+        One row per spectrum and model after the first: `a, b, row, id, star, moved`, the most
+        first.
         `moved`, percent, is where the neighbors of a row by one model are among all by the other:
         about 0 if they are the same, 50 if nothing is in common.
     provenance : dict
