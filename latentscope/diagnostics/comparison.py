@@ -268,9 +268,9 @@ class ComparisonResult:
         One row per model: `model, source, dims` (those compared, as text).
     similarity : DataFrame
         One row per measure and pair, or model: `measure, a, b, value, low, high, chance, n`. CKA
-        and SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ... high` is
-        a 95 % interval from random halves of the stars, `chance` the mean where the stars of each
-        are shuffled, n the number of stars.
+        and SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ...
+        high` is a 95 % interval from random halves of the stars, `chance` the mean where
+        the stars of each are shuffled, n the number of stars.
     matching : DataFrame
         One row per pair of dimensions: `a, b, dim_a, dim_b, mi_nats, std_nats, p_value, q_value,
         n, n_groups, estimator, reason, rank_correlation, matched`. `matched`: assigned to each
@@ -278,9 +278,10 @@ class ComparisonResult:
         nats or more.
     labels : DataFrame
         One row per pair of models, label and reading: `a, b, label, by, dim_a, dim_b, nats_a,
-        nats_b, difference, low, high, p_value, q_value, n`. `by` is "best dim", the dimension of each that
-        knows most, or "all dims", what a prediction from all of them shares with the label, a lower
-        bound. `difference` is nats_a - nats_b on the same rows. Empty without labels.
+        nats_b, difference, low, high, p_value, q_value, n`. `by` is "best dim", the dimension of
+        each that knows most, or "all dims", what a prediction from all of them shares with the
+        label, a lower bound. `difference` is nats_a - nats_b on the same rows. Empty without
+        labels.
     moved : DataFrame
         One row per spectrum and model after the first: `a, b, row, id, star, moved`, the most
         first.
