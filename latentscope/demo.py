@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from latentscope.data import read_labels
+from latentscope.data import Latents, read_labels
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.meaning import Meaning, dimension_meanings
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
 from latentscope.diagnostics.mi.api import mi_matrix
 from latentscope.diagnostics.mi.result import MIResult
 from latentscope.diagnostics.study import Study, read_study
+from latentscope.diagnostics.trust import VERDICTS
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path, expanded
 from latentscope.models.config import DEFAULT_MODEL
@@ -24,9 +24,6 @@ from latentscope.models.weights import ModelLike, as_model
 from latentscope.reporting.report import ReportResult, report
 from latentscope.simulation.simulate import write_archive
 from latentscope.tables import write_csv
-
-if TYPE_CHECKING:
-    pass
 
 LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
 """The labels that the demo measures, all of them numbers."""
@@ -61,6 +58,8 @@ class DemoResult:
         Dimensions whose MAD exceeds the model's threshold.
     meanings : list of Meaning
         One for each informative dimension, the strongest relation first.
+    lines : list of str
+        These in words, and whether the spectra are ones that the model knows.
     """
 
     folder: Path
@@ -69,6 +68,7 @@ class DemoResult:
     files: list[Path]
     informative: list[int]
     meanings: list[Meaning]
+    lines: list[str]
 
 
 def run_demo(
@@ -141,13 +141,15 @@ def run_demo(
             seed=seed,
         )
     files += [page.output, page.json]
+    lines = [*meaning_lines(found.meanings), *_trust_lines(study.latents)]
     return DemoResult(
         folder,
-        _write_summary(folder, n, found, files),
+        _write_summary(folder, n, found, files, lines),
         page,
         files,
         [int(dim) for dim in found.activity.informative],
         found.meanings,
+        lines,
     )
 
 
@@ -223,15 +225,23 @@ def _write(folder: Path, found: _Found) -> list[Path]:
     return [folder / name for name in [*names, *(f"{label}.png" for label in DRAWN)]]
 
 
-def _write_summary(folder: Path, n: int, found: _Found, files: list[Path]) -> Path:
-    informative = len(found.activity.informative)
+def _trust_lines(latents: Latents) -> list[str]:
+    """Say whether these are spectra that the model knows, where it can tell."""
+    if latents.table is None or "verdict" not in latents.table:
+        return []
+    counts = latents.table["verdict"].value_counts()
+    found = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
+    return [f"To the model these spectra are: {found}."]
+
+
+def _write_summary(folder: Path, n: int, found: _Found, files: list[Path], said: list[str]) -> Path:
+    informative, dims = len(found.activity.informative), found.study.latents.dims
     lines = [
-        f"{n} simulated HARPS spectra, encoded with {found.model} into "
-        f"{found.study.latents.dims} numbers each.",
+        *said,
+        "",
+        f"{n} simulated HARPS spectra were encoded with {found.model} into {dims} numbers each. "
         f"{informative} of these dimensions are informative: their median absolute deviation (MAD) "
         f"exceeds {found.activity.threshold:g}.",
-        "",
-        *(meaning.sentence for meaning in found.meanings),
         "",
         "The strongest pairs (68 % errors; one spectrum of each star at a time):",
         *(f"  {line}" for line in found.information.sentences(10)),

@@ -156,8 +156,8 @@ def demo(
 
     result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=stage)
     out.say()
-    for meaning in result.meanings:
-        out.say(meaning.sentence)
+    for line in result.lines:
+        out.say(line)
     out.say()
     out.say(
         f"Everything is in {result.folder}; begin with {result.summary}, or open "

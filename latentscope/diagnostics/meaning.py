@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ LABEL_WORDS = {
 }
 """What common labels are called in a sentence; other labels go by their own names."""
 
-# Nats from which a dimension follows a label, and does not only know a little about it.
-_STRONG = 0.5
+# Nats from which a dimension is said to do so to a label.
+_VERBS = ((0.5, "follows"), (0.1, "knows something about"), (0.0, "knows little about"))
 # Information says nothing of the direction; below this a relation may well turn back on itself.
 _MONOTONE = 0.3
 
@@ -60,7 +61,7 @@ class Meaning:
         subject = f"Dimension {self.dim} (MAD {self.mad:.3g})"
         if self.label is None:
             return f"{subject} varies, but matches no label."
-        verb = "follows" if self.mi_nats >= _STRONG else "knows a little about"
+        verb = next(verb for nats, verb in _VERBS if self.mi_nats >= nats)
         words = LABEL_WORDS.get(self.label, self.label)
         return f"{subject} {verb} {words}: {self.mi_nats:.2f} nats with {self.label}{self._course}."
 
@@ -72,6 +73,18 @@ class Meaning:
         if abs(self.correlation) < _MONOTONE:
             how = "neither rising nor falling with it throughout"
         return f", {how} (rank correlation {self.correlation:+.2f})"
+
+
+def meaning_lines(meanings: Sequence[Meaning]) -> list[str]:
+    """Say all of it: a sentence per dimension that matches a label, and one of all others."""
+    lines = [meaning.sentence for meaning in meanings if meaning.label is not None]
+    dims = [str(meaning.dim) for meaning in meanings if meaning.label is None]
+    if len(dims) == 1:
+        lines.append(f"Dimension {dims[0]} varies, but matches no label.")
+    elif dims:
+        named = f"{', '.join(dims[:-1])} and {dims[-1]}"
+        lines.append(f"Dimensions {named} vary, but match no label.")
+    return lines
 
 
 def dimension_meanings(

@@ -19,7 +19,7 @@ from latentscope.diagnostics.exclusive import (
     compare,
     exclusive_information,
 )
-from latentscope.diagnostics.meaning import Meaning, dimension_meanings
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
 from latentscope.diagnostics.mi.api import mi_matrix, q_values
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
@@ -314,7 +314,7 @@ def _spread_table(study: ReportStudy, result: MADResult) -> Table:
         f"Spread of each dimension over {result.n:,} rows, the widest first.",
         frame,
         tuple(columns),
-        open_rows=max(len(result.informative), 5),
+        open_rows=min(max(len(result.informative), 5), 10),
     )
 
 
@@ -382,7 +382,9 @@ def _exclusive_table(result: ExclusiveResult) -> Table:
         Column("n", "n", hint="independent rows measured"),
     )
     caption = "What each dimension carries, and shares with the others, the richest first."
-    return Table("exclusive", caption, frame, columns, open_rows=max(len(result.carrying), 5))
+    return Table(
+        "exclusive", caption, frame, columns, open_rows=min(max(len(result.carrying), 5), 10)
+    )
 
 
 # 3. Are they separate
@@ -527,7 +529,7 @@ def _metrics_table(result: MetricsResult) -> Table:
     caption = (
         "Measures over all labels: value [95 %], the same for random rotations [range] and for PCA."
     )
-    return Table("metrics", caption, result.headlines, columns, open_rows=20)
+    return Table("metrics", caption, result.headlines, columns)
 
 
 def _metrics_by_label(result: MetricsResult) -> Table:
@@ -587,7 +589,8 @@ def meanings(study: ReportStudy) -> Part:
     )
     found = [it for it in found if it.dim in study.dims]
     table = _meanings_table(found, study.information)
-    return Part(_meanings_headline(table.frame), (), tuple(it.sentence for it in found), (table,))
+    lines = tuple(meaning_lines(found))
+    return Part(_meanings_headline(table.frame), (), lines, (table,), open_lines=0)
 
 
 def against_labels(study: ReportStudy) -> Part:
@@ -786,7 +789,7 @@ def _readable_table(result: ProbeResult) -> Table:
         Column("n", "stars"),
     )
     caption = "How well each label is read on stars not learned from; of classes the accuracy."
-    return Table("readable", caption, result.best, columns, open_rows=20)
+    return Table("readable", caption, result.best, columns)
 
 
 # 5. What each does
@@ -864,7 +867,9 @@ def _lines_table(result: LineMapResult) -> Table:
     )
     caption = "The lines that each dimension changes most, the first of each dimension first."
     most = _LINES_SHOWN * len(result.dims)
-    return Table("lines", caption, frame, columns, open_rows=len(result.dims), max_rows=most)
+    return Table(
+        "lines", caption, frame, columns, open_rows=min(len(result.dims), 10), max_rows=most
+    )
 
 
 def traversals(study: ReportStudy) -> Part:

@@ -62,7 +62,7 @@ class Table:
     columns : tuple of Column
         Those the page shows.
     open_rows : int
-        Rows that are seen at once; further ones are folded.
+        Rows that are seen at once, and further ones at a click; 0: the page only names the table.
     max_rows : int
         Rows on the page at most.
     """
@@ -71,7 +71,7 @@ class Table:
     caption: str
     frame: pd.DataFrame
     columns: tuple[Column, ...]
-    open_rows: int = 12
+    open_rows: int = 10
     max_rows: int = 200
 
 
@@ -253,6 +253,17 @@ class Document:
     def outcomes(self) -> list[Outcome]:
         """All parts in the order of the page."""
         return [outcome for chapter in self.chapters for outcome in chapter.outcomes]
+
+    @property
+    def learned(self) -> tuple[tuple[str, ...], Picture | None]:
+        """What the network learned: five lines at most, and a picture if there is one."""
+        parts = {outcome.key: outcome.part for outcome in self.outcomes if outcome.part}
+        lines = parts["meanings"].lines if "meanings" in parts else ()
+        headlines = [parts[key].headline for key in ("spread", "information") if key in parts]
+        pictures = [
+            it for key in ("labels", "spread") if key in parts for it in parts[key].pictures
+        ]
+        return lines[:5] or tuple(headlines), pictures[0] if pictures else None
 
     @property
     def failures(self) -> list[Outcome]:

@@ -22,6 +22,21 @@
     const numbers = !Number.isNaN(x) && !Number.isNaN(y);
     return sign * (numbers ? x - y : a.localeCompare(b, undefined, { numeric: true }));
   };
+  // The first rows of a long table, in whatever order it is.
+  const fold = (table) => {
+    const open = Number(table.dataset.open ?? Infinity);
+    [...table.tBodies[0].rows].forEach((row, place) => { row.hidden = place >= open; });
+  };
+  for (const table of document.querySelectorAll("table[data-open]")) {
+    const more = table.closest("figure").querySelector(".more");
+    more.hidden = false;
+    more.addEventListener("click", () => {
+      delete table.dataset.open;
+      more.remove();
+      fold(table);
+    });
+    fold(table);
+  }
   const sort = (head) => {
     const table = head.closest("table");
     const place = [...head.parentNode.children].indexOf(head);
@@ -36,6 +51,7 @@
     const rows = [...table.tBodies[0].rows];
     rows.sort((a, b) => compare(value(a), value(b), sign));
     table.tBodies[0].append(...rows);
+    fold(table);
   };
   for (const button of document.querySelectorAll("th > button")) {
     button.addEventListener("click", () => sort(button.parentNode));

@@ -55,7 +55,7 @@ def part_html(part: document.Part) -> str:
 
 
 def table_html(table: document.Table) -> str:
-    """Return a table as a `figure`: caption, the first rows, and the others in a fold."""
+    """Return a table as a `figure`: caption and rows, of which a script shows the first."""
     return str(_template().module.table(table))  # type: ignore[attr-defined]
 
 
@@ -116,11 +116,12 @@ def _cells(table: document.Table) -> dict[str, Any]:
         columns.append({"kind": kind, "heading": column.heading, "hint": column.hint})
         cells.append([(kind, _sorted_by(row[column.name]), write(row)) for row in rows])
     fits = table.open_rows > 0 and len(rows) <= table.open_rows + 3
+    named = table.open_rows == 0
     return {
         "columns": columns,
         "rows": list(zip(*cells, strict=True)),
         "split": len(rows) if fits else table.open_rows,
-        "left_out": len(table.frame) - len(rows),
+        "left_out": len(table.frame) - (0 if named else len(rows)),
     }
 
 

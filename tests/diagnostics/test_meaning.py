@@ -65,7 +65,8 @@ def test_classes_have_no_rank_correlation():
 
 
 def test_a_weak_relation_is_called_little():
-    assert "knows a little about mass: 0.20 nats" in Meaning(3, 0.5, "mass", 0.2, 0.5).sentence
+    assert "knows something about mass: 0.20 nats" in Meaning(3, 0.5, "mass", 0.2, 0.5).sentence
+    assert "knows little about mass: 0.03 nats" in Meaning(3, 0.5, "mass", 0.03, 0.1).sentence
 
 
 def test_rank_correlation_leaves_out_rows_without_a_number():

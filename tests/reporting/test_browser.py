@@ -57,6 +57,16 @@ def test_a_click_on_a_head_sorts_by_the_numbers_and_a_second_one_turns_it(opened
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
     assert shown() == sorted(before)
+    # Of a long table the first rows of the new order are seen.
+    name = page.locator("table[data-open]").first.get_attribute("data-name")
+    folded = page.locator(f"table[data-name='{name}']")
+    open_rows = int(folded.get_attribute("data-open"))
+    assert folded.locator("tbody tr:visible").count() == open_rows
+    folded.locator("th button").first.click()
+    assert folded.locator("tbody tr").nth(open_rows - 1).is_visible()
+    assert not folded.locator("tbody tr").nth(open_rows).is_visible()
+    folded.locator("xpath=ancestor::figure").locator(".more").click()
+    assert folded.locator("tbody tr[hidden]").count() == 0
     assert page.said == []
 
 
