@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
     from latentscope.models.probes import apply_probe, read_probe, write_probe
     from latentscope.models.queries import retrieve
+    from latentscope.models.reconstruction import reconstruct
     from latentscope.models.traversal import line_map, traverse
     from latentscope.models.trust import score
     from latentscope.models.weights import convert_checkpoint, load_model, save_model
+    from latentscope.plots.spectrum import plot_spectrum
     from latentscope.reporting.report import report
     from latentscope.simulation.simulate import simulate
     from latentscope.spectra.prepare import PrepareConfig, prepare
@@ -72,6 +74,7 @@ _NAMES_OF_MODULE = {
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
     "models.config": ("available_models",),
+    "models.reconstruction": ("reconstruct",),
     "models.traversal": ("line_map", "traverse"),
     "models.probes": ("apply_probe", "read_probe", "write_probe"),
     "models.queries": ("retrieve",),
@@ -81,6 +84,7 @@ _NAMES_OF_MODULE = {
         "load_model",
         "save_model",
     ),
+    "plots.spectrum": ("plot_spectrum",),
     "reporting.report": ("report",),
     "simulation.simulate": ("simulate",),
     "spectra.prepare": (
@@ -121,6 +125,7 @@ __all__ = [
     "mutual_information",
     "pairwise_mi",
     "paper_indicator",
+    "plot_spectrum",
     "plots",
     "prepare",
     "probe",
@@ -128,6 +133,7 @@ __all__ = [
     "read_latents",
     "read_probe",
     "read_spectrum",
+    "reconstruct",
     "report",
     "retrieve",
     "robustness",

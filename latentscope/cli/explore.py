@@ -55,7 +55,7 @@ def explore(
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Explore latents in the browser: sliders, map, nearest spectra.
+    """Explore latents in the browser: sliders, map, neighbors.
 
     Move a latent and see the spectrum change; click a point of the map to open its spectrum; open
     a file to find spectra like it. Ctrl-C ends it.

@@ -1,31 +1,39 @@
-"""The commands of files and models: encode, inspect, simulate, models, convert."""
+"""The commands of files and models: encode, inspect, plot, reconstruct, simulate, models, ..."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from latentscope import __version__
 from latentscope.cli.application import (
     NOTHING_DONE,
     SOME_FAILED,
+    Advance,
     Json,
     Model,
     Output,
     Seed,
     UsageError,
     Workers,
+    check_outputs,
     command,
     one_of,
     progress,
+    save_plot,
 )
-from latentscope.errors import LatentscopeError
+from latentscope.errors import LatentscopeError, SpectrumError
+from latentscope.files import check_writable, write_json
 
 if TYPE_CHECKING:
     from latentscope.data import Latents
+    from latentscope.models.reconstruction import Reconstruction
     from latentscope.spectra.prepare import PrepareConfig
 
+_Found = TypeVar("_Found")
 
 Hdu = Annotated[
     str | None,
@@ -51,6 +59,31 @@ FrameOption = Annotated[
     ),
 ]
 
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES...",
+        help="Files, folders, quoted globs, @list.txt (a name per line), - for stdin.",
+    ),
+]
+MinCoverage = Annotated[
+    float,
+    typer.Option(
+        "--min-coverage",
+        min=0.0,
+        max=1.0,
+        help="A spectrum that fills less of the model's grid than this fails.",
+    ),
+]
+LineVelocity = Annotated[
+    float | None,
+    typer.Option(
+        "--rv",
+        help="Velocity of the stars' lines, km/s, receding positive. Default: measured on the "
+        "lines, else the header's.",
+    ),
+]
+
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     ("rv", "berv"), "km/s"
 )
@@ -63,13 +96,7 @@ _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     after_interrupt="; finished blocks are kept, the same command goes on from there",
 )
 def encode(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES...",
-            help="Files, folders, quoted globs, @list.txt (a name per line), - for stdin.",
-        ),
-    ],
+    files: Files,
     model: Model = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Latents; .csv and .json are written beside it.")
@@ -90,15 +117,7 @@ def encode(
         str, typer.Option("--batch-size", help="Spectra at a time, or auto.")
     ] = "auto",
     workers: Workers = None,
-    min_coverage: Annotated[
-        float,
-        typer.Option(
-            "--min-coverage",
-            min=0.0,
-            max=1.0,
-            help="A spectrum that fills less of the model's grid than this fails.",
-        ),
-    ] = 0.5,
+    min_coverage: MinCoverage = 0.5,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Begin anew; do not use blocks of a broken-off run.")
     ] = False,
@@ -224,22 +243,188 @@ def inspect(
     out = Output(as_json)
     config = _preparation(model)
     chosen = {"hdu": hdu, "key": key, "frame": _frame(frame)}
-    summaries: list[dict[str, Any]] = []
+
+    def read(file: Path) -> dict[str, Any]:
+        summary = {"file": str(file), **summarize(read_spectrum(file, **chosen), config)}
+        _describe(out, summary)
+        return summary
+
+    summaries, failed = _each(files, read)
+    out.failures(failed)
+    out.result({"spectra": summaries, "failed": _failures(failed)})
+    _leave_if_failed(len(summaries), len(files))
+
+
+def _each(
+    files: Sequence[Any], work: Callable[[Any], _Found], advance: Advance | None = None
+) -> tuple[list[_Found], list[tuple[str, str]]]:
+    """What the work gives for each file, and the files that it failed for, with the reason."""
+    found: list[_Found] = []
     failed: list[tuple[str, str]] = []
-    for file in files:
+    for number, file in enumerate(files):
         try:
-            summary = {"file": str(file), **summarize(read_spectrum(file, **chosen), config)}
+            found.append(work(file))
         except (LatentscopeError, OSError) as error:
             failed.append((str(file), str(error)))
-            continue
         except Exception as error:  # one file of many may break a reader in any way
             failed.append((str(file), f"{type(error).__name__}: {error}"))
-            continue
-        summaries.append(summary)
-        _describe(out, summary)
+        if advance is not None:
+            advance(number + 1, len(files))
+    return found, failed
+
+
+def _failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"file": file, "error": error} for file, error in failed]
+
+
+@command(
+    "latentscope plot spectrum.fits",
+    "latentscope plot night1.fits night2.fits --wavelength 5160-5190 --rest -o both.png",
+    "latentscope plot spectrum.fits -m none",
+)
+def plot(
+    files: Files,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="What reconstructs: a name, folder or address; none: the spectra alone. Default: "
+            "the bundled harps-sim.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The picture: .png, .pdf or .svg.")
+    ] = Path("plot.png"),
+    wavelength: Annotated[
+        list[str] | None,
+        typer.Option("--wavelength", help="A zoom in Angstrom: 5160-5190. Repeatable."),
+    ] = None,
+    rest: Annotated[
+        bool, typer.Option("--rest", help="Take the velocity of each star out of the wavelengths.")
+    ] = False,
+    rv: LineVelocity = None,
+    hdu: Hdu = None,
+    key: Key = None,
+    frame: FrameOption = None,
+    as_json: Json = False,
+) -> None:
+    """Draw spectra, what a model makes of them, and what is left.
+
+    Flux, reconstruction, residual, pixels that were not used, lines by name, zooms. Up to 8 spectra
+    are drawn over each other. One that the model cannot take is drawn alone.
+    """
+    from latentscope.models.config import DEFAULT_MODEL
+    from latentscope.models.reconstruction import view_spectrum
+    from latentscope.models.rows import expand_sources
+    from latentscope.models.weights import load_model
+    from latentscope.plots.spectrum import MOST_SPECTRA, plot_spectrum
+
+    out = Output(as_json)
+    check_outputs(None, output)
+    windows = [_window(text) for text in wavelength or ()]
+    sources = expand_sources(files)
+    if len(sources) > MOST_SPECTRA:
+        raise UsageError(f"{len(sources)} spectra; expected {MOST_SPECTRA} at most in one picture")
+    options = {"hdu": hdu, "key": key, "frame": _frame(frame), "rv": rv}
+    network = None if model == "none" else load_model(model or DEFAULT_MODEL)
+    shown, failed = _each(sources, lambda file: view_spectrum(file, network, **options))
+    if shown:
+        save_plot(output, lambda: plot_spectrum(shown, windows=windows or None, rest=rest))
+    facts = [_facts(one) for one in shown]
+    _say_reconstructions(out, facts, failed)
+    if shown:
+        out.say(f"wrote {output}")
+    out.result({"output": output if shown else None, "spectra": facts, "failed": _failures(failed)})
+    _leave_if_failed(len(shown), len(sources))
+
+
+def _window(text: str) -> tuple[float, float]:
+    first, _, last = text.partition("-")
+    try:
+        found = float(first), float(last)
+    except ValueError:
+        found = 0.0, 0.0
+    if not found[0] < found[1]:
+        raise UsageError(
+            f"--wavelength is {text!r}; expected first-last, ascending, such as 5160-5190"
+        )
+    return found
+
+
+def _facts(one: Reconstruction) -> dict[str, Any]:
+    about = {name: one.provenance[name] for name in ("file", "object", "model", "assumed")}
+    return {"id": one.name, **about, "rv": one.rv, "rv_from": one.rv_from, **one.summary}
+
+
+def _say_reconstructions(
+    out: Output, facts: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]
+) -> None:
+    if facts:
+        names = ("id", "object", "rv", "rv_from", "rms", "chi")
+        out.table(names, [[one[name] for name in names] for one in facts])
     out.failures(failed)
-    out.result({"spectra": summaries, "failed": [{"file": f, "error": e} for f, e in failed]})
-    _leave_if_failed(len(summaries), len(files))
+
+
+@command(
+    "latentscope reconstruct spectra/*.fits -o reconstructions/",
+    "latentscope reconstruct spectrum.fits -m folder/ -o . --format csv",
+)
+def reconstruct(
+    files: Files,
+    model: Model = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder; files of the same name are replaced.")
+    ] = Path("reconstructions"),
+    form: Annotated[str, typer.Option("--format", help="fits or csv.")] = "fits",
+    min_coverage: MinCoverage = 0.5,
+    hdu: Hdu = None,
+    key: Key = None,
+    frame: FrameOption = None,
+    as_json: Json = False,
+) -> None:
+    """Write what a model makes of spectra, as FITS or CSV.
+
+    NAME.reconstruction.fits for each file: wavelength, reconstruction, input and its error,
+    residual and mask at the model's pixels; reconstruct.json says what made them. A file that
+    fails leaves the others.
+    """
+    from latentscope.models.config import DEFAULT_MODEL
+    from latentscope.models.reconstruction import Format
+    from latentscope.models.reconstruction import reconstruct as reconstructed
+    from latentscope.models.rows import expand_sources
+    from latentscope.models.weights import load_model, weights_sha256
+
+    out = Output(as_json)
+    suffix = one_of("--format", form, Format)
+    check_writable(output / "reconstruct.json")
+    sources = expand_sources(files)
+    network = load_model(model or DEFAULT_MODEL)
+    options = {"hdu": hdu, "key": key, "frame": _frame(frame), "min_coverage": min_coverage}
+    written: dict[str, str] = {}
+
+    def write(file: Any) -> dict[str, Any]:
+        found = reconstructed(file, network, **options)
+        if found.name in written:
+            raise SpectrumError(
+                f"{file}: has the name of {written[found.name]}, which is written already; give "
+                "another folder"
+            )
+        path = output / f"{found.name}.reconstruction.{suffix}"
+        found.write(path)
+        written[found.name] = str(file)
+        return _facts(found) | {"output": str(path)}
+
+    with progress("reconstruct", len(sources)) as advance:
+        facts, failed = _each(sources, write, advance)
+    _say_reconstructions(out, facts, failed)
+    result = {"folder": output, "spectra": facts, "failed": _failures(failed)}
+    if facts:
+        about = {"latentscope": __version__, "weights_sha256": weights_sha256(network)}
+        write_json(output / "reconstruct.json", about | options | result)
+        out.say(f"wrote {len(facts)} of {len(sources)} spectra to {output}")
+    out.result(result)
+    _leave_if_failed(len(facts), len(sources))
 
 
 def _frame(name: str | None) -> Any:

@@ -35,11 +35,12 @@ from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError, printable
 from latentscope.explorer.arrays import Floats, Singles
 from latentscope.files import expanded
+from latentscope.models.reconstruction import on_grid
 from latentscope.plots.pairs import LabelColors, label_colors
-from latentscope.spectra.prepare import prepare, restore
+from latentscope.plots.spectrum import rest_lines
+from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import Reading, read_spectrum
-from latentscope.spectra.spectrum import Spectrum
-from latentscope.spectra.wavelength import air_to_vacuum
+from latentscope.spectra.spectrum import Medium, Spectrum
 from latentscope.tables import STAR_COLUMNS, file_id, is_id_column
 
 if TYPE_CHECKING:
@@ -267,17 +268,18 @@ class Archive:
         grid = self._prepare.grid
         return f"wavelength (Å, {grid.medium}, {grid.frame})"
 
+    @property
+    def medium(self) -> Medium:
+        """What the wavelengths were measured in."""
+        medium: Medium = self._prepare.grid.medium
+        return medium
+
     @cached_property
     def lines(self) -> list[tuple[str, float]]:
         """Names and wavelengths of known lines on the axis, at rest, ascending; no bands."""
         first, last = self.wavelength[0], self.wavelength[-1]
-        vacuum = self._prepare.grid.medium == "vacuum"
-        found = [
-            (line.name, float(air_to_vacuum(line.wavelength)) if vacuum else line.wavelength)
-            for line in self.features
-            if line.kind not in ("band", "telluric")
-        ]
-        return [(name, at) for name, at in found if first <= at <= last]
+        found = rest_lines(self.medium)
+        return [(line.name, at) for line, at in found if first <= at <= last]
 
     @cached_property
     def features(self) -> list[Feature]:
@@ -343,9 +345,7 @@ class Archive:
     def on_grid(self, spectrum: Spectrum) -> Singles:
         """Flux over its median at the model's pixels, (pixels,); NaN where there is none."""
         prepared = prepare(spectrum, self._prepare)
-        flux = np.array(restore(prepared.row, self._prepare), dtype=np.float32)
-        flux[~prepared.valid[self._prepare.science]] = np.nan
-        return flux
+        return on_grid(prepared.row, prepared.valid, self._prepare)
 
     @cached_property
     def _reading(self) -> Reading:

@@ -1,4 +1,4 @@
-"""What the panels draw, as arrays: bins of a spectrum, density of points, what a lasso holds."""
+"""What the panels draw, as arrays: smoothed spectra, density of points, what a lasso holds."""
 
 from __future__ import annotations
 
@@ -14,72 +14,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-BINS = 1200
-"""Bins across a view, about one a pixel of the screen; each gives two points."""
-
-_MARGIN = 0.35  # of the view on either side, so that a short pan meets lines already drawn
 _SIGMAS_PER_WIDTH = 1 / 2.3548  # of a Gaussian, by its full width at half maximum
-
-
-def envelope(
-    wavelength: Floats, rows: Singles, first: float, last: float, bins: int = BINS
-) -> tuple[Floats, Singles]:
-    """Spectra between two wavelengths, in at most 2 points a bin, with no line core or peak lost.
-
-    Where bins hold more than two pixels, each bin gives its least and its largest value, in the
-    order in which they stand; else the pixels are given as they are.
-
-    Parameters
-    ----------
-    wavelength : ndarray, shape (n,)
-        Ascending.
-    rows : ndarray of float32, shape (k, n)
-        NaN where there is no flux; a bin without any gives NaN.
-    first, last : float
-        What is seen. A margin on either side is given too.
-    bins : int
-        Of what is seen.
-
-    Returns
-    -------
-    x : ndarray, shape (m,)
-    y : ndarray of float32, shape (k, m)
-    """
-    margin = _MARGIN * (last - first)
-    first, last = first - margin, last + margin
-    bins = round(bins * (1 + 2 * _MARGIN))
-    start = max(int(np.searchsorted(wavelength, first)) - 1, 0)
-    stop = min(int(np.searchsorted(wavelength, last)) + 1, len(wavelength))
-    if stop - start <= 2 * bins:
-        return wavelength[start:stop], rows[:, start:stop]
-    limits = np.linspace(max(first, wavelength[start]), min(last, wavelength[stop - 1]), bins + 1)
-    edges = np.searchsorted(wavelength, limits)
-    edges[0], edges[-1] = start, stop
-    full = np.diff(edges) > 0
-    edges = np.append(edges[:-1][full], stop)
-    width = np.diff(limits)[full]
-    left = limits[:-1][full]
-    x = np.column_stack([left + 0.25 * width, left + 0.75 * width]).ravel()
-    y = np.empty((len(rows), len(x)), dtype=np.float32)
-    _extremes(rows, edges, y)
-    return x, y
-
-
-@njit(nogil=True)
-def _extremes(rows: Any, edges: Any, out: Any) -> None:
-    for k in range(len(rows)):
-        for b in range(len(edges) - 1):
-            low, high = np.float32(np.nan), np.float32(np.nan)
-            low_at, high_at = 0, 0
-            for i in range(edges[b], edges[b + 1]):
-                value = rows[k, i]
-                # The comparison with NaN is false, so that the first number is taken.
-                if value == value and not (low <= value):
-                    low, low_at = value, i
-                if value == value and not (high >= value):
-                    high, high_at = value, i
-            first, second = (low, high) if low_at <= high_at else (high, low)
-            out[k, 2 * b], out[k, 2 * b + 1] = first, second
 
 
 def smoothed(flux: Singles, pixels: float) -> Singles:
@@ -92,13 +27,6 @@ def smoothed(flux: Singles, pixels: float) -> Singles:
     level = np.divide(light, share, out=np.full(len(flux), np.nan), where=there)
     single: Singles = level.astype(np.float32)
     return single
-
-
-def runs(mask: Mask) -> NDArray[np.int64]:
-    """First and last pixel of each run of true ones, shape (runs, 2)."""
-    padded = np.concatenate([[False], mask, [False]]).astype(np.int8)
-    steps = np.diff(padded)
-    return np.column_stack([np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1])
 
 
 class Window(NamedTuple):

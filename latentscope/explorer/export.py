@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from pathlib import Path
@@ -14,9 +13,12 @@ from numpy.typing import NDArray
 
 from latentscope.explorer.archive import Archive
 from latentscope.explorer.arrays import Singles
+from latentscope.models.reconstruction import spectrum_fits
 from latentscope.spectra.wavelength import doppler_shift
 from latentscope.tables import write_csv
 
+# First the spectrum that was made here, under the name that readers look for.
+_FITS = {"wavelength": "WAVE", "moved": "FLUX", "input": "INPUT", "reconstruction": "BASE"}
 _NAMES = {"input": "input", "base": "reconstruction", "moved": "moved"}
 
 
@@ -59,10 +61,10 @@ def spectrum(
     """The spectrum as FITS or CSV, whole; as PNG or SVG what of it is seen."""
     found = {name: rows[key] for key, name in _NAMES.items() if key in rows}
     if kind in ("png", "svg"):
-        from latentscope.plots.spectrum import plot_spectrum
+        from latentscope.plots.spectrum import plot_flux
         from latentscope.plots.style import save_figure
 
-        axes = plot_spectrum(
+        axes = plot_flux(
             archive.wavelength, found, window=seen, title=about["title"], xlabel=archive.axis
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -70,34 +72,13 @@ def spectrum(
             save_figure(axes, path)
             return path.read_bytes()
     table = pd.DataFrame({"wavelength": archive.wavelength, **found})
-    return _csv(table) if kind == "csv" else _fits(table, archive, about)
-
-
-def _fits(table: pd.DataFrame, archive: Archive, about: dict[str, Any]) -> bytes:
-    from astropy.io import fits
-
-    # First the spectrum that was made here, under the name that readers look for.
-    order = {"wavelength": "WAVE", "moved": "FLUX", "input": "INPUT", "reconstruction": "BASE"}
-    columns = [
-        fits.Column(
-            name, "D" if name == "WAVE" else "E", unit="Angstrom" if name == "WAVE" else "",
-            array=table[key].to_numpy(),
-        )
-        for key, name in order.items()
-        if key in table
-    ]  # fmt: skip
-    hdu = fits.BinTableHDU.from_columns(columns, name="SPECTRUM")
+    if kind == "csv":
+        return _csv(table)
     assert archive.model is not None
     assert archive.model.prepare is not None
     grid = archive.model.prepare.grid
-    hdu.header["OBJECT"] = (about["title"].encode("ascii", "replace").decode()[:60], "shown")
-    hdu.header["SPECSYS"] = {"barycentric": "BARYCENT", "topocentric": "TOPOCENT"}.get(
-        grid.frame, "SOURCE"
-    )
-    hdu.header["TUCD1"] = "em.wl;obs" if grid.medium == "vacuum" else "em.wl;obs.air"
-    hdu.header["CREATOR"] = "latentscope explore"
-    for dim, value in enumerate(about["latents"]):
-        hdu.header.add_history(f"latent {dim} = {value:.6g}")
-    stream = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
-    return stream.getvalue()
+    columns = {_FITS[name]: table[name].to_numpy() for name in _FITS if name in table}
+    return spectrum_fits(
+        columns, grid.medium, grid.frame, about["title"], creator="latentscope explore",
+        latents=about["latents"],
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource, CustomJS
 from bokeh.resources import INLINE
 
 from latentscope.explorer.archive import Archive
-from latentscope.explorer.arrays import Floats, Singles, envelope
+from latentscope.explorer.arrays import Floats, Singles
 from latentscope.explorer.page import foot
 from latentscope.explorer.panels import (
     Head,
@@ -27,6 +27,7 @@ from latentscope.explorer.panels import (
     template,
 )
 from latentscope.files import atomic_path
+from latentscope.plots.spectrum import envelope
 
 MOST_ROWS = 20_000
 """Most points of the map; more are thinned out evenly."""

@@ -28,10 +28,8 @@ from latentscope.explorer.arrays import (
     Singles,
     Window,
     density,
-    envelope,
     inside,
     nearest_point,
-    runs,
     smoothed,
 )
 from latentscope.explorer.panels import (
@@ -48,14 +46,13 @@ from latentscope.explorer.panels import (
     template,
 )
 from latentscope.explorer.view import View, read_view
+from latentscope.plots.spectrum import envelope, marked_lines, runs
 
 MOST_POINTS = 8000
 """Points of the map that are drawn one by one; above it their density is."""
 
 _CELLS = (190, 240)
 _MOST_PICKED = 3000
-_MOST_LINES = 40
-_APART = 0.014  # of the view, that names of lines need
 _LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
 _PAUSE = 0.15  # seconds without a request before slow things are measured
 _SAME = 1e-3  # sigma
@@ -479,22 +476,12 @@ class Page:
         self._draw(scale=True)
 
     def _mark_lines(self) -> None:
-        first, last = self.seen
         factor = export.doppler(float(self.panel.rv.value or 0.0))
-        found = [(name, at * factor) for name, at in self.archive.lines]
-        found = [(name, at) for name, at in found if first <= at <= last]
-        if len(found) > _MOST_LINES:
-            # Far out only the marks of a star's class can be told apart.
-            strong = {line.name for line in self.archive.features if line.kind in _STRONG}
-            found = [(name, at) for name, at in found if name in strong]
-        names, free = [], first
-        for name, at in found:
-            names.append(plain(name) if at >= free else "")
-            free = at + _APART * (last - first) if at >= free else free
+        found = marked_lines(self.archive.medium, self.seen, factor)
         self.panel.lines.data = {
             "x": [at for _, at in found],
             "y": [float(self.panel.flux.y_range.end)] * len(found),
-            "name": names,
+            "name": [plain(name) for name, _ in found],
         }
 
     def _mark_masks(self) -> None:
@@ -727,9 +714,6 @@ class Page:
         self.map.figure.xaxis.axis_label = plain(self.archive.map_name(self.map.x.value))
         self.map.figure.yaxis.axis_label = plain(self.archive.map_name(self.map.y.value))
         self._find_near()
-
-
-_STRONG = ("balmer", "resonance", "strong")
 
 
 def density_image(x: Floats, y: Floats, rgba: Floats, window: Window) -> Any:

@@ -8,6 +8,7 @@ from latentscope.plots.pairs import plot_pairs
 from latentscope.plots.probe import plot_probe
 from latentscope.plots.retrieval import plot_answers, plot_matched_spectra, plot_retrieval
 from latentscope.plots.robustness import plot_robustness
+from latentscope.plots.spectrum import plot_spectrum
 from latentscope.plots.style import save_figure
 from latentscope.plots.traversal import plot_line_map, plot_traversal
 from latentscope.plots.trust import plot_trust
@@ -27,6 +28,7 @@ __all__ = [
     "plot_probe",
     "plot_retrieval",
     "plot_robustness",
+    "plot_spectrum",
     "plot_traversal",
     "plot_trust",
     "save_figure",

@@ -11,6 +11,8 @@ import latentscope
 COMMANDS = (
     "encode",
     "inspect",
+    "plot",
+    "reconstruct",
     "simulate",
     "mad",
     "mi",

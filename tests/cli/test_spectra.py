@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+from latentscope.spectra.read import read_spectrum
+
 GL581 = "HARPS.2010-09-18T23:42:36.178_s1d_A.fits"
 HD140283 = "hd140283.fits"
 
@@ -253,6 +255,51 @@ def test_simulate_writes_files_and_labels(process, tmp_path):
 
 
 @pytest.mark.slow
+def test_plot_draws_what_can_be_read(process, archive, tiny_model, tmp_path):
+    files = sorted(archive.glob("*.fits"))[:2]
+    (tmp_path / "bad.fits").write_text("broken")
+    picture = tmp_path / "both.png"
+    ended = process(
+        "plot", *files, tmp_path / "bad.fits", "-m", tiny_model, "-o", picture,
+        "--wavelength", "5160-5190", "--wavelength", "6540-6580", "--rest", "--json",
+    )  # fmt: skip
+    assert ended.code == 3
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [one["model"] for one in ended.json["spectra"]] == ["tiny", "tiny"]
+    assert [one["file"] for one in ended.json["failed"]] == [str(tmp_path / "bad.fits")]
+
+
+def test_plot_refuses_what_makes_no_picture(command, archive, tiny_model, tmp_path):
+    file = next(archive.glob("*.fits"))
+    for wrong in (["--wavelength", "5190-5160"], ["-o", tmp_path / "x.jpg"], [archive]):
+        ended = command("plot", file, "-m", tiny_model, *wrong)
+        assert ended.code == 2, ended.err
+    ended = command("plot", tmp_path / "none.fits", "-o", tmp_path / "none.png")
+    assert ended.code == 1
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_reconstruct_writes_spectra_that_can_be_read(process, archive, tiny_model, tmp_path):
+    files = sorted(archive.glob("*.fits"))[:2]
+    (tmp_path / "bad.fits").write_text("broken")
+    (tmp_path / files[0].name).write_bytes(files[0].read_bytes())
+    folder = tmp_path / "made"
+    ended = process(
+        "reconstruct", *files, tmp_path / "bad.fits", tmp_path / files[0].name, "-m", tiny_model,
+        "-o", folder,
+    )  # fmt: skip
+    assert ended.code == 3
+    assert "written already" in ended.err
+    names = {f"{file.stem}.reconstruction.fits" for file in files} | {"reconstruct.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    made = read_spectrum(folder / f"{files[0].stem}.reconstruction.fits")
+    assert len(made) == 2048
+    assert made.meta["object"] == read_spectrum(files[0]).meta["object"]
+    about = json.loads((folder / "reconstruct.json").read_text())
+    assert about["weights_sha256"]
+    assert len(about["spectra"]) == 2
+
+
 def test_hundreds_of_files_one_of_them_broken(process, archive, tmp_path):
     sources = sorted(archive.glob("*.fits"))
     folder = tmp_path / "spectra"

@@ -1,58 +1,15 @@
-"""Bins, density, lasso: against slow oracles and identities."""
+"""Smoothing, density, lasso: against slow oracles and identities."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from latentscope.explorer.arrays import (
     Window,
     density,
-    envelope,
     inside,
     nearest_point,
-    runs,
     smoothed,
 )
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    n=st.integers(50, 20_000),
-    bins=st.integers(5, 300),
-    part=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-    seed=st.integers(0, 1000),
-)
-def test_no_core_and_no_peak_is_lost_at_any_zoom(n, bins, part, seed):
-    rng = np.random.default_rng(seed)
-    wavelength = 3800 * np.exp(np.linspace(0, 0.6, n))
-    flux = rng.normal(1, 0.01, (2, n)).astype(np.float32)
-    flux[0, rng.integers(n, size=5)] = -3.0
-    flux[1, rng.integers(n, size=5)] = 9.0
-    flux[:, rng.integers(n, size=n // 10)] = np.nan
-    first, last = np.sort(wavelength[0] + np.array(part) * np.ptp(wavelength))
-    last = max(last, first + 1e-3)
-    x, y = envelope(wavelength, flux, first, last, bins)
-    assert x.shape == y[0].shape
-    assert (np.diff(x) > 0).all()
-    assert x.size <= 4 * bins + 2
-    seen = (wavelength >= first) & (wavelength <= last)
-    width = 2 * (last - first) / bins
-    for row, drawn in zip(flux, y, strict=True):
-        for value, at in zip(row[seen], wavelength[seen], strict=True):
-            if value in (np.float32(-3), np.float32(9)):
-                # There, and nowhere else: within two bins of where it is.
-                assert (drawn[np.abs(x - at) <= width] == value).any()
-        assert set(drawn[np.isfinite(drawn)]) <= set(row)
-
-
-def test_zoomed_in_the_pixels_are_given_as_they_are():
-    wavelength = np.linspace(5000.0, 5010.0, 1001)
-    flux = np.sin(wavelength)[None].astype(np.float32)
-    x, y = envelope(wavelength, flux, 5002.0, 5003.0, 300)
-    part = (wavelength >= 5002) & (wavelength <= 5003)
-    assert set(wavelength[part]) <= set(x)
-    np.testing.assert_array_equal(y[0], flux[0][np.searchsorted(wavelength, x)])
 
 
 def test_smoothing_keeps_a_constant_and_the_holes_and_takes_the_noise():
@@ -64,15 +21,6 @@ def test_smoothing_keeps_a_constant_and_the_holes_and_takes_the_noise():
     expected = 1 / np.sqrt(2 * 9 / 2.3548 * np.sqrt(np.pi))
     assert smoothed(noise, 9).std() == pytest.approx(expected, rel=0.05)
     assert smoothed(noise, 0) is noise
-
-
-@given(st.lists(st.booleans(), min_size=1))
-def test_runs_give_the_mask_back(mask):
-    found = np.zeros(len(mask), dtype=bool)
-    for first, last in runs(np.array(mask)):
-        assert not found[first : last + 1].any()
-        found[first : last + 1] = True
-    np.testing.assert_array_equal(found, mask)
 
 
 def test_density_counts_what_numpy_counts_and_averages_the_colors():

@@ -391,12 +391,7 @@ class Base:
         self.wavelength, self.valid = _pixels(wavelength, valid)
         self.features = list(stellar_features() if features is None else features)
         self._decode, self._decode_contrast = decode, contrast
-        # What a shift of the star does, the air does not join in.
-        stellar = self.valid.copy()
-        for first, last in TELLURIC_SPANS:
-            stellar &= (self.wavelength < first) | (self.wavelength > last)
-        self._axis = log_axis(self.wavelength, self.valid, stellar)
-        self._window = 1 + 2 * round(CONTRAST_WINDOW / SPEED_OF_LIGHT / self._axis.step / 2)
+        self._axis, self._window = _velocity_axis(self.wavelength, self.valid)
         self.flux, self.contrast = next(self._spectra(latents[None], 1))
         self._gauge = Gauge(self.features, self.wavelength, self.valid)
         own = line_velocity(self.contrast, self._axis, self.features) if rv is None else rv
@@ -485,6 +480,26 @@ def _pixels(wavelength: ArrayLike, valid: ArrayLike | None) -> tuple[Floats, NDA
             f"{given.shape} and at least {_MIN_PIXELS}"
         )
     return given, usable
+
+
+def _velocity_axis(wavelength: Floats, valid: NDArray[np.bool_]) -> tuple[LogAxis, int]:
+    """Axis on which velocities are measured, and pixels of the running mean below the contrast."""
+    # What a shift of the star does, the air does not join in.
+    stellar = valid.copy()
+    for first, last in TELLURIC_SPANS:
+        stellar &= (wavelength < first) | (wavelength > last)
+    axis = log_axis(wavelength, valid, stellar)
+    return axis, 1 + 2 * round(CONTRAST_WINDOW / SPEED_OF_LIGHT / axis.step / 2)
+
+
+def star_velocity(flux: Flux, wavelength: Floats, valid: NDArray[np.bool_]) -> float:
+    """Velocity of a star from the listed lines of its spectrum, (n,): see `line_velocity`.
+
+    Wavelengths in air, Angstrom, ascending.
+    """
+    axis, window = _velocity_axis(wavelength, valid)
+    contrast = running_contrast(axis.put(flux), axis.valid, window)
+    return line_velocity(contrast, axis, stellar_features())
 
 
 def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) -> float:
