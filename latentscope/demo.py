@@ -1,4 +1,4 @@
-"""The whole way on a simulated archive: spectra, latents, MAD, MI, plain words, a report."""
+"""The full pipeline on a simulated archive: spectra, latents, MAD, MI, plain words, a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that go the whole way: report and demo."""
+"""The commands that run everything: report and demo."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _title(result: TraversalResult) -> str:
         "shift": "a Doppler shift",
         "partly": "partly a Doppler shift",
         "none": "no Doppler shift",
-        "unlike": "spectra too unlike for a velocity",
+        "unlike": "excluded: correlation below 0.5",
     }[result.verdict]
     model = result.provenance.get("model")
     return f"dim {result.dim}{f' of {model}' if model else ''}: {words}"

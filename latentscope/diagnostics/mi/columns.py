@@ -600,6 +600,6 @@ def notes_of(labels: Sequence[LabelSummary], clip_sigma: float | None) -> list[s
     kinds = (
         (f"values beyond {clip_sigma or 0:g} sigma left out: ", clipped),
         ("taken for classes: ", classes),
-        ("values tied, their order random: ", tied),
+        ("ties broken at random: ", tied),
     )
     return [f"{kind}{shortened(names)}" for kind, names in kinds if names]

@@ -41,7 +41,7 @@ SHAPES = {
 """Kinds of lines; "balmer" are those of hydrogen, "resonance" Ca II H and K."""
 
 TELLURIC_SPANS: tuple[Span, ...] = ((6276.0, 6320.0), (6866.0, 6944.0))
-"""Strong bands of the air's oxygen (gamma and B), Angstrom: they do not move with a star."""
+"""Strong telluric bands of oxygen (gamma and B), Angstrom: they do not move with a star."""
 
 _ATOMS = (
     "H", "He", "Li", "C", "N", "O", "Na", "Mg", "Al", "Si", "P", "S", "K", "Ca", "Sc", "Ti", "V",
@@ -60,7 +60,7 @@ COLOR_NOTICED = 0.005
 """Magnitudes per sigma below which the color is said to stay."""
 
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
-# Twice what is noticed of a line, since windows of the air's bands hold lines of the star too.
+# Twice what is noticed of a line, since windows of telluric bands hold lines of the star too.
 _AIR_NOTICED, _AIR_SHARE = 0.01, 0.5
 _MEASURES = ("depth", "ew", "width")
 _CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
@@ -131,7 +131,7 @@ def stellar_features() -> list[Feature]:
     """The built-in list, ascending in wavelength.
 
     Balmer lines, Ca II H and K, the G band, TiO, lines of fifteen elements between 3785 and
-    6910 Angstrom, and bands of the air.
+    6910 Angstrom, and telluric bands.
     """
     text = files("latentscope.diagnostics.traversal").joinpath("lines.csv").read_text("utf-8")
     rows = csv.DictReader(row for row in text.splitlines() if not row.startswith("#"))
@@ -196,7 +196,7 @@ class Gauge:
         Depth: 1 minus the mean flux of the core over the continuum, deeper is larger. Equivalent
         width in Angstrom, absorption positive. Width: equivalent width over depth in Angstrom, how
         broad the line is whatever its strength; NaN for lines less than 0.02 deep. All NaN where a
-        line is not covered. Bands of the air are measured where they are.
+        line is not covered. Telluric bands are measured where they are.
         """
         at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
         # All features at once, since a spline through a whole spectrum is dear.

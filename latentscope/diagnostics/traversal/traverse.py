@@ -52,7 +52,7 @@ Flux = NDArray[np.floating[Any]]
 Verdict = Literal["shift", "partly", "none", "unlike"]
 
 UNLIKE = 0.5
-"""Height of the cross-correlation below which two spectra are too unlike to have a velocity."""
+"""Height of the cross-correlation below which two spectra have no velocity between them."""
 
 SHIFTS = 0.5
 """Share of the change explained by shifts from which a dimension is called a Doppler shift."""
@@ -102,7 +102,7 @@ class TraversalResult:
         One row per line or band: `line, element, kind, wavelength`, and `depth`, `ew` (Angstrom,
         absorption positive), `width` (Angstrom) of the base, each with its change per sigma
         (`..._per_sigma`) and the error of that (`..._error`). Measured after the RV is taken out;
-        bands of the air where they are. NaN where the spectra do not cover it.
+        telluric bands where they are. NaN where the spectra do not cover it.
     base_rv : float
         Velocity of the base's lines, km/s; 0 where it could not be measured.
     shift_explained : float
@@ -203,7 +203,7 @@ class TraversalResult:
                 f"{dim}: no velocity can be given; from {span}, {n_unlike} of {len(like)} spectra "
                 "are too unlike the base (cross-correlation below 0.5)."
             )
-        aside = f" ({n_unlike} too unlike the base left out)" if n_unlike else ""
+        aside = f" ({n_unlike} excluded: correlation with the base below 0.5)" if n_unlike else ""
         per_unit, rv = self.rv_per_unit, self.table["rv_kms"][like]
         if judged == "none":
             return (

@@ -128,7 +128,7 @@ def test_ties_of_rows_without_latents_do_not_count():
     values = np.repeat(np.arange(M / 2), 2)
     column = read_column("teff", values)
     assert notes_of([summary_of(column, np.arange(M) >= 10)], None) == [
-        "values tied, their order random: teff (100%)"
+        "ties broken at random: teff (100%)"
     ]
     alone = summary_of(column, np.arange(M) % 2 == 0)
     assert (alone.rows, alone.n_tied, alone.many_tied) == (M // 2, 0, False)
