@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -95,6 +96,7 @@ class SpectrumVAE(nn.Module):
             )
         self.config, self.prepare, self.info = config, prepare, dict(info or {})
         self.folder: Path | None = None
+        self._fine, self._at_once = 0, 1  # see `packed`
         self.encoder = _encoder(config)
         self.mean = nn.Linear(config.flat + config.extra, config.latents)
         if config.variational:
@@ -235,21 +237,43 @@ class SpectrumVAE(nn.Module):
         """Rows (n, length) through the encoder's convolutions: (n, flat)."""
         if self.config.encoder is not None:
             return cast(Tensor, self.encoder(rows))
+        fine = self._fine
         hidden = rows[:, None, None]  # (n, 1, 1, length)
-        for layer in self.encoder:
+        if fine:
+            parts = [self._through(self.encoder[:fine], part) for part in self._parts(hidden)]
+            hidden = torch.cat(parts)
+        return self._through(self.encoder[fine:], hidden).flatten(1)
+
+    def _through(self, layers: Iterable[nn.Module], hidden: Tensor) -> Tensor:
+        """Values (n, channels, 1, width) through convolutions and their activations."""
+        for layer in layers:
             hidden = activated(layer, hidden, self.config.negative_slope)
-        return hidden.flatten(1)
+        return hidden
 
     def _up(self, hidden: Tensor) -> Tensor:
         """Values (n, flat) through the decoder's convolutions: (n, length)."""
         config = self.config
         hidden = hidden.view(-1, config.channels[-1], 1, config.width)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
-        for layer in self.decoder[:-1]:
-            hidden = activated(layer, hidden, config.negative_slope)
+        fine = self._fine
+        if not fine:
+            return self._drawn(self.decoder, hidden)
+        hidden = self._through(self.decoder[:-fine], hidden)
+        parts = [self._drawn(self.decoder[-fine:], part) for part in self._parts(hidden)]
+        return torch.cat(parts)
+
+    def _parts(self, hidden: Tensor) -> list[Tensor]:
+        """Rows (n, ...) by as many as pass at once."""
+        size = self._at_once
+        return [hidden[at : at + size] for at in range(0, len(hidden), size)]
+
+    def _drawn(self, layers: nn.ModuleList, hidden: Tensor) -> Tensor:
+        """Values (n, channels, 1, width) through the last layers of the decoder: (n, length)."""
+        config = self.config
+        hidden = self._through(layers[:-1], hidden)
         if config.output == "mean":
-            return activated(self.decoder[-1], hidden, None).flatten(1)
-        hidden = activated(self.decoder[-1], hidden, config.negative_slope)
+            return activated(layers[-1], hidden, None).flatten(1)
+        hidden = activated(layers[-1], hidden, config.negative_slope)
         if isinstance(self.final, Packed):
             return activated(self.final, hidden, None).flatten(1)
         return _three_taps(hidden.flatten(1).to(self.final.weight.dtype), self.final)
@@ -598,6 +622,9 @@ def _of_blocks(weight: Tensor, stride: int, outputs: int) -> Tensor:
     return wide.contiguous(memory_format=torch.channels_last)
 
 
+_CACHED = 327_680  # values: a row of the published network
+
+
 def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVAE:
     """Return the model as a CPU infers it fastest; its convolutions are `Packed`.
 
@@ -606,15 +633,20 @@ def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVA
     """
     fast = copy.copy(model)
     fast._modules = dict(model._modules)
-    slope = model.config.negative_slope
-    if model.config.encoder is None:
+    config, slope = model.config, model.config.negative_slope
+    if config.encoder is None:
         fast.encoder = nn.ModuleList(Packed(layer, slope, dtype) for layer in model.encoder)
-    last = None if model.config.output == "mean" else slope
+        # The layers of most values pass as few spectra at once as stay in a processor's caches;
+        # those of most weights, all of them, since the weights do not stay there.
+        values = np.array(config.channels) * config.length // np.cumprod(config.strides)
+        fast._fine = int(np.argmin([*(4 * values > config.length), False]))
+        fast._at_once = max(_CACHED // config.length, 1)
+    last = None if config.output == "mean" else slope
     slopes = [slope] * (len(model.decoder) - 1) + [last]
     fast.decoder = nn.ModuleList(
         Packed(*given, dtype) for given in zip(model.decoder, slopes, strict=True)
     )
-    if model.config.output == "conv":
+    if config.output == "conv":
         fast.final = Packed(model.final, None, dtype)  # type: ignore[assignment]
     return fast
 

@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from latentscope.data import read_latents
 from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
-from latentscope.models.encode import encode
+from latentscope.models.encode import _errors, _measured, _texture, encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
 from latentscope.models.trust import TRUST_COLUMNS
@@ -415,3 +415,18 @@ def test_cuda_agrees_with_the_cpu(archive):
     cuda, cpu = (encode(archive, model, device=device) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(cuda.values, cpu.values, rtol=1e-4, atol=1e-5)
     assert next(model.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("length", [70, 1000, 20_480])
+def test_errors_in_one_pass_are_those_of_torch(length):
+    rng = np.random.default_rng(length)
+    rows, drawn = rng.normal(1, 0.1, (2, 3, length)).astype(np.float32)
+    inside = rng.random((3, length)) < 0.8
+    inside[1, : length // 3] = inside[2] = False  # segments, and a row, without a valid pixel
+    rows[0, 5] = drawn[0, 5] = np.nan
+    inside[0, 5] = False
+    row, use, other = map(torch.from_numpy, (rows, inside, drawn))
+    square = torch.where(use, (other - row).square(), 0.0)
+    expected = (*_errors(square, use), *_texture(row, use))
+    for found, wanted in zip(_measured(rows, inside, drawn), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
