@@ -117,6 +117,15 @@ def encode(
         str, typer.Option("--batch-size", help="Spectra at a time, or auto.")
     ] = "auto",
     workers: Workers = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="ADDRESS",
+            help="Scheduler of a Dask cluster whose workers do it, such as tcp://host:8786; local: "
+            "a cluster of --workers processes here.",
+        ),
+    ] = None,
     min_coverage: MinCoverage = 0.5,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Begin anew; do not use blocks of a broken-off run.")
@@ -165,6 +174,7 @@ def encode(
             device=device,
             precision=one_of("--precision", precision, Precision),
             workers=workers,
+            dask=dask,
             min_coverage=min_coverage,
             logvar=logvar,
             recon_error=not no_recon_error,

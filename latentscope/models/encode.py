@@ -19,14 +19,15 @@ import threading
 import warnings
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, get_args
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,13 @@ from latentscope.compiled import njit
 from latentscope.data import Latents, check_latents_path, write_latents
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeWarning, ModelError, TableError, printable
+from latentscope.errors import (
+    LatentscopeError,
+    LatentscopeWarning,
+    ModelError,
+    TableError,
+    printable,
+)
 from latentscope.files import atomic_path, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe
@@ -56,6 +63,8 @@ BLOCK = 256
 _CPU_VALUES = 8 * 327_680
 """Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
 _MAX_BATCH = 32
+
+_FEWEST = 16  # workers of a cluster that work is kept ready for
 
 _LONGEST_NAME = 255  # bytes of a file's name
 
@@ -81,6 +90,7 @@ def encode(
     key: str | None = None,
     frame: Frame | None = None,
     probe: Probe | str | os.PathLike[str] | None = "auto",
+    dask: Any = None,
 ) -> Latents:
     """Encode spectra with a model.
 
@@ -119,6 +129,9 @@ def encode(
     probe : Probe, str or path, optional
         What reads labels from the latents, as `read_probe` takes it. "auto": the one beside the
         model's weights, where there is one; None or "none": none.
+    dask : str or distributed.Client, optional
+        Address of the scheduler of a Dask cluster whose workers read and encode in the place of
+        threads, or its client; "local": a cluster of `workers` processes on this machine.
 
     Returns
     -------
@@ -176,17 +189,24 @@ def encode(
     sample = sample_beside(model)
     reference = None if sample is None else Reference(sample)
     reader = _chosen_probe(probe, model)
-    network = Network(model, device, batch_size, recon_error, precision)
-    run = _Run(network, model.prepare, min_coverage, reading, _worker_count(workers))
+    arguments = (model, device, batch_size, recon_error, precision)
+    make = partial(_Run, arguments, model.prepare, min_coverage, reading)
     settings = _settings(model, min_coverage, recon_error, precision) | vars(reading)
-    with nullcontext() if path is None else PartStore(path, settings) as store:
+    count = _worker_count(workers)
+    folder_matters = any(isinstance(item, Path) and not item.is_absolute() for item in items)
+    with (
+        nullcontext() if path is None else PartStore(path, settings) as store,
+        _threads(make(), count)
+        if dask is None
+        else _cluster(make, dask, count, folder_matters) as engine,
+    ):
         if store is not None and not resume:
             store.clear()
         # Spectra given as objects have no path and time of change to be known by.
         resumable = all(isinstance(item, Path) for item in items)
-        parts = run.parts(items, store if resumable else None, progress or (lambda *_: None))
+        parts = engine.parts(items, store if resumable else None, progress or (lambda *_: None))
         latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
-        latents.provenance.update(_provenance(settings, latents, network, model.info))
+        latents.provenance.update(_provenance(settings, latents, engine.device, model.info))
         latents = replace(latents, table=with_trust(latents, segments, reference))
         if reader is not None:
             latents = _with_probe(latents, reader)
@@ -225,85 +245,38 @@ def _with_probe(latents: Latents, probe: Probe) -> Latents:
 
 @dataclass
 class _Run:
-    """One pass over all sources: chunks to workers, results back in order, parts as they fill."""
+    """What is done with sources, by whoever does it."""
 
-    network: Network
+    arguments: tuple[Any, ...]  # of the network
     prepare: PrepareConfig
     min_coverage: float
     reading: Reading
-    workers: int
 
-    def parts(
-        self, items: list[Any], store: PartStore | None, progress: Progress
-    ) -> Iterator[tuple[int, Part]]:
-        """Yield the index of each block's first item, and its part: stored parts come first."""
-        # Stored parts first, so that the bar begins where the earlier run ended.
-        done, missing, keys = 0, [], list[str]()
-        for first in range(0, len(items), BLOCK):
-            block = items[first : first + BLOCK]
-            # By what the files are before they are read, should one change meanwhile.
-            key = store.key(block) if store else ""
-            part = store.load(key) if store else None
-            if part is None or len(part.records) != len(block):
-                missing.append((first, block))
-                keys.append(key)
-                continue
-            done += len(block)
-            progress(done, len(items))
-            yield first, part
-        with closing(self._results(self._chunks(missing))) as results:
-            for (first, block), key in zip(missing, keys, strict=True):
-                pieces: list[Part] = []
-                while sum(len(piece.records) for piece in pieces) < len(block):
-                    pieces.append(next(results))
-                    done += len(pieces[-1].records)
-                    progress(done, len(items))
-                part = Part.joined(pieces)
-                if store is not None:
-                    store.save(key, part)
-                yield first, part
+    def __post_init__(self) -> None:
+        self.network = Network(*self.arguments)
 
-    def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
-        """Split blocks into what a worker takes at once, so that all of them have some."""
-        # Four for each worker at least: with one each, all would wait for the slowest file.
-        count = sum(len(block) for _, block in blocks)
-        size = min(self.network.batch_size, -(-count // (4 * self.workers)))
-        return [
-            (first + at, block[at : at + size])
-            for first, block in blocks
-            for at in range(0, len(block), size)
-        ]
+    def __reduce__(self) -> tuple[type[_Run], tuple[Any, ...]]:
+        # Another process lays out weights for its own processor.
+        return _Run, (self.arguments, self.prepare, self.min_coverage, self.reading)
 
-    def _results(self, chunks: list[tuple[int, list[Any]]]) -> Generator[Part, None, None]:
-        """Yield the part of each chunk in order, with a bounded number of them under way."""
-        # Workers that read, prepare and encode side by side fill the cores by themselves; torch's
-        # own threads on top would wait for one another. The calling thread keeps its number.
-        threads = torch.get_num_threads()
+    def part(self, sources: list[Any], first: int) -> Part:
+        """Read, prepare and encode sources, the first of them number `first`, with one thread."""
+        # Workers that do so side by side fill the cores by themselves; torch's own threads on top
+        # would wait for one another.
+        torch.set_num_threads(1)
         keep_freed_memory()
-        pool = ThreadPoolExecutor(
-            self.workers, "latentscope-encode", initializer=partial(torch.set_num_threads, 1)
+        size = self.network.batch_size
+        batches = range(0, len(sources), size)
+        return Part.joined(
+            [self.encoded(self.read(sources[at : at + size], first + at)) for at in batches]
         )
-        waiting: deque[Future[Chunk | Part]] = deque()
-        try:
-            for first, sources in chunks:
-                waiting.append(pool.submit(self._work, sources, first))
-                # No more under way than keeps all busy: rows of an archive would fill the memory.
-                if len(waiting) > 2 * self.workers:
-                    yield self._encoded(waiting.popleft().result())
-            while waiting:
-                yield self._encoded(waiting.popleft().result())
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
 
-    def _work(self, sources: list[Any], first: int) -> Chunk | Part:
-        chunk = read_chunk(sources, first, self.prepare, self.min_coverage, reading=self.reading)
-        # Another device takes its batches from one thread, that of the caller.
-        return self._encoded(chunk) if self.network.on_cpu else chunk
+    def read(self, sources: list[Any], first: int) -> Chunk:
+        """Read and prepare sources."""
+        return read_chunk(sources, first, self.prepare, self.min_coverage, reading=self.reading)
 
-    def _encoded(self, chunk: Chunk | Part) -> Part:
-        if isinstance(chunk, Part):
-            return chunk
+    def encoded(self, chunk: Chunk) -> Part:
+        """Pass what was read through the network."""
         found = self.network.encode(chunk.rows, chunk.valid)
         part = Part.blank(chunk.records, found.mean.shape[1])
         for row, index in enumerate(chunk.where):
@@ -321,23 +294,173 @@ class _Run:
         return part
 
 
+class _Engine(NamedTuple):
+    """Who does it: threads of this process, or workers of a Dask cluster."""
+
+    workers: Callable[[], int]  # their number now
+    size: int  # sources that a worker takes at once, at most
+    submit: Callable[[list[Any], int], Any]  # sources, number of the first -> future
+    result: Callable[[Any], Part]  # of such a future
+    device: str
+
+    def parts(
+        self, items: list[Any], store: PartStore | None, progress: Progress
+    ) -> Iterator[Part]:
+        """Yield the part of each block in order; those that an earlier run stored are taken up."""
+        blocks = [(at, items[at : at + BLOCK]) for at in range(0, len(items), BLOCK)]
+        # By what the files are before they are read, should one change meanwhile.
+        keys = [store.key(block) if store else "" for _, block in blocks]
+        stored = {
+            at
+            for (at, block), key in zip(blocks, keys, strict=True)
+            if store is not None and store.load(key, len(block)) is not None
+        }
+        missing = [(at, block) for at, block in blocks if at not in stored]
+        # The bar begins where the earlier run ended.
+        done = len(items) - sum(len(block) for _, block in missing)
+        if stored:
+            progress(done, len(items))
+        results = self._results(self._chunks(missing))
+        for (at, block), key in zip(blocks, keys, strict=True):
+            part = store.load(key, len(block)) if store and at in stored else None
+            if part is None:
+                pieces: list[Part] = []
+                while sum(len(piece.records) for piece in pieces) < len(block):
+                    pieces.append(next(results))
+                    done += len(pieces[-1].records)
+                    progress(done, len(items))
+                part = Part.joined(pieces)
+                if store is not None:
+                    store.save(key, part)
+            yield part
+
+    def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
+        """Split blocks into what a worker takes at once, so that all of them have some."""
+        # Four for each worker at least: with one each, all would wait for the slowest file.
+        count = sum(len(block) for _, block in blocks)
+        size = min(self.size, -(-count // (4 * self.workers())))
+        return [
+            (first + at, block[at : at + size])
+            for first, block in blocks
+            for at in range(0, len(block), size)
+        ]
+
+    def _results(self, chunks: list[tuple[int, list[Any]]]) -> Iterator[Part]:
+        """Yield the part of each chunk in order, with a bounded number of them under way."""
+        waiting: deque[Any] = deque()
+        for first, sources in chunks:
+            waiting.append(self.submit(sources, first))
+            # No more under way than keeps all busy: rows of an archive would fill the memory.
+            if len(waiting) > 2 * self.workers():
+                yield self.result(waiting.popleft())
+        while waiting:
+            yield self.result(waiting.popleft())
+
+
+@contextmanager
+def _threads(run: _Run, workers: int) -> Iterator[_Engine]:
+    """Workers that are threads; on another device the caller's thread passes all batches."""
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "latentscope-encode")
+    network = run.network
+
+    def result(done: Future[Any]) -> Part:
+        return done.result() if network.on_cpu else run.encoded(done.result())
+
+    work: Callable[..., Part | Chunk] = run.part if network.on_cpu else run.read
+    try:
+        submit = partial(pool.submit, work)
+        yield _Engine(lambda: workers, network.batch_size, submit, result, str(network.device))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # Of new threads; that of the calling thread has not changed.
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _cluster(
+    make: Callable[[], _Run], dask: Any, workers: int, relative: bool
+) -> Iterator[_Engine]:
+    """Workers of a Dask cluster, each with a network of its own."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise ModelError(
+            f"a Dask cluster needs the package {error.name}: "
+            "pip install 'latentscope-spectra[distributed]'"
+        ) from None
+
+    def result(future: Any) -> Any:
+        try:
+            return future.result()
+        except LatentscopeError:
+            raise
+        except Exception as error:  # what Dask says of workers that died, or cannot do it
+            raise ModelError(
+                f"the Dask cluster failed at {future.key} ({type(error).__name__}: {error}); "
+                "finished blocks are kept, the same call goes on from there"
+            ) from error
+
+    with ExitStack() as stack:
+        if isinstance(dask, distributed.Client):
+            client = dask
+        else:
+            if dask == "local":
+                dask = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=workers, threads_per_worker=1, dashboard_address=None
+                    )
+                )
+            try:
+                client = distributed.Client(dask, set_as_default=False)
+            except Exception as error:
+                raise ModelError(
+                    f"no Dask scheduler at {dask} ({error}); expected its address, such as "
+                    "tcp://host:8786, or local"
+                ) from None
+            stack.enter_context(client)
+        folders = client.run(os.getcwd)
+        for worker, folder in folders.items():
+            if relative and folder != os.getcwd():
+                raise ModelError(
+                    f"the Dask worker {worker} runs in {folder}, where relative names of files "
+                    "are others; give absolute ones"
+                )
+        # A task like the others: computed again where the worker that had it died.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            run = client.submit(make, pure=False)
+        device = result(client.submit(lambda run: str(run.network.device), run, pure=False))
+
+        def submit(sources: list[Any], first: int) -> Any:
+            name = f"rows-{first}-to-{first + len(sources) - 1}-{uuid4().hex}"
+            return client.submit(_Run.part, run, sources, first, key=name)
+
+        def threads() -> int:
+            # Some clusters begin small and grow with what waits.
+            return max(int(sum(client.nthreads().values())), _FEWEST)
+
+        yield _Engine(threads, BLOCK, submit, result, device)
+
+
 def _assembled(
-    parts: Iterable[tuple[int, Part]], shape: tuple[int, int], logvar: bool
+    parts: Iterable[Part], shape: tuple[int, int], logvar: bool
 ) -> tuple[Latents, NDArray[np.float32]]:
-    """Latents and the errors of segments, shape (n, 32): each part where it belongs."""
+    """Latents and the errors of segments, shape (n, 32)."""
     # Placed as they come, so that of an archive only the numbers and the table stay in memory.
     values = np.full(shape, np.nan, "f4")
     spread = np.full(shape, np.nan, "f4") if logvar else None
     segments = np.full((shape[0], SEGMENTS), np.nan, "f4")
-    tables: dict[int, pd.DataFrame] = {}
-    for first, part in parts:
+    tables: list[pd.DataFrame] = []
+    first = 0
+    for part in parts:
         rows = slice(first, first + len(part.records))
         values[rows], segments[rows] = part.values, part.segments
         if spread is not None:
             spread[rows] = part.logvar
-        tables[first] = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
-    table = pd.concat([tables[first] for first in sorted(tables)], ignore_index=True)
-    return Latents(values, table, spread), segments
+        tables.append(pd.DataFrame.from_records(part.records, columns=list(COLUMNS)))
+        first = rows.stop
+    return Latents(values, pd.concat(tables, ignore_index=True), spread), segments
 
 
 @dataclass(frozen=True)
@@ -416,8 +539,8 @@ class PartStore:
         text = json.dumps([self._settings, [_stamp(source) for source in sources]])
         return f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
 
-    def load(self, key: str) -> Part | None:
-        """Return a part, or None if there is none (or it is damaged)."""
+    def load(self, key: str, n: int) -> Part | None:
+        """Return a part of n rows, or None if there is none (or it is damaged)."""
         path = self.folder / key
         if not path.is_file():
             return None
@@ -427,7 +550,7 @@ class PartStore:
                 part = Part(stored["values"], stored["logvar"], stored["segments"], records)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return part if len(part.values) == len(part.records) else None
+        return part if len(part.values) == len(part.records) == n else None
 
     def save(self, key: str, part: Part) -> None:
         """Write a part, whole or not at all."""
@@ -714,7 +837,7 @@ def _settings(
 
 
 def _provenance(
-    settings: dict[str, Any], latents: Latents, network: Network, info: dict[str, Any]
+    settings: dict[str, Any], latents: Latents, device: str, info: dict[str, Any]
 ) -> dict[str, Any]:
     assert latents.table is not None
     counts = Counter(latents.table["status"])
@@ -723,7 +846,7 @@ def _provenance(
         "mad_threshold": info.get("mad_threshold"),
         "command": printable(shlex.join(sys.argv)),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": str(network.device),
+        "device": device,
         "torch": torch.__version__,
         "n": len(latents),
         "ok": counts["ok"],

@@ -287,7 +287,7 @@ def test_memory_running_out_halves_the_batch(archive, monkeypatch):
         return encode_rows(self, rows)
 
     monkeypatch.setattr(SpectrumVAE, "encoding", small_device)
-    monkeypatch.setattr("latentscope.models.encode._Run._chunks", whole_blocks)
+    monkeypatch.setattr("latentscope.models.encode._Engine._chunks", whole_blocks)
     latents = encode(archive, model, workers=1)
     np.testing.assert_allclose(latents.values, expected, rtol=1e-5, atol=1e-6)
     assert sizes == [12, 6, 3, 1, *[1] * 11]

@@ -183,13 +183,13 @@ def test_parts_hold_what_was_put_in(tmp_path, archive):
     part = Part(values, -values, segments, [{"id": "a", "snr": float("nan"), "coverage": 0.1}])
     with store:
         store.save(key, part)
-    found = store.load(key)
+    found = store.load(key, 1)
     np.testing.assert_array_equal(found.values, values)
     np.testing.assert_array_equal(found.logvar, -values)
     np.testing.assert_array_equal(found.segments, segments)
     assert found.records[0]["coverage"] == 0.1
     assert np.isnan(found.records[0]["snr"])
-    assert store.load(store.key(archive[:2])) is None
+    assert store.load(store.key(archive[:2]), 2) is None
     assert PartStore(tmp_path / "x.npy", {"weights": "abd"}).key(archive[:1]) != key
     with store:
         store.clear()
