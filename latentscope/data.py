@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError, shortened
+from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, shortened
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.tables import (
     ID_COLUMNS,
@@ -43,11 +44,16 @@ from latentscope.tables import (
 
 LabelsLike = ArrayLike | pd.DataFrame | pd.Series | str | os.PathLike[str]
 
-_MATRIX_NAMES = ("latents", "values", "mean", "z")
+_MATRIX_NAMES = ("latents", "values", "mean", "z", "embeddings", "embedding")
+
+_SUBSET = "unique_subset"
+"""Column of the published table (Sedaghat et al. 2021) that is filled where there are latents."""
+
 _TRUST_COLUMNS = (
     *("coverage", "snr", "recon_error", "resolution", "rv_ambiguous", "rv_second_peak"),
     *("recon_percentile", "density_percentile", "trust", "verdict"),
 )
+_INTERNAL = re.compile(r"\.\s*_")
 _CALLER = 5
 """Frames from `match_rows` to who called the diagnostic that read its study."""
 
@@ -166,7 +172,7 @@ class Latents:
 LatentsLike = Latents | ArrayLike | pd.DataFrame | str | os.PathLike[str]
 
 
-def read_latents(source: LatentsLike) -> Latents:
+def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
     """Read latents from wherever they are.
 
     Parameters
@@ -177,7 +183,10 @@ def read_latents(source: LatentsLike) -> Latents:
         they exist. In a
         table, columns named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents, in
         order of their numbers; if none is, every numeric column is that neither identifies or
-        counts the rows nor is a trust column.
+        counts the rows nor is a trust column. Vectors in one column (HDF5, FITS, lists in Parquet)
+        are latents.
+    key : str, optional
+        Of several arrays in a file the one to take, such as `spectrum_embeddings`.
 
     Raises
     ------
@@ -190,6 +199,8 @@ def read_latents(source: LatentsLike) -> Latents:
         If the columns named like dimensions are not numbered 0 ... d-1; it says which is which. Or
         if a column counts the rows: of a table it is left out, of an array only told.
     """
+    if key is not None and not isinstance(source, str | os.PathLike):
+        raise ChoiceError(f"key is {key!r}, and the latents come from no file; leave it out")
     if isinstance(source, Latents):
         return source
     if is_astropy_table(source) or is_structured(source):
@@ -202,7 +213,7 @@ def read_latents(source: LatentsLike) -> Latents:
         _warn_of_counters(latents)
         return latents
     path = expanded(source)
-    latents = _from_contents(read_contents(path), str(path))
+    latents = _from_contents(read_contents(path, key), str(path))
     return _with_siblings(latents, path) if path.suffix.lower() == ".npy" else latents
 
 
@@ -239,8 +250,7 @@ def _matrix_name(contents: Contents, source: str) -> str:
     usual = [name for name in _MATRIX_NAMES if name in names]
     if not usual and len(names) > 1:
         raise TableError(
-            f"{source}: holds several arrays ({', '.join(names)}); expected one, or one that is "
-            f"named {' or '.join(_MATRIX_NAMES)}"
+            f"{source}: holds several arrays ({', '.join(names)}); say which (key=, --key)"
         )
     return (usual or names)[0]
 
@@ -523,6 +533,7 @@ def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -
 def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None) -> pd.DataFrame:
     """Bring labels that `read_labels` read to the rows of the latents, as `join_labels` does."""
     sources = (latents.source, str(frame.attrs["source"]))
+    frame = _published_subset(latents, frame)
     indexes = None if latents.index is None else (latents.index, frame.index)
     rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)
     joined = frame.reset_index(drop=True)
@@ -530,6 +541,51 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
         joined = joined.reindex(rows.where(rows >= 0)).reset_index(drop=True).infer_objects()
     joined.attrs["source"] = sources[1]
     return joined
+
+
+def _published_subset(latents: Latents, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the published table that its file of latents has, where this is that."""
+    if latents.table is not None or _SUBSET not in frame or len(frame) == len(latents):
+        return frame
+    filled = frame[_SUBSET].notna()
+    if int(filled.sum()) != len(latents):
+        return frame
+    warnings.warn(
+        f"{latents.source}: taken for the {len(latents):,} of {len(frame):,} rows of "
+        f"{frame.attrs['source']} whose {_SUBSET} is not empty, in their order",
+        LatentscopeWarning,
+        stacklevel=_CALLER - 1,
+    )
+    attrs, frame = frame.attrs, frame[filled.to_numpy()]
+    frame.attrs = attrs
+    return frame
+
+
+def rows_where(frame: pd.DataFrame, where: str) -> NDArray[np.bool_]:
+    """Tell which rows of a table meet a condition, as pandas' `DataFrame.eval` reads it, (n,).
+
+    Such as ``Teff > 5000 and logg.notna()``; a name with other letters goes into backticks. A
+    comparison with a missing value is false.
+
+    Raises
+    ------
+    ChoiceError
+        If it cannot be read, names no column, or gives no truth for each row.
+    """
+    problem = "variables (@) and internals (.__) are not read"
+    if "@" not in where and not _INTERNAL.search(where):
+        try:
+            # A column has a name of its own there, and variables of ours are not seen.
+            found: Any = frame.eval(where, engine="python", local_dict={}, global_dict={})
+            if np.shape(found) == (len(frame),) and pd.api.types.is_bool_dtype(found):
+                return np.asarray(pd.Series(found).fillna(False), dtype=bool)
+            problem = "it is not true or false for each row"
+        except Exception as error:
+            problem = " ".join(str(error).split())
+    raise ChoiceError(
+        f"where is {where!r}: {problem}; expected a condition such as 'Teff > 5000 and "
+        f"logg.notna()' on {', '.join(map(str, frame.columns))}; names such as `[M/H]` in backticks"
+    )
 
 
 def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]:

@@ -238,18 +238,21 @@ def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
     return array
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, key: str | None = None) -> Contents:
     """Read a file of latents or labels, recognized by its suffix.
 
     Parameters
     ----------
     path : Path
         .npy, .npz, .csv, .ecsv, .parquet, .h5, .hdf5, .fits or .fits.gz.
+    key : str, optional
+        Of several arrays the one to take; `group/array` in HDF5. `logvar` comes with it.
 
     Raises
     ------
     TableError
-        If the file is absent, of an unknown kind, or cannot be read as what its name says.
+        If the file is absent, of an unknown kind, or cannot be read as what its name says, or has
+        no such array.
     """
     if path.is_dir():
         raise TableError(f"{path}: is a folder; expected a file of numbers")
@@ -279,9 +282,16 @@ def read_contents(path: Path) -> Contents:
                 "table as .csv"
             ) from None
         raise TableError(f"{path}: cannot be read as {path.suffix}: {error}") from error
-    if contents.frame is None:
-        return contents
-    return Contents(contents.arrays, tidy(contents.frame, str(path)))
+    arrays = contents.arrays
+    if key is not None:
+        if key not in arrays:
+            raise TableError(
+                f"{path}: has no array {key!r} of several values a row; it has "
+                f"{', '.join(arrays) or 'none, only columns'}"
+            )
+        arrays = {name: array for name, array in arrays.items() if name in (key, "logvar")}
+    frame = None if contents.frame is None else tidy(contents.frame, str(path))
+    return Contents(arrays, frame)
 
 
 def _read_csv(path: Path) -> Contents:
@@ -419,13 +429,53 @@ def _read_npz(path: Path) -> Contents:
 
 
 def _read_hdf5(path: Path) -> Contents:
+    """Read columns at the top level, arrays of vectors anywhere, and tables of a compound type.
+
+    Images and spectra, which files of embeddings hold beside these, stay where they are.
+    """
     import h5py
 
+    found: dict[str, NDArray[Any]] = {}
+
+    def take(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.dtype.names:
+            found.update(_columns_of(item[()]))
+        elif item.ndim == 2 or (item.ndim == 1 and "/" not in name):
+            found[name] = native(np.asarray(item[()]))
+
     with h5py.File(path, "r") as file:
-        arrays = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
-    if not arrays:
-        raise TableError(f"{path}: has no dataset at its top level")
-    return _from_arrays({name: np.asarray(array) for name, array in arrays.items()})
+        file.visititems(take)
+    if not found:
+        raise TableError(f"{path}: has no array of one or two dimensions")
+    rows = {len(array) for array in found.values() if array.ndim == 2}
+    # Beside vectors, what has one value for each; else all, which are to be of one length.
+    return _from_arrays(
+        {name: array for name, array in found.items() if not rows or len(array) in rows}
+    )
+
+
+def _read_parquet(path: Path) -> Contents:
+    """Read a table; columns whose cells are lists of one length become arrays."""
+    frame = pd.read_parquet(path)
+    vectors = {name: _stacked(frame[name]) for name in frame.columns}
+    arrays = {str(name): array for name, array in vectors.items() if array is not None}
+    rest = frame.drop(columns=[name for name, array in vectors.items() if array is not None])
+    return Contents(arrays, rest if len(rest.columns) else None)
+
+
+def _stacked(column: pd.Series) -> NDArray[Any] | None:
+    """Return the lists of a column as rows, NaN where one is missing; None of anything else."""
+    filled = column.dropna()
+    if not len(filled) or not all(isinstance(cell, np.ndarray | list) for cell in filled):
+        return None
+    size = len(filled.iloc[0])
+    if not size or any(np.ndim(cell) != 1 or len(cell) != size for cell in filled):
+        return None
+    rows = np.full((len(column), size), np.nan)
+    rows[column.notna().to_numpy()] = np.stack([np.asarray(cell, dtype=float) for cell in filled])
+    return rows
 
 
 def _from_astropy(table: Any) -> Contents:
@@ -467,7 +517,7 @@ _READERS: dict[str, Callable[[Path], Contents]] = {
     ".ecsv": _read_ecsv,
     ".csv": _read_csv,
     ".csv.gz": _read_csv,
-    ".parquet": lambda path: Contents(frame=pd.read_parquet(path)),
+    ".parquet": _read_parquet,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".fits": _read_fits,

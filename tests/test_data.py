@@ -13,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import latentscope
-from latentscope.data import Latents, join_labels, read_labels, read_latents, write_latents
-from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.data import (
+    Latents,
+    join_labels,
+    read_labels,
+    read_latents,
+    rows_where,
+    write_latents,
+)
+from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
 from latentscope.tables import file_id
 
 
@@ -596,3 +603,135 @@ def test_dimensions_that_only_resemble_an_index_stay(recwarn):
     assert read_latents(np.arange(24.0).reshape(12, 2)).dims == 2
     assert read_latents(np.arange(3.0)[:, None]).dims == 1
     assert not recwarn
+
+
+# Tables and files as they come from elsewhere.
+
+
+def embeddings_file(path):
+    """As AstroCLIP's embed_astroclip.py writes them: two embeddings, ids, images and spectra."""
+    h5py = pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file["image_embeddings"] = rng.normal(size=(5, 8)).astype(np.float32)
+        file["spectrum_embeddings"] = rng.normal(size=(5, 8)).astype(np.float32)
+        file["object_id"] = np.arange(5) + 39_627_000_000_000_000
+        file["image"] = rng.normal(size=(5, 3, 4, 4)).astype(np.float32)
+        file["spectrum"] = rng.normal(size=(5, 7, 1)).astype(np.float32)
+        return np.asarray(file["spectrum_embeddings"])
+
+
+def test_embeddings_beside_others_are_taken_by_their_key(tmp_path):
+    path = tmp_path / "astroclip.hdf5"
+    expected = embeddings_file(path)
+    with pytest.raises(TableError, match=r"arrays \(image_embeddings, spectrum_embeddings\); say"):
+        read_latents(path)
+    read = read_latents(path, key="spectrum_embeddings")
+    np.testing.assert_array_equal(read.values, expected)
+    labels = pd.DataFrame({"object_id": read.table["object_id"][::-1], "z": np.arange(5.0)})
+    np.testing.assert_array_equal(join_labels(read, labels)["z"], [4, 3, 2, 1, 0])
+    with pytest.raises(TableError, match=r"no array 'nothing' .* image_embeddings"):
+        read_latents(path, key="nothing")
+    with pytest.raises(ChoiceError, match="come from no file"):
+        read_latents(expected, key="nothing")
+
+
+def test_arrays_in_groups_and_tables_of_astropy_in_hdf5(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    from astropy.table import Table
+
+    values = np.arange(12.0).reshape(4, 3)
+    with h5py.File(tmp_path / "groups.h5", "w") as file:
+        file["apogee/embeddings"] = values
+        file["desi/embeddings"] = -values
+        file["apogee/labels"] = np.zeros(4)
+    read = read_latents(tmp_path / "groups.h5", key="apogee/embeddings")
+    np.testing.assert_array_equal(read.values, values)
+    table = Table({"TARGETID": [7, 8, 9, 10], "embedding": values, "z": np.ones(4)})
+    table.write(tmp_path / "table.hdf5", path="data", serialize_meta=True)
+    read = read_latents(tmp_path / "table.hdf5")
+    np.testing.assert_array_equal(read.values, values)
+    assert list(read.table["TARGETID"]) == [7, 8, 9, 10]
+
+
+def test_lists_in_parquet_are_latents(tmp_path):
+    values = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    frame = pd.DataFrame({"source_id": np.arange(6) + 2**60, "embedding": list(values)})
+    frame.loc[2, "embedding"] = None
+    frame["ra"] = 1.0
+    frame.to_parquet(tmp_path / "e.parquet")
+    read = read_latents(tmp_path / "e.parquet")
+    np.testing.assert_array_equal(read.ok, np.arange(6) != 2)
+    np.testing.assert_array_equal(read.values[read.ok], values[read.ok])
+    assert read.table["source_id"].iloc[5] == 2**60 + 5
+    frame["other"] = list(values)
+    frame.to_parquet(tmp_path / "two.parquet")
+    with pytest.raises(TableError, match="embedding, other"):
+        read_latents(tmp_path / "two.parquet", "ra")
+    np.testing.assert_array_equal(read_latents(tmp_path / "two.parquet", "other").values, values)
+    ragged = pd.DataFrame({"embedding": [[1.0, 2.0], [1.0]]})
+    ragged.to_parquet(tmp_path / "ragged.parquet")
+    with pytest.raises(TableError, match="holds arrays"):
+        read_latents(tmp_path / "ragged.parquet")
+
+
+def test_npz_with_several_arrays(tmp_path):
+    values = np.eye(3)
+    np.savez(tmp_path / "z.npz", train=values, test=2 * values, logvar=-values)
+    with pytest.raises(TableError, match="train, test"):
+        read_latents(tmp_path / "z.npz")
+    read = read_latents(tmp_path / "z.npz", key="test")
+    np.testing.assert_array_equal(read.values, 2 * values)
+    np.testing.assert_array_equal(read.logvar, -values)
+
+
+@pytest.fixture
+def conditions():
+    return pd.DataFrame(
+        {"Teff": [4000.0, 6000, np.nan], "[M/H]": [0.0, -1, -2], "unique_subset": ["1", None, "2"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("Teff > 5000", [1]),
+        ("unique_subset.notna() and `[M/H]` < -0.5", [2]),
+        ("not Teff > 5000", [0, 2]),
+        ("Teff.isna() | (unique_subset == '1')", [0, 2]),
+    ],
+)
+def test_conditions_are_those_of_pandas(conditions, where, rows):
+    np.testing.assert_array_equal(np.flatnonzero(rows_where(conditions, where)), rows)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("teff > 5000", "'teff' is not defined"),
+        ("Teff >", "invalid syntax"),
+        ("Teff", "not true or false"),
+        ("1 < 2", "not true or false"),
+        ("Teff > @np.pi", "variables"),
+        ("Teff.__class__ == 1", "internals"),
+        ("import os", "not implemented"),
+        ("open('x')", "."),
+    ],
+)
+def test_conditions_that_are_none_name_the_columns(conditions, where, words):
+    with pytest.raises(ChoiceError, match=words) as raised:
+        rows_where(conditions, where)
+    assert "on Teff, [M/H], unique_subset; " in str(raised.value)
+
+
+def test_the_published_latents_are_the_unique_subset_of_their_table(values):
+    labels = pd.DataFrame(
+        {"dp_id": [f"ADP.{row}" for row in range(7)], "Teff": np.arange(7.0),
+         "unique_subset": [np.nan, 1, 1, np.nan, 1, np.nan, 1]}
+    )  # fmt: skip
+    with pytest.warns(LatentscopeWarning, match="4 of 7 rows of labels whose unique_subset"):
+        joined = join_labels(Latents(values), labels)
+    assert list(joined["Teff"]) == [1, 2, 4, 6]
+    labels.loc[0, "unique_subset"] = 1
+    with pytest.raises(TableError, match="4 rows and labels has 7"):
+        join_labels(Latents(values), labels)

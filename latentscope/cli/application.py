@@ -23,6 +23,8 @@ from latentscope.files import atomic_path, check_writable, expanded, plain, writ
 if TYPE_CHECKING:
     import pandas as pd
 
+    from latentscope.diagnostics.study import Study
+
 
 NOTHING_DONE = 1
 WRONG_USAGE = 2
@@ -372,6 +374,20 @@ Numeric = Annotated[
     str | None,
     typer.Option("--numeric", help="Labels to take for numbers, such as those of a grid: a,b."),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key", help="Array to take from .npz, .h5, .fits or .parquet: spectrum_embeddings."
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        help="Only rows that meet a condition on labels or the latents' table: 'Teff > 5000 and "
+        "logg.notna()'.",
+    ),
+]
 Groups = Annotated[
     str,
     typer.Option(
@@ -380,6 +396,34 @@ Groups = Annotated[
         "star, else object.",
     ),
 ]
+
+
+def study_of(
+    latents: Path | str,
+    labels: Path | None = None,
+    *,
+    key: str | None = None,
+    where: str | None = None,
+    groups: str = "auto",
+    join: str | None = None,
+    missing: str = "auto",
+    discrete: str | None = None,
+    numeric: str | None = None,
+) -> Study:
+    """Read what the options that all diagnostics share name: latents, labels and stars."""
+    from latentscope.data import read_latents
+    from latentscope.diagnostics.study import read_study
+
+    return read_study(
+        read_latents(str(latents), key),
+        None if labels is None else str(labels),
+        groups=groups,
+        join=join,
+        missing=chosen_missing(missing),
+        discrete=chosen_names(discrete, "--discrete"),
+        numeric=chosen_names(numeric, "--numeric"),
+        where=where,
+    )
 
 
 def chosen_dims(text: str) -> Any:

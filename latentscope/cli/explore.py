@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from latentscope.cli.application import Json, Model, Output, command, progress
+from latentscope.cli.application import (
+    Json,
+    Key,
+    Model,
+    Output,
+    Where,
+    command,
+    progress,
+    study_of,
+)
 
 
 @command(
@@ -31,6 +40,8 @@ def explore(
         Path | None,
         typer.Option("--labels", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
     ] = None,
+    where: Where = None,
+    key: Key = None,
     spectra: Annotated[
         Path | None,
         typer.Option(
@@ -70,9 +81,9 @@ def explore(
         out.say("Ctrl-C ends it")
         out.result({"url": url})
 
-    given = [None if path is None else str(path) for path in (latents, labels)]
+    study = None if latents is None else study_of(latents, labels, key=key, where=where)
     with progress("making the demo archive") as advance:
-        archive = read_archive(given[0], model, given[1], spectra, advance)
+        archive = read_archive(study, model, None, spectra, advance)
     written = show(archive, html=html, host=host, port=port, open_browser=not no_open, tell=tell)
     if written is not None:
         out.say(f"wrote {written}")

@@ -16,6 +16,7 @@ from latentscope.cli.application import (
     Groups,
     Join,
     Json,
+    Key,
     Labels,
     LabelsFile,
     Latents,
@@ -27,6 +28,7 @@ from latentscope.cli.application import (
     Seed,
     Table,
     UsageError,
+    Where,
     check_outputs,
     chosen_dims,
     chosen_missing,
@@ -36,6 +38,7 @@ from latentscope.cli.application import (
     progress,
     save_plot,
     say_groups,
+    study_of,
     write_table,
 )
 from latentscope.files import check_writable
@@ -79,6 +82,7 @@ def mad(
         ),
     ] = True,
     groups: Groups = "auto",
+    key: Key = None,
     seed: Seed = 0,
     output: Table = None,
     plot: Plot = None,
@@ -97,7 +101,7 @@ def mad(
     out = Output(as_json)
     check_outputs(output, plot, latents)
     kind = one_of("--kind", kind, Kind)
-    read = read_latents(latents)
+    read = read_latents(str(latents), key)
     result = measure(read, kind=kind, threshold=threshold)  # type: ignore[arg-type]
     found, why_not = _information(read, groups, seed) if information else (None, "")
     table = result.table if found is None else _joined(result.table, found)
@@ -236,6 +240,7 @@ _ESTIMATORS = ", ".join(["auto", *_NAMES])
     "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
     "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
     "latentscope mi latents.npy labels.csv --given Teff,radvel",
+    "latentscope mi latents.npy labels.csv --where 'snr > 50' --indicator --plot mi.png",
 )
 def mi(
     latents: Latents,
@@ -252,6 +257,13 @@ def mi(
         float,
         typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
     ] = 5.0,
+    indicator: Annotated[
+        bool,
+        typer.Option(
+            "--indicator",
+            help="As Sedaghat et al. 2021, section 6.2: by 5 to 160 equal bins, over the largest.",
+        ),
+    ] = False,
     given: Annotated[
         str | None,
         typer.Option("--given", help="Labels that are known: what is shared beyond these: a,b."),
@@ -259,6 +271,8 @@ def mi(
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     n_draws: Annotated[
@@ -278,21 +292,24 @@ def mi(
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
+    study = study_of(
+        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
+    if indicator:
+        if given is not None or estimator != "auto":
+            raise UsageError("--indicator is by histograms; leave out --given and --estimator")
+        _indicate(out, study, dims, columns, clip_sigma or None, output, plot)
+        return
     with progress("mutual information") as advance:
         result = mi_matrix(
-            str(latents),
-            str(labels),
+            study,
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
             given=chosen_names(given, "--given"),
-            discrete=chosen_names(discrete, "--discrete"),
-            numeric=chosen_names(numeric, "--numeric"),
             estimator=estimator,
             neighbors=neighbors,
             clip_sigma=clip_sigma or None,
-            groups=groups,
-            join=join,
-            missing=chosen_missing(missing),
             n_draws=n_draws,
             n_permutations=n_permutations,
             seed=seed,
@@ -305,6 +322,35 @@ def mi(
         out.say(note)
     out.result({"notes": result.notes, "table": result.table.to_dict("records")})
     save_plot(plot, result.plot)
+
+
+def _indicate(
+    out: Output,
+    study: Study,
+    dims: str,
+    columns: str | None,
+    clip_sigma: float | None,
+    output: Path | None,
+    plot: Path | None,
+) -> None:
+    """Measure the indicator of the paper, and tell the dimension of each label."""
+    from latentscope.diagnostics.mi.indicator import paper_indicator
+
+    asked: dict[str, Any] = {"columns": chosen_names(columns), "clip_sigma": clip_sigma}
+    table = paper_indicator(study, dims=chosen_dims(dims), **asked)
+    write_table(output, table, study.provenance("indicator", dims=dims, **asked))
+    for label, part in table.groupby("label", sort=False):
+        mean = part.groupby("dim")["indicator"].mean().sort_values(ascending=False, kind="stable")
+        first = ", ".join(f"dim {dim} {value:.2f}" for dim, value in mean.head(3).items())
+        out.say(f"{label}: {first} (mean over the numbers of bins; n = {part['n'].iloc[0]:,})")
+    for note in study.notes:
+        out.say(note)
+    out.result({"notes": study.notes, "table": table.to_dict("records")})
+    if plot is not None:
+        from latentscope.plots.information import plot_indicator
+        from latentscope.plots.style import save_figure
+
+        save_figure(plot_indicator(table), plot)
 
 
 def _relations(result: MIResult, *, written: bool) -> list[str]:
@@ -336,6 +382,8 @@ def pairs(
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     seed: Seed = 0,
@@ -347,21 +395,15 @@ def pairs(
     label. Structure in a panel means that two dimensions are not disentangled.
     """
     from latentscope.diagnostics.mi.api import pairwise_mi
-    from latentscope.diagnostics.study import read_study
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels_file)
     if (color is not None or labels_file is not None) and (color is None or plot is None):
         raise UsageError("a color needs --color COLUMN and --plot PICTURE")
-    study = read_study(
-        latents,
-        labels_file,
-        groups=groups,
-        join=join,
-        missing=chosen_missing(missing),
-        discrete=chosen_names(discrete, "--discrete"),
-        numeric=chosen_names(numeric, "--numeric"),
-    )
+    study = study_of(
+        latents, labels_file, key=key, where=where, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
     colors = None if color is None else _column(color, study)
     with progress("pairs") as advance:
         result = pairwise_mi(study, dims=chosen_dims(dims), seed=seed, progress=advance)
@@ -433,6 +475,8 @@ def metrics(
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     n_halves: Annotated[
@@ -454,17 +498,15 @@ def metrics(
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
+    study = study_of(
+        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
     with progress("metrics") as advance:
         result = measure(
-            str(latents),
-            str(labels),
+            study,
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
-            discrete=chosen_names(discrete, "--discrete"),
-            numeric=chosen_names(numeric, "--numeric"),
-            groups=groups,
-            join=join,
-            missing=chosen_missing(missing),
             n_halves=n_halves,
             max_stars=max_stars,
             seed=seed,
@@ -535,6 +577,8 @@ def probe(
         str, typer.Option("--readers", help="Some of linear, curved, knn and boosted.")
     ] = "linear,curved,knn,boosted",
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     seed: Seed = 0,
@@ -553,7 +597,12 @@ def probe(
     if apply is not None:
         if save is not None or plot is not None:
             raise UsageError("--apply goes without --save and --plot, which are of labels")
-        _apply_probe(out, apply, latents, labels, output, groups, join, missing)
+        check_outputs(output, None, latents, labels, Path(apply))
+        study = study_of(
+            latents, labels, key=key, where=where, join=join, missing=missing,
+            groups="none" if labels is None else groups,
+        )  # fmt: skip
+        _apply_probe(out, apply, study, output)
         return
     if labels is None:
         raise UsageError("no LABELS; expected a table of them, or --apply PROBE")
@@ -564,17 +613,13 @@ def probe(
                 f"--save is {save}; expected a name that ends in .safetensors, or a model's folder"
             )
         check_writable(save)
-    given: Any = {
-        "columns": chosen_names(columns),
-        "groups": groups,
-        "join": join,
-        "missing": chosen_missing(missing),
-        "seed": seed,
-    }
+    given: Any = {"columns": chosen_names(columns), "seed": seed}
+    study = study_of(
+        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing
+    )
     with progress("probe") as advance:
         result = measure(
-            str(latents),
-            str(labels),
+            study,
             dims="each" if dims == "each" else chosen_dims(dims),
             readers=chosen_names(readers),  # type: ignore[arg-type]
             progress=advance,
@@ -600,8 +645,7 @@ def probe(
 
         with progress("intervals") as advance:
             fitted = fit_probe(
-                str(latents),
-                str(labels),
+                study,
                 dims="informative" if dims == "each" else chosen_dims(dims),
                 covered=covered,
                 progress=advance,
@@ -623,22 +667,12 @@ def probe(
     save_plot(plot, lambda: result.plot(color=color))
 
 
-def _apply_probe(
-    out: Output,
-    source: str,
-    latents: Path,
-    labels: Path | None,
-    output: Path | None,
-    groups: str,
-    join: str | None,
-    missing: str,
-) -> None:
+def _apply_probe(out: Output, source: str, study: Study, output: Path | None) -> None:
     from latentscope.diagnostics.study import origin
     from latentscope.models.probes import apply_probe, compare_probe, read_probe
 
-    check_outputs(output, None, latents, labels, Path(source))
     probe = read_probe(source)
-    found = apply_probe(probe, str(latents))
+    found = apply_probe(probe, study.latents)
     provenance = {**origin("probe"), "probe": source, **probe.info, "covered": probe.covered}
     write_table(output, found, provenance)
     shown = found if output is None else found.head(_STRONGEST)
@@ -649,11 +683,8 @@ def _apply_probe(
         f"; {outside:,} lie outside of what the probe learned from"
     )
     compared = None
-    if labels is not None:
-        compared = compare_probe(
-            probe, str(latents), str(labels), groups=groups, join=join,
-            missing=chosen_missing(missing),
-        )  # fmt: skip
+    if study.labels is not None:
+        compared = compare_probe(probe, study)
         out.say()
         out.frame(compared)
     out.result(
@@ -679,6 +710,8 @@ def robustness(
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     classes: Annotated[
@@ -703,19 +736,17 @@ def robustness(
 
     out = Output(as_json)
     check_outputs(output, plot, latents, labels)
+    study = study_of(
+        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
     with progress("robustness") as advance:
         result = measure(
-            str(latents),
-            str(labels),
-            groups=groups,
+            study,
             classes=classes,
             n_draws=n_draws,
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
-            discrete=chosen_names(discrete, "--discrete"),
-            numeric=chosen_names(numeric, "--numeric"),
-            join=join,
-            missing=chosen_missing(missing),
             seed=seed,
             progress=advance,
         )
@@ -764,6 +795,8 @@ def compare(
     discrete: Discrete = None,
     numeric: Numeric = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     groups: Groups = "auto",
     max_stars: Annotated[
@@ -779,6 +812,7 @@ def compare(
     and which rows moved. -o writes the measures, and beside them .dims.csv, .labels.csv and
     .rows.csv.
     """
+    from latentscope.data import read_latents
     from latentscope.diagnostics.comparison import compare as measure
 
     out = Output(as_json)
@@ -788,18 +822,19 @@ def compare(
     }
     for path in (output, *tables.values()):
         check_outputs(path, plot, *latents, labels)
+    first = study_of(
+        latents[0], labels, key=key, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
+    others = [read_latents(str(path), key) for path in latents[1:]]
     with progress("compare") as advance:
         result = measure(
-            *map(str, latents),
-            labels=None if labels is None else str(labels),
+            first,
+            *others,
             names=chosen_names(names, "--names"),
             dims=chosen_dims(dims),
             columns=chosen_names(columns),
-            discrete=chosen_names(discrete, "--discrete"),
-            numeric=chosen_names(numeric, "--numeric"),
-            join=join,
-            missing=chosen_missing(missing),
-            groups=groups,
+            where=where,
             max_stars=max_stars,
             seed=seed,
             progress=advance,
@@ -1085,6 +1120,8 @@ def retrieve(
     labels: LabelsFile = None,
     columns: Columns = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     missing: Missing = "auto",
     output: Table = None,
     plot: Plot = None,
@@ -1096,6 +1133,7 @@ def retrieve(
     Exact; other spectra of the same star are left out. The percentile says how many spectra have a
     nearer match than this one.
     """
+    from latentscope.data import read_latents
     from latentscope.diagnostics.nearest import Metric, Spread
     from latentscope.diagnostics.retrieval import Retriever
 
@@ -1105,7 +1143,7 @@ def retrieve(
     check_outputs(output, plot, Path(latents), labels)
     with progress("usual distances") as advance:
         retriever = Retriever(
-            latents,
+            latents if key is None else read_latents(latents, key),
             dims=chosen_dims(dims),
             metric=one_of("--metric", metric, Metric),
             spread=one_of("--spread", spread, Spread),
@@ -1116,6 +1154,7 @@ def retrieve(
             columns=_chosen_columns(columns, labels),
             join=join,
             missing=chosen_missing(missing),
+            where=where,
             seed=seed,
             progress=advance,
         )
@@ -1216,6 +1255,7 @@ def score(
         int, typer.Option("--show", min=0, help="Name so many of the least trusted.")
     ] = 10,
     groups: Groups = "auto",
+    key: Key = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -1225,6 +1265,7 @@ def score(
     percentiles among these (0 to 100), a trust of each and of all (0 to 1), and a verdict with the
     reason.
     """
+    from latentscope.data import read_latents
     from latentscope.models.trust import score as judge
 
     out = Output(as_json)
@@ -1232,7 +1273,7 @@ def score(
         raise UsageError("both -m and --reference are given; expected one of the two")
     check_outputs(output, plot, latents, reference)
     result = judge(
-        str(latents),
+        read_latents(str(latents), key),
         reference=None if reference is None else str(reference),
         model=model,
         groups=groups,

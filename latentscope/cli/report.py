@@ -21,19 +21,21 @@ from latentscope.cli.application import (
     Groups,
     Join,
     Json,
+    Key,
     Latents,
     Missing,
     Model,
     Numeric,
     Output,
     Seed,
+    Where,
     Workers,
-    chosen_missing,
     chosen_names,
     command,
     debugging,
     echo,
     progress,
+    study_of,
 )
 from latentscope.errors import printable
 
@@ -64,6 +66,8 @@ def report(
     groups: Groups = "auto",
     columns: Columns = None,
     join: Join = None,
+    where: Where = None,
+    key: Key = None,
     discrete: Discrete = None,
     numeric: Numeric = None,
     missing: Missing = "auto",
@@ -94,17 +98,15 @@ def report(
         with progress(label) as advance:
             yield advance
 
+    study = study_of(
+        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing,
+        discrete=discrete, numeric=numeric,
+    )  # fmt: skip
     result = write(
-        str(latents),
-        None if labels is None else str(labels),
+        study,
         output=output,
         model=model,
-        groups=groups,
         columns=chosen_names(columns),
-        join=join,
-        missing=chosen_missing(missing),
-        discrete=chosen_names(discrete, "--discrete"),
-        numeric=chosen_names(numeric, "--numeric"),
         max_rows=max_rows,
         title=title,
         command=printable(shlex.join(["latentscope", *sys.argv[1:]])),

@@ -399,6 +399,7 @@ def compare(
     groups: GroupsLike = "auto",
     join: str | None = None,
     missing: Missing = "auto",
+    where: str | None = None,
     neighbors: int = 10,
     n_halves: int = 30,
     max_stars: int = 10_000,
@@ -421,6 +422,8 @@ def compare(
         Dimensions that count, of each.
     columns, discrete, numeric, groups, join, missing
         As for `mi_matrix`.
+    where : str, optional
+        Take only rows that meet a condition, as `read_study` takes it.
     neighbors : int
         Of each row, to tell whether it moved.
     n_halves : int
@@ -477,7 +480,8 @@ def compare(
     for read in reads:
         check_none_infinite(read)
     values = [whole.latents.values, *(bring_latents(whole.latents, one) for one in reads[1:])]
-    rows = np.flatnonzero(np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in values]))
+    ok = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in values])
+    rows = np.flatnonzero(ok if where is None else ok & whole.meets(where))
     common = whole.take(rows)
     count = int(common.stars.codes.max(initial=-1)) + 1
     if count < _MIN_STARS or neighbors >= count / 2:
@@ -487,10 +491,10 @@ def compare(
         )
     codes = common.stars.codes
     stars = common.stars.draws(codes >= 0, 1, own_rng(seed, 31)).rows[0]
-    notes = []
+    notes = [] if where is None else [f"{len(rows):,} rows have {where} and latents by all"]
     if count > max_stars:
         stars = np.sort(own_rng(seed, 32).choice(stars, max_stars, replace=False))
-        notes = [f"{max_stars:,} of {count:,} stars taken at random"]
+        notes.append(f"{max_stars:,} of {count:,} stars taken at random")
     part = np.flatnonzero(np.isin(codes, codes[stars]))
     models = []
     for name, read, all_values in zip(called, reads, values, strict=True):
@@ -534,7 +538,7 @@ def compare(
         }
     )
     provenance = common.provenance(
-        "compare", models=table.to_dict("records"), columns=taken, neighbors=neighbors,
+        "compare", models=table.to_dict("records"), columns=taken, where=where, neighbors=neighbors,
         n_halves=n_halves, max_stars=max_stars, seed=seed,
     )  # fmt: skip
     notes = [*notes, *common.notes, *why, *left]

@@ -201,6 +201,9 @@ class Retriever:
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    where : str, optional
+        Find only rows that meet a condition on labels and columns of the sidecar, as `read_study`
+        takes it. Queries need not meet it.
     n_reference : int
         Rows at most, one per star, whose distances to their own nearest tell what is usual.
     seed : int
@@ -238,6 +241,7 @@ class Retriever:
         columns: Sequence[str] | None = None,
         join: str | None = None,
         missing: Missing = "auto",
+        where: str | None = None,
         n_reference: int = N_REFERENCE,
         seed: int = 0,
         progress: Progress | None = None,
@@ -251,8 +255,8 @@ class Retriever:
         self._stars = _read_stars(groups, read, frame)
         self._same_star = same_star
         chosen = study.choose(dims)
-        ok = read.ok
-        self._finite = int(ok.sum())
+        ok = read.ok if where is None else read.ok & study.meets(where)
+        self._missing, self._searched, self._where = int((~read.ok).sum()), int(ok.sum()), where
         self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
         codes = self._stars.groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
@@ -421,9 +425,10 @@ class Retriever:
         return self.space.part(self.latents.values, rows)
 
     def _notes(self, asked: list[Asked]) -> list[str]:
-        missing = len(self) - self._finite
-        notes = [f"{_rows_text(missing)} of NaN left out"] if missing else []
-        flat = len(self) - missing - len(self._neighbors)
+        notes = [f"{_rows_text(self._missing)} of NaN left out"] if self._missing else []
+        if self._where is not None:
+            notes.append(f"only the {_rows_text(self._searched)} that have {self._where} are found")
+        flat = self._searched - len(self._neighbors)
         if flat:
             notes.append(f"{_rows_text(flat)} at the sample's median left out: no direction")
         if self._same_star:

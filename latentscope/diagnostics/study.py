@@ -22,6 +22,7 @@ from latentscope.data import (
     check_order,
     read_labels,
     read_latents,
+    rows_where,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
 from latentscope.diagnostics.mi.columns import Names, asked_kinds
@@ -69,6 +70,8 @@ class Study:
         to each.
     kinds : dict of str to bool
         Labels that someone says hold classes (True) or numbers (False); of others their values say.
+    where : str or None
+        The condition that its rows meet, if one was asked for.
     """
 
     latents: Latents
@@ -80,6 +83,7 @@ class Study:
     join: str | None = None
     dims: list[int] | None = None
     kinds: dict[str, bool] = field(default_factory=dict)
+    where: str | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -206,6 +210,23 @@ class Study:
         groups = None if self.groups is None else self.groups.take(rows)
         return replace(self, latents=self.latents.take(rows), labels=labels, groups=groups)
 
+    def meets(self, where: str) -> NDArray[np.bool_]:
+        """Tell which rows meet a condition on labels and columns of the sidecar, shape (n,).
+
+        Raises
+        ------
+        ChoiceError
+            If `rows_where` refuses it.
+        EstimatorError
+            If no row meets it.
+        """
+        tables = [table for table in (self.labels, self.latents.table) if table is not None]
+        columns = {name: table[name].array for table in tables[::-1] for name in table.columns}
+        found = rows_where(pd.DataFrame(columns, index=range(len(self))), where)
+        if not found.any():
+            raise EstimatorError(f"where is {where!r}, which none of {len(self):,} rows meets")
+        return found
+
     def provenance(self, diagnostic: str, **settings: Any) -> dict[str, Any]:
         """Return what a result says of its origin: the diagnostic, its settings, and the rows."""
         latents, labels = self.latents, self.labels
@@ -215,6 +236,7 @@ class Study:
             **settings,
             "groups": self.group_column or self.groups is not None,
             "join": self.join,
+            **({"where": self.where} if self.where else {}),
             "rows": len(latents),
             "rows_finite": int(latents.ok.sum()),
             "source": latents.source,
@@ -240,6 +262,7 @@ def read_study(
     missing: Missing = "auto",
     discrete: bool | Names | None = None,
     numeric: Names | None = None,
+    where: str | None = None,
 ) -> Study:
     """Read latents and labels, bring them row to row, and find which rows show the same star.
 
@@ -263,11 +286,15 @@ def read_study(
         Labels to take for classes, whatever they look like; True: all, False: none but text.
     numeric : list of str, optional
         Labels to take for numbers, such as those of a grid.
+    where : str, optional
+        Take only rows that meet a condition on labels and columns of the sidecar, such as
+        ``Teff > 5000 and snr > 50``; it is read by pandas.
 
     Raises
     ------
     ChoiceError
-        If a column or dimension is not there, or labels, groups or a join are given with a study.
+        If a column or dimension is not there, `where` cannot be read, or labels, groups or a join
+        are given with a study.
     EstimatorError
         If no row with latents has a name in `groups`.
     TableError
@@ -302,6 +329,10 @@ def read_study(
         if clean is not None:
             _warn_of_missing(clean, missing)
             study = replace(study, label_notes=clean.notes, left_out=clean.left_out)
+    if where is not None:
+        rows = np.flatnonzero(study.meets(where))
+        note = f"{len(rows):,} of {len(study):,} rows have {where}"
+        study = replace(study.take(rows), where=where, label_notes=(*study.label_notes, note))
     if study.labels is not None:
         kinds = asked_kinds(study.labels, discrete, numeric)
         study = replace(study, kinds={**study.kinds, **kinds}) if kinds else study

@@ -48,7 +48,7 @@ def retrieve(
         What encodes spectra; by default the model that the provenance of the latents names.
     **options
         `dims`, `metric`, `spread`, `groups`, `same_star`, `one_per_star`, `labels`, `columns`,
-        `join`, `n_reference`, `seed`, `progress`: as `Retriever` takes them.
+        `join`, `where`, `n_reference`, `seed`, `progress`: as `Retriever` takes them.
 
     Returns
     -------

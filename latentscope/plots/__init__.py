@@ -3,7 +3,12 @@
 from latentscope.plots.activity import plot_exclusive, plot_mad
 from latentscope.plots.comparison import plot_comparison
 from latentscope.plots.disentanglement import plot_metrics
-from latentscope.plots.information import plot_dim_against_label, plot_mi, plot_pairwise
+from latentscope.plots.information import (
+    plot_dim_against_label,
+    plot_indicator,
+    plot_mi,
+    plot_pairwise,
+)
 from latentscope.plots.pairs import plot_pairs
 from latentscope.plots.probe import plot_probe
 from latentscope.plots.retrieval import plot_answers, plot_matched_spectra, plot_retrieval
@@ -18,6 +23,7 @@ __all__ = [
     "plot_comparison",
     "plot_dim_against_label",
     "plot_exclusive",
+    "plot_indicator",
     "plot_line_map",
     "plot_mad",
     "plot_matched_spectra",

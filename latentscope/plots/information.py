@@ -149,6 +149,42 @@ def _write_cells(
 
 
 @styled
+def plot_indicator(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the indicator of Sedaghat et al. 2021, section 6.2: which dimension tells most.
+
+    A row for each label and number of bins, divided by its largest value, whatever that is.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `paper_indicator`.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    """
+    labels = list(dict.fromkeys(table["label"]))
+    rows = table.pivot(index=["label", "bins"], columns="dim", values="indicator").loc[labels]
+    dims, steps = rows.columns, rows.index.get_level_values("bins").nunique()
+    ax = new_axes(ax, (max(4.2, min(11.0, 2.5 + 0.2 * len(dims))), 1.2 + 0.09 * len(rows)))
+    image = ax.imshow(rows.to_numpy(dtype=np.float64), cmap="cividis", vmin=0, vmax=1,
+                      aspect="auto", interpolation="nearest")  # fmt: skip
+    for place in range(1, len(labels)):
+        ax.axhline(place * steps - 0.5, color="white", linewidth=1.5)
+    places = (np.arange(len(labels)) + 0.5) * steps - 0.5
+    ax.set_yticks(places, short_names(map(str, labels)), **LITERAL)
+    every = max(1, len(dims) // 32)
+    ax.set_xticks(range(0, len(dims), every), [str(dim) for dim in dims[::every]])
+    ax.tick_params(length=0, labelsize=7 if len(dims) > 16 else 9)
+    ax.set_xlabel("latent dimension")
+    ax.set_title(f"Indicator by {', '.join(map(str, sorted(table['bins'].unique())))} bins")
+    figure = ax.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
+    bar.outline.set_visible(False)
+    bar.set_label("over the largest of the row")
+    return ax
+
+
+@styled
 def plot_dim_against_label(
     latent: ArrayLike,
     label: ArrayLike,

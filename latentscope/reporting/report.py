@@ -17,7 +17,7 @@ import latentscope
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import Names
-from latentscope.diagnostics.study import StudyLike, origin
+from latentscope.diagnostics.study import Study, StudyLike, origin
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
 from latentscope.labels import Missing
@@ -171,7 +171,13 @@ def report(
     """
     page = expanded(output)
     numbers = page.with_suffix(".json") if json is None else expanded(json)
-    _check(page, numbers, max_rows, latents, labels)
+    inputs: tuple[Any, ...] = (latents, labels)
+    if isinstance(latents, Study):
+        inputs = (
+            latents.latents.source,
+            None if latents.labels is None else latents.labels.attrs["source"],
+        )
+    _check(page, numbers, max_rows, *inputs)
     study = read_report_study(
         latents,
         labels,

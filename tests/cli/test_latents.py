@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -207,3 +208,79 @@ def test_a_column_that_is_not_there_names_the_file(command, here):
     ended = command("mi", here / LATENTS, here / LABELS, "--columns", "Tef")
     assert ended.code == 2
     assert f"{here / LABELS}: no label Tef" in ended.err
+
+
+def test_mi_of_the_rows_that_meet_a_condition(process, here):
+    ended = process("mi", LATENTS, LABELS, "--where", "Teff > 5000 and status == 'ok'", "--json")
+    assert ended.code == 0
+    labels = pd.read_csv(LABELS).set_index("id")
+    rows = pd.read_csv("latents.csv").join(labels, on="id")
+    expected = int((rows["Teff"] > 5000).to_numpy()[np.arange(400) != 5].sum())
+    assert {row["n"] for row in ended.json["table"]} == {expected}
+    kept = int((rows["Teff"] > 5000).sum())
+    assert f"{kept} of 400 rows have Teff > 5000 and status == 'ok'" in ended.json["notes"]
+    for where, code, words in (
+        ("teff > 5000", 2, "on id, star, status, radvel, Teff; "),
+        ("Teff > 1e9", 1, "none of 400 rows meets"),
+    ):
+        wrong = process("mi", LATENTS, LABELS, "--where", where)
+        assert wrong.code == code
+        assert words in wrong.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pairs", LATENTS, "--labels-file", LABELS, "--color", "Teff", "--plot", "p.png"),
+        ("metrics", LATENTS, LABELS, "--n-halves", "0"),
+        ("probe", LATENTS, LABELS, "--readers", "linear"),
+        ("robustness", LATENTS, LABELS, "--n-draws", "3"),
+        ("compare", LATENTS, LATENTS, "--labels", LABELS),
+        ("retrieve", LATENTS, "--row", "3", "--labels-file", LABELS),
+    ],
+)
+def test_every_command_of_labels_takes_a_condition(command, here, arguments):
+    ended = command(*arguments, "--where", "Teff > 5000")
+    assert ended.code == 0
+    assert "have Teff > 5000" in ended.out
+
+
+def test_the_paper_in_two_commands_on_files_of_its_names(process, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    unique = rng.random(900) < 0.6
+    radvel, teff = rng.normal(0, 30, 900), rng.uniform(3500, 7000, 900)
+    latents = 0.005 * rng.normal(size=(900, 128))
+    latents[:, 124] = radvel / 30 + 0.05 * rng.normal(size=900)
+    latents[:, 85] = (teff - 5000) / 1000 + 0.1 * rng.normal(size=900)
+    faint = rng.random(900) < 0.1
+    latents[faint] = rng.normal(size=(int(faint.sum()), 128))
+    latents_file = "encoded_harps_unique_128d_e182_i1500000.npy"
+    np.save(latents_file, latents[unique].astype(np.float32))
+    pd.DataFrame(
+        {
+            "dp_id": [f"ADP.{row}" for row in range(900)],
+            "unique_subset": np.where(unique, 1, np.nan),
+            "median": np.where(faint, 10.0, 500.0),
+            "radvel": radvel,
+            "Teff": teff,
+        }
+    ).to_csv("harps_metadata_and_labels.csv", index=False)
+    first = process("mad", latents_file, "--threshold", "0.02", "--no-information")
+    assert "2 of 128 dimensions are informative (MAD > 0.02): 85, 124" in first.out
+    second = process(
+        "mi", latents_file, "harps_metadata_and_labels.csv", "--where", "median > 50",
+        "--indicator", "--labels", "radvel,Teff", "-o", "indicator.csv", "--plot", "i.png",
+    )  # fmt: skip
+    assert second.code == 0
+    assert "whose unique_subset is not empty" in second.err
+    n = int((unique & ~faint).sum())
+    lines = second.out.splitlines()
+    assert lines[0].startswith("radvel: dim 124 1.00, ")
+    assert lines[1].startswith("Teff: dim 85 1.00, ")
+    assert lines[0].endswith(f"(mean over the numbers of bins; n = {n:,})")
+    table = pd.read_csv("indicator.csv")
+    assert len(table) == 2 * 6 * 128
+    assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
+    wrong = process("mi", latents_file, latents_file, "--indicator", "--given", "Teff")
+    assert wrong.code == 2

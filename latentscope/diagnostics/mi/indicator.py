@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.mi.columns import CLIP_SIGMA, beyond_sigma, choose_labels
 from latentscope.diagnostics.mi.estimators import Codes, bin_codes, counts_of
-from latentscope.diagnostics.study import StudyLike, read_study
+from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.labels import Missing
 
@@ -30,6 +30,7 @@ def paper_indicator(
     clip_sigma: float | None = CLIP_SIGMA,
     columns: Sequence[str] | None = None,
     missing: Missing = "auto",
+    dims: Dims = "all",
 ) -> pd.DataFrame:
     """Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2.
 
@@ -51,6 +52,8 @@ def paper_indicator(
         Labels to take; by default all that hold numbers and do not name rows or stars.
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    dims : "all", "informative" or a list of int
+        Dimensions among which the largest is looked for.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def paper_indicator(
             raise EstimatorError(f"bins is {number!r}; expected a whole number, 1 or more")
     # Counting in bins makes no claim of significance, so that repeated rows are no matter.
     study = read_study(latents, labels, groups=None, missing=missing)
-    read, frame = study.latents, study.label_table
+    read, frame, numbers = study.latents, study.label_table, study.choose(dims)
     parts = []
     for name in _numeric(frame, columns):
         label = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -86,7 +89,8 @@ def paper_indicator(
             raise EstimatorError(f"{name}: no row has both latents and this label; leave it out")
         if clip_sigma is not None:
             rows = rows[~beyond_sigma(label[rows], clip_sigma)]
-        parts.append(_indicator(name, label[rows], read.values[rows], bins))
+        part = _indicator(name, label[rows], read.values[rows][:, numbers], bins)
+        parts.append(part.assign(dim=np.tile(numbers, len(bins))))
     table = pd.concat(parts, ignore_index=True)
     empty = table.loc[table["indicator"].isna(), "label"].unique()
     if len(empty):
