@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +22,7 @@ from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, shor
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.tables import (
     ID_COLUMNS,
+    PROVENANCE,
     STAR_COLUMNS,
     Contents,
     counts_rows,
@@ -240,7 +241,9 @@ def _from_contents(contents: Contents, source: str) -> Latents:
         return _from_frame(contents.frame, source)
     name = _matrix_name(contents, source)
     logvar = contents.arrays.get("logvar") if name != "logvar" else None
-    latents = Latents(contents.arrays[name], contents.frame, logvar, source=source)
+    latents = Latents(
+        contents.arrays[name], contents.frame, logvar, contents.provenance, source=source
+    )
     _warn_of_counters(latents)
     return latents
 
@@ -306,6 +309,8 @@ def _with_siblings(latents: Latents, path: Path) -> Latents:
 def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     """Write latents as `path` (.npy, float32) with their siblings, each file whole or absent.
 
+    A .parquet holds all of them in one file (`write_parquet`).
+
     The siblings are `.csv` (the sidecar table), `.json` (provenance) and `.logvar.npy`. One that
     these latents do not have is removed if an earlier run left it, since it would be read as
     theirs. An older `path` is removed before the first sibling is replaced, and the new one comes
@@ -314,9 +319,12 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TableError
-        If the path does not end in .npy, or a sibling of it is no file of latentscope's.
+        If the path ends in neither, or a sibling of it is no file of latentscope's.
     """
     path = check_latents_path(path, logvar=latents.logvar is not None)
+    if path.suffix.lower() == ".parquet":
+        write_parquet([latents], path)
+        return
     table, provenance, logvar = _siblings(path)
     with ExitStack() as stack:
         # Renamed in reverse order of this, once all are written.
@@ -327,13 +335,75 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
             np.save(temporary, latents.logvar.astype(np.float32))
         if latents.table is not None:
             write_csv(latents.table, stack.enter_context(atomic_path(table)))
-        made_by = {"latentscope": import_module("latentscope").__version__}
-        text = json.dumps(made_by | latents.provenance, indent=2, default=_plain)
+        text = json.dumps(_made_by(latents.provenance), indent=2, default=_plain)
         temporary = stack.enter_context(atomic_path(provenance))
         temporary.write_text(text + "\n", encoding="utf-8")
         for stale in filter(os.path.exists, (path, table, logvar)):
             # A link stays, and what it leads to goes.
             os.unlink(os.path.realpath(stale))
+
+
+def _made_by(provenance: dict[str, Any]) -> dict[str, Any]:
+    return {"latentscope": import_module("latentscope").__version__} | provenance
+
+
+def write_parquet(blocks: Iterable[Latents], path: str | os.PathLike[str]) -> None:
+    """Write latents that come in blocks as one Parquet file, whole or not at all.
+
+    Vectors are columns `latents` and `logvar`, lists of d float32; the table's columns stand before
+    them, and the provenance of the last block is metadata. A few blocks are in memory at a time.
+    The columns of the first block are those of all.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = check_latents_path(path)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        writer: pq.ParquetWriter | None = None
+        waiting: list[pa.Table] = []
+        for block in blocks:
+            if writer is None:
+                schema = _arrow_table(block).schema
+                writer = stack.enter_context(
+                    pq.ParquetWriter(temporary, schema, compression="zstd")
+                )
+            waiting.append(_arrow_table(block).cast(schema))
+            if sum(map(len, waiting)) >= _ROW_GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting.clear()
+        if writer is None:
+            raise TableError(f"{path}: no latents to write; expected a row at least")
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+        text = json.dumps(_made_by(block.provenance), default=_plain)
+        writer.add_key_value_metadata({PROVENANCE: text})
+
+
+_ROW_GROUP = 8192  # rows; fewer would make the index of a large file long
+
+_FLAGS = ("rv_ambiguous",)
+"""Columns of true and false, with empty text where it is not known."""
+
+
+def _arrow_table(latents: Latents) -> Any:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    for name, column in ({} if latents.table is None else latents.table).items():
+        if name in _FLAGS:
+            column = column.map(lambda value: value if isinstance(value, bool) else None)
+            columns[str(name)] = pa.array(column, pa.bool_(), from_pandas=True)
+        elif pd.api.types.is_numeric_dtype(column):
+            columns[str(name)] = pa.array(column, from_pandas=True)
+        else:
+            text = column.map(str, na_action="ignore")
+            columns[str(name)] = pa.array(text, pa.string(), from_pandas=True)
+    for name, values in (("latents", latents.values), ("logvar", latents.logvar)):
+        if values is not None:
+            flat = pa.array(values.astype(np.float32).ravel())
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    return pa.table(columns)
 
 
 def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) -> Path:
@@ -342,13 +412,19 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
     Raises
     ------
     TableError
-        If it does not end in .npy, or files of somebody else have the names of its siblings.
+        If it does not end in .npy or .parquet, or it or its siblings are files of somebody else.
     OSError
         If no file can be written there.
     """
     path = expanded(path)
+    if path.suffix.lower() == ".parquet":
+        check_writable(path)
+        _check_ours(path)
+        return path
     if path.suffix.lower() != ".npy":
-        raise TableError(f"{path}: latents are written as .npy; expected a path that ends in .npy")
+        raise TableError(
+            f"{path}: expected a path that ends in .npy or .parquet, as which latents are written"
+        )
     table, provenance, variances = _siblings(path)
     for file in (path, table, provenance, *([variances] if logvar else [])):
         check_writable(file)
@@ -372,6 +448,27 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
             f"latents; give -o {target}, or another name"
         )
     return path
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to replace a Parquet file of somebody else."""
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise TableError(
+            f"{path}: Parquet needs the package pyarrow: pip install pyarrow"
+        ) from None
+    if not path.exists():
+        return
+    try:
+        ours = PROVENANCE in (pq.read_metadata(path).metadata or {})
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise TableError(
+            f"{path}: these latents would replace it, and no encode wrote it; give the latents "
+            "another name"
+        )
 
 
 _LONGEST_HEADER = 100_000

@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ _FORMULA = re.compile(r"'*[=+\-@].")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: 2-d arrays by name, and columns with one value per row."""
+    """What a file holds: 2-d arrays by name, columns with one value per row, where it is from."""
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     frame: pd.DataFrame | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def is_id_column(name: str) -> bool:
@@ -291,7 +292,7 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
             )
         arrays = {name: array for name, array in arrays.items() if name in (key, "logvar")}
     frame = None if contents.frame is None else tidy(contents.frame, str(path))
-    return Contents(arrays, frame)
+    return replace(contents, arrays=arrays, frame=frame)
 
 
 def _read_csv(path: Path) -> Contents:
@@ -457,12 +458,26 @@ def _read_hdf5(path: Path) -> Contents:
 
 
 def _read_parquet(path: Path) -> Contents:
-    """Read a table; columns whose cells are lists of one length become arrays."""
-    frame = pd.read_parquet(path)
+    """Read a table, with our provenance; columns of lists of one length become arrays."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    # As we write them; pandas would make an object of each row.
+    fixed = {
+        name: np.concatenate(
+            [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[name].chunks]
+        ).reshape(len(table), -1)
+        for name, kind in zip(table.column_names, table.schema.types, strict=True)
+        if pa.types.is_fixed_size_list(kind) and len(table) and not table[name].null_count
+    }
+    frame = table.drop_columns(list(fixed)).to_pandas()
     vectors = {name: _stacked(frame[name]) for name in frame.columns}
     arrays = {str(name): array for name, array in vectors.items() if array is not None}
     rest = frame.drop(columns=[name for name, array in vectors.items() if array is not None])
-    return Contents(arrays, rest if len(rest.columns) else None)
+    found = (pq.read_metadata(path).metadata or {}).get(PROVENANCE)
+    provenance = json.loads(found) if found else {}
+    return Contents(fixed | arrays, rest if len(rest.columns) else None, provenance)
 
 
 def _stacked(column: pd.Series) -> NDArray[Any] | None:
@@ -510,6 +525,9 @@ def _read_fits(path: Path) -> Contents:
                 return Contents({hdu.name: native(np.array(hdu.data))})
     raise TableError(f"{path}: has neither a table nor a 2-d image")
 
+
+PROVENANCE = b"latentscope"
+"""Key of the metadata of a Parquet file under which the provenance stands, as JSON."""
 
 _READERS: dict[str, Callable[[Path], Contents]] = {
     ".npy": _read_npy,

@@ -735,3 +735,36 @@ def test_the_published_latents_are_the_unique_subset_of_their_table(values):
     labels.loc[0, "unique_subset"] = 1
     with pytest.raises(TableError, match="4 rows and labels has 7"):
         join_labels(Latents(values), labels)
+
+
+def test_a_parquet_file_holds_latents_table_and_provenance(tmp_path):
+    path = tmp_path / "x.parquet"
+    table = pd.DataFrame(
+        {
+            "id": ["a", "=b", None],
+            "rv": [1.5, np.nan, -2.0],
+            "rv_ambiguous": [True, False, ""],
+            "n": [1, 2, 3],
+        }
+    )
+    values = np.array([[0.5, 1.0], [np.nan, np.nan], [3.0, -4.0]], dtype=np.float32)
+    write_latents(Latents(values, table, -values, {"model": "m"}), path)
+    found = read_latents(path)
+    np.testing.assert_array_equal(found.values, values)
+    assert found.values.dtype == np.float32
+    np.testing.assert_array_equal(found.logvar, -values)
+    assert found.provenance == {"latentscope": latentscope.__version__, "model": "m"}
+    assert found.table["id"].tolist()[:2] == ["a", "=b"]
+    assert pd.isna(found.table["id"][2])
+    assert found.table["rv_ambiguous"].tolist()[:2] == [True, False]
+    pd.testing.assert_frame_equal(found.table[["rv", "n"]], table[["rv", "n"]])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_a_parquet_file_of_somebody_else_is_not_replaced(tmp_path):
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    before = path.read_bytes()
+    with pytest.raises(TableError, match="no encode wrote it"):
+        write_latents(Latents(np.ones((2, 2))), path)
+    assert path.read_bytes() == before

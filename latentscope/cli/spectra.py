@@ -99,7 +99,12 @@ def encode(
     files: Files,
     model: Model = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Latents; .csv and .json are written beside it.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Latents: .npy, with .csv and .json beside it; or .parquet, with all in one.",
+        ),
     ] = Path("latents.npy"),
     logvar: Annotated[
         bool, typer.Option("--logvar", help="Write the log variances too, as .logvar.npy.")
@@ -159,8 +164,10 @@ def encode(
     from latentscope.models.weights import load_model
 
     out = Output(as_json)
-    if output.suffix.lower() != ".npy":
-        raise UsageError(f"--output is {str(output)!r}; expected a path that ends in .npy")
+    if output.suffix.lower() not in (".npy", ".parquet"):
+        raise UsageError(
+            f"--output is {str(output)!r}; expected a path that ends in .npy or .parquet"
+        )
     check_latents_path(output, logvar=logvar)
     size = _batch_size(batch_size)
     earlier = output.exists()
@@ -185,21 +192,21 @@ def encode(
             frame=_frame(frame),
             probe=probe,
         )
-    _report(out, latents, None if earlier and not latents.ok.any() else output)
+    _report(out, latents, None if earlier and not latents.provenance["ok"] else output)
 
 
 def _report(out: Output, latents: Latents, output: Path | None) -> None:
     assert latents.table is not None
     failed = latents.table[~latents.ok]
     named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
-    done = len(latents) - len(named)
+    # Of a Parquet file the other rows are not in memory.
+    n, done, outside = (latents.provenance[name] for name in ("n", "ok", "outside"))
     model = latents.provenance["model"]
     out.failures(named)
     out.say(
-        f"encoded {done} of {len(latents)} spectra into {latents.dims} dimensions with {model}"
+        f"encoded {done} of {n} spectra into {latents.dims} dimensions with {model}"
         + ("" if output is None else f": {output}")
     )
-    outside = int((latents.table["verdict"] == "outside").sum())
     if outside:
         out.say(
             f"{outside} of them are outside of what the model knows; 'latentscope score' says why"
@@ -208,13 +215,13 @@ def _report(out: Output, latents: Latents, output: Path | None) -> None:
         {
             "output": output,
             "model": model,
-            "spectra": len(latents),
+            "spectra": n,
             "encoded": done,
             "dims": latents.dims,
             "failed": [{"file": name, "error": reason} for name, reason in named],
         }
     )
-    _leave_if_failed(done, len(latents))
+    _leave_if_failed(done, n)
 
 
 def _batch_size(text: str) -> Any:

@@ -37,7 +37,7 @@ from torch import Tensor
 
 import latentscope
 from latentscope.compiled import njit
-from latentscope.data import Latents, check_latents_path, write_latents
+from latentscope.data import Latents, check_latents_path, write_latents, write_parquet
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import (
@@ -50,7 +50,15 @@ from latentscope.errors import (
 from latentscope.files import atomic_path, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe
-from latentscope.models.rows import COLUMNS, SEGMENTS, Chunk, expand_sources, fail, read_chunk
+from latentscope.models.rows import (
+    COLUMNS,
+    SEGMENTS,
+    Chunk,
+    expand_sources,
+    fail,
+    read_chunk,
+    source_id,
+)
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
@@ -101,8 +109,9 @@ def encode(
     model : SpectrumVAE, str or path
         With its preparation, as `load_model` gives it; or its name, folder or address.
     output : path, optional
-        A .npy file to write the latents to, with their siblings (`write_latents`). An interrupted
-        run leaves its finished blocks in `<output>.parts`, and the same call takes them up.
+        A .npy file to write the latents to, with their siblings, or a .parquet that holds all in
+        one (`write_latents`). An interrupted run leaves its finished blocks in `<output>.parts`,
+        and the same call takes them up.
     batch_size : int or "auto"
         Spectra that pass the network at once; "auto" halves it when memory runs out.
     device : str
@@ -136,8 +145,10 @@ def encode(
     Returns
     -------
     Latents
-        One row per input in input order; a row of NaN where `table["status"]` is not "ok". Columns
-        of `table`: `file`, `id` (file name without suffixes), `object`, `star`, `archive_id`,
+        One row per input in input order; a row of NaN where `table["status"]` is not "ok". A
+        .parquet `output` may be larger than memory: the rows that are not "ok" are then all that is
+        returned, and `read_latents` reads the others. Columns of `table`: `file`, `id` (file name
+        without suffixes), `object`, `star`, `archive_id`,
         `status` ("ok", "failed", "degenerate"), `error`, `coverage` (fraction of the grid outside
         gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
         reconstruction minus row over valid pixels: in units of the median flux, or of line
@@ -162,8 +173,8 @@ def encode(
     SpectrumError
         If `sources` names nothing, or `frame` is unknown.
     TableError
-        If `output` does not end in .npy, its siblings would replace files of somebody else, or
-        another process writes it now.
+        If `output` does not end in .npy or .parquet, it or its siblings would replace files of
+        somebody else, or another process writes it now.
 
     Warns
     -----
@@ -205,22 +216,25 @@ def encode(
         # Spectra given as objects have no path and time of change to be known by.
         resumable = all(isinstance(item, Path) for item in items)
         parts = engine.parts(items, store if resumable else None, progress or (lambda *_: None))
-        latents, segments = _assembled(parts, (len(items), model.config.latents), logvar)
-        latents.provenance.update(_provenance(settings, latents, engine.device, model.info))
-        latents = replace(latents, table=with_trust(latents, segments, reference))
-        if reader is not None:
-            latents = _with_probe(latents, reader)
-        _warn_of_repeats(latents)
-        if path is not None and not latents.ok.any() and path.exists():
+        origin = _provenance(settings, engine.device, model.info)
+        blocks = _described(parts, origin, logvar, reference, reader)
+        earlier = path is not None and path.exists()
+        if path is not None and path.suffix.lower() == ".parquet":
+            latents, written = _streamed(blocks, path, earlier)
+        else:
+            latents = _joined(blocks, (len(items), model.config.latents))
+            written = bool(latents.ok.any())
+            if path is not None and (written or not earlier):
+                write_latents(latents, path)
+        _warn_of_repeats(items)
+        if earlier and not written:
             # Rows that are all NaN never go over those of an earlier run.
             warnings.warn(
-                f"none of {len(latents)} spectra could be encoded; {path} of an earlier run is "
+                f"none of {len(items)} spectra could be encoded; {path} of an earlier run is "
                 "left as it is",
                 LatentscopeWarning,
                 stacklevel=2,
             )
-        elif path is not None:
-            write_latents(latents, path)
         if store is not None:
             store.clear()
     return latents
@@ -443,24 +457,73 @@ def _cluster(
         yield _Engine(threads, BLOCK, submit, result, device)
 
 
-def _assembled(
-    parts: Iterable[Part], shape: tuple[int, int], logvar: bool
-) -> tuple[Latents, NDArray[np.float32]]:
-    """Latents and the errors of segments, shape (n, 32)."""
-    # Placed as they come, so that of an archive only the numbers and the table stay in memory.
+def _described(
+    parts: Iterable[Part],
+    origin: dict[str, Any],
+    logvar: bool,
+    reference: Reference | None,
+    probe: Probe | None,
+) -> Iterator[Latents]:
+    """Yield the latents of each part, with all of their table; the last provenance counts all."""
+    counts = dict.fromkeys(("n", "ok", "failed", "degenerate", "outside"), 0)
+    for part in parts:
+        table = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
+        spread = part.logvar if logvar else None
+        latents = Latents(part.values, table, spread, dict(origin))
+        latents = replace(latents, table=with_trust(latents, part.segments, reference))
+        if probe is not None:
+            latents = _with_probe(latents, probe)
+        assert latents.table is not None
+        found = Counter([*latents.table["status"], *latents.table["verdict"]])
+        counts = {name: number + found[name] for name, number in counts.items()}
+        counts["n"] += len(table)
+        latents.provenance.update(counts)
+        yield latents
+
+
+def _joined(blocks: Iterable[Latents], shape: tuple[int, int]) -> Latents:
+    """Put blocks together, with the provenance of the last."""
+    # Placed as they come, so that no number is there twice.
     values = np.full(shape, np.nan, "f4")
-    spread = np.full(shape, np.nan, "f4") if logvar else None
-    segments = np.full((shape[0], SEGMENTS), np.nan, "f4")
+    spread = np.full(shape, np.nan, "f4")
     tables: list[pd.DataFrame] = []
     first = 0
-    for part in parts:
-        rows = slice(first, first + len(part.records))
-        values[rows], segments[rows] = part.values, part.segments
-        if spread is not None:
-            spread[rows] = part.logvar
-        tables.append(pd.DataFrame.from_records(part.records, columns=list(COLUMNS)))
+    for block in blocks:
+        rows = slice(first, first + len(block))
+        values[rows] = block.values
+        if block.logvar is not None:
+            spread[rows] = block.logvar
+        assert block.table is not None
+        tables.append(block.table)
         first = rows.stop
-    return Latents(values, pd.concat(tables, ignore_index=True), spread), segments
+    table = pd.concat(tables, ignore_index=True)
+    return Latents(values, table, None if block.logvar is None else spread, block.provenance)
+
+
+def _streamed(blocks: Iterable[Latents], path: Path, earlier: bool) -> tuple[Latents, bool]:
+    """Write blocks as Parquet; return the rows that are not ok, and whether it was written.
+
+    Over an `earlier` file it is not if no row is ok.
+    """
+    failed: list[Latents] = []
+
+    def watched() -> Iterator[Latents]:
+        for block in blocks:
+            if failed and not len(failed[-1]):
+                failed.pop()  # of millions of blocks the last empty one is enough
+            failed.append(block.take(np.flatnonzero(~block.ok)))
+            yield block
+        if earlier and not block.provenance["ok"]:
+            raise _NothingError
+
+    with suppress(_NothingError):
+        write_parquet(watched(), path)
+    last = failed[-1]
+    return _joined(failed, (sum(map(len, failed)), last.dims)), bool(last.provenance["ok"])
+
+
+class _NothingError(Exception):
+    """No row is ok."""
 
 
 @dataclass(frozen=True)
@@ -836,11 +899,7 @@ def _settings(
     }
 
 
-def _provenance(
-    settings: dict[str, Any], latents: Latents, device: str, info: dict[str, Any]
-) -> dict[str, Any]:
-    assert latents.table is not None
-    counts = Counter(latents.table["status"])
+def _provenance(settings: dict[str, Any], device: str, info: dict[str, Any]) -> dict[str, Any]:
     return settings | {
         # By which every diagnostic of these latents tells informative dimensions.
         "mad_threshold": info.get("mad_threshold"),
@@ -848,15 +907,12 @@ def _provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
         "torch": torch.__version__,
-        "n": len(latents),
-        "ok": counts["ok"],
-        "failed": counts["failed"],
-        "degenerate": counts["degenerate"],
     }
 
 
-def _warn_of_repeats(latents: Latents) -> None:
-    repeated = [name for name, times in Counter(latents.ids).items() if times > 1]
+def _warn_of_repeats(items: list[Any]) -> None:
+    times = Counter(printable(source_id(item, number)) for number, item in enumerate(items))
+    repeated = [name for name, number in times.items() if number > 1]
     if repeated:
         count = "1 id stands" if len(repeated) == 1 else f"{len(repeated)} ids stand"
         warnings.warn(

@@ -384,7 +384,7 @@ def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
         ({"workers": 0}, ModelError, "workers is 0"),
         ({"precision": "float16"}, ModelError, "expected float32 or bf16"),
         ({"device": "abacus"}, ModelError, "expected auto, cpu, cuda"),
-        ({"output": "latents.csv"}, TableError, "ends in .npy"),
+        ({"output": "latents.csv"}, TableError, r"ends in \.npy or \.parquet"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_any_work(archive, options, error, message):
@@ -430,3 +430,34 @@ def test_errors_in_one_pass_are_those_of_torch(length):
     expected = (*_errors(square, use), *_texture(row, use))
     for found, wanted in zip(_measured(rows, inside, drawn), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_parquet_holds_what_the_three_files_do(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("latentscope.models.encode.BLOCK", 4)
+    monkeypatch.setattr("latentscope.data._ROW_GROUP", 5)
+    archive, model = [tmp_path / "absent.fits", *archive], tiny_model()
+    whole = encode(archive, model, output=tmp_path / "x.npy", logvar=True, batch_size=1)
+    failed = encode(archive, model, output=tmp_path / "y.parquet", logvar=True, batch_size=1)
+    assert sorted(path.name for path in tmp_path.glob("y*")) == ["y.parquet"]
+    one, other = read_latents(tmp_path / "x.npy"), read_latents(tmp_path / "y.parquet")
+    np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_array_equal(one.logvar, other.logvar)
+    text = ["object", "star", "archive_id", "error", "assumed", "verdict"]  # all of them empty
+    text += [name for name in one.table if one.table[name].isna().all()]
+    pd.testing.assert_frame_equal(one.table.drop(columns=text), other.table.drop(columns=text))
+    assert other.table["error"][0] == whole.table["error"][0]
+    ours = one.provenance | {"time": ""}
+    assert ours == other.provenance | {"time": ""}
+    assert (ours["n"], ours["failed"]) == (len(archive), 1)
+    # The others may be more than memory holds.
+    assert failed.ids.tolist() == whole.ids.tolist()[:1]
+
+
+def test_parquet_without_a_row_that_is_ok_leaves_the_earlier_file(archive, tmp_path):
+    output = tmp_path / "y.parquet"
+    encode(archive, tiny_model(), output=output)
+    before = output.read_bytes()
+    with pytest.warns(LatentscopeWarning, match="left as it is"):
+        encode(tmp_path / "absent.fits", tiny_model(), output=output)
+    assert output.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["y.parquet"]
