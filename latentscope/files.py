@@ -38,6 +38,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return Path(text if literal else os.path.expanduser(text))
 
 
+def is_address(text: str) -> bool:
+    """Whether text is an address such as s3://bucket/file, and no file that is here."""
+    return bool(_ADDRESS.match(text)) and not os.path.lexists(text)
+
+
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+://")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise the OSError that writing to `path` would meet, before the work.
 

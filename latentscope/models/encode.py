@@ -214,7 +214,7 @@ def encode(
         if store is not None and not resume:
             store.clear()
         # Spectra given as objects have no path and time of change to be known by.
-        resumable = all(isinstance(item, Path) for item in items)
+        resumable = all(isinstance(item, Path | str) for item in items)
         parts = engine.parts(items, store if resumable else None, progress or (lambda *_: None))
         origin = _provenance(settings, engine.device, model.info)
         blocks = _described(parts, origin, logvar, reference, reader)
@@ -597,7 +597,7 @@ class PartStore:
             self.folder.rmdir()
         os.close(self._lock)
 
-    def key(self, sources: list[Path]) -> str:
+    def key(self, sources: list[Path | str]) -> str:
         """Name the part of these files as they are now."""
         text = json.dumps([self._settings, [_stamp(source) for source in sources]])
         return f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
@@ -629,11 +629,12 @@ class PartStore:
                 path.unlink(missing_ok=True)
 
 
-def _stamp(path: Path) -> tuple[str | int, ...]:
+def _stamp(path: Path | str) -> tuple[str | int, ...]:
     try:
         stat = os.stat(path)
     except (OSError, ValueError):
-        return (str(path),)  # a failed row, and another part once the file is there
+        # A failed row, and another part once the file is there; or an address, which says it all.
+        return (str(path),)
     # A file put in the place of another may have its size and time, which archivers set.
     return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, SpectrumError, printable
-from latentscope.files import expanded
+from latentscope.files import expanded, is_address
 from latentscope.spectra.objects import is_pair, is_table
 from latentscope.spectra.oxygen import resolving_power
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
@@ -71,21 +71,22 @@ def expand_sources(sources: Any) -> list[Any]:
     Parameters
     ----------
     sources : one source or a list of them
-        Text: a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``,
-        a file with one file name a line (empty lines and lines that begin with # are skipped); or
-        ``-``, such a list on standard input. A leading ``~`` is the home folder. A file that exists
-        is taken as itself, whatever characters are in its name. `Path` objects are files or
-        folders, never patterns. A folder stands for the FITS files in it at any depth, in order of
-        name, hidden ones left out; a folder in it that cannot be listed stands for itself.
-        Anything else (`Spectrum`, HDUList, open file, tuple (wavelength, flux), array, ...) is one
-        spectrum and handed on to `read_spectrum`.
+        Text: a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``, a
+        file with one file name a line (empty lines and lines that begin with # are skipped); or
+        ``-``, such a list on standard input; an address (``https://...``, ``s3://bucket/file``, of
+        such stores also a pattern, or a folder that ends in ``/``), as fsspec knows them. A leading
+        ``~`` is the home folder. A file that exists is taken as itself, whatever characters are in
+        its name. `Path` objects are files or folders, never patterns. A folder stands for the FITS
+        files in it at any depth, in order of name, hidden ones left out; a folder in it that cannot
+        be listed stands for itself. Anything else (`Spectrum`, HDUList, open file, tuple
+        (wavelength, flux), array, ...) is one spectrum and handed on to `read_spectrum`.
 
     Returns
     -------
     list
-        `Path` for everything named by text, the object itself otherwise. A named file that does
-        not exist, and a folder without FITS files among other sources, stay in the list: they
-        become failed rows, not lost ones.
+        `Path` for everything named by text, text for addresses, the object itself otherwise. A
+        named file that does not exist, and a folder without FITS files among other sources, stay in
+        the list: they become failed rows, not lost ones.
 
     Raises
     ------
@@ -167,6 +168,8 @@ def _expand(source: Any) -> list[Any]:
         return [source]
     if source == "-":
         return _lines(_standard_input())
+    if is_address(source):
+        return _remote(source)
     path = expanded(source)
     # Before lists and patterns: a file is itself, whatever characters are in its name.
     if source and os.path.lexists(path):
@@ -180,6 +183,32 @@ def _expand(source: Any) -> list[Any]:
     if not files:
         raise SpectrumError(f"{source}: matches no file; check the pattern and the folder")
     return files
+
+
+def _remote(address: str) -> list[str]:
+    """List what an address stands for: itself, or the files of a store's pattern or folder."""
+    try:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(address)
+        # Web servers list nothing, and ? begins a query there.
+        listed = glob.has_magic(path) or address.endswith("/")
+        if address.startswith("http") or not listed:
+            return [address]
+        if glob.has_magic(path):
+            names = system.glob(path)
+        else:
+            names = [name for name in system.find(path) if _is_fits(name.rpartition("/")[2])]
+        found = [str(system.unstrip_protocol(name)) for name in sorted(names)]
+    except ImportError as error:
+        raise SpectrumError(
+            f"{address}: needs another package ({error}): pip install 'latentscope-spectra[remote]'"
+        ) from None
+    except Exception as error:  # each kind of store raises its own
+        raise SpectrumError(f"{address}: cannot be listed ({error})") from None
+    if not found:
+        raise SpectrumError(f"{address}: matches no file; check the pattern and the folder")
+    return found
 
 
 def _folder(folder: Path) -> list[Path]:
@@ -202,7 +231,7 @@ def _is_fits(name: str) -> bool:
     return suffix in _FITS and not name.startswith(".")
 
 
-def _listed(name: str) -> list[Path]:
+def _listed(name: str) -> list[Path | str]:
     path = expanded(name)
     try:
         # What the shell opened for us is open; other pipes and devices may never end.
@@ -237,9 +266,13 @@ def _decoded(data: bytes, name: str) -> str:
     return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 
-def _lines(text: str) -> list[Path]:
+def _lines(text: str) -> list[Path | str]:
     lines = (line.strip() for line in re.split(r"[\r\n]+", text))
-    return [expanded(line) for line in lines if line and not line.startswith("#")]
+    return [
+        line if is_address(line) else expanded(line)
+        for line in lines
+        if line and not line.startswith("#")
+    ]
 
 
 @dataclass(frozen=True)

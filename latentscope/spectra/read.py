@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from latentscope.errors import SpectrumError
-from latentscope.files import MAX_BYTES, expanded
+from latentscope.files import MAX_BYTES, expanded, is_address
 from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, other_table, row_of
 from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
@@ -89,11 +89,12 @@ def read_spectrum(
 
     Parameters
     ----------
-    source : path, bytes, open file, HDUList, arrays, table, or specutils object
-        Arrays are (wavelength, flux) or (wavelength, flux, error), each of shape (n,), masked or
-        not, in Angstrom unless they carry a unit; one array of shape (2, n) or (n, 2) is wavelength
-        and flux. Tables are those of astropy and pandas, and mappings of columns. A `Spectrum`
-        comes back as it is.
+    source : path, address, bytes, open file, HDUList, arrays, table, or specutils object
+        Addresses are text (``https://``, ``s3://``, ...) and read through fsspec. Arrays are
+        (wavelength, flux) or (wavelength, flux, error), each of shape (n,), masked or not, in
+        Angstrom unless they carry a unit; one array of shape (2, n) or (n, 2) is wavelength and
+        flux. Tables are those of astropy and pandas, and mappings of columns. A `Spectrum` comes
+        back as it is.
     hdu : int or str, optional
         The HDU of a FITS file to read: its number (0 is the primary one), its EXTNAME, or either
         with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``; a row
@@ -241,7 +242,29 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
     return data, file
 
 
+def _fetched(url: str) -> bytes:
+    """Download a file, of which no more than `MAX_BYTES` come into memory."""
+    data = bytearray()
+    try:
+        import fsspec
+
+        with fsspec.open(url, "rb") as file:
+            while len(data) <= MAX_BYTES and (chunk := file.read(_CHUNK)):
+                data += chunk
+    except Exception as error:  # each kind of store raises its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SpectrumError(f"{url}: cannot be fetched ({reason})") from None
+    if len(data) > MAX_BYTES:
+        raise SpectrumError(f"{url}: is larger than {MAX_BYTES / 1e9:g} GB, which no spectrum is")
+    return bytes(data)
+
+
+_CHUNK = 16_000_000
+
+
 def _content(source: Any) -> tuple[bytes, str | None]:
+    if isinstance(source, str) and is_address(source):
+        return _fetched(source), source
     if isinstance(source, str | os.PathLike):
         path = os.fspath(expanded(source))
         return _read_path(path), os.fspath(source)
