@@ -72,6 +72,9 @@ _CPU_VALUES = 8 * 327_680
 """Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
 _MAX_BATCH = 32
 
+# A cluster of our own shows nothing in browsers, on a port that may be taken.
+_NO_PAGE = {"dashboard": False, "dashboard_address": ":0"}
+
 _FEWEST = 16  # workers of a cluster that work is kept ready for
 
 _LONGEST_NAME = 255  # bytes of a file's name
@@ -422,7 +425,7 @@ def _cluster(
             if dask == "local":
                 dask = stack.enter_context(
                     distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, dashboard_address=None
+                        n_workers=workers, threads_per_worker=1, scheduler_kwargs=_NO_PAGE
                     )
                 )
             try:

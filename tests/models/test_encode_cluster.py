@@ -22,7 +22,7 @@ distributed = pytest.importorskip("distributed")
 def client():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, scheduler_kwargs=encoding._NO_PAGE
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
