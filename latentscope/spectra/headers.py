@@ -103,10 +103,12 @@ class Header:
 
     def get(self, key: str, default: Value = None) -> Value:
         """Return the value of `key`, or `default` where it is absent, empty or broken."""
-        if key not in self._values:
-            card = self._cards.get(key) or self._cards.get(f"HIERARCH {key}")
-            self._values[key] = None if card is None else _parse(card.partition("=")[2])
-        value = self._values[key]
+        value = self._values.get(key)
+        if value is None:
+            card = self._cards.get(key) or self._cards.get("HIERARCH " + key)
+            if card is None:
+                return default
+            value = self._values[key] = _parse(card.partition("=")[2])
         return default if value is None else value
 
     def text(self, key: str) -> str:
@@ -136,9 +138,7 @@ class Header:
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""
         starts = (prefix, f"HIERARCH {prefix}")
-        # Of the values those that are None were only asked for.
-        given = (key for key, value in self._values.items() if value is not None)
-        return any(key.startswith(starts) for key in (*self._cards, *given))
+        return any(key.startswith(starts) for key in (*self._cards, *self._values))
 
 
 class Keywords:
@@ -181,7 +181,10 @@ class Keywords:
         """
         for key in keys:
             for header in self._headers:
-                number = _number(header.get(key))
+                value = header.get(key)
+                if value is None:
+                    continue
+                number = _number(value)
                 # 0 is what forms hold before anybody fills them in, nines what stands for unknown.
                 unset = number == 0 and key not in BERV
                 if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):

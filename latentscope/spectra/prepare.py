@@ -300,10 +300,10 @@ def _median_row(
     row = np.zeros(config.grid.size, dtype=np.float32)
     science = row[config.science]
     with np.errstate(over="ignore"):  # prepare refuses rows that are not finite
-        np.copyto(science, flux, where=valid, casting="same_kind")
+        science[:] = flux  # 0 where invalid
     if config.normalization == "median-padded":
-        everything = np.zeros_like(row)
-        np.copyto(everything[config.science], science, where=inside)
+        everything = row.copy()
+        everything[config.science][np.flatnonzero(config.grid.gap_mask)] = 0
         scale = _median(everything)
     else:
         scale = _median(science[inside])
@@ -339,39 +339,15 @@ def _continuum_row(
 
 def _median(values: NDArray[np.floating[Any]]) -> float:
     """Median as numpy has it, in the precision of `values`; NaN of nothing."""
-    # np.median besides looks for NaN, and takes the mean of the middle two in another precision.
     n = len(values)
     if n == 0:
         return float("nan")
-    low, high = (n - 1) // 2, n // 2
-    if n > _MANY:
-        # Most values lie far from the median: those of a sample say between which it may be.
-        sample = np.sort(values[:: n // 4000])
-        first, last = sample[len(sample) // 2 - 130], sample[len(sample) // 2 + 130]
-        below, between = _between(values, first, last)
-        if below <= low and high < below + len(between):
-            values, low, high = between, low - below, high - below
-    parts = np.partition(values, (low, high))
-    if low == high:
-        return float(parts[low])
-    return float((parts[low] + parts[high]) / values.dtype.type(2))
-
-
-_MANY = 50_000
-
-
-@njit(nogil=True)
-def _between(
-    values: NDArray[np.floating[Any]], first: float, last: float
-) -> tuple[int, NDArray[np.floating[Any]]]:
-    """How many values lie below the first, and those from the first to the last."""
-    found = np.empty(len(values) + 1, values.dtype)
-    below, count = 0, 0
-    for value in values:
-        below += value < first
-        found[count] = value
-        count += (value >= first) & (value <= last)
-    return below, found[:count]
+    # Not np.median, which looks for NaN besides, and selects twice.
+    parts = np.partition(values, n // 2)
+    high = parts[n // 2]
+    if n % 2:
+        return float(high)
+    return float((parts[: n // 2].max() + high) / values.dtype.type(2))
 
 
 def _degenerate(
@@ -428,25 +404,28 @@ def running_mean(
     size = ((n + 2 * half + window - 1) // window) * window
     ahead, behind = np.zeros(size), np.zeros(size)
     count = np.zeros(size + 1, dtype=np.int64)
-    for i in range(size):
-        j = i - half
-        inside = 0 <= j < n and valid[j]
-        ahead[i] = flux[j] if inside else 0.0
-        behind[i] = ahead[i]
-        count[i + 1] = count[i] + (1 if inside else 0)
-    for i in range(size):
-        if i % window:
-            ahead[i] += ahead[i - 1]
-    for i in range(size - 2, -1, -1):
-        if (i + 1) % window:
-            behind[i] += behind[i + 1]
+    members = 0
+    for i in range(n):
+        behind[half + i] = flux[i] if valid[i] else 0.0
+        members += valid[i]
+        count[half + i + 1] = members
+    count[half + n + 1 :] = members
+    # In local sums: what was just stored takes as long to load as an addition.
+    for start in range(0, size, window):
+        total = 0.0
+        for i in range(start, start + window):
+            total += behind[i]
+            ahead[i] = total
+        total = 0.0
+        for i in range(start + window - 1, start - 1, -1):
+            total += behind[i]
+            behind[i] = total
     mean = np.empty(n)
     for i in range(n):
-        total = ahead[i + window - 1]
-        if i % window:
-            total += behind[i]
         members = count[i + window] - count[i]
-        mean[i] = total / members if members else np.nan
+        mean[i] = (ahead[i + window - 1] + behind[i]) / members if members else np.nan
+    for i in range(0, n, window):  # one block, of which both sums are the whole
+        mean[i] *= 0.5
     return mean
 
 

@@ -92,8 +92,9 @@ def resample(
         ours, theirs = way
         density = np.zeros(grid.length, dtype=flux.dtype)
         valid = np.zeros(grid.length, dtype=np.bool_)
-        valid[ours] = good[theirs]
-        np.copyto(density[ours], flux[theirs], where=good[theirs])
+        valid[ours], density[ours] = good[theirs], flux[theirs]
+        if not good.all():
+            density[~valid] = 0
         if variance is None:
             return density, valid, None
         spread = np.full(grid.length, np.nan)
@@ -191,6 +192,7 @@ def _step_of_grid(grid: Grid, low: float, high: float) -> float:
     return _typical_step(grid.wavelength, low, high)
 
 
+@njit(nogil=True)
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
     """Median of up to 1,001 steps spread evenly over the steps that touch [low, high]."""
     # All 300,000 of them would take longer than the rebinning.
@@ -200,6 +202,7 @@ def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> f
     return float(np.median(wavelength[at + 1] - wavelength[at]))
 
 
+@njit(nogil=True)
 def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
     """Borders of pixels whose centers are given: halfway between centers, mirrored at the ends.
 
@@ -213,8 +216,8 @@ def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
     ndarray of shape (n + 1,)
     """
     edges = np.empty(len(wavelength) + 1)
-    np.add(wavelength[1:], wavelength[:-1], out=edges[1:-1])
-    edges[1:-1] *= 0.5
+    for i in range(1, len(wavelength)):
+        edges[i] = 0.5 * (wavelength[i - 1] + wavelength[i])
     edges[0] = wavelength[0] - (edges[1] - wavelength[0])
     edges[-1] = wavelength[-1] + (wavelength[-1] - edges[-2])
     return edges
@@ -274,8 +277,12 @@ def _between(
 @njit(nogil=True)
 def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
     """Whether two arrays of one length, shape (n,), differ nowhere by more than `tolerance`."""
-    for i in range(len(first)):  # noqa: SIM110, faster compiled than all() of a generator
-        if not abs(first[i] - second[i]) <= tolerance:
+    for start in range(0, len(first), 1024):
+        one, two = first[start : start + 1024], second[start : start + 1024]
+        others = 0
+        for i in range(len(one)):  # in vectors, without a branch
+            others += abs(one[i] - two[i]) > tolerance
+        if others:
             return False
     return True
 
@@ -355,15 +362,23 @@ def rebin(
         while i < n and edges_in[i + 1] <= low:
             i += 1
         first, start = i, max(low, edges_in[i])
-        # Most new pixels hold whole old ones with flux; the others are gone through once more.
-        left, total, square = start, 0.0, 0.0
-        while i < n and edges_in[i + 1] < high:
+        # Most new pixels hold whole old ones with flux; the others are gone through once more. Two
+        # sums side by side, since each addition waits for the one before it.
+        left, total, other, square = start, 0.0, 0.0, 0.0
+        while i + 1 < n and edges_in[i + 2] < high:
+            middle = edges_in[i + 1]
+            total += flux[i] * (middle - left)
+            left = edges_in[i + 2]
+            other += flux[i + 1] * (left - middle)
+            i += 2
+        if i < n and edges_in[i + 1] < high:
             total += flux[i] * (edges_in[i + 1] - left)
             left = edges_in[i + 1]
             i += 1
         if i < n and left < high:
             total += flux[i] * (high - left)
             left = high
+        total += other
         covered = left - start
         if variance is not None or not np.isfinite(total):
             total = covered = 0.0
