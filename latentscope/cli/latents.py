@@ -241,10 +241,19 @@ _ESTIMATORS = ", ".join(["auto", *_NAMES])
     "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
     "latentscope mi latents.npy labels.csv --given Teff,radvel",
     "latentscope mi latents.npy labels.csv --where 'snr > 50' --indicator --plot mi.png",
+    "latentscope mi latents.npy",
 )
 def mi(
     latents: Latents,
-    labels: Labels,
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[LABELS]",
+            help=".csv, .parquet, .ecsv, .fits or .npy of labels. Default: how the spectra were "
+            "observed, as latents.csv says: instrument, mode, program, mjd, exptime, airmass, "
+            "berv, snr.",
+        ),
+    ] = None,
     output: Table = None,
     plot: Plot = None,
     dims: Dims = "all",
@@ -286,7 +295,8 @@ def mi(
 ) -> None:
     """Measure what each dimension knows about each label.
 
-    Mutual information in nats, with its sampling error and a p-value.
+    Mutual information in nats, with its sampling error and a p-value. Without labels: is it the
+    instrument, the epoch, the air?
     """
     from latentscope.diagnostics.mi.api import mi_matrix
 

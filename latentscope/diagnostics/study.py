@@ -339,6 +339,45 @@ def read_study(
     return study if dims is None else replace(study, dims=study.choose(dims))
 
 
+OBSERVATION = ("instrument", "mode", "program", "mjd", "exptime", "airmass", "berv", "snr")
+"""Columns of a sidecar that say how a spectrum was observed, not what star it shows."""
+
+
+def observed(
+    study: Study, discrete: bool | Names | None = None, numeric: Names | None = None
+) -> Study:
+    """Put how the spectra were observed in the place of the labels, as the sidecar has it.
+
+    `discrete` and `numeric` are those of `read_study`.
+
+    Raises
+    ------
+    EstimatorError
+        If there is no sidecar, or none of `OBSERVATION` in it has more than one value.
+    """
+    table = study.latents.table
+    known = [] if table is None else [name for name in OBSERVATION if name in table]
+    frame = (
+        pd.DataFrame() if table is None else table[known].reset_index(drop=True).replace("", None)
+    )
+    values = {str(name): int(count) for name, count in frame.nunique().items()}
+    varied = [name for name, count in values.items() if count > 1]
+    if not varied:
+        raise EstimatorError(
+            f"{study.latents.source}: no labels were given, and its table has no column that says "
+            f"how the spectra were observed and varies ({', '.join(OBSERVATION)}); encode them "
+            "again to have these, or give a table of labels"
+        )
+    notes = []
+    if alike := [name for name, count in values.items() if count == 1]:
+        notes.append(f"the same in all rows: {shortened(alike)}")
+    if absent := [name for name in OBSERVATION if not values.get(name)]:
+        notes.append(f"not in the table of the latents: {', '.join(absent)}")
+    frame = frame[varied]
+    kinds = asked_kinds(frame, discrete, numeric)
+    return replace(study, labels=frame, label_notes=tuple(notes), left_out={}, kinds=kinds)
+
+
 def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
     """Return dimensions that are asked for by number, or by a mask of all d, ascending.
 

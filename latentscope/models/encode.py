@@ -158,10 +158,11 @@ def encode(
         contrast g for models of the continuum kind), `contrast` and `roughness` (standard deviation
         of the row, and root mean square step between neighboring pixels, in the same units),
         `resolution` (`resolving_power`), `median`
-        (what the flux was divided by), `rv` and `berv` in km/s, `airmass`; of models with a Doppler
-        layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines are too
-        wide to say) and `rv_second_peak` (height of the correlation's second maximum over the
-        first); `assumed`;
+        (what the flux was divided by); the header's `rv` and `berv` in km/s, `airmass`,
+        `instrument`, `mode`, `program`, `date_obs`, `mjd` and `exptime` in seconds; of models with
+        a Doppler layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines
+        are too wide to say) and `rv_second_peak` (height of the correlation's second maximum over
+        the first); `assumed`;
         `recon_percentile`, `density_percentile`, `trust_latents`, `trust_fit`, `trust_resolution`,
         `trust` and `verdict` (as `score` has them) where a reference sample lies beside the
         weights; with a probe `Teff_probe` and the like, as `Probe.apply` names them;

@@ -47,6 +47,12 @@ COLUMNS = (
     "rv",
     "berv",
     "airmass",
+    "instrument",
+    "mode",
+    "program",
+    "date_obs",
+    "mjd",
+    "exptime",
     "rv_ambiguous",
     "rv_second_peak",
     "assumed",
@@ -55,7 +61,7 @@ COLUMNS = (
 
 _NUMBERS = (
     *("coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median"),
-    *("rv", "berv", "airmass", "rv_second_peak"),
+    *("rv", "berv", "airmass", "mjd", "exptime", "rv_second_peak"),
 )
 
 SEGMENTS = 32
@@ -385,9 +391,9 @@ def _prepared(
 
 def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
     meta = spectrum.meta
-    for name in ("object", "star", "archive_id"):
+    for name in ("object", "star", "archive_id", "instrument", "mode", "program", "date_obs"):
         record[name] = str(meta.get(name) or "")
-    for name in ("snr", "airmass"):
+    for name in ("snr", "airmass", "mjd", "exptime"):
         record[name] = _number(meta.get(name))
     record["rv"], record["berv"] = _number(spectrum.rv), _number(spectrum.berv)
     record["resolution"] = resolving_power(spectrum)

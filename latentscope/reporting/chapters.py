@@ -24,11 +24,12 @@ from latentscope.diagnostics.mi.api import mi_matrix, q_values
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
+from latentscope.diagnostics.study import observed
 from latentscope.diagnostics.threshold import SAID_BY
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
-from latentscope.errors import LatentscopeWarning, shortened
+from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.plots.information import plot_dim_against_label
 from latentscope.plots.pairs import MAX_DIMS, plot_pairs
 from latentscope.reporting.document import (
@@ -549,24 +550,11 @@ def _metrics_by_label(result: MetricsResult) -> Table:
 def labels(study: ReportStudy) -> Part:
     """Show what each informative dimension knows of each label."""
     result = study.information
-    frame = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
-    table = Table(
-        "mi",
+    caption = (
         "Mutual information of dimensions with labels, the strongest first; in nats, ± standard "
-        "error.",
-        frame,
-        (
-            Column("dim", "dim"),
-            Column("label", "label"),
-            Column("mi_nats", "knows (nats)", error="std_nats"),
-            Column("p_value", "p"),
-            Column("q_value", "q", hint="false discovery rate over this table"),
-            Column("n", "n"),
-            Column("n_groups", "stars", hint="independent rows"),
-            Column("estimator", "estimator"),
-        ),
-        max_rows=1200,
+        "error."
     )
+    table = _information_table("mi", caption, result)
     drawn = Picture.of(
         result.plot(),
         "Rows are labels that the network never saw, columns are dimensions. Framed cells are "
@@ -574,11 +562,26 @@ def labels(study: ReportStudy) -> Part:
         f"Heatmap of mutual information of {len(result.labels)} labels with "
         f"{len(result.dims)} dimensions.",
     )
-    count, pairs = len(result.significant), len(frame)
+    count, pairs = len(result.significant), len(result.table)
     text = f"{count:,} of {pairs:,} pairs of dimension and label are significant (q < 0.05)."
     return Part(
         "", (text, *study.measured_on()), result.notes, (table,), (drawn,), result.provenance
     )
+
+
+def _information_table(key: str, caption: str, result: MIResult, **shown: int) -> Table:
+    frame = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
+    columns = (
+        Column("dim", "dim"),
+        Column("label", "label"),
+        Column("mi_nats", "knows (nats)", error="std_nats"),
+        Column("p_value", "p"),
+        Column("q_value", "q", hint="false discovery rate over this table"),
+        Column("n", "n"),
+        Column("n_groups", "stars", hint="independent rows"),
+        Column("estimator", "estimator"),
+    )
+    return Table(key, caption, frame, columns, max_rows=1200, **shown)
 
 
 def meanings(study: ReportStudy) -> Part:
@@ -928,6 +931,36 @@ def _steps(results: list[TraversalResult]) -> Table:
 # 6. Is it the sample
 
 
+def observation(study: ReportStudy) -> Part:
+    """Show what dimensions know of instrument, epoch and air, as the latents' table has them."""
+    study.check_rows()
+    try:
+        sample, dims = observed(study.sample), study.dims
+        with study.stage("how it was observed") as advance:
+            result = mi_matrix(sample, dims=dims, seed=study.seed, progress=advance)
+    except EstimatorError as error:
+        raise NotPossible(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+    significant = result.significant
+    best = significant.drop_duplicates("dim")
+    headline = (
+        f"{len(best)} of {len(dims)} informative dimensions know something of how the spectra were "
+        "observed (q < 0.05)."
+        if len(best)
+        else "No informative dimension knows anything significant of how the spectra were observed."
+    )
+    caution = (
+        "Programs and instruments choose their stars: what a dimension knows of them it may know "
+        "by way of temperature. mi --given tells what is left once that is known."
+    )
+    caption = "Information on how spectra were observed, the most first; in nats, ± standard error."
+    table = _information_table("observation", caption, result, open_rows=8)
+    words = tuple(result.sentences(5, significant=True))
+    return Part(
+        headline, (caution, *study.measured_on()), (*words, *result.notes), (table,), (),
+        result.provenance,
+    )  # fmt: skip
+
+
 def other_samples(study: ReportStudy) -> Part:
     """Show what changes on other samples of the same rows."""
     study.check_rows()
@@ -1054,7 +1087,10 @@ PLANS = (
     Plan(
         "sample",
         "Is it the sample?",
-        (Step("samples", "Other samples of the same rows", other_samples),),
+        (
+            Step("observation", "Instrument, epoch, air", observation),
+            Step("samples", "Other samples of the same rows", other_samples),
+        ),
     ),
 )
 """The order of a report."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,15 @@ ORIGINAL_FILE = ("ORIGFILE", "PIPEFILE", "PROV1", "FILENAME")
 AIRMASS = ("AIRMASS", "ESO TEL AIRM START", "ESO TEL1 AIRM START", "ESO TEL2 AIRM START",
            "ESO TEL3 AIRM START", "ESO TEL4 AIRM START", "TNG TEL AIRM START", "ESO TEL AIRM END",
            "TNG TEL AIRM END")  # fmt: skip
+DATE = ("DATE-OBS", "UT-DATE")
+MJD = ("MJD-OBS", "MJD", "MJDOBS", "MJD-BEG", "MJDSTART")
+# Barycentric ones lie within 8.3 minutes of those of the observer.
+JULIAN = ("ESO DRS BJD", "ESO QC BJD", "TNG DRS BJD", "TNG QC BJD", "OHP DRS BJD", "BJD", "HJD",
+          "JD")  # fmt: skip
+EXPOSURE = ("EXPTIME", "TEXPTIME", "EXPOSURE", "ITIME", "EXP_TIME")
+# What an instrument can be set to: fiber, resolution, arms.
+MODE = ("ESO INS MODE", "ESO SEQ ARM", "INSMODE", "INSTMODE", "OBSMODE", "OBS_MODE")
+PROGRAM = ("PROG_ID", "ESO OBS PROG ID", "PROGRAM", "PROGID", "PROPID", "PROPOSID", "PROGNAME")
 # Echelle pipelines give one ratio an order; a product that was merged has one for all.
 SNR = ("SNR", "SN", "S/N", "ESO QC SNR", "SNR_MED")
 ORDER_SNR = ("ESO DRS SPE EXT SN{}", "TNG DRS SPE EXT SN{}", "OHP DRS SPE EXT SN{}",
@@ -228,13 +238,36 @@ def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
         "archive_id": _archive_id(keywords, file),
         "original_file": keywords.text(ORIGINAL_FILE),
         "instrument": keywords.text(("INSTRUME",)),
-        "date_obs": keywords.text(("DATE-OBS", "UT-DATE")),
-        "exptime": keywords.number(("EXPTIME",), 0.0, 1e7)[0],
+        "mode": keywords.text(MODE),
+        "program": keywords.text(PROGRAM),
+        "date_obs": keywords.text(DATE),
+        "mjd": _mjd(keywords),
+        "exptime": keywords.number(EXPOSURE, 1e-6, 1e7)[0],
         "airmass": keywords.number(AIRMASS, 1.0, 40.0)[0],
         "snr": snr if snr is not None else _median_order_snr(keywords),
         "flux_unit": keywords.text(("BUNIT",)),
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _mjd(keywords: Keywords) -> float | None:
+    """Modified Julian date of the observation: its keyword, the date with its time, a Julian date.
+
+    Of files that say both, that is its start.
+    """
+    # From 1900 to 2100: others are what stands for unknown.
+    found, _ = keywords.number(MJD, 15_020.0, 88_070.0)
+    if found is not None:
+        return found
+    date = str(keywords.text(DATE) or "")
+    if re.match(r"(19|20)\d\d-\d\d-\d\dT\d\d:\d\d", date):
+        with suppress(ValueError):
+            return float((np.datetime64(date.rstrip("Z"), "ms") - _MJD_ZERO) / _DAY)
+    julian, _ = keywords.number(JULIAN, 2_415_020.0, 2_488_070.0)
+    return None if julian is None else julian - 2_400_000.5
+
+
+_MJD_ZERO, _DAY = np.datetime64("1858-11-17", "ms"), np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,6 @@ def test_version(command):
         ("mad",),
         ("mad", "latents.npy", "--nosuchoption"),
         ("mad", "latents.npy", "--threshold", "much"),
-        ("mi", "latents.npy"),
         ("encode",),
         ("simulate", "-n", "0"),
         ("encode", "x.fits", "--min-coverage", "2"),

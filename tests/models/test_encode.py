@@ -182,12 +182,16 @@ def test_latents_that_are_not_finite_fail_alone(archive):
 def test_headers_reach_the_table(tmp_path):
     header = [("SNR", 81.5), ("HIERARCH ESO TEL AIRM START", 1.2)]
     header += [("HIERARCH ESO DRS BERV", -3.5), ("ARCFILE", "ADP.2015-01-01T00:00:00.000.fits")]
+    header += [("INSTRUME", "HARPS"), ("HIERARCH ESO INS MODE", "EGGS"), ("PROG_ID", "60.A-1")]
+    header += [("DATE-OBS", "2015-01-01T00:00:00.0"), ("EXPTIME", 30.0)]
     write_adp(tmp_path / "a.fits", seed=3, header=header)
     table = encode(tmp_path / "a.fits", tiny_model()).table
     row = table.iloc[0]
     assert (row["object"], row["star"]) == ("HD3", "HD3")
     assert (row["snr"], row["airmass"], row["berv"]) == (81.5, 1.2, -3.5)
     assert row["archive_id"].startswith("ADP.2015-01-01")
+    assert (row["instrument"], row["mode"], row["program"]) == ("HARPS", "EGGS", "60.A-1")
+    assert (row["mjd"], row["exptime"]) == (57023.0, 30.0)
     assert row["median"] == pytest.approx(100, rel=0.1)
 
 

@@ -162,7 +162,7 @@ def test_without_labels_and_model_the_rest_is_made_and_the_page_says_what_to_giv
     absent = {key for key, status in found.items() if status == "absent"}
     assert absent == {
         "disentanglement", "meanings", "labels", "drawn", "readable", "left", "lines",
-        "traversals", "samples",
+        "traversals", "observation", "samples",
     }  # fmt: skip
     assert not result.failures
     text = page_of(tmp_path / "r.html").text

@@ -8,6 +8,7 @@ from astropy.nddata import StdDevUncertainty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentscope.spectra.headers import Header, Keywords, describe
 from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
 from tests.spectra.fits_layouts import assert_flux_is_wavelength
@@ -112,6 +113,35 @@ def test_a_sentinel_gives_way_to_the_next_keyword():
     spectrum = read_spectrum(data)
     assert spectrum.rv == 5.5
     assert spectrum.meta["airmass"] == 1.3
+
+
+@pytest.mark.parametrize(
+    ("cards", "mjd"),
+    [
+        # The same moment: MJD 56010.35955534 is the start of a HARPS exposure.
+        ({"MJD-OBS": 56010.35955534, "DATE-OBS": "1999-01-01T00:00:00"}, 56010.35955534),
+        ({"DATE-OBS": "2012-03-24T08:37:45.581"}, 56010.35955534),
+        ({"DATE-OBS": "2012-03-24T08:37:45Z"}, 56010.359549),
+        ({"MJD-OBS": -1.0, "ESO DRS BJD": 2456010.86201873}, 56010.36201873),
+        ({"DATE-OBS": "2012-03-24"}, None),
+        ({"DATE-OBS": "2012-13-44T99:99:99"}, None),
+        ({"MJD-OBS": 0.0, "DATE-OBS": "24/03/99"}, None),
+    ],
+)
+def test_the_date_is_the_keyword_or_what_others_come_to(cards, mjd):
+    found = describe(Keywords([Header({}, cards)]), None).get("mjd")
+    assert found == (None if mjd is None else pytest.approx(mjd, abs=1e-6))
+
+
+def test_how_it_was_observed():
+    cards = {"INSTRUME": "HARPS", "ESO INS MODE": "EGGS", "ESO OBS PROG ID": "183.C-0437(A)",
+             "EXPTIME": 900.0007}  # fmt: skip
+    found = describe(Keywords([Header({}, cards)]), None)
+    assert (found["instrument"], found["mode"], found["program"], found["exptime"]) == (
+        "HARPS", "EGGS", "183.C-0437(A)", 900.0007,
+    )  # fmt: skip
+    unknown = describe(Keywords([Header({}, {"EXPTIME": 0.0, "ESO INS MODE": "N/A"})]), None)
+    assert not {"exptime", "mode", "program"} & set(unknown)
 
 
 @settings(max_examples=60, deadline=None)

@@ -59,7 +59,7 @@ from latentscope.diagnostics.mi.nulls import (
     ranks_of,
 )
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.study import Dims, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, StudyLike, observed, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
@@ -235,9 +235,10 @@ def mi_matrix(
     ----------
     latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out. A `Study` has labels, groups and join of its own.
-    labels : DataFrame, array (n, labels) or path
+    labels : DataFrame, array (n, labels) or path, optional
         Joined on an id column that both have, else row by row. A missing label leaves the row out
-        for that label.
+        for that label. By default how the spectra were observed, as the latents' table has it:
+        instrument, mode, program, mjd, exptime, airmass, berv, snr.
     dims : "all", "informative" or a list of int
         "informative": those whose median absolute deviation exceeds the threshold of the model
         that made the latents, else 0.02.
@@ -314,6 +315,8 @@ def mi_matrix(
         discrete=discrete,
         numeric=numeric,
     )
+    if study.labels is None:
+        study = observed(study, discrete, numeric)
     frame, numbers = study.label_table, study.choose(dims)
     kind_of_latents, kind_of_labels = kinds_of(estimator)
     kind_of_latents = False if discrete is False else kind_of_latents

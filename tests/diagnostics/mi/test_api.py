@@ -591,3 +591,28 @@ def test_masked_values_are_missing(of):
     found = mi_matrix(x[:, None], pd.DataFrame({"y": masked}) if of == "pandas" else masked)
     np.testing.assert_array_equal(found.table["n"], [900])
     assert mutual_information(masked, x) == pytest.approx(expected, abs=0.05)
+
+
+def test_without_labels_it_asks_how_the_spectra_were_observed():
+    rng = np.random.default_rng(5)
+    fiber = rng.integers(2, size=400)
+    table = pd.DataFrame(
+        {
+            "id": np.arange(400).astype(str),
+            "instrument": "HARPS",
+            "mode": np.where(fiber, "EGGS", "HARPS"),
+            "airmass": 1 + rng.exponential(0.3, 400),
+        }
+    )
+    values = np.column_stack([fiber + 0.1 * rng.normal(size=400), rng.normal(size=400)])
+    result = mi_matrix(Latents(values, table))
+    assert [(row.label, row.dim) for row in result.significant.itertuples()] == [("mode", 0)]
+    best = result.significant.iloc[0]
+    # A fair coin that is known.
+    assert best["mi_nats"] == pytest.approx(np.log(2), abs=0.05)
+    assert "the same in all rows: instrument" in result.notes
+    assert any("program, mjd, exptime, berv, snr" in note for note in result.notes)
+    with pytest.raises(EstimatorError, match="encode them again"):
+        mi_matrix(Latents(values, table[["id", "instrument"]]))
+    with pytest.raises(EstimatorError, match="no labels were given"):
+        mi_matrix(values)
