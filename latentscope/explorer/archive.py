@@ -162,7 +162,7 @@ class Archive:
         self.dims = sorted(informative, key=lambda dim: -deviations[dim])[:MOST_DIMS]
         self.known = {dim: Known(f"dim {dim}") for dim in self.dims}
         self._learning = threading.Thread(target=self._learn, daemon=True)
-        self._told: list[Callable[[], None]] = []
+        self._learned, self._told = False, list[Callable[[], None]]()
         self._lock = threading.Lock()
         if model is not None:
             from latentscope.models.traversal import decoder_of
@@ -186,12 +186,10 @@ class Archive:
             self._learning.join()
 
     def when_known(self, tell: Callable[[], None]) -> None:
-        """Call `tell` as soon as all is known, from another thread; at once where it is."""
+        """Call `tell` as soon as all is known, from another thread; never where it is already."""
         with self._lock:
-            if self._learning.is_alive() or self._learning.ident is None:
+            if not self._learned:
                 self._told.append(tell)
-                return
-        tell()
 
     def forget(self, tell: Callable[[], None]) -> None:
         """Call `tell` no more."""
@@ -210,6 +208,7 @@ class Archive:
         with suppress(LatentscopeError):
             _ = self.retriever
         with self._lock:
+            self._learned = True
             told, self._told = self._told, []
         for tell in told:
             tell()

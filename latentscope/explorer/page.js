@@ -39,7 +39,9 @@ function handle([kind, name, data]) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 }
-message.properties.tags.change.connect(() => { if (message.tags.length) handle(message.tags); });
+const listen = () => { if (message.tags.length) handle(message.tags); };
+message.properties.tags.change.connect(listen);
+listen();  // what came before there was anybody to listen
 document.getElementById("link")?.addEventListener("click", event => {
   navigator.clipboard?.writeText(location.href);
   event.target.textContent = "copied";
@@ -104,3 +106,4 @@ input?.addEventListener("change", event => {
     input.value = "";
   }
 }, true);
+root.dataset.ready = "yes";

@@ -17,6 +17,7 @@ import numpy as np
 from bokeh.document import Document
 from bokeh.events import DocumentReady, MouseMove, SelectionGeometry, Tap
 from bokeh.models import CustomJS
+from tornado.ioloop import IOLoop
 
 from latentscope.diagnostics.traversal.lines import SURE, measured
 from latentscope.diagnostics.traversal.traverse import Base, Change
@@ -138,13 +139,17 @@ class Page:
     def __init__(
         self, archive: Archive, document: Document, arguments: dict[str, list[bytes]]
     ) -> None:
-        self.archive, self.document = archive, document
+        self.archive, self.document, self._loop = archive, document, IOLoop.current()
+        # First: what is known by now is drawn at once, and what is learned from here on is told.
+        self._named: Apply = lambda: self._later(self._name)
+        archive.when_known(self._named)
         latents = archive.latents
         self.view = read_view(arguments, len(latents), latents.dims, archive.columns)
         self.head, self.map = Head(), MapPanel(archive)
         self.near = NearPanel(self.map)
         self.worker = Worker(self._later, self._fail)
         self._busy: set[str] = set()
+        self._opened = False
         self.picked = np.empty(0, dtype=np.int64)
         self.shown = archive.average()
         self.values: Floats = self.shown.values.copy()
@@ -175,16 +180,18 @@ class Page:
             for root in roots:
                 document.add_root(root)
         document.on_session_destroyed(lambda context: self.close())
-        self._named: Apply = lambda: document.add_next_tick_callback(self._name)
-        archive.when_known(self._named)
         archive.learn()
         self._start()
 
     def _later(self, act: Apply) -> None:
         """Have something done by the thread that owns the page, unless the tab was closed."""
-        context = self.document.session_context
-        if not getattr(context, "destroyed", False):
-            self.document.add_next_tick_callback(act)
+
+        # That thread also takes closed pages apart, so that none is between the two lines.
+        def hand_over() -> None:
+            if not getattr(self.document.session_context, "destroyed", False):
+                self.document.add_next_tick_callback(act)
+
+        self._loop.add_callback(hand_over)
 
     def close(self) -> None:
         """Let go of all that this page held."""
@@ -296,6 +303,7 @@ class Page:
 
     def _display(self, shown: Shown, base: Singles | None, values: Floats, rv: float) -> None:
         self._fail("")
+        self._opened = True
         self.shown, self.values, self._fresh = shown, values.copy(), True
         self.head.title.text = escape(shown.title)
         lines = [line for line in (shown.facts, shown.trust, shown.note) if line]
@@ -680,7 +688,9 @@ class Page:
         self.head.message.tags = []
 
     def _address(self) -> None:
-        """Say in the page's address what is looked at."""
+        """Say in the page's address what is looked at, once there is something."""
+        if not self._opened:
+            return
         panel, archive, row = self.map, self.archive, self.shown.row
         # What no row has, such as an uploaded spectrum, is said by its latents.
         start = archive.latents.values[row if row >= 0 else archive.middle].astype(np.float64)

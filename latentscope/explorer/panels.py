@@ -237,7 +237,10 @@ class SliderPanel:
         self.archive = archive
         self.dims = list(archive.dims)
         self.sliders = [self._slider(dim, place) for place, dim in enumerate(self.dims)]
-        self.does = [text(f"does-{place}", css_classes=["does"]) for place in range(len(self.dims))]
+        self.does = [
+            text(f"does-{place}", self._does(dim), css_classes=["does"])
+            for place, dim in enumerate(self.dims)
+        ]
         self.mean = Button(name="mean", label="start from the mean", stylesheets=[_sheet()])
         self.reset = Button(name="reset", label="reset sliders", stylesheets=[_sheet()])
         others = [dim for dim in range(archive.latents.dims) if dim not in self.dims]
@@ -264,20 +267,22 @@ class SliderPanel:
             stylesheets=[_sheet()],
         )  # fmt: skip
 
+    def _does(self, dim: int) -> str:
+        words = escape(self.archive.known[dim].does)
+        return f'<span title="{words}">{words}</span>'
+
     def name_all(self, values: Any) -> None:
         """Put what is known by now beside the sliders, and these in its order."""
         self.dims = list(self.archive.dims)
         for place, dim in enumerate(self.dims):
-            made, known = self._slider(dim, place), self.archive.known[dim]
+            made = self._slider(dim, place)
             slider = self.sliders[place]
             value = float(values[dim])
             slider.update(
                 start=min(made.start, value), end=max(made.end, value), step=made.step,
                 value=value, title=made.title, format=made.format,
             )  # fmt: skip
-            self.does[
-                place
-            ].text = f'<span title="{escape(known.does)}">{escape(known.does)}</span>'
+            self.does[place].text = self._does(dim)
 
     @property
     def roots(self) -> list[Any]:

@@ -54,17 +54,30 @@ window.said = name =>
   new DOMParser().parseFromString(model(name).text, 'text/html').body.textContent;
 window.data = name => Object.fromEntries(
   Object.entries(model(name).data).map(([key, value]) => [key, Array.from(value)]));
-window.place = (name, x, y) => {
-  const view = Bokeh.index.find_one(model(name)), box = view.canvas_view.el.getBoundingClientRect();
-  return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
+// Where in the window a place of a figure is, once the page around it has come to rest.
+window.place = async (name, x, y) => {
+  const painted = () => new Promise(resolve => requestAnimationFrame(resolve));
+  const at = () => {
+    const {canvas_view, frame} = Bokeh.index.find_one(model(name));
+    const box = canvas_view.el.getBoundingClientRect();
+    return [box.x + frame.x_scale.compute(x), box.y + frame.y_scale.compute(y)];
+  };
+  let last, now = at();
+  do { last = now; await painted(); await painted(); now = at(); } while (`${now}` !== `${last}`);
+  return now;
 };
 """
 
 
+SLOWEST = 120_000
+"""Milliseconds that anything may take; CI runs on slower machines than ours."""
+
+
 class Tab:
-    """A tab that shows the explorer."""
+    """A tab that shows the explorer, with its first spectrum, or map, and what is near."""
 
     def __init__(self, context, url):
+        context.set_default_timeout(SLOWEST)
         self.page = context.new_page()
         self.said, self.asked = [], []
         self.page.on("console", self._note)
@@ -72,25 +85,21 @@ class Tab:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.add_init_script(HELP)
         self.page.goto(url)
-        self.wait("window.Bokeh?.documents?.[0]?.is_idle && model('message')")
+        # The scripts ran, and the last of what a page begins with has come.
+        self.wait("document.documentElement.dataset.ready && data('near').name.length")
+        self.wait("model('near-heading').text")
 
     def _note(self, message):
         if message.type == "error":
             self.said.append(message.text)
 
-    def wait(self, expression, timeout=40_000):
-        self.page.wait_for_function(expression, timeout=timeout)
-
-    def js_when(self, expression, timeout=40_000):
-        """Value of an expression as soon as it is true."""
-        return self.page.wait_for_function(expression, timeout=timeout).json_value()
+    def wait(self, expression, argument=None):
+        """Wait until an expression, or a function of an argument, is true; its value."""
+        return self.page.wait_for_function(expression, arg=argument).json_value()
 
     def js(self, expression, argument=None):
+        """Value of an expression now; of what is to come, `wait` for it."""
         return self.page.evaluate(expression, argument)
-
-    def text(self, name):
-        """Text of a Div, without its marks."""
-        return self.js("name => said(name)", name)
 
     def place(self, name, x, y):
         """Where in the window a place of a figure is."""

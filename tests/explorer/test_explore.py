@@ -17,7 +17,7 @@ from latentscope.errors import LatentscopeWarning
 from latentscope.explorer.archive import read_archive
 from latentscope.explorer.page import Page, Worker
 from latentscope.explorer.serve import explore
-from tests.explorer.conftest import HELP, running
+from tests.explorer.conftest import HELP, SLOWEST, N, running
 
 
 def test_of_what_is_asked_for_too_fast_only_the_last_is_done():
@@ -90,12 +90,12 @@ def test_latents_of_an_unknown_model_have_a_map_and_neighbors(tmp_path, tab):
         image = np.array(page.js("Array.from(model('map-cells').data.image[0])"), dtype=np.uint32)
         assert (image > 0).sum() > 1000
         page.js("() => { model('map').x_range.setv({start: 0, end: 0.2}); }")
-        page.wait("model('map-data').data.x.length > 100")
         x = archive.latents.values[:, archive.dims[0]]
         y = archive.latents.values[:, archive.dims[1]]
         window = page.js("[model('map').y_range.start, model('map').y_range.end]")
         seen = (x >= 0) & (x <= 0.2) & (y >= window[0]) & (y <= window[1])
-        assert page.js("model('map-data').data.x.length") == seen.sum()
+        assert seen.sum() > 100
+        page.wait(f"model('map-data').data.x.length === {seen.sum()}")
         assert page.said == []
 
 
@@ -116,8 +116,7 @@ def test_a_notebook_gets_the_page_in_a_frame(archive, monkeypatch, browser):
     page = browser.new_page()
     page.set_content(f'<iframe src="{frame.src}" width="1000" height="900"></iframe>')
     inner = page.frames[1]
-    inner.wait_for_function("window.Bokeh?.documents?.[0]?.is_idle", timeout=60_000)
-    assert inner.locator("section.spectrum canvas").count() > 0
+    inner.locator("section.spectrum canvas").first.wait_for(state="attached", timeout=SLOWEST)
     page.close()
 
 
@@ -129,10 +128,11 @@ def test_the_single_file_needs_nothing_else(archive, tmp_path, browser):
     page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
+    page.set_default_timeout(SLOWEST)
     page.add_init_script(HELP)
     page.goto(path.as_uri())
-    page.wait_for_function("window.Bokeh?.documents?.[0]?.is_idle", timeout=60_000)
-    page.wait_for_function("data('map-data').x.length > 10")
+    page.wait_for_function("document.documentElement.dataset.ready")
+    assert page.evaluate("data('map-data').x.length") == N
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     # One dimension at a time, as the model decodes it.
     page.evaluate("model('slider-0').value = model('slider-0').end")
