@@ -591,13 +591,15 @@ def read_archive(
 
 def _model(latents: Latents, given: ModelLike | None) -> SpectrumVAE | None:
     from latentscope.models.config import bundled_models
-    from latentscope.models.weights import as_model
 
-    if given is not None:
-        return as_model(given)
     name = str(latents.provenance.get("model"))
-    if name in bundled_models():
-        return as_model(name)
+    if given is None and name in bundled_models():
+        given = name
+    if given is not None:
+        # Not before: torch takes its time.
+        from latentscope.models.weights import as_model
+
+        return as_model(given)
     said = f"the model {name}" if "model" in latents.provenance else "a model they do not name"
     warnings.warn(
         f"{latents.source}: made by {said}; give it (-m MODEL) for sliders and spectra. Shown are "

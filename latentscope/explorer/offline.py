@@ -16,6 +16,7 @@ from latentscope.explorer.archive import Archive
 from latentscope.explorer.arrays import Floats, Singles
 from latentscope.explorer.page import foot
 from latentscope.explorer.panels import (
+    COLUMNS,
     Head,
     MapPanel,
     NearPanel,
@@ -147,7 +148,7 @@ def _spectrum_scope(
     blank = np.full(len(x), np.nan, np.float32)
     given = blank if shown.flux is None else drawn(shown.flux)[1]
     left = blank if shown.flux is None else drawn(shown.flux - base)[1]
-    panel.source.data = dict.fromkeys(panel.columns, blank) | {
+    panel.source.data = dict.fromkeys(COLUMNS, blank) | {
         "x": x.copy(), "base": reconstruction, "input": given, "residual": left,
     }  # fmt: skip
     steps, values = {}, []

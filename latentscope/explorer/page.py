@@ -6,7 +6,7 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -34,6 +34,8 @@ from latentscope.explorer.arrays import (
     smoothed,
 )
 from latentscope.explorer.panels import (
+    BESIDE,
+    COLUMNS,
     LINES,
     OVERLAYS,
     Head,
@@ -47,7 +49,7 @@ from latentscope.explorer.panels import (
     template,
 )
 from latentscope.explorer.view import View, read_view
-from latentscope.plots.spectrum import envelope, marked_lines, runs
+from latentscope.plots.spectrum import BINS, envelope, marked_lines, runs
 
 MOST_POINTS = 8000
 """Points of the map that are drawn one by one; above it their density is."""
@@ -166,7 +168,7 @@ class Page:
             self._base: tuple[Shown, Base] | None = None
             self._lined: Shown | None = None
             self._fresh = True
-            self._own_rv = 0.0
+            self._own_rv, self._bins = 0.0, BINS
         document.title = "latentscope explore"
         document.template = template()
         document.template_variables.update(
@@ -180,7 +182,6 @@ class Page:
             for root in roots:
                 document.add_root(root)
         document.on_session_destroyed(lambda context: self.close())
-        archive.learn()
         self._start()
 
     def _later(self, act: Apply) -> None:
@@ -221,6 +222,7 @@ class Page:
             scope |= {"sliders": sliders.sliders, "goto": panel.goto}
             for end in ("start", "end"):
                 _on(panel.flux.x_range, end, lambda: self._soon("zoom", self._zoomed))
+            panel.flux.on_change("inner_width", lambda attr, old, new: self._fit(new))
             panel.flux.js_on_event(
                 MouseMove,
                 CustomJS(
@@ -387,9 +389,7 @@ class Page:
     def _draw_moved(self, flux: Singles) -> None:
         self.rows["moved"] = flux
         self._left_over()
-        self.panel.drawn["moved"].visible = "change" in self.rows and (
-            LINES.index("moved") in self.panel.show.active
-        )
+        self.panel.drawn["moved"].visible = self._wanted("moved") and "change" in self.rows
         # The axes hold what a spectrum begins with; moving it leaves them.
         self._draw(scale=self._fresh)
         self._fresh = False
@@ -431,6 +431,10 @@ class Page:
         self._draw(scale=True)
         self._address()
 
+    def _fit(self, pixels: int) -> None:
+        """Have a bin for each pixel of the screen, from the next drawing on."""
+        self._bins = min(max(pixels, BINS // 4), 4 * BINS)
+
     @property
     def seen(self) -> tuple[float, float]:
         """Wavelengths that are seen."""
@@ -438,20 +442,25 @@ class Page:
         return float(x_range.start), float(x_range.end)
 
     def _draw(self, scale: bool = False) -> None:
-        names = [name for name in self.panel.columns if name in self.rows]
-        if not names:
+        if not self.rows:
             return
-        x, y = envelope(
-            self.archive.wavelength, np.stack([self.rows[name] for name in names]), *self.seen
-        )
-        blank = np.full(len(x), np.nan, np.float32)
-        data = dict(zip(names, y, strict=True))
+        names, panel = list(self.rows), self.panel
+        stacked = np.stack([self.rows[name] for name in names])
+        x, y = envelope(self.archive.wavelength, stacked, *self.seen, self._bins)
+        x, blank = np.ascontiguousarray(x), np.full(len(x), np.nan, np.float32)
+        data = {name: np.ascontiguousarray(row) for name, row in zip(names, y, strict=True)}
+
+        def drawn(columns: Sequence[str]) -> dict[str, Any]:
+            return {"x": x, **{name: data.get(name, blank) for name in columns}}
+
+        panel.source.data = drawn(COLUMNS)
+        if len(panel.beside.data["x"]) or not data.keys().isdisjoint(BESIDE):
+            panel.beside.data = drawn(BESIDE)
+        for name in BESIDE:
+            panel.drawn[name].visible = name in data and (name != "faint" or self._wanted("input"))
+        # After the lines, so that all of it is painted at once.
         if scale:
             self._scale(x, data)
-        self.panel.source.data = {
-            "x": np.ascontiguousarray(x),
-            **{n: np.ascontiguousarray(data.get(n, blank)) for n in self.panel.columns},
-        }
 
     def _scale(self, x: Floats, data: dict[str, Singles]) -> None:
         """Let the axes hold what is seen; a slider leaves them, so that lines are seen to move."""
@@ -473,15 +482,18 @@ class Page:
     def _look(self) -> None:
         """Show and hide."""
         panel = self.panel
-        on = {LINES[place] for place in panel.show.active}
-        panel.drawn["input"].visible = panel.drawn["faint"].visible = "input" in on
-        panel.drawn["base"].visible = "reconstruction" in on
-        panel.drawn["moved"].visible = "moved" in on and "change" in self.rows
-        panel.left.visible = "residual" in on
+        panel.drawn["input"].visible = self._wanted("input")
+        panel.drawn["base"].visible = self._wanted("reconstruction")
+        panel.drawn["moved"].visible = self._wanted("moved") and "change" in self.rows
+        panel.left.visible = self._wanted("residual")
         for mark in panel.marks:
-            mark.visible = "lines" in on
-        panel.strips.visible = "masks" in on
+            mark.visible = self._wanted("lines")
+        panel.strips.visible = self._wanted("masks")
         self._draw(scale=True)
+
+    def _wanted(self, name: str) -> bool:
+        """Whether one of `LINES` is to be seen."""
+        return LINES.index(name) in self.panel.show.active
 
     def _mark_lines(self) -> None:
         factor = export.doppler(float(self.panel.rv.value or 0.0))
@@ -623,6 +635,8 @@ class Page:
                 data = {str(name): table[name].to_numpy() for name in table}
                 self.near.source.data = data | {"x": self.xy[0][rows], "y": self.xy[1][rows]}
                 self.near.heading.text = f'<p class="legend">{escape(words)}</p>'
+                # Not before there is a picture.
+                self.archive.learn()
                 # Not while a slider is dragged: to move its cross the whole map is painted.
                 self._draw_here()
                 self._address()
@@ -656,10 +670,8 @@ class Page:
         self.worker.ask("overlay", work)
 
     def _put_overlays(self, found: dict[str, Singles]) -> None:
-        for place in range(len(OVERLAYS)):
-            name = f"other{place}"
+        for name in BESIDE[1:]:
             self.rows.pop(name, None)
-            self.panel.drawn[name].visible = name in found
         self.rows |= found
         self._draw()
 
@@ -688,7 +700,10 @@ class Page:
         self.head.message.tags = []
 
     def _address(self) -> None:
-        """Say in the page's address what is looked at, once there is something."""
+        """Say in the page's address what is looked at: once for all that comes together."""
+        self.worker.ask("address", lambda: self._say_address, _PAUSE)
+
+    def _say_address(self) -> None:
         if not self._opened:
             return
         panel, archive, row = self.map, self.archive, self.shown.row

@@ -34,6 +34,9 @@ from latentscope.plots.style import OVERLAY, QUIET, STRONG
 OVERLAYS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colors of spectra that are laid over the shown one."""
 
+COLUMNS = ("base", "moved", "input", "residual", "change")
+BESIDE = ("faint", *(f"other{i}" for i in range(len(OVERLAYS))))
+
 LINES = ("input", "reconstruction", "moved", "residual", "lines", "masks")
 """What can be hidden."""
 
@@ -89,14 +92,17 @@ def text(name: str, html: str = "", **options: Any) -> Div:
 
 
 class SpectrumPanel:
-    """A spectrum, and below it what is left of it; `source` has both, on the same wavelengths."""
+    """A spectrum, and below it what is left of it; `source` has both, on the same wavelengths.
+
+    `beside` has what is there at times: what was smoothed, and spectra that are laid over it.
+    """
 
     def __init__(self, wavelength: Any, axis: str) -> None:
         whole = (float(wavelength[0]), float(wavelength[-1]))
-        self.columns = ["base", "moved", "input", "faint", "residual", "change"]
-        self.columns += [f"other{i}" for i in range(len(OVERLAYS))]
-        columns: dict[str, Any] = {name: [] for name in ("x", *self.columns)}
-        self.source = ColumnDataSource(columns, name="spectrum-data")
+        self.source, self.beside = (
+            ColumnDataSource({column: [] for column in ("x", *columns)}, name=name)
+            for name, columns in (("spectrum-data", COLUMNS), ("beside-data", BESIDE))
+        )
         self.lines = ColumnDataSource({"x": [], "y": [], "name": []})
         self.masks = ColumnDataSource({"x0": [], "x1": []})
         options: dict[str, Any] = {
@@ -136,13 +142,14 @@ class SpectrumPanel:
         self.marks = [spans, names]
         draw = self.flux.line
         look: dict[str, Any] = {"source": self.source, "line_width": 1.2}
+        over = look | {"source": self.beside, "visible": False}
         self.drawn = {
-            "faint": draw("x", "faint", **look | {"line_width": 1}, color=QUIET, alpha=0.5),
+            "faint": draw("x", "faint", **over | {"line_width": 1}, color=QUIET, alpha=0.5),
             "input": draw("x", "input", **look, color=QUIET, legend_label="input"),
             "base": draw("x", "base", **look, color=STRONG, legend_label="reconstruction"),
         }
         for i, color in enumerate(OVERLAYS):
-            self.drawn[f"other{i}"] = draw("x", f"other{i}", **look, color=color, visible=False)
+            self.drawn[f"other{i}"] = draw("x", f"other{i}", **over, color=color)
         self.drawn["moved"] = draw("x", "moved", **look, color=OVERLAY, legend_label="moved")
         self.drawn["residual"] = self.left.line("x", "residual", **look, color=QUIET)
         self.drawn["change"] = self.left.line("x", "change", **look, color=OVERLAY)

@@ -230,7 +230,7 @@ def test_a_file_of_ones_own_is_encoded_and_finds_its_like(tab, archive, shared_d
     rows = page.page.locator("#near tbody tr")
     # A click on a number lays that spectrum over, a click on a name opens it.
     rows.nth(0).locator("button").first.click()
-    page.wait("data('spectrum-data').other0.some(Number.isFinite)")
+    page.wait("data('beside-data').other0.some(Number.isFinite)")
     rows.nth(1).locator("button").nth(1).click()
     star = near[1].partition(",")[0]
     page.wait("star => said('shown-title').includes(star)", star)
