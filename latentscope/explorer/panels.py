@@ -276,7 +276,7 @@ class SliderPanel:
 
     def _does(self, dim: int) -> str:
         words = escape(self.archive.known[dim].does)
-        return f'<span title="{words}">{words}</span>'
+        return words and f'<span title="{words}">{words}</span>'
 
     def name_all(self, values: Any) -> None:
         """Put what is known by now beside the sliders, and these in its order."""
