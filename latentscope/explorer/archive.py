@@ -6,7 +6,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +66,7 @@ _SIGMA = (0.16, 0.84)
 _ROWS_OF_QUANTILES = 20_000
 _OF_ROWS = ("snr", "airmass", "berv", "resolution", "recon_error", "trust", "verdict")
 _ALIKE = 0.5  # spreads
+_MOST_LABELS = 12  # beside a match
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Shown:
         Of the archive; -1 for one that is not in it.
     flux : ndarray of float32, shape (pixels,), or None
         On the model's grid, over its median; NaN where there is none.
-    facts : str
-        Its labels, in words.
+    facts : list of str
+        Its labels, each in words.
     trust : str
         Whether the model knows such spectra, in words.
     note : str
@@ -102,7 +103,7 @@ class Shown:
     latents: Latents
     row: int = -1
     flux: Singles | None = None
-    facts: str = ""
+    facts: Sequence[str] = ()
     trust: str = ""
     note: str = ""
 
@@ -303,10 +304,18 @@ class Archive:
         return Shown("the mean of all spectra", Latents(self.mean[None]), note="decoded only")
 
     def shown(self, row: int) -> Shown:
-        """A spectrum of the archive."""
+        """A spectrum of the archive.
+
+        Raises
+        ------
+        SpectrumError
+            If its row is NaN.
+        """
         latents = self.latents.take(np.array([row]))
         names = [latents.column(name) for name in ("object", "id")]
         title = ", ".join(dict.fromkeys(str(n[0]) for n in names if n is not None and n[0] == n[0]))
+        if not self.latents.ok[row]:
+            raise SpectrumError(f"{title or f'row {row}'}: it has no latents, its row is NaN")
         flux, note = None, ""
         if self.model is not None:
             try:
@@ -339,7 +348,7 @@ class Archive:
         target = str(spectrum.meta.get("object") or "")
         title = f"{target}, {name}" if target else name
         flux = self.on_grid(spectrum)
-        return Shown(title, latents, -1, flux, "uploaded", self._trust(latents))
+        return Shown(title, latents, -1, flux, ["uploaded"], self._trust(latents))
 
     def on_grid(self, spectrum: Spectrum) -> Singles:
         """Flux over its median at the model's pixels, (pixels,); NaN where there is none."""
@@ -373,16 +382,12 @@ class Archive:
             raise SpectrumError(f"{given or f'row {row}'}: no such file in {where}")
         return path
 
-    def facts(self, row: int) -> str:
-        """Labels of a row, in words."""
+    def facts(self, row: int) -> list[str]:
+        """Labels of a row, each in words."""
         if self.study.labels is None:
-            return ""
-        words = []
-        for name in self.labels:
-            value = self.study.labels[name].iloc[row]
-            if value == value and value is not None and value != "":
-                words.append(f"{name} {_number(value)} {UNITS.get(name, '')}".strip())
-        return ", ".join(words[:8])
+            return []
+        values = {name: self.study.labels[name].iloc[row] for name in self.labels}
+        return [_fact(name, value) for name, value in values.items() if _given(value)]
 
     @cached_property
     def _reference(self) -> Reference | None:
@@ -525,15 +530,17 @@ class Archive:
         """Labels of a match, and how far each is from the query's."""
         words = []
         for name in self.labels:
-            value, own = match.get(name), asked.get(name)
-            if not isinstance(value, int | float) or value != value:
+            value: Any = match.get(name)
+            own: Any = asked.get(name)
+            if not _given(value):
                 continue
-            unit = UNITS.get(name, "")
-            more = (
-                f" ({_signed(value - own)})" if isinstance(own, int | float) and own == own else ""
-            )
-            words.append(f"{name} {_number(value)} {unit}".strip() + more)
-        return ", ".join(words[:4])
+            more = ""
+            if _given(own) and isinstance(value, str | bool | np.bool_):
+                more = "" if value == own else f" (not {own})"
+            elif _given(own):
+                more = f" ({_signed(value - own)})"
+            words.append(_fact(name, value) + more)
+        return ", ".join(words[:_MOST_LABELS])
 
 
 def _does(row: dict[Any, Any], lines: pd.DataFrame) -> str:
@@ -552,6 +559,14 @@ def _does(row: dict[Any, Any], lines: pd.DataFrame) -> str:
     if abs(color) >= COLOR_NOTICED:
         parts.append(f"{'redder' if color > 0 else 'bluer'} by {abs(color):.2g} mag per σ")
     return "; ".join(parts) or "changes nothing that is measured here"
+
+
+def _given(value: Any) -> bool:
+    return bool(pd.notna(value)) and value != ""
+
+
+def _fact(name: str, value: Any) -> str:
+    return f"{name} {_number(value)} {UNITS.get(name, '')}".strip()
 
 
 def _signed(value: float) -> str:

@@ -14,7 +14,7 @@ from bokeh.resources import INLINE
 
 from latentscope.explorer.archive import Archive
 from latentscope.explorer.arrays import Floats, Singles
-from latentscope.explorer.page import foot
+from latentscope.explorer.page import FACTS, foot
 from latentscope.explorer.panels import (
     COLUMNS,
     Head,
@@ -110,7 +110,7 @@ def _map_scope(archive: Archive, rows: Any, chart: MapPanel, near: NearPanel) ->
     stars = archive.study.stars.codes[rows]
     columns = {f"x:{name}": archive.values(name)[rows].astype(np.float32) for name in names}
     table = {"name": [plain(str(archive.ids[row])) for row in rows], "star": stars}
-    facts = [archive.facts(int(row)) for row in rows]
+    facts = [", ".join(archive.facts(int(row))[:FACTS]) for row in rows]
     rgba = {
         name: (255 * colors[name].rgba(colors[name].values[rows])).astype(np.uint8)
         for name in names

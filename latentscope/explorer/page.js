@@ -59,7 +59,7 @@ function write() {
     open.textContent = name[i];
     for (const it of [over, open]) it.type = "button";
     over.title = "lay over the spectrum, or take away";
-    open.title = "open";
+    open.title = `open ${name[i]}`;
     over.setAttribute("aria-pressed", chosen.has(i));
     if (chosen.has(i)) over.style.background = overlays[[...chosen].indexOf(i)];
     over.addEventListener("click", () => {
@@ -68,8 +68,10 @@ function write() {
     });
     open.addEventListener("click", () => { near.tags = [row[i]]; near.tags = []; });
     for (const content of [over, open, distance[i].toFixed(2), labels[i], why[i]]) {
-      const cell = document.createElement("td");
-      cell.append(content);
+      const cell = document.createElement("td"), inner = document.createElement("div");
+      if (typeof content === "string") cell.title = content;
+      inner.append(content);
+      cell.append(inner);
       line.append(cell);
     }
     return line;

@@ -54,6 +54,9 @@ from latentscope.plots.spectrum import BINS, envelope, marked_lines, runs
 MOST_POINTS = 8000
 """Points of the map that are drawn one by one; above it their density is."""
 
+FACTS = 8
+"""Labels of a spectrum that are seen at once."""
+
 _CELLS = (190, 240)
 _MOST_PICKED = 3000
 _LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
@@ -280,8 +283,14 @@ class Page:
                 self.panel.flux.x_range.update(start=first, end=last)
             self.panel.smooth.value = view.smooth
             self.panel.goto.options = ["", *(name for name, _ in archive.lines)]
-        row = view.row if view.row >= 0 else archive.middle
-        self._show(lambda: archive.shown(row), dict(view.moved), view.rv)
+
+        def begin() -> Shown:
+            try:
+                return archive.shown(view.row if view.row >= 0 else archive.middle)
+            except LatentscopeError as error:
+                return replace(archive.shown(archive.middle), note=f"instead of {error}")
+
+        self._show(begin, dict(view.moved), view.rv)
 
     # The shown spectrum
 
@@ -308,8 +317,12 @@ class Page:
         self._opened = True
         self.shown, self.values, self._fresh = shown, values.copy(), True
         self.head.title.text = escape(shown.title)
-        lines = [line for line in (shown.facts, shown.trust, shown.note) if line]
-        self.head.trust.text = f'<p class="facts">{" · ".join(map(escape, lines))}</p>'
+        first, more = shown.facts[:FACTS], shown.facts[FACTS:]
+        lines = [line for line in (", ".join(first), shown.trust, shown.note) if line]
+        rest = f"<summary>{len(more)} more labels</summary>{escape(', '.join(more))}"
+        self.head.trust.text = f'<p class="facts">{" · ".join(map(escape, lines))}</p>' + (
+            f'<details class="facts">{rest}</details>' if more else ""
+        )
         if base is not None:
             self.rows = {"base": base, "moved": base}
             self._smooth(draw=False)
@@ -592,7 +605,7 @@ class Page:
 
     def _tapped(self, event: Tap) -> None:
         row = nearest_point(*self.xy, (event.x, event.y), self.window)
-        if row is not None and self.archive.latents.ok[row]:
+        if row is not None:
             self._show(lambda: self.archive.shown(row))
 
     def _lassoed(self, event: SelectionGeometry) -> None:

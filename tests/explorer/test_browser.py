@@ -36,10 +36,13 @@ def test_without_a_model_there_are_the_map_and_the_nearest_and_names_are_text(ta
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LatentscopeWarning)
-        archive = read_archive(rng.normal(size=(50, 3)), labels=labels)
+        values = rng.normal(size=(50, 3))
+        values[7] = np.nan
+        archive = read_archive(values, labels=labels)
     with running(archive) as served:
-        page = tab(f"?color={quote(hostile)}", url=served.url)
-        page.wait("data('map-data').x.length === 50 && document.title === 'latentscope explore'")
+        page = tab(f"?row=7&color={quote(hostile)}", url=served.url)
+        page.wait("said('shown-trust').includes('it has no latents')")
+        page.wait("data('map-data').x.length === 49 && document.title === 'latentscope explore'")
         page.page.get_by_text(hostile).nth(2).wait_for(state="attached")
         assert page.page.locator("img, mjx-container, a[href]").count() == 0
         assert page.said == []

@@ -11,6 +11,7 @@ import types
 from urllib.request import urlopen
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from latentscope.errors import LatentscopeWarning
@@ -97,6 +98,29 @@ def test_latents_of_an_unknown_model_have_a_map_and_neighbors(tmp_path, tab):
         assert seen.sum() > 100
         page.wait(f"model('map-data').data.x.length === {seen.sum()}")
         assert page.said == []
+
+
+def test_labels_that_are_classes_are_compared_too():
+    rng = np.random.default_rng(0)
+    labels = pd.DataFrame(
+        {
+            "object": np.arange(30).astype(str),
+            "type": rng.choice(["G", "K"], 30),
+            "binary": rng.choice([True, False], 30),
+            "Teff": 5000.0 + np.arange(30),
+        }
+    )
+    labels.loc[4, "type"] = ""
+    with pytest.warns(LatentscopeWarning, match="give it"):
+        archive = read_archive(rng.normal(size=(30, 3)), labels=labels)
+    shown = archive.shown(0)
+    table, _ = archive.neighbors(shown, shown.values, 29)
+    for row, words in zip(table["row"], table["labels"], strict=True):
+        one, own = labels.loc[row], labels.loc[0]
+        assert ("type" in words) == (one["type"] != "")
+        assert (f"(not {own['type']})" in words) == (one["type"] not in ("", own["type"]))
+        assert (f"(not {own['binary']})" in words) == (one["binary"] != own["binary"])
+        assert f"(+{row})" in words
 
 
 def test_a_notebook_gets_the_page_in_a_frame(archive, monkeypatch, browser):
