@@ -283,7 +283,7 @@ STAGES = {
     "preparation, all": (rows, "prepare"),
     "encoder, velocity fit": (SpectrumVAE, "encoding"),
     "decoder, errors": (Network, "_misfit"),
-    "a chunk of files, all": (encode_module._Run, "_work"),
+    "a chunk of files, all": (encode_module._Run, "part"),
 }
 
 

@@ -25,7 +25,6 @@ from latentscope.errors import SpectrumError
 from latentscope.files import MAX_BYTES, expanded, is_address
 from latentscope.settings import settings
 from latentscope.spectra.columns import array_draft, other_table, row_of
-from latentscope.spectra.containers import is_npz, read_hdf5, read_npy, read_npz, read_parquet
 from latentscope.spectra.draft import Draft, UnorderedError, finish, orders_of
 from latentscope.spectra.fits import find_spectra
 from latentscope.spectra.hdus import plain_fits, read_hdus
@@ -33,10 +32,15 @@ from latentscope.spectra.headers import Keywords
 from latentscope.spectra.join import Piece, join
 from latentscope.spectra.objects import (
     is_hdulist,
+    is_npz,
     is_pair,
     is_specutils,
     is_table,
+    read_hdf5,
+    read_npy,
+    read_npz,
     read_pair,
+    read_parquet,
     read_specutils,
     read_table,
 )

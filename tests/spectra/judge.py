@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.prepare import resample
 from latentscope.spectra.read import read_spectrum
-from latentscope.spectra.resample import resample
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid
 from tests.spectra.instruments import Layout, Truth

@@ -172,7 +172,7 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch):
         hdf5(wave=big, flux=big),
         parquet(pd.DataFrame({"wave": np.arange(200_000.0), "flux": np.arange(200_000.0)})),
     ]
-    monkeypatch.setattr("latentscope.spectra.containers.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("latentscope.spectra.objects.MAX_BYTES", 1_000_000)
     for data in files:
         with pytest.raises(SpectrumError, match="unpacks to more than"):
             read_spectrum(data)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
 from latentscope.models.config import PUBLISHED_GRID, published_prepare
-from latentscope.spectra.prepare import PrepareConfig, prepare, restore, running_mean
-from latentscope.spectra.resample import resample
+from latentscope.spectra.prepare import PrepareConfig, prepare, resample, restore, running_mean
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid
 from tests.spectra.grids import COMPACT, SMALL

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.prepare import PrepareConfig, prepare, restore
-from latentscope.spectra.resample import native, pixel_edges, rebin
+from latentscope.spectra.prepare import PrepareConfig, native, pixel_edges, prepare, rebin, restore
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, air_to_vacuum
 from tests.spectra.grids import COMPACT, SMALL

@@ -21,8 +21,15 @@ from latentscope.errors import ModelError
 from latentscope.simulation.population import HARPS, Observation, Population, observe, star_of_each
 from latentscope.simulation.simulate import labels_of, simulate
 from latentscope.simulation.synthesis import LOG_STEP, PIXELS, on_device, one_thread, synthesizer_of
-from latentscope.spectra.prepare import FLOOR, PrepareConfig, node_centers, prepare
-from latentscope.spectra.resample import pixel_edges, resample, way_of
+from latentscope.spectra.prepare import (
+    FLOOR,
+    PrepareConfig,
+    node_centers,
+    pixel_edges,
+    prepare,
+    resample,
+    way_of,
+)
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, convert
 from train.data.batches import Batch

@@ -11,8 +11,7 @@ from latentscope.errors import ModelError, SpectrumError
 from latentscope.simulation.population import HARPS, observe
 from latentscope.simulation.simulate import simulate
 from latentscope.simulation.synthesis import Synthesizer
-from latentscope.spectra.prepare import PrepareConfig, prepare
-from latentscope.spectra.resample import resample
+from latentscope.spectra.prepare import PrepareConfig, prepare, resample
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid
 from tests.simulation.oracle import few_lines
