@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import os
 import platform
 import shlex
@@ -426,7 +427,10 @@ def _cluster(
             if dask == "local":
                 dask = stack.enter_context(
                     distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, scheduler_kwargs=_NO_PAGE
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        scheduler_kwargs=_NO_PAGE,
+                        silence_logs=logging.CRITICAL,  # workers that end complain of each other
                     )
                 )
             try:

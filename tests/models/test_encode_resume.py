@@ -48,6 +48,34 @@ main()
 """
 
 
+LIMITED = """
+import resource, sys
+from latentscope.models.encode import encode
+from tests.models.encoding import tiny_model
+
+limit, size, files, output = sys.argv[1:]
+model = tiny_model()
+resource.setrlimit(getattr(resource, limit), (int(size), int(size)))
+try:
+    print(encode(files, model, output=output, workers=8).provenance["ok"])
+except OSError as error:
+    print(error.strerror, error.filename)
+"""
+
+
+def limited(repository, *arguments):
+    """What a process says that may not open or write as much as it likes."""
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, arguments)],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 class Stop(Exception):
     pass
 
@@ -282,3 +310,26 @@ def test_a_full_disk_is_said_and_the_earlier_output_stays(archive, tmp_path, mon
         encode(archive, tiny_model(), output=output)
     assert "latents.npy.parts" in str(error.value.filename)
     assert {path: path.read_bytes() for path in tmp_path.glob("latents.*")} == before
+
+
+@pytest.mark.parametrize("name", ["latents.npy", "latents.parquet"])
+def test_where_files_may_not_grow_the_earlier_output_stays(archive, tmp_path, repository, name):
+    pytest.importorskip("pyarrow")
+    output = tmp_path / name
+    encode(archive[:4], tiny_model(), output=output)
+    before = {path: path.read_bytes() for path in tmp_path.glob("latents.*")}
+    said = limited(repository, "RLIMIT_FSIZE", 2000, archive[0].parent, output)
+    assert str(output) in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        *("archive", f"{name}.parts"),
+        *(path.name for path in before),
+    }
+
+
+def test_few_open_files_are_enough(archive, tmp_path, repository):
+    folder = archive[0].parent
+    for number in range(300):
+        os.link(archive[0], folder / f"{number}.fits")
+    said = limited(repository, "RLIMIT_NOFILE", 64, folder, tmp_path / "latents.npy")
+    assert said == "318\n"
