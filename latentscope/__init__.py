@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.probe import fit_probe, probe
     from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
+    from latentscope.diagnostics.track import track
     from latentscope.explorer.serve import explore
     from latentscope.models.config import available_models
     from latentscope.models.encode import encode
@@ -70,6 +71,7 @@ _NAMES_OF_MODULE = {
     "diagnostics.probe": ("fit_probe", "probe"),
     "diagnostics.retrieval": ("Retriever",),
     "diagnostics.robustness": ("robustness",),
+    "diagnostics.track": ("track",),
     "explorer.serve": ("explore",),
     "models.encode": ("encode",),
     "models.network": ("SpectrumVAE",),
@@ -140,6 +142,7 @@ __all__ = [
     "save_model",
     "score",
     "simulate",
+    "track",
     "traverse",
     "write_latents",
     "write_probe",

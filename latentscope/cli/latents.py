@@ -892,6 +892,93 @@ _SPECTRUM = Annotated[
 
 
 @command(
+    "latentscope track latents.npy --star HD128621 --plot track.png",
+    "latentscope track latents.npy activity.csv --star HD128621 --columns rv,log_rhk -o track.csv",
+)
+def track(
+    latents: Latents,
+    labels: Annotated[
+        Path | None,
+        typer.Argument(metavar="[LABELS]", help="Velocities, activity indices and the like."),
+    ] = None,
+    star: Annotated[
+        str | None,
+        typer.Option("--star", help="Its name in star or object; not needed if there is only one."),
+    ] = None,
+    output: Table = None,
+    plot: Plot = None,
+    dims: Dims = "informative",
+    columns: Columns = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="Column of the time in days. Default: bjd, hjd, mjd or jd."),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            help="What is independent: exposures or nights. auto: nights, if there are ten or more "
+            "and some have several exposures.",
+        ),
+    ] = "auto",
+    min_period: Annotated[
+        float | None, typer.Option("--min-period", help="Days. Default: twice the median step.")
+    ] = None,
+    max_period: Annotated[
+        float | None, typer.Option("--max-period", help="Days. Default: the length of the series.")
+    ] = None,
+    n_permutations: Annotated[
+        int, typer.Option("--n-permutations", min=1, help="Shuffles of exposures or nights.")
+    ] = 199,
+    key: Key = None,
+    where: Where = None,
+    join: Join = None,
+    missing: Missing = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Follow one star over time: scatter, periods, correlations.
+
+    Its latents against time, their scatter against what q(z|x) allows, Lomb-Scargle periods with
+    false-alarm probabilities, and rank correlations with velocities and indices.
+    """
+    from latentscope.diagnostics.track import By
+    from latentscope.diagnostics.track import track as follow
+
+    out = Output(as_json)
+    check_outputs(output, plot, latents, labels)
+    study = study_of(
+        latents, labels, key=key, where=where, groups="none", join=join, missing=missing
+    )
+    result = follow(
+        study,
+        star,
+        dims=chosen_dims(dims),
+        columns=chosen_names(columns),
+        time=time,
+        by=one_of("--by", by, By),
+        min_period=min_period,
+        max_period=max_period,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
+    write_table(output, result.series, result.provenance)
+    save_plot(plot, result.plot)
+    for line in (*result.sentences(), *result.notes):
+        out.say(line)
+    out.result(
+        {
+            "star": result.star,
+            "by": result.by,
+            "dims": result.dims.to_dict("records"),
+            "correlations": result.correlations.to_dict("records"),
+            "series": result.series.to_dict("records"),
+            "notes": result.notes,
+        }
+    )
+
+
+@command(
     "latentscope traverse --dim 0 --plot dim0.png",
     "latentscope traverse spectrum.fits -m harps-sim --dim 7 --latents latents.npy --sigmas -3:3",
     "latentscope traverse --dim 7 --window 5160:5190 --window 6550:6576 -o dim7.csv",

@@ -15,6 +15,7 @@ from latentscope.plots.retrieval import plot_answers, plot_matched_spectra, plot
 from latentscope.plots.robustness import plot_robustness
 from latentscope.plots.spectrum import plot_spectrum
 from latentscope.plots.style import save_figure
+from latentscope.plots.track import plot_track
 from latentscope.plots.traversal import plot_line_map, plot_traversal
 from latentscope.plots.trust import plot_trust
 
@@ -35,6 +36,7 @@ __all__ = [
     "plot_retrieval",
     "plot_robustness",
     "plot_spectrum",
+    "plot_track",
     "plot_traversal",
     "plot_trust",
     "save_figure",

@@ -22,6 +22,7 @@ COMMANDS = (
     "robustness",
     "compare",
     "score",
+    "track",
     "models",
     "convert",
     "report",
