@@ -9,7 +9,8 @@ star that differ by their noise alone, and real spectra shifted in steps of 20 k
 after the colon is the known velocity in km/s. The drift is what the other latents do meanwhile.
 Wrong is an error above 10 km/s. Velocities are read
 by the latent's own scale, less the median error of the first kind: the decoder's zero point.
-Prints tables; `-o` writes JSON.
+Prints tables; `-o` writes JSON. With `--exposures` alone: exposures of each real star that differ
+by noise drawn from its errors, and what the fit costs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.outliers import CHROMOSPHERE, emission
-from benchmarks.timing import markdown_table
+from benchmarks.timing import markdown_table, rounds
 from latentscope.files import atomic_path
 from latentscope.models.network import SECOND_PEAK, SpectrumVAE
 from latentscope.models.weights import load_model
@@ -303,6 +305,50 @@ def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, 
     } | drift(model, np.array(rows), np.array(rows)[len(SHIFTS) // 2][None])
 
 
+def exposures(model: SpectrumVAE, path: str) -> dict[str, Any]:
+    """Scatter in m/s of a real star's velocity over exposures with noise of its own size besides.
+
+    By its inverse variance, or photon noise of the header's signal to noise.
+    """
+    assert model.prepare is not None
+    spectrum = read_spectrum(path)
+    flux, snr = spectrum.flux.astype(np.float64), spectrum.meta.get("snr")
+    if spectrum.ivar is not None:
+        ivar = np.asarray(spectrum.ivar, dtype=np.float64)
+        variance = np.divide(1.0, ivar, out=np.zeros_like(ivar), where=ivar > 0)
+    elif snr:
+        variance = np.maximum(flux, 0.0) * np.median(flux[flux > 0]) / snr**2
+    else:
+        raise SystemExit(f"{path}: knows no errors; expected an SNR in the header, or errors")
+    rng = np.random.default_rng(0)
+    noisy = (flux + np.sqrt(variance) * rng.standard_normal(len(flux)) for _ in range(NOISES))
+    rows = [prepare(replace(spectrum, flux=one.astype("f4")), model.prepare).row for one in noisy]
+    found = fitted(model, np.array(rows))
+    name = spectrum.meta.get("object") or Path(path).name
+    return {"star": name, "snr": snr, "scatter": 1e3 * float(found.velocity.std(ddof=1))}
+
+
+def cost(model: SpectrumVAE, path: str, n_rounds: int = 40) -> dict[str, float]:
+    """Milliseconds a spectrum of `model.encode`, with and without the fit, in turns; least."""
+    assert model.prepare is not None
+    rows = torch.from_numpy(prepare(read_spectrum(path), model.prepare).row).float().repeat(16, 1)
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        ways = {name: partial(model.encode, rows, fit=name == "fit") for name in ("plain", "fit")}
+        taken = rounds(ways, n_rounds, warm=True)
+    return {name: 1e3 * float(times.min()) / len(rows) for name, times in taken.items()}
+
+
+def again(args: argparse.Namespace) -> None:
+    """Print `exposures` and `cost`."""
+    model, paths = load_model(args.model), [entry.rpartition(":")[0] for entry in args.real]
+    for found in (exposures(model, path) for path in paths):
+        print(f"{found['star']}, SNR {found['snr']:.0f}: {found['scatter']:.2f} m/s")
+    taken = cost(model, paths[0])
+    print(", ".join(f"{name} {ms:.2f} ms" for name, ms in taken.items()), end=": ")
+    print(f"{taken['fit'] / taken['plain']:.2f} times as long")
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All tables."""
     model = load_model(args.model)
@@ -386,8 +432,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=60, help="stars that are exposed repeatedly")
     parser.add_argument("--seed", type=int, default=9100)
     parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
+    parser.add_argument("--exposures", action="store_true")
     parser.add_argument("-o", "--output")
     args = parser.parse_args()
+    if args.exposures:
+        again(args)
+        return
     result = measure(args)
     print(markdown(result))
     if args.output:

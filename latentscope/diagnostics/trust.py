@@ -1,9 +1,10 @@
 """Which rows a model knows: latents and errors compared with those of ordinary spectra.
 
-A network gives latents of anything. Three questions are asked apart: do the latents lie where those
+A network gives latents of anything. Four questions are asked apart: do the latents lie where those
 of ordinary spectra do; is the spectrum reproduced as ordinary ones are; has it their resolving
-power. Each answer is a p-value over the rows of a reference sample, and the smallest of them,
-corrected for there being several, is the trust.
+power; is it the light of a star, in the medium that is stated. Each answer is a p-value over the
+rows of a reference sample, and the smallest of them, corrected for there being several, is the
+trust.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, 
 from latentscope.diagnostics.study import Study, StudyLike, draw, origin
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
+    SIGNS,
     Judged,
     Reference,
     TrustSample,
@@ -41,7 +43,7 @@ DOUBTFUL, OUTSIDE = 0.05, 0.001
 
 # Share of the grid that a row may lack beyond what the reference lacks before it is doubtful.
 _COVERAGE_SLACK = 0.1
-_TESTS = ("fit", "latents", "resolution")
+_TESTS = ("fit", "latents", "resolution", "kind")
 # What is looked at besides the error in each part of the spectrum.
 _WHOLE = ("in the depth of its lines", "in the sharpness of its lines")
 
@@ -77,10 +79,12 @@ class ScoreResult:
         - `resolution_percentile`: percentage of the reference with a lower resolution;
         - `worst`, `worst_ratio`: where the pattern is oddest, Angstrom (NaN if it is the contrast
           or the sharpness of all lines), and the error there over what the rest makes expect;
-        - `coverage`, `resolution`: as encoded;
-        - `trust_latents`, `trust_fit`, `trust_resolution`: chance that an ordinary spectrum looks
-          as odd in its latents, in how it is reproduced, in its resolution, 0 to 1;
-        - `trust`: the smallest of them, corrected for there being three: the chance that an
+        - `kind_percentile`: percentage of the reference with weaker signs of what is no star;
+        - `coverage`, `resolution`, `emission`, `elsewhere`, `vacuum`, `oxygen_rv`: as encoded;
+        - `trust_latents`, `trust_fit`, `trust_resolution`, `trust_kind`: chance that an ordinary
+          spectrum looks as odd in its latents, in how it is reproduced, in its resolution, and as
+          little like a star's, 0 to 1;
+        - `trust`: the smallest of them, corrected for there being four: the chance that an
           ordinary spectrum looks as odd in any of them;
         - `verdict`: "ordinary", "doubtful" (trust below 0.05, or low coverage), "outside" (below
           0.001); empty for a row without latents;
@@ -144,12 +148,14 @@ class ScoreResult:
             told = {name: int((odd[f"trust_{name}"] < DOUBTFUL).sum()) for name in _TESTS}
             lines.append(
                 f"odd by themselves are the latents of {told['latents']:,} of these {len(odd):,}, "
-                f"the fit of {told['fit']:,} and the resolution of {told['resolution']:,}"
+                f"the fit of {told['fit']:,}, the resolution of {told['resolution']:,} and the "
+                f"kind of {told['kind']:,}"
             )
         tests = {
             "reconstruction error": "recon_percentile",
             "its pattern over wavelength": "misfit_percentile",
             "resolution": "resolution_percentile",
+            "signs of what is no star": "kind_percentile",
         }
         missing = [name for name, column in tests.items() if self.table[column].isna().all()]
         if missing:
@@ -174,11 +180,11 @@ def score_against(
 ) -> ScoreResult:
     """Compare rows of latents with a reference of ordinary ones.
 
-    Four numbers are compared, as far as both sides have them: the reconstruction error at equal
-    noise, its pattern over wavelength, the density of the latents and the resolution. The smallest
-    p-value of pattern (the error, where there is no pattern), density and resolution becomes
-    `trust`, corrected for there being several, so that 5 % of ordinary rows fall below 0.05; each
-    is a column besides.
+    Five things are compared, as far as both sides have them: the reconstruction error at equal
+    noise, its pattern over wavelength, the density of the latents, the resolution, and signs of
+    what is no star. The smallest p-value of pattern (the error, where there is no pattern),
+    density, resolution and signs becomes `trust`, corrected for there being several, so that 5 % of
+    ordinary rows fall below 0.05; each is a column besides.
 
     Arguments are those of `latentscope.score`; the reference may be ready to judge (`Reference`),
     and errors of segments, shape (n, s), given as numbers.
@@ -270,12 +276,13 @@ def _judged_table(
     latents: Latents, rows: TrustSample, reference: Reference, drawn: Rows | None
 ) -> pd.DataFrame:
     """Table of a `ScoreResult`; rows `drawn` are the reference and judged as held out from it."""
-    tests, (part, ratio) = reference.judge(rows)
+    tests, (part, ratio), sign = reference.judge(rows)
     if drawn is not None:
         # A row is its own nearest, and fits know it: it would look more ordinary than it is.
         for name, judged in tests.items():
             judged.p[drawn], judged.percentile[drawn] = reference.own[name]
         part[drawn], ratio[drawn] = reference.misfit.own_oddest
+        sign[drawn] = reference.kind.own_oddest
     edges = reference.sample.edges if len(reference.sample.edges) else rows.edges
     worst = np.full(len(rows), np.nan)
     if len(edges):
@@ -299,9 +306,11 @@ def _judged_table(
             "worst_ratio": ratio,
             "coverage": rows.coverage,
             "resolution": rows.resolution,
+            **{name: getattr(rows, name) for name in (*SIGNS, "oxygen_rv")},
             "trust_latents": counted[:, 1],
             "trust_fit": counted[:, 0],
             "trust_resolution": counted[:, 2],
+            "trust_kind": counted[:, 3],
             "trust": trust,
             "verdict": verdict,
         }
@@ -310,14 +319,15 @@ def _judged_table(
     named = [f"near {at:,.0f} A" + (f" ({name})" if name else "") for at, name in features.items()]
     places = np.array([*named, *_WHOLE, ""], dtype=object)[part] if len(edges) else None
     failures = latents.column("error")
-    table["reason"] = _reasons(table, corrected, low_coverage, failures, places, reference)
+    table["reason"] = _reasons(table, corrected, low_coverage, failures, places, sign, reference)
     return table
 
 
 def _counted(tests: dict[str, Judged]) -> Floats:
-    """P-values that count, shape (n, 3): the error's own one where its pattern is not known."""
+    """P-values that count, shape (n, 4): the error's own one where its pattern is not known."""
     error = np.where(np.isnan(tests["misfit"].p), tests["recon"].p, tests["misfit"].p)
-    return np.stack([error, tests["density"].p, tests["resolution"].p], axis=1)
+    others = (tests[name].p for name in ("density", "resolution", "kind"))
+    return np.stack([error, *others], axis=1)
 
 
 def _reasons(
@@ -326,6 +336,7 @@ def _reasons(
     low_coverage: Mask,
     errors: NDArray[np.object_] | None,
     places: NDArray[np.object_] | None,
+    sign: Rows,
     reference: Reference,
 ) -> list[str]:
     """One line per row, of why it is not ordinary and what of it is; empty for one that is."""
@@ -339,14 +350,18 @@ def _reasons(
         # The most telling first; a test is named where it alone would make a row doubtful.
         order = [test for test in np.argsort(corrected[row]) if corrected[row, test] < DOUBTFUL]
         place = "" if places is None else places[row]
-        words = [_reason(_TESTS[test], record, place) for test in order]
+        words = [_reason(_TESTS[test], record, place, SIGNS[sign[row]]) for test in order]
         if low_coverage[row]:
             words.append(
                 f"fills {100 * record['coverage']:.0f} % of the grid, the reference "
                 f"{100 * reference.lowest_coverage:.0f} % and more"
             )
         usual = [name for name, p in zip(_TESTS, corrected[row], strict=True) if p >= DOUBTFUL]
-        out[row] = "; ".join([*words, f"{' and '.join(usual)} ordinary"] if usual else words)
+        if usual:
+            words.append(
+                f"{' and '.join(filter(None, (', '.join(usual[:-1]), usual[-1])))} ordinary"
+            )
+        out[row] = "; ".join(words)
     return out
 
 
@@ -359,7 +374,9 @@ def feature_names(edges: Floats) -> dict[float, str]:
     return names
 
 
-def _reason(test: str, record: dict[Any, Any], place: str) -> str:
+def _reason(test: str, record: dict[Any, Any], place: str, sign: str) -> str:
+    if test == "kind":
+        return _sign(sign, record)
     if test == "latents":
         return f"latents in an emptier place than {_percent(100 - record['density_percentile'])}"
     if test == "resolution":
@@ -372,6 +389,26 @@ def _reason(test: str, record: dict[Any, Any], place: str) -> str:
     if place:
         words += f", most {place}: {record['worst_ratio']:.2g} times what the rest suggests"
     return words
+
+
+def _sign(sign: str, record: dict[Any, Any]) -> str:
+    if sign == "emission":
+        height = record["emission"]
+        return f"Balmer lines in emission, {height:.2g} of the continuum above it"
+    if sign == "elsewhere":
+        return (
+            f"no star's lines: they fit {record['elsewhere']:.2g} times as well at velocities "
+            "beyond 900 km/s"
+        )
+    off = record["oxygen_rv"]
+    if abs(off) > 1:  # else it says nothing of the medium
+        to = "red" if off > 0 else "blue"
+        how = f"O2 of the air lies {abs(off):.0f} km/s to the {to}"
+    else:
+        off = record["vacuum"]
+        how = f"lines shift along the spectrum by {abs(off):.1f} of that"
+    media = "vacuum taken for air" if off > 0 else "air taken for vacuum"
+    return f"wavelengths look like {media}: {how}"
 
 
 def _percent(share: float) -> str:

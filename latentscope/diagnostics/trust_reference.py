@@ -1,8 +1,8 @@
 """Ordinary spectra to compare with, and the tests that say how odd a row is among them.
 
-Four tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength
-beside the lines themselves, how empty the place among the latents is, and the resolving power. Each
-gives a p-value and a percentile, by the rows of the sample.
+Five tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength
+beside the lines themselves, how empty the place among the latents is, the resolving power, and
+signs of what is no star. Each gives a p-value and a percentile, by the rows of the sample.
 """
 
 from __future__ import annotations
@@ -42,7 +42,17 @@ _LEVEL = 0.05  # p-values that are combined keep their meaning here
 
 # One neighbor alone may be as odd as the row; ten of up to 3,000 still say where it lies.
 _N_NEIGHBORS = 10
-_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "contrast", "roughness")
+_COLUMNS = (
+    *("recon_error", "coverage", "snr", "resolution", "contrast", "roughness"),
+    *("emission", "elsewhere", "vacuum", "oxygen_rv"),
+)
+
+SIGNS = ("emission", "elsewhere", "vacuum")
+"""Columns of the sidecar by which a spectrum shows that it is no star's or of another medium."""
+
+# km/s: how far oxygen of the air lies off where vacuum is taken for air, or the reverse; how well
+# that is measured; and within which it is in its place.
+_VACUUM_RV, _OXYGEN_ERROR, _IN_PLACE = 82.8, 3.0, 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +64,8 @@ class TrustSample:
     values : ndarray of float64, shape (n, d)
         Latent means; a row of NaN where there are none.
     recon_error, coverage, snr, resolution, contrast, roughness : ndarray of float64, shape (n,)
-        As `encode` writes them; NaN where not known.
+        As `encode` writes them, as are `emission`, `elsewhere`, `vacuum`, `oxygen_rv`; NaN where
+        not known.
     segments : ndarray of float64, shape (n, s)
         Root mean square of the reconstruction's error in s parts of the spectrum; s is 0 where
         nobody wrote them.
@@ -72,6 +83,10 @@ class TrustSample:
     resolution: Floats
     contrast: Floats
     roughness: Floats
+    emission: Floats
+    elsewhere: Floats
+    vacuum: Floats
+    oxygen_rv: Floats
     segments: Floats
     edges: Floats
     info: dict[str, str] = field(default_factory=dict)
@@ -586,6 +601,50 @@ class Resolution:
         return Judged(p, percent_below(self._reference, given))
 
 
+class Kind:
+    """Signs that a spectrum is no star's, or of another medium than stated: the oddest of them.
+
+    The lines' own shifts are no proof where the air's oxygen lies in its place; where it lies off
+    as another medium puts it, nothing else is needed: no row of the reference does.
+    `own_oddest`: the oddest sign of each row of the reference, by its place in `SIGNS` (-1: none).
+    """
+
+    def __init__(self, sample: TrustSample) -> None:
+        self._reference = {}
+        for name in SIGNS:
+            values = getattr(sample, name)
+            known = (values if name == "emission" else np.abs(values))[np.isfinite(values)]
+            if len(known) >= max(MIN_ROWS, len(sample) / 2):
+                self._reference[name] = known
+        self._least = 1.0 / (1.0 + len(sample))
+        self._p = self._signs(sample)
+        self.own, self.own_oddest = self.judge(sample)
+
+    def judge(self, sample: TrustSample) -> tuple[Judged, Rows]:
+        """Judge rows, and find the oddest sign of each."""
+        if not self._reference:
+            return Judged.unknown(len(sample)), _no_part(len(sample))[0]
+        signs = self._signs(sample)
+        own = combined(self._p, self._p)[0]
+        p = combined(signs, self._p)[0]
+        oddest = np.where(np.isnan(p), -1, np.argmin(np.nan_to_num(signs, nan=2.0), axis=1))
+        return Judged(p, percent_below(-own[np.isfinite(own)], -p)), oddest
+
+    def _signs(self, sample: TrustSample) -> Floats:
+        """P-value of each sign of rows, (n, 3)."""
+        out = np.full((len(sample), len(SIGNS)), np.nan)
+        for number, name in enumerate(SIGNS):
+            if name in self._reference:
+                values = getattr(sample, name)
+                # What is missing is no sign: lines in emission are not negative.
+                distance = values if name == "emission" else np.abs(values)
+                out[:, number] = share_above(self._reference[name], distance)
+        off = np.abs(sample.oxygen_rv)
+        out[off < _IN_PLACE, -1] = 1.0
+        out[np.abs(off - _VACUUM_RV) < _OXYGEN_ERROR, -1] = self._least
+        return out
+
+
 class Reference:
     """A sample of ordinary rows with its tests; `own` has what these say of its own rows.
 
@@ -609,25 +668,29 @@ class Reference:
         self.reconstruction = Reconstruction(sample, self.dims)
         self.misfit = Misfit(sample, self.dims)
         self.resolution = Resolution(sample)
+        self.kind = Kind(sample)
         self.own = {
             "recon": self.reconstruction.own,
             "misfit": self.misfit.own,
             "density": self.density.own,
             "resolution": self.resolution.own,
+            "kind": self.kind.own,
         }
         coverage = sample.coverage[np.isfinite(sample.coverage)]
         self.lowest_coverage = float(np.quantile(coverage, 0.01)) if len(coverage) else float("nan")
 
-    def judge(self, rows: TrustSample) -> tuple[dict[str, Judged], tuple[Rows, Floats]]:
-        """What each test says of rows, and where the error of each is oddest."""
+    def judge(self, rows: TrustSample) -> tuple[dict[str, Judged], tuple[Rows, Floats], Rows]:
+        """What each test says of rows, where the error of each is oddest, and its oddest sign."""
         misfit, oddest = self.misfit.judge(rows)
+        kind, sign = self.kind.judge(rows)
         tests = {
             "recon": self.reconstruction.judge(rows),
             "misfit": misfit,
             "density": self.density.judge(rows),
             "resolution": self.resolution.judge(rows),
+            "kind": kind,
         }
         failed = ~np.isfinite(rows.values).all(axis=1)
         for judged in tests.values():
             judged.p[failed] = judged.percentile[failed] = np.nan
-        return tests, oddest
+        return tests, oddest, sign

@@ -60,6 +60,7 @@ from latentscope.models.rows import (
     read_chunk,
     source_id,
 )
+from latentscope.models.signs import Reader, Signs
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.prepare import PrepareConfig
@@ -72,6 +73,7 @@ BLOCK = 256
 _CPU_VALUES = 8 * 327_680
 """Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
 _MAX_BATCH = 32
+_MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "vacuum")
 
 # A cluster of our own shows nothing in browsers, on a port that may be taken.
 _NO_PAGE = {"dashboard": False, "dashboard_address": ":0"}
@@ -164,9 +166,11 @@ def encode(
         a Doppler layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines
         are too wide to say) and `rv_second_peak` (height of the correlation's second maximum over
         the first); `assumed`;
-        `recon_percentile`, `density_percentile`, `trust_latents`, `trust_fit`, `trust_resolution`,
-        `trust` and `verdict` (as `score` has them) where a reference sample lies beside the
-        weights; with a probe `Teff_probe` and the like, as `Probe.apply` names them;
+        `emission`, `elsewhere` and `vacuum` (`signs.Signs`), `oxygen_rv` (of the air's O2 lines in
+        the observer's frame, km/s); `recon_percentile`, `density_percentile`, `trust_latents`,
+        `trust_fit`, `trust_resolution`, `trust_kind`, `trust` and `verdict` (as `score` has them)
+        where a reference sample lies beside the weights; with a probe `Teff_probe` and the like, as
+        `Probe.apply` names them;
         `recon_segments`, the reconstruction error in 32 parts of the grid. Values do not depend on
         batch size or workers beyond float32 rounding (1e-5).
 
@@ -305,7 +309,7 @@ class _Run:
                 continue
             part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
             part.segments[index] = found.segments[row]
-            for column in ("recon_error", "contrast", "roughness"):
+            for column in _MEASURED:
                 part.records[index][column] = float(getattr(found, column)[row])
             part.records[index]["rv_second_peak"] = float(found.second_peak[row])
             if np.isfinite(found.ambiguous[row]):
@@ -660,6 +664,9 @@ class Encoded(NamedTuple):
     segments: NDArray[np.float32]  # shape (n, 32), of equal parts; NaN where half is not valid
     contrast: NDArray[np.float32]  # shape (n,), as `roughness`: of the rows, see `_texture`
     roughness: NDArray[np.float32]
+    emission: NDArray[np.float32]  # shape (n,), as `elsewhere` and `vacuum`: see `Signs`
+    elsewhere: NDArray[np.float32]
+    vacuum: NDArray[np.float32]
     second_peak: NDArray[np.float32]  # shape (n,), as `ambiguous`: see `Shift`; NaN if not fitted
     ambiguous: NDArray[np.float32]
 
@@ -697,12 +704,12 @@ class Network:
         current = next(model.parameters()).device
         # Rows are float32, and so are latents, whatever the caller's model computes in.
         model = single(model)
+        self._signs = Reader(model, self.device) if recon_error else None
         self._model = model if current == self.device else moved(copy.deepcopy(model), self.device)
         if self.on_cpu:
             self._model = packed(self._model, torch.bfloat16 if low else torch.float32)
         self._low = low and not self.on_cpu
         self._adapts = batch_size == "auto"
-        self._recon_error = recon_error
         self._lock = threading.Lock()  # several workers may run out of memory at once
         if batch_size == "auto":
             fitting = _CPU_VALUES // model.config.row_size if self.on_cpu else _MAX_BATCH
@@ -728,7 +735,7 @@ class Network:
             If memory runs out at a batch of one, or of the size that was asked for.
         """
         n, d = len(rows), self._model.config.latents
-        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), (n,), (n,), (n,), (n,))
+        shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), *[(n,)] * (len(Encoded._fields) - 4))
         out = Encoded(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
         start = 0
         while start < n:
@@ -757,22 +764,24 @@ class Network:
                 logvar = torch.full_like(mean, torch.nan)
             unknown = torch.full((len(rows),), torch.nan)
             error, segments = unknown, unknown[:, None].expand(-1, SEGMENTS)
-            texture = unknown, unknown
-            if self._recon_error:
+            texture, signs = (unknown, unknown), Signs(unknown, unknown, unknown)
+            if self._signs is not None:
                 inside = torch.from_numpy(valid[:, :length]).to(self.device)
-                misfit = self._misfit(batch[:, :length], inside, mean, lines)
+                # A fitted shift has drawn the lines already.
+                model = self._model
+                drawn = model.decode(mean) if lines is None else model.shifted(lines, mean)
+                target, drawn = batch[:, :length], drawn[:, :length]
+                misfit = self._misfit(target, inside, drawn)
                 error, segments, texture = *misfit[:2], misfit[2:]
+                signs = self._signs.read(target, drawn, inside, segments)
             found = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
-            parts = (mean, logvar, error, segments, *texture, *found)
+            parts = (mean, logvar, error, segments, *texture, *signs, *found)
             return Encoded(*(part.cpu().numpy() for part in parts))
 
     def _misfit(
-        self, rows: Tensor, inside: Tensor, mean: Tensor, lines: Tensor | None
+        self, rows: Tensor, inside: Tensor, drawn: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Errors of reconstructions from latents (n, d) and of their segments, and the texture."""
-        # A fitted shift has drawn the lines already.
-        drawn = self._model.decode(mean) if lines is None else self._model.shifted(lines, mean)
-        drawn = drawn[:, : rows.shape[1]]
+        """Errors of reconstructions and of their segments, and the texture of the rows."""
         if self.on_cpu:
             arrays = (values.numpy() for values in (rows, inside, drawn))
             return tuple(map(torch.from_numpy, _measured(*arrays)))  # type: ignore[return-value]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from latentscope.errors import LatentscopeError, SpectrumError, printable
 from latentscope.files import expanded, is_address
 from latentscope.spectra.objects import is_pair, is_table
-from latentscope.spectra.oxygen import resolving_power
+from latentscope.spectra.oxygen import oxygen_seen
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -43,6 +43,10 @@ COLUMNS = (
     "contrast",
     "roughness",
     "resolution",
+    "emission",
+    "elsewhere",
+    "vacuum",
+    "oxygen_rv",
     "median",
     "rv",
     "berv",
@@ -61,6 +65,7 @@ COLUMNS = (
 
 _NUMBERS = (
     *("coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median"),
+    *("emission", "elsewhere", "vacuum", "oxygen_rv"),
     *("rv", "berv", "airmass", "mjd", "exptime", "rv_second_peak"),
 )
 
@@ -396,7 +401,11 @@ def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
     for name in ("snr", "airmass", "mjd", "exptime"):
         record[name] = _number(meta.get(name))
     record["rv"], record["berv"] = _number(spectrum.rv), _number(spectrum.berv)
-    record["resolution"] = resolving_power(spectrum)
+    record["resolution"], velocity = oxygen_seen(spectrum)
+    if spectrum.frame == "topocentric":
+        record["oxygen_rv"] = velocity
+    elif spectrum.frame == "barycentric" and spectrum.berv is not None:
+        record["oxygen_rv"] = velocity - spectrum.berv
     record["assumed"] = "; ".join(meta.get("assumed") or ())
 
 

@@ -32,12 +32,13 @@ from latentscope.spectra.prepare import PrepareConfig
 
 TRUST_COLUMNS = (
     *("recon_percentile", "density_percentile"),
-    *("trust_latents", "trust_fit", "trust_resolution", "trust", "verdict"),
+    *("trust_latents", "trust_fit", "trust_resolution", "trust_kind", "trust", "verdict"),
 )
 """Columns of the sidecar that compare a row with the model's reference sample."""
 
 _WIDE = ("values", "segments")
-_COLUMNS = ("recon_error", "coverage", "snr", "resolution", "contrast", "roughness", "edges")
+_LATER = ("contrast", "roughness", "emission", "elsewhere", "vacuum", "oxygen_rv")
+_COLUMNS = ("recon_error", "coverage", "snr", "resolution", *_LATER, "edges")
 _ADVICE = "give --reference LATENTS, latents of ordinary spectra that this model encoded"
 
 
@@ -203,7 +204,7 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
         with safe_open(path, framework="np") as stored:
             info = dict(stored.metadata() or {})
             arrays = {name: stored.get_tensor(name).astype(np.float64) for name in stored.keys()}  # noqa: SIM118
-        for name in ("contrast", "roughness"):  # samples of before they were measured
+        for name in _LATER:  # samples of before they were measured
             arrays.setdefault(name, np.full(len(arrays["values"]), np.nan))
         sample = TrustSample(**arrays, info=info)
     except (SafetensorError, OSError, TypeError, KeyError) as error:

@@ -225,6 +225,7 @@ def _odd_table(result: ScoreResult) -> Table:
         Column("trust_latents", "of latents", hint="the same of the latents alone"),
         Column("trust_fit", "of fit", hint="the same of the reconstruction alone"),
         Column("trust_resolution", "of resolution", hint="the same of the resolution alone"),
+        Column("trust_kind", "of kind", hint="the same of signs of what is no star"),
         Column("recon_percentile", "error (percentile)", hint="% of the reference below it"),
         Column("misfit_percentile", "misfit (percentile)", hint="% of the reference less odd"),
         Column("density_percentile", "density (percentile)", hint="0: emptier than all"),

@@ -139,13 +139,29 @@ _MAX_ERROR = 0.25  # of the natural logarithm
 _BEYOND = 2.0  # Angstrom beyond the band, for what moves it
 _COMPARED = (6866.5, 6910.5)  # Angstrom in the observer's frame
 _FASTEST = 60.0  # km/s between the file's frame and the observer's
+_SEARCHED = 125.0  # km/s: vacuum wavelengths that are called air move the band by 83 besides
 _STEP = 1.5e-6  # of ln(wavelength) of what is compared, 0.45 km/s
 _POWERS = np.geomspace(2500.0, 320_000.0, 22)
 _COLUMNS = np.geomspace(0.5, 4.0, 7)  # of oxygen over that at the zenith of La Silla
 
 
+class Seen(NamedTuple):
+    """The O2 B band in a spectrum: resolving power, and velocity in km/s to the red; or NaN."""
+
+    power: float
+    velocity: float
+
+
+_UNSEEN = Seen(float("nan"), float("nan"))
+
+
 def resolving_power(spectrum: Spectrum) -> float:
-    """Resolving power with which the O2 B band looks as the flux does, wavelength over FWHM.
+    """Resolving power with which the O2 B band looks as the flux does: that of `oxygen_seen`."""
+    return oxygen_seen(spectrum).power
+
+
+def oxygen_seen(spectrum: Spectrum) -> Seen:
+    """How sharp the O2 B band is, wavelength over FWHM, and where it lies in the spectrum's frame.
 
     The lines of the band are wide and saturated: their own width says little. So the band itself is
     compared, whose lines, strengths and pressure widths are known (`oxygen_depth`), as instruments
@@ -158,35 +174,35 @@ def resolving_power(spectrum: Spectrum) -> float:
 
     Returns
     -------
-    float
+    Seen
         NaN where it cannot be told: less than 60 % of 6867-6912 Angstrom (air) is covered, more
         than a tenth of the pixels have no flux, the frame is "rest", the band does not stand out of
-        the noise and the star's lines (a correlation below 0.45), the error exceeds 25 %, or no
-        instrument would fit better.
+        the noise and the star's lines (a correlation below 0.45). The power alone is NaN where the
+        band lies more than 60 km/s off, the error exceeds 25 %, or no instrument would fit better.
     """
     if spectrum.frame == "rest":
-        return float("nan")
+        return _UNSEEN
     low, high = air_to_vacuum(BAND) if spectrum.medium == "vacuum" else np.array(BAND)
     first, last = np.searchsorted(spectrum.wavelength, (low - _BEYOND, high + _BEYOND))
     wavelength = spectrum.wavelength[first:last]
     inside = (low < wavelength) & (wavelength < high)
     if inside.sum() < _MIN_PIXELS or np.ptp(wavelength[inside]) < _MIN_COVERED * (high - low):
-        return float("nan")
+        return _UNSEEN
     flux = np.asarray(spectrum.flux[first:last], dtype=np.float64)
     filled = np.isfinite(flux) & (flux != 0)  # pipelines write 0 where a detector has nothing
     if spectrum.mask is not None:
         filled &= ~np.asarray(spectrum.mask[first:last], dtype=np.bool_)
     if filled.mean() < _MIN_FILLED:
-        return float("nan")
+        return _UNSEEN
     if spectrum.medium == "vacuum":
         wavelength = vacuum_to_air(wavelength)
-    return _best_power(np.log(wavelength[filled]), flux[filled])
+    return _best(np.log(wavelength[filled]), flux[filled])
 
 
-def _best_power(position: Floats, flux: Floats) -> float:
-    """Resolving power of flux at these logarithms of wavelengths in air, or NaN."""
+def _best(position: Floats, flux: Floats) -> Seen:
+    """The band in flux at these logarithms of wavelengths in air."""
     start, bands, sums = _seen_bands()
-    reach = round(_FASTEST / SPEED_OF_LIGHT / _STEP)
+    reach = round(_SEARCHED / SPEED_OF_LIGHT / _STEP)
     size = bands.shape[-1]
     grid = start + _STEP * np.arange(size)
     seen = _contrast(np.interp(grid, position, flux))
@@ -203,8 +219,16 @@ def _best_power(position: Floats, flux: Floats) -> float:
     overlap = (bands @ seen.astype(np.float32)).astype(np.float64)
     best = np.unravel_index((overlap / np.sqrt(squares)).argmax(), overlap.shape)
     if not overlap[best] > _MIN_CORRELATION * np.sqrt(squares[best] * seen_square):
-        return float("nan")
+        return _UNSEEN
+    velocity = lag * _STEP * SPEED_OF_LIGHT
+    if abs(velocity) > _FASTEST:
+        return Seen(float("nan"), velocity)
     misfit = (squares - 2 * overlap).min(1) + seen_square  # of each power
+    return Seen(_sharpest(misfit, len(position)), velocity)
+
+
+def _sharpest(misfit: Floats, pixels: int) -> float:
+    """Resolving power of the least misfit to `pixels` values, or NaN."""
     k = int(misfit.argmin())
     if k == 0:
         return float(_POWERS[0])
@@ -214,7 +238,7 @@ def _best_power(position: Floats, flux: Floats) -> float:
     curvature = before - 2 * here + after
     step = np.log(_POWERS[1] / _POWERS[0])
     # Neighbors on the grid share their noise: as many pixels as the file has are independent.
-    error = step * np.sqrt(2 * here / len(position) / curvature)
+    error = step * np.sqrt(2 * here / pixels / curvature)
     if not error < _MAX_ERROR:
         return float("nan")
     return float(_POWERS[k] * np.exp(0.5 * step * (before - after) / curvature))

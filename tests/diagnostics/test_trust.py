@@ -321,7 +321,7 @@ def test_five_percent_of_ordinary_rows_are_doubtful(reference):
     assert np.mean(trust < 0.001) < 0.005
     assert np.mean(trust < 0.5) == pytest.approx(0.5, abs=0.1)
     assert result.counts["ordinary"] > 2750
-    for name in ("recon", "misfit", "density", "resolution"):
+    for name in ("recon", "misfit", "density", "resolution", "kind"):
         percentile = result.table[f"{name}_percentile"]
         assert percentile.median() == pytest.approx(50, abs=6)
         assert percentile.between(0, 100).all()
@@ -541,7 +541,7 @@ def test_the_table_goes_into_words(reference):
     assert "differs from the reference as a whole" in lines[2]
     assert len(lines) == 7
     assert lines[3].startswith("odd by themselves are the latents of ")
-    assert "these 40, the fit of 40 and the resolution of " in lines[3]
+    assert "these 40, the fit of 40, the resolution of " in lines[3]
     assert lines[4].startswith("s14-")
     assert "outside (trust below 0.001): fit odder than 99.9 %" in lines[4]
 
@@ -559,8 +559,54 @@ def test_latents_fit_and_resolution_are_judged_apart(reference):
                 assert p.median() == pytest.approx(0.5, abs=0.12)
         others = [name for name in ("fit", "latents", "resolution") if name != which]
         if which != "latents":
-            usual = f"; {' and '.join(others)} ordinary"
+            usual = f"; {', '.join(others)} and kind ordinary"
             assert table["reason"].str.endswith(usual).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("signs", "reason"),
+    [
+        (
+            {"emission": 0.6},
+            "Balmer lines in emission, 0.6 of the continuum above it",
+        ),
+        ({"elsewhere": 3.0}, "no star's lines: they fit 3 times as well at velocities beyond"),
+        (
+            {"vacuum": 1.1, "oxygen_rv": np.nan},
+            "wavelengths look like vacuum taken for air: lines shift along the spectrum by 1.1",
+        ),
+        ({"oxygen_rv": 82.7}, "vacuum taken for air: O2 of the air lies 83 km/s to the red"),
+        ({"oxygen_rv": -82.9}, "air taken for vacuum: O2 of the air lies 83 km/s to the blue"),
+    ],
+)
+def test_what_is_no_star_is_told_by_its_signs(reference, signs, reason):
+    table = score_against(made(200, seed=16, **signs), reference=reference).table
+    assert (table["verdict"] != "ordinary").all()
+    assert table["trust_kind"].max() < 2e-3
+    assert table["reason"].str.contains(reason, regex=False).all()
+    assert table["trust_fit"].median() == pytest.approx(0.5, abs=0.12)
+
+
+def test_oxygen_in_its_place_says_more_than_the_lines(reference):
+    """Lines may drift; where the air's do not, the medium is the stated one."""
+    table = score_against(made(200, seed=17, vacuum=1.1, oxygen_rv=0.5), reference=reference).table
+    assert table["trust_kind"].median() > 0.3
+    # A spectrum at rest whose file does not say so has oxygen anywhere: the lines decide.
+    moved = score_against(made(200, seed=17, vacuum=0.0, oxygen_rv=40.0), reference=reference).table
+    assert moved["trust_kind"].median() > 0.3
+
+
+def test_lines_in_absorption_are_no_emission(reference):
+    table = score_against(made(200, seed=18, emission=-0.6), reference=reference).table
+    assert table["trust_kind"].median() > 0.3
+
+
+def test_signs_that_nobody_measured_are_left_out(reference):
+    rows = without(made(50, seed=19), "emission", "elsewhere", "vacuum", "oxygen_rv")
+    result = score_against(rows, reference=reference)
+    assert result.table["trust_kind"].isna().all()
+    assert result.table["trust"].notna().all()
+    assert any("signs of what is no star" in line for line in result.sentences())
 
 
 def test_known_lines_are_named():

@@ -14,12 +14,13 @@ def text(segments):
 
 
 def made(
-    n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, flat=1.0, blurred=1.0, sha=SHA
-):
+    n, *, seed=0, shift=0.0, worse=1.0, bump=1.0, power=80_000.0, flat=1.0, blurred=1.0, sha=SHA,
+    **signs,
+):  # fmt: skip
     """Errors rise with noise and with the first latent, together in all eight parts.
 
     shift moves the latents, worse multiplies all errors, bump that of the last part alone, flat the
-    contrast and the roughness of the lines, blurred the latter alone.
+    contrast and the roughness of the lines, blurred the latter alone; signs are those of all rows.
     """
     rng = np.random.default_rng(seed)
     values = np.column_stack([rng.normal(size=(n, 2)) + shift, 1e-4 * rng.normal(size=n)])
@@ -44,6 +45,15 @@ def made(
             "recon_segments": text(segments),
         }
     )
+    rng = np.random.default_rng((seed, 1))
+    usual = {
+        "emission": 0.05 * rng.normal(size=n),
+        "elsewhere": 0.1 * np.exp(0.5 * rng.normal(size=n)),
+        "vacuum": 0.1 * rng.normal(size=n),
+        # One in four has no air to tell.
+        "oxygen_rv": np.where(rng.random(n) < 0.25, np.nan, 0.3 * rng.normal(size=n)),
+    }
+    table = table.assign(**(usual | signs))
     provenance = {"model": "made", "weights_sha256": sha, "recon_segments": EDGES.tolist()}
     return Latents(values, table, provenance=provenance, source=f"made {seed}")
 
