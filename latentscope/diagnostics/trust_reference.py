@@ -53,6 +53,7 @@ SIGNS = ("emission", "elsewhere", "vacuum")
 # km/s: how far oxygen of the air lies off where vacuum is taken for air, or the reverse; how well
 # that is measured; and within which it is in its place.
 _VACUUM_RV, _OXYGEN_ERROR, _IN_PLACE = 82.8, 3.0, 10.0
+_NO_STAR = 0.8  # of `elsewhere`: shifts of lines that are no star's say nothing of the medium
 
 
 @dataclass(frozen=True, eq=False)
@@ -639,6 +640,7 @@ class Kind:
                 # What is missing is no sign: lines in emission are not negative.
                 distance = values if name == "emission" else np.abs(values)
                 out[:, number] = share_above(self._reference[name], distance)
+        out[sample.elsewhere > _NO_STAR, -1] = np.nan
         off = np.abs(sample.oxygen_rv)
         out[off < _IN_PLACE, -1] = 1.0
         out[np.abs(off - _VACUUM_RV) < _OXYGEN_ERROR, -1] = self._least

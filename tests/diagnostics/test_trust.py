@@ -570,7 +570,10 @@ def test_latents_fit_and_resolution_are_judged_apart(reference):
             {"emission": 0.6},
             "Balmer lines in emission, 0.6 of the continuum above it",
         ),
-        ({"elsewhere": 3.0}, "no star's lines: they fit 3 times as well at velocities beyond"),
+        (
+            {"elsewhere": 3.0, "vacuum": 2.0, "oxygen_rv": np.nan},
+            "no star's lines: they fit 3 times as well at velocities beyond",
+        ),
         (
             {"vacuum": 1.1, "oxygen_rv": np.nan},
             "wavelengths look like vacuum taken for air: lines shift along the spectrum by 1.1",
