@@ -248,8 +248,8 @@ def _chosen(study: Study, dims: Dims) -> tuple[list[int], list[str]]:
         return study.choose("all"), ["no dimension varies enough to be called informative: all"]
     known = np.flatnonzero(np.exp(logvar[ok]).mean(axis=0) < _KNOWN)
     note = (
-        "no dimension varies enough to be called informative: those with a variance of q(z|x) below "
-        f"{_KNOWN:g} of the prior's"
+        "no dimension varies enough to be called informative: those with a variance of q(z|x) "
+        f"below {_KNOWN:g} of the prior's"
     )
     return [int(dim) for dim in known] or study.choose("all"), [note]
 

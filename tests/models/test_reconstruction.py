@@ -87,3 +87,16 @@ def test_what_the_model_cannot_take_is_shown_alone_with_the_reason(model):
         found = view_spectrum(far, model)
     assert found.reconstruction is None
     assert len(found.flux) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "rv"),
+    # By the pipeline; by the lines; its owners moved it to rest.
+    [("HARPS.2010-09-18T23:42:36.178_s1d_A", -9.2), ("HARPS.2012-03-24T08:37:45.581_s1d_A", -22.7),
+     ("38vir_rest", 0.0)],
+)  # fmt: skip
+def test_lines_of_real_stars_are_marked_where_they_are(shared_data, name, rv):
+    found = reconstruct(shared_data / f"{name}.fits", "harps-sim")
+    assert found.rv_from == "its lines"
+    assert found.rv == pytest.approx(rv, abs=0.4)
+    assert found.summary["rms"] < 0.6
