@@ -345,8 +345,11 @@ class _Engine(NamedTuple):
             progress(done, len(items))
         results = self._results(self._chunks(missing))
         for (at, block), key in zip(blocks, keys, strict=True):
-            part = store.load(key, len(block)) if store and at in stored else None
-            if part is None:
+            if store is not None and at in stored:
+                part = store.load(key, len(block))
+                if part is None:
+                    raise TableError(f"{store.folder / key}: gone since a moment; run it again")
+            else:
                 pieces: list[Part] = []
                 while sum(len(piece.records) for piece in pieces) < len(block):
                     pieces.append(next(results))

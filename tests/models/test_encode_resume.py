@@ -333,3 +333,15 @@ def test_few_open_files_are_enough(archive, tmp_path, repository):
         os.link(archive[0], folder / f"{number}.fits")
     said = limited(repository, "RLIMIT_NOFILE", 64, folder, tmp_path / "latents.npy")
     assert said == "318\n"
+
+
+def test_a_part_that_goes_while_it_is_wanted_is_not_replaced_by_another(archive, tmp_path):
+    output = tmp_path / "latents.npy"
+    interrupt(archive, tiny_model(), output)
+
+    def vanish(done, total):
+        for part in (tmp_path / "latents.npy.parts").glob("*.npz"):
+            part.unlink()
+
+    with pytest.raises(TableError, match="gone since a moment"):
+        encode(archive, tiny_model(), output=output, progress=vanish)
