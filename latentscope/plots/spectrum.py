@@ -331,7 +331,7 @@ class _Picture:
         _scale(ax, drawn, 0.5)
         ax.set_xlim(window)
         ax.set_ylabel("residual (\u03c3)" if self.sigmas else "residual (%)")
-        ax.locator_params(axis="x", nbins=5 if across > 2 else 12)
+        ax.locator_params(axis="x", nbins=max(12 // across, 4))
 
     def _names(self) -> list[str]:
         targets = [str(one.provenance["object"]) for one in self.shown]
