@@ -58,6 +58,7 @@ FACTS = 8
 """Labels of a spectrum that are seen at once."""
 
 _CELLS = (190, 240)
+_NAME = 14  # pixels across that the name of a line needs
 _MOST_PICKED = 3000
 _LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
 _PAUSE = 0.15  # seconds without a request before slow things are measured
@@ -445,8 +446,9 @@ class Page:
         self._address()
 
     def _fit(self, pixels: int) -> None:
-        """Have a bin for each pixel of the screen, from the next drawing on."""
+        """Have a bin for each pixel of the screen."""
         self._bins = min(max(pixels, BINS // 4), 4 * BINS)
+        self._soon("zoom", self._zoomed)
 
     @property
     def seen(self) -> tuple[float, float]:
@@ -510,7 +512,8 @@ class Page:
 
     def _mark_lines(self) -> None:
         factor = export.doppler(float(self.panel.rv.value or 0.0))
-        found = marked_lines(self.archive.medium, self.seen, factor)
+        apart = _NAME / self._bins
+        found = marked_lines(self.archive.medium, self.seen, factor, apart)
         self.panel.lines.data = {
             "x": [at for _, at in found],
             "y": [float(self.panel.flux.y_range.end)] * len(found),
@@ -775,7 +778,7 @@ def _words(change: Change, base: Base) -> str:
         parts.append(f"<b>{measured(moved.rv, moved.error)} km/s</b>")
     else:
         parts.append("too unlike for a velocity")
-    if np.isfinite(change.color):
+    if abs(change.color) >= 0.0005:
         how = "redder" if change.color > 0 else "bluer"
         parts.append(f"{how} by {abs(change.color):.3f} mag")
     depth = change.strengths[0] - base.strengths[0] - change.sampling[0]

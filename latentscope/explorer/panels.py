@@ -156,14 +156,19 @@ class SpectrumPanel:
         self.flux.legend.visible = False
         quiet(self.flux, self.left)
         self.show = CheckboxButtonGroup(
-            name="show", labels=list(LINES), active=list(range(len(LINES))), stylesheets=[_sheet()]
-        )
+            name="show", labels=list(LINES), active=list(range(len(LINES))),
+            # The buttons are the legend too.
+            stylesheets=[_sheet(), InlineStyleSheet(css="".join(
+                f".bk-btn:nth-child({place}) {{ border-bottom: 3px solid {color}; }}"
+                for place, color in enumerate((QUIET, STRONG, OVERLAY, QUIET), 1)
+            ))],
+        )  # fmt: skip
         self.smooth = Spinner(
             name="smooth", title="smooth (pixels)", low=0, high=1000, step=1, value=0, width=110,
             stylesheets=[_sheet()],
         )  # fmt: skip
         self.rv = Spinner(
-            name="rv", title="lines at (km/s)", low=-3000, high=3000, step=1, value=0, width=110,
+            name="rv", title="RV of lines (km/s)", low=-3000, high=3000, step=1, value=0, width=110,
             format="0.0", stylesheets=[_sheet()],
         )  # fmt: skip
         self.goto = Select(name="goto", title="go to a line", width=150, stylesheets=[_sheet()])
@@ -186,9 +191,9 @@ class MapPanel:
         dims = [f"dim {dim}" for dim in archive.dims]
         self.x, self.y, self.color = (
             Select(
-                name=name, title=title, options=options, width=118, stylesheets=[_sheet()],
+                name=name, title=title, options=options, width=96, stylesheets=[_sheet()],
             )
-            for name, title in (("map-x", "across"), ("map-y", "up"), ("map-color", "color"))
+            for name, title in (("map-x", "x axis"), ("map-y", "y axis"), ("map-color", "color"))
         )  # fmt: skip
         self.x.value, self.y.value = (dims * 2)[:2]
         self.color.value = archive.labels[0] if archive.labels else (dims * 3)[2]
@@ -210,8 +215,10 @@ class MapPanel:
             "image", x="x", y="y", dw="dw", dh="dh", source=self.cells
         )
         self.points = self.figure.scatter(
-            "x", "y", source=self.source, size=6, fill_color="color", line_color=None, alpha=0.85
-        )
+            "x", "y", source=self.source, size=6, fill_color="color", fill_alpha=0.85,
+            # So that dark points are seen on a dark page.
+            line_color=QUIET, line_width=0.5,
+        )  # fmt: skip
         # A lasso is looked at by the server, which has all points: none turn pale here.
         self.points.nonselection_glyph = self.points.selection_glyph = None
         rings: dict[str, Any] = {"fill_color": None, "line_width": 1.5}
@@ -222,11 +229,11 @@ class MapPanel:
         self.legend = text("map-legend")
         self.count = text("map-count", "click a point to open it; draw a lasso to pick many")
         self.find = TextInput(
-            name="find", title="open by name", placeholder="id or row", width=180,
+            name="find", title="open by name", placeholder="id or row", width=150,
             stylesheets=[_sheet()],
         )  # fmt: skip
         self.save = Dropdown(
-            name="save-picked", label="save picked", width=160, stylesheets=[_sheet()],
+            name="save-picked", label="save picked", width=130, stylesheets=[_sheet()],
             menu=[("names as .csv", "csv"), ("@list.txt for encode", "list")],
         )  # fmt: skip
 
