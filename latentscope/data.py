@@ -67,7 +67,7 @@ _FEWEST_COUNTED = 10
 _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latents:
     """Latent values, one row per spectrum, with whatever is known about the rows.
 
@@ -92,6 +92,12 @@ class Latents:
     ------
     TableError
         If the values are not a numeric (n, d) array, or the table or logvar do not fit them.
+
+    Examples
+    --------
+    >>> latents = Latents(np.eye(3), pd.DataFrame({"id": ["a", "b", "c"]}))
+    >>> latents.shape, list(latents[[True, False, True]].ids)
+    ((3, 3), ['a', 'c'])
     """
 
     values: NDArray[np.floating[Any]]
@@ -124,6 +130,37 @@ class Latents:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        columns = (
+            "" if self.table is None else f", columns {shortened(map(str, self.table.columns))}"
+        )
+        return f"Latents of {self.source}: {len(self):,} rows, {self.dims} dimensions{columns}"
+
+    def __getitem__(self, rows: Any) -> Latents:
+        """Return the latents of some rows: a mask (n,), a slice, or numbers."""
+        return self.take(
+            np.atleast_1d(
+                np.arange(len(self))[np.asarray(rows) if not isinstance(rows, slice) else rows]
+            )
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions, (n, d)."""
+        return len(self), self.dims
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return columns of the table and of latents: `z0`, `z1`, ..., or the names they had.
+
+        `read_latents` reads it back.
+        """
+        names = self.names or [f"z{dim}" for dim in range(self.dims)]
+        frame = pd.DataFrame(self.values, columns=list(names), index=self.index)
+        if self.table is not None:
+            beside = self.table.set_axis(frame.index)
+            frame = pd.concat([beside.drop(columns=list(names), errors="ignore"), frame], axis=1)
+        return frame
 
     @property
     def dims(self) -> int:
@@ -199,6 +236,12 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
     LatentscopeWarning
         If the columns named like dimensions are not numbered 0 ... d-1; it says which is which. Or
         if a column counts the rows: of a table it is left out, of an array only told.
+
+    Examples
+    --------
+    >>> read_latents(pd.DataFrame({"id": ["a", "b"], "z0": [0.1, 0.2], "z1": [1, 2]})).shape
+    (2, 2)
+    >>> read_latents("embeddings.h5", key="spectrum_embeddings")  # doctest: +SKIP
     """
     if key is not None and not isinstance(source, str | os.PathLike):
         raise ChoiceError(f"key is {key!r}, and the latents come from no file; leave it out")
@@ -320,6 +363,12 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     ------
     TableError
         If the path ends in neither, or a sibling of it is no file of latentscope's.
+
+    Examples
+    --------
+    >>> write_latents(Latents(np.eye(3)), "latents.npy")
+    >>> read_latents("latents.npy").shape
+    (3, 3)
     """
     path = check_latents_path(path, logvar=latents.logvar is not None)
     if path.suffix.lower() == ".parquet":
@@ -512,6 +561,11 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
     ------
     TableError
         If the source cannot be read, has no rows, or a cell holds more than one value.
+
+    Examples
+    --------
+    >>> list(read_labels({"id": ["a", "b"], "kind": ["giant", "--"]})["kind"])
+    ['giant', nan]
     """
     if isinstance(source, Mapping):
         source = pd.DataFrame({str(name): without_mask(column) for name, column in source.items()})

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.errors import LatentscopeWarning, TableError, printable
-from latentscope.files import MAX_BYTES
+from latentscope.files import MAX_BYTES, atomic_path, write_json
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
 """Columns that name a row, in the order in which they are tried for a join; `*_id` counts too."""
@@ -175,8 +175,13 @@ def _plain_text(value: Any) -> Any:
 def without_mask(values: Any) -> NDArray[Any]:
     """Return an array in which masked cells are missing: NaN among numbers, else None.
 
-    Takes `numpy.ma` and astropy's `Masked`, whose unit is dropped.
+    Takes `numpy.ma`, astropy's `Masked`, whose unit is dropped, and tensors of torch, which may
+    have gradients, lie on a GPU, or be bfloat16.
     """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
     if np.ma.isMaskedArray(values):
         array, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
     elif hasattr(values, "unmasked"):
@@ -341,6 +346,13 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(_cell)
     frame.to_csv(path, index=False)
+
+
+def write_table(path: Path, table: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+    """Write a result's table as CSV, and its provenance as .json beside it, each whole."""
+    with atomic_path(path) as temporary:
+        write_csv(table, temporary)
+    write_json(path.with_suffix(".json"), provenance)
 
 
 def _cell(value: Any) -> Any:

@@ -18,7 +18,7 @@ import typer
 
 from latentscope import __version__
 from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning, printable
-from latentscope.files import atomic_path, check_writable, expanded, plain, write_json
+from latentscope.files import check_writable, expanded, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -505,11 +505,9 @@ def write_table(output: Path | None, table: pd.DataFrame, provenance: Mapping[st
     """Write the table as CSV and its provenance as .json beside it; nothing without `output`."""
     if output is None:
         return
-    from latentscope.tables import write_csv
+    from latentscope.tables import write_table as write
 
-    with atomic_path(output) as temporary:
-        write_csv(table, temporary)
-    write_json(output.with_suffix(".json"), provenance)
+    write(output, table, provenance)
 
 
 def save_plot(path: Path | None, draw: Callable[[], Any]) -> None:

@@ -414,7 +414,8 @@ def pairs(
         latents, labels_file, key=key, where=where, groups=groups, join=join, missing=missing,
         discrete=discrete, numeric=numeric,
     )  # fmt: skip
-    colors = None if color is None else _column(color, study)
+    if color is not None:
+        study.column(color)  # refused before the work
     with progress("pairs") as advance:
         result = pairwise_mi(study, dims=chosen_dims(dims), seed=seed, progress=advance)
     ranked = _ranked(result)
@@ -432,26 +433,11 @@ def pairs(
         ax = plot_pairs(
             study,
             chosen_dims(dims),
-            colors,
-            name=color or "label",
-            discrete=study.kinds.get(color or "", "auto"),
+            color,
             pairs=result,
             seed=seed,
         )
         save_figure(ax, plot)
-
-
-def _column(name: str, study: Study) -> pd.Series:
-    """Return a column of the labels, else of the sidecar."""
-    from latentscope.errors import ChoiceError
-
-    tables = [table for table in (study.labels, study.latents.table) if table is not None]
-    for table in tables:
-        if name in table:
-            return table[name]
-    columns = ", ".join(str(column) for table in tables for column in table.columns) or "none"
-    where = "" if study.labels is not None else "; --labels-file names a table of labels"
-    raise ChoiceError(f"--color: no column {name!r}; there are {columns}{where}")
 
 
 def _ranked(result: PairwiseResult) -> pd.DataFrame:

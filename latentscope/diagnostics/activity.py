@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents, read_latents
 from latentscope.diagnostics.study import (
+    Result,
     Study,
     StudyLike,
     check_none_infinite,
     check_some_finite,
-    draw,
     origin,
 )
 from latentscope.diagnostics.threshold import (
@@ -46,8 +46,8 @@ ACTIVE_VARIANCE = 0.01
 _MOST_NAMES = 24
 
 
-@dataclass(frozen=True, eq=False)
-class MADResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class MADResult(Result):
     """Spread of each latent dimension.
 
     Parameters
@@ -79,6 +79,8 @@ class MADResult:
         with a log variance but no model; the gap; or where there is none a hundredth of the
         widest.
     """
+
+    drawn_by = "plot_mad"
 
     values: Floats
     threshold: float
@@ -143,10 +145,6 @@ class MADResult:
         verdict = f"differs in {_named(differ)}" if len(differ) else "picks the same dimensions"
         return f"threshold estimated from the data: {threshold:.2g} ({self.gap.reason}), {verdict}"
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the stems (`latentscope.plots.plot_mad`)."""
-        return draw("plot_mad", self, ax)
-
 
 def mad(
     latents: StudyLike,
@@ -182,6 +180,12 @@ def mad(
     -----
     LatentscopeWarning
         If the log variance of rows that count is not finite: the KL divergence leaves these out.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 0.001, 0.5]
+    >>> mad(z, threshold=0.02).informative.tolist()
+    [0, 2]
     """
     if kind not in get_args(Kind):
         raise EstimatorError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}")

@@ -34,19 +34,21 @@ from latentscope.diagnostics.mi.api import (
 from latentscope.diagnostics.mi.columns import (
     Column,
     Names,
+    Seed,
     choose_labels,
     own_rng,
     read_dim,
     read_label,
+    seeded,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.prediction import Target, scores_of, target_of
 from latentscope.diagnostics.study import (
     Dims,
+    Result,
     Study,
     StudyLike,
     check_none_infinite,
-    draw,
     read_study,
 )
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
@@ -258,8 +260,8 @@ def moved_rows(x: Floats, y: Floats, places: Rows, stars: Rows, neighbors: int =
 # ---- the comparison ----
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparisonResult(Result):
     """What two or more sets of latents of the same spectra have in common.
 
     Parameters
@@ -292,6 +294,8 @@ class ComparisonResult:
     notes : tuple of str
         What was done to rows and labels, in words.
     """
+
+    drawn_by = "plot_comparison"
 
     models: pd.DataFrame
     similarity: pd.DataFrame
@@ -382,11 +386,8 @@ class ComparisonResult:
             f"{rows['moved'].median():.2g} % (50: nothing in common); {most}"
         )
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw which dimensions match and what each knows (`latentscope.plots.plot_comparison`)."""
-        return draw("plot_comparison", self, ax, **options)
 
-
+@seeded
 def compare(
     latents: StudyLike,
     *others: LatentsLike,
@@ -403,7 +404,7 @@ def compare(
     neighbors: int = 10,
     n_halves: int = 30,
     max_stars: int = 10_000,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> ComparisonResult:
     """Compare latents of the same spectra by two or more models, seeds or releases.
@@ -430,7 +431,7 @@ def compare(
         Random halves of the stars that the intervals come from, 10 or more.
     max_stars : int
         Stars at most, of more a random part; rows of all stars may have moved.
-    seed : int
+    seed : int or Generator
         Of all that is random.
     progress : callable, optional
         Called with (steps done, steps in all).

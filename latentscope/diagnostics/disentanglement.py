@@ -49,12 +49,14 @@ from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
     Names,
+    Seed,
     choose_labels,
     is_text,
     own_rng,
     read_label,
+    seeded,
 )
-from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
+from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
@@ -97,8 +99,8 @@ _MEANINGS = {
 """By whether half of the measures or more are better than rotations, and than PCA."""
 
 
-@dataclass(frozen=True, eq=False)
-class MetricsResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class MetricsResult(Result):
     """Measures of disentanglement, with intervals, beside those of other axes.
 
     Parameters
@@ -123,6 +125,8 @@ class MetricsResult:
     information : DataFrame, dims x labels
         Mutual information in nats with the label's classes, or bins of equal count, by neighbors.
     """
+
+    drawn_by = "plot_metrics"
 
     table: pd.DataFrame
     provenance: dict[str, Any]
@@ -154,10 +158,6 @@ class MetricsResult:
             lines.append(f"Gap by label, MIG (kNN): {of_labels}.")
         return lines
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw values beside baselines (`latentscope.plots.plot_metrics`)."""
-        return draw("plot_metrics", self, ax)
-
 
 def _summary(verdicts: list[str]) -> str:
     if not verdicts:
@@ -182,6 +182,7 @@ def _sentence(measure: Measure, row: dict[Any, Any]) -> str:
     )
 
 
+@seeded
 def metrics(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -196,7 +197,7 @@ def metrics(
     n_halves: int = 100,
     n_rotations: int = 5,
     max_stars: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> MetricsResult:
     """Measure disentanglement: MIG, SAP, DCI, modularity, explicitness, total correlation.
@@ -241,7 +242,7 @@ def metrics(
         Stars at most, of more a random part: MIG and modularity go by bins, of which there are
         fewer where stars are, so compare archives at equal numbers. By default all, but for what
         takes long 10,000.
-    seed : int
+    seed : int or Generator
         Of all that is random.
     progress : callable, optional
         Called with (evaluations done, evaluations in all).
@@ -262,6 +263,14 @@ def metrics(
     -----
     LatentscopeWarning
         If rows repeat a star and no groups are found, or labels have too few stars.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> labels = pd.DataFrame({"Teff": z[:, 1], "logg": z[:, 0]})
+    >>> result = metrics(z, labels, n_halves=0, n_rotations=1)
+    >>> bool(result["mig"]["value"].max() > 0.9)
+    True
     """
     if n_halves != 0 and n_halves < _MIN_HALVES:
         raise EstimatorError(f"n_halves is {n_halves}; expected 0, or {_MIN_HALVES} or more")

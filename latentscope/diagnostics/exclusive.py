@@ -42,16 +42,18 @@ from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
     Names,
+    Seed,
     choose_labels,
     notes_of,
     own_rng,
     read_column,
     read_label,
+    seeded,
     summary_of,
 )
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.prediction import Target, cross_fitted, scores_of, target_of
-from latentscope.diagnostics.study import Dims, StudyLike, draw, read_study
+from latentscope.diagnostics.study import Dims, Result, StudyLike, read_study
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
 from latentscope.labels import Missing
@@ -80,8 +82,8 @@ _SHARED = ("rest_nats", "rest_std_nats", "rest_p_value", "partner", "partner_nat
 """Columns of what a dimension shares with the others."""
 
 
-@dataclass(frozen=True, eq=False)
-class ExclusiveResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExclusiveResult(Result):
     """What each dimension carries, shares with others, and adds to them.
 
     Parameters
@@ -112,6 +114,8 @@ class ExclusiveResult:
     notes : tuple of str
         What was done to the rows and labels, in words.
     """
+
+    drawn_by = "plot_exclusive"
 
     table: pd.DataFrame
     order: pd.DataFrame
@@ -206,11 +210,8 @@ class ExclusiveResult:
             f"{self.resolution}; less than {self.limit:.2f} nats is not seen"
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw what each dimension adds (`latentscope.plots.plot_exclusive`)."""
-        return draw("plot_exclusive", self, ax)
 
-
+@seeded
 def exclusive_information(
     latents: StudyLike,
     *,
@@ -224,7 +225,7 @@ def exclusive_information(
     missing: Missing = "auto",
     max_rows: int = MAX_ROWS,
     max_dims: int = MAX_DIMS,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> ExclusiveResult:
     """What each dimension carries, what it shares with others, and what it adds to them, in nats.
@@ -274,7 +275,7 @@ def exclusive_information(
         Random rows measured at most.
     max_dims : int
         Of more dimensions that carry something, those that carry most are compared.
-    seed : int
+    seed : int or Generator
         Of rows, noise, folds and shuffles.
     progress : callable, optional
         Called with (steps done, steps in all).
@@ -296,6 +297,13 @@ def exclusive_information(
     -----
     LatentscopeWarning
         If rows repeat a star and no groups are found.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> repeated = np.column_stack([z, z[:, 0] + 0.001])
+    >>> len(exclusive_information(repeated).informative)
+    2
     """
     for name, value in (("max_rows", max_rows), ("max_dims", max_dims)):
         if value < 2:

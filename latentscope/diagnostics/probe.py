@@ -27,8 +27,8 @@ from latentscope.diagnostics.disentanglement import ready_labels
 from latentscope.diagnostics.disentanglement_measures import Label, squared_correlations
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import Progress, q_values
-from latentscope.diagnostics.mi.columns import own_rng
-from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
+from latentscope.diagnostics.mi.columns import Seed, own_rng, seeded
+from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.errors import ChoiceError, EstimatorError
 from latentscope.labels import Missing
 
@@ -205,8 +205,8 @@ def _reader(name: ReaderName, classes: bool, seed: int) -> Any:
 # ---- how well is each label read ----
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult(Result):
     """How well labels are read from latents, on stars that were not learned from.
 
     Parameters
@@ -230,6 +230,8 @@ class ProbeResult:
         What was done to the labels, in words.
     """
 
+    drawn_by = "plot_probe"
+
     table: pd.DataFrame
     predictions: pd.DataFrame
     confusion: dict[str, pd.DataFrame]
@@ -251,10 +253,6 @@ class ProbeResult:
     def sentences(self) -> list[str]:
         """Say of each label how well its best reader reads it."""
         return [_sentence(row) for row in self.best.to_dict("records")]
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw what was read against what is true (`latentscope.plots.plot_probe`)."""
-        return draw("plot_probe", self, ax, **options)
 
 
 def _tells(row: dict[Any, Any]) -> bool:
@@ -286,6 +284,7 @@ def _dims_words(dims: str) -> str:
     )
 
 
+@seeded
 def probe(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -299,7 +298,7 @@ def probe(
     missing: Missing = "auto",
     n_bootstraps: int = 200,
     max_stars: int = 10_000,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> ProbeResult:
     """Measure how well each label can be read from latents, in the label's unit.
@@ -333,7 +332,7 @@ def probe(
         Samples of stars that the intervals come from; 0 leaves intervals out.
     max_stars : int
         Stars at most; of more a random part is taken.
-    seed : int
+    seed : int or Generator
         Of all that is random.
     progress : callable, optional
         Called with (readings done, readings in all).
@@ -714,6 +713,7 @@ class Probe:
 _OF_ROWS = ("probe_distance", "probe_outside")
 
 
+@seeded
 def fit_probe(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -725,7 +725,7 @@ def fit_probe(
     missing: Missing = "auto",
     covered: float = COVERED,
     max_stars: int = 20_000,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Probe:
     """Learn to read labels of numbers from latents, with prediction intervals.

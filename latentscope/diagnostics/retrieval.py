@@ -34,7 +34,7 @@ from latentscope.diagnostics.nearest import (
     Spread,
     measure_space,
 )
-from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
+from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, is_id_column
@@ -60,8 +60,8 @@ _OF_RESULT = (
 _NO_ROW = -1
 
 
-@dataclass(frozen=True, eq=False)
-class RetrievalResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RetrievalResult(Result):
     """Nearest spectra of one or more queries.
 
     Parameters
@@ -90,6 +90,8 @@ class RetrievalResult:
     notes : tuple of str
         What was left out, or is not known, in words.
     """
+
+    drawn_by = "plot_retrieval"
 
     table: pd.DataFrame
     queries: pd.DataFrame
@@ -160,10 +162,6 @@ class RetrievalResult:
             f"spectra over {len(self.dims)} dims ({made['metric']}){left}"
         )
 
-    def plot(self, ax: Any = None, *, query: int = 0) -> Any:
-        """Draw a query beside its matches (`latentscope.plots.plot_retrieval`)."""
-        return draw("plot_retrieval", self, ax, query=query)
-
 
 class Retriever:
     """A sample of latents, loaded once and searched as often as needed, from any thread.
@@ -225,6 +223,13 @@ class Retriever:
     -----
     LatentscopeWarning
         If dimensions without spread are left out, or rows have no name in `groups`.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> z[7] = z[3] + 0.0001
+    >>> Retriever(z).query(3, n_matches=1).table["row"].tolist()
+    [7]
     """
 
     def __init__(

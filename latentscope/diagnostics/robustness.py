@@ -26,15 +26,17 @@ from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import Progress, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     Names,
+    Seed,
     check_columns,
     choose_labels,
     is_text,
     own_rng,
     read_column,
     read_label,
+    seeded,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
-from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, read_study
+from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.errors import EstimatorError, LatentscopeWarning
 from latentscope.labels import Missing
 
@@ -59,8 +61,8 @@ _SPECTRAL_TYPE = re.compile(r"[OBAFGKM]([\d\s.:+/-]|I|V|$)")
 _N_BINS = 5
 
 
-@dataclass(frozen=True, eq=False)
-class RobustnessResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustnessResult(Result):
     """Informative dimensions and mutual information on other samples of the same rows.
 
     Parameters
@@ -86,6 +88,8 @@ class RobustnessResult:
         Which labels lost values or were left out, which samples there are not and why, and how many
         stars each class has.
     """
+
+    drawn_by = "plot_robustness"
 
     mad: pd.DataFrame
     mi: pd.DataFrame
@@ -208,11 +212,8 @@ class RobustnessResult:
             "1 where the errors are right)."
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the samples side by side (`latentscope.plots.plot_robustness`)."""
-        return draw("plot_robustness", self, ax)
 
-
+@seeded
 def robustness(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -226,7 +227,7 @@ def robustness(
     numeric: Names | None = None,
     join: str | None = None,
     missing: Missing = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> RobustnessResult:
     """Count informative dimensions and measure information again on other samples of the rows.
@@ -260,7 +261,7 @@ def robustness(
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, as `mi_matrix` takes them.
-    seed : int
+    seed : int or Generator
         Of all that is random.
     progress : callable, optional
         Called with (draws done, draws in all).
@@ -281,6 +282,14 @@ def robustness(
     -----
     LatentscopeWarning
         If rows repeat a star and no groups are found, columns are constant or rows are too few.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> labels = pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]})
+    >>> result = robustness(z, labels, n_draws=3)
+    >>> result.best("half of the stars")
+    {'Teff': 1}
     """
     if n_draws < _MIN_DRAWS:
         raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")

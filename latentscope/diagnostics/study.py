@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,7 @@ from latentscope.data import (
     rows_where,
 )
 from latentscope.diagnostics.groups import Groups, GroupsLike, find_groups
-from latentscope.diagnostics.mi.columns import Names, asked_kinds
+from latentscope.diagnostics.mi.columns import Names, asked_kinds, is_text
 from latentscope.diagnostics.threshold import (
     AS_GOOD_AS_CONSTANT,
     OF_WIDEST,
@@ -40,10 +42,18 @@ from latentscope.errors import (
     LatentscopeWarning,
     shortened,
 )
+from latentscope.files import expanded
 from latentscope.labels import CleanLabels, Missing, clean_labels
-from latentscope.tables import without_mask
+from latentscope.tables import without_mask, write_table
 
-Dims = Literal["all", "informative"] | Sequence[int] | NDArray[np.integer[Any] | np.bool_] | None
+Dims = (
+    Literal["all", "informative"]
+    | int
+    | slice
+    | Sequence[int]
+    | NDArray[np.integer[Any] | np.bool_]
+    | None
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +173,7 @@ class Study:
 
         Parameters
         ----------
-        dims : list of int, bool array (d,), "all" or "informative"
+        dims : int, list of int, slice, bool array (d,), "all" or "informative"
             A name gives way to the dimensions that the study was read with. None means all.
         "informative" warns of those that it leaves out though they vary by more than a hundredth
         of the widest, but where a model says the threshold.
@@ -180,6 +190,8 @@ class Study:
         check_none_infinite(latents)
         if dims is None or isinstance(dims, str):
             return self._named(dims or "all") if self.dims is None else self.dims
+        if isinstance(dims, slice):
+            dims = range(latents.dims)[dims]
         return whole_dims(dims, latents.dims, latents.source)
 
     def _named(self, dims: str) -> list[int]:
@@ -209,6 +221,23 @@ class Study:
             labels.attrs["source"] = source
         groups = None if self.groups is None else self.groups.take(rows)
         return replace(self, latents=self.latents.take(rows), labels=labels, groups=groups)
+
+    def column(self, name: str) -> pd.Series:
+        """Return a column of the labels, else of the latents' table.
+
+        Raises
+        ------
+        ChoiceError
+            If neither has it.
+        """
+        tables = [table for table in (self.labels, self.latents.table) if table is not None]
+        for table in tables:
+            if name in table:
+                return table[name]
+        known = ", ".join(str(column) for table in tables for column in table.columns) or "none"
+        raise ChoiceError(
+            f"no column {name!r} among labels and the latents' table; there are {known}"
+        )
 
     def meets(self, where: str) -> NDArray[np.bool_]:
         """Tell which rows meet a condition on labels and columns of the sidecar, shape (n,).
@@ -250,6 +279,8 @@ class Study:
 
 
 StudyLike = Study | LatentsLike
+
+_LINES, _ROWS = 12, 10  # that a notebook shows of a result
 
 
 def read_study(
@@ -439,10 +470,66 @@ def check_some_finite(latents: Latents) -> None:
         )
 
 
-def draw(plot: str, result: Any, ax: Any = None, **options: Any) -> Any:
-    """Draw a result by the function of `latentscope.plots` that has this name."""
-    # By name, since diagnostics stand below the pictures of them.
-    return getattr(import_module("latentscope.plots"), plot)(result, ax, **options)
+class Result:
+    """What all results have in common: in words, as a table, as a picture and as a file."""
+
+    drawn_by = ""
+    """The function of `latentscope.plots` that draws it."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def table(self) -> pd.DataFrame:
+            """What was measured."""
+
+        @property
+        def provenance(self) -> dict[str, Any]:
+            """Settings, versions, and where latents and labels come from."""
+
+        def sentences(self) -> list[str]:
+            """Say what was found."""
+
+    def __repr__(self) -> str:
+        """Return what was found, in words."""
+        lines = self.sentences()
+        more = [f"... and {len(lines) - _LINES} more"] if len(lines) > _LINES else []
+        head = f"{type(self).__name__}: a table of {len(self.table):,} rows"
+        return "\n".join([head, *lines[:_LINES], *more])
+
+    def _repr_html_(self) -> str:
+        """Return the words and the first rows of the table, for a notebook."""
+        words = "<br>".join(html.escape(line) for line in repr(self).split("\n"))
+        return f"<p>{words}</p>{self.table.head(_ROWS).to_html(border=0)}"
+
+    def __getitem__(self, name: str) -> pd.DataFrame | pd.Series:
+        """Return a column of the table, or its rows of that label, measure or other name.
+
+        Raises
+        ------
+        ChoiceError
+            If there is no such column or name.
+        """
+        table = self.table
+        if name in table:
+            return table[name]
+        texts = [column.astype(str) for _, column in table.items() if is_text(column)]
+        for column in texts:
+            same = column.str.lower() == str(name).lower()
+            if same.any():
+                return table[same]
+        known = [*table.columns, *(one for column in texts for one in column.unique())]
+        raise ChoiceError(
+            f"no column or name {name!r}; there are {', '.join(map(str, known[:60]))}"
+        )
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV and its provenance as .json beside it, each whole."""
+        write_table(expanded(path), self.table, self.provenance)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Draw it, on given axes or new ones, by its function of `latentscope.plots`."""
+        # By name, since diagnostics stand below the pictures of them.
+        return getattr(import_module("latentscope.plots"), self.drawn_by)(self, ax, **options)
 
 
 def origin(diagnostic: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
-from latentscope.diagnostics.study import Study, StudyLike, draw, origin
+from latentscope.diagnostics.study import Result, Study, StudyLike, origin
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
     SIGNS,
@@ -62,8 +62,8 @@ _FEATURES = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreResult(Result):
     """Which rows the model knows.
 
     Parameters
@@ -95,6 +95,8 @@ class ScoreResult:
         Settings, versions, `reference` (what it is, its model, its rows), and where the latents
         come from.
     """
+
+    drawn_by = "plot_trust"
 
     table: pd.DataFrame
     provenance: dict[str, Any]
@@ -164,10 +166,6 @@ class ScoreResult:
             trust = "below 0.001" if row["trust"] < 0.001 else f"{row['trust']:.2g}"
             lines.append(f"{row['id']}: {row['verdict']} (trust {trust}): {row['reason']}")
         return lines
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw trust and its parts (`latentscope.plots.plot_trust`)."""
-        return draw("plot_trust", self, ax)
 
 
 def score_against(

@@ -422,6 +422,11 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
     list of dict
         `name`, `where` ("bundled", "kept" in LATENTSCOPE_WEIGHTS, "cached" or "to download"),
         `latents` (number), `grid` (text, wavelengths in Angstrom), `description`, `paper`.
+
+    Examples
+    --------
+    >>> "harps-sim" in [model["name"] for model in available_models()]
+    True
     """
     found = [("bundled", read_config(path / CONFIG_FILE)) for path in bundled_models().values()]
     for model in PUBLISHED.values():

@@ -78,6 +78,13 @@ class SpectrumVAE(nn.Module):
     ------
     ModelError
         If `prepare` makes rows of another size than `config` takes.
+
+    Examples
+    --------
+    >>> from latentscope import load_model
+    >>> model = load_model("harps-sim")
+    >>> model.config.latents, model.prepare is not None
+    (16, True)
     """
 
     extra_mean: Tensor

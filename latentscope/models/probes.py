@@ -54,6 +54,11 @@ def write_probe(probe: Probe, path: str | os.PathLike[str]) -> Path:
     ------
     ModelError
         If the path has another ending, or the folder's model has other weights.
+
+    Examples
+    --------
+    >>> write_probe(read_probe("harps-sim"), "stars.safetensors").name
+    'stars.safetensors'
     """
     path = expanded(path)
     if (path / CONFIG_FILE).is_file():
@@ -98,6 +103,11 @@ def read_probe(source: SpectrumVAE | str | os.PathLike[str]) -> Probe:
     ------
     ModelError
         If there is none, it is damaged, or it was made for other weights.
+
+    Examples
+    --------
+    >>> [one.label for one in read_probe("harps-sim").readings]
+    ['radvel', 'Teff', '[M/H]']
     """
     if isinstance(source, SpectrumVAE):
         found = probe_beside(source)
@@ -248,6 +258,12 @@ def apply_probe(probe: Probe, latents: LatentsLike) -> pd.DataFrame:
     ------
     TableError
         If the latents have another number of dimensions, or were encoded by other weights.
+
+    Examples
+    --------
+    >>> made = read_probe("harps-sim")
+    >>> apply_probe(made, np.zeros((1, 16)))["Teff_probe"].notna().item()
+    True
     """
     read = latents if isinstance(latents, Latents) else read_latents(latents)
     ours, theirs = (info.get("weights_sha256") for info in (probe.info, read.provenance))

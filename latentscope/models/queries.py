@@ -60,6 +60,13 @@ def retrieve(
         As `Retriever` and its `query` do.
     ModelError
         As `encode_queries` does.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> z[7] = z[3] + 0.0001
+    >>> retrieve(3, z, n_matches=1).table["row"].tolist()
+    [7]
     """
     retriever = Retriever(latents, **options)
 

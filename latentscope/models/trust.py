@@ -85,6 +85,13 @@ def score(
     TableError
         If the reference has another number of dimensions, other weights or another grid, or fewer
         than 100 rows.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(2000, 2))
+    >>> z[0] = 50.0
+    >>> bool(score(z).table["density_percentile"].iloc[0] < 1)
+    True
     """
     given = latents if isinstance(latents, Study) else read_latents(latents)
     if model is not None and reference is not None:

@@ -154,6 +154,12 @@ def save_model(model: SpectrumVAE, folder: str | os.PathLike[str]) -> Path:
     ------
     ModelError
         If `model.info` has no name or an unknown entry, or the folder cannot be written.
+
+    Examples
+    --------
+    >>> folder = save_model(load_model("harps-sim"), "mine")
+    >>> load_model("mine").config.latents
+    16
     """
     folder = expanded(folder)
     # Checked and formatted before anything is written.
@@ -198,6 +204,10 @@ def convert_checkpoint(
     ------
     ModelError
         As `load_checkpoint`.
+
+    Examples
+    --------
+    >>> convert_checkpoint("model_128d.pth.tar", "astro-machines/")  # doctest: +SKIP
     """
     return save_model(load_checkpoint(path, normalization=normalization), folder)
 

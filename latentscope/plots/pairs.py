@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,6 +27,9 @@ Floats = NDArray[np.float64]
 
 MAX_DIMS = 8
 """Dimensions drawn at most, by default."""
+
+NUMBERS = "viridis"
+"""Color map of numbers, by default."""
 
 _HEXAGONS = 38
 _BINS = 48
@@ -56,8 +58,9 @@ class _Grid:
 def plot_pairs(
     latents: StudyLike,
     dims: Dims = "informative",
-    color: ArrayLike | pd.Series | None = None,
+    color: str | ArrayLike | pd.Series | None = None,
     *,
+    cmap: str = NUMBERS,
     name: str = "label",
     discrete: Discrete = "auto",
     pairs: PairwiseResult | None = None,
@@ -80,9 +83,12 @@ def plot_pairs(
     dims : "informative", "all" or a list of int
         "informative": those that `mi_matrix` takes. Of more than `max_dims`, those that share most
         with another.
-    color : array (n,), optional
-        Of each row. Numbers get a color bar; text, booleans and whole numbers of few values a
-        legend. Rows without are gray.
+    color : array (n,) or str, optional
+        Of each row; or the column of a study's labels, or of the latents' table, that says so.
+        Numbers get a color bar; text, booleans and whole numbers of few values a legend. Rows
+        without are gray.
+    cmap : str
+        Color map of numbers, by its name in matplotlib.
     name : str
         Of the label.
     discrete : bool or "auto"
@@ -106,9 +112,12 @@ def plot_pairs(
     """
     study = read_study(latents, groups="auto" if pairs is None else None)
     read, chosen = study.latents, study.choose(dims)
+    if isinstance(color, str):
+        name, discrete = color, study.kinds.get(color, discrete)
+        color = study.column(name)
     pairs = pairwise_mi(study, dims=chosen, seed=seed) if pairs is None else pairs
     shown = _strongest(pairs, chosen, max_dims) if isinstance(dims, str) else chosen
-    grid = _grid(read, shown, color, name, discrete, seed)
+    grid = _grid(read, shown, color, name, discrete, cmap, seed)
     d = len(shown)
     side = float(np.clip(9.0 / d, 1.15, 1.9))
     figure, axes = plt.subplots(
@@ -139,6 +148,7 @@ def _grid(
     color: ArrayLike | pd.Series | None,
     name: str,
     discrete: Discrete,
+    cmap: str,
     seed: int,
 ) -> _Grid:
     rows = read.ok
@@ -150,7 +160,7 @@ def _grid(
             raise EstimatorError(
                 f"color has shape {label.shape} for {len(read)} rows; expected one value per row"
             )
-        colors = label_colors(label[rows], name, discrete)
+        colors = replace(label_colors(label[rows], name, discrete), cmap=cmap)
     order = np.random.default_rng(seed).permutation(len(values))
     return _Grid(values, [_window(column) for column in values.T], colors, order)
 
@@ -291,7 +301,7 @@ def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
         return
     (name,) = short_names([colors.name])
     if not colors.classes:
-        mappable = ScalarMappable(Normalize(colors.norm.vmin, colors.norm.vmax), NUMBERS)
+        mappable = ScalarMappable(Normalize(colors.norm.vmin, colors.norm.vmax), colors.cmap)
         bar = figure.colorbar(mappable, ax=axes, shrink=0.6, aspect=32, pad=0.01, extend="both")
         bar.outline.set_visible(False)
         bar.set_label(name, **LITERAL)
@@ -335,7 +345,6 @@ _SPECTRAL_TYPE = re.compile(r"[OBAFGKM](?![A-Za-z]*[a-z]{2})[\d\s.:+/IVbp-]*")
 _MOSTLY = 0.9
 _MAX_NUMBERS = 10
 _OTHER = "other"
-NUMBERS = "viridis"
 
 
 @dataclass(frozen=True)
@@ -352,12 +361,15 @@ class LabelColors:
         Names of classes in the order of the legend; empty for numbers.
     palette : tuple of str
         A color for each class.
+    cmap : str
+        Color map of numbers.
     """
 
     name: str
     values: NDArray[np.float64]
     classes: tuple[str, ...]
     palette: tuple[str, ...]
+    cmap: str = NUMBERS
 
     @property
     def norm(self) -> Normalize:
@@ -375,20 +387,13 @@ class LabelColors:
             table = np.array([to_rgb(color) for color in self.palette])
             colors[labeled, :3] = table[values[labeled].astype(int)]
         else:
-            colors[labeled] = _color_map()(self.norm(values[labeled]))
+            colors[labeled] = plt.get_cmap(self.cmap)(self.norm(values[labeled]))
         return colors
 
     @property
     def counts(self) -> list[int]:
         """Rows of each class."""
         return [int((self.values == place).sum()) for place in range(len(self.classes))]
-
-
-@lru_cache(maxsize=1)
-def _color_map() -> Any:
-    from matplotlib import colormaps
-
-    return colormaps[NUMBERS]
 
 
 def label_colors(

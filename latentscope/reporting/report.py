@@ -168,6 +168,10 @@ def report(
     ChoiceError
         If `output` is no .html or would replace an input, `max_rows` is below 100, or a column
         asked for is not there.
+
+    Examples
+    --------
+    >>> report("latents.npy", "labels.csv", output="report.html")  # doctest: +SKIP
     """
     page = expanded(output)
     numbers = page.with_suffix(".json") if json is None else expanded(json)

@@ -81,6 +81,12 @@ def simulate(
     dict
         `id, object, radvel` (km/s), `Teff` (K), `logg, [M/H], [alpha/M], [C/M], vsini` (km/s),
         `vmacro` (km/s), `berv` (km/s), `airmass, snr, R` (resolving power), `spec_type`.
+
+    Examples
+    --------
+    >>> spectrum, truth = next(simulate(1))
+    >>> len(spectrum), spectrum.medium, truth["Teff"] > 2500
+    (313114, 'air', True)
     """
     stars = star_of_each(n, seed, repeats)
     synthesizer = synthesizer_of(linelist)

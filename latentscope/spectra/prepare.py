@@ -453,6 +453,12 @@ class PrepareConfig:
     ------
     SpectrumError
         If a value makes no preparation.
+
+    Examples
+    --------
+    >>> from latentscope.spectra.wavelength import Grid
+    >>> PrepareConfig(Grid("linear", 5000.0, 1.0, 100), normalization="median-valid").grid.length
+    100
     """
 
     grid: Grid
@@ -573,6 +579,11 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
         If the spectrum and the grid have no valid pixel in common, if the flux spans more than
         single precision can hold, or if a velocity that the conversion of the frame needs is
         unknown. Poor coverage is no error here: see `coverage`.
+
+    Examples
+    --------
+    >>> from latentscope import load_model, read_spectrum
+    >>> prepare(read_spectrum("spectrum.fits"), load_model("harps-sim").prepare)  # doctest: +SKIP
     """
     grid = config.grid
     frame = spectrum.frame

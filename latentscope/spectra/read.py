@@ -120,6 +120,12 @@ def read_spectrum(
     SpectrumError
         If there is no spectrum in it, or several that are none together; the message names file,
         HDU and column, what to choose by, and for e2ds, ccf and bis products the sibling to use.
+
+    Examples
+    --------
+    >>> spectrum = read_spectrum("HARPS.2010-09-18T23:42:36.178_s1d_A.fits")  # doctest: +SKIP
+    >>> spectrum.meta["object"], spectrum.frame  # doctest: +SKIP
+    ('Gl581', 'barycentric')
     """
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):

@@ -45,6 +45,12 @@ class Spectrum:
     ------
     SpectrumError
         If the arrays differ in length, wavelengths do not ascend, or a choice is unknown.
+
+    Examples
+    --------
+    >>> spectrum = Spectrum(np.linspace(5000, 5001, 101), np.ones(101))
+    >>> spectrum.medium, spectrum.frame
+    ('air', 'barycentric')
     """
 
     wavelength: NDArray[np.float64]

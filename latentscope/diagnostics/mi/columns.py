@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import time
 from decimal import Decimal
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,11 @@ Codes = NDArray[np.int64]
 Rows = NDArray[np.bool_]
 Discrete = bool | Literal["auto"]
 Names = Sequence[str] | str
+Seed = Any
+"""A whole number; of functions that are `seeded` a `numpy.random.Generator` too."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FEW_VALUES = ((5, 10), (50, 50))
 """A numeric column of so many distinct values at most, with so many rows for each on average, is
@@ -272,6 +277,22 @@ def beyond_sigma(values: Floats, sigma: float) -> Rows:
     return beyond
 
 
+def seeded(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function with a `seed` of type int take a `numpy.random.Generator` too.
+
+    Of a generator the next whole number is the seed.
+    """
+
+    @wraps(function)
+    def with_seed(*args: P.args, **kwargs: P.kwargs) -> R:
+        seed = kwargs.get("seed")
+        if isinstance(seed, np.random.Generator):
+            kwargs["seed"] = int(seed.integers(2**32))
+        return function(*args, **kwargs)
+
+    return with_seed
+
+
 def own_rng(*stream: int) -> np.random.Generator:
     """Return a generator that no seed of a user gives, and that differs for every stream.
 
@@ -378,7 +399,7 @@ _MANY_TEXTS = "has a different text in most rows"
 
 
 def choose_labels(
-    frame: pd.DataFrame, columns: Sequence[str] | None, groups: str | None
+    frame: pd.DataFrame, columns: Names | None, groups: str | None
 ) -> tuple[list[str], list[str]]:
     """Choose the columns of a table that are labels.
 
@@ -409,6 +430,7 @@ def choose_labels(
         If most of a text column are numbers: some of its cells are not, or have decimal commas.
     """
     if columns is not None:
+        columns = _listed(columns)
         check_columns(frame, columns)
         if not columns:
             raise EstimatorError(f"columns is empty; expected some of {', '.join(frame.columns)}")
@@ -443,9 +465,9 @@ def _check_text(frame: pd.DataFrame, names: Sequence[str]) -> None:
             )
 
 
-def check_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+def check_columns(frame: pd.DataFrame, columns: Names) -> None:
     """Raise ChoiceError unless the table has all these columns."""
-    unknown = [name for name in columns if name not in frame]
+    unknown = [name for name in _listed(columns) if name not in frame]
     if unknown:
         source = frame.attrs.get("source", "labels")
         raise ChoiceError(

@@ -74,6 +74,14 @@ def paper_indicator(
     -----
     LatentscopeWarning
         If no dimension tells anything of a label, as of a constant, which leaves its indicator NaN.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> labels = pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]})
+    >>> table = paper_indicator(z, labels)
+    >>> table.pivot_table(index="label", columns="dim", values="indicator").loc["Teff", 1].item()
+    1.0
     """
     for number in bins:
         if not isinstance(number, int | np.integer) or number < 1:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from latentscope.diagnostics.study import Result
 from latentscope.errors import ChoiceError
 
 Normalization = Literal["maximum", "correlation", "entropy"]
@@ -20,10 +20,8 @@ SIGNIFICANT = 0.05
 _DECIMALS = (2, 4)
 
 
-class _Sentences(ABC):
+class _Sentences(Result, ABC):
     """What tables of pairs have in common."""
-
-    table: pd.DataFrame
 
     @property
     def significant(self) -> pd.DataFrame:
@@ -53,7 +51,7 @@ class _Sentences(ABC):
         """Name the pair of a row."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MIResult(_Sentences):
     """Mutual information of latent dimensions with labels, in nats.
 
@@ -73,6 +71,8 @@ class MIResult(_Sentences):
     entropies : dict
         Entropy of each label's classes in nats, NaN of a continuous label.
     """
+
+    drawn_by = "plot_mi"
 
     table: pd.DataFrame
     provenance: dict[str, Any]
@@ -146,13 +146,8 @@ class MIResult(_Sentences):
         known = f" given {row['given']}" if row.get("given") else ""
         return f"dim {row['dim']}: {row['label']}{known}"
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the matrix as a heatmap (`latentscope.plots.plot_mi`)."""
-        # By name, since diagnostics stand below the pictures of them.
-        return import_module("latentscope.plots").plot_mi(self, ax)
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairwiseResult(_Sentences):
     """Mutual information of latent dimensions with one another, in nats.
 
@@ -165,6 +160,8 @@ class PairwiseResult(_Sentences):
     notes : tuple of str
         Which rows show one star, and which dimensions were left out, in words.
     """
+
+    drawn_by = "plot_pairwise"
 
     table: pd.DataFrame
     provenance: dict[str, Any]
@@ -192,10 +189,6 @@ class PairwiseResult(_Sentences):
 
     def _pair_text(self, row: dict[Any, Any]) -> str:
         return f"dims {row['dim_x']} and {row['dim_y']}:"
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the matrix as a heatmap (`latentscope.plots.plot_pairwise`)."""
-        return import_module("latentscope.plots").plot_pairwise(self, ax)
 
 
 def _strongest(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.study import draw, origin
+from latentscope.diagnostics.study import Result, origin
 from latentscope.diagnostics.traversal.lines import (
     COLOR_NOTICED,
     Feature,
@@ -37,8 +37,8 @@ from latentscope.diagnostics.traversal.velocity import Floats, rate
 from latentscope.errors import ChoiceError, EstimatorError
 
 
-@dataclass(frozen=True, eq=False)
-class LineMapResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class LineMapResult(Result):
     """What each latent dimension does to each line, per sigma of the data.
 
     Parameters
@@ -61,6 +61,8 @@ class LineMapResult:
         NaN in gaps and where the base has none.
     provenance : dict
     """
+
+    drawn_by = "plot_line_map"
 
     table: pd.DataFrame
     dims: pd.DataFrame
@@ -95,10 +97,6 @@ class LineMapResult:
         """Say in a line for each dimension what it does, those that change the flux most first."""
         order = self.dims.sort_values("rms_per_sigma", ascending=False)
         return [_sentence(row, self.lines_of(row["dim"])) for row in order.to_dict("records")]
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw it (`latentscope.plots.plot_line_map`): all panels, or only the elements on `ax`."""
-        return draw("plot_line_map", self, ax)
 
 
 def measure_line_map(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.study import draw, origin
+from latentscope.diagnostics.study import Result, origin
 from latentscope.diagnostics.traversal.lines import (
     COLOR_NOTICED,
     NOTICED,
@@ -75,8 +75,8 @@ _BLOCKS = 100
 _COVERED = 0.9
 
 
-@dataclass(frozen=True, eq=False)
-class TraversalResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class TraversalResult(Result):
     """What moving one dimension does to the decoded spectrum.
 
     Parameters
@@ -109,6 +109,8 @@ class TraversalResult:
         Share of the squared change of the line contrast, over all values, that shifts explain.
     provenance : dict
     """
+
+    drawn_by = "plot_traversal"
 
     dim: int
     base: Floats
@@ -185,10 +187,6 @@ class TraversalResult:
                 f"sigma {change}): no sign of airmass."
             )
         return words
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw it (`latentscope.plots.plot_traversal`): all panels, or only the spectra on `ax`."""
-        return draw("plot_traversal", self, ax)
 
     def _column(self, name: str) -> Floats:
         return self.table[name].to_numpy(dtype=np.float64)
