@@ -235,8 +235,9 @@ class Study:
             if name in table:
                 return table[name]
         known = ", ".join(str(column) for table in tables for column in table.columns) or "none"
+        advice = "" if self.labels is not None else "; --labels-file names a table of labels"
         raise ChoiceError(
-            f"no column {name!r} among labels and the latents' table; there are {known}"
+            f"no column {name!r} among labels and the latents' table; there are {known}{advice}"
         )
 
     def meets(self, where: str) -> NDArray[np.bool_]:
