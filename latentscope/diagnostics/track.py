@@ -20,7 +20,7 @@ from scipy.stats import chi2, rankdata
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import unnamed
 from latentscope.diagnostics.mi.api import q_values
-from latentscope.diagnostics.study import Dims, Study, StudyLike, draw, origin, read_study
+from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS
@@ -44,8 +44,8 @@ _SAMPLES = 5  # frequencies per width of a peak
 _OF_ROWS = ("rv", "berv", "airmass", "exptime", "snr", "resolution", "recon_error")
 
 
-@dataclass(frozen=True, eq=False)
-class TrackResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrackResult(Result):
     """Latents of one star over time.
 
     Attributes
@@ -71,6 +71,8 @@ class TrackResult:
     notes : tuple of str
     provenance : dict
     """
+
+    drawn_by = "plot_track"
 
     star: str
     series: pd.DataFrame
@@ -111,10 +113,6 @@ class TrackResult:
             words = [f"{one.label} ({one.rho:+.2f})" for one in mine.head(4).itertuples()]
             parts.append(f"goes with {', '.join(words)}")
         return "; ".join(parts)
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw latents against time, and their periodograms: `plots.plot_track`."""
-        return draw("plot_track", self, ax, **options)
 
 
 def track(
