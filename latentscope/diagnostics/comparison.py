@@ -39,7 +39,7 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_dim,
     read_label,
-    seeded,
+    whole_seed,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.prediction import Target, scores_of, target_of
@@ -387,7 +387,6 @@ class ComparisonResult(Result):
         )
 
 
-@seeded
 def compare(
     latents: StudyLike,
     *others: LatentsLike,
@@ -466,6 +465,7 @@ def compare(
     >>> result.matching.loc[result.matching["matched"], ["dim_a", "dim_b"]].to_numpy().tolist()
     [[0, 1], [1, 0]]
     """
+    seed = whole_seed(seed)
     if not others:
         raise ChoiceError("one set of latents; expected another to compare it with")
     lowest = {"n_halves": 10, "max_stars": _MIN_STARS, "neighbors": 1}

@@ -54,7 +54,7 @@ from latentscope.diagnostics.mi.columns import (
     is_text,
     own_rng,
     read_label,
-    seeded,
+    whole_seed,
 )
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.diagnostics.threads import in_order, threads_for
@@ -182,7 +182,6 @@ def _sentence(measure: Measure, row: dict[Any, Any]) -> str:
     )
 
 
-@seeded
 def metrics(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -272,6 +271,7 @@ def metrics(
     >>> bool(result["mig"]["value"].max() > 0.9)
     True
     """
+    seed = whole_seed(seed)
     if n_halves != 0 and n_halves < _MIN_HALVES:
         raise EstimatorError(f"n_halves is {n_halves}; expected 0, or {_MIN_HALVES} or more")
     for name, value in (("n_rotations", n_rotations), ("max_stars", max_stars)):

@@ -48,8 +48,8 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_column,
     read_label,
-    seeded,
     summary_of,
+    whole_seed,
 )
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.prediction import Target, cross_fitted, scores_of, target_of
@@ -211,7 +211,6 @@ class ExclusiveResult(Result):
         )
 
 
-@seeded
 def exclusive_information(
     latents: StudyLike,
     *,
@@ -305,6 +304,7 @@ def exclusive_information(
     >>> len(exclusive_information(repeated).informative)
     2
     """
+    seed = whole_seed(seed)
     for name, value in (("max_rows", max_rows), ("max_dims", max_dims)):
         if value < 2:
             raise EstimatorError(f"{name} is {value}; expected 2 or more")

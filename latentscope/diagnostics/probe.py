@@ -27,7 +27,7 @@ from latentscope.diagnostics.disentanglement import ready_labels
 from latentscope.diagnostics.disentanglement_measures import Label, squared_correlations
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import Progress, q_values
-from latentscope.diagnostics.mi.columns import Seed, own_rng, seeded
+from latentscope.diagnostics.mi.columns import Seed, own_rng, whole_seed
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
 from latentscope.errors import ChoiceError, EstimatorError
 from latentscope.labels import Missing
@@ -284,7 +284,6 @@ def _dims_words(dims: str) -> str:
     )
 
 
-@seeded
 def probe(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -361,6 +360,7 @@ def probe(
     >>> result.best["r2"].round(3).item()
     1.0
     """
+    seed = whole_seed(seed)
     unknown = [name for name in readers if name not in READERS]
     if unknown or not readers:
         raise ChoiceError(f"readers are {list(readers)}; expected some of {', '.join(READERS)}")
@@ -713,7 +713,6 @@ class Probe:
 _OF_ROWS = ("probe_distance", "probe_outside")
 
 
-@seeded
 def fit_probe(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -762,6 +761,7 @@ def fit_probe(
     >>> made.apply(np.array([[0.0, 1.0, 0.0]]))["Teff_probe"].round().item()
     6000.0
     """
+    seed = whole_seed(seed)
     if not 0 < covered < 1:
         raise EstimatorError(f"covered is {covered:g}; expected a share between 0 and 1")
     study = read_study(latents, labels, groups=groups, join=join, missing=missing)

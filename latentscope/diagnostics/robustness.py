@@ -33,7 +33,7 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_column,
     read_label,
-    seeded,
+    whole_seed,
 )
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
@@ -213,7 +213,6 @@ class RobustnessResult(Result):
         )
 
 
-@seeded
 def robustness(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -291,6 +290,7 @@ def robustness(
     >>> result.best("half of the stars")
     {'Teff': 1}
     """
+    seed = whole_seed(seed)
     if n_draws < _MIN_DRAWS:
         raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
     study = read_study(

@@ -36,8 +36,8 @@ from latentscope.diagnostics.mi.columns import (
     read_column,
     read_dim,
     read_label,
-    seeded,
     summary_of,
+    whole_seed,
 )
 from latentscope.diagnostics.mi.conditional import CONDITIONAL, Recipe, measured_given
 from latentscope.diagnostics.mi.estimators import (
@@ -81,7 +81,6 @@ _TESTED_DRAWS = 3
 """Draws of one row per group that a shuffle is made of: more cost in proportion."""
 
 
-@seeded
 def mutual_information(
     x: ArrayLike,
     y: ArrayLike,
@@ -147,6 +146,7 @@ def mutual_information(
     >>> abs(mutual_information(x, x + noise, given=noise + x)) < 0.05
     True
     """
+    seed = whole_seed(seed)
     check_estimator(estimator)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
     x, y = aligned(x, y, ("x", "y"))
@@ -233,7 +233,6 @@ def _columns(
     ]
 
 
-@seeded
 def mi_matrix(
     latents: StudyLike,
     labels: LabelsLike | None = None,
@@ -339,6 +338,7 @@ def mi_matrix(
     >>> print(mi_matrix(z, labels, columns="Teff", dims=0).sentences()[0])  # doctest: +ELLIPSIS
     dim 0: Teff ... nats, p = ..., n = 500
     """
+    seed = whole_seed(seed)
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(
@@ -458,7 +458,6 @@ def _with_rows(
     return kept, notes
 
 
-@seeded
 def pairwise_mi(
     latents: StudyLike,
     *,
@@ -519,6 +518,7 @@ def pairwise_mi(
     >>> result.significant[["dim_x", "dim_y"]].to_numpy().tolist()
     [[0, 2], [1, 2]]
     """
+    seed = whole_seed(seed)
     check_estimator(estimator)
     settings = Settings(estimator, neighbors, n_draws, n_permutations, seed)
     study = read_study(latents, groups=groups)

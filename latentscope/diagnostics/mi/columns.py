@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import time
 from decimal import Decimal
-from functools import cached_property, wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,10 +26,7 @@ Rows = NDArray[np.bool_]
 Discrete = bool | Literal["auto"]
 Names = Sequence[str] | str
 Seed = Any
-"""A whole number; of functions that are `seeded` a `numpy.random.Generator` too."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
+"""A whole number, or a `numpy.random.Generator`, which `whole_seed` makes one of."""
 
 FEW_VALUES = ((5, 10), (50, 50))
 """A numeric column of so many distinct values at most, with so many rows for each on average, is
@@ -277,20 +274,9 @@ def beyond_sigma(values: Floats, sigma: float) -> Rows:
     return beyond
 
 
-def seeded(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function with a `seed` of type int take a `numpy.random.Generator` too.
-
-    Of a generator the next whole number is the seed.
-    """
-
-    @wraps(function)
-    def with_seed(*args: P.args, **kwargs: P.kwargs) -> R:
-        seed = kwargs.get("seed")
-        if isinstance(seed, np.random.Generator):
-            kwargs["seed"] = int(seed.integers(2**32))
-        return function(*args, **kwargs)
-
-    return with_seed
+def whole_seed(seed: Seed) -> Any:
+    """Return a seed as it is, or of a generator its next whole number, which is then the seed."""
+    return int(seed.integers(2**32)) if isinstance(seed, np.random.Generator) else seed
 
 
 def own_rng(*stream: int) -> np.random.Generator:
