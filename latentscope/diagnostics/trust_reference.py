@@ -241,7 +241,7 @@ def combined(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
 
     The chance that the smallest of t independent p-values is at most p is 1 - (1 - p)^t (Sidak
     1967); t is such that 5 % of the reference (m, t), whose tests depend on each other, fall below
-    0.05.
+    0.05, and 1 at least: where next to no ordinary row shows a sign, p-values stay as they are.
     """
     smallest, corrected = np.full(len(p), np.nan), np.full(p.shape, np.nan)
     for tests, rows in same_columns(np.isfinite(p)):
@@ -249,7 +249,7 @@ def combined(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
             whole = reference[np.isfinite(reference[:, tests]).all(axis=1)][:, tests]
             n_tests = 1.0
             if len(whole):
-                edge = np.quantile(whole.min(axis=1), _LEVEL)
+                edge = min(np.quantile(whole.min(axis=1), _LEVEL), _LEVEL)
                 n_tests = float(np.log1p(-_LEVEL) / np.log1p(-edge))
             with np.errstate(divide="ignore"):
                 fixed = -np.expm1(n_tests * np.log1p(-p[rows][:, tests]))

@@ -228,6 +228,9 @@ def test_the_smallest_of_several_p_values_keeps_its_meaning():
     holed = np.column_stack([p[:, 0], np.full((5000, 2), np.nan)])
     np.testing.assert_allclose(combined(holed, p)[0], p[:, 0], rtol=0.1)
     assert np.isnan(combined(np.full((2, 3), np.nan), p)[0]).all()
+    # A sign that next to no ordinary row shows.
+    rare = np.where(np.arange(1000) < 3, 0.002, 1.0)[:, None]
+    np.testing.assert_allclose(combined(rare, rare)[0], rare[:, 0])
 
 
 def test_columns_become_arrays_also_from_files(tmp_path):
