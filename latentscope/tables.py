@@ -292,7 +292,7 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
     if key is not None:
         if key not in arrays:
             raise TableError(
-                f"{path}: has no array {key!r} of several values a row; it has "
+                f"{path}: has no array {key!r} of several values per row; it has "
                 f"{', '.join(arrays) or 'none, only columns'}"
             )
         arrays = {name: array for name, array in arrays.items() if name in (key, "logvar")}

@@ -777,7 +777,7 @@ def _words(change: Change, base: Base) -> str:
     if np.isfinite(moved.rv) and moved.correlation >= 0.5:
         parts.append(f"<b>{measured(moved.rv, moved.error)} km/s</b>")
     else:
-        parts.append("too unlike for a velocity")
+        parts.append("no velocity: correlation below 0.5")
     if abs(change.color) >= 0.0005:
         how = "redder" if change.color > 0 else "bluer"
         parts.append(f"{how} by {abs(change.color):.3f} mag")

@@ -419,17 +419,23 @@ def _shared_headline(result: PairwiseResult) -> str:
     )
 
 
+_MEASURED = (
+    Column("p_value", "p"),
+    Column("q_value", "q", hint="false discovery rate over this table"),
+    Column("n", "n"),
+    Column("n_groups", "stars", hint="independent rows"),
+    Column("estimator", "estimator"),
+)
+"""Columns of every table of information, behind its nats."""
+
+
 def _pairs_table(result: PairwiseResult) -> Table:
     frame = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
     columns = (
         Column("dim_x", "dim"),
         Column("dim_y", "with dim"),
         Column("mi_nats", "shared (nats)", error="std_nats"),
-        Column("p_value", "p"),
-        Column("q_value", "q", hint="false discovery rate over this table"),
-        Column("n", "n"),
-        Column("n_groups", "stars", hint="independent rows"),
-        Column("estimator", "estimator"),
+        *_MEASURED,
     )
     caption = "Mutual information of each pair of dimensions, the strongest first. 0: independent."
     return Table("pairwise", caption, frame, columns, max_rows=100)
@@ -576,11 +582,7 @@ def _information_table(key: str, caption: str, result: MIResult, **shown: int) -
         Column("dim", "dim"),
         Column("label", "label"),
         Column("mi_nats", "knows (nats)", error="std_nats"),
-        Column("p_value", "p"),
-        Column("q_value", "q", hint="false discovery rate over this table"),
-        Column("n", "n"),
-        Column("n_groups", "stars", hint="independent rows"),
-        Column("estimator", "estimator"),
+        *_MEASURED,
     )
     return Table(key, caption, frame, columns, max_rows=1200, **shown)
 
@@ -677,10 +679,7 @@ def left_after_labels(study: ReportStudy) -> Part:
         Column("given", "known"),
         Column("label", "label"),
         Column("mi_nats", "left (nats)", error="std_nats"),
-        Column("p_value", "p"),
-        Column("q_value", "q", hint="false discovery rate over this table"),
-        Column("n", "n"),
-        Column("n_groups", "stars", hint="independent rows"),
+        *_MEASURED[:-1],
     )
     caption = "What dimensions share with labels beyond the label they know most of, in nats."
     table = Table("left", caption, frame, columns, max_rows=200)

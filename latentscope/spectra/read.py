@@ -262,8 +262,12 @@ def _fetched(url: str) -> bytes:
             while len(data) <= MAX_BYTES and (chunk := file.read(_CHUNK)):
                 data += chunk
     except Exception as error:  # each kind of store raises its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SpectrumError(f"{url}: cannot be fetched ({reason})") from None
+        # fsspec says no more than the address where a server does not answer; what it met, does.
+        met = error.__cause__ or error
+        reason = " ".join(str(met).split()) or type(met).__name__
+        raise SpectrumError(
+            f"{url}: cannot be fetched ({reason}); check the address and the connection"
+        ) from None
     if len(data) > MAX_BYTES:
         raise SpectrumError(f"{url}: is larger than {MAX_BYTES / 1e9:g} GB, which no spectrum is")
     return bytes(data)

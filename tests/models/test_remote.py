@@ -64,6 +64,7 @@ def test_files_of_a_web_server(archive, web, tmp_path):
     assert found.table["status"].tolist() == ["ok"] * 3 + ["failed"] * 3
     for address, error in zip(asked[3:], found.table["error"][3:], strict=True):
         assert error.startswith(f"{address}: cannot be fetched (")
+        assert f"({address})" not in error
 
 
 def test_no_more_than_a_file_of_usual_size_is_taken(archive, web, monkeypatch):
