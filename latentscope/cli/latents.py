@@ -275,7 +275,7 @@ def mi(
     ] = False,
     given: Annotated[
         str | None,
-        typer.Option("--given", help="Labels that are known: what is shared beyond these: a,b."),
+        typer.Option("--given", help="Known labels, a,b: measure what is shared beyond them."),
     ] = None,
     discrete: Discrete = None,
     numeric: Numeric = None,
@@ -285,7 +285,7 @@ def mi(
     missing: Missing = "auto",
     groups: Groups = "auto",
     n_draws: Annotated[
-        int, typer.Option("--n-draws", min=1, help="Draws of one row per star, with groups.")
+        int, typer.Option("--n-draws", min=1, help="Draws of one random row per star.")
     ] = 11,
     n_permutations: Annotated[
         int, typer.Option("--n-permutations", min=1, help="Shuffles of stars at most.")
@@ -796,9 +796,10 @@ def compare(
     missing: Missing = "auto",
     groups: Groups = "auto",
     max_stars: Annotated[
-        int, typer.Option("--max-stars", min=100, help="Stars at most, of more a random part.")
+        int,
+        typer.Option("--max-stars", min=100, help="Most stars; of more, a random sample is taken."),
     ] = 10_000,
-    show: Annotated[int, typer.Option("--show", min=0, help="Name so many moved rows.")] = 5,
+    show: Annotated[int, typer.Option("--show", min=0, help="Moved rows to name.")] = 5,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -1334,9 +1335,7 @@ def score(
     ] = None,
     output: Table = None,
     plot: Plot = None,
-    show: Annotated[
-        int, typer.Option("--show", min=0, help="Name so many of the least trusted.")
-    ] = 10,
+    show: Annotated[int, typer.Option("--show", min=0, help="Least trusted rows to name.")] = 10,
     groups: Groups = "auto",
     key: Key = None,
     seed: Seed = 0,
