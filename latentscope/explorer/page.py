@@ -117,12 +117,16 @@ class Worker:
             except (LatentscopeError, OSError) as error:
                 self._post(partial(self._fail, str(error)))
             except Exception as error:  # a page must not die of one request
-                _log.exception("the explorer failed to %s", job[0])
-                words = f"this failed unexpectedly ({type(error).__name__}: {error})"
-                self._post(partial(self._fail, words))
+                self._post(partial(self._fail, _unexpected(error)))
             else:
                 if self._open:
                     self._post(apply)
+
+
+def _unexpected(error: Exception) -> str:
+    """Log an error that nobody foresaw; what the page says of it."""
+    _log.error("the explorer failed", exc_info=error)
+    return f"this failed unexpectedly ({type(error).__name__}: {error})"
 
 
 def _on(model: Any, name: str, act: Apply) -> None:
@@ -194,9 +198,15 @@ class Page:
         # That thread also takes closed pages apart, so that none is between the two lines.
         def hand_over() -> None:
             if not getattr(self.document.session_context, "destroyed", False):
-                self.document.add_next_tick_callback(act)
+                self.document.add_next_tick_callback(lambda: self._apply(act))
 
         self._loop.add_callback(hand_over)
+
+    def _apply(self, act: Apply) -> None:
+        try:
+            act()
+        except Exception as error:  # Bokeh would only log it
+            self._fail(_unexpected(error))
 
     def close(self) -> None:
         """Let go of all that this page held."""
@@ -262,7 +272,7 @@ class Page:
 
         def once() -> None:
             self._busy.discard(kind)
-            act()
+            self._apply(act)
 
         self.document.add_next_tick_callback(once)
 

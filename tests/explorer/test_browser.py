@@ -250,6 +250,13 @@ def test_a_file_of_ones_own_is_encoded_and_finds_its_like(tab, archive, shared_d
     assert page.said == []
 
 
+def test_what_nobody_foresaw_is_said_on_the_page(tab, archive, monkeypatch):
+    page = tab()
+    monkeypatch.setattr(archive, "neighbors", lambda shown, values: (pd.DataFrame(), ""))
+    page.page.get_by_role("button", name="start from the mean").click()
+    page.wait("said('message').includes('failed unexpectedly (KeyError')")
+
+
 def test_a_broken_file_gets_the_readers_message_and_its_name_is_no_markup(tab, tmp_path):
     page = tab()
     before = page.js("said('shown-title')")
