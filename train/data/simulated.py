@@ -6,6 +6,7 @@ spectrum twice: a background thread makes each batch on the device that trains.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -128,12 +129,29 @@ def linelist_digest(linelist: str | None) -> str:
 
 
 def simulator_digest() -> str:
-    """SHA-256 of the simulation's source, so that rows of an older simulator are not taken."""
+    """SHA-256 of the simulation's code and lists, so that rows of an older simulator are not taken.
+
+    Comments and docstrings do not count: they change no spectrum.
+    """
     folder = Path(simulation.__file__).parent
-    files = sorted(
-        [*folder.glob("*.py"), *folder.glob("*.csv.gz"), Path(rows_of_training.__file__)]
-    )
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = [*sorted(folder.glob("*.py")), Path(rows_of_training.__file__)]
+    code = "\n".join(without_words(file.read_text(encoding="utf-8")) for file in files)
+    lists = b"".join(file.read_bytes() for file in sorted(folder.glob("*.csv.gz")))
+    return hashlib.sha256(code.encode() + lists).hexdigest()
+
+
+def without_words(source: str) -> str:
+    """Python source without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+def _is_text(part: ast.AST) -> bool:
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
 
 
 def _write_block(job: tuple[Any, ...]) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import torch
 
 from latentscope.errors import ChoiceError
 from train.data.batches import Place, place_of
-from train.data.simulated import ArchiveBatches, SimulatedArchive
+from train.data.simulated import ArchiveBatches, SimulatedArchive, without_words
 from train.settings import read_config
 
 ROWS = np.random.default_rng(0).normal(size=(23, 40)).astype("f2")
@@ -79,3 +79,10 @@ def test_processes_that_start_together_make_one_archive(prepare, tmp_path, monke
     assert rows.shape == (3, 520)
     assert len(labels) == 3
     assert np.array_equal(rows, again)
+
+
+def test_the_digest_of_the_simulator_follows_its_code_and_not_its_words():
+    plain = "def twice(x):\n    return 2 * x\n"
+    worded = 'def twice(x):\n    """Double."""\n    # because\n    return (2 * x)\n'
+    assert without_words(plain) == without_words(worded)
+    assert without_words(plain) != without_words(plain.replace("2", "3"))
