@@ -175,8 +175,8 @@ class Study:
         ----------
         dims : int, list of int, slice, bool array (d,), "all" or "informative"
             A name gives way to the dimensions that the study was read with. None means all.
-        "informative" warns of those that it leaves out though they vary by more than a hundredth
-        of the widest, but where a model says the threshold.
+            "informative" warns of those that it leaves out though they vary by more than a
+            hundredth of the widest, unless a model sets the threshold.
 
         Raises
         ------
