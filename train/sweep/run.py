@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -26,7 +21,7 @@ from latentscope.cli.application import UsageError
 from latentscope.errors import LatentscopeError, ModelError
 from latentscope.files import atomic_path
 from latentscope.spectra.prepare import PrepareConfig
-from train.data.packing import alone
+from train.data.packing import alone, leave_with_parent
 from train.settings import read_config
 from train.sweep.grid import (
     ARCHIVE,
@@ -41,29 +36,10 @@ from train.sweep.grid import (
     values_of,
 )
 
-_CONFIG, _LOG, _LOCK = "run.yaml", "log.txt", "lock"
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-_POLL_SECONDS = 0.5
+_CONFIG, _LOG = "run.yaml", "log.txt"
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Parameters
-    ----------
-    run : Run
-    minutes : float
-        Wall time of this call's share of it.
-    error : str
-        Why there is no model; empty where there is one.
-    """
-
-    run: Run
-    minutes: float = 0.0
-    error: str = ""
+Fit = Callable[[Path, Path, Path], None]
 
 
 def write_configs(config: SweepConfig, runs: Sequence[Run], folder: Path) -> None:
@@ -89,9 +65,17 @@ def write_configs(config: SweepConfig, runs: Sequence[Run], folder: Path) -> Non
         read_config(path)
 
 
-@dataclass
-class Sweep:
-    """Runs to be trained.
+def fit_run(config: Path, folder: Path, archive: Path) -> None:
+    """Train one run, on one thread: runs beside each other would wait for each other's threads."""
+    from train.fit import fit
+
+    fit(read_config(config), folder, archive=str(archive), threads=1)
+
+
+def train_runs(
+    folder: Path, runs: Sequence[Run], workers: int, say: Say, fit: Fit = fit_run
+) -> dict[str, str]:
+    """Train what is not trained yet, in processes that end with this one.
 
     Parameters
     ----------
@@ -99,99 +83,65 @@ class Sweep:
         Of the sweep; it holds the archive and the runs' configurations.
     runs : sequence of Run
     workers : int
-        Processes at a time, of one thread each.
+        Processes at a time.
     say : callable
         Told a line about each run that ends.
-    fit : sequence of str
-        The command that trains a run.
+    fit : callable (configuration, folder, archive)
+        What trains a run.
+
+    Returns
+    -------
+    dict of str to str
+        Name of each run that failed -> why.
     """
-
-    folder: Path
-    runs: Sequence[Run]
-    workers: int
-    say: Say
-    fit: Sequence[str] = (sys.executable, "-m", "train", "fit")
-    _processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
-    _gpus: SimpleQueue[str] = field(default_factory=SimpleQueue)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def train(self) -> list[Outcome]:
-        """Train what is not trained yet; outcomes in the order of the runs."""
-        todo = [run for run in self.runs if not is_done(self.folder, run)]
-        ended: dict[str, Outcome] = {}
-        # Each run has a GPU, the one that has been free longest; all would take the first.
-        gpus = visible_gpus()
-        for number in range(self.workers if gpus else 0):
-            self._gpus.put(gpus[number % len(gpus)])
-        before = len(self.runs) - len(todo)
-        if before:
-            self.say(f"{before} of {len(self.runs)} runs were finished before")
-        with _terminated_like_interrupted(), ThreadPoolExecutor(self.workers) as pool:
-            futures = [pool.submit(self._train, run) for run in todo]
-            try:
-                for future in as_completed(futures):
-                    outcome = future.result()
-                    ended[outcome.run.name] = outcome
-                    self.say(_line(outcome, before + len(ended), len(self.runs)))
-            except BaseException:
-                self._end(pool)
-                raise
-        return [ended.get(run.name, Outcome(run)) for run in self.runs]
-
-    def _end(self, pool: ThreadPoolExecutor) -> None:
-        """End the processes; their runs go on from their checkpoints another time."""
-        self._stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(self._processes):
-            with suppress(ProcessLookupError):
-                process.terminate()
-
-    def _train(self, run: Run) -> Outcome:
-        begun = time.monotonic()
-        here = folder_of(self.folder, run)
-        with (here / _LOCK).open("w") as held, (here / _LOG).open("ab") as log:
-            self._wait_for(held)
-            start = log.tell()
-            code = self._process(here, held, log)
-        minutes = (time.monotonic() - begun) / 60
-        if code != 0:
-            return Outcome(run, minutes, _reason(here / _LOG, start, code))
-        with atomic_path(here / DONE) as temporary:
-            ended = datetime.now(UTC).isoformat(timespec="seconds")
-            temporary.write_text(json.dumps({"ended": ended}) + "\n", "utf-8")
-        return Outcome(run, minutes)
-
-    def _wait_for(self, held: IO[Any]) -> None:
-        """Take a run's lock, which its process holds too, even if it outlived a killed sweep."""
-        while not self._stop.is_set():
-            with suppress(BlockingIOError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            self._stop.wait(_POLL_SECONDS)
-
-    def _process(self, here: Path, held: IO[Any], log: IO[bytes]) -> int:
-        if self._stop.is_set():
-            return -signal.SIGTERM
-        archive = str(self.folder / ARCHIVE)
-        gpu = {} if self._gpus.empty() else {"CUDA_VISIBLE_DEVICES": self._gpus.get()}
-        process = subprocess.Popen(
-            [*self.fit, str(here / _CONFIG), "-o", str(here), "--archive", archive],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Runs beside each other; threads of one would wait for those of another.
-            env=os.environ | _ONE_THREAD | gpu,
-            # The process holds the run's lock too, as long as it lives: a sweep that was killed
-            # leaves it working, and the next one waits for it.
-            pass_fds=[held.fileno()],
-        )
-        self._processes.add(process)
+    todo = [run for run in runs if not is_done(folder, run)]
+    number = len(runs) - len(todo)
+    if number:
+        say(f"{number} of {len(runs)} runs were finished before")
+    context, failed = get_context("spawn"), {}
+    # Each process has a GPU, as long as there are some; all would take the first.
+    gpus = context.SimpleQueue()
+    named = visible_gpus()
+    for worker in range(workers):
+        gpus.put(named[worker % len(named)] if named else None)
+    with ProcessPoolExecutor(workers, context, _begin, (gpus,)) as pool:
+        futures = {
+            pool.submit(_minutes_of, folder_of(folder, run), folder, fit): run for run in todo
+        }
         try:
-            return process.wait()
-        finally:
-            self._processes.discard(process)
-            for name in gpu.values():
-                self._gpus.put(name)
+            for future in as_completed(futures):
+                number, name = number + 1, futures[future].name
+                head = f"[{number}/{len(runs)}] {name}"
+                try:
+                    say(f"{head} trained, {future.result():.1f} minutes")
+                except Exception as error:  # whatever it is, the other runs go on
+                    failed[name] = f"{error} ({folder_of(folder, futures[future]) / _LOG})"
+                    say(f"{head} failed: {failed[name]}")
+        except BaseException:
+            # Runs go on from their checkpoints another time.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
+    return failed
+
+
+def _begin(gpus: Any) -> None:
+    leave_with_parent()
+    gpu = gpus.get()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+
+
+def _minutes_of(here: Path, folder: Path, fit: Fit) -> float:
+    """Train the run of a folder; minutes that it took."""
+    begun = time.monotonic()
+    with (here / _LOG).open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        fit(here / _CONFIG, here, folder / ARCHIVE)
+    with atomic_path(here / DONE) as temporary:
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        temporary.write_text(json.dumps({"ended": ended}) + "\n", "utf-8")
+    return (time.monotonic() - begun) / 60
 
 
 def visible_gpus() -> list[str]:
@@ -200,38 +150,6 @@ def visible_gpus() -> list[str]:
     if named is not None:
         return [name for name in named.split(",") if name]
     return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, so that the processes end with the sweep."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _line(outcome: Outcome, number: int, total: int) -> str:
-    head = f"[{number}/{total}] {outcome.run.name}"
-    if outcome.error:
-        return f"{head} failed after {outcome.minutes:.1f} minutes: {outcome.error}"
-    return f"{head} trained, {outcome.minutes:.1f} minutes"
-
-
-def _reason(log: Path, start: int, code: int) -> str:
-    """Last line that a run wrote."""
-    with log.open("rb") as file:
-        file.seek(start)
-        lines = file.read().decode("utf-8", "replace").strip().splitlines()
-    return f"exit code {code}: {lines[-1].strip() if lines else 'no output'} ({log})"
 
 
 @dataclass(frozen=True)
@@ -337,8 +255,7 @@ def _trained(
             say(f"{name}: {done} of {total} spectra")
 
         make_archive(folder / name, recipe, workers=workers, progress=tell)
-    outcomes = Sweep(folder, runs, workers, say).train()
-    return {outcome.run.name: outcome.error for outcome in outcomes if outcome.error}
+    return train_runs(folder, runs, workers, say)
 
 
 def _command(folder: Path, config: Path, linelist: str | None, workers: int) -> str:

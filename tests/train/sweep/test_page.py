@@ -2,7 +2,7 @@
 
 import json
 import re
-import sys
+from concurrent.futures import Future
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import train.sweep.run
 from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.errors import LatentscopeError
 from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL
 from tests.train.sweep.page import reproduction
@@ -34,22 +35,30 @@ VALUES = SMALL | {
 
 
 class InThisProcess:
-    """Trains a run by the command that a process would be started with, without its imports."""
+    """Stands for a pool of processes, without their imports; interrupted at run `ends_at`."""
 
     begun = 0
     ends_at = 0  # 0: never
 
-    def __init__(self, words, *, stdout, **_):
-        assert words[:4] == [sys.executable, "-m", "train", "fit"]
-        type(self).begun += 1
-        if 0 < self.ends_at <= self.begun:
-            raise KeyboardInterrupt
-        done = CliRunner().invoke(app, words[3:])
-        stdout.write(done.output.encode())
-        self.code = done.exit_code
+    def __init__(self, *_):
+        pass
 
-    def wait(self):
-        return self.code
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        type(self).begun += 1
+        if self.begun == self.ends_at:
+            raise KeyboardInterrupt
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except LatentscopeError as error:
+            future.set_exception(error)
+        return future
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def swept(tmp_path_factory):
     (folder / "small.yaml").write_text(yaml.safe_dump(VALUES))
     said = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train.sweep.run.subprocess, "Popen", InThisProcess)
+        patched.setattr(train.sweep.run, "ProcessPoolExecutor", InThisProcess)
         InThisProcess.ends_at = 2
         options = {"config": folder / "small.yaml", "workers": 1, "say": said.append}
         with pytest.raises(KeyboardInterrupt):
@@ -88,7 +97,6 @@ def test_finished_runs_are_kept_and_a_failed_one_is_told(swept):
     assert (report.finished, report.total) == (3, 4)
     assert "1 of 4 runs were finished before" in said
     assert list(report.failed) == ["d003-beta0.3-broken"]
-    assert "exit code 1" in report.failed["d003-beta0.3-broken"]
     assert "has no column 'age'" in report.failed["d003-beta0.3-broken"]
     runs = folder / "sweep" / "runs"
     assert sorted(path.parent.name for path in runs.glob("*/done.json")) == [

@@ -1,157 +1,126 @@
-import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from latentscope.errors import LatentscopeError, ModelError
 from train.data.packing import alone
 from train.sweep.grid import folder_of, is_done, read_sweep, runs_of
-from train.sweep.run import Sweep, sweep, write_configs
+from train.sweep.run import sweep, train_runs, write_configs
 
 ROOT = Path(__file__).parents[3]
 
-# Stands for `train fit`: eight steps, each written down; goes on from the last one; one fails.
-FIT = """
-import json, os, sys, time
-from pathlib import Path
-config, folder = Path(sys.argv[1]), Path(sys.argv[3])
-steps = folder / "steps.txt"
-begun = len(steps.read_text().split()) if steps.exists() else 0
-for step in range(begun, 8):
-    time.sleep(float({pause}))
-    with steps.open("a") as file:
-        file.write(f"{{step}}\\n")
-    if "name: d002-beta0\\n" in config.read_text():
-        sys.exit("the loss is nan")
-(folder / "model").mkdir(exist_ok=True)
-(folder / "model" / "config.json").write_text(json.dumps(
-    {{"archive": sys.argv[5], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}}))
-"""
+
+def fit(config, folder, archive):
+    """Stands for a run: eight steps, each written down; goes on from the last one; one fails."""
+    values = yaml.safe_load(config.read_text())
+    steps = folder / "steps.txt"
+    begun = len(steps.read_text().splitlines()) if steps.exists() else 0
+    for step in range(begun, 8):
+        time.sleep(values["stages"][0]["steps"] / 100)
+        with steps.open("a") as file:
+            file.write(f"{step} {os.getpid()}\n")
+        if values["name"] == "d002-beta0":
+            raise ModelError("the loss is nan")
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "config.json").write_text(
+        json.dumps({"archive": str(archive), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")})
+    )
 
 
 @pytest.fixture
 def sweep_of(small, written, tmp_path):
-    """Function (pause): a sweep whose runs are a script, in tmp_path/sweep."""
-    config = read_sweep(written(small))
+    """Function (names, steps): runs whose configurations are in tmp_path/sweep."""
     folder, said = tmp_path / "sweep", []
 
-    def make(pause=0.0, names=None):
-        script = tmp_path / "fit.py"
-        script.write_text(FIT.format(pause=pause))
+    def make(names=None, steps=1):
+        small["base"]["stages"][0]["steps"] = steps
+        config = read_sweep(written(small))
         runs = [run for run in runs_of(config) if names is None or run.name in names]
         write_configs(config, runs, folder)
-        return Sweep(folder, runs, 2, said.append, fit=(sys.executable, str(script)))
+        return runs
 
-    make.config, make.folder, make.said = config, folder, said
+    make.folder, make.said = folder, said
+    make.train = lambda runs: train_runs(folder, runs, 2, said.append, fit)
     return make
 
 
-def steps_of(runner, run):
-    return [int(line) for line in (folder_of(runner.folder, run) / "steps.txt").read_text().split()]
+def steps_of(folder, run):
+    lines = (folder_of(folder, run) / "steps.txt").read_text().splitlines()
+    return [int(line.split()[0]) for line in lines]
 
 
-def test_one_failed_run_loses_no_other(sweep_of):
-    runner = sweep_of()
-    outcomes = runner.train()
-    failed = [outcome for outcome in outcomes if outcome.error]
-    assert [outcome.run.name for outcome in failed] == ["d002-beta0"]
-    assert "the loss is nan" in failed[0].error
-    assert "exit code 1" in failed[0].error
-    done = [run for run in runner.runs if is_done(runner.folder, run)]
-    assert len(done) == len(runner.runs) - 1 == 7
+def model_of(folder, run):
+    return json.loads((folder_of(folder, run) / "model" / "config.json").read_text())
+
+
+def test_one_failed_run_loses_no_other_and_is_tried_again(sweep_of):
+    runs, folder = sweep_of(), sweep_of.folder
+    failed = sweep_of.train(runs)
+    assert list(failed) == ["d002-beta0"]
+    assert "the loss is nan" in failed["d002-beta0"]
+    done = [run for run in runs if is_done(folder, run)]
+    assert len(done) == len(runs) - 1 == 7
     assert len(sweep_of.said) == 8
-    model = folder_of(runner.folder, done[0]) / "model" / "config.json"
-    assert json.loads(model.read_text())["archive"] == str(runner.folder / "archive.zarr")
-
-
-@pytest.mark.parametrize("named", ["0,1", "GPU-7"])
-def test_runs_share_the_gpus_evenly(sweep_of, monkeypatch, named):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    runner = sweep_of()
-    runner.train()
-    models = runner.folder.glob("runs/*/model/config.json")
-    used = [json.loads(model.read_text())["gpu"] for model in models]
-    assert set(used) == set(named.split(","))
-
-
-def test_finished_runs_are_kept_and_failed_ones_tried_again(sweep_of):
-    sweep_of().train()
-    runner = sweep_of()
-    outcomes = runner.train()
-    assert [len(steps_of(runner, run)) for run in runner.runs] == [8, 2, 8, 8, 8, 8, 8, 8]
-    assert [bool(outcome.error) for outcome in outcomes].count(True) == 1
+    assert model_of(folder, done[0])["archive"] == str(folder / "archive.zarr")
+    assert list(sweep_of.train(runs)) == ["d002-beta0"]
+    assert [len(steps_of(folder, run)) for run in runs] == [8, 2, 8, 8, 8, 8, 8, 8]
     assert "7 of 8 runs were finished before" in sweep_of.said
 
 
-def driver(runner, tmp_path):
-    """A process that trains the sweep's runs."""
+@pytest.mark.parametrize("named", ["0,1", "GPU-7"])
+def test_runs_share_the_gpus(sweep_of, monkeypatch, named):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    runs = sweep_of(["d002-ae", "d003-ae"], steps=10)
+    sweep_of.train(runs)
+    assert {model_of(sweep_of.folder, run)["gpu"] for run in runs} == set(named.split(","))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_runs_end_with_the_sweep_and_go_on_with_the_next_one(sweep_of, tmp_path, by):
+    runs, folder = sweep_of(["d002-ae", "d003-ae"], steps=50), sweep_of.folder
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from train.sweep.run import Sweep
-        from train.sweep.grid import runs_of
-        from train.sweep.grid import read_sweep
-        runs = runs_of(read_sweep({str(tmp_path / "sweep.yaml")!r}))
-        runs = [run for run in runs if run.name in {[run.name for run in runner.runs]!r}]
-        Sweep(Path({str(runner.folder)!r}), runs, 2, print, fit={tuple(runner.fit)!r}).train()
+        from tests.train.sweep.test_run import fit
+        from train.sweep.grid import read_sweep, runs_of
+        from train.sweep.run import train_runs
+        if __name__ == "__main__":
+            runs = [run for run in runs_of(read_sweep({str(tmp_path / "sweep.yaml")!r}))
+                    if run.name in ("d002-ae", "d003-ae")]
+            train_runs(Path({str(folder)!r}), runs, 2, print, fit)
     """)
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
-    wanted = [folder_of(runner.folder, run) / "steps.txt" for run in runner.runs]
-    for _ in range(600):
-        if all(path.exists() for path in wanted):
-            return process
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError("the sweep did not begin")
-
-
-@pytest.mark.slow
-def test_a_killed_sweep_leaves_runs_that_the_next_one_waits_for(sweep_of, tmp_path):
-    runner = sweep_of(0.3, ["d002-ae", "d003-ae"])
-    process = driver(runner, tmp_path)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not any(is_done(runner.folder, run) for run in runner.runs)
-    outcomes = runner.train()
-    assert not any(outcome.error for outcome in outcomes)
-    for run in runner.runs:
-        assert is_done(runner.folder, run)
-        # Two processes in one folder would have written some steps twice.
-        assert steps_of(runner, run) == list(range(8))
-
-
-@pytest.mark.slow
-def test_a_terminated_sweep_ends_its_runs(sweep_of, tmp_path):
-    runner = sweep_of(0.5, ["d002-ae", "d003-ae"])
-    process = driver(runner, tmp_path)
-    process.terminate()
+    script = tmp_path / "driver.py"
+    script.write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], cwd=ROOT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    steps = [folder_of(folder, run) / "steps.txt" for run in runs]
+    waited(lambda: all(path.exists() for path in steps))
+    process.send_signal(by)
     assert process.wait(60) != 0
-    counts = [len(steps_of(runner, run)) for run in runner.runs]
-    for run in runner.runs:
-        with (folder_of(runner.folder, run) / "lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert [len(steps_of(runner, run)) for run in runner.runs] == counts
-    assert max(counts) < 8
+    workers = {int(line.split()[1]) for path in steps for line in path.read_text().splitlines()}
+    waited(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert not any(is_done(folder, run) for run in runs)
+    assert not sweep_of.train(runs)
+    assert [steps_of(folder, run) for run in runs] == [list(range(8))] * 2
 
 
-def test_a_run_that_somebody_holds_is_waited_for(sweep_of):
-    runner = sweep_of(names=["d002-ae"])
-    here = folder_of(runner.folder, runner.runs[0])
-    with (here / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        waiting = threading.Thread(target=runner.train)
-        waiting.start()
-        waiting.join(1.5)
-        assert waiting.is_alive()
-        assert not (here / "steps.txt").exists()
-    waiting.join(60)
-    assert is_done(runner.folder, runner.runs[0])
+def waited(holds):
+    """Wait until something holds, for a minute at most."""
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing happened for a minute")
 
 
 def test_two_sweeps_do_not_share_a_folder(small, written, tmp_path):
@@ -167,15 +136,12 @@ def test_two_sweeps_do_not_share_a_folder(small, written, tmp_path):
         sweep(folder, config=written(small), measure_only=True)
 
 
-def test_runs_of_another_configuration_are_refused_once_begun(sweep_of, small, written):
-    runner = sweep_of(names=["d002-ae"])
-    small["base"]["stages"][0]["steps"] = 7
-    other = read_sweep(written(small))
-    write_configs(other, runner.runs, runner.folder)
-    runner.train()
-    write_configs(other, runner.runs, runner.folder)
+def test_runs_of_another_configuration_are_refused_once_begun(sweep_of):
+    sweep_of(["d002-ae"], steps=2)
+    sweep_of.train(sweep_of(["d002-ae"]))
+    sweep_of(["d002-ae"])
     with pytest.raises(ModelError):
-        write_configs(sweep_of.config, runner.runs, runner.folder)
+        sweep_of(["d002-ae"], steps=2)
 
 
 def test_a_base_that_trains_nothing_is_named(small, written, tmp_path):
