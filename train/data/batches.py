@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+import lightning
 import numpy as np
 import pandas as pd
 import torch
@@ -133,64 +134,8 @@ Sampled = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 """Rows of shape (n, row_size), and their masks; None: every pixel counts."""
 
 
-class Batches(Protocol):
-    """What a data module hands to the trainer: the batches that remain of a run.
-
-    Its length is that of the whole run, by which Lightning knows where it stands.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-
-class Data(Protocol):
-    """What a run asks of a data module, whatever its spectra come from.
-
-    Attributes
-    ----------
-    validation_rows : ndarray, shape (n, row_size)
-    validation_valid : ndarray of bool, shape (n, row_size), or None
-        Pixels that count; None: all.
-    validation_ivar : ndarray, shape (n, length), or None
-    validation_labels : DataFrame of n rows
-    """
-
-    validation_rows: NDArray[Any]
-    validation_valid: NDArray[np.bool_] | None
-    validation_ivar: NDArray[np.float32] | None
-    validation_labels: pd.DataFrame
-    trainer: Any
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
-
-    @property
-    def epoch_steps(self) -> float | None:
-        """Steps of an epoch, fractions included; None where there are no epochs."""
-
-    def setup(self, stage: str | None = None) -> None:
-        """Make or open the spectra, and read those to validate with."""
-
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield some training rows and their masks in blocks of at most `max_rows`."""
-
-    def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which spectra these numbers of a batch are."""
-
-    def train_dataloader(self) -> Batches:
-        """Batches that remain after the trainer's step: this process's part, on its device."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to know of the data."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with other data than the checkpoint's."""
-
-
 class Place(NamedTuple):
-    """What a loader has to know of the process that it serves.
+    """What a source has to know of the process that it serves.
 
     Attributes
     ----------
@@ -212,21 +157,117 @@ START = Place()
 """Of a run that one process has not begun yet."""
 
 
-def place_of(trainer: Any, batch_size: int) -> Place:
-    """Return the place of this process in a trainer's run; the start of it all without one.
+class Batches:
+    """What the trainer gets: the batches that remain of a run.
 
-    Raises
-    ------
-    ChoiceError
-        If the processes cannot share a batch of `batch_size` spectra equally.
+    Its length is that of the whole run, by which Lightning knows where it stands.
     """
+
+    def __init__(self, steps: int, batches: Callable[[], Iterator[Batch]]) -> None:
+        self._steps, self._batches = steps, batches
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches()
+
+
+class Data(lightning.LightningDataModule):
+    """What a run learns from, whatever its spectra come from.
+
+    A source makes `batches`, `blocks`, `origin` and `names`, and in `setup` what is validated.
+
+    Parameters
+    ----------
+    size, steps : int
+        Spectra in a batch of all processes, and batches of the whole run.
+
+    Attributes
+    ----------
+    moves : train.data.doppler.Shifts, optional
+        What befalls training spectra; validation spectra are as they were observed.
+    validation_rows : ndarray, shape (n, row_size)
+    validation_valid : ndarray of bool, shape (n, row_size), or None
+        Pixels that count; None: all.
+    validation_ivar : ndarray, shape (n, length), or None
+    validation_labels : DataFrame of n rows
+    """
+
+    moves: Any = None
+    validation_rows: NDArray[Any]
+    validation_valid: NDArray[np.bool_] | None = None
+    validation_ivar: NDArray[np.float32] | None = None
+    validation_labels: pd.DataFrame
+
+    def __init__(self, size: int, steps: int) -> None:
+        super().__init__()
+        self.size, self.steps = size, steps
+
+    def share(self, world: int) -> int:
+        """Spectra of a batch for each of `world` processes.
+
+        Raises
+        ------
+        ChoiceError
+            If they cannot share it equally.
+        """
+        if self.size % world:
+            raise ChoiceError(
+                f"{self.size} spectra a batch for {world} processes; expected a multiple of "
+                f"{world}, since each process gets the same number of them"
+            )
+        return self.size // world
+
+    @property
+    def epoch_steps(self) -> float | None:
+        """Steps of an epoch, fractions included; None where there are no epochs."""
+        return None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the spectra are, for the model's config.json."""
+        raise NotImplementedError
+
+    def batches(self, place: Place) -> Iterator[Batch]:
+        """Yield the batches that remain at a place: its process's part, on its device."""
+        raise NotImplementedError
+
+    def blocks(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield some training rows and their masks in blocks of at most `max_rows`."""
+        raise NotImplementedError
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Say which spectra these numbers of a batch are."""
+        raise NotImplementedError
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the network learned from, for its config.json."""
+        return self.origin | ({"doppler_shifts": self.moves.statement} if self.moves else {})
+
+    def sample(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield some training rows and their masks, as the network sees them."""
+        if self.moves is None:
+            return self.blocks(max_rows)
+        return self.moves.sample(self.blocks(min(max_rows, _MOVED)))
+
+    def train_dataloader(self) -> Batches:
+        """Batches that remain after the trainer's step."""
+        place, moves = place_of(self.trainer), self.moves
+        self.share(place.world)
+        if moves is None:
+            return Batches(self.steps, lambda: self.batches(place))
+        return Batches(self.steps, lambda: moves.batches(self.batches(place), place))
+
+
+_MOVED = 16
+"""Rows of a sample that are changed at once."""
+
+
+def place_of(trainer: Any) -> Place:
+    """Return the place of this process in a trainer's run; the start of it all without one."""
     if trainer is None:
         return START
-    world = trainer.world_size
-    if batch_size % world:
-        raise ChoiceError(
-            f"{batch_size} spectra a batch for {world} processes; expected a multiple of {world}, "
-            "since each process gets the same number of them"
-        )
     first = trainer.global_step * trainer.accumulate_grad_batches
-    return Place(first, trainer.global_rank, world, trainer.strategy.root_device)
+    return Place(first, trainer.global_rank, trainer.world_size, trainer.strategy.root_device)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +18,7 @@ from torch.nn.functional import pad
 
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT
-from train.data.batches import Batch, Batches, Data, Place, Sampled, changed, joined, place_of
+from train.data.batches import Batch, Place, Sampled, changed, joined
 from train.settings import DataConfig
 
 _TAPS = 6
@@ -200,63 +198,11 @@ def _weights(part: Tensor) -> list[Tensor]:
     return [below[tap] * above[-1 - tap] for tap in range(_TAPS)]
 
 
-_SAMPLED = 16
-"""Rows of a sample that are shifted at once."""
-
-
-class ShiftedBatches:
-    """Batches of a loader, each row shifted by the velocity that its step and its place give it.
+class Shifts:
+    """A velocity for each spectrum each time it is shown, by which it is shifted.
 
     Parameters
     ----------
-    batches : iterable of Batch, with a length
-        From `place.step` on, this process's part of each.
-    shift : DopplerShift
-    spread : float
-        km/s: velocities are uniform between -spread and +spread.
-    seed : int
-    batch_size : int
-        Of all processes together.
-    place : Place
-    """
-
-    def __init__(
-        self,
-        batches: Batches,
-        shift: DopplerShift,
-        spread: float,
-        seed: int,
-        batch_size: int,
-        place: Place,
-    ) -> None:
-        self._batches, self._shift, self._place = batches, shift, place
-        self._spread, self._seed, self._size = spread, seed, batch_size
-
-    def __len__(self) -> int:
-        """Steps of the whole run, by which Lightning knows where it stands."""
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield shifted batches on the device."""
-        place = self._place
-        for step, batch in enumerate(self._batches, place.step):
-            velocity = self.velocities(step)[place.rank :: place.world]
-            yield self._shift(batch, velocity)
-
-    def velocities(self, step: int) -> Tensor:
-        """Velocities of the whole batch of a step in km/s, shape (batch_size,)."""
-        rng = np.random.default_rng((self._seed, step, 7))
-        return torch.from_numpy(rng.uniform(-self._spread, self._spread, self._size))
-
-
-class ShiftedData(lightning.LightningDataModule):
-    """Another module's data, with training spectra shifted by random velocities.
-
-    Validation spectra are as they were observed. Everything else is the other module's.
-
-    Parameters
-    ----------
-    data : data module
     config : DataConfig
         With `doppler`.
     prepare : PrepareConfig
@@ -265,59 +211,31 @@ class ShiftedData(lightning.LightningDataModule):
         Of the run; velocities follow from it, the step and the place in the batch.
     """
 
-    def __init__(self, data: Data, config: DataConfig, prepare: PrepareConfig, seed: int) -> None:
-        super().__init__()
+    def __init__(self, config: DataConfig, prepare: PrepareConfig, seed: int) -> None:
         assert config.doppler is not None
-        self._data, self._seed = data, seed
-        self._size, self._settings = config.part_size, config.doppler
-        self._shift = DopplerShift(prepare, whole_pixels=config.doppler.whole_pixels)
+        self._spread, whole = config.doppler.spread, config.doppler.whole_pixels
+        self._size, self._seed = config.part_size, seed
+        self._shift = DopplerShift(prepare, whole_pixels=whole)
+        kind = "whole pixels, " * whole
+        self.statement = f"{kind}uniform within +-{self._spread:g} km/s, anew each time"
 
-    def setup(self, stage: str | None = None) -> None:
-        """Set up the data, and take over what is validated."""
-        data = self._data
-        data.setup(stage)
-        self.validation_rows, self.validation_valid = data.validation_rows, data.validation_valid
-        self.validation_ivar, self.validation_labels = data.validation_ivar, data.validation_labels
+    def batches(self, batches: Iterable[Batch], place: Place) -> Iterator[Batch]:
+        """Shift the batches from `place.step` on, this process's part of each."""
+        for step, batch in enumerate(batches, place.step):
+            yield self._shift(batch, self.velocities(step)[place.rank :: place.world])
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
-        kind = "whole pixels, " if self._settings.whole_pixels else ""
-        shifts = f"{kind}uniform within +-{self._settings.spread:g} km/s, anew each time"
-        return self._data.provenance | {"doppler_shifts": shifts}
+    def velocities(self, step: int) -> Tensor:
+        """Velocities of the whole batch of a step in km/s, shape (batch_size,)."""
+        rng = np.random.default_rng((self._seed, step, 7))
+        return torch.from_numpy(rng.uniform(-self._spread, self._spread, self._size))
 
-    @property
-    def epoch_steps(self) -> float | None:
-        """Steps of an epoch of the data, if it has epochs."""
-        return self._data.epoch_steps
-
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield shifted training rows and masks in blocks of at most `max_rows`."""
+    def sample(self, blocks: Iterable[Sampled]) -> Iterator[Sampled]:
+        """Shift blocks of rows."""
         rng = np.random.default_rng((self._seed, 3))
-        spread = self._settings.spread
-        for rows, valid in self._data.sample(min(max_rows, _SAMPLED)):
+        for rows, valid in blocks:
             masks = None if valid is None else torch.from_numpy(valid.copy())
             batch = Batch(torch.from_numpy(rows), torch.arange(len(rows)), masks)
-            shifted = self._shift(batch, torch.from_numpy(rng.uniform(-spread, spread, len(rows))))
+            velocity = rng.uniform(-self._spread, self._spread, len(rows))
+            shifted = self._shift(batch, torch.from_numpy(velocity))
             assert shifted.valid is not None
             yield shifted.rows.numpy(), shifted.valid.numpy()
-
-    def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which spectra these numbers of a batch are."""
-        return self._data.names(numbers)
-
-    def train_dataloader(self) -> ShiftedBatches:
-        """Shifted batches that remain after the step the trainer stands at."""
-        self._data.trainer = self.trainer
-        place = place_of(self.trainer, self._size)
-        batches = self._data.train_dataloader()
-        spread = self._settings.spread
-        return ShiftedBatches(batches, self._shift, spread, self._seed, self._size, place)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to know of the data."""
-        return self._data.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the data see whether it is what the checkpoint was trained on."""
-        self._data.load_state_dict(state_dict)

@@ -10,27 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError, TableError
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
-from train.data.batches import (
-    START,
-    Batch,
-    Place,
-    Sampled,
-    ahead_of,
-    made_ahead,
-    place_of,
-    sent,
-)
+from train.data.batches import START, Batch, Data, Place, Sampled, ahead_of, made_ahead, sent
 from train.data.stars import listed_splits, read_aliases, split_by_star, stars_of
 from train.settings import ArchiveConfig, DataConfig
 
@@ -218,14 +207,12 @@ def windows(
     ]
 
 
-class PackedBatches(IterableDataset[Batch]):
+class PackedBatches:
     """Batches of shuffled rows and their masks, the same for a seed wherever a run takes them up.
 
     The spectra of one epoch after the other are cut into batches; an epoch's last few begin the
     next one's first batch, so that none is left out. While a window is handed out, a thread reads
     the next: memory holds two windows and a chunk.
-
-    Iterate over it as it is, or by `DataLoader(..., batch_size=None)` without workers.
 
     Parameters
     ----------
@@ -254,7 +241,6 @@ class PackedBatches(IterableDataset[Batch]):
         window_mb: float = 256.0,
         ivar: bool = False,
     ) -> None:
-        super().__init__()
         self._archive, self._draw, self._size = archive, draw, batch_size
         self._steps, self._place, self._ivar = steps, place, ivar
         self._chunks = archive.chunks
@@ -262,17 +248,8 @@ class PackedBatches(IterableDataset[Batch]):
         row += archive.ivar_size * ROOT_IVAR.itemsize if ivar else 0
         self._window = max(1, int(window_mb * 1e6 / row))
 
-    def __len__(self) -> int:
-        """Steps of the whole run, by which Lightning knows where it stands."""
-        return self._steps
-
     def __iter__(self) -> Iterator[Batch]:
         """Yield rows of the archive's dtype, their numbers in it and their masks."""
-        if get_worker_info() is not None:
-            raise TableError(
-                "every worker of a DataLoader would hand out every batch; expected num_workers=0: "
-                "threads read ahead as it is"
-            )
         loaded, device = self._loaded(), self._place.device
         try:
             yield from made_ahead(self._batches(loaded), ahead_of(device), device)
@@ -361,7 +338,7 @@ _FEWEST_LABELS = 20
 """A label is watched if so many validation spectra have it."""
 
 
-class PackedData(lightning.LightningDataModule):
+class PackedData(Data):
     """Training and validation rows of a packed archive.
 
     Parameters
@@ -385,10 +362,9 @@ class PackedData(lightning.LightningDataModule):
         *,
         ivar: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(config.batch_size, steps)
         assert config.archive is not None
-        self._config, self._settings, self._prepare = config, config.archive, prepare
-        self._steps, self._seed, self._ivar = steps, seed, ivar
+        self._settings, self._prepare, self._seed, self._ivar = config.archive, prepare, seed, ivar
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archive, split it, and read the validation rows.
@@ -425,7 +401,6 @@ class PackedData(lightning.LightningDataModule):
         watched = self._watched()
         self.validation_rows, bits = archive.read(watched)
         self.validation_valid = unpacked(bits, archive.row_size)
-        self.validation_ivar: NDArray[np.float32] | None = None
         if self._ivar:
             self.validation_ivar = np.square(archive.read_root_ivar(watched).astype(np.float32))
         labels = archive.table[archive.labels].iloc[watched]
@@ -440,8 +415,8 @@ class PackedData(lightning.LightningDataModule):
             )
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
+    def origin(self) -> dict[str, Any]:
+        """Which archive, and how it is split and balanced."""
         c = self._settings
         used = self._splits != ""
         stars = pd.Series(self._splits[used]).groupby(self._stars[used]).first()
@@ -466,10 +441,10 @@ class PackedData(lightning.LightningDataModule):
     @property
     def epoch_steps(self) -> float:
         """Steps of an epoch, fractions included."""
-        return len(self.draw) / self._config.batch_size
+        return len(self.draw) / self.size
 
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield rows and masks of some thousand training spectra in blocks of `max_rows`."""
+    def blocks(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield rows and masks of some thousand training spectra."""
         members = self.draw.members
         rng = np.random.default_rng((self._seed, 2))
         chosen = np.sort(rng.choice(members, min(_MEAN_ROWS, len(members)), replace=False))
@@ -478,24 +453,21 @@ class PackedData(lightning.LightningDataModule):
             yield rows.astype(np.float32), unpacked(bits, self.archive.row_size)
 
     def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which spectra of the archive these numbers of a batch are: id and file."""
+        """Say which spectra of the archive they are: id and file."""
         entries = self.archive.table.iloc[[int(number) for number in numbers]]
         return [
             f"{name} ({file})" for name, file in zip(entries["id"], entries["file"], strict=True)
         ]
 
-    def train_dataloader(self) -> PackedBatches:
-        """Batches that remain after the trainer's step: this process's part, on its device."""
-        size = self._config.batch_size
-        return PackedBatches(
-            self.archive,
-            self.draw,
-            size,
-            self._steps,
-            place_of(self.trainer, size),
-            window_mb=self._settings.window_mb,
-            ivar=self._ivar,
-        )
+    def batches(self, place: Place) -> Iterator[Batch]:
+        """Yield batches of rows that are read in windows."""
+        window = self._settings.window_mb
+        return iter(
+            PackedBatches(
+                self.archive, self.draw, self.size, self.steps, place,
+                window_mb=window, ivar=self._ivar,
+            )
+        )  # fmt: skip
 
     @property
     def _splits_digest(self) -> str:

@@ -19,12 +19,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
 from latentscope import simulation
 from latentscope.errors import ChoiceError, ModelError
@@ -33,19 +31,10 @@ from latentscope.simulation.population import POPULATIONS, observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
-from train.data.batches import (
-    START,
-    Batch,
-    Place,
-    Sampled,
-    ahead_of,
-    made_ahead,
-    place_of,
-    sent,
-)
+from train.data.batches import START, Batch, Data, Place, Sampled, ahead_of, made_ahead, sent
 from train.data.packing import alone
 from train.data.rows import Maker, simulated_rows
-from train.settings import DataConfig
+from train.settings import DataConfig, StreamConfig
 
 _BLOCK = 256
 _SAY_EVERY = 60.0  # seconds
@@ -187,21 +176,10 @@ def _join(parts: list[tuple[Path, Path]], path: Path, table: Path, shape: tuple[
             file.unlink()
 
 
-def _provenance(archive: str, spectra: int, config: DataConfig) -> dict[str, Any]:
-    return {
-        "archive": archive,
-        "spectra": spectra,
-        "archive_seed": config.seed,
-        "linelist": "built-in" if config.linelist is None else Path(config.linelist).name,
-        "linelist_sha256": linelist_digest(config.linelist),
-        "population": config.population,
-        "simulator_sha256": simulator_digest(),
-        "labels_used": False,
-    }
-
-
-class ArchiveBatches(IterableDataset[Batch]):
-    """Batches of shuffled rows, the same for a seed however often the run was interrupted.
+def shuffled(
+    rows: NDArray[np.float16], batch_size: int, steps: range, seed: int, place: Place = START
+) -> Iterator[Batch]:
+    """Yield batches of shuffled rows, the same for a seed however often the run was interrupted.
 
     Each pass over the rows has its own permutation, drawn from (seed, pass). What a pass has left
     beyond whole batches it leaves out.
@@ -209,177 +187,133 @@ class ArchiveBatches(IterableDataset[Batch]):
     Parameters
     ----------
     rows : ndarray of float16, shape (n, row_size)
-    batch_size, steps : int
-        Rows in a batch, n at most, and batches of the whole run.
+    batch_size : int
+        Rows in a batch of all processes, n at most.
+    steps : range
+        Which batches of the run.
     seed : int
     place : Place
-        Batches before its step are not read.
-
-    Raises
-    ------
-    ChoiceError
-        If there are fewer rows than a batch holds.
     """
-
-    def __init__(
-        self,
-        rows: NDArray[np.float16],
-        batch_size: int,
-        steps: int,
-        seed: int,
-        place: Place = START,
-    ) -> None:
-        super().__init__()
-        if not 0 < batch_size <= len(rows):
-            raise ChoiceError(f"batch_size is {batch_size}; expected 1 to {len(rows)}, the spectra")
-        self._rows, self._size, self._steps, self._seed = rows, batch_size, steps, seed
-        self._place = place
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-
-    def __len__(self) -> int:
-        """Steps of the whole run, by which Lightning knows where it stands."""
-        return self._steps
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches that remain, in float16, on the device."""
-        steps, device = range(self._place.step, self._steps), self._place.device
-        return made_ahead(map(self._batch, steps), ahead_of(device), device)
-
-    def _batch(self, step: int) -> Batch:
-        a_pass, batch = divmod(step, len(self._rows) // self._size)
-        if self._order[0] != a_pass:
-            rng = np.random.default_rng((self._seed, a_pass))
-            self._order = a_pass, rng.permutation(len(self._rows))
-        members = np.sort(self._order[1][batch * self._size : (batch + 1) * self._size])
-        members = members[self._place.rank :: self._place.world]
-        found = Batch(torch.from_numpy(self._rows[members]), torch.from_numpy(members))
-        return sent(found, self._place.device)
+    of_pass = -1
+    for step in steps:
+        a_pass, batch = divmod(step, len(rows) // batch_size)
+        if of_pass != a_pass:
+            of_pass = a_pass
+            order = np.random.default_rng((seed, a_pass)).permutation(len(rows))
+        members = np.sort(order[batch * batch_size : (batch + 1) * batch_size])
+        members = members[place.rank :: place.world]
+        yield sent(Batch(torch.from_numpy(rows[members]), torch.from_numpy(members)), place.device)
 
 
-class SimulatedArchive(lightning.LightningDataModule):
-    """Training and validation rows of a simulated archive."""
-
-    def __init__(
-        self, config: DataConfig, prepare: PrepareConfig, steps: int, seed: int, folder: Path
-    ) -> None:
-        super().__init__()
-        self._config, self._prepare, self._folder = config, prepare, folder
-        self._steps, self._seed = steps, seed
-
-    def setup(self, stage: str | None = None) -> None:
-        """Make or read the archives: training with the data seed, validation with the next one."""
-        c = self._config
-        workers = c.workers or os.cpu_count() or 1
-        self.rows, _ = simulated_archive(
-            self._prepare, c.spectra, c.seed, c.linelist, self._folder, workers, c.population
-        )
-        self.validation_rows, labels = simulated_archive(
-            self._prepare, c.validation, c.seed + 1, c.linelist, self._folder, workers, c.population
-        )
-        self.validation_labels = labels[_WATCHED]
-        self.validation_valid = self.validation_ivar = None
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
-        return _provenance("simulated", self._config.spectra, self._config)
-
-    @property
-    def epoch_steps(self) -> float:
-        """Steps of a pass over the training rows."""
-        return float(len(self.rows) // self._config.batch_size)
-
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield training rows for statistics over the archive; no masks."""
-        for start in range(0, len(self.rows), max_rows):
-            yield self.rows[start : start + max_rows].astype(np.float32), None
-
-    def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which stars of the archive these numbers of a batch are."""
-        return [f"star {int(number)} of seed {self._config.seed}" for number in numbers]
-
-    def train_dataloader(self) -> ArchiveBatches:
-        """Batches that remain after the step the trainer stands at: this process's part of them."""
-        size = self._config.batch_size
-        return ArchiveBatches(
-            self.rows, size, self._steps, self._seed, place_of(self.trainer, size)
-        )
-
-
-class StreamBatches(IterableDataset[Batch]):
-    """Batch k of a run holds spectra ``k * batch_size`` to ``(k + 1) * batch_size - 1``.
-
-    Parameters
-    ----------
-    maker : Maker
-    batch_size, steps : int
-        Spectra in a batch of all processes, and batches of the whole run.
-    place : Place
-        Batches before its step are not made.
-    ahead : int
-        Batches that a thread makes before they are asked for; 0: no thread.
-    """
-
-    def __init__(
-        self,
-        maker: Maker,
-        batch_size: int,
-        steps: int,
-        place: Place = START,
-        *,
-        ahead: int = 0,
-    ) -> None:
-        super().__init__()
-        self._maker, self._size, self._steps = maker, batch_size, steps
-        self._place, self._ahead = place, ahead
-
-    def __len__(self) -> int:
-        """Steps of the whole run, by which Lightning knows where it stands."""
-        return self._steps
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches that remain, on the maker's device."""
-        steps = range(self._place.step, self._steps)
-        return made_ahead(map(self._made, steps), self._ahead, self._maker.device)
-
-    def _made(self, step: int) -> Batch:
-        first, (_, rank, world, _) = step * self._size, self._place
-        return self._maker.batch(range(first + rank, first + self._size, world))
-
-
-class SimulatedStream(lightning.LightningDataModule):
-    """Simulated stars one after the other, each seen once; validation stars of the next seed.
+class _Simulated(Data):
+    """Simulated stars, those of validation from the next seed.
 
     Parameters
     ----------
     config : DataConfig
-        With a `stream`; besides it `seed`, `linelist`, `validation` and `batch_size` count.
     prepare : PrepareConfig
         The model's.
     steps, seed : int
-        Of the run; the stars follow from the data's seed alone.
+        Of the run.
     folder : Path
-        Not used: nothing is kept.
+        Where the rows of an archive are kept.
     """
 
-    validation_rows: NDArray[np.float32]
-    validation_valid: NDArray[np.bool_]
-    validation_ivar: NDArray[np.float32]
-    validation_labels: pd.DataFrame
-    epoch_steps = None
+    kind: str
 
     def __init__(
         self, config: DataConfig, prepare: PrepareConfig, steps: int, seed: int, folder: Path
     ) -> None:
-        super().__init__()
-        assert config.stream is not None
-        self._config, self._settings, self._prepare = config, config.stream, prepare
-        self._steps = steps
-        self._made = False
+        super().__init__(config.batch_size, steps)
+        self._config, self._prepare = config, prepare
+        self._seed, self._folder = seed, folder
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Which stars, and by which simulator."""
+        c = self._config
+        return {
+            "archive": self.kind,
+            "spectra": self.spectra,
+            "archive_seed": c.seed,
+            "linelist": "built-in" if c.linelist is None else Path(c.linelist).name,
+            "linelist_sha256": linelist_digest(c.linelist),
+            "population": c.population,
+            "simulator_sha256": simulator_digest(),
+            "labels_used": False,
+        }
+
+    @property
+    def spectra(self) -> int:
+        """Different spectra to learn from."""
+        raise NotImplementedError
+
+
+class SimulatedArchive(_Simulated):
+    """Training and validation rows of a simulated archive, shown again and again."""
+
+    kind = "simulated"
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make or read the archives: training with the data seed, validation with the next one.
+
+        Raises
+        ------
+        ChoiceError
+            If there are fewer rows than a batch holds.
+        """
+        c = self._config
+        if self.size > c.spectra:
+            raise ChoiceError(f"batch_size is {self.size}; expected 1 to {c.spectra}, the spectra")
+        self.rows, _ = self._archive(c.spectra, c.seed)
+        self.validation_rows, labels = self._archive(c.validation, c.seed + 1)
+        self.validation_labels = labels[_WATCHED]
+
+    def _archive(self, n: int, seed: int) -> tuple[NDArray[np.float16], pd.DataFrame]:
+        c = self._config
+        workers = c.workers or os.cpu_count() or 1
+        return simulated_archive(
+            self._prepare, n, seed, c.linelist, self._folder, workers, c.population
+        )
+
+    @property
+    def spectra(self) -> int:
+        """Spectra of the archive."""
+        return self._config.spectra
+
+    @property
+    def epoch_steps(self) -> float:
+        """Steps of a pass over the training rows."""
+        return float(len(self.rows) // self.size)
+
+    def blocks(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield all training rows; no masks."""
+        for start in range(0, len(self.rows), max_rows):
+            yield self.rows[start : start + max_rows].astype(np.float32), None
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Say which stars of the archive they are."""
+        return [f"star {int(number)} of seed {self._config.seed}" for number in numbers]
+
+    def batches(self, place: Place) -> Iterator[Batch]:
+        """Yield shuffled batches in float16."""
+        steps = range(place.step, self.steps)
+        batches = shuffled(self.rows, self.size, steps, self._seed, place)
+        return made_ahead(batches, ahead_of(place.device), place.device)
+
+
+class SimulatedStream(_Simulated):
+    """Simulated stars one after the other, each seen once.
+
+    Batch k of a run holds spectra ``k * batch_size`` to ``(k + 1) * batch_size - 1``. The stars
+    follow from the data's seed alone; nothing is kept.
+    """
+
+    kind = "simulated while training"
 
     def setup(self, stage: str | None = None) -> None:
         """Make the validation spectra, on the CPU, so that they are the same on every machine."""
-        if self._made:
+        if self.validation_valid is not None:
             return
         c = self._config
         maker = self._maker("cpu", c.seed + 1)
@@ -388,24 +322,22 @@ class SimulatedStream(lightning.LightningDataModule):
         self.validation_valid = np.tile(maker.valid.numpy(), (len(rows), 1))
         truth = pd.DataFrame([labels_of(o) for o in maker.observations(range(c.validation))])
         self.validation_labels = truth.select_dtypes("number")
-        self._made = True
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
-        n = self._steps * self._config.batch_size
-        return _provenance("simulated while training", n, self._config)
+    def spectra(self) -> int:
+        """Spectra of the whole run."""
+        return self.steps * self.size
 
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield the first training rows and their masks in blocks of `max_rows`."""
+    def blocks(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield the first training rows and their masks."""
         maker = self._maker("cpu", self._config.seed)
-        n = min(self._settings.mean_rows, self._steps * self._config.batch_size)
+        n = min(self._stream.mean_rows, self.spectra)
         for start in range(0, n, max_rows):
             rows, _ = maker.rows(range(start, min(start + max_rows, n)))
             yield rows.numpy(), np.tile(maker.valid.numpy(), (len(rows), 1))
 
     def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which stars these numbers of a batch are, and what they are like."""
+        """Say which stars they are, and what they are like."""
         seed = self._config.seed
         names = []
         for number in map(int, numbers):
@@ -416,12 +348,16 @@ class SimulatedStream(lightning.LightningDataModule):
             )
         return names
 
-    def train_dataloader(self) -> StreamBatches:
-        """Batches that remain after the trainer's step: this process's part, on its device."""
-        size = self._config.batch_size
-        place = place_of(self.trainer, size)
+    def batches(self, place: Place) -> Iterator[Batch]:
+        """Yield stars that were never shown."""
         maker = self._maker(place.device, self._config.seed)
-        return StreamBatches(maker, size, self._steps, place, ahead=self._settings.ahead)
+
+        def made(step: int) -> Batch:
+            first = step * self.size
+            return maker.batch(range(first + place.rank, first + self.size, place.world))
+
+        steps = range(place.step, self.steps)
+        return made_ahead(map(made, steps), self._stream.ahead, maker.device)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to know of the spectra."""
@@ -442,7 +378,13 @@ class SimulatedStream(lightning.LightningDataModule):
                 "train into another folder"
             )
 
+    @property
+    def _stream(self) -> StreamConfig:
+        assert self._config.stream is not None
+        return self._config.stream
+
     def _maker(self, device: torch.device | str, seed: int) -> Maker:
         population = POPULATIONS[self._config.population]
-        block = self._settings.block
-        return Maker(self._prepare, seed, self._config.linelist, device, block, population)
+        return Maker(
+            self._prepare, seed, self._config.linelist, device, self._stream.block, population
+        )

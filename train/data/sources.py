@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 
 from latentscope.errors import ChoiceError, ModelError
-from train.data.batches import Batch, Batches, Data, Place, Sampled, joined, place_of
-from train.data.doppler import ShiftedData
+from train.data.batches import Batch, Data, Place, Sampled, joined
+from train.data.doppler import Shifts
 from train.data.packed import PackedData
 from train.data.simulated import SimulatedArchive, SimulatedStream
 from train.settings import DataConfig, TrainConfig
@@ -22,83 +22,52 @@ KINDS = ("simulated", "packed")
 """The number of a spectrum is twice its number in its own data, plus its place here."""
 
 
-class MixedBatches:
-    """Batches of two loaders joined: first the simulated spectra, then the packed ones.
-
-    Parameters
-    ----------
-    simulated, packed : loaders of Batch
-        From the same step on, this process's part of each.
-    place : Place
-    """
-
-    def __init__(self, simulated: Batches, packed: Batches, place: Place) -> None:
-        self._loaders, self._place = (simulated, packed), place
-
-    def __len__(self) -> int:
-        """Steps of the whole run, by which Lightning knows where it stands."""
-        return len(self._loaders[0])
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches on the device."""
-        for parts in zip(*self._loaders, strict=True):
-            yield joined(
-                [part._replace(numbers=2 * part.numbers + kind) for kind, part in enumerate(parts)]
-            )
-
-
-class Mixture(lightning.LightningDataModule):
+class Mixture(Data):
     """Simulated and packed training rows, a fixed number of each in every batch.
 
-    Each kind has an order of its own. Validation rows are those of both, the simulated ones first;
-    labels that one kind does not have are NaN there, and the label `simulated` is 1 or 0.
+    Each kind has an order of its own, the simulated ones come first. Validation rows are those of
+    both; labels that one kind does not have are NaN there, and the label `simulated` is 1 or 0.
 
     Parameters
     ----------
     simulated, packed : data modules
         With the same steps, each with its own part of the batch.
-    sizes : tuple of int
-        Spectra of each kind in a batch of all processes.
     """
 
-    def __init__(
-        self,
-        simulated: SimulatedArchive | SimulatedStream,
-        packed: PackedData,
-        sizes: tuple[int, int],
-    ) -> None:
-        super().__init__()
-        self.simulated, self.packed, self._sizes = simulated, packed, sizes
+    def __init__(self, simulated: Data, packed: PackedData) -> None:
+        super().__init__(simulated.size + packed.size, simulated.steps)
+        self.simulated, self.packed = self._parts = simulated, packed
 
     def setup(self, stage: str | None = None) -> None:
         """Set up both kinds, and join what is validated."""
-        parts = self.simulated, self.packed
-        for part in parts:
+        for part in self._parts:
             part.setup(stage)
-        rows = [part.validation_rows for part in parts]
+        rows = [part.validation_rows for part in self._parts]
         self.validation_rows = np.concatenate(rows)
-        masks = [part.validation_valid for part in parts]
-        self.validation_valid = np.concatenate(
-            [
-                np.ones(block.shape, np.bool_) if mask is None else mask
-                for block, mask in zip(rows, masks, strict=True)
-            ]
-        )
-        ivar = [part.validation_ivar for part in parts if part.validation_ivar is not None]
-        self.validation_ivar = np.concatenate(ivar) if len(ivar) == len(parts) else None
+        masks = [
+            np.ones(part.validation_rows.shape, np.bool_)
+            if part.validation_valid is None
+            else part.validation_valid
+            for part in self._parts
+        ]
+        self.validation_valid = np.concatenate(masks)
+        ivar = [part.validation_ivar for part in self._parts if part.validation_ivar is not None]
+        self.validation_ivar = np.concatenate(ivar) if len(ivar) == 2 else None
         labels = [
             part.validation_labels.reindex(range(len(block))).assign(simulated=1.0 - kind)
-            for kind, (part, block) in enumerate(zip(parts, rows, strict=True))
+            for kind, (part, block) in enumerate(zip(self._parts, rows, strict=True))
         ]
         self.validation_labels = pd.concat(labels, ignore_index=True)
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """What the network learned from, for its config.json."""
+    def origin(self) -> dict[str, Any]:
+        """What both kinds are."""
         packed = self.packed.provenance
         return {
             "archive": "simulated and packed",
-            "spectra_a_batch": dict(zip(KINDS, self._sizes, strict=True)),
+            "spectra_a_batch": {
+                kind: part.size for kind, part in zip(KINDS, self._parts, strict=True)
+            },
             "simulated": self.simulated.provenance,
             "packed": packed,
             "labels_used": packed["labels_used"],
@@ -109,42 +78,34 @@ class Mixture(lightning.LightningDataModule):
         """Steps of an epoch of the packed spectra."""
         return self.packed.epoch_steps
 
-    def sample(self, max_rows: int) -> Iterator[Sampled]:
-        """Yield training rows and masks in blocks of `max_rows`, about as many of each kind."""
-        for both in zip(
-            self.simulated.sample(max_rows), self.packed.sample(max_rows), strict=False
-        ):
-            yield from both
+    def blocks(self, max_rows: int) -> Iterator[Sampled]:
+        """Yield rows and masks, about as many of each kind."""
+        both = (part.sample(max_rows) for part in self._parts)
+        yield from chain.from_iterable(zip(*both, strict=False))
 
     def names(self, numbers: Iterable[int]) -> list[str]:
-        """Say which spectra these numbers of a batch are, and of which kind."""
-        named = []
-        for number in map(int, numbers):
-            data = (self.simulated, self.packed)[number % 2]
-            named.append(f"{KINDS[number % 2]}: {data.names([number // 2])[0]}")
-        return named
+        """Say which spectra they are, and of which kind."""
+        return [
+            f"{KINDS[number % 2]}: {self._parts[number % 2].names([number // 2])[0]}"
+            for number in map(int, numbers)
+        ]
 
-    def train_dataloader(self) -> MixedBatches:
-        """Batches that remain after the trainer's step: this process's part, on its device.
-
-        Raises
-        ------
-        ChoiceError
-            If the processes cannot share each kind equally.
-        """
-        self.simulated.trainer = self.packed.trainer = self.trainer
-        loaders = self.simulated.train_dataloader(), self.packed.train_dataloader()
-        return MixedBatches(*loaders, place_of(self.trainer, self._sizes[0]))
+    def batches(self, place: Place) -> Iterator[Batch]:
+        """Yield joined batches of both."""
+        for part in self._parts:
+            part.share(place.world)
+        for both in zip(*(part.batches(place) for part in self._parts), strict=True):
+            yield joined(
+                [part._replace(numbers=2 * part.numbers + kind) for kind, part in enumerate(both)]
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to know of the data."""
-        return dict(
-            zip(KINDS, (self.simulated.state_dict(), self.packed.state_dict()), strict=True)
-        )
+        return {kind: part.state_dict() for kind, part in zip(KINDS, self._parts, strict=True)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let both kinds see whether they are what the checkpoint was trained on."""
-        for kind, part in zip(KINDS, (self.simulated, self.packed), strict=True):
+        for kind, part in zip(KINDS, self._parts, strict=True):
             part.load_state_dict(state_dict[kind])
 
 
@@ -165,9 +126,9 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
         If a batch is too small for a mixture.
     """
     source = _source(config, folder)
-    if config.data.doppler is None:
-        return source
-    return ShiftedData(source, config.data, config.prepare, config.seed)
+    if config.data.doppler is not None:
+        source.moves = Shifts(config.data, config.prepare, config.seed)
+    return source
 
 
 def _source(config: TrainConfig, folder: Path) -> Data:
@@ -190,7 +151,7 @@ def _source(config: TrainConfig, folder: Path) -> Data:
         raise ModelError("data: mixture needs a packed archive; add data: archive, or --archive")
     sizes = _sizes(data.batch_size, data.mixture.simulated)
     parts = [replace(data, batch_size=size) for size in sizes]
-    return Mixture(_simulated(config, parts[0], folder), _packed(config, parts[1]), sizes)
+    return Mixture(_simulated(config, parts[0], folder), _packed(config, parts[1]))
 
 
 def _simulated(

@@ -9,7 +9,7 @@ from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, doppler_shift
 from train.data.batches import Batch
-from train.data.doppler import DopplerShift
+from train.data.doppler import DopplerShift, Shifts
 from train.data.simulated import SimulatedArchive
 from train.data.sources import data_of
 
@@ -228,9 +228,10 @@ def test_rows_are_shifted_by_the_velocities_of_their_step(plain_and_shifted):
     plain, shifted, config = plain_and_shifted
     loader = shifted.train_dataloader()
     shift = DopplerShift(config.prepare)
+    velocities = Shifts(config.data, config.prepare, config.seed).velocities
     assert len(loader) == config.steps
     for step, (batch, source) in enumerate(zip(loader, plain.train_dataloader(), strict=True)):
-        assert equal(batch, shift(source, loader.velocities(step)))
+        assert equal(batch, shift(source, velocities(step)))
         assert not torch.equal(batch.rows, source.rows)
         assert batch.valid is not None
     assert shifted.names([3]) == plain.names([3])
@@ -252,8 +253,7 @@ def test_a_run_that_is_taken_up_and_processes_see_the_same(plain_and_shifted, tr
 
 def test_velocities_fill_their_range_evenly(plain_and_shifted):
     _, shifted, _ = plain_and_shifted
-    loader = shifted.train_dataloader()
-    drawn = torch.cat([loader.velocities(step) for step in range(1500)]).numpy()
+    drawn = torch.cat([shifted.moves.velocities(step) for step in range(1500)]).numpy()
     assert drawn.shape == (9000,)
     assert len(np.unique(drawn)) == 9000
     counts = np.histogram(drawn, 9, (-500, 500))[0]

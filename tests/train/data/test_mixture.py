@@ -78,10 +78,10 @@ def test_processes_and_interrupted_runs_see_the_same(mixed, trainer):
             assert torch.equal(part.numbers, batch.numbers[rank::2])
             assert torch.equal(part.rows, batch.rows[rank::2])
             assert torch.equal(part.valid, batch.valid[rank::2])
-    mixture.trainer = trainer(0, 0, 4)
-    mixture.packed.trainer = trainer(0, 0, 4)
-    with pytest.raises(ChoiceError, match="2 spectra a batch for 4 processes"):
-        mixture.packed.train_dataloader()
+    mixture = mixed(0.5)
+    mixture.trainer = trainer(0, 0, 2)
+    with pytest.raises(ChoiceError, match="3 spectra a batch for 2 processes"):
+        next(iter(mixture.train_dataloader()))
 
 
 def test_both_kinds_are_validated_and_told_apart(mixed):

@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from latentscope.errors import ChoiceError
-from train.data.batches import Place, place_of
-from train.data.simulated import ArchiveBatches, SimulatedArchive, without_words
+from train.data.batches import Place
+from train.data.simulated import SimulatedArchive, shuffled, without_words
+from train.data.sources import data_of
 from train.settings import read_config
 
 ROWS = np.random.default_rng(0).normal(size=(23, 40)).astype("f2")
 
 
 def test_batches_say_which_rows_they_hold():
-    handed = list(ArchiveBatches(ROWS, 5, 9, seed=1))
+    handed = list(shuffled(ROWS, 5, range(9), seed=1))
     for batch in handed:
         assert np.array_equal(batch.rows.numpy(), ROWS[batch.numbers])
         assert batch.valid is None
@@ -27,18 +28,17 @@ def test_batches_say_which_rows_they_hold():
 
 @pytest.mark.parametrize("world", [2, 3, 6])
 def test_processes_share_every_batch(world):
-    whole = list(ArchiveBatches(ROWS, 6, 8, seed=2))
+    whole = list(shuffled(ROWS, 6, range(8), seed=2))
     for rank in range(world):
-        part = list(ArchiveBatches(ROWS, 6, 8, 2, Place(0, rank, world)))
+        part = list(shuffled(ROWS, 6, range(8), 2, Place(0, rank, world)))
         for step in range(8):
             assert torch.equal(part[step].numbers, whole[step].numbers[rank::world])
             assert torch.equal(part[step].rows, whole[step].rows[rank::world])
 
 
-@pytest.mark.parametrize("size", [0, 24])
-def test_a_batch_is_no_larger_than_the_archive(size):
-    with pytest.raises(ChoiceError, match="1 to 23"):
-        ArchiveBatches(ROWS, size, 8, 0)
+def test_a_batch_is_no_larger_than_the_archive(configured, data_folder):
+    with pytest.raises(ChoiceError, match="1 to 24"):
+        data_of(configured(batch_size=25), data_folder).setup()
 
 
 def test_the_module_serves_its_process_from_the_trainers_step_on(tiny, data_folder, trainer):
@@ -55,11 +55,11 @@ def test_the_module_serves_its_process_from_the_trainers_step_on(tiny, data_fold
     assert data.names(torch.tensor([4, 0])) == ["star 4 of seed 3", "star 0 of seed 3"]
 
 
-def test_a_batch_is_shared_equally(trainer):
-    assert place_of(trainer(3, 1, 2), 4)[:3] == (3, 1, 2)
-    assert place_of(None, 5)[:3] == (0, 0, 1)
+def test_a_batch_is_shared_equally(configured, data_folder, trainer):
+    data = data_of(configured(batch_size=5), data_folder)
+    data.trainer = trainer(3, 1, 2)
     with pytest.raises(ChoiceError, match="multiple of 2"):
-        place_of(trainer(3, 1, 2), 5)
+        data.train_dataloader()
 
 
 def test_processes_that_start_together_make_one_archive(prepare, tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from torch import nn
 
 from latentscope.errors import ModelError
 from tests.train.data.test_rows import COARSE
-from train.data.batches import Batch, Place, made_ahead
+from train.data.batches import Batch, made_ahead
 from train.data.rows import Maker
-from train.data.simulated import SimulatedStream, StreamBatches
+from train.data.simulated import SimulatedStream
 from train.settings import DataConfig, StreamConfig
 
 pytestmark = [
@@ -35,23 +35,26 @@ def stream_of(config, tmp_path, steps=6):
     return SimulatedStream(config, COARSE, steps, 0, tmp_path)
 
 
-def test_a_run_that_is_taken_up_sees_the_batches_it_would_have_seen(maker):
-    whole = list(StreamBatches(maker, 2, 5))
-    assert [part.numbers.tolist() for part in whole] == [[2 * k, 2 * k + 1] for k in range(5)]
-    rest = list(StreamBatches(maker, 2, 5, Place(3), ahead=2))
-    assert len(rest) == 2
+def test_a_run_that_is_taken_up_sees_the_batches_it_would_have_seen(config, tmp_path, trainer):
+    data = stream_of(config, tmp_path)
+    whole = list(data.train_dataloader())
+    assert [part.numbers.tolist() for part in whole[:2]] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    data.trainer = trainer(3)
+    rest = list(data.train_dataloader())
+    assert len(rest) == 3
     for ours, theirs in zip(rest, whole[3:], strict=True):
         assert torch.equal(ours.rows, theirs.rows)
         assert torch.equal(ours.ivar, theirs.ivar)
-    assert len(StreamBatches(maker, 2, 5, Place(3))) == 5
+    assert len(data.train_dataloader()) == 6
 
 
-def test_processes_share_each_batch(maker):
-    whole = next(iter(StreamBatches(maker, 6, 2)))
-    for rank in range(3):
-        part = next(iter(StreamBatches(maker, 6, 2, Place(0, rank, 3))))
-        assert part.numbers.tolist() == [rank, rank + 3]
-        assert torch.equal(part.rows, whole.rows[rank::3])
+def test_processes_share_each_batch(config, tmp_path, maker, trainer):
+    data = stream_of(config, tmp_path)
+    for rank in range(2):
+        data.trainer = trainer(0, rank, 2)
+        part = next(iter(data.train_dataloader()))
+        assert part.numbers.tolist() == [rank, rank + 2]
+        assert torch.equal(part.rows, maker.rows(range(4))[0][rank::2])
 
 
 def test_validation_spectra_are_those_of_the_next_seed(config, tmp_path):
