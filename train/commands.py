@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
 from latentscope.cli.application import (
-    INTERRUPTED,
     NOTHING_DONE,
     SOME_FAILED,
     Json,
     Output,
     UsageError,
     Workers,
+    command,
     one_of,
     progress,
 )
-from latentscope.errors import LatentscopeError, LatentscopeWarning
 
 app = typer.Typer(
+    name="python -m train",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -42,63 +41,34 @@ def about() -> None:
     """
 
 
-@contextmanager
-def guard(after_interrupt: str) -> Iterator[None]:
-    """Errors and warnings become lines on stderr, errors the exit codes of latentscope."""
-    try:
-        with _warnings_as_lines():
-            yield
-    except UsageError as error:
-        raise typer.BadParameter(str(error)) from None
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; {after_interrupt}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except (LatentscopeError, OSError) as error:
-        typer.echo(f"train: {error}", err=True)
-        raise typer.Exit(NOTHING_DONE) from error
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, LatentscopeWarning):
-            typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
-        else:
-            others(message, category, *where, **more)
-
-    with warnings.catch_warnings():
-        others = warnings.showwarning
-        warnings.showwarning = show
-        yield
-
-
+Folder = Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")]
+Linelist = Annotated[
+    Path | None, typer.Option(help="Line list of the simulation. Default: the built-in one.")
+]
+Archive = Annotated[str | None, typer.Option(help="Packed archive. Default: the configuration's.")]
+Rows = Annotated[
+    Path | None, typer.Option(help="Folder for the simulated rows. Default: in the run's.")
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; repeatable."),
 ]
 
 
-@app.command(
-    name="fit",
-    epilog="\b\nExample:\n"
-    "  python -m train fit train/configs/harps-sim.yaml -o runs/harps-sim --linelist lines.csv\n"
-    "  python -m train fit my.yaml -o runs/b --set stages.0.beta=0.3 --set trainer.devices=4",
+@command(
+    "python -m train fit train/configs/harps-sim.yaml -o runs/harps-sim --linelist lines.csv",
+    "python -m train fit my.yaml -o runs/b --set stages.0.beta=0.3 --set trainer.devices=4",
+    after_interrupt="; the same command goes on from the last checkpoint",
+    of=app,
 )
-def fit_command(
+def fit(
     config: Annotated[Path, typer.Argument(help="YAML file, such as train/configs/harps-sim.yaml")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
-    linelist: Annotated[
-        Path | None, typer.Option(help="Line list of the simulation; default: the built-in one.")
-    ] = None,
-    archive: Annotated[
-        str | None, typer.Option(help="Packed archive; default: the configuration's.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder for the simulated rows; default: in the run's.")
-    ] = None,
+    linelist: Linelist = None,
+    archive: Archive = None,
+    data: Rows = None,
     threads: Annotated[
-        int,
-        typer.Option(min=0, help="Threads of torch. 0: as many as are fastest here."),
+        int, typer.Option(min=0, help="Threads of torch. 0: as many as are fastest here.")
     ] = 0,
     watch_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and looks at validation rows.")
@@ -108,94 +78,81 @@ def fit_command(
     """Train a model; run the same command again to go on after an interruption."""
     from train.settings import read_config
 
-    with guard("the same command goes on from the last checkpoint"):
-        settings = read_config(config, change or ())
-        from train.fit import fit
-        from train.learning.devices import keep_freed_memory, rank_and_world
+    settings = read_config(config, change or ())
+    from train.fit import fit
+    from train.learning.devices import keep_freed_memory, rank_and_world
 
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        keep_freed_memory()
-        folder = fit(
-            settings,
-            output,
-            linelist=None if linelist is None else str(linelist),
-            archive=archive,
-            data_folder=data,
-            watch_every=watch_every,
-            threads=threads,
-            progress=sys.stderr.isatty(),
-        )
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    keep_freed_memory()
+    folder = fit(
+        settings,
+        output,
+        linelist=linelist,
+        archive=archive,
+        data_folder=data,
+        watch_every=watch_every,
+        threads=threads,
+        progress=sys.stderr.isatty(),
+    )
     if rank_and_world()[0] == 0:
         typer.echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")
 
 
-@app.command(
-    name="export",
-    epilog="\b\nExample:\n"
-    "  python -m train export my.yaml --run runs/mine -o runs/mine/best --checkpoint best.ckpt",
+@command(
+    "python -m train export my.yaml --run runs/mine -o runs/mine/best --checkpoint best.ckpt",
+    of=app,
 )
-def export_command(
+def export(
     config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    linelist: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
-    archive: Annotated[str | None, typer.Option(help="As of `fit`.")] = None,
-    data: Annotated[Path | None, typer.Option(help="As of `fit`.")] = None,
+    linelist: Linelist = None,
+    archive: Archive = None,
+    data: Rows = None,
     checkpoint: Annotated[str, typer.Option(help="File in the run's folder.")] = "last.ckpt",
-    half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
     change: Changes = None,
 ) -> None:
     """Write the model of a checkpoint of a run, ended or not."""
     from train.settings import read_config
 
-    with guard("nothing half-written is left"):
-        settings = read_config(config, change or ())
-        from train.fit import export_checkpoint
+    settings = read_config(config, change or ())
+    from train.fit import export_checkpoint
 
-        steps = export_checkpoint(
-            settings,
-            run,
-            output,
-            linelist=None if linelist is None else str(linelist),
-            archive=archive,
-            data_folder=data,
-            checkpoint=checkpoint,
-            dtype="float16" if half else "float32",
-        )
+    steps = export_checkpoint(
+        settings,
+        run,
+        output,
+        linelist=linelist,
+        archive=archive,
+        data_folder=data,
+        checkpoint=checkpoint,
+    )
     typer.echo(f"model of step {steps:,} of {settings.steps:,} written to {output}")
 
 
-@app.command(
-    name="half",
-    epilog="\b\nExample:\n  python -m train half runs/mine/model runs/mine/model-half",
-)
-def half_command(
-    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+@command("python -m train half runs/mine/model runs/mine/model-half", of=app)
+def half(
+    folder: Folder,
     output: Annotated[Path, typer.Argument(help="Folder for the smaller model.")],
 ) -> None:
     """Copy a model folder with its weights rounded to float16: half the size.
 
     Whoever loads it computes in float32 as before.
     """
-    with guard("nothing half-written is left"):
-        from train.publishing import half
+    from train.publishing import half
 
-        moved = half(folder, output)
+    moved = half(folder, output)
     size = sum(path.stat().st_size for path in output.iterdir()) / 1e6
     typer.echo(f"{output}: {size:.1f} MB; the reference latents moved by {moved:.1g} at most")
 
 
-if TYPE_CHECKING:
-    from train.data.packing import PackReport
-
-
-@app.command(
-    name="pack",
-    epilog="\b\nExample:\n"
-    "  python -m train pack spectra/ -o archive.zarr -m harps-sim --labels spectra/labels.csv\n"
-    "  find /archive -name '*_s1d_A.fits' | python -m train pack - -o s3://bucket/archive.zarr",
+@command(
+    "python -m train pack spectra/ -o archive.zarr -m harps-sim --labels spectra/labels.csv",
+    "find /archive -name '*_s1d_A.fits' | python -m train pack - -o s3://bucket/archive.zarr",
+    after_interrupt="; finished blocks are kept, the same command goes on from there",
+    of=app,
 )
-def pack_command(
+def pack(
     files: Annotated[
         list[str],
         typer.Argument(
@@ -252,60 +209,47 @@ def pack_command(
     from train.data.packing import named_preparation, pack
 
     out = Output(as_json)
-    with guard("finished blocks are kept, the same command goes on from there"):
-        one_of("--dtype", dtype, Dtype)
-        one_of("--compression", compression, Compression)
-        name, prepare = named_preparation(model, grid)
-        size = prepare.ivar_size if ivar else 0
-        layout = Layout.sized(
-            prepare.row_size,
-            cast(Dtype, dtype),
-            compression=cast(Compression, compression),
-            ivar_size=size,
+    one_of("--dtype", dtype, Dtype)
+    one_of("--compression", compression, Compression)
+    name, prepare = named_preparation(model, grid)
+    layout = Layout.sized(
+        prepare.row_size,
+        cast(Dtype, dtype),
+        compression=cast(Compression, compression),
+        ivar_size=prepare.ivar_size if ivar else 0,
+    )
+    with progress("pack") as advance:
+        report = pack(
+            files,
+            output,
+            prepare,
+            layout=layout,
+            model=name,
+            min_coverage=min_coverage,
+            labels=labels,
+            join=join,
+            aliases=aliases,
+            workers=workers,
+            progress=advance,
         )
-        with progress("pack") as advance:
-            report = pack(
-                files,
-                output,
-                prepare,
-                layout=layout,
-                model=name,
-                min_coverage=min_coverage,
-                labels=labels,
-                join=join,
-                aliases=aliases,
-                workers=workers,
-                progress=advance,
-            )
-    _tell(out, report)
-
-
-def _tell(out: Output, report: PackReport) -> None:
     out.failures(report.failed)
     out.say(
         f"packed {report.packed} spectra into {report.archive}: {report.rows} rows, "
         f"{report.kept} of the named files were there before"
     )
-    result: dict[str, Any] = {
-        "archive": report.archive,
-        "rows": report.rows,
-        "packed": report.packed,
-        "kept": report.kept,
-        "failed": [{"file": file, "error": reason} for file, reason in report.failed],
-    }
-    out.result(result)
-    if report.failed:
+    failed = [{"file": file, "error": reason} for file, reason in report.failed]
+    out.result(vars(report) | {"failed": failed})
+    if failed:
         raise typer.Exit(SOME_FAILED if report.packed + report.kept else NOTHING_DONE)
 
 
-@app.command(
-    name="sample",
-    epilog="\b\nExample:\n"
-    "  python -m train sample runs/mine/model --n-spectra 3000 --linelist lines.csv.gz\n"
-    "  python -m train sample runs/mine/model --latents mine.npy",
+@command(
+    "python -m train sample runs/mine/model --n-spectra 3000 --linelist lines.csv.gz",
+    "python -m train sample runs/mine/model --latents mine.npy",
+    of=app,
 )
-def sample_command(
-    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+def sample(
+    folder: Folder,
     latents: Annotated[
         Path | None,
         typer.Option(help="Latents of ordinary spectra, encoded with this model: take 3,000."),
@@ -314,9 +258,7 @@ def sample_command(
         int, typer.Option(min=100, help="Without --latents: simulate and encode so many spectra.")
     ] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 7000,
-    linelist: Annotated[
-        Path | None, typer.Option(help="Line list of the simulation. Default: the built-in one.")
-    ] = None,
+    linelist: Linelist = None,
 ) -> None:
     """Write the reference sample of a model, by which `latentscope score` judges spectra.
 
@@ -328,33 +270,27 @@ def sample_command(
     from latentscope.models.weights import load_folder
     from train.publishing import simulated_sample
 
-    with guard("no sample is written"):
-        model = load_folder(folder)
-        model.folder = None  # so that an older sample, of other weights perhaps, is not asked
-        if latents is not None:
-            sample = draw_trust_sample(read_latents(latents), origin=latents.name)
-        else:
-            with progress("simulate and encode", n_spectra) as advance:
-                sample = simulated_sample(
-                    model,
-                    n_spectra,
-                    seed=seed,
-                    linelist=None if linelist is None else str(linelist),
-                    progress=advance,
-                )
-        path = write_trust_sample(sample, folder)
+    model = load_folder(folder)
+    model.folder = None  # so that an older sample, of other weights perhaps, is not asked
+    if latents is not None:
+        drawn = draw_trust_sample(read_latents(latents), origin=latents.name)
+    else:
+        with progress("simulate and encode", n_spectra) as advance:
+            drawn = simulated_sample(
+                model, n_spectra, seed=seed, linelist=linelist, progress=advance
+            )
+    path = write_trust_sample(drawn, folder)
     size = path.stat().st_size / 1e3
-    typer.echo(f"{path}: {len(sample):,} spectra ({sample.info['origin']}), {size:.0f} kB")
+    typer.echo(f"{path}: {len(drawn):,} spectra ({drawn.info['origin']}), {size:.0f} kB")
 
 
-@app.command(
-    name="probe",
-    epilog="\b\nExample:\n"
-    "  python -m train probe runs/mine/model\n"
-    "  python -m train probe runs/mine/model --latents mine.npy --labels mine.csv",
+@command(
+    "python -m train probe runs/mine/model",
+    "python -m train probe runs/mine/model --latents mine.npy --labels mine.csv",
+    of=app,
 )
-def probe_command(
-    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+def probe(
+    folder: Folder,
     latents: Annotated[
         Path | None, typer.Option(help="Latents of labelled spectra, encoded with this model.")
     ] = None,
@@ -374,9 +310,6 @@ def probe_command(
 
     It learns from simulated stars, which the network was not trained on, or from yours.
     """
-    import os
-    import tempfile
-
     from latentscope.data import read_latents
     from latentscope.diagnostics.study import read_study
     from latentscope.models.weights import load_folder
@@ -386,40 +319,39 @@ def probe_command(
     out = Output(as_json)
     if (latents is None) != (labels is None):
         raise UsageError("--latents and --labels go together; expected both, or none")
-    with guard("no probe is written"):
-        if population not in POPULATIONS:
-            raise UsageError(
-                f"--population is {population!r}; expected one of {', '.join(POPULATIONS)}"
+    if population not in POPULATIONS:
+        raise UsageError(
+            f"--population is {population!r}; expected one of {', '.join(POPULATIONS)}"
+        )
+    model = load_folder(folder)
+    if latents is not None and labels is not None:
+        study = read_study(read_latents(latents), str(labels))
+        read, truth, origin = study.latents, study.label_table, f"spectra of {labels.name}"
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            read, truth = simulated_labels(
+                model,
+                n_spectra,
+                seed=seed,
+                population=population,
+                folder=Path(scratch) if data is None else data,
+                workers=workers or os.cpu_count() or 1,
             )
-        model = load_folder(folder)
-        if latents is not None and labels is not None:
-            study = read_study(read_latents(latents), str(labels))
-            read, truth, origin = study.latents, study.label_table, f"spectra of {labels.name}"
-        else:
-            with tempfile.TemporaryDirectory() as scratch:
-                read, truth = simulated_labels(
-                    model,
-                    n_spectra,
-                    seed=seed,
-                    population=population,
-                    folder=Path(scratch) if data is None else data,
-                    workers=workers or os.cpu_count() or 1,
-                )
-            origin = f"simulated stars (population {population}, seed {seed})"
-        told = export_probe(folder, read, truth, origin=origin)
+        origin = f"simulated stars (population {population}, seed {seed})"
+    told = export_probe(folder, read, truth, origin=origin)
     out.frame(told[["label", "error", "error_low", "error_high", "unit", "r2", "n"]])
     out.say(f"{folder}: reads {', '.join(told['label'])}, from {origin}")
     out.result({"folder": folder, "origin": origin, "table": told.to_dict("records")})
 
 
-@app.command(
-    name="push",
-    epilog="\b\nExample:\n"
-    "  python -m train push runs/mine/model me/my-model --private\n"
-    "  latentscope encode spectra/ -m me/my-model",
+@command(
+    "python -m train push runs/mine/model me/my-model --private",
+    "latentscope encode spectra/ -m me/my-model",
+    after_interrupt="; push again: what the hub has already is not sent twice",
+    of=app,
 )
-def push_command(
-    folder: Annotated[Path, typer.Argument(help="Model folder, such as runs/mine/model.")],
+def push(
+    folder: Folder,
     repository: Annotated[
         str, typer.Argument(metavar="ORG/NAME", help="Repository; made if it is not there.")
     ],
@@ -439,8 +371,7 @@ def push_command(
     from train.publishing import push
 
     out = Output(as_json)
-    with guard("push again; what the hub has already is not sent twice"):
-        pushed = push(folder, repository, private=private, revision=revision, dry_run=dry_run)
+    pushed = push(folder, repository, private=private, revision=revision, dry_run=dry_run)
     out.table(("file", "bytes"), list(pushed.files.items()))
     if pushed.url is None:
         out.say(f"nothing uploaded; without --dry-run this goes to {pushed.repository}")
@@ -458,11 +389,12 @@ def push_command(
     )
 
 
-@app.command(
-    name="sweep",
-    epilog="\b\nExample:\n  python -m train sweep -o runs/sweep --linelist lines.csv",
+@command(
+    "python -m train sweep -o runs/sweep --linelist lines.csv",
+    after_interrupt="; the same command goes on, finished runs are kept",
+    of=app,
 )
-def sweep_command(
+def sweep(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the sweep.")],
     config: Annotated[
         Path | None, typer.Option(help="YAML file; default: train/configs/sweep.yaml.")
@@ -470,9 +402,7 @@ def sweep_command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Tiny networks, a minute in all, for a look.")
     ] = False,
-    linelist: Annotated[
-        Path | None, typer.Option(help="Line list of the simulation; default: the built-in one.")
-    ] = None,
+    linelist: Linelist = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; each has one thread.")] = 2,
     measure: Annotated[
         bool,
@@ -486,16 +416,15 @@ def sweep_command(
     """
     from train.sweep.run import sweep
 
-    with guard("the same command goes on; finished runs are kept"):
-        report = sweep(
-            output,
-            config=config,
-            quick=quick,
-            linelist=None if linelist is None else str(linelist),
-            workers=workers,
-            measure_only=measure,
-            say=lambda line: typer.echo(line, err=True),
-        )
+    report = sweep(
+        output,
+        config=config,
+        quick=quick,
+        linelist=None if linelist is None else str(linelist),
+        workers=workers,
+        measure_only=measure,
+        say=lambda line: typer.echo(line, err=True),
+    )
     for name, reason in report.failed.items():
         typer.echo(f"failed: {name}: {reason}", err=True)
     typer.echo(f"{report.finished} of {report.total} runs finished; results in {output}")

@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
 from latentscope.errors import ModelError
-from latentscope.models.config import WeightsDtype
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from train.data.archive import ArchiveStore
@@ -37,7 +36,7 @@ def fit(
     config: TrainConfig,
     folder: Path,
     *,
-    linelist: str | None = None,
+    linelist: str | Path | None = None,
     archive: str | None = None,
     data_folder: Path | None = None,
     watch_every: int = 1000,
@@ -95,7 +94,9 @@ def fit(
     return folder / "model"
 
 
-def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -> TrainConfig:
+def with_paths(
+    config: TrainConfig, linelist: str | Path | None, archive: str | None
+) -> TrainConfig:
     """Return the configuration with what is given or in the archive put into it.
 
     Places of its line list and archive, if given; the preparation of the archive's rows, where it
@@ -108,7 +109,7 @@ def with_paths(config: TrainConfig, linelist: str | None, archive: str | None) -
     """
     data, prepare = config.data, config.prepare
     if linelist is not None:
-        data = replace(data, linelist=linelist)
+        data = replace(data, linelist=str(linelist))
     if archive is not None:
         data = replace(data, archive=replace(data.archive or ArchiveConfig(), path=archive))
     if data.archive is not None and not data.archive.path:
@@ -219,11 +220,10 @@ def export_checkpoint(
     run: Path,
     folder: Path,
     *,
-    linelist: str | None = None,
+    linelist: str | Path | None = None,
     archive: str | None = None,
     data_folder: Path | None = None,
     checkpoint: str = LAST,
-    dtype: WeightsDtype = "float32",
 ) -> int:
     """Write the model folder of a run's checkpoint.
 
@@ -241,8 +241,6 @@ def export_checkpoint(
         As `fit` takes them.
     checkpoint : str
         Name of the file in the run's folder, such as `best.ckpt`.
-    dtype : {"float32", "float16"}
-        How the weights are stored.
 
     Returns
     -------
@@ -266,5 +264,5 @@ def export_checkpoint(
     data = data_of(config, data_folder or run / "data")
     data.setup()
     steps = int(kept["global_step"])
-    export(module, config, data, folder, steps=steps, dtype=dtype)
+    export(module, config, data, folder, steps=steps)
     return steps

@@ -41,7 +41,6 @@ from latentscope.models.config import (
     CONFIG_FILE,
     PROBE_FILE,
     SAMPLE_FILE,
-    WeightsDtype,
     read_config,
 )
 from latentscope.models.encode import Network, encode
@@ -68,7 +67,7 @@ def simulated_sample(
     n: int,
     *,
     seed: int = 7000,
-    linelist: str | None = None,
+    linelist: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TrustSample:
     """Encode `n` simulated spectra, one per star, as a reference sample.
@@ -266,7 +265,6 @@ def export(
     folder: Path,
     *,
     steps: int | None = None,
-    dtype: WeightsDtype = "float32",
 ) -> Path:
     """Write the model folder: config.json, model.safetensors, README.md, reference.safetensors.
 
@@ -285,8 +283,6 @@ def export(
         Made if it is not there.
     steps : int, optional
         Steps that the network was trained; by default all of the configuration.
-    dtype : {"float32", "float16"}
-        How the weights are stored.
 
     Returns
     -------
@@ -305,7 +301,7 @@ def export(
             "description": config.description,
             "beta": config.stages[-1].beta.at(1.0),
             "mad_threshold": THRESHOLD,
-            "weights_dtype": dtype,
+            "weights_dtype": "float32",
             "training": data.provenance
             | {
                 "steps": config.steps if steps is None else steps,

@@ -62,6 +62,7 @@ def one_of(option: str, value: str, choices: Any) -> Any:
 
 
 app = typer.Typer(
+    name="latentscope",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -98,7 +99,9 @@ def _options(
         os.environ[_DEBUG] = "1"
 
 
-def command(*examples: str, after_interrupt: str = "") -> Callable[[_Command], _Command]:
+def command(
+    *examples: str, after_interrupt: str = "", of: typer.Typer = app
+) -> Callable[[_Command], _Command]:
     """Register a function as a command that never shows a traceback.
 
     Parameters
@@ -107,16 +110,18 @@ def command(*examples: str, after_interrupt: str = "") -> Callable[[_Command], _
         Command lines shown at the end of the command's help.
     after_interrupt : str, optional
         What to say to somebody who pressed Ctrl-C, after "interrupted".
+    of : Typer, optional
+        The application that it is a command of.
     """
     epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in examples)
 
     def register(function: _Command) -> _Command:
         @wraps(function)
         def guarded(*args: object, **kwargs: object) -> None:
-            with _guard(function.__name__, after_interrupt):
+            with _guard(f"{of.info.name} {function.__name__}", after_interrupt):
                 function(*args, **{name: _at_home(value) for name, value in kwargs.items()})
 
-        app.command(epilog=epilog)(guarded)
+        of.command(epilog=epilog)(guarded)
         return function
 
     return register
@@ -145,7 +150,7 @@ def _guard(name: str, after_interrupt: str) -> Iterator[None]:
     except KeyboardInterrupt:
         _leave(INTERRUPTED, f"interrupted{after_interrupt or '; nothing half-written is left'}")
     except (UsageError, ChoiceError) as error:
-        _leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry 'latentscope {name} --help'.")
+        _leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry '{name} --help'.")
     except OSError as error:
         _leave(NOTHING_DONE, f"error: {_of_the_system(error)}")
     except (LatentscopeError, ImportError) as error:
@@ -175,7 +180,7 @@ def _of_the_system(error: OSError) -> str:
 
 def _plea(name: str, error: Exception) -> str:
     return (
-        f"error: latentscope {name} met an unexpected {type(error).__name__}: "
+        f"error: {name} met an unexpected {type(error).__name__}: "
         f"{_one_line(error)}\n"
         f"This is a fault in latentscope. Please report it in {_ISSUES} with the command line and "
         f"what it prints with {_DEBUG}=1 set."
