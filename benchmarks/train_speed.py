@@ -35,11 +35,12 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from benchmarks.network_speed import PlainVAE
+from latentscope.files import keep_freed_memory
 from latentscope.models.config import published_prepare
 from latentscope.models.network import SpectrumVAE
 from train.data.batches import Batch
 from train.fit import start_from_means
-from train.learning.devices import compiled, keep_freed_memory, on_this_machine, trainer_arguments
+from train.learning.devices import compiled, on_this_machine, trainer_arguments
 from train.learning.module import SpectrumModule
 from train.settings import Schedule, TrainConfig, TrainerConfig, read_config
 
@@ -231,7 +232,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="spectra a step; default: 8, published 2")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory((1 << 31) - 1, 1 << 30)
     print(f"torch {torch.__version__}, {chosen.device}; ms a step, {chosen.steps} steps")
     print(
         f"{'network':<16} {'batch':>5} {'precision':<11} {'plain':>9} {'ours':>9} {'ratio':>6} "

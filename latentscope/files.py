@@ -219,16 +219,17 @@ def own_folder() -> Path:
 
 
 @lru_cache(maxsize=1)
-def keep_freed_memory() -> None:
-    """Let the C library keep up to 256 MB that are free, instead of handing them back at once.
+def keep_freed_memory(free: int = 256 << 20, block: int = 32 << 20) -> None:
+    """Let the C library keep `free` bytes in blocks up to `block`, and not hand them back at once.
 
     Arrays as large as spectra and their activations come and go; each time the system would zero
     new pages for them, which takes longer than the work. Only glibc can be told so.
     """
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
-        library.mallopt(_TRIM_THRESHOLD, 256 << 20)
+        for size in (32 << 20, block):  # older versions take no more than the first
+            library.mallopt(_MMAP_THRESHOLD, size)
+        library.mallopt(_TRIM_THRESHOLD, free)
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h

@@ -7,6 +7,7 @@ errors, numbers are finite and within their bounds, and nothing changes afterwar
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -96,7 +97,10 @@ def _fault(fault: Any, kind: type[Any]) -> str:
     if fault["type"] == "missing":
         return f"{place} is missing"
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"unknown {place}; known are {', '.join(_names(kind, fault['loc'][:-1]))}"
+        names = _names(kind, fault["loc"][:-1])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), names, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return f"unknown {place}{meant}; known are {', '.join(names)}"
     if fault["type"] == "value_error":
         return ": ".join(filter(None, (place, str(fault["ctx"]["error"]))))
     try:

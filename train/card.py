@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
@@ -85,7 +84,7 @@ def _labels(seen: Validation, labels: pd.DataFrame, dims: list[int]) -> pd.DataF
     lines = []
     for name, of_label in result.table.dropna(subset="p_value").groupby("label", sort=False):
         best, *others = of_label.sort_values("mi_nats", ascending=False).to_dict("records")
-        rank = rank_correlation(seen.mean, labels[str(name)].to_numpy(np.float64))
+        rank = rank_correlation(seen.mean, labels[str(name)])
         line = {"label": name, "dim": best["dim"], "mi_nats": best["mi_nats"]}
         line |= {"std_nats": best["std_nats"], "rank": rank[best["dim"]]}
         if others:
@@ -115,9 +114,9 @@ _BEGIN, _END = "<!-- author: begin -->", "<!-- author: end -->"
 _AUTHORS = re.compile(f"{_BEGIN}\n(.*?)\n{_END}", re.DOTALL)
 
 _LOSSES = {
-    "l2": "half the sum of squared residuals",
-    "l1": "the sum of absolute residuals",
-    "ivar": "half the sum of squared residuals, each over the error of its pixel",
+    "l2": "half the {} of squared residuals",
+    "l1": "the {} of absolute residuals",
+    "ivar": "half the {} of squared residuals, each over the error of its pixel",
 }
 
 _FRONT_MATTER = """---
@@ -160,8 +159,6 @@ def card(
     ----------
     settings : ModelConfig
         What config.json says of the model.
-    config : TrainConfig
-    found : Findings
     older : str, optional
         The card that it replaces; what the author wrote there is taken over.
     """
@@ -233,8 +230,9 @@ def _made(settings: ModelConfig, config: TrainConfig) -> str:
         + f". Input: {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom ({grid.medium}, "
         f"{grid.frame}), {grid.length:,} pixels, normalization `{settings.prepare.normalization}`.",
         "",
-        f"Loss of a spectrum: {_LOSSES[config.loss]} of the lines, `continuum_weight` times the "
-        "same of the continuum, and `beta` times the KL of q(z|x) from the unit Gaussian in nats."
+        f"Loss of a spectrum: {_LOSSES[config.loss].format(config.reduction)} of the lines, "
+        "`continuum_weight` times the same of the continuum, and `beta` times the KL of q(z|x) from "
+        f"the unit Gaussian in nats{', averaged over the latents' * (config.reduction == 'mean')}."
         + (" Penalties of the batch are added, times the factors in the table." * penalties),
         "",
         f"{done:,} steps{whole}, {config.data.batch_size} spectra each; "

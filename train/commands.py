@@ -22,6 +22,7 @@ from latentscope.cli.application import (
     one_of,
     progress,
 )
+from latentscope.files import keep_freed_memory
 
 app = typer.Typer(
     name="python -m train",
@@ -80,10 +81,10 @@ def fit(
 
     settings = read_config(config, change or ())
     from train.fit import fit
-    from train.learning.devices import keep_freed_memory, rank_and_world
+    from train.learning.devices import rank_and_world
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    keep_freed_memory()
+    keep_freed_memory((1 << 31) - 1, 1 << 30)  # a fifth of a step's time on a busy CPU
     folder = fit(
         settings,
         output,

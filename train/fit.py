@@ -50,7 +50,6 @@ def fit(
 
     Parameters
     ----------
-    config : TrainConfig
     folder : Path
         Receives `last.ckpt`, `best.ckpt`, `watch.csv`, `log/` and `model/`.
     linelist : str, optional

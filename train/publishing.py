@@ -79,7 +79,6 @@ def simulated_sample(
     ----------
     model : SpectrumVAE
         With its preparation.
-    n : int
     seed : int
         Of the simulated archive: another one than the network was trained on. No configuration
         trains on the archive of the default.
@@ -173,7 +172,6 @@ def export_probe(
 
     Parameters
     ----------
-    folder : Path
     latents : Latents
         Of the folder's model.
     labels : DataFrame
@@ -275,7 +273,6 @@ def export(
     ----------
     module : SpectrumModule
         As training left it.
-    config : TrainConfig
     data : data module
         Set up; its validation rows are measured, three of them become the reference, and all the
         sample.

@@ -443,9 +443,6 @@ class TrainConfig:
     ----------
     name, description : str
         Of the model that comes out.
-    architecture : VAEConfig
-    data : DataConfig
-    stages : tuple of Stage
     prepare : PrepareConfig, optional
         By default that of the packed archive.
     start : str, optional
@@ -565,7 +562,9 @@ def read_yaml(path: str | Path) -> Any:
     """
     try:
         return yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelError(f"{path}: cannot be read as YAML: {error}") from error
 
 
@@ -574,7 +573,6 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
 
     Parameters
     ----------
-    path : path
     changes : sequence of str
         ``key=value``: keys of other values than the file's, such as ``stages.0.beta=0.3``.
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import ConstantInputWarning, median_abs_deviation
 
 from latentscope.diagnostics.activity import ACTIVE_VARIANCE
 from latentscope.diagnostics.mi.api import mi_matrix
@@ -73,8 +73,7 @@ class Validation:
     @property
     def mad(self) -> Floats:
         """Median absolute deviation of the mean, shape (latents,), unscaled."""
-        deviation: Floats = np.median(np.abs(self.mean - np.median(self.mean, 0)), 0)
-        return deviation
+        return np.asarray(median_abs_deviation(self.mean))
 
     @property
     def strength(self) -> Floats:
@@ -141,7 +140,7 @@ def figures(
         "active_dims": dims["active"].sum(),
     }
     for name in labels:
-        correlation = np.abs(rank_correlation(seen.mean, labels[name].to_numpy(np.float64)))
+        correlation = np.abs(rank_correlation(seen.mean, labels[name]))
         best = int(np.argmax(correlation))
         line |= {f"{name}_dim": best, f"{name}_rank": correlation[best]}
         shared = dims[f"{name}_mi"]
@@ -182,24 +181,12 @@ def _information(seen: Validation, labels: pd.DataFrame) -> pd.DataFrame:
             return pd.DataFrame()
 
 
-def rank_correlation(mean: Floats, label: Floats) -> Floats:
-    """Rank correlation (Spearman) of a label with each dimension; 0 of a constant one.
+def rank_correlation(mean: Floats, label: pd.Series) -> Floats:
+    """Rank correlation (Spearman) of a label, shape (n,), with each dimension of `mean`.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (n, latents)
-    label : ndarray, shape (n,)
-        Rows with a NaN are left out.
-
-    Returns
-    -------
-    ndarray, shape (latents,)
+    0 of a constant dimension; rows without the label are left out.
     """
-    finite = np.isfinite(label)
-    ranks = rankdata(np.column_stack([label[finite], mean[finite]]), axis=0)
-    ranks -= ranks.mean(0)
-    size = np.sqrt((ranks**2).sum(0))
-    product = ranks[:, 0] @ ranks[:, 1:]
-    scale = size[0] * size[1:]
-    found: Floats = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
-    return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        dims = pd.DataFrame(mean).corrwith(label.reset_index(drop=True), method="spearman")
+    return dims.fillna(0.0).to_numpy()

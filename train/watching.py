@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,10 +17,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from latentscope.errors import TableError
@@ -251,16 +248,6 @@ def draw_traversal(model: SpectrumVAE, what: Scene, seen: Validation, title: str
     return figure
 
 
-def write_picture(figure: Figure, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Write a figure as PNG, whole or not at all, and return its pixels, shape (h, w, 3)."""
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3]
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
-    return pixels
-
-
 def _figure(rows: int, title: str) -> tuple[Figure, Any]:
     figure = Figure(figsize=(11, 0.7 + 1.5 * rows), dpi=90)
     axes = figure.subplots(rows, 2, squeeze=False, gridspec_kw={"width_ratios": (3, 2)})
@@ -301,9 +288,8 @@ def _binned(values: Floats, size: int) -> Floats:
     """Means of `size` neighbors, NaN where none of them is finite; the last few are left out."""
     blocks = values[: len(values) // size * size].reshape(-1, size)
     finite = np.isfinite(blocks)
-    total = np.where(finite, blocks, 0.0).sum(1)
-    count = finite.sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    total, count = np.sum(blocks, axis=1, where=finite), finite.sum(1)
+    return np.divide(total, count, out=np.full(len(blocks), np.nan), where=count > 0)
 
 
 def _structured(mean: Floats, width: int) -> slice:
@@ -441,9 +427,10 @@ class Watch(Callback):
         for name, figure in drawn.items():
             if figure is None:
                 continue
-            pixels = write_picture(figure, self._folder / "pictures" / f"{name}.png")
+            with atomic_path(self._folder / "pictures" / f"{name}.png") as temporary:
+                figure.savefig(temporary, format="png")
             for board in boards:
-                board.experiment.add_image(name, pixels, max(step - 1, 0), dataformats="HWC")
+                board.experiment.add_figure(name, figure, max(step - 1, 0), close=False)
 
 
 def _log_numbers(

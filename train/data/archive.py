@@ -160,7 +160,6 @@ class ArchiveStore:
 
     Parameters
     ----------
-    group : zarr.Group
     source : str
         What messages call it.
     """
@@ -213,7 +212,6 @@ class ArchiveStore:
             A folder that is absent or empty.
         settings : dict
             What the rows depend on besides the files, as JSON: `prepare` at least.
-        layout : Layout
 
         Raises
         ------
@@ -522,7 +520,6 @@ class PackedArchive:
 
     Parameters
     ----------
-    url : path or fsspec URL
     threads : int, optional
         Threads that decompress; by default one per core, at most 32.
 

@@ -66,7 +66,6 @@ def made_ahead(batches: Iterator[Batch], depth: int, device: torch.device) -> It
         On `device`.
     depth : int
         0: take each batch when it is asked for, without a thread.
-    device : torch device
     """
     if depth == 0:
         yield from batches
@@ -191,7 +190,6 @@ class Data(lightning.LightningDataModule):
     validation_valid : ndarray of bool, shape (n, row_size), or None
         Pixels that count; None: all.
     validation_ivar : ndarray, shape (n, length), or None
-    validation_labels : DataFrame of n rows
     """
 
     moves: Any = None

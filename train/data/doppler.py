@@ -64,7 +64,6 @@ class DopplerShift:
 
         Parameters
         ----------
-        batch : Batch
         velocity : Tensor of float64, shape (n,), on the CPU
             km/s; positive velocities move lines to the red.
 

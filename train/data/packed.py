@@ -77,7 +77,6 @@ class Draw:
     ----------
     members : ndarray of int, shape (n,)
         Numbers of the spectra to draw from.
-    seed : int
     stars : ndarray of str, shape (n,), optional
         One spectrum of each an epoch.
     bins : ndarray of int, shape (n,), optional
@@ -182,7 +181,6 @@ def windows(
         Chunk of every spectrum of the archive; a chunk never stands in two windows.
     n_spectra : int
         A window ends with the chunk that brings it to so many different spectra.
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -216,7 +214,6 @@ class PackedBatches:
 
     Parameters
     ----------
-    archive : PackedArchive
     draw : Draw
         What an epoch shows.
     batch_size, steps : int

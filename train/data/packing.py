@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -27,6 +28,7 @@ import latentscope
 from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels, row_keys
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
+from latentscope.files import locked
 from latentscope.models.config import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.settings import read_settings
@@ -46,30 +48,23 @@ from train.settings import read_yaml
 
 @contextmanager
 def alone(folder: Path | None, refusal: LatentscopeError | None = None) -> Iterator[None]:
-    """Hold a folder that exists, so that one process at a time works in it.
-
-    Windows has no such lock, nor has a remote archive (None): nothing is held there.
+    """Hold a folder, so that one process at a time works in it; nothing of a remote archive (None).
 
     Parameters
     ----------
-    folder : Path or None
     refusal : LatentscopeError, optional
         Raised if another process holds it; by default that is waited for.
     """
-    if folder is None or sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    held = os.open(folder, os.O_RDONLY)
+    held = None
+    while folder is not None and (held := locked(folder)) is None:
+        if refusal is not None:
+            raise refusal
+        time.sleep(0.2)
     try:
-        # The system lets go of it however a process ends, so no lock file is ever left over.
-        fcntl.flock(held, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
         yield
-    except BlockingIOError:
-        raise refusal or AssertionError from None
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
 
 
 def named_preparation(model: str | None, grid: Path | None) -> tuple[str, PrepareConfig]:
@@ -156,7 +151,6 @@ def read_chunks(
 
     Parameters
     ----------
-    files : list of Path
     store : ArchiveStore
         Whose preparation, dtype and inverse variances (if any) the rows get.
     min_coverage : float
@@ -320,7 +314,6 @@ def pack(
         Names that stars also have, as `read_aliases` takes them, for a join on stars.
     workers : int, optional
         Processes that read, by default one per core, at most 32; 1 reads in this one.
-    progress : callable (done, total), optional
 
     Returns
     -------

@@ -191,8 +191,6 @@ def shuffled(
         Rows in a batch of all processes, n at most.
     steps : range
         Which batches of the run.
-    seed : int
-    place : Place
     """
     of_pass = -1
     for step in steps:
@@ -210,7 +208,6 @@ class _Simulated(Data):
 
     Parameters
     ----------
-    config : DataConfig
     prepare : PrepareConfig
         The model's.
     steps, seed : int

@@ -114,7 +114,6 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
 
     Parameters
     ----------
-    config : TrainConfig
     folder : Path
         Where rows of a simulated archive are kept.
 

@@ -131,7 +131,6 @@ def split_by_star(
     stars : sequence of str, shape (n,)
     validation, test : float
         Fractions of the stars, on average.
-    seed : int
 
     Raises
     ------

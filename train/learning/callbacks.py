@@ -35,12 +35,10 @@ class Loss(NamedTuple):
 
     Attributes
     ----------
-    step : int
     total : Later
         The loss, mean over the batch of all processes.
     terms : dict
         Of each spectrum of this process, shape (n,).
-    batch : Batch
     """
 
     step: int
@@ -58,7 +56,6 @@ def stop_if_not_finite(
 
     Parameters
     ----------
-    loss : Loss
     folder : Path
         Of the run; receives `nan-batch.csv` with `step, number, name` and the terms of each
         spectrum.
@@ -114,7 +111,6 @@ class CollapseStop(Callback):
 
     Parameters
     ----------
-    config : TrainConfig
     every : int
         Steps between looks.
     """

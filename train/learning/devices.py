@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections.abc import Iterator
@@ -89,7 +88,6 @@ def fastest_threads(module: Any, rows: Tensor, most: int) -> int:
 
     Parameters
     ----------
-    module : SpectrumModule
     rows : Tensor of shape (n, row_size), on the CPU
     """
     seconds: dict[int, float] = {}
@@ -144,12 +142,7 @@ def whole_batch(part: Tensor) -> Tensor:
 
 
 class Later:
-    """A number of a device, copied to the host while the device goes on.
-
-    Parameters
-    ----------
-    value : scalar Tensor
-    """
+    """A number of a device, copied to the host while the device goes on."""
 
     def __init__(self, value: Tensor) -> None:
         self._host, self._copied = value.detach(), None
@@ -190,22 +183,3 @@ def unit_noise(like: Tensor, seed: int | None) -> Tensor:
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     shape = (len(like) * world, like.shape[1])
     return torch.randn(shape, generator=generator, device=like.device)[rank::world]
-
-
-# Of glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-
-
-def keep_freed_memory() -> bool:
-    """Keep what tensors free in the process, for the next ones; return whether that can be had.
-
-    Left to itself glibc gives large blocks back to the system and gets new ones from it, page by
-    page, in every step: a fifth of a step's time on a busy CPU. The process stays as large as it
-    once was. Other C libraries are left as they are.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    # Older versions take 32 MB at most.
-    largest = any(mallopt(_MMAP_THRESHOLD, size) for size in (1 << 30, 1 << 25))
-    return largest and bool(mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
 from torch import Tensor
 
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.models.network import LOGVAR_RANGE, SpectrumVAE
 from train.learning.losses import kl_per_dim
 
 DEAD = 0.1
 """Nats: a dimension with less KL than this on the validation rows counts as dead."""
-
-DEAD_MAD = 0.02
-"""A dimension of a plain autoencoder whose mean varies less than this (MAD) counts as dead."""
 
 _ROWS = 256
 """Validation spectra that are looked at."""
@@ -55,9 +54,8 @@ def dead_dims(mean: Tensor, kl: Tensor | None) -> list[int]:
     """
     if kl is not None:
         return _below(kl.mean(0), DEAD)
-    values = mean.cpu().numpy()
-    deviation = np.median(np.abs(values - np.median(values, axis=0)), axis=0)
-    return _below(torch.from_numpy(deviation), DEAD_MAD)
+    deviation = median_abs_deviation(mean.cpu().numpy())
+    return _below(torch.from_numpy(deviation), THRESHOLD)
 
 
 def dims_below(kl: Tensor | None, nats: float) -> list[int]:
@@ -133,10 +131,6 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
 
     The dimension that shifts the lines of a Doppler layer stays as it is.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-    data : data module of a run
     """
     read, logvars = [], []
     device = next(model.parameters()).device
@@ -264,7 +258,6 @@ def rotate(model: SpectrumVAE, dims: list[int], rotation: Tensor, logvar: Tensor
 
     Parameters
     ----------
-    model : SpectrumVAE
     dims : list of int
         Without the one that a Doppler layer reads.
     rotation : Tensor of shape (d, d)

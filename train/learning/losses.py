@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from scipy.fft import next_fast_len
@@ -11,11 +11,6 @@ from torch import Tensor, nn
 
 from train.learning.devices import whole_batch
 from train.settings import Loss, TrainConfig
-
-# The Gaussian blur of residuals, and half the sum of squares of what it leaves.
-#
-# Both are written with their gradient: autograd would transform rows of real values as complex
-# ones.
 
 NARROWEST = 0.05
 """Pixels: a Gaussian of a standard deviation below this changes nothing."""
@@ -29,18 +24,22 @@ def blurred(residual: Tensor, sigma: float) -> Tensor:
     """
     if sigma <= NARROWEST:
         return residual
-    return cast(Tensor, _Filtered.apply(residual, _transfer(residual, sigma)))
+    transfer = _transfer(residual, sigma)
+    size = _size(transfer)
+    return torch.fft.irfft(torch.fft.rfft(residual, n=size) * transfer, n=size)
 
 
 def blurred_energy(residual: Tensor, sigma: float) -> Tensor:
     """Half the sum of squares of each row of ``blurred(residual, sigma)``, shape (n,).
 
-    By Parseval's theorem from the spectrum alone: two transforms with the gradient instead of four.
+    By Parseval's theorem from the spectrum alone, with its gradient written out: autograd would
+    transform rows of real values as complex ones.
     """
     if sigma <= NARROWEST:
         return 0.5 * (residual**2).sum(1)
     power = _transfer(residual, sigma) ** 2
-    return cast(Tensor, _Energy.apply(residual, power))
+    energy: Tensor = _Energy.apply(residual, power)
+    return energy
 
 
 _REACH = 5.0  # standard deviations: a Gaussian is below 4e-6 of its height there
@@ -58,23 +57,6 @@ def _transfer(rows: Tensor, sigma: float) -> Tensor:
 
 def _size(transfer: Tensor) -> int:
     return 2 * (len(transfer) - 1)
-
-
-class _Filtered(torch.autograd.Function):
-    """A filter that is symmetric in pixels: its gradient is the filter itself."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, transfer: Tensor) -> Tensor:
-        ctx.save_for_backward(transfer)
-        ctx.length, size = rows.shape[1], _size(transfer)
-        smooth: Tensor = torch.fft.irfft(torch.fft.rfft(rows, n=size) * transfer, n=size)
-        return smooth
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (transfer,) = ctx.saved_tensors
-        smooth = torch.fft.irfft(torch.fft.rfft(grads[0]) * transfer, n=_size(transfer))
-        return smooth[:, : ctx.length], None
 
 
 class _Energy(torch.autograd.Function):
@@ -293,7 +275,6 @@ class Memory(nn.Module):
     ----------
     n_spectra : int
         Spectra that it holds.
-    latents : int
     """
 
     mean: Tensor
@@ -331,12 +312,7 @@ class Memory(nn.Module):
 
 
 class Penalties(nn.Module):
-    """The penalties that a run uses in any of its stages, unweighted.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    """
+    """The penalties that a run uses in any of its stages, unweighted."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()

@@ -117,11 +117,6 @@ class SpectrumModule(lightning.LightningModule):
     with the penalties of the stage added. With `reduction: mean` each term is over the number of
     its pixels or latents (Sedaghat et al. 2021, eq. 2); what is logged are the sums.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-    config : TrainConfig
-
     Raises
     ------
     ModelError

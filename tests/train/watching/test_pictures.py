@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from latentscope.spectra.prepare import restore
 from train.validation import Validation, evaluated
@@ -10,7 +9,6 @@ from train.watching import (
     draw_reconstructions,
     draw_traversal,
     scene,
-    write_picture,
 )
 
 
@@ -89,15 +87,6 @@ def test_without_informative_dimensions_there_is_no_traversal(module, config, da
     dead = Validation({}, 0.001 * seen.mean, seen.kl)
     with evaluated(module) as model:
         assert draw_traversal(model, scene(config.prepare, data), dead, "") is None
-
-
-def test_a_written_picture_is_what_was_drawn(module, config, data, tmp_path):
-    with evaluated(module) as model:
-        figure = draw_reconstructions(model, scene(config.prepare, data), "")
-    pixels = write_picture(figure, tmp_path / "pictures" / "a.png")
-    read = np.round(imread(tmp_path / "pictures" / "a.png") * 255).astype(np.uint8)
-    assert np.array_equal(read[..., :3], pixels)
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 3
 
 
 def test_binning_is_the_mean_of_what_is_known():
