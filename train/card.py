@@ -217,6 +217,7 @@ def _made(settings: ModelConfig, config: TrainConfig) -> str:
     training, shape = settings.info["training"], settings.architecture
     kind = "A beta-VAE" if shape.variational else "An autoencoder"
     penalties = any(config.uses(name) for name in PENALTIES)
+    averaged = ", averaged over the latents" if config.reduction == "mean" else ""
     assert settings.prepare is not None
     grid = settings.prepare.grid
     wavelength = grid.wavelength
@@ -231,8 +232,8 @@ def _made(settings: ModelConfig, config: TrainConfig) -> str:
         f"{grid.frame}), {grid.length:,} pixels, normalization `{settings.prepare.normalization}`.",
         "",
         f"Loss of a spectrum: {_LOSSES[config.loss].format(config.reduction)} of the lines, "
-        "`continuum_weight` times the same of the continuum, and `beta` times the KL of q(z|x) from "
-        f"the unit Gaussian in nats{', averaged over the latents' * (config.reduction == 'mean')}."
+        "`continuum_weight` times the same of the continuum, and `beta` times the KL of q(z|x) "
+        f"from the unit Gaussian in nats{averaged}."
         + (" Penalties of the batch are added, times the factors in the table." * penalties),
         "",
         f"{done:,} steps{whole}, {config.data.batch_size} spectra each; "

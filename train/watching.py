@@ -312,7 +312,7 @@ def _decoded(model: SpectrumVAE, latents: torch.Tensor) -> Floats:
 
 
 PICTURES_AFTER = 5
-"""Checks from one pair of pictures to the next, by default."""
+"""Checks from one pair of pictures to the next; the last check of a run draws in any case."""
 
 WATCHED = "validation_loss"
 """Of `watch.csv`, by which the best checkpoint is kept."""
@@ -335,14 +335,10 @@ class Watch(Callback):
         Steps from one check to the next.
     folder : Path
         Of the run.
-    pictures_every : int, optional
-        Steps from one pair of pictures to the next, at checks alone; 0 draws none. By default five
-        times `every`. The last check of a run draws in any case but 0.
     """
 
-    def __init__(self, every: int, folder: Path, *, pictures_every: int | None = None) -> None:
+    def __init__(self, every: int, folder: Path) -> None:
         self._every, self._folder = every, folder
-        self._pictures = PICTURES_AFTER * every if pictures_every is None else pictures_every
         self._watch = StepTable(folder / "watch.csv")
         self._dims = StepTable(folder / "dims.csv")
         self._scene: Scene | None = None
@@ -402,7 +398,7 @@ class Watch(Callback):
             of_step.insert(0, "step", step)
             self._dims.add(_rounded(of_step))
             _log_numbers(boards, step, line, dims)
-            if self._pictures and (last or step - self._drawn >= self._pictures):
+            if last or step - self._drawn >= PICTURES_AFTER * self._every:
                 self._drawn = step
                 self._draw(module, data, seen, boards, step)
         return line["loss"]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -106,18 +106,12 @@ def _named(names: pd.Series) -> str:
 class CollapseStop(Callback):
     """Stops a run in which no dimension is open, at two looks one after the other.
 
-    Looks are `every` steps apart, and only from `config.collapse_grace` steps after what a stage
-    minimizes has settled: before, dimensions may be closed because they are to open later.
-
-    Parameters
-    ----------
-    every : int
-        Steps between looks.
+    Looks are `CHECK_EVERY` steps apart, and only from `config.collapse_grace` steps after what a
+    stage minimizes has settled: before, dimensions may be closed because they are to open later.
     """
 
-    def __init__(self, config: TrainConfig, every: int = CHECK_EVERY) -> None:
-        self._config, self._every, self._closed = config, every, 0
-        self._looked = -1
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._closed, self._looked = config, 0, -1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Take the checkpoint's step for looked at."""
@@ -135,7 +129,7 @@ class CollapseStop(Callback):
         """
         step = trainer.global_step
         # With accumulation several batches end at the same step.
-        if step == self._looked or step % self._every or not settled(self._config, step):
+        if step == self._looked or step % CHECK_EVERY or not settled(self._config, step):
             return
         self._looked = step
         open_dims = self._config.architecture.latents - len(pl_module.dead_dims())
@@ -172,21 +166,11 @@ def _collapsed(config: TrainConfig, step: int) -> str:
     )
 
 
+_LINE_EVERY = 60.0  # seconds
+
+
 class ProgressLines(Callback):
-    """Write step, loss, speed and the time left to a stream every so many seconds.
-
-    Parameters
-    ----------
-    every : float
-        Seconds between lines; the first comes a tenth of that after the start.
-    stream : text file, optional
-        The standard error stream by default.
-    """
-
-    def __init__(self, every: float = 60.0, stream: TextIO | None = None) -> None:
-        self._every, self._stream = every, stream
-        self._since = self._due = 0.0
-        self._from = 0
+    """Write step, loss, speed and the time left to stderr: after six seconds, then every minute."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Say what it runs on, and start the clock."""
@@ -198,7 +182,7 @@ class ProgressLines(Callback):
             )
         self._from = trainer.global_step
         self._since = time.monotonic()
-        self._due = self._since + 0.1 * self._every
+        self._due = self._since + 0.1 * _LINE_EVERY
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -207,7 +191,7 @@ class ProgressLines(Callback):
         now = time.monotonic()
         if now < self._due or not trainer.is_global_zero:
             return
-        self._due = now + self._every
+        self._due = now + _LINE_EVERY
         step, steps = trainer.global_step, pl_module.config.steps
         rate = (step - self._from) / max(now - self._since, 1e-9)
         # Logged every so many steps, of all processes; before that there is this one's.
@@ -218,7 +202,7 @@ class ProgressLines(Callback):
         )
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream or sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

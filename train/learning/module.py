@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from latentscope.errors import ModelError
@@ -363,15 +363,11 @@ class SpectrumModule(lightning.LightningModule):
         """What stops a run of this module before its time."""
         return [CollapseStop(self.config)]
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clip the gradient's norm where the configuration says so."""
         if self.config.clip_gradients is not None:
-            self.clip_gradients(optimizer, self.config.clip_gradients, "norm")
+            # Lightning's own refuses fused optimizers in bfloat16.
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and take the new weights into the average before any callback writes them down."""

@@ -1,5 +1,4 @@
 import dataclasses
-import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,12 +104,13 @@ def looked(callback, config, step, dead):
     callback.on_train_batch_end(SimpleNamespace(global_step=step), module, None, None, 0)
 
 
-def test_a_collapse_stops_at_the_second_look(config):
+def test_a_collapse_stops_at_the_second_look(config, monkeypatch):
+    monkeypatch.setattr(callbacks, "CHECK_EVERY", 10)
     config = dataclasses.replace(config, stages=(Stage(100, Schedule(1.0)),), collapse_grace=20)
-    callback = CollapseStop(config, every=10)
+    callback = CollapseStop(config)
     for step, dead in ((10, 3), (20, 3), (25, 3), (30, 2), (40, 3)):
         looked(callback, config, step, dead)
-    again = CollapseStop(config, every=10)
+    again = CollapseStop(config)
     again.load_state_dict(callback.state_dict())
     looked(again, config, 45, 3)
     with pytest.raises(ModelError, match=r"step 50.*free_bits.*collapse_grace"):
@@ -120,10 +120,7 @@ def test_a_collapse_stops_at_the_second_look(config):
 def test_a_network_that_learns_nothing_is_stopped(config, train, monkeypatch):
     stage = Stage(60, Schedule(1e4), learning_rate=Schedule(1e-2))
     config = dataclasses.replace(config, stages=(stage,), collapse_grace=0)
-    module_callbacks = [CollapseStop(config, every=20)]
-    monkeypatch.setattr(
-        "train.learning.module.SpectrumModule.configure_callbacks", lambda self: module_callbacks
-    )
+    monkeypatch.setattr(callbacks, "CHECK_EVERY", 20)
     with pytest.raises(ModelError, match=r"KL above 0\.1 nats"):
         train(config)
 
@@ -148,30 +145,29 @@ def trainer(step, **more):
     return SimpleNamespace(**given | more)
 
 
-def test_a_line_comes_now_and_then_with_the_time_left(monkeypatch):
+def test_a_line_comes_now_and_then_with_the_time_left(monkeypatch, capsys):
     clock = [100.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
-    stream = io.StringIO()
-    lines = ProgressLines(every=60.0, stream=stream)
+    lines = ProgressLines()
     module = SimpleNamespace(config=SimpleNamespace(steps=25_000))
     lines.on_train_start(trainer(1000), module)
     for second in range(1, 121):
         clock[0] = 100.0 + second
         loss = {"loss": torch.tensor(34.25)}
         lines.on_train_batch_end(trainer(1000 + 20 * second), module, loss, None, second)
-    said = stream.getvalue().splitlines()
+    said = capsys.readouterr().err.splitlines()
     assert said[0] == "training on cpu, 2 processes, precision 32-true, from step 1,000"
     assert said[1].startswith("step 1,120 of 25,000, loss 34.25, 20 steps/s, 20 min left")
     assert len(said) == 3  # after 6 s, and 60 s later
 
 
-def test_only_the_first_process_speaks():
-    stream = io.StringIO()
-    lines = ProgressLines(every=0.0, stream=stream)
+def test_only_the_first_process_speaks(monkeypatch, capsys):
+    monkeypatch.setattr(callbacks, "_LINE_EVERY", 0.0)
+    lines = ProgressLines()
     other = trainer(0, is_global_zero=False)
     lines.on_train_start(other, None)
     lines.on_train_batch_end(other, None, {"loss": torch.tensor(1.0)}, None, 0)
-    assert stream.getvalue() == ""
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

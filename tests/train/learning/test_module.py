@@ -166,7 +166,8 @@ def test_the_optimizer_is_torchs_by_name(config, module_of):
             module_of(wrong).configure_optimizers()
 
 
-def test_gradients_are_clipped_to_the_norm(config, train):
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_to_the_norm(config, train, precision):
     norms = []
 
     class Look(lightning.Callback):
@@ -175,10 +176,11 @@ def test_gradients_are_clipped_to_the_norm(config, train):
             if gradients:
                 norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
 
-    train(config, callbacks=[Look()])
+    train(config, callbacks=[Look()], precision=precision)
     assert max(norms) > 1.0
     norms.clear()
-    train(dataclasses.replace(config, clip_gradients=1e-2), callbacks=[Look()])
+    clipped = dataclasses.replace(config, clip_gradients=1e-2)
+    train(clipped, callbacks=[Look()], precision=precision)
     assert norms
     assert max(norms) <= 1e-2 * (1 + 1e-5)
 

@@ -42,7 +42,7 @@ class Killed(Exception):
 def run(config, data_folder):
     """Function (folder, every, dies=None, steps=None): train with a Watch, or until step `dies`."""
 
-    def train(folder, every, *, dies=None, epoch=None, checkpoint_every=4, **options):
+    def train(folder, every, *, dies=None, epoch=None):
         torch.manual_seed(0)
         data = data_of(config, data_folder)
         data.setup()
@@ -56,10 +56,8 @@ def run(config, data_folder):
             max_steps=config.steps,
             logger=loggers(folder),
             callbacks=[
-                Watch(every, folder, **options),
-                ModelCheckpoint(
-                    folder, save_last=True, save_top_k=0, every_n_train_steps=checkpoint_every
-                ),
+                Watch(every, folder),
+                ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=4),
                 stop,
             ],
             log_every_n_steps=1,

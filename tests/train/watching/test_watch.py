@@ -55,14 +55,15 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(run, tmp_path):
     run(tmp_path, 2, dies=3)
     assert pd.read_csv(tmp_path / "watch.csv")["step"].tolist() == [2]
     time.sleep(SECOND)
-    run(tmp_path, 2, pictures_every=0)
+    run(tmp_path, 2)
     assert pd.read_csv(tmp_path / "watch.csv")["step"].tolist() == [2, 4, 6, 8, 10]
     assert pd.read_csv(tmp_path / "log" / "metrics.csv")["step"].tolist() == list(range(10))
     assert [event.step for event in events(tmp_path).Scalars("loss")] == list(range(10))
 
 
-def test_what_a_run_leaves_to_look_at(run, tmp_path):
-    run(tmp_path, 4, pictures_every=8)
+def test_what_a_run_leaves_to_look_at(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.watching.PICTURES_AFTER", 2)
+    run(tmp_path, 4)
     watch, dims = pd.read_csv(tmp_path / "watch.csv"), pd.read_csv(tmp_path / "dims.csv")
     assert watch["step"].tolist() == [4, 6, 8, 10]
     old = ["step", "minutes", "lines", "continuum", "kl", "kl_dims", "mad_dims", "radvel_dim",
@@ -81,15 +82,14 @@ def test_what_a_run_leaves_to_look_at(run, tmp_path):
 
 
 def test_looking_changes_nothing_of_the_training(run, tmp_path):
-    often = run(tmp_path / "often", 2, pictures_every=6)
-    once = run(tmp_path / "once", 1000, pictures_every=0)
+    often = run(tmp_path / "often", 2)
+    once = run(tmp_path / "once", 1000)
     for left, right in zip(often.parameters(), once.parameters(), strict=True):
         assert torch.equal(left, right)
-    assert not (tmp_path / "once" / "pictures").exists()
 
 
 def test_the_end_of_an_epoch_is_looked_at(run, tmp_path):
-    run(tmp_path / "whole", 7, epoch=3.0, pictures_every=0)
+    run(tmp_path / "whole", 7, epoch=3.0)
     assert pd.read_csv(tmp_path / "whole" / "watch.csv")["step"].tolist() == [3, 6, 7, 9, 10]
 
 
