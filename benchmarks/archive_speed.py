@@ -60,7 +60,7 @@ def repeated(source: PackedArchive, n: int, folder: Path, kind: str) -> PackedAr
     store = ArchiveStore.create(folder, source.settings, layout)
     rows, bits = source.read(np.arange(len(source)))
     valid = unpacked(bits, source.row_size)
-    root = source.read_root_ivar(np.arange(len(source))) if source.ivar_size else None
+    root = source.read(np.arange(len(source)), ivar=True)[2] if source.ivar_size else None
     record = source.table.iloc[0].to_dict()
     for first in range(0, n, layout.shard):
         numbers = np.arange(first, min(n, first + layout.shard))

@@ -218,6 +218,13 @@ def own_folder() -> Path:
     return folder
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @lru_cache(maxsize=1)
 def keep_freed_memory(free: int = 256 << 20, block: int = 32 << 20) -> None:
     """Let the C library keep `free` bytes in blocks up to `block`, and not hand them back at once.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +21,7 @@ from latentscope.cli.application import (
     one_of,
     progress,
 )
-from latentscope.files import keep_freed_memory
+from latentscope.files import cores, keep_freed_memory
 
 app = typer.Typer(
     name="python -m train",
@@ -336,7 +335,7 @@ def probe(
                 seed=seed,
                 population=population,
                 folder=Path(scratch) if data is None else data,
-                workers=workers or os.cpu_count() or 1,
+                workers=workers or cores(),
             )
         origin = f"simulated stars (population {population}, seed {seed})"
     told = export_probe(folder, read, truth, origin=origin)

@@ -15,7 +15,7 @@ import torch
 
 import latentscope
 from latentscope.errors import ModelError
-from latentscope.files import file_sha256
+from latentscope.files import cores, file_sha256
 from latentscope.models.config import (
     CONFIG_FILE,
     PUBLISHED,
@@ -61,10 +61,9 @@ def _versions() -> dict[str, str]:
 
 
 def _engine() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "processor": f"{_processor()}, {cores} of {os.cpu_count()} cores",
+        "processor": f"{_processor()}, {cores()} of {os.cpu_count()} cores",
         "convolutions": "oneDNN, weights laid out once" if packs() else "torch's own",
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "bf16": torch.cpu._is_avx512_bf16_supported(),

@@ -37,6 +37,7 @@ from pydantic import Field
 from zarr.codecs import BloscCodec
 
 from latentscope.errors import TableError
+from latentscope.files import cores
 from latentscope.settings import settings
 from latentscope.spectra.prepare import PrepareConfig
 
@@ -496,22 +497,6 @@ def _by_chunk(
             yield chunk, numbers[places] - chunk * size, places
 
 
-def worker_count(workers: int | None) -> int:
-    """Return `workers`, or one per core, at most 32.
-
-    Raises
-    ------
-    TableError
-        If it is below 1.
-    """
-    if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(cores or 1, 32)
-    if workers < 1:
-        raise TableError(f"workers is {workers}; expected at least 1")
-    return workers
-
-
 class PackedArchive:
     """The spectra of a packed archive that have a row, numbered 0 to n - 1.
 
@@ -556,7 +541,7 @@ class PackedArchive:
             name: ChunkReader(files, f"{root}/{name}", self._store.array(name))
             for name in self._store.names
         }
-        self._pool = ThreadPoolExecutor(worker_count(threads), "train-chunks")
+        self._pool = ThreadPoolExecutor(threads or min(cores(), 32), "train-chunks")
         self._at: NDArray[np.int64] = self.table["row"].to_numpy(np.int64)
 
     def __len__(self) -> int:
@@ -589,51 +574,34 @@ class PackedArchive:
         text = self.table[columns].to_csv(index=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def read(self, members: ArrayLike) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Read spectra by number.
-
-        Each chunk is read once, whatever the order of the numbers.
+    def read(self, members: ArrayLike, *, ivar: bool = False) -> list[NDArray[Any]]:
+        """Read spectra by number, each chunk once, whatever the order of the numbers.
 
         Parameters
         ----------
         members : array of int, shape (m,)
+        ivar : bool
+            Read inverse variances too.
 
         Returns
         -------
-        rows : ndarray of `dtype`, shape (m, row_size)
-        valid : ndarray of uint8, shape (m, ceil(row_size / 8))
-            Bits of the masks, for `unpacked`.
-        """
-        numbers = self._at[np.asarray(members, dtype=np.int64)]
-        rows = np.empty((len(numbers), self.row_size), self.dtype)
-        valid = np.empty((len(numbers), -(-self.row_size // 8)), np.uint8)
-        readers = [self._readers["rows"], self._readers["valid"]]
-        take_rows(readers, [rows, valid], numbers, self._pool)
-        return rows, valid
-
-    def read_root_ivar(self, members: ArrayLike) -> NDArray[np.float16]:
-        """Read square roots of inverse variances, 1 / sigma in the units of the row, by number.
-
-        Parameters
-        ----------
-        members : array of int, shape (m,)
-
-        Returns
-        -------
-        ndarray of float16, shape (m, ivar_size)
-            0 where it is not known; of the first `ivar_size` values of each row.
+        list of ndarray
+            Rows of `dtype`, shape (m, row_size); bits of their masks, shape (m, row_size / 8), for
+            `unpacked`; 1 / sigma in the units of the row in float16, shape (m, ivar_size), 0 where
+            it is not known.
 
         Raises
         ------
         TableError
-            If the archive has none.
+            If the archive has no inverse variances.
         """
-        if not self.ivar_size:
+        if ivar and not self.ivar_size:
             raise TableError(f"{self.source}: has no inverse variances; pack it with --ivar")
         numbers = self._at[np.asarray(members, dtype=np.int64)]
-        root = np.empty((len(numbers), self.ivar_size), ROOT_IVAR)
-        take_rows([self._readers["root_ivar"]], [root], numbers, self._pool)
-        return root
+        readers = [self._readers[name] for name in self._store.names[: 2 + ivar]]
+        arrays = [np.empty((len(numbers), one.shape[1]), one.dtype) for one in readers]
+        take_rows(readers, arrays, numbers, self._pool)
+        return arrays
 
 
 def unpacked(valid: NDArray[np.uint8], row_size: int) -> NDArray[np.bool_]:

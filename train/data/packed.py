@@ -288,8 +288,7 @@ class PackedBatches:
         return batch
 
     def _read(self, members: NDArray[np.int64]) -> list[NDArray[Any]]:
-        arrays = [members, *self._archive.read(members)]
-        return [*arrays, self._archive.read_root_ivar(members)] if self._ivar else arrays
+        return [members, *self._archive.read(members, ivar=self._ivar)]
 
     def _loaded(self) -> Generator[_Loaded, None, None]:
         """Yield windows as arrays, and the order of their rows; one is read ahead."""
@@ -396,10 +395,10 @@ class PackedData(Data):
             self._splits = listed_splits(c.splits, archive.table, self._stars, aliases)
         self.draw = self._draw()
         watched = self._watched()
-        self.validation_rows, bits = archive.read(watched)
+        self.validation_rows, bits, *root = archive.read(watched, ivar=self._ivar)
         self.validation_valid = unpacked(bits, archive.row_size)
-        if self._ivar:
-            self.validation_ivar = np.square(archive.read_root_ivar(watched).astype(np.float32))
+        if root:
+            self.validation_ivar = np.square(root[0].astype(np.float32))
         labels = archive.table[archive.labels].iloc[watched]
         self.validation_labels = _numeric(labels)
         unwatched = [str(name) for name in labels if name not in self.validation_labels]

@@ -28,7 +28,7 @@ import latentscope
 from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels, row_keys
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
-from latentscope.files import locked
+from latentscope.files import cores, locked
 from latentscope.models.config import DEFAULT_MODEL, known_config
 from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.settings import read_settings
@@ -40,7 +40,6 @@ from train.data.archive import (
     ArchiveStore,
     Layout,
     MissingArchiveError,
-    worker_count,
 )
 from train.data.stars import read_aliases, resolved, stars_of
 from train.settings import read_yaml
@@ -327,7 +326,6 @@ def pack(
     SpectrumError
         If `sources` names nothing.
     """
-    count = worker_count(workers)
     files = _files(sources)
     frame = None if labels is None else read_labels(labels)
     names = {} if aliases is None else read_aliases(aliases)
@@ -341,7 +339,7 @@ def pack(
         stamps = {file: (size, changed) for file, size, changed in entries}
         todo = [file for file in files if stamps.get(str(file)) != file_stamp(file)]
         blocks = _Blocks(store, (len(files) - len(todo), len(files)), progress)
-        with closing(read_chunks(todo, store, min_coverage, count)) as chunks:
+        with closing(read_chunks(todo, store, min_coverage, workers or min(cores(), 32))) as chunks:
             for read in chunks:
                 blocks.take(read)
         blocks.flush()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from latentscope import simulation
 from latentscope.errors import ChoiceError, ModelError
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, cores
 from latentscope.simulation.population import POPULATIONS, observe
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
@@ -268,7 +267,7 @@ class SimulatedArchive(_Simulated):
 
     def _archive(self, n: int, seed: int) -> tuple[NDArray[np.float16], pd.DataFrame]:
         c = self._config
-        workers = c.workers or os.cpu_count() or 1
+        workers = c.workers or cores()
         return simulated_archive(
             self._prepare, n, seed, c.linelist, self._folder, workers, c.population
         )

@@ -413,7 +413,7 @@ def test_inverse_variances_come_back_with_their_rows(exposures, tmp_path, normal
     for file in archive.table["file"]:
         spectrum = read_spectrum(file)
         wanted.append(prepare(spectrum, config, ivar=True).ivar)
-    root = archive.read_root_ivar(np.arange(7))
+    root = archive.read(np.arange(7), ivar=True)[2]
     assert root.shape == (7, archive.ivar_size) == (7, config.ivar_size)
     assert root.astype("f8") ** 2 == pytest.approx(np.array(wanted), rel=2**-9, abs=1e-12)
     assert 0.5 < (root > 0).mean() < 1
@@ -433,7 +433,7 @@ def test_what_float16_cannot_hold_saturates(exposures, tmp_path):
     pack(
         tmp_path / "ADP.loud.fits", tmp_path / "a.zarr", config, layout=layout_of(config), workers=1
     )
-    root = PackedArchive(tmp_path / "a.zarr").read_root_ivar([0])[0].astype("f8")
+    root = PackedArchive(tmp_path / "a.zarr").read([0], ivar=True)[2][0].astype("f8")
     at = config.grid.wavelength
     assert (root[at < 4990] == 65504).all()
     assert root[(at > 5010) & ~config.grid.gap_mask].min() > 1
@@ -450,7 +450,7 @@ def test_an_archive_is_packed_with_or_without(exposures, tmp_path):
     assert np.array_equal(arrays["plain"]["rows"][:], arrays["ivar"]["rows"][:])
     assert arrays["ivar"]["root_ivar"].shape == (7, 512)
     with pytest.raises(TableError, match="--ivar"):
-        PackedArchive(tmp_path / "plain.zarr").read_root_ivar([0])
+        PackedArchive(tmp_path / "plain.zarr").read([0], ivar=True)[2]
     with pytest.raises(TableError, match="another ivar"):
         pack(exposures, tmp_path / "plain.zarr", config, layout=layout_of(config), workers=1)
 
@@ -471,7 +471,7 @@ def test_spectra_without_errors_are_counted(exposures, night, tmp_path):
     config = PrepareConfig.from_dict(TINY["prepare"])
     with pytest.warns(LatentscopeWarning, match="21 of 28 spectra have no errors"):
         pack([exposures, night], tmp_path / "a.zarr", config, layout=layout_of(config), workers=1)
-    root = PackedArchive(tmp_path / "a.zarr").read_root_ivar(np.arange(28))
+    root = PackedArchive(tmp_path / "a.zarr").read(np.arange(28), ivar=True)[2]
     assert (root > 0).any(axis=1).tolist() == [True] * 7 + [False] * 21
 
 
