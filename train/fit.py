@@ -83,7 +83,10 @@ def fit(
         torch.set_num_threads(threads or _threads(module, data, running, last))
     trainer = _trainer(config, running, folder, watch_every, progress)
     with _silenced(), compiled(module.model, running):
-        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+        except SystemExit:  # Lightning's, after Ctrl-C and, with exit code 0, after SIGTERM
+            raise KeyboardInterrupt from None
         # Of the last step, so that further stages can go on from it.
         trainer.save_checkpoint(last)
     module.finish()

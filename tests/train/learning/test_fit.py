@@ -20,6 +20,7 @@ from latentscope.models.weights import load_model
 from train.__main__ import app
 from train.fit import export_checkpoint, fit
 from train.learning.callbacks import WholeCheckpoints
+from train.learning.module import SpectrumModule
 from train.settings import TrainerConfig, read_config
 
 pytestmark = pytest.mark.slow
@@ -289,4 +290,27 @@ def test_an_error_in_one_process_ends_the_other(tiny, tmp_path, data_folder):
     done = torchrun(script, "fit", tiny, "-o", tmp_path / "run", "--data", data_folder)
     assert done.returncode != 0
     assert "this process lost its disk" in done.stderr
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_is_not_done(tiny, tmp_path, data_folder, monkeypatch, number):
+    step = SpectrumModule.training_step
+
+    def ended(self, batch, batch_idx):
+        if self.global_step == 7:
+            signal.raise_signal(number)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SpectrumModule, "training_step", ended)
+    before = signal.getsignal(signal.SIGINT)
+    words = ["fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder)]
+    try:
+        done = CliRunner().invoke(app, [*words, "--watch-every", "4"])
+    finally:
+        signal.signal(signal.SIGINT, before)  # which Lightning ignores from then on
+    assert done.exit_code == 130
+    last = done.stderr.splitlines()[-1]
+    assert last == "interrupted; the same command goes on from the last checkpoint"
+    assert (tmp_path / "run" / "last.ckpt").exists()
     assert not (tmp_path / "run" / "model").exists()
