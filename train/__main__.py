@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from latentscope.cli import main
 from train.commands import app
 
 __all__ = ["app"]
 
 if __name__ == "__main__":
-    app(prog_name="python -m train")
+    main(app)

@@ -5,6 +5,8 @@ import signal
 import sys
 from contextlib import suppress
 
+import typer
+
 # The order of the help.
 from latentscope.cli import spectra, latents, report, explore  # isort: skip
 from latentscope.cli.application import app
@@ -13,8 +15,8 @@ from latentscope.files import check_writable, expanded, own_folder
 __all__ = ["app", "explore", "latents", "main", "report", "spectra"]
 
 
-def main() -> None:
-    """Run the command line; the process ends with 0, 1, 2 or 3 (see `latentscope --help`)."""
+def main(of: typer.Typer = app) -> None:
+    """Run a command line; the process ends with 0, 1, 2 or 3 (see `latentscope --help`)."""
     # Pictures are files: no display is needed, nor the notebook's that this was started from.
     os.environ["MPLBACKEND"] = "Agg"
     _find_a_place_for_caches()
@@ -27,7 +29,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # as batch systems end what they run
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app(prog_name="latentscope")
+    of(prog_name=of.info.name)
 
 
 def _find_a_place_for_caches() -> None:
