@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, LatentscopeWarning
-from latentscope.files import atomic_path, check_writable, cores, expanded
+from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
 from latentscope.simulation.imperfect import exposed, faults
 from latentscope.simulation.lines import read_linelist
@@ -285,7 +285,7 @@ def write_archive(
         for start in range(0, n, _BLOCK)
     ]
     rows: list[dict[str, Any]] = []
-    for part in _run(jobs, min(workers or cores(), len(jobs))):
+    for part in _run(jobs, min(workers or os.cpu_count() or 1, len(jobs))):
         rows.extend(part)
         if progress is not None:
             progress(len(rows))

@@ -57,8 +57,10 @@ class Maker:
     ----------
     prepare : PrepareConfig
         The model's.
+    seed : int
     linelist : str, optional
         Line list file; the package's lines by default.
+    device : torch device
     block : int, optional
         Spectra that are made at once; about 20 MB of memory each.
     population : Population
@@ -229,6 +231,8 @@ class Rows:
     ----------
     wavelength : ndarray of float64, shape (n,)
         The simulator's grid, Angstrom in air, barycentric.
+    prepare : PrepareConfig
+    device : torch device
 
     Attributes
     ----------
@@ -374,6 +378,8 @@ class Resampling:
     ----------
     wavelength : ndarray of float64, shape (n,)
         Of the spectra, Angstrom in air, barycentric.
+    prepare : PrepareConfig
+    device : torch device
 
     Attributes
     ----------
