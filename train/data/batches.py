@@ -184,15 +184,15 @@ class Data(lightning.LightningDataModule):
 
     Attributes
     ----------
-    moves : train.data.doppler.Shifts, optional
-        What befalls training spectra; validation spectra are as they were observed.
+    shifts : train.data.doppler.Shifts, optional
+        Shift training spectra by velocities; validation spectra stay as they were observed.
     validation_rows : ndarray, shape (n, row_size)
     validation_valid : ndarray of bool, shape (n, row_size), or None
         Pixels that count; None: all.
     validation_ivar : ndarray, shape (n, length), or None
     """
 
-    moves: Any = None
+    shifts: Any = None
     validation_rows: NDArray[Any]
     validation_valid: NDArray[np.bool_] | None = None
     validation_ivar: NDArray[np.float32] | None = None
@@ -242,25 +242,25 @@ class Data(lightning.LightningDataModule):
     @property
     def provenance(self) -> dict[str, Any]:
         """What the network learned from, for its config.json."""
-        return self.origin | ({"doppler_shifts": self.moves.statement} if self.moves else {})
+        return self.origin | ({"doppler_shifts": self.shifts.statement} if self.shifts else {})
 
     def sample(self, max_rows: int) -> Iterator[Sampled]:
         """Yield some training rows and their masks, as the network sees them."""
-        if self.moves is None:
+        if self.shifts is None:
             return self.blocks(max_rows)
-        return self.moves.sample(self.blocks(min(max_rows, _MOVED)))
+        return self.shifts.sample(self.blocks(min(max_rows, _SHIFTED)))
 
     def train_dataloader(self) -> Batches:
         """Batches that remain after the trainer's step."""
-        place, moves = place_of(self.trainer), self.moves
+        place, shifts = place_of(self.trainer), self.shifts
         self.share(place.world)
-        if moves is None:
+        if shifts is None:
             return Batches(self.steps, lambda: self.batches(place))
-        return Batches(self.steps, lambda: moves.batches(self.batches(place), place))
+        return Batches(self.steps, lambda: shifts.batches(self.batches(place), place))
 
 
-_MOVED = 16
-"""Rows of a sample that are changed at once."""
+_SHIFTED = 16
+"""Rows of a sample that are shifted at once."""
 
 
 def place_of(trainer: Any) -> Place:

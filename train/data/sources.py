@@ -126,7 +126,7 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
     """
     source = _source(config, folder)
     if config.data.doppler is not None:
-        source.moves = Shifts(config.data, config.prepare, config.seed)
+        source.shifts = Shifts(config.data, config.prepare, config.seed)
     return source
 
 

@@ -253,7 +253,7 @@ def test_a_run_that_is_taken_up_and_processes_see_the_same(plain_and_shifted, tr
 
 def test_velocities_fill_their_range_evenly(plain_and_shifted):
     _, shifted, _ = plain_and_shifted
-    drawn = torch.cat([shifted.moves.velocities(step) for step in range(1500)]).numpy()
+    drawn = torch.cat([shifted.shifts.velocities(step) for step in range(1500)]).numpy()
     assert drawn.shape == (9000,)
     assert len(np.unique(drawn)) == 9000
     counts = np.histogram(drawn, 9, (-500, 500))[0]
