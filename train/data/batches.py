@@ -202,20 +202,13 @@ class Data(lightning.LightningDataModule):
         super().__init__()
         self.size, self.steps = size, steps
 
-    def share(self, world: int) -> int:
-        """Spectra of a batch for each of `world` processes.
-
-        Raises
-        ------
-        ChoiceError
-            If they cannot share it equally.
-        """
+    def check_share(self, world: int) -> None:
+        """Raise ChoiceError if `world` processes cannot share a batch equally."""
         if self.size % world:
             raise ChoiceError(
                 f"{self.size} spectra a batch for {world} processes; expected a multiple of "
                 f"{world}, since each process gets the same number of them"
             )
-        return self.size // world
 
     @property
     def epoch_steps(self) -> float | None:
@@ -253,7 +246,7 @@ class Data(lightning.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Batches that remain after the trainer's step."""
         place, shifts = place_of(self.trainer), self.shifts
-        self.share(place.world)
+        self.check_share(place.world)
         if shifts is None:
             return Batches(self.steps, lambda: self.batches(place))
         return Batches(self.steps, lambda: shifts.batches(self.batches(place), place))

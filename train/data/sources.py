@@ -93,7 +93,7 @@ class Mixture(Data):
     def batches(self, place: Place) -> Iterator[Batch]:
         """Yield joined batches of both."""
         for part in self._parts:
-            part.share(place.world)
+            part.check_share(place.world)
         for both in zip(*(part.batches(place) for part in self._parts), strict=True):
             yield joined(
                 [part._replace(numbers=2 * part.numbers + kind) for kind, part in enumerate(both)]
