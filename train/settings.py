@@ -585,9 +585,8 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     for change in changes:
         _set(values, change)
     if isinstance(values, dict) and isinstance(values.get("start"), str):
-        model = known_config(values["start"])
-        if model is not None:
-            values = {"architecture": model.architecture, "prepare": model.prepare} | values
+        architecture, prepare = shape_of(values["start"])
+        values = {"architecture": architecture, "prepare": prepare} | values
     config = read_settings(TrainConfig, values, where=str(path), error=ModelError)
     if config.architecture.encoder is not None:
         module = config.architecture.encoder.class_path.rpartition(".")[0]
@@ -596,6 +595,20 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         except ImportError as error:
             raise ModelError(f"{path}: encoder: {module} cannot be imported: {error}") from error
     return config
+
+
+def shape_of(model: str) -> tuple[VAEConfig, PrepareConfig | None]:
+    """Return architecture and preparation of a model, as `load_model` takes it.
+
+    Weights are loaded only where nothing is known without them.
+    """
+    known = known_config(model)
+    if known is not None:
+        return known.architecture, known.prepare
+    from latentscope.models.weights import load_model
+
+    loaded = load_model(model)
+    return loaded.config, loaded.prepare
 
 
 def _set(values: Any, change: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -351,3 +352,16 @@ def test_precision_alone_belongs_to_the_recipe(tiny):
     assert continues(low, low.recipe)
     assert not continues(low, config.recipe)
     assert not continues(config, low.recipe)
+
+
+def test_a_model_to_start_from_brings_its_shape(config, tmp_path, monkeypatch):
+    path = tmp_path / "tune.yaml"
+    path.write_text(
+        "{name: a, description: b, start: org/name, data: {}, stages: [{steps: 1, beta: 0}]}"
+    )
+    with pytest.raises(ModelError, match="did you mean harps-sim"):
+        read_config(path, ["start=harps-simm"])
+    loaded = SimpleNamespace(config=config.architecture, prepare=config.prepare)
+    monkeypatch.setattr("latentscope.models.weights.load_model", lambda source: loaded)
+    found = read_config(path)  # of the hub, a checkpoint, an address
+    assert (found.architecture, found.prepare) == (config.architecture, config.prepare)

@@ -29,7 +29,7 @@ from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels, row_keys
 from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
 from latentscope.files import cores, locked
-from latentscope.models.config import DEFAULT_MODEL, known_config
+from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.settings import read_settings
 from latentscope.spectra.prepare import PrepareConfig
@@ -42,7 +42,7 @@ from train.data.archive import (
     MissingArchiveError,
 )
 from train.data.stars import read_aliases, resolved, stars_of
-from train.settings import read_yaml
+from train.settings import read_yaml, shape_of
 
 
 @contextmanager
@@ -72,8 +72,7 @@ def named_preparation(model: str | None, grid: Path | None) -> tuple[str, Prepar
     Parameters
     ----------
     model : str, optional
-        As `load_model` takes it; weights are loaded only where the preparation is not known without
-        them. The bundled model where neither is given.
+        As `load_model` takes it; the bundled model where neither is given.
     grid : Path, optional
         YAML or JSON: a training configuration, a model's config.json, or its `prepare` alone.
 
@@ -89,13 +88,7 @@ def named_preparation(model: str | None, grid: Path | None) -> tuple[str, Prepar
             raise UsageError("--model and --grid both say how to prepare; give one of them")
         return "", _from_file(grid)
     name = model or DEFAULT_MODEL
-    settings = known_config(name)
-    if settings is not None:
-        prepare = settings.prepare
-    else:
-        from latentscope.models.weights import load_model
-
-        prepare = load_model(name).prepare
+    prepare = shape_of(name)[1]
     if prepare is None:
         raise ModelError(f"{name}: this model does not say how to prepare spectra; use --grid")
     return name, prepare
