@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE
@@ -79,9 +82,13 @@ def fit(
     data.setup()
     module = SpectrumModule(_model(config, data), config)
     last = folder / LAST
+    kept = _read_checkpoint(last) if last.exists() else {}
     if threads is not None:
-        torch.set_num_threads(threads or _threads(module, data, running, last))
-    trainer = _trainer(config, running, folder, watch_every, progress)
+        torch.set_num_threads(threads or _threads(module, data, running, kept))
+    try:
+        trainer = _trainer(config, running, folder, watch_every, progress)
+    except (MisconfigurationException, ValueError) as error:
+        raise ModelError(f"trainer: {error}") from error
     with _silenced(), compiled(module.model, running):
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
@@ -189,16 +196,28 @@ def _model(config: TrainConfig, data: Data) -> SpectrumVAE:
     return model
 
 
-def _threads(module: SpectrumModule, data: Data, running: TrainerConfig, last: Path) -> int:
+def _threads(
+    module: SpectrumModule, data: Data, running: TrainerConfig, kept: Mapping[str, Any]
+) -> int:
     """Threads of a run: those of its checkpoint, for another number rounds otherwise."""
-    if last.exists():
-        checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
-        return int(checkpoint.get("threads", 1))
+    if kept:
+        return int(kept.get("threads", 1))
     most = torch.get_num_threads()
     if running.accelerator != "cpu" or most == 1:
         return most
     rows, _ = next(iter(data.sample(module.config.data.part_size)))
     return fastest_threads(module, torch.from_numpy(rows), most)
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"{path}: is no whole checkpoint ({error}); move it away to begin anew, or put "
+            "another one of this run in its place"
+        ) from error
+    return kept
 
 
 def start_from_means(model: SpectrumVAE, data: Data) -> None:
@@ -260,7 +279,7 @@ def export_checkpoint(
         raise ModelError(f"{path}: no such file; the run has {there}")
     config = with_paths(config, linelist, archive)
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
-    kept = torch.load(path, map_location="cpu", weights_only=True)
+    kept = _read_checkpoint(path)
     module.on_load_checkpoint(kept)
     module.load_state_dict(kept["state_dict"])
     data = data_of(config, data_folder or run / "data")

@@ -314,3 +314,17 @@ def test_a_run_that_is_asked_to_end_is_not_done(tiny, tmp_path, data_folder, mon
     assert last == "interrupted; the same command goes on from the last checkpoint"
     assert (tmp_path / "run" / "last.ckpt").exists()
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_what_lightning_refuses_and_a_broken_checkpoint_are_told(tiny, tmp_path, data_folder):
+    words = ["fit", str(tiny), "-o", str(tmp_path), "--data", str(data_folder)]
+    done = CliRunner().invoke(app, [*words, "--set", "trainer.strategy=nope"])
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: trainer: You selected an invalid strategy"
+    )
+    torch.save({"threads": 1}, tmp_path / "last.ckpt")
+    os.truncate(tmp_path / "last.ckpt", 500)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert "last.ckpt: is no whole checkpoint" in done.stderr.splitlines()[-1]
