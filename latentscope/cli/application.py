@@ -317,7 +317,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Advance | None]:
         yield advance
 
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout; text for people on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, text on stderr.")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -327,12 +327,12 @@ Model = Annotated[
         "Face org/name. Default: the bundled harps-sim.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="How many work in parallel. Default: one per core."),
+    typer.Option("--workers", min=1, help="Number of parallel workers. Default: one per core."),
 ]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Write a picture (.png, .pdf, .svg).")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Save a plot (.png, .pdf, .svg).")]
 Latents = Annotated[
     Path,
     typer.Argument(metavar="LATENTS", help=".npy, .npz, .csv, .parquet, .h5 or .fits of latents."),
@@ -367,22 +367,22 @@ Missing = Annotated[
     str,
     typer.Option(
         "--missing",
-        help="Values of labels that stand for missing ones: -999,99. auto: those far from all "
-        "others in many rows; none: keep all.",
+        help="Codes of missing values in labels: -999,99. auto: values far from all others in "
+        "many rows; none: keep all.",
     ),
 ]
 Discrete = Annotated[
     str | None,
-    typer.Option("--discrete", help="Labels to take for classes, whatever they look like: a,b."),
+    typer.Option("--discrete", help="Labels to treat as classes: a,b."),
 ]
 Numeric = Annotated[
     str | None,
-    typer.Option("--numeric", help="Labels to take for numbers, such as those of a grid: a,b."),
+    typer.Option("--numeric", help="Labels to treat as numbers, such as a grid of Teff: a,b."),
 ]
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key", help="Array to take from .npz, .h5, .fits or .parquet: spectrum_embeddings."
+        "--key", help="Array to read from .npz, .h5, .fits or .parquet: spectrum_embeddings."
     ),
 ]
 Where = Annotated[
@@ -397,8 +397,8 @@ Groups = Annotated[
     str,
     typer.Option(
         "--groups",
-        help="Column that names the star, whose rows are not independent; none: they are. auto: "
-        "star, else object.",
+        help="Column that names the star: its rows are not independent. none: all rows are. "
+        "auto: star, else object.",
     ),
 ]
 

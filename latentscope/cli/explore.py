@@ -52,7 +52,7 @@ def explore(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Write one file that opens without a server, and end."),
+        typer.Option("--html", help="Write one file that opens without a server, and exit."),
     ] = None,
     host: Annotated[
         str | None,
@@ -62,14 +62,16 @@ def explore(
             "token. Default: this machine alone.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")
+    ] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Explore latents in the browser: sliders, map, neighbors.
 
     Move a latent and see the spectrum change; click a point of the map to open its spectrum; open
-    a file to find spectra like it. Ctrl-C ends it.
+    a file to find similar spectra. Ctrl-C stops the server.
     """
     from latentscope.explorer.archive import read_archive
     from latentscope.explorer.serve import explore as show
@@ -78,7 +80,7 @@ def explore(
 
     def tell(url: str) -> None:
         out.say(f"exploring at {url}")
-        out.say("Ctrl-C ends it")
+        out.say("Ctrl-C stops the server")
         out.result({"url": url})
 
     study = None if latents is None else study_of(latents, labels, key=key, where=where)

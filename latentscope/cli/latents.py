@@ -67,7 +67,7 @@ def mad(
         typer.Option(
             "--threshold",
             min=0.0,
-            help="A dimension above it is informative. Default: the model's own, else 0.02, that "
+            help="Dimensions above it are informative. Default: the model's own, else 0.02, that "
             "of the published network.",
         ),
     ] = None,
@@ -91,8 +91,7 @@ def mad(
     """Count informative dimensions, in two independent ways.
 
     Dispersion: those whose median absolute deviation exceeds the threshold. Information: those
-    that add something to the ones before them, in nats, measured on up to 5,000 rows, one a
-    star.
+    that add something to the ones before them, in nats, on up to 5,000 rows, one per star.
     """
     from latentscope.data import read_latents
     from latentscope.diagnostics.activity import Kind
@@ -270,7 +269,8 @@ def mi(
         bool,
         typer.Option(
             "--indicator",
-            help="As Sedaghat et al. 2021, section 6.2: by 5 to 160 equal bins, over the largest.",
+            help="Indicator of Sedaghat et al. 2021, section 6.2: histograms of 5 to 160 bins, "
+            "divided by the largest value.",
         ),
     ] = False,
     given: Annotated[
@@ -288,7 +288,7 @@ def mi(
         int, typer.Option("--n-draws", min=1, help="Draws of one random row per star.")
     ] = 11,
     n_permutations: Annotated[
-        int, typer.Option("--n-permutations", min=1, help="Shuffles of stars at most.")
+        int, typer.Option("--n-permutations", min=1, help="Shuffles of stars, at most.")
     ] = 199,
     seed: Seed = 0,
     as_json: Json = False,
@@ -401,7 +401,7 @@ def pairs(
 ) -> None:
     """Measure and draw how dimensions depend on each other.
 
-    Mutual information of the pairs in nats, and with --plot their scatter grid, colored by a
+    Mutual information of each pair in nats, and with --plot a scatter grid, colored by a
     label. Structure in a panel means that two dimensions are not disentangled.
     """
     from latentscope.diagnostics.mi.api import pairwise_mi
@@ -481,7 +481,11 @@ def metrics(
     ] = 100,
     max_stars: Annotated[
         int | None,
-        typer.Option("--max-stars", min=100, help="Random stars, to compare at equal numbers."),
+        typer.Option(
+            "--max-stars",
+            min=100,
+            help="Use a random sample of this many stars, to compare archives at equal numbers.",
+        ),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -542,7 +546,7 @@ def probe(
     apply: Annotated[
         str | None,
         typer.Option(
-            "--apply", metavar="PROBE", help="Read labels by a saved probe: a file, or a model."
+            "--apply", metavar="PROBE", help="Read labels with a saved probe: a file, or a model."
         ),
     ] = None,
     save: Annotated[
@@ -550,12 +554,12 @@ def probe(
         typer.Option(
             "--save",
             metavar="PROBE",
-            help="Keep readings of the labels with intervals: a .safetensors file, or the folder "
-            "of the model.",
+            help="Save a probe with intervals: a .safetensors file, or the folder of the model.",
         ),
     ] = None,
     covered: Annotated[
-        float, typer.Option("--covered", help="Share of stars that --save's intervals hold.")
+        float,
+        typer.Option("--covered", help="Share of stars that the saved intervals should hold."),
     ] = 0.9,
     output: Table = None,
     plot: Plot = None,
@@ -570,7 +574,7 @@ def probe(
     ] = "informative",
     columns: Columns = None,
     readers: Annotated[
-        str, typer.Option("--readers", help="Some of linear, curved, knn and boosted.")
+        str, typer.Option("--readers", help="Regressors: some of linear, curved, knn and boosted.")
     ] = "linear,curved,knn,boosted",
     join: Join = None,
     where: Where = None,
@@ -582,9 +586,9 @@ def probe(
 ) -> None:
     """Measure how well each label can be read from latents.
 
-    In its own unit, on stars that were not learned from, by four kinds of readers, with 95 %
-    intervals and the chance that shuffled labels are read as well. --save keeps a reading with
-    prediction intervals, which --apply and encode use on other spectra.
+    In its own unit, on held-out stars, by four regressors, with 95 % intervals and p-values from
+    shuffled labels. --save stores a probe with prediction intervals, which --apply and encode use
+    on other spectra.
     """
     from latentscope.diagnostics.probe import fit_probe
     from latentscope.diagnostics.probe import probe as measure
@@ -780,7 +784,8 @@ def compare(
         ),
     ] = None,
     names: Annotated[
-        str | None, typer.Option("--names", help="What to call them: old,new. Default: the files.")
+        str | None,
+        typer.Option("--names", help="Names of the models: old,new. Default: the file names."),
     ] = None,
     output: Table = None,
     plot: Plot = None,
@@ -797,9 +802,13 @@ def compare(
     groups: Groups = "auto",
     max_stars: Annotated[
         int,
-        typer.Option("--max-stars", min=100, help="Most stars; of more, a random sample is taken."),
+        typer.Option(
+            "--max-stars",
+            min=100,
+            help="Largest number of stars; above it a random sample is used.",
+        ),
     ] = 10_000,
-    show: Annotated[int, typer.Option("--show", min=0, help="Moved rows to name.")] = 5,
+    show: Annotated[int, typer.Option("--show", min=0, help="Moved rows to list.")] = 5,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -860,21 +869,25 @@ _MODEL_LATENTS = Annotated[
     Path | None,
     typer.Option(
         "--latents",
-        help="Latents of data by this model: their mean, quantiles and spread count. Default: the "
-        "sample that came with the model, or its prior.",
+        help="Latents of data by this model, for mean, quantiles and spread. Default: the sample"
+        " that came with the model, or its prior.",
     ),
 ]
 _LINELIST = Annotated[
     Path | None,
-    typer.Option("--linelist", help="Lines to measure: CSV, MOOG/linemake or VALD. Default: ours."),
+    typer.Option(
+        "--linelist", help="Lines to measure: CSV, MOOG/linemake or VALD. Default: built in."
+    ),
 ]
 _RV = Annotated[
     float | None,
-    typer.Option("--rv", help="Velocity of the base's lines, km/s. Default: measured on them."),
+    typer.Option("--rv", help="Velocity of the lines at the start, km/s. Default: measured."),
 ]
 _SPECTRUM = Annotated[
     Path | None,
-    typer.Argument(metavar="[SPECTRUM]", help="Where to start. Default: the mean of the data."),
+    typer.Argument(
+        metavar="[SPECTRUM]", help="Spectrum to start from. Default: the mean of the data."
+    ),
 ]
 
 
@@ -886,11 +899,11 @@ def track(
     latents: Latents,
     labels: Annotated[
         Path | None,
-        typer.Argument(metavar="[LABELS]", help="Velocities, activity indices and the like."),
+        typer.Argument(metavar="[LABELS]", help="Table of velocities, activity indices, ..."),
     ] = None,
     star: Annotated[
         str | None,
-        typer.Option("--star", help="Its name in star or object; not needed if there is only one."),
+        typer.Option("--star", help="Name of the star, in star or object. Default: the only one."),
     ] = None,
     output: Table = None,
     plot: Plot = None,
@@ -898,7 +911,7 @@ def track(
     columns: Columns = None,
     time: Annotated[
         str | None,
-        typer.Option("--time", help="Column of the time in days. Default: bjd, hjd, mjd or jd."),
+        typer.Option("--time", help="Time column, in days. Default: bjd, hjd, mjd or jd."),
     ] = None,
     by: Annotated[
         str,
@@ -977,21 +990,23 @@ def traverse(
     latents: _MODEL_LATENTS = None,
     quantiles: Annotated[
         str | None,
-        typer.Option("--quantiles", help="Of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98."),
+        typer.Option(
+            "--quantiles", help="Quantiles of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98."
+        ),
     ] = None,
     sigmas: Annotated[
         str | None,
-        typer.Option("--sigmas", help="Range in spreads of the data about the base: -3:3."),
+        typer.Option("--sigmas", help="Range about the start, in spreads of the data: -3:3."),
     ] = None,
     values: Annotated[
-        str | None, typer.Option("--values", help="What to set the dimension to: -2,0,2.")
+        str | None, typer.Option("--values", help="Values of the dimension: -2,0,2.")
     ] = None,
     n_steps: Annotated[
-        int, typer.Option("--n-steps", min=2, help="Spectra that --sigmas decodes.")
+        int, typer.Option("--n-steps", min=2, help="Number of steps of --sigmas.")
     ] = 7,
     window: Annotated[
         list[str] | None,
-        typer.Option("--window", help="Zoom of the picture, Angstrom: 5160:5190. Repeatable."),
+        typer.Option("--window", help="Zoom of the plot, Angstrom: 5160:5190. Repeatable."),
     ] = None,
     linelist: _LINELIST = None,
     rv: _RV = None,
@@ -1068,7 +1083,8 @@ def linemap(
         str, typer.Option("--dims", help="informative, or a list: 11,19.")
     ] = "informative",
     step: Annotated[
-        float, typer.Option("--step", help="Of the central differences, in spreads of the data.")
+        float,
+        typer.Option("--step", help="Step of the central differences, in spreads of the data."),
     ] = 0.5,
     linelist: _LINELIST = None,
     rv: _RV = None,
@@ -1166,24 +1182,24 @@ def retrieve(
         list[str],
         typer.Argument(
             metavar="[QUERY]... LATENTS",
-            help="Spectra to look for, as 'encode' takes them, then the latents to search.",
+            help="Query spectra, as 'encode' takes them, then the latents to search.",
         ),
     ],
     n_matches: Annotated[
-        int, typer.Option("-k", "--n-matches", min=1, help="Matches of each query.")
+        int, typer.Option("-k", "--n-matches", min=1, help="Matches per query.")
     ] = 10,
     row: Annotated[
         list[int] | None,
-        typer.Option("--row", help="Look for this row of LATENTS, counted from 0. Repeatable."),
+        typer.Option("--row", help="Query row of LATENTS, from 0. Repeatable."),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option("--id", help="Look for the row of LATENTS with this id. Repeatable."),
+        typer.Option("--id", help="Query row of LATENTS, by id. Repeatable."),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", help="What encodes QUERY. Default: the model that made LATENTS."
+            "-m", "--model", help="Model that encodes QUERY. Default: the one that made LATENTS."
         ),
     ] = None,
     dims: Dims = "informative",
@@ -1192,14 +1208,16 @@ def retrieve(
     ] = "euclidean",
     spread: Annotated[
         str,
-        typer.Option("--spread", help="What dims are divided by: robust, plain (std) or none."),
+        typer.Option(
+            "--spread", help="Scale of the dimensions: robust (MAD), plain (std) or none."
+        ),
     ] = "robust",
     groups: Groups = "auto",
     same_star: Annotated[
-        bool, typer.Option("--same-star", help="Find other spectra of the query's star too.")
+        bool, typer.Option("--same-star", help="Include other spectra of the query's star.")
     ] = False,
     one_per_star: Annotated[
-        bool, typer.Option("--one-per-star", help="Find only the nearest spectrum of a star.")
+        bool, typer.Option("--one-per-star", help="List only the nearest spectrum of each star.")
     ] = False,
     labels: LabelsFile = None,
     columns: Columns = None,
@@ -1325,8 +1343,8 @@ def score(
         typer.Option(
             "-m",
             "--model",
-            help="The model that encoded them, with its reference sample. Default: the bundled one "
-            "that they name; else they are compared with each other.",
+            help="Model that encoded them, with its reference sample. Default: the bundled model "
+            "they name, else they are compared with each other.",
         ),
     ] = None,
     reference: Annotated[
@@ -1335,7 +1353,7 @@ def score(
     ] = None,
     output: Table = None,
     plot: Plot = None,
-    show: Annotated[int, typer.Option("--show", min=0, help="Least trusted rows to name.")] = 10,
+    show: Annotated[int, typer.Option("--show", min=0, help="Least trusted rows to list.")] = 10,
     groups: Groups = "auto",
     key: Key = None,
     seed: Seed = 0,

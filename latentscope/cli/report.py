@@ -73,7 +73,11 @@ def report(
     missing: Missing = "auto",
     max_rows: Annotated[
         int,
-        typer.Option("--max-rows", min=100, help="Random rows that slow statistics take at most."),
+        typer.Option(
+            "--max-rows",
+            min=100,
+            help="Largest number of rows for slow statistics; above it random ones are used.",
+        ),
     ] = 20_000,
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
     quick: Annotated[
@@ -85,8 +89,8 @@ def report(
     """Put every diagnostic on one page.
 
     What was encoded, how many dimensions matter, are they separate, what does each mean and do,
-    and is it the sample: one HTML file that opens without a network. Parts that fail are told on
-    the page; the exit code is then 3.
+    and is it the sample: one HTML file that opens without a network. Parts that fail
+    say so on the page; the exit code is then 3.
     """
     from latentscope.reporting.report import report as write
 
@@ -134,9 +138,9 @@ def _tell(failures: list[Outcome], out: Output) -> None:
 
 @command("latentscope demo", "latentscope demo -n 100 -o try/ -m harps-sim-plain")
 def demo(
-    n: Annotated[int, typer.Option("-n", "--number", min=20, help="How many spectra.")] = 200,
+    n: Annotated[int, typer.Option("-n", "--number", min=20, help="Number of spectra.")] = 200,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="A new folder, or that of an earlier demo.")
+        Path, typer.Option("-o", "--output", help="New folder, or that of an earlier demo.")
     ] = Path("latentscope-demo"),
     model: Model = None,
     seed: Seed = 0,

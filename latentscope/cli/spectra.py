@@ -40,22 +40,21 @@ Hdu = Annotated[
     typer.Option(
         "--hdu",
         metavar="HDU[:ROW]",
-        help="HDU of FITS files to read, by number (0 is the primary one) or EXTNAME, and the row, "
-        "order or aperture of it.",
+        help="HDU to read, by number (0 is the primary one) or EXTNAME, and its row, order or "
+        "aperture.",
     ),
 ]
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key", help="Array or group of files that hold several, or columns: wave=A,flux=B."
+        "--key", help="Array, group or columns to read, where a file has several: wave=A,flux=B."
     ),
 ]
 FrameOption = Annotated[
     str | None,
     typer.Option(
         "--frame",
-        help="topocentric, barycentric or rest: the frame of the wavelengths, whatever the files "
-        "say.",
+        help="Frame of the wavelengths, whatever the file says: topocentric, barycentric or rest.",
     ),
 ]
 
@@ -72,7 +71,7 @@ MinCoverage = Annotated[
         "--min-coverage",
         min=0.0,
         max=1.0,
-        help="A spectrum that fills less of the model's grid than this fails.",
+        help="Smallest fraction of the model's grid that a spectrum must fill.",
     ),
 ]
 LineVelocity = Annotated[
@@ -119,7 +118,7 @@ def encode(
         ),
     ] = "float32",
     batch_size: Annotated[
-        str, typer.Option("--batch-size", help="Spectra at a time, or auto.")
+        str, typer.Option("--batch-size", help="Spectra per batch, or auto.")
     ] = "auto",
     workers: Workers = None,
     dask: Annotated[
@@ -127,13 +126,16 @@ def encode(
         typer.Option(
             "--dask",
             metavar="ADDRESS",
-            help="Scheduler of a Dask cluster whose workers do it, such as tcp://host:8786; local: "
-            "a cluster of --workers processes here.",
+            help="Scheduler of a Dask cluster that does the work, such as tcp://host:8786; local: "
+            "a cluster of --workers processes on this machine.",
         ),
     ] = None,
     min_coverage: MinCoverage = 0.5,
     no_resume: Annotated[
-        bool, typer.Option("--no-resume", help="Begin anew; do not use blocks of a broken-off run.")
+        bool,
+        typer.Option(
+            "--no-resume", help="Start over; ignore finished blocks of an interrupted run."
+        ),
     ] = False,
     no_recon_error: Annotated[
         bool,
@@ -146,7 +148,7 @@ def encode(
         str,
         typer.Option(
             "--probe",
-            help="File, or model, of a probe that reads labels from the latents; none. auto: the "
+            help="Probe that reads labels from the latents: a file, a model, or none. auto: the "
             "model's own.",
         ),
     ] = "auto",
@@ -242,7 +244,7 @@ def _leave_if_failed(done: int, asked: int) -> None:
     "latentscope inspect spectra/*.fits -m astro-machines --json",
 )
 def inspect(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of spectra.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spectrum files.")],
     model: Model = None,
     hdu: Hdu = None,
     key: Key = None,
@@ -306,30 +308,28 @@ def plot(
         typer.Option(
             "-m",
             "--model",
-            help="What reconstructs: a name, folder or address; none: the spectra alone. Default: "
+            help="Model that reconstructs: name, folder or address; none: spectra alone. Default: "
             "the bundled harps-sim.",
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The picture: .png, .pdf or .svg.")
+        Path, typer.Option("-o", "--output", help="Plot to save: .png, .pdf or .svg.")
     ] = Path("plot.png"),
     wavelength: Annotated[
         list[str] | None,
         typer.Option("--wavelength", help="A zoom in Angstrom: 5160-5190. Repeatable."),
     ] = None,
-    rest: Annotated[
-        bool, typer.Option("--rest", help="Take the velocity of each star out of the wavelengths.")
-    ] = False,
+    rest: Annotated[bool, typer.Option("--rest", help="Shift each star to rest.")] = False,
     rv: LineVelocity = None,
     hdu: Hdu = None,
     key: Key = None,
     frame: FrameOption = None,
     as_json: Json = False,
 ) -> None:
-    """Draw spectra, what a model makes of them, and what is left.
+    """Plot spectra, their reconstructions and the residuals.
 
     Flux, reconstruction, residual, pixels that were not used, lines by name, zooms. Up to 8 spectra
-    are drawn over each other. One that the model cannot take is drawn alone.
+    are overlaid. One that the model cannot take is drawn without it.
     """
     from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.reconstruction import view_spectrum
@@ -400,7 +400,7 @@ def reconstruct(
     frame: FrameOption = None,
     as_json: Json = False,
 ) -> None:
-    """Write what a model makes of spectra, as FITS or CSV.
+    """Write reconstructions of spectra, as FITS or CSV.
 
     NAME.reconstruction.fits for each file: wavelength, reconstruction, input and its error,
     residual and mask at the model's pixels; reconstruct.json says what made them. A file that
@@ -476,7 +476,7 @@ def _describe(out: Output, summary: dict[str, Any]) -> None:
     "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv --seed 1",
 )
 def simulate(
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many spectra.")] = 1000,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Number of spectra.")] = 1000,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder; files of the same name are replaced.")
     ] = Path("spectra"),
@@ -522,13 +522,13 @@ def models(
         typer.Option(
             "--check",
             metavar="MODEL",
-            help="Name, folder or Hugging Face id: does it compute the latents it came with? "
-            "all: each that came with the package.",
+            help="Check that a model computes its reference latents: name, folder, Hugging Face "
+            "id, or all for the bundled ones.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the models that have a name, or check one.
+    """List the available models, or check one.
 
     Bundled ones, and published ones, which are downloaded on first use.
     """
@@ -602,8 +602,8 @@ def convert(
         str | None,
         typer.Option(
             "--normalization",
-            help="What the spectra were divided by in training: median-padded (astro-machines) or "
-            "median-valid (stellar-karaoke). Default: known by the published file's name.",
+            help="Normalization in training: median-padded (astro-machines) or median-valid "
+            "(stellar-karaoke). Default: by the name of the published file.",
         ),
     ] = None,
     as_json: Json = False,
