@@ -1,6 +1,8 @@
 """The demo, small: what it writes, what it says, and what it leaves alone."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,21 @@ def test_demo_with_the_bundled_model_names_a_velocity_and_a_temperature(process,
     assert absent == {"information", "disentanglement", "readable"}  # with 67 stars
     assert best["radvel"] > 1
     assert best["Teff"] > 0.5
+    _pages_show_what_comes_out(ended.out + process("mad", folder / "latents.npy").out)
+
+
+def _pages_show_what_comes_out(output):
+    """Dimensions that README, quickstart and the page about `mad` name are those of the model."""
+    root = Path(__file__).resolve().parents[2]
+    found = r"^Dimension \d+ .*? follows [a-z ]+:|^\d+ of 16 dimensions are informative.*"
+    said = {re.sub(r"\(MAD [\d.]+\)", "", line) for line in re.findall(found, output, re.MULTILINE)}
+    for page in ("README.md", "docs/quickstart.md", "docs/mad.md"):
+        text = (root / page).read_text("utf-8")
+        shown = {
+            re.sub(r"\(MAD [\d.]+\)", "", line) for line in re.findall(found, text, re.MULTILINE)
+        }
+        assert shown, page
+        assert shown <= said, page
 
 
 def test_demo_runs_again_in_its_own_folder_and_with_any_model(command, tiny_model, tmp_path):
