@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ from latentscope.diagnostics.mi.estimators import (
     plugin_terms,
 )
 from latentscope.diagnostics.prediction import cross_fitted
-from latentscope.diagnostics.threads import may_spread, spread
+from latentscope.diagnostics.threads import in_order, may_spread, spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -108,10 +109,11 @@ def conditional_terms(x: Part, y: Part, z: Part, neighbors: Sequence[int]) -> Fl
             pair = [np.unique(it.codes[rows], return_inverse=True)[1] for it in (x, y)]
             out[:, rows] = plugin_terms(pair[0].astype(np.int64), pair[1].astype(np.int64))
         return out
-    far = _distances(xyz, neighbors)
+    together, *apart = in_order(_classes, (xyz, xz, yz, z), _threads(n))
+    far = _distances(together, neighbors, n)
     for i, k in enumerate(neighbors):
         used = np.minimum(k, size - 1)
-        near_x, near_y, near_z = (_closer(part, far[i]) + 1 for part in (xz, yz, z))
+        near_x, near_y, near_z = (_closer(classes, far[i]) + 1 for classes in apart)
         terms = table[used] - table[near_x] - table[near_y] + table[near_z]
         out[i] = np.where(used > 0, terms, 0.0)
     return out
@@ -262,53 +264,55 @@ def _threads(rows: int) -> int:
     return int(get_num_threads()) if rows >= _SPREAD_FROM and may_spread() else 1
 
 
-def _distances(part: Part, neighbors: Sequence[int]) -> Floats:
-    """Distance of each row to its k-th neighbor of the same class, (len(neighbors), n)."""
-    out = np.zeros((len(neighbors), len(part.codes)))
+class _Class(NamedTuple):
+    """Rows of one class, and a tree of their numbers; None of one column or none, (rows, d)."""
+
+    rows: Codes
+    numbers: Floats
+    tree: kernels.Tree | None
+
+
+def _classes(part: Part) -> list[_Class]:
+    found = []
     for rows in _each_class(part.codes):
+        numbers = part.numbers[rows]
+        several = numbers.shape[1] > 1
+        tree = kernels.tree_of(np.ascontiguousarray(numbers.T)) if several else None
+        found.append(_Class(rows, numbers, tree))
+    return found
+
+
+def _distances(classes: Sequence[_Class], neighbors: Sequence[int], n: int) -> Floats:
+    """Distance of each row to its k-th neighbor of the same class, (len(neighbors), n)."""
+    out = np.zeros((len(neighbors), n))
+    for rows, numbers, tree in classes:
         if len(rows) > 1:
             ks = np.minimum(np.array(neighbors, dtype=np.int64), len(rows) - 1)
-            out[:, rows] = _distances_of(part.numbers[rows], ks)
+            found = np.empty((len(ks), len(rows)))
+            if tree is None:
+                tree = kernels.tree_of(np.ascontiguousarray(numbers.T))
+            fill = partial(kernels.tree_distances, tree, ks, found)
+            spread(fill, 0, 1 << tree.levels, _threads(len(rows)))
+            out[:, rows] = found
     return out
 
 
-def _distances_of(points: Floats, ks: Codes) -> Floats:
-    tree, found = _tree(points), np.empty((len(ks), len(points)))
-
-    def fill(first: int, end: int) -> None:
-        kernels.tree_distances(tree, first, end, ks, found)
-
-    spread(fill, 0, len(points), _threads(len(points)))
-    return found
-
-
-def _closer(part: Part, distance: Floats) -> Codes:
+def _closer(classes: Sequence[_Class], distance: Floats) -> Codes:
     """Count for each row the others of its class that are strictly closer than its distance."""
     counts = np.empty(len(distance), dtype=np.int64)
-    for rows in _each_class(part.codes):
-        points, limit = part.numbers[rows], np.ascontiguousarray(distance[rows])
-        if points.shape[1] == 0:
-            counts[rows] = len(rows) - 1
-        elif points.shape[1] == 1:
-            order = np.argsort(points[:, 0])
-            counts[rows[order]] = kernels.count_closer(points[order, 0], limit[order])
+    for rows, numbers, tree in classes:
+        limit = distance[rows]
+        if tree is not None:
+            found = np.empty(len(rows), dtype=np.int64)
+            fill = partial(kernels.tree_counts, tree, limit, found)
+            spread(fill, 0, 1 << tree.levels, _threads(len(rows)))
+            counts[rows] = found
+        elif numbers.shape[1]:
+            order = np.argsort(numbers[:, 0])
+            counts[rows[order]] = kernels.count_closer(numbers[order, 0], limit[order])
         else:
-            counts[rows] = _closer_of(points, limit)
+            counts[rows] = len(rows) - 1
     return counts
-
-
-def _closer_of(points: Floats, limit: Floats) -> Codes:
-    tree, found = _tree(points), np.empty(len(points), dtype=np.int64)
-
-    def fill(first: int, end: int) -> None:
-        kernels.tree_counts(tree, first, end, limit, found)
-
-    spread(fill, 0, len(points), _threads(len(points)))
-    return found
-
-
-def _tree(points: Floats) -> kernels.Tree:
-    return kernels.tree_of(np.ascontiguousarray(points.T))
 
 
 def without_condition(part: Part, z: Part, rng: np.random.Generator) -> Part:

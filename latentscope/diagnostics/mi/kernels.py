@@ -149,12 +149,15 @@ def closer(values: Floats, density: float, typical: int, window: int, r: int, ep
 @njit(nogil=True)
 def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
     """Count for each of n sorted values the others strictly closer than its own distance."""
-    counts = np.empty(len(ascending), dtype=np.int64)
-    up, down = 1, 1
-    for i in range(len(ascending)):
-        up = reach(ascending, i, distance[i], up, 1)
-        down = reach(ascending, i, distance[i], down, -1)
-        counts[i] = up + down
+    n, seen, steps = len(ascending), 0, 0
+    for r in range(0, n, max(1, n >> 6)):
+        steps += reach(ascending, r, distance[r], 1, 1) + reach(ascending, r, distance[r], 1, -1)
+        seen += 2
+    margin = margin_of(ascending, max(1, steps // max(seen, 1)))
+    density, typical, window = margin.density, margin.typical, margin.window
+    counts = np.empty(n, dtype=np.int64)
+    for r in range(n):
+        counts[r] = closer(ascending, density, typical, window, r, distance[r])
     return counts
 
 
@@ -711,10 +714,14 @@ def order_of_some(order: Codes, keep: NDArray[np.bool_]) -> tuple[Codes, Codes]:
 
 
 # Several columns: a tree of boxes, each half of the one above, in which the points of a leaf are
-# next to one another in memory. Distances are the largest difference of a coordinate (Chebyshev).
+# next to one another in memory, and go through the tree together. Distances are the largest
+# difference of a coordinate (Chebyshev). Columns are a tuple, so that the loop over them is
+# unrolled, and the one over the points of a leaf runs on vectors: 3 ns in place of 80.
 
 LEAF = 24
 """Points of a leaf at most."""
+
+Columns = tuple[Floats, ...]
 
 
 class Tree(NamedTuple):
@@ -722,7 +729,7 @@ class Tree(NamedTuple):
 
     Parameters
     ----------
-    points : ndarray of float64, shape (d, n)
+    columns : tuple of d ndarrays of float64, shape (n,)
     order : ndarray of int64, shape (n,)
         Rows of the points.
     low, high : ndarray of float64, shape (nodes, d)
@@ -731,7 +738,7 @@ class Tree(NamedTuple):
         Level of the leaves.
     """
 
-    points: Any
+    columns: Any
     order: Any
     low: Any
     high: Any
@@ -763,140 +770,182 @@ def _select(order: Codes, values: Floats, first: int, end: int, middle: int) -> 
 
 
 @njit(nogil=True)
+def _ordered(points: Floats, levels: int) -> Codes:
+    """Order points, shape (d, n), so that nodes are next to one another, each cut where widest."""
+    d, n = points.shape
+    order = np.arange(n)
+    # Bounds of cells, which are those of their points on the sides of a cut.
+    low, high = np.empty((1 << levels, d)), np.empty((1 << levels, d))
+    for c in range(d):
+        low[0, c], high[0, c] = points[c].min(), points[c].max()
+    for level in range(levels):
+        for j in range((1 << level) - 1, -1, -1):
+            widest = 0
+            for c in range(d):
+                if high[j, c] - low[j, c] > high[j, widest] - low[j, widest]:
+                    widest = c
+            first, end = (n * j) >> level, (n * (j + 1)) >> level
+            middle = (n * (2 * j + 1)) >> (level + 1)
+            _select(order, points[widest], first, end, middle)
+            for c in range(d):
+                low[2 * j, c], high[2 * j, c] = low[j, c], high[j, c]
+                low[2 * j + 1, c], high[2 * j + 1, c] = low[j, c], high[j, c]
+            cut = points[widest, order[middle]]
+            high[2 * j, widest] = low[2 * j + 1, widest] = cut
+    return order
+
+
+@njit(nogil=True)
+def _bounds(points: Floats, levels: int) -> tuple[Floats, Floats]:
+    """Bounds of the points, in the order of leaves, of each node, shape (nodes, d)."""
+    d, n = points.shape
+    leaves = (1 << levels) - 1
+    low, high = np.empty((2 * leaves + 1, d)), np.empty((2 * leaves + 1, d))
+    for j in range(leaves + 1):
+        first, end = (n * j) >> levels, (n * (j + 1)) >> levels
+        for c in range(d):
+            low[leaves + j, c] = points[c, first:end].min()
+            high[leaves + j, c] = points[c, first:end].max()
+    for node in range(leaves - 1, -1, -1):
+        for c in range(d):
+            low[node, c] = min(low[2 * node + 1, c], low[2 * node + 2, c])
+            high[node, c] = max(high[2 * node + 1, c], high[2 * node + 2, c])
+    return low, high
+
+
 def tree_of(points: Floats) -> Tree:
     """Make a tree of points, shape (d, n), n of 1 or more."""
-    d, n = points.shape
     levels = 0
-    while n >> levels > LEAF:
+    while points.shape[1] >> levels > LEAF:
         levels += 1
-    order = np.arange(n)
-    nodes = (2 << levels) - 1
-    low, high = np.empty((nodes, d)), np.empty((nodes, d))
-    for level in range(levels + 1):
-        for j in range(1 << level):
-            first, end = (n * j) >> level, (n * (j + 1)) >> level
-            node, widest = (1 << level) - 1 + j, 0
-            for c in range(d):
-                least, most = np.inf, -np.inf
-                for i in range(first, end):
-                    value = points[c, order[i]]
-                    least, most = min(least, value), max(most, value)
-                low[node, c], high[node, c] = least, most
-                if most - least > high[node, widest] - low[node, widest]:
-                    widest = c
-            if level < levels:
-                _select(order, points[widest], first, end, (n * (2 * j + 1)) >> (level + 1))
-    inside = np.empty((d, n))
-    for c in range(d):
-        for i in range(n):
-            inside[c, i] = points[c, order[i]]
-    return Tree(inside, order, low, high, levels)
+    order = _ordered(points, levels)
+    inside = np.ascontiguousarray(points[:, order])
+    return Tree(tuple(inside), order, *_bounds(inside, levels), levels)
 
 
 @njit(inline="always")
-def _gap(tree: Tree, node: int, point: Floats) -> float:
-    """Distance from a point to the box of a node; 0 inside."""
+def _gaps(tree: Tree, node: int, other: int) -> tuple[float, float]:
+    """Least and largest distance of a point in the box of one node to one in that of another."""
+    gap, reach = 0.0, 0.0
+    for c in range(len(tree.columns)):
+        below = tree.low[other, c] - tree.high[node, c]
+        above = tree.low[node, c] - tree.high[other, c]
+        gap, reach = max(gap, max(below, above)), max(reach, max(-below, -above))
+    return gap, reach
+
+
+@njit(inline="always")
+def _beside(tree: Tree, node: int, p: int) -> float:
+    """Distance from point p to the box of a node; 0 inside."""
     gap = 0.0
-    for c in range(len(point)):
-        gap = max(gap, max(tree.low[node, c] - point[c], point[c] - tree.high[node, c]))
+    for c in range(len(tree.columns)):
+        value = tree.columns[c][U(p)]
+        gap = max(gap, max(tree.low[node, c] - value, value - tree.high[node, c]))
     return gap
 
 
 @njit(inline="always")
-def _leaf_distances(tree: Tree, first: int, end: int, point: Floats, out: Floats) -> None:
-    for i in range(end - first):
-        out[i] = abs(tree.points[0, first + i] - point[0])
-    for c in range(1, len(point)):
-        for i in range(end - first):
-            out[i] = max(out[i], abs(tree.points[c, first + i] - point[c]))
+def _distance(columns: Columns, p: int, q: int) -> float:
+    far = 0.0
+    for c in range(len(columns)):
+        far = max(far, abs(columns[c][U(q)] - columns[c][U(p)]))
+    return far
+
+
+@njit(inline="always")
+def _count(columns: Columns, p: int, first: int, end: int, eps: float) -> int:
+    """Count the points first ... end that are strictly closer to point p than eps."""
+    count = 0
+    for q in range(first, end):
+        count += 1 if _distance(columns, p, q) < eps else 0
+    return count
 
 
 @njit(nogil=True)
-def tree_distances(tree: Tree, first: int, end: int, ks: Codes, out: Floats) -> None:
-    """Fill out[:, row] with distances to the k-th neighbors, for points first ... end of a tree.
+def tree_distances(tree: Tree, ks: Codes, out: Floats, first: int, end: int) -> None:
+    """Fill out[:, row] with distances to the k-th neighbors, for points of leaves first ... end.
 
     `ks`, shape (m,), ascend and are below the number of points; `out` has shape (m, rows).
     """
-    d, n = tree.points.shape
-    levels, most = tree.levels, ks[-1]
+    columns, n, levels, most = tree.columns, len(tree.order), tree.levels, ks[-1]
     leaves = (1 << levels) - 1
-    nearest, within, point = np.empty(most), np.empty(LEAF + 1), np.empty(d)
+    nearest = np.empty((LEAF + 1, most))
     stack, gaps = np.empty(2 * levels + 4, dtype=np.int64), np.empty(2 * levels + 4)
-    for p in range(first, end):
-        for c in range(d):
-            point[c] = tree.points[c, p]
+    for leaf in range(first, end):
+        own, low, high = leaves + leaf, (n * leaf) >> levels, (n * (leaf + 1)) >> levels
         nearest[:] = np.inf
         # The own leaf comes first, so that most other boxes are too far from the start.
-        own = (p << levels) // n
-        while (n * (own + 1)) >> levels <= p:
-            own += 1
-        stack[0], gaps[0], stack[1], gaps[1], size = 0, 0.0, leaves + own, 0.0, 2
-        begun = False
+        stack[0], gaps[0], stack[1], gaps[1], size = 0, 0.0, own, 0.0, 2
+        begun, farthest = False, np.inf
         while size:
             size -= 1
             node, gap = stack[size], gaps[size]
-            if gap >= nearest[most - 1]:
+            if gap >= farthest or (begun and node == own):
                 continue
-            if node >= leaves:
-                if begun and node == leaves + own:
-                    continue
-                begun = True
-                j = node - leaves
-                start, stop = (n * j) >> levels, (n * (j + 1)) >> levels
-                _leaf_distances(tree, start, stop, point, within)
-                for i in range(stop - start):
-                    if within[i] < nearest[most - 1] and start + i != p:
-                        _insert(nearest, within[i])
+            if node < leaves:
+                left, right = 2 * node + 1, 2 * node + 2
+                of_left, of_right = _gaps(tree, left, own)[0], _gaps(tree, right, own)[0]
+                if of_left > of_right:
+                    left, right, of_left, of_right = right, left, of_right, of_left
+                stack[size], gaps[size] = right, of_right
+                stack[size + 1], gaps[size + 1] = left, of_left
+                size += 2
                 continue
-            left, right = 2 * node + 1, 2 * node + 2
-            of_left, of_right = _gap(tree, left, point), _gap(tree, right, point)
-            if of_left > of_right:
-                left, right, of_left, of_right = right, left, of_right, of_left
-            stack[size], gaps[size] = right, of_right
-            stack[size + 1], gaps[size + 1] = left, of_left
-            size += 2
-        for i in range(len(ks)):
-            out[i, tree.order[p]] = nearest[ks[i] - 1]
+            begun, farthest, j = True, 0.0, node - leaves
+            start, stop = (n * j) >> levels, (n * (j + 1)) >> levels
+            for p in range(low, high):
+                near = nearest[p - low]
+                kth = near[most - 1]
+                if _beside(tree, node, p) < kth and _count(columns, p, start, stop, kth):
+                    for q in range(start, stop):
+                        distance = _distance(columns, p, q)
+                        if distance < near[most - 1] and q != p:
+                            _insert(near, distance)
+                farthest = max(farthest, near[most - 1])
+        for p in range(low, high):
+            for i in range(len(ks)):
+                out[i, tree.order[p]] = nearest[p - low, ks[i] - 1]
 
 
 @njit(nogil=True)
-def tree_counts(tree: Tree, first: int, end: int, distance: Floats, out: Codes) -> None:
-    """Fill out[row] with the number of others strictly closer than distance[row], (rows,)."""
-    d, n = tree.points.shape
-    levels = tree.levels
+def tree_counts(tree: Tree, distance: Floats, out: Codes, first: int, end: int) -> None:
+    """Fill out[row], (rows,), with how many others are strictly closer than distance[row].
+
+    For points of leaves first ... end.
+    """
+    columns, n, levels = tree.columns, len(tree.order), tree.levels
     leaves = (1 << levels) - 1
-    within, point = np.empty(LEAF + 1), np.empty(d)
+    eps, counts = np.empty(LEAF + 1), np.empty(LEAF + 1, dtype=np.int64)
     stack = np.empty(2 * levels + 4, dtype=np.int64)
-    for p in range(first, end):
-        for c in range(d):
-            point[c] = tree.points[c, p]
-        eps = distance[tree.order[p]]
-        count, size, stack[0] = 0, 1, 0
+    for leaf in range(first, end):
+        low, high = (n * leaf) >> levels, (n * (leaf + 1)) >> levels
+        for p in range(low, high):
+            eps[p - low] = distance[tree.order[p]]
+            counts[p - low] = -(eps[p - low] > 0)
+        least, most = eps[: high - low].min(), eps[: high - low].max()
+        size, stack[0] = 1, 0
         while size:
             size -= 1
             node = stack[size]
-            gap, reach = 0.0, 0.0
-            for c in range(d):
-                below, above = point[c] - tree.low[node, c], tree.high[node, c] - point[c]
-                gap = max(gap, max(-below, -above))
-                reach = max(reach, max(below, above))
-            if gap >= eps:
+            gap, reach = _gaps(tree, node, leaves + leaf)
+            if gap >= most:
+                continue
+            if reach >= least and node < leaves:
+                stack[size], stack[size + 1] = 2 * node + 1, 2 * node + 2
+                size += 2
                 continue
             level = 0
             while (2 << level) - 1 <= node:
                 level += 1
             j = node - ((1 << level) - 1)
             start, stop = (n * j) >> level, (n * (j + 1)) >> level
-            if reach < eps:
-                count += stop - start
-            elif node >= leaves:
-                _leaf_distances(tree, start, stop, point, within)
-                for i in range(stop - start):
-                    count += within[i] < eps
-            else:
-                stack[size], stack[size + 1] = 2 * node + 1, 2 * node + 2
-                size += 2
-        out[tree.order[p]] = count - (eps > 0)
+            for p in range(low, high):
+                if reach < least:
+                    counts[p - low] += stop - start
+                elif _beside(tree, node, p) < eps[p - low]:
+                    counts[p - low] += _count(columns, p, start, stop, eps[p - low])
+        for p in range(low, high):
+            out[tree.order[p]] = counts[p - low]
 
 
 @njit(nogil=True)

@@ -23,9 +23,9 @@ def test_the_tree_finds_what_a_table_of_all_distances_does(n, d):
     nearest = np.sort(every + np.diag(np.full(n, np.inf)), axis=1)
     tree, ks = kernels.tree_of(np.ascontiguousarray(points.T)), np.array([1, 3])
     found, counts = np.empty((2, n)), np.empty(n, dtype=np.int64)
-    kernels.tree_distances(tree, 0, n, ks, found)
+    kernels.tree_distances(tree, ks, found, 0, 1 << tree.levels)
     np.testing.assert_array_equal(found, nearest[:, [0, 2]].T)
-    kernels.tree_counts(tree, 0, n, found[1], counts)
+    kernels.tree_counts(tree, found[1], counts, 0, 1 << tree.levels)
     expected = (every < found[1][:, None]).sum(axis=1) - (found[1] > 0)
     np.testing.assert_array_equal(counts, expected)
 
