@@ -28,7 +28,7 @@ from latentscope.tables import write_csv
 LABELS = ("radvel", "Teff", "logg", "[M/H]", "vsini", "berv", "airmass", "snr")
 """The labels that the demo measures, all of them numbers."""
 
-DRAWN = {"radvel": "radial velocity (km/s)", "Teff": "effective temperature (K)"}
+DRAWN = ("radvel", "Teff")
 """The labels whose best dimension is drawn against the truth."""
 
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None] | None]]
@@ -210,14 +210,17 @@ def _write(folder: Path, found: _Found) -> list[Path]:
     save_figure(found.activity.plot(), folder / "mad.png")
     save_figure(found.information.plot(), folder / "mi.png")
     best = {row["label"]: row for row in found.information.best.to_dict("records")}
-    for label, name in DRAWN.items():
+    table = found.study.label_table
+    for label in DRAWN:
         dim = int(best[label]["dim"])
         axes = plot_dim_against_label(
             latents.values[:, dim],
-            found.study.label_table[label],
+            table[label],
             dim=dim,
-            name=name,
+            name=label,
             mi=float(best[label]["mi_nats"]),
+            color=table["logg"] if label == "Teff" else None,
+            color_name="logg",
         )
         save_figure(axes, folder / f"{label}.png")
     suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (latents.logvar is not None)

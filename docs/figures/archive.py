@@ -9,11 +9,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
+from PIL import Image
 
 from latentscope import Latents, encode, load_model, read_labels, read_latents
 from latentscope.data import join_labels
+from latentscope.plots.style import STYLE, save_figure
 from latentscope.simulation.simulate import write_archive
+
+matplotlib.use("Agg")
+matplotlib.rcParams.update(STYLE)
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 FOLDER = Path(os.environ.get("LATENTSCOPE_FIGURES", "figures-archive"))
@@ -31,3 +38,11 @@ def archive(model: str = "harps-sim") -> tuple[Latents, pd.DataFrame]:
         encode(files, load_model(model), output=encoded, logvar=True)
     latents = read_latents(encoded)
     return latents, join_labels(latents, truth)
+
+
+def save(ax: Axes, name: str) -> None:
+    """Write a picture as the commands do, but in 128 colors, which a page loads faster."""
+    path = IMAGES / name
+    save_figure(ax, path)
+    with Image.open(path) as drawn:
+        drawn.convert("RGB").quantize(128).save(path, optimize=True)

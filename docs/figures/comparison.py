@@ -5,10 +5,9 @@ Run from `docs/figures`:
     python comparison.py
 """
 
-from archive import FOLDER, IMAGES, archive
+from archive import FOLDER, archive, save
 
 from latentscope import compare
-from latentscope.plots.style import save_figure
 
 
 def main() -> None:
@@ -20,7 +19,7 @@ def main() -> None:
     result = compare(*paths, labels=labels, names=["harps-sim", "plain"], columns=columns)
     print("\n".join([*result.sentences(), *result.notes]))
     print(result.labels.drop(columns=["a", "b"]).round(3).to_string())
-    save_figure(result.plot(), IMAGES / "comparison.png")
+    save(result.plot(), "comparison.png")
 
 
 if __name__ == "__main__":

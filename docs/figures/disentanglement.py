@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from archive import IMAGES, archive
-from PIL import Image
+from archive import archive, save
 
 from latentscope import metrics
-from latentscope.plots import plot_metrics
 
 # Four even mixtures of four dimensions.
 EVEN = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
@@ -24,11 +17,7 @@ def main() -> None:
     """Measure the bundled model's latents, draw the measures, and print what they say."""
     latents, labels = archive()
     result = metrics(latents, labels, columns=LABELS, groups="star")
-    figure = plot_metrics(result).get_figure(root=True)
-    path = IMAGES / "disentanglement.png"
-    figure.savefig(path, dpi=110, bbox_inches="tight")
-    plt.close(figure)
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    save(result.plot(), "disentanglement.png")
     print(result.compact.round(2).to_string(index=False))
     print("\n".join(result.sentences()))
     print(result.importance.round(2).to_string())

@@ -1,16 +1,12 @@
 """Draw what is left once a label is known: docs/images/mi-given.png, on made stars."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from archive import save
 
 from latentscope import mi_matrix
 from latentscope.plots import plot_mi
-from latentscope.plots.style import save_figure
-
-IMAGES = Path(__file__).resolve().parents[1] / "images"
 
 
 def main() -> None:
@@ -31,7 +27,7 @@ def main() -> None:
     _, axes = plt.subplots(1, 2, figsize=(8, 1.9), dpi=150, layout="constrained")
     for ax, result in zip(axes, (alone, given), strict=True):
         plot_mi(result, ax)
-    save_figure(axes[0], IMAGES / "mi-given.png")
+    save(axes[0], "mi-given.png")
 
 
 if __name__ == "__main__":

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 
-import matplotlib
+from archive import save
 
-matplotlib.use("Agg")
-
-from archive import IMAGES
-
-from latentscope.plots import plot_spectrum, save_figure
+from latentscope.plots import plot_spectrum
 
 
 def main() -> None:
     """Draw one star, and two at rest."""
     first, second = sys.argv[1:]
-    save_figure(plot_spectrum(first), IMAGES / "plot.png")
+    save(plot_spectrum(first), "plot.png")
     window = [(5160.0, 5190.0), (5884.0, 5902.0)]
-    save_figure(plot_spectrum([first, second], windows=window, rest=True), IMAGES / "plot-two.png")
+    save(plot_spectrum([first, second], windows=window, rest=True), "plot-two.png")
 
 
 if __name__ == "__main__":

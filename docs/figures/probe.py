@@ -11,13 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-from archive import IMAGES
-from PIL import Image
+from archive import save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -63,11 +57,7 @@ def main() -> None:
     result = probe(latents, labels, dims=made.dims, columns=columns, groups=None)
     print("\n".join(result.sentences()))
     print(result.table[["label", "reader", "error", "rms", "r2"]].round(3).to_string())
-    figure = result.plot().get_figure(root=True)
-    path = IMAGES / "probe.png"
-    figure.savefig(path, dpi=100, bbox_inches="tight")
-    plt.close(figure)
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    save(result.plot(), "probe.png")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from archive import IMAGES, archive
-from matplotlib.axes import Axes
-from PIL import Image
+from archive import archive, save
 
 from latentscope import Retriever
 from latentscope.plots import plot_matched_spectra, plot_retrieval
@@ -44,14 +37,6 @@ def alike(retriever: Retriever, labels: pd.DataFrame) -> pd.DataFrame:
         "nearest, percentile below 10": np.median(apart[closest], axis=0),
     }
     return pd.DataFrame(medians, index=labels.columns)
-
-
-def save(ax: Axes, name: str) -> None:
-    """Write a picture in 64 colors, which a page loads faster."""
-    figure = ax.get_figure(root=True)
-    figure.savefig(IMAGES / name, dpi=110, bbox_inches="tight")
-    plt.close(figure)
-    Image.open(IMAGES / name).convert("RGB").quantize(64).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":

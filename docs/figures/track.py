@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from archive import FOLDER, IMAGES
+from archive import FOLDER, save
 
 from latentscope import Spectrum, encode, simulate, track
-from latentscope.plots import plot_track, save_figure
 from latentscope.spectra.wavelength import doppler_shift
 
 EXPOSURES, PERIOD, KMS, SNR = 40, 3.24, 0.02, 150.0
@@ -48,7 +43,7 @@ def main() -> None:
     result = track(path)
     print("\n".join([*result.sentences(), *result.notes]))
     print(result.dims.to_string())
-    save_figure(plot_track(result), IMAGES / "track.png")
+    save(result.plot(), "track.png")
 
 
 if __name__ == "__main__":

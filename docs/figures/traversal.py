@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-from archive import IMAGES, archive
-from matplotlib.axes import Axes
-from PIL import Image
+from archive import archive, save
 from scipy.stats import spearmanr, theilslopes
 
 from latentscope import (
@@ -28,7 +21,6 @@ from latentscope import (
     traverse,
 )
 from latentscope.diagnostics.traversal.traverse import TraversalResult
-from latentscope.plots import plot_line_map, plot_traversal
 
 STARS = 60
 
@@ -42,15 +34,15 @@ def main() -> None:
         latents, labels = archive(name)
         walk = compare(name, model, latents.values, labels["radvel"].to_numpy())
         if name == "harps-sim-plain":
-            save(plot_traversal(walk), "traversal-rv.png", 100)
+            save(walk.plot(), "traversal-rv.png")
             continue
         dim = follower(latents.values, labels["Teff"].to_numpy())
         walk = traverse(model, dim, latents=latents)
         print(*walk.sentences(), sep="\n")
-        save(plot_traversal(walk), "traversal-teff.png", 100)
+        save(walk.plot(), "traversal-teff.png")
         found = line_map(model, latents=latents)
         print(*found.sentences(), sep="\n")
-        save(plot_line_map(found), "line-map.png", 125)
+        save(found.plot(), "line-map.png")
 
 
 def simulated(model: SpectrumVAE, linelist: str) -> tuple[np.ndarray, np.ndarray]:
@@ -81,16 +73,6 @@ def follower(latents: np.ndarray, label: np.ndarray) -> int:
         for column, lives in zip(latents.T, alive, strict=True)
     ]
     return int(np.argmax(ranks))
-
-
-def save(ax: Axes, name: str, dpi: int) -> None:
-    """Write a picture in 128 colors, which a page loads faster."""
-    path = IMAGES / name
-    figure = ax.get_figure(root=True)
-    figure.savefig(path, dpi=dpi, bbox_inches="tight")
-    plt.close(figure)
-    with Image.open(path) as drawn:
-        drawn.convert("RGB").quantize(128).save(path, optimize=True)
 
 
 if __name__ == "__main__":

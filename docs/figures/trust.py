@@ -12,20 +12,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-from archive import IMAGES
-from PIL import Image
+from archive import save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.outliers import kinds, ordinary
 from latentscope import encode, load_model, score
-from latentscope.plots import plot_trust
 
 SPECTRA, OF_EACH, SEED = 240, 2, 9000
 
@@ -43,11 +36,7 @@ def main() -> None:
             spectra[at] = replace(spoiled, meta=spoiled.meta | {"file": f"{name} {copy + 1}"})
     result = score(encode(spectra, load_model("harps-sim")))
     print("\n".join(result.sentences(20)))
-    figure = plot_trust(result).get_figure(root=True)
-    path = IMAGES / "trust.png"
-    figure.savefig(path, dpi=110, bbox_inches="tight")
-    plt.close(figure)
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    save(result.plot(), "trust.png")
 
 
 if __name__ == "__main__":

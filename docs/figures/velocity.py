@@ -15,12 +15,12 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from archive import IMAGES
+from archive import save
 
 from benchmarks.model_quality import SHIFTS, encode_rows, label_table, real_track
 from latentscope import load_model
 from latentscope.plots import plot_dim_against_label
-from latentscope.plots.style import save_figure
+from latentscope.plots.style import WIDE
 from latentscope.spectra.read import read_spectrum
 from train.data.rows import simulated_rows
 
@@ -35,7 +35,7 @@ def main() -> None:
     """Draw three panels."""
     path, _, known = sys.argv[1].rpartition(":")
     stars = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.4), layout="constrained")
+    _, axes = plt.subplots(1, 3, figsize=(WIDE, 2.9), dpi=150, layout="constrained")
     models = {name: load_model(name) for name in (PLAIN, FITTED)}
     if models[PLAIN].prepare != models[FITTED].prepare:
         raise SystemExit(
@@ -50,23 +50,19 @@ def main() -> None:
         track = real_track(model, path)
         dim = best["radvel"]["dim"]
         plot_dim_against_label(
-            latents[:, dim], labels["radvel"], ax, dim=dim, name="radial velocity (km/s)",
+            latents[:, dim], labels["radvel"], ax, dim=dim, name="radvel",
             mi=best["radvel"]["mi_nats"], track=(float(known) + SHIFTS, track[:, dim]),
             track_name=f"{star}, shifted",
         )  # fmt: skip
-        ax.set_title(
-            f"{TITLES[name]}\n{best['radvel']['mi_nats']:.2f} nats, n = {stars:,}", loc="left"
-        )
+        ax.set_title(f"{TITLES[name]}\n{best['radvel']['mi_nats']:.2f} nats, n = {stars:,}")
         print(name, {label: best[label] for label in ("radvel", "Teff")}, flush=True)
     teff = best["Teff"]
-    shown = axes[2].scatter(
-        labels["Teff"], latents[:, teff["dim"]], c=labels["logg"], s=4, cmap="viridis",
-        linewidths=0, rasterized=True,
+    plot_dim_against_label(
+        latents[:, teff["dim"]], labels["Teff"], axes[2], dim=teff["dim"], name="Teff",
+        color=labels["logg"], color_name="logg",
     )  # fmt: skip
-    figure.colorbar(shown, ax=axes[2], label="log g (cgs)")
-    axes[2].set(xlabel="effective temperature (K)", ylabel=f"latent dimension {teff['dim']}")
-    axes[2].set_title(f"{FITTED}: learned\n{teff['mi_nats']:.2f} nats, n = {stars:,}", loc="left")
-    save_figure(axes[0], IMAGES / "rv-teff.png")
+    axes[2].set_title(f"{FITTED}: learned\n{teff['mi_nats']:.2f} nats, n = {stars:,}")
+    save(axes[0], "rv-teff.png")
 
 
 if __name__ == "__main__":

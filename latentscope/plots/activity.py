@@ -10,21 +10,24 @@ from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
 from latentscope.diagnostics.exclusive import ExclusiveResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, THIRD, new_axes, styled
 
 _MOST_DOTS = 40
 """Stems of small values end in a dot up to so many; more of them would smear into a line."""
 
 _MOST_NAMES = 24
-_ESTIMATED = "#009e73"
+_CARRIED = "#d9e6ef"
 _CLOSE = 0.06
+_BELOW = 0.05
+"""Of the threshold: where the axis ends below, if nothing is smaller."""
 
 
 @styled
 def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
     """Draw the deviation of each dimension as stems, with the thresholds; informative ones named.
 
-    On a new figure the KL divergence of each dimension stands below, where it is known.
+    The scale is logarithmic; a deviation of 0 is a dot on the axis. On a new figure the KL
+    divergence of each dimension stands below, where it is known.
 
     Parameters
     ----------
@@ -46,8 +49,11 @@ def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
         ax = new_axes(ax, (7.2, 3.0))
         ax.set_xlabel("latent dimension")
     informative = result.values > result.threshold
+    positive = [*result.values[result.values > 0], _BELOW * result.threshold or 1e-3]
+    low, high = min(positive), max(*positive, 3 * result.threshold)
+    ax.set_yscale("log")
+    ax.set_ylim(0.7 * low, high * (high / low) ** 0.12)
     _stems(ax, result.values, informative)
-    ax.set_ylim(0, (max(float(result.values.max()), 2 * result.threshold) or 1.0) * 1.18)
     _thresholds(ax, result)
     if informative.sum() <= _MOST_NAMES:
         _name(ax, result.values, informative)
@@ -72,10 +78,12 @@ def _name(ax: Axes, values: NDArray[np.float64], which: NDArray[np.bool_]) -> No
 
 
 def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> None:
-    dims = np.arange(len(values))
+    dims, foot = np.arange(len(values)), ax.get_ylim()[0]
+    # What lies below the axis, such as a deviation of 0 on a logarithmic one, is a dot on it.
+    values = np.maximum(values, foot)
     for which, color, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, 5, 1.4)):
         if which.any():
-            ax.vlines(dims[which], 0, values[which], color=color, linewidth=width)
+            ax.vlines(dims[which], foot, values[which], color=color, linewidth=width)
         if which.any() and (color == STRONG or len(values) <= _MOST_DOTS):
             ax.plot(dims[which], values[which], "o", color=color, markersize=size, clip_on=False)
 
@@ -86,10 +94,11 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
     lines = [(result.threshold, f"threshold {result.threshold:.3g}{whose}", OVERLAY, "--")]
     if result.estimated_threshold not in (None, result.threshold):
         estimated = result.estimated_threshold
-        lines.append((estimated, f"estimated {estimated:.2g}", _ESTIMATED, ":"))
+        lines.append((estimated, f"estimated {estimated:.2g}", THIRD, ":"))
     lines.sort()
     # Names of lines that nearly coincide are moved apart.
-    near = len(lines) == 2 and lines[1][0] - lines[0][0] < _CLOSE * ax.get_ylim()[1]
+    low, high = ax.get_ylim()
+    near = len(lines) == 2 and lines[1][0] < lines[0][0] * (high / low) ** _CLOSE
     places = ("top", "bottom") if near else ("center", "center")
     for (value, name, color, dashes), place in zip(lines, places, strict=False):
         ax.axhline(value, color=color, linewidth=1, linestyle=dashes)
@@ -121,7 +130,7 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     place = np.arange(len(order))
     carried = result.table.set_index("dim")["carried_nats"].reindex(order["dim"]).to_numpy()
     if not result.labels:
-        ax.bar(place, carried, width=0.78, color="#d9e6ef")
+        ax.bar(place, carried, width=0.78, color=_CARRIED)
     colors = [STRONG if adds else QUIET for adds in order["adds"]]
     ax.bar(
         place, order["gain_nats"], width=0.5, color=colors, yerr=order["std_nats"],
@@ -135,13 +144,15 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("latent dimension, in the order of what it adds")
     ax.set_ylabel("nats")
     about = f" about {len(result.labels)} labels" if result.labels else ""
-    ax.set_title(f"{count} of {len(result.table)} dimensions add information{about}")
+    ax.set_title(
+        f"{count} of {len(result.table)} dimensions add information{about}, n = {result.n:,}"
+    )
     _legend(ax, result, count)
     return ax
 
 
 def _legend(ax: Axes, result: ExclusiveResult, count: int) -> None:
-    patches = [] if result.labels else [Patch(color="#d9e6ef", label="carries")]
+    patches = [] if result.labels else [Patch(color=_CARRIED, label="carries")]
     patches.append(Patch(color=STRONG, label="adds to those before"))
     if count < len(result.order):
         patches.append(Patch(color=QUIET, label="would add, not significant"))

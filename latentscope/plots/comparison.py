@@ -8,12 +8,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
 from latentscope.diagnostics.comparison import ALL, BEST, ComparisonResult
 from latentscope.errors import ChoiceError
-from latentscope.plots.style import INK, LITERAL, OVERLAY, STRONG, new_axes, short_names, styled
+from latentscope.plots.information import counted, draw_nats
+from latentscope.plots.style import (
+    INK,
+    LITERAL,
+    OVERLAY,
+    STRONG,
+    WIDE,
+    label_name,
+    nats_bar,
+    new_axes,
+    short_names,
+    styled,
+)
 
 _MOST = 16
 _COLORS = (STRONG, OVERLAY)
@@ -59,7 +70,7 @@ def plot_comparison(
     else:
         rows = labels["label"].nunique()
         _, (matrix, bars) = plt.subplots(
-            1, 2, figsize=(9.6, max(3.6, 1.2 + 0.36 * rows)), dpi=150, layout="constrained"
+            1, 2, figsize=(WIDE, max(3.2, 1.2 + 0.32 * rows)), dpi=150, layout="constrained"
         )
         _draw_labels(bars, labels, (a, b))
     _draw_matching(matrix, matching, (a, b))
@@ -76,26 +87,21 @@ def _draw_matching(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> Non
         first = [*dict.fromkeys([*matched[column], *order])][:_MOST]
         kept.append(sorted(int(dim) for dim in first))
     shown = nats.loc[kept[0], kept[1]].to_numpy(dtype=np.float64)
-    norm = PowerNorm(0.6, 0, max(float(np.nanmax(shown)), 0.1))
-    image = ax.imshow(shown, cmap="cividis", norm=norm, aspect="auto")
-    for (row, column), value in np.ndenumerate(shown):
-        color = "black" if norm(value) > 0.55 else "white"
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
+    chances = table.pivot(index="dim_a", columns="dim_b", values="q_value")
+    draw_nats(ax, shown, chances.loc[kept[0], kept[1]].to_numpy(dtype=np.float64))
     for pair in matched.to_dict("records"):
         if pair["dim_a"] in kept[0] and pair["dim_b"] in kept[1]:
             corner = kept[1].index(pair["dim_b"]) - 0.48, kept[0].index(pair["dim_a"]) - 0.48
-            ax.add_patch(Rectangle(corner, 0.96, 0.96, fill=False, edgecolor=OVERLAY, linewidth=2))
+            ax.add_patch(
+                Rectangle(corner, 0.96, 0.96, fill=False, edgecolor=OVERLAY, linewidth=1.6)
+            )
     ax.set_xticks(range(len(kept[1])), [str(dim) for dim in kept[1]])
     ax.set_yticks(range(len(kept[0])), [str(dim) for dim in kept[0]])
     ax.tick_params(length=0)
     ax.set_xlabel(f"dimension of {names[1]}", **LITERAL)
     ax.set_ylabel(f"dimension of {names[0]}", **LITERAL)
-    ax.set_title("Shared by dimensions (framed: matched)")
-    figure = ax.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
-    bar.outline.set_visible(False)
-    bar.set_label("nats")
+    ax.set_title(f"Shared by dimensions (framed: matched)\n{counted(table)}")
+    nats_bar(ax, "nats (gray: q \u2265 0.05)")
 
 
 def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
@@ -107,12 +113,12 @@ def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
         column, at = f"nats_{'ab'[side]}", places + (0.2, -0.2)[side]
         ax.barh(at, best.loc[order, column], height=0.36, color=color, label=name)
         ax.barh(at, every.loc[order, column], height=0.36, fill=False, edgecolor=color)
-    ax.set_yticks(places, short_names(map(str, order)), **LITERAL)
+    ax.set_yticks(places, short_names(label_name(str(label)) for label in order), **LITERAL)
     differs: Any = (best.loc[order, "q_value"] < 0.05).to_numpy()
     for text, bold in zip(ax.get_yticklabels(), differs, strict=True):
         text.set_fontweight("bold" if bold else "normal")
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("nats (outline: all dimensions together)")
-    ax.set_title("Known of labels (bold: q < 0.05)")
+    ax.set_title("Known of labels\nbold: the models differ (q < 0.05)")
     for text in ax.legend(loc="lower right").get_texts():
         text.set(**LITERAL)

@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 
 from latentscope.diagnostics.disentanglement import MetricsResult
 from latentscope.diagnostics.disentanglement_measures import MEASURES, Measure
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, RULE, STRONG, new_axes, styled
 
 _ROW = 0.3
-"""Inches a measure."""
+"""Inches per measure."""
 
 _GAP = 0.17
 _ROOM = 0.025
@@ -75,7 +75,7 @@ def _draw(ax: Axes, measures: Sequence[Measure], rows: dict[Any, dict[Any, Any]]
     ax.set_yticks(range(len(measures)), [measure.title for measure in measures])
     ax.set_ylim(len(measures) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color="#e3e7eb", linewidth=0.7)
+    ax.grid(axis="x", color=RULE, linewidth=0.7)
     ax.set_axisbelow(True)
     for name in ("left", "top", "right"):
         ax.spines[name].set_visible(False)

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.plots.style import (
     HEXBIN_ABOVE,
+    INK,
     LITERAL,
     OVERLAY,
+    PALE,
+    QUIET,
+    SEQUENCE,
     STRONG,
+    WIDE,
+    add_bar,
+    label_name,
+    label_title,
+    nats_bar,
+    nats_scale,
     new_axes,
     short_names,
     styled,
 )
 
 _MOST_DIMS = 16
+_FEW_DIMS = 8
+_DARK = 0.55
+"""Part of the scale from which letters on a cell are white."""
 
 
 @styled
 def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS) -> Axes:
     """Draw mutual information, labels x dims, as a heatmap with nats in the cells.
 
-    Bold cells with a border are significant at a false discovery rate of 5 %.
+    The scale of colors is the same in all pictures. Cells without a color are not significant at a
+    false discovery rate of 5 %.
 
     Parameters
     ----------
@@ -37,8 +52,8 @@ def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS)
     ax : Axes, optional
         Where to draw; by default a new figure that fits the matrix.
     most : int
-        Of more dimensions than that, the best of each label are shown, and of the others those
-        that have a significant pair, the strongest if these are too many, in their order.
+        Dimensions at most. Of more than eight those without a significant pair are left out; if
+        more than `most` are left, the best of each label are shown and then the strongest.
     """
     matrix, q_values = result.matrix, result.pivot("q_value")
     dims = _shown_dims(matrix, q_values, most)
@@ -46,7 +61,7 @@ def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS)
     ax.set_xlabel("latent dimension")
     known = ", ".join(result.given)
     what = f"Mutual information given {known}" if known else "Mutual information"
-    ax.set_title(_heatmap_title(what, len(dims), matrix.shape[1]))
+    ax.set_title(_heatmap_title(what, len(dims), matrix.shape[1], result.table), **LITERAL)
     return ax
 
 
@@ -56,7 +71,8 @@ def plot_pairwise(
 ) -> Axes:
     """Draw mutual information of dimensions with one another as a heatmap with nats in the cells.
 
-    Bold cells with a border are significant at a false discovery rate of 5 %.
+    The scale of colors is the same in all pictures. Cells without a color are not significant at a
+    false discovery rate of 5 %.
 
     Parameters
     ----------
@@ -72,33 +88,49 @@ def plot_pairwise(
     ax = _heatmap(matrix.loc[dims, dims], q_values.loc[dims, dims], ax)
     ax.set_xlabel("latent dimension")
     ax.set_ylabel("latent dimension")
-    ax.set_title(_heatmap_title("Mutual information of dimensions", len(dims), len(matrix)))
+    what = "Mutual information of dimensions"
+    ax.set_title(_heatmap_title(what, len(dims), len(matrix), result.table))
     return ax
 
 
 def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Axes:
     rows, columns = shown.shape
     own = ax is None
-    ax = new_axes(ax, (max(4.2, 1.9 + 0.5 * columns), max(2.2, 1.3 + 0.34 * rows)))
-    values = shown.to_numpy(dtype=np.float64)
-    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
-    norm = PowerNorm(0.6, 0, max(largest, 0.1))
-    # cividis reads the same to those who do not tell red from green.
-    image = ax.imshow(values, cmap="cividis", norm=norm, aspect="auto")
-    _write_cells(ax, values, q_values.to_numpy(dtype=np.float64), norm)
+    ax = new_axes(ax, (max(4.2, min(1.9 + 0.5 * columns, WIDE)), max(2.2, 1.3 + 0.3 * rows)))
+    draw_nats(ax, shown.to_numpy(dtype=np.float64), q_values.to_numpy(dtype=np.float64))
     ax.set_xticks(range(columns), [str(dim) for dim in shown.columns])
-    ax.set_yticks(range(rows), short_names(map(str, shown.index)), **LITERAL)
+    names = [label_name(str(name)) for name in shown.index]
+    ax.set_yticks(range(rows), short_names(names), **LITERAL)
     ax.tick_params(length=0)
     if own:
         _make_room(ax, 1.3 + 0.5 * columns)
+    nats_bar(ax, f"nats (gray: q \u2265 {SIGNIFICANT:g})")
+    return ax
+
+
+def draw_nats(ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float64]) -> None:
+    """Draw cells of information: colored by nats, or quiet where they are not significant."""
+    scale = nats_scale()
+    colors = SEQUENCE(scale(values))
+    # Where no test was made nothing is known to be noise.
+    tested = np.isfinite(q_values).any()
+    quiet = ~(q_values < SIGNIFICANT) & tested | ~np.isfinite(values)
+    colors[quiet] = to_rgba(PALE)
+    ax.imshow(colors, aspect="auto")
+    rows, columns = values.shape
     for spine in ax.spines.values():
         spine.set_visible(False)
-    figure = ax.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
-    bar.outline.set_visible(False)
-    bar.set_label(f"nats (bold, framed: q < {SIGNIFICANT:g})")
-    return ax
+    # White lines between cells, so that quiet ones are told apart too.
+    ax.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", linewidth=1.2)
+    ax.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", linewidth=1.2)
+    for (row, column), value in np.ndenumerate(values):
+        dark = not quiet[row, column] and float(scale(value)) > _DARK
+        ax.text(
+            column, row, "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00"),
+            ha="center", va="center", fontsize=8, color="white" if dark else INK,
+            alpha=0.5 if quiet[row, column] else 1.0,
+            fontweight="bold" if q_values[row, column] < SIGNIFICANT else "normal",
+        )  # fmt: skip
 
 
 def _make_room(ax: Axes, inches: float) -> None:
@@ -109,43 +141,32 @@ def _make_room(ax: Axes, inches: float) -> None:
     figure.set_figwidth(max(figure.get_figwidth(), inches + names / figure.dpi))
 
 
-def _heatmap_title(what: str, shown: int, dims: int) -> str:
-    return f"{what} (nats)" + (f", {shown} of {dims} dimensions" if shown < dims else "")
+def _heatmap_title(what: str, shown: int, dims: int, table: pd.DataFrame) -> str:
+    """Say what is shown, of how many dimensions and stars."""
+    some = f", {shown} of {dims} dimensions" if shown < dims else ""
+    return f"{what}{some}\n{counted(table)}"
+
+
+def counted(table: pd.DataFrame) -> str:
+    """Say on how many rows, and stars where they repeat, a table was measured: n = 60 to 80."""
+    least, most = int(table["n"].min()), int(table["n"].max())
+    rows = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
+    stars = int(table["n_groups"].max())
+    return rows if stars in (0, most) else f"{rows} ({stars:,} stars)"
 
 
 def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list[int]:
-    if matrix.shape[1] <= most:
-        return [int(dim) for dim in matrix.columns]
-    best = matrix.max(axis=0).sort_values(ascending=False)
-    significant = q_values.min(axis=0)[best.index] < SIGNIFICANT
-    chosen = best.index[significant] if significant.any() else best.index
-    of_labels = matrix.dropna(how="all").idxmax(axis=1)
-    first = [*dict.fromkeys([*of_labels, *chosen])][: max(most, of_labels.nunique())]
+    dims = [int(dim) for dim in matrix.columns]
+    if len(dims) <= min(_FEW_DIMS, most):
+        return dims
+    alive = [dim for dim in dims if q_values[dim].min() < SIGNIFICANT] or dims
+    if len(alive) <= most:
+        return alive
+    kept = matrix[alive]
+    best = kept.max(axis=0).sort_values(ascending=False).index
+    of_labels = kept.dropna(how="all").idxmax(axis=1)
+    first = [*dict.fromkeys([*of_labels, *best])][: max(most, of_labels.nunique())]
     return sorted(int(dim) for dim in first)
-
-
-def _write_cells(
-    ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float64], norm: Normalize
-) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        significant = q_values[row, column] < SIGNIFICANT
-        color = "black" if norm(value) > 0.55 else "white"
-        if significant:
-            frame = Rectangle(
-                (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=color, linewidth=0.8
-            )
-            ax.add_patch(frame)
-        ax.text(
-            column,
-            row,
-            "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00"),
-            ha="center",
-            va="center",
-            fontsize=8,
-            color=color,
-            alpha=1.0 if significant else 0.65,
-            fontweight="bold" if significant else "normal",
-        )
 
 
 @styled
@@ -164,23 +185,20 @@ def plot_indicator(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     labels = list(dict.fromkeys(table["label"]))
     rows = table.pivot(index=["label", "bins"], columns="dim", values="indicator").loc[labels]
     dims, steps = rows.columns, rows.index.get_level_values("bins").nunique()
-    ax = new_axes(ax, (max(4.2, min(11.0, 2.5 + 0.2 * len(dims))), 1.2 + 0.09 * len(rows)))
-    image = ax.imshow(rows.to_numpy(dtype=np.float64), cmap="cividis", vmin=0, vmax=1,
+    ax = new_axes(ax, (max(4.2, min(WIDE, 2.5 + 0.2 * len(dims))), 1.2 + 0.09 * len(rows)))
+    image = ax.imshow(rows.to_numpy(dtype=np.float64), cmap=SEQUENCE, vmin=0, vmax=1,
                       aspect="auto", interpolation="nearest")  # fmt: skip
     for place in range(1, len(labels)):
         ax.axhline(place * steps - 0.5, color="white", linewidth=1.5)
     places = (np.arange(len(labels)) + 0.5) * steps - 0.5
-    ax.set_yticks(places, short_names(map(str, labels)), **LITERAL)
+    names = [label_name(str(label)) for label in labels]
+    ax.set_yticks(places, short_names(names), **LITERAL)
     every = max(1, len(dims) // 32)
     ax.set_xticks(range(0, len(dims), every), [str(dim) for dim in dims[::every]])
     ax.tick_params(length=0, labelsize=7 if len(dims) > 16 else 9)
     ax.set_xlabel("latent dimension")
     ax.set_title(f"Indicator by {', '.join(map(str, sorted(table['bins'].unique())))} bins")
-    figure = ax.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.05)
-    bar.outline.set_visible(False)
-    bar.set_label("over the largest of the row")
+    add_bar(image, ax, "relative to the largest of the row")
     return ax
 
 
@@ -193,6 +211,8 @@ def plot_dim_against_label(
     dim: int | None = None,
     name: str = "label",
     mi: float | None = None,
+    color: ArrayLike | None = None,
+    color_name: str = "label",
     track: tuple[ArrayLike, ArrayLike] | None = None,
     track_name: str = "track",
 ) -> Axes:
@@ -209,9 +229,13 @@ def plot_dim_against_label(
     dim : int, optional
         Number of the dimension, for the axis.
     name : str
-        Of the label, with its unit.
+        Of the label. Common ones are written out, with their units.
     mi : float, optional
         Mutual information in nats, for the title.
+    color : array (n,), optional
+        Another label, of numbers, that colors the points; gray where it is missing.
+    color_name : str
+        Of that label.
     track : (array, array), optional
         Label and latent values of other spectra, drawn on top, joined in their order.
     track_name : str
@@ -222,11 +246,24 @@ def plot_dim_against_label(
     truth = np.asarray(label, dtype=np.float64)
     both = np.isfinite(z) & np.isfinite(truth)
     z, truth = z[both], truth[both]
-    if len(z) > HEXBIN_ABOVE:
-        ax.hexbin(truth, z, gridsize=70, bins="log", mincnt=1, cmap="cividis", linewidths=0.1)
+    size = float(np.clip(4000 / max(len(z), 1), 3, 18))
+    points: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
+    if color is not None:
+        other = np.asarray(color, dtype=np.float64)[both]
+        known = np.isfinite(other)
+        ax.scatter(truth[~known], z[~known], color=QUIET, **points)
+        low, high = np.percentile(other[known], (1, 99)) if known.any() else (0.0, 1.0)
+        drawn = ax.scatter(
+            truth[known], z[known], c=other[known], cmap=SEQUENCE, vmin=low, vmax=high, **points
+        )
+        add_bar(drawn, ax, label_title(color_name))
+    elif len(z) > HEXBIN_ABOVE:
+        hexagons = ax.hexbin(
+            truth, z, gridsize=60, bins="log", mincnt=1, cmap=SEQUENCE, linewidths=0.1
+        )
+        add_bar(hexagons, ax, "rows")
     else:
-        size = float(np.clip(4000 / max(len(z), 1), 3, 18))
-        ax.scatter(truth, z, s=size, color=STRONG, alpha=0.5, linewidths=0, rasterized=True)
+        ax.scatter(truth, z, color=STRONG, alpha=0.5, **points)
     if track is not None:
         there, value = (np.asarray(part, dtype=np.float64) for part in track)
         ax.plot(there, value, "-", color="white", linewidth=4, zorder=3)
@@ -236,14 +273,14 @@ def plot_dim_against_label(
         )  # fmt: skip
         for text in ax.legend(loc="best", fontsize=8).get_texts():
             text.set(**LITERAL)
-    ax.set_xlabel(name, **LITERAL)
+    ax.set_xlabel(label_title(name), **LITERAL)
     ax.set_ylabel("latent dimension" + ("" if dim is None else f" {dim}"))
     ax.set_title(_relation(truth, z, mi))
     return ax
 
 
 def _relation(label: NDArray[np.float64], latent: NDArray[np.float64], mi: float | None) -> str:
-    parts = [] if mi is None else [f"MI {mi:.2f} nats"]
+    parts = [] if mi is None else [f"{mi:.2f} nats"]
     if len(label) > 2 and np.ptp(label) > 0 and np.ptp(latent) > 0:
         parts.append(f"rank correlation {spearmanr(label, latent).statistic:+.3f}")
     return ", ".join([*parts, f"n = {len(label):,}"])

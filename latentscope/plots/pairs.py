@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import Colormap, Normalize, to_rgb
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,15 +21,33 @@ from latentscope.diagnostics.mi.columns import Discrete
 from latentscope.diagnostics.mi.result import SIGNIFICANT, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError
-from latentscope.plots.style import HEXBIN_ABOVE, INK, LITERAL, QUIET, STRONG, short_names, styled
+from latentscope.plots.information import counted
+from latentscope.plots.style import (
+    CLASSES,
+    HEXBIN_ABOVE,
+    INK,
+    LITERAL,
+    PALE,
+    QUIET,
+    SEQUENCE,
+    SPECTRAL,
+    STRONG,
+    WIDE,
+    add_bar,
+    label_name,
+    label_title,
+    nats_scale,
+    short_names,
+    styled,
+)
 
 Floats = NDArray[np.float64]
 
 MAX_DIMS = 8
 """Dimensions drawn at most, by default."""
 
-NUMBERS = "viridis"
-"""Color map of numbers, by default."""
+_KEY = 1.3
+"""Inches beside the panels, for what colors mean."""
 
 _HEXAGONS = 38
 _BINS = 48
@@ -60,7 +78,7 @@ def plot_pairs(
     dims: Dims = "informative",
     color: str | ArrayLike | pd.Series | None = None,
     *,
-    cmap: str = NUMBERS,
+    cmap: str | Colormap = SEQUENCE,
     name: str = "label",
     discrete: Discrete = "auto",
     pairs: PairwiseResult | None = None,
@@ -108,7 +126,7 @@ def plot_pairs(
     Raises
     ------
     EstimatorError
-        If there are fewer than two dimensions, or not one color a row.
+        If there are fewer than two dimensions, or not one color per row.
     """
     study = read_study(latents, groups="auto" if pairs is None else None)
     read, chosen = study.latents, study.choose(dims)
@@ -119,9 +137,10 @@ def plot_pairs(
     shown = _strongest(pairs, chosen, max_dims) if isinstance(dims, str) else chosen
     grid = _grid(read, shown, color, name, discrete, cmap, seed)
     d = len(shown)
-    side = float(np.clip(9.0 / d, 1.15, 1.9))
+    # As large as a page shows it, but for many dimensions, whose panels need their room.
+    side = float(np.clip((WIDE - _KEY) / d, 0.9, 1.9))
     figure, axes = plt.subplots(
-        d, d, figsize=(side * d + 1.5, side * d + 0.3), dpi=150, layout="constrained",
+        d, d, figsize=(side * d + _KEY, side * d + 0.3), dpi=150, layout="constrained",
         squeeze=False,
     )  # fmt: skip
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]
@@ -130,7 +149,7 @@ def plot_pairs(
             _panel(axes[row, column], grid, pairs, shown, row, column)
     _label_edges(axes, shown)
     _key(figure, axes, grid)
-    figure.suptitle(_title(grid, shown, chosen, read.dims), fontsize=10, x=0.01, ha="left")
+    figure.suptitle(_title(grid, shown, chosen, read.dims, pairs), fontsize=9, x=0.01, ha="left")
     first: Axes = axes[0, 0]
     return first
 
@@ -148,7 +167,7 @@ def _grid(
     color: ArrayLike | pd.Series | None,
     name: str,
     discrete: Discrete,
-    cmap: str,
+    cmap: str | Colormap,
     seed: int,
 ) -> _Grid:
     rows = read.ok
@@ -213,7 +232,7 @@ def _hexagons(ax: Axes, grid: _Grid, x: Floats, y: Floats, extent: Any) -> None:
     drawn = {"gridsize": _HEXAGONS, "extent": extent, "mincnt": 1, "linewidths": 0.1}
     colors = grid.colors
     if colors is None:
-        ax.hexbin(x, y, bins="log", cmap="cividis", rasterized=True, **drawn)
+        ax.hexbin(x, y, bins="log", cmap=SEQUENCE, rasterized=True, **drawn)
         return
     counts: list[int] = []
     reduced = _commonest if colors.classes else _mean
@@ -258,15 +277,15 @@ def _histogram(ax: Axes, grid: _Grid, place: int) -> None:
 
 
 def _information(ax: Axes, pairs: PairwiseResult, x: int, y: int) -> None:
-    """Write what a pair shares and its rank, on a square the darker the more it is."""
+    """Write what a pair shares and its rank, on gray where it is not significant."""
     table = pairs.table
     rank = table["mi_nats"].rank(ascending=False, method="first", na_option="bottom")
     here = (table["dim_x"] == min(x, y)) & (table["dim_y"] == max(x, y))
     pair = table[here].iloc[0]
     nats, significant = float(pair["mi_nats"]), bool(pair["q_value"] < SIGNIFICANT)
-    share = float(np.sqrt(-np.expm1(-2 * max(nats, 0.0)))) if np.isfinite(nats) else 0.0
-    ax.set_facecolor(plt.get_cmap("Blues")(0.75 * share))
-    ink = "white" if share > 0.75 else INK
+    part = float(nats_scale()(nats if np.isfinite(nats) else 0.0))
+    ax.set_facecolor(SEQUENCE(part) if significant else PALE)
+    ink = "white" if significant and part > 0.55 else INK
     text = "-" if np.isnan(nats) else f"{nats:.2f}".replace("-0.00", "0.00")
     ax.text(
         0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=ink,
@@ -299,12 +318,12 @@ def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
     colors = grid.colors
     if colors is None:
         return
-    (name,) = short_names([colors.name])
     if not colors.classes:
         mappable = ScalarMappable(Normalize(colors.norm.vmin, colors.norm.vmax), colors.cmap)
-        bar = figure.colorbar(mappable, ax=axes, shrink=0.6, aspect=32, pad=0.01, extend="both")
-        bar.outline.set_visible(False)
-        bar.set_label(name, **LITERAL)
+        add_bar(
+            mappable, list(axes.ravel()), label_title(colors.name), shrink=0.6, aspect=32, pad=0.01,
+            extend="both",
+        )  # fmt: skip
         return
     handles = [
         _dot(color, f"{one} ({count:,})")
@@ -315,6 +334,7 @@ def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
     missing = int(np.isnan(colors.values).sum())
     if missing:
         handles.append(_dot(QUIET, f"no label ({missing:,})"))
+    (name,) = short_names([colors.name])
     legend = figure.legend(handles=handles, title=name, loc="outside right upper", fontsize=8)
     for text in (*legend.get_texts(), legend.get_title()):
         text.set(**LITERAL)
@@ -324,23 +344,17 @@ def _dot(color: str, name: str) -> Line2D:
     return Line2D([], [], marker="o", linestyle="", color=color, markersize=5, label=name)
 
 
-def _title(grid: _Grid, shown: list[int], chosen: list[int], dims: int) -> str:
+def _title(
+    grid: _Grid, shown: list[int], chosen: list[int], dims: int, pairs: PairwiseResult
+) -> str:
     which = f"{len(shown)} of {len(chosen)} chosen" if len(shown) < len(chosen) else f"{len(shown)}"
     beyond = f", {grid.outside:,} beyond the axes" if grid.outside else ""
     return (
-        f"{which} of {dims} dimensions, {len(grid.values):,} rows{beyond}; above the diagonal: "
-        "mutual information (nats)"
+        f"{which} of {dims} dimensions, {len(grid.values):,} rows{beyond}\nAbove the diagonal: "
+        f"mutual information (nats), gray: q \u2265 {SIGNIFICANT:g}; {counted(pairs.table)}"
     )
 
 
-_CLASS_COLORS = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e6a700", "#56b4e9", "#8c564b", "#5b3a9b",
-    "#1b9e9e",
-)  # fmt: skip
-_STAR_COLORS = {
-    "O": "#2c2f8f", "B": "#3f6fd8", "A": "#5fb3e6", "F": "#7fa86b", "G": "#e3b21c",
-    "K": "#ea7a1f", "M": "#b3202c",
-}  # fmt: skip
 _SPECTRAL_TYPE = re.compile(r"[OBAFGKM](?![A-Za-z]*[a-z]{2})[\d\s.:+/IVbp-]*")
 _MOSTLY = 0.9
 _MAX_NUMBERS = 10
@@ -369,7 +383,7 @@ class LabelColors:
     values: NDArray[np.float64]
     classes: tuple[str, ...]
     palette: tuple[str, ...]
-    cmap: str = NUMBERS
+    cmap: str | Colormap = field(default_factory=lambda: SEQUENCE)
 
     @property
     def norm(self) -> Normalize:
@@ -441,21 +455,21 @@ def _spectral(name: str, text: pd.Series) -> LabelColors:
         lambda cell: cell[0] if _SPECTRAL_TYPE.fullmatch(cell) else _OTHER if cell else ""
     )
     there = set(letters)
-    classes = [letter for letter in _STAR_COLORS if letter in there]
-    palette = [_STAR_COLORS[letter] for letter in classes]
+    classes = [letter for letter in SPECTRAL if letter in there]
+    palette = [SPECTRAL[letter] for letter in classes]
     if _OTHER in there:
         classes, palette = [*classes, _OTHER], [*palette, "#555555"]
-    return _placed(f"{name}, first letter", letters, tuple(classes), tuple(palette))
+    return _placed(label_name(name), letters, tuple(classes), tuple(palette))
 
 
 def _classes(name: str, text: pd.Series, by_rows: tuple[str, ...]) -> LabelColors:
-    n_colors = len(_CLASS_COLORS)
+    n_colors = len(CLASSES)
     if len(by_rows) > n_colors:
         kept = by_rows[: n_colors - 1]
         text = text.where(text.isin([*kept, ""]), _OTHER)
-        return _placed(name, text, (*kept, _OTHER), (*_CLASS_COLORS[: n_colors - 1], "#555555"))
+        return _placed(name, text, (*kept, _OTHER), (*CLASSES[: n_colors - 1], "#555555"))
     classes = tuple(sorted(by_rows, key=_numbers_first))
-    return _placed(name, text, classes, _CLASS_COLORS[: len(classes)])
+    return _placed(name, text, classes, CLASSES[: len(classes)])
 
 
 def _numbers_first(cell: str) -> tuple[bool, float, str]:

@@ -11,10 +11,25 @@ from matplotlib.axes import Axes
 
 from latentscope.diagnostics.probe import ProbeResult
 from latentscope.errors import ChoiceError
-from latentscope.plots.style import INK, LITERAL, OVERLAY, QUIET, STRONG, styled
+from latentscope.plots.style import (
+    INK,
+    LITERAL,
+    OVERLAY,
+    QUIET,
+    SEQUENCE,
+    STRONG,
+    WIDE,
+    add_bar,
+    companion,
+    label_name,
+    label_title,
+    styled,
+)
 
 _MOST = 4
-_USUAL = ("teff", "[m/h]", "[fe/h]", "logg")  # labels that color first
+_ACROSS = {1: 1, 2: 2, 3: 3, 4: 2}
+"""Labels beside each other, of so many."""
+
 _MAX_POINTS = 3000
 _BINS = 12
 
@@ -37,7 +52,7 @@ def plot_probe(
     label : str, optional
         Draw this one alone; by default all, and on given axes the best.
     color : str, optional
-        Label of numbers that colors the points; by default Teff, and metallicity for Teff itself.
+        Label of numbers that colors the points; by default Teff, and log g for Teff itself.
 
     Returns
     -------
@@ -64,36 +79,40 @@ def plot_probe(
         _draw(ax, result, rows[name], name, _color_of(name, color, names))
         return ax
     shown = [label] if label is not None else names[:_MOST]
-    figure, panels = plt.subplots(
-        2, len(shown), figsize=(3.6 * len(shown), 4.8), dpi=150, layout="constrained",
-        sharex="col", squeeze=False, height_ratios=(2.2, 1),
+    across = _ACROSS[len(shown)]
+    down = -(-len(shown) // across)
+    figure = plt.figure(
+        figsize=(max(WIDE * across / 3, 4.2) if down == 1 else WIDE, 4.0 * down), dpi=150,
+        layout="constrained",
     )  # fmt: skip
-    for above, below, name in zip(*panels, shown, strict=True):
+    grid = figure.add_gridspec(down, across)
+    drawn = []
+    for number, name in enumerate(shown):
+        cells = grid[divmod(number, across)].subgridspec(2, 1, height_ratios=(2.2, 1))
+        above = figure.add_subplot(cells[0])
+        below = figure.add_subplot(cells[1], sharex=above)
         by = _color_of(name, color, names)
         points = _draw(above, result, rows[name], name, by)
         above.set_xlabel("")
+        above.tick_params(labelbottom=False)
         if points is not None:
-            bar = figure.colorbar(points, ax=above, location="top", aspect=40, pad=0.02)
-            bar.set_label(str(by), **LITERAL)
+            add_bar(points, above, label_title(str(by)))
         _draw_rest(below, result, rows[name], name)
-    first: Axes = panels[0, 0]
-    return first
+        drawn.append(above)
+    return drawn[0]
 
 
 def _color_of(name: str, color: str | None, names: list[str]) -> str | None:
     others = [other for other in names if other != name]
-    usual = [other for kind in _USUAL for other in others if other.lower() == kind]
-    return color if color not in (None, name) else next(iter([*usual, *others]), None)
+    return (
+        color if color not in (None, name) else companion(name, others) or next(iter(others), None)
+    )
 
 
 def _values(result: ProbeResult, name: str, *others: str) -> pd.DataFrame:
     columns = [name, f"{name}_read", *others]
     numbers: pd.DataFrame = result.predictions[columns].apply(pd.to_numeric, errors="coerce")
     return numbers.dropna(subset=columns[:2]).iloc[:_MAX_POINTS]
-
-
-def _named(name: str, unit: str) -> str:
-    return f"{name} ({unit})" if unit else name
 
 
 def _draw(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str, color: str | None) -> Any:
@@ -104,19 +123,18 @@ def _draw(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str, color: 
     colored: dict[str, Any] = {"color": STRONG}
     if color:
         low, high = frame[color].quantile([0.02, 0.98])
-        colored = {"c": frame[color], "cmap": "viridis", "vmin": low, "vmax": high}
+        colored = {"c": frame[color], "cmap": SEQUENCE, "vmin": low, "vmax": high}
     points = ax.scatter(
         frame[name], frame[f"{name}_read"], s=5, linewidths=0, alpha=0.7, rasterized=True, **colored
     )
     ax.set_xlim(*ends)
     ax.set_ylim(*ends)
-    ax.set_xlabel(_named(name, row["unit"]), **LITERAL)
-    ax.set_ylabel(f"{_named(name, row['unit'])}, read", **LITERAL)
+    ax.set_xlabel(label_title(name), **LITERAL)
+    ax.set_ylabel(f"read ({row['unit']})" if row["unit"] else "read", **LITERAL)
     unit = f" {row['unit']}" if row["unit"] else ""
-    ax.text(
-        0.03, 0.97,
-        f"{row['reader']}, n = {row['n']:,}\nerror {row['error']:.3g}{unit}, R2 {row['r2']:.3f}",
-        transform=ax.transAxes, va="top", fontsize=8,
+    ax.set_title(
+        f"{label_name(name)}: error {row['error']:.3g}{unit}, R\u00b2 {row['r2']:.3f}\n"
+        f"{row['reader']}, n = {row['n']:,}", fontsize=8, **LITERAL,
     )  # fmt: skip
     return points if color else None
 
@@ -140,5 +158,5 @@ def _draw_rest(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str) ->
     ax.axhline(0, color=INK, linewidth=0.8)
     if span > 0:
         ax.set_ylim(-1.3 * span, 1.3 * span)
-    ax.set_xlabel(_named(name, row["unit"]), **LITERAL)
-    ax.set_ylabel("read - true", **LITERAL)
+    ax.set_xlabel(label_title(name), **LITERAL)
+    ax.set_ylabel("read \u2212 true")

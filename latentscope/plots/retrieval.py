@@ -9,11 +9,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
-from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, styled
+from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, WIDE, new_axes, styled
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert
@@ -45,7 +46,7 @@ def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: in
     name = str(result.queries["query"].iloc[query])
     if not len(matches):
         raise EstimatorError(f"{name}: no matches to draw, {result.queries['error'].iloc[query]}")
-    ax = new_axes(ax, (max(6.0, min(1.5 + 0.45 * len(result.dims), 12.0)), 3.4))
+    ax = new_axes(ax, (max(6.0, min(1.5 + 0.45 * len(result.dims), WIDE)), 3.0))
     places = np.arange(len(result.dims))
     asked = result.profiles.iloc[query].to_numpy(dtype=np.float64)
     found = asked + result.differences.loc[matches.index].to_numpy(dtype=np.float64)
@@ -64,7 +65,7 @@ def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: in
     ax.set_xticks(places[::every], [str(dim) for dim in result.dims[::every]])
     ax.set_xlim(-0.4, len(places) - 0.6)
     ax.set_xlabel("latent dimension")
-    ax.set_ylabel("spreads from the median")
+    ax.set_ylabel("distance from the median (spreads)")
     far = matches["distance"]
     title = f"{name}: distance {far.iloc[0]:.3g} to {far.iloc[-1]:.3g}"
     ax.set_title(title, **LITERAL)
@@ -121,10 +122,10 @@ def plot_answers(result: RetrievalResult, *, window: Window | None = None) -> Ax
 
 Window = tuple[float, float]
 
-MAGNESIUM = (5150.0, 5200.0)
+MAGNESIUM = (5160.0, 5190.0)
 """Angstrom; the Mg b lines, which know of temperature, gravity and metals, and iron beside them."""
 
-HEIGHTS = (1.2, 0.45)
+HEIGHTS = (1.0, 0.62)
 """Inches of a picture, and of each spectrum in it."""
 
 _MAX_MATCHES = 10
@@ -229,7 +230,8 @@ def plot_matched_spectra(
 ) -> Axes:
     """Draw the spectrum of a query, and below it those of its matches, the nearest first.
 
-    Each is divided by its median over the window; behind each match stands the query again.
+    Each is divided by its median over the window and drawn below the one before; behind each match
+    stands the query again.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def plot_matched_spectra(
     query : int
         Which query, counted from 0.
     window : (float, float), optional
-        Wavelengths in Angstrom; by default 5150 to 5200, the Mg b lines, or all where the query
+        Wavelengths in Angstrom; by default 5160 to 5190, the Mg b lines, or all where the query
         does not have these.
     spectra : list of Shown, optional
         As `spectra_found` gives them, which reads them otherwise.
@@ -262,21 +264,42 @@ def plot_matched_spectra(
         raise SpectrumError(f"{name}: has no flux from {window[0]:g} to {window[1]:g} Angstrom")
     ax = new_axes(ax, (7.6, HEIGHTS[0] + HEIGHTS[1] * len(shown)))
     step = _step(lines[0][1])
-    for place, (one, (wavelength, flux)) in enumerate(zip(shown, lines, strict=True)):
-        ax.plot(lines[0][0], lines[0][1] - place * step, color=OVERLAY, linewidth=0.6)
-        if place:
-            ax.plot(wavelength, flux - place * step, color=STRONG, linewidth=0.6)
+    levels = 1 - step * np.arange(len(shown), dtype=np.float64)
+    for level, one, (wavelength, flux) in zip(levels, shown, lines, strict=True):
+        drawn = level - 1
+        query = one is shown[0]
+        ax.plot(
+            lines[0][0], lines[0][1] + drawn, color=OVERLAY, linewidth=0.8,
+            alpha=1.0 if query else 0.55,
+        )  # fmt: skip
+        if not query:
+            ax.plot(wavelength, flux + drawn, color=STRONG, linewidth=0.8)
         ax.annotate(
-            one.name, (1, 1 - place * step), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=7.5,
-            color=STRONG if place else OVERLAY, **LITERAL,
+            one.name, (1, level), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=8,
+            color=OVERLAY if query else STRONG, **LITERAL,
         )  # fmt: skip
     ax.set_xlim(*window)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"wavelength (Angstrom, {shown[0].spectrum.medium})")
-    ax.set_title(f"{name} (orange) and its nearest, with distances", **LITERAL)
+    _flux_axis(ax, levels, step)
+    ax.set_xlabel(f"wavelength in {shown[0].spectrum.medium} (\u00c5)")
+    ax.set_ylabel("flux / median")
+    ax.set_title(f"{name} and its nearest", **LITERAL)
+    handles = [Line2D([], [], color=OVERLAY, label="query"), Line2D([], [], color=STRONG)]
+    handles[1].set_label("match")
+    # Beside the title, above the names, where no spectrum is.
+    ax.legend(
+        handles=handles, loc="lower right", bbox_to_anchor=(1.24, 1), ncols=2, fontsize=8,
+        borderaxespad=0.2,
+    )  # fmt: skip
     return ax
+
+
+def _flux_axis(ax: Axes, levels: NDArray[np.float64], step: float) -> None:
+    """Give each spectrum of a stack its own ticks: 1, and the whole halves that do not reach on."""
+    below = np.arange(0.0, min(step, 1.0), 0.5)
+    ticks = (levels[:, None] - below).ravel()
+    ax.set_yticks(ticks, [f"{1 - part:g}" for _ in levels for part in below], fontsize=7)
+    ax.margins(y=0.02)
 
 
 def _window(query: Shown, window: Window | None) -> Window:

@@ -12,13 +12,24 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.robustness import HALF, REPEATS, SINGLE, WHOLE, RobustnessResult
-from latentscope.plots.style import INK, LITERAL, OVERLAY, STRONG, new_axes, short_names, styled
+from latentscope.plots.style import (
+    FOURTH,
+    INK,
+    LITERAL,
+    OVERLAY,
+    RULE,
+    STRONG,
+    THIRD,
+    label_name,
+    new_axes,
+    short_names,
+    styled,
+)
 
-_EQUAL = "#009e73"
 _LOOKS: dict[str, tuple[str, str]] = {
     WHOLE: ("o", INK),
     SINGLE: ("s", STRONG),
-    HALF: ("v", "#7b6ba8"),
+    HALF: ("v", FOURTH),
     REPEATS: ("X", OVERLAY),
 }
 """Marker and color of each sample; equal classes have the rest."""
@@ -55,12 +66,12 @@ def plot_robustness(
         places = np.arange(len(pairs)) + step * (number - (len(samples) - 1) / 2)
         _draw_sample(ax, sample, rows, places)
     for edge in range(1, len(pairs)):
-        ax.axhline(edge - 0.5, color="#e3e7eb", linewidth=0.8, zorder=0)
-    names = short_names(f"{label}, dim {dim}" for label, dim in pairs)
+        ax.axhline(edge - 0.5, color=RULE, linewidth=0.8, zorder=0)
+    names = short_names(f"{label_name(label)}, dim {dim}" for label, dim in pairs)
     ax.set_yticks(range(len(pairs)), names, **LITERAL)
     ax.set_ylim(max(len(pairs), 1) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
-    ax.axvline(0, color="#c3cad1", linewidth=0.8, zorder=0)
+    ax.axvline(0, color=RULE, linewidth=0.8, zorder=0)
     ax.set_xlabel("mutual information (nats)")
     ax.set_title("The same pairs on other samples of the same stars", pad=12)
     _legend(ax, result)
@@ -80,7 +91,7 @@ def _shown_pairs(result: RobustnessResult, max_pairs: int) -> list[tuple[str, in
 
 
 def _look(sample: str) -> tuple[str, str]:
-    return _LOOKS.get(sample, ("D", _EQUAL))
+    return _LOOKS.get(sample, ("D", THIRD))
 
 
 def _draw_sample(

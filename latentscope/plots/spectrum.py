@@ -18,11 +18,13 @@ from latentscope.diagnostics.traversal.lines import Feature, stellar_features
 from latentscope.errors import ChoiceError, LatentscopeWarning
 from latentscope.models.reconstruction import Reconstruction, view_spectrum
 from latentscope.plots.style import (
+    CLASSES,
     INK,
     LITERAL,
     OVERLAY,
     QUIET,
     STRONG,
+    WIDE,
     new_axes,
     short_names,
     styled,
@@ -42,8 +44,7 @@ BINS = 1200
 
 _MARGIN = 0.35  # of the view on either side, so that a short pan meets lines already drawn
 _COLORS = {"input": QUIET, "reconstruction": STRONG, "moved": OVERLAY}
-# Told apart by all kinds of color vision (Okabe & Ito).
-_OF_FILES = ("#222222", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
+_OF_FILES = (INK, *CLASSES[: MOST_SPECTRA - 1])
 _STRONG_KINDS = ("balmer", "resonance", "strong")
 _MOST_LINES = 40
 _ACROSS = 5  # zooms beside each other at most
@@ -176,7 +177,7 @@ def plot_spectrum(
     zooms = list(picture.zooms(windows).items())
     across = min(len(zooms), _ACROSS) or 1
     down = -(-len(zooms) // across)
-    figure = plt.figure(figsize=(11, 3.6 + 3.0 * down), dpi=150, layout="constrained")
+    figure = plt.figure(figsize=(WIDE, 3.2 + 2.6 * down), dpi=150, layout="constrained")
     rows = figure.add_gridspec(1 + down, 1)
     main = picture.pair(figure, rows[0], whole)
     main.set_title(picture.title(), **LITERAL)
@@ -290,7 +291,7 @@ class _Picture:
             above.tick_params(labelbottom=False)
             axes.append(below)
         for ax in axes:
-            ax.tick_params(labelsize=8)
+            ax.tick_params(labelsize=7)
             if place:
                 ax.set_ylabel("")
         return above
@@ -331,7 +332,7 @@ class _Picture:
         _scale(ax, drawn, 0.5)
         ax.set_xlim(window)
         ax.set_ylabel("residual (\u03c3)" if self.sigmas else "residual (%)")
-        ax.locator_params(axis="x", nbins=max(12 // across, 4))
+        ax.locator_params(axis="x", nbins=max(12 // across, 3))
 
     def _names(self) -> list[str]:
         targets = [str(one.provenance["object"]) for one in self.shown]
@@ -424,7 +425,7 @@ def rest_lines(medium: Medium) -> list[tuple[Feature, float]]:
 def envelope(
     wavelength: Floats, rows: Singles, first: float, last: float, bins: int = BINS
 ) -> tuple[Floats, Singles]:
-    """Spectra between two wavelengths, in at most 2 points a bin, with no line core or peak lost.
+    """Spectra between two wavelengths, in at most 2 points per bin, with no line core or peak lost.
 
     Where bins hold more than two pixels, each bin gives its least and its largest value, in the
     order in which they stand; else the pixels are given as they are.

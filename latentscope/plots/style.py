@@ -1,4 +1,4 @@
-"""What all pictures share: colors, type, axes, names that users gave, and how they are written."""
+"""What all pictures share: colors, type, axes, names of labels, and how they are written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from functools import wraps
 from typing import Any, Literal, ParamSpec
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import FuncNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from latentscope.diagnostics.probe import unit_of
 from latentscope.files import atomic_path
 
 P = ParamSpec("P")
@@ -25,6 +30,38 @@ _LONGEST_NAME = 30
 # Names come from users: a dollar in one is a dollar, not the start of a formula.
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 INK, QUIET, STRONG, OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
+THIRD, FOURTH, PALE, RULE = "#009e73", "#7b6ba8", "#f1f3f5", "#e3e7eb"
+
+CLASSES = (
+    STRONG, OVERLAY, THIRD, "#cc79a7", "#e6a700", "#56b4e9", "#8c564b", FOURTH, "#444444",
+)  # fmt: skip
+"""Classes that have no order; told apart by all kinds of color vision (Okabe & Ito)."""
+
+SPECTRAL = {
+    "O": "#2c2f8f", "B": "#3f6fd8", "A": "#5fb3e6", "F": "#7fa86b", "G": "#e3b21c",
+    "K": "#ea7a1f", "M": "#b3202c",
+}  # fmt: skip
+"""Spectral classes, from hot to cool."""
+
+SEQUENCE = LinearSegmentedColormap.from_list(
+    "sequence", ["#cfe6d6", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#0a1f5c"]
+)
+"""Numbers from low to high, all of them visible on paper."""
+
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#06436b", STRONG, "#8cc0de", "#ffffff", "#f3b285", OVERLAY, "#7c3400"]
+)
+"""Changes, blue below 0 and orange above."""
+
+# Dark in the middle, where the line from which the others depart is drawn.
+ALONG = LinearSegmentedColormap.from_list("along", ["#56b4e9", STRONG, INK, OVERLAY, "#e6a700"])
+"""The same for lines on paper."""
+
+WIDE = 8.0
+"""Inches that a picture is wide at most, as a page shows it with letters that can be read."""
+
+_NATS = 6.0
+_NATS_TICKS = (0, 0.1, 0.3, 0.5, 1, 2, 5)
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -85,6 +122,74 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
     with atomic_path(path) as temporary, settings_of(STYLE):
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
     plt.close(figure)
+
+
+def nats_scale() -> FuncNorm:
+    """Return the scale of colors that all pictures of information share, 1 - exp(-nats)."""
+    return FuncNorm(
+        (lambda nats: -np.expm1(-np.maximum(nats, 0)), lambda part: -np.log1p(-part)),
+        0, _NATS, clip=True,
+    )  # fmt: skip
+
+
+def add_bar(drawn: ScalarMappable, ax: Any, label: str, **options: Any) -> Colorbar:
+    """Add the bar of colors of what was drawn beside axes, with a name that is no formula."""
+    axes = ax[0] if isinstance(ax, list) else ax
+    figure = axes.get_figure()
+    settings = {"pad": 0.02, "fraction": 0.05} | options
+    bar: Colorbar = figure.colorbar(drawn, ax=ax, **settings)
+    bar.outline.set_visible(False)
+    bar.set_label(label, **LITERAL)
+    return bar
+
+
+def nats_bar(ax: Axes, label: str) -> None:
+    """Add the bar of `nats_scale` beside axes."""
+    bar = add_bar(ScalarMappable(nats_scale(), SEQUENCE), ax, label, ticks=list(_NATS_TICKS))
+    bar.ax.set_yticklabels([f"{tick:g}" for tick in _NATS_TICKS])
+    bar.ax.minorticks_off()
+
+
+_SHORT = {
+    "radvel": "radial velocity", "rv": "RV", "teff": "Teff", "logg": "log g", "vsini": "v sin i",
+    "berv": "BERV", "snr": "SNR", "spec_type": "spectral type", "vmacro": "macroturbulence",
+    "resolution": "resolving power", "mjd": "MJD", "bjd": "BJD",
+}  # fmt: skip
+
+
+def label_name(label: str) -> str:
+    """Return what an astronomer writes for a common label; other labels keep their own names.
+
+    Examples
+    --------
+    >>> label_name("vsini"), label_name("[M/H]"), label_name("mass_of_host")
+    ('v sin i', '[M/H]', 'mass_of_host')
+    """
+    return _SHORT.get(label.lower(), label)
+
+
+def label_title(label: str) -> str:
+    """Return a label as an axis names it, with its unit where the name tells.
+
+    Examples
+    --------
+    >>> label_title("radvel"), label_title("Teff"), label_title("age (Gyr)"), label_title("mass")
+    ('radial velocity (km/s)', 'effective temperature (K)', 'age (Gyr)', 'mass')
+    """
+    unit = unit_of(label)
+    name = "effective temperature" if label.lower() == "teff" else label_name(label)
+    return name if not unit or unit in name else f"{name} ({unit})"
+
+
+_COLORED_BY = {"teff": ("logg", "[m/h]", "[fe/h]")}
+_USUAL = ("teff", "[m/h]", "[fe/h]", "logg")
+
+
+def companion(label: str, labels: Iterable[str]) -> str | None:
+    """Return the label that colors points of another: gravity for temperature, else temperature."""
+    others = {name.lower(): name for name in labels if name != label}
+    wanted = _COLORED_BY.get(label.lower(), _USUAL)
+    return next((others[name] for name in wanted if name in others), None)
 
 
 def short_names(names: Iterable[str]) -> list[str]:

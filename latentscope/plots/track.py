@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.track import SURE, TrackResult
-from latentscope.plots.style import INK, LITERAL, OVERLAY, QUIET, STRONG, styled
+from latentscope.plots.style import INK, LITERAL, OVERLAY, QUIET, STRONG, WIDE, label_name, styled
 
 _MOST = 6
 
@@ -35,7 +35,7 @@ def plot_track(result: TrackResult, ax: Axes | None = None, *, dim: int | None =
         return ax
     wide = not result.periodograms.empty
     _, grid = plt.subplots(
-        len(dims), 1 + wide, figsize=(10 if wide else 7, 1 + 1.7 * len(dims)), dpi=150,
+        len(dims), 1 + wide, figsize=(WIDE if wide else 7, 1 + 1.25 * len(dims)), dpi=150,
         squeeze=False, layout="constrained", sharex="col",
         width_ratios=(1.4, 1.0)[: 1 + wide],
     )  # fmt: skip
@@ -74,7 +74,10 @@ def _against_time(ax: Axes, result: TrackResult, dim: int) -> None:
         curve = np.column_stack([np.ones_like(drawn), np.sin(drawn), np.cos(drawn)]) @ fit
         ax.plot(place, curve, color=STRONG, linewidth=0.9, zorder=0)
     ax.set_ylabel(f"dim {dim}")
-    ax.set_xlabel(f"{result.provenance['time_column']} - {start:.0f} (days)", **LITERAL)
+    ax.locator_params(axis="y", nbins=4)
+    ax.set_xlabel(
+        f"{label_name(result.provenance['time_column'])} \u2212 {start:.0f} (days)", **LITERAL
+    )
 
 
 def _periodogram(ax: Axes, result: TrackResult, dim: int) -> None:
@@ -89,5 +92,5 @@ def _periodogram(ax: Axes, result: TrackResult, dim: int) -> None:
     ax.set_xlabel("cycles per day")
     ax.set_title(
         f"{row['period']:.4g} d, false alarm {row['fap']:.2g}", fontsize=8, loc="right",
-        color=STRONG if sure else OVERLAY if np.isnan(row["fap"]) else INK,
+        color=STRONG if sure else OVERLAY if np.isnan(row["fap"]) else QUIET,
     )  # fmt: skip

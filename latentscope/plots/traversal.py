@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize
+from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import uniform_filter1d
 
 from latentscope.diagnostics.traversal.line_map import LineMapResult
-from latentscope.diagnostics.traversal.lines import noticed, noticed_elements, percent
+from latentscope.diagnostics.traversal.lines import measured, noticed, noticed_elements, percent
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.errors import LatentscopeWarning
-from latentscope.plots.style import INK, QUIET, STRONG, styled
+from latentscope.plots.style import (
+    ALONG,
+    INK,
+    OVERLAY,
+    QUIET,
+    SIGNED,
+    STRONG,
+    WIDE,
+    add_bar,
+    styled,
+)
 
 Floats = NDArray[np.float64]
 Window = tuple[float, float]
@@ -33,11 +43,9 @@ WINDOWS: dict[str, Window] = {
 }
 """Zooms that are drawn by default, Angstrom in air."""
 
-# Dark in the middle, since the base is drawn there; told apart by all kinds of color vision.
-ALONG = LinearSegmentedColormap.from_list(
-    "along", ["#56b4e9", "#0072b2", INK, "#d55e00", "#e69f00"]
-)
+_WAVELENGTH = "wavelength in air (\u00c5)"
 _MOST_BINS = 1600
+_LOCAL = 100.0  # Angstrom over which the flux is averaged that changes are compared with
 _BARS = 12
 _ROOM = 6  # bars that the axes have room for, if there are fewer
 _DENSE = 400  # pixels in a zoom from which lines are drawn thin
@@ -71,7 +79,7 @@ def plot_traversal(
         ax.set_title(_title(result))
         return ax
     zooms = _covered(result, windows)
-    figure = plt.figure(figsize=(11, 9.6 if zooms else 7.4), dpi=150, layout="constrained")
+    figure = plt.figure(figsize=(WIDE, 8.4 if zooms else 6.4), dpi=150, layout="constrained")
     heights = [1.25, 0.95, *([1.25] if zooms else []), 1.45]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     first = figure.add_subplot(grid[0])
@@ -81,10 +89,10 @@ def plot_traversal(
     first.tick_params(labelbottom=False)
     second = figure.add_subplot(grid[1], sharex=first)
     _residuals(second, result)
-    figure.colorbar(_mappable(result), ax=[first, second], pad=0.01, label=f"dim {result.dim}")
+    add_bar(_mappable(result), [first, second], f"dim {result.dim}", pad=0.01)
     if zooms:
         _zooms(figure, grid[2].subgridspec(1, len(zooms)), result, zooms)
-    below = grid[len(heights) - 1].subgridspec(1, 3, width_ratios=(1.05, 1, 1))
+    below = grid[len(heights) - 1].subgridspec(1, 3)
     _velocities(figure.add_subplot(below[0]), result)
     _elements(figure.add_subplot(below[1]), result)
     _lines(figure.add_subplot(below[2]), result)
@@ -110,22 +118,29 @@ def _spectra(ax: Axes, result: TraversalResult) -> None:
         ax.plot(place, flux / level, color=_color(result, value), linewidth=0.7, alpha=0.85)
     ax.plot(place, base / level, color=INK, linewidth=0.9)
     ax.margins(x=0.01)
-    ax.set_ylabel("flux")
-    ax.set_xlabel("wavelength in air (Angstrom)")
+    ax.set_ylabel("flux / mean")
+    ax.set_xlabel(_WAVELENGTH)
 
 
 def _residuals(ax: Axes, result: TraversalResult) -> None:
+    """Draw changes in per cent of the base's flux around them, so that blue and red compare."""
     place, base = _binned(result, result.base_flux)
-    level = float(np.nanmean(base))
+    width = max(round(_LOCAL / (place[1] - place[0])), 1)
+    known = np.isfinite(base)
+    local, share = (
+        uniform_filter1d(values, width, mode="nearest")
+        for values in (np.where(known, base, 0.0), known.astype(np.float64))
+    )
+    local = np.where(known, local / np.maximum(share, 1 / width), np.nan)
     for value, spectrum in zip(result.table["value"], result.flux, strict=True):
         flux = _binned(result, spectrum)[1]
         ax.plot(
-            place, 100 * (flux - base) / level, color=_color(result, value), linewidth=0.7,
+            place, 100 * (flux - base) / local, color=_color(result, value), linewidth=0.7,
             alpha=0.85,
         )  # fmt: skip
     ax.axhline(0, color=INK, linewidth=0.9)
-    ax.set_ylabel("minus base (%)")
-    ax.set_xlabel("wavelength in air (Angstrom)")
+    ax.set_ylabel("change\n(% of local flux)")
+    ax.set_xlabel(_WAVELENGTH)
 
 
 def _zooms(
@@ -147,11 +162,12 @@ def _zooms(
         for curve in ax.lines:
             curve.set_linewidth(width)
         if number == len(zooms) // 2:
-            ax.set_xlabel("wavelength in air (Angstrom)", fontsize=8)
-        ax.locator_params(axis="x", nbins=4)
-        ax.tick_params(labelsize=8)
+            ax.set_xlabel(_WAVELENGTH)
+        ax.locator_params(axis="x", nbins=3)
+        ax.locator_params(axis="y", nbins=4)
+        ax.tick_params(labelsize=7)
         if number == 0:
-            ax.set_ylabel("flux (base's largest: 1)")
+            ax.set_ylabel("flux / base's largest")
 
 
 def _velocities(ax: Axes, result: TraversalResult) -> None:
@@ -171,12 +187,20 @@ def _velocities(ax: Axes, result: TraversalResult) -> None:
         ax.set_ylim(-1, 1)
     ax.set_xlabel(f"dim {result.dim}")
     ax.set_ylabel("RV against the base (km/s)")
-    share = result.shift_explained
-    ax.set_title(
-        f"{per_unit.value:+.3g} km/s per unit\nshifts explain {percent(share)} of the lines' change"
-        if np.isfinite(per_unit.value)
-        else "no velocity",
-        fontsize=9,
+    ax.set_title(_velocity_title(result), fontsize=8)
+
+
+def _velocity_title(result: TraversalResult) -> str:
+    per_unit, share = result.rv_per_unit, percent(result.shift_explained)
+    if result.verdict == "unlike" or not np.isfinite(per_unit.value):
+        return "no velocity: too unlike the base"
+    if result.verdict == "none":
+        largest = result.table["rv_kms"][result.comparable].abs().max()
+        return f"no Doppler shift:\nlines stay within {largest:.2g} km/s"
+    sigma = per_unit.value * result.unit
+    return (
+        f"{measured(per_unit.value, per_unit.error)} km/s per unit,\n"
+        f"{sigma:+.3g} per sigma; explains {share}"
     )
 
 
@@ -187,32 +211,39 @@ def _elements(ax: Axes, result: TraversalResult) -> None:
         for row in table.to_dict("records")
     ]
     _bars(ax, labels, table["depth_per_sigma"], table["error"])
-    ax.set_title("depth per sigma, by element (lines)", fontsize=9)
+    ax.set_title("change per sigma by element\n(number of its lines)", fontsize=8)
 
 
 def _lines(ax: Axes, result: TraversalResult) -> None:
     table = noticed(result.lines).head(_BARS)
     _bars(ax, list(table["line"]), table["depth_per_sigma"], table["depth_error"])
-    ax.set_title("depth per sigma, lines that change most", fontsize=9)
+    ax.set_title("change per sigma of the lines\nthat change most", fontsize=8)
 
 
 def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> None:
-    change = np.asarray(values, dtype=np.float64)
+    change = 100 * np.asarray(values, dtype=np.float64)
     if not len(change):
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no depth changes", ha="center", transform=ax.transAxes, color=INK)
+        ax.text(0.5, 0.5, "no significant change", ha="center", transform=ax.transAxes, color=INK)
         return
     rows = np.arange(len(change))
-    colors = ["#d55e00" if value > 0 else STRONG for value in change]
-    ax.barh(rows, change, xerr=np.asarray(errors), color=colors, height=0.7,
+    colors = [OVERLAY if value > 0 else STRONG for value in change]
+    ax.barh(rows, change, xerr=100 * np.asarray(errors), color=colors, height=0.7,
             error_kw={"ecolor": INK, "elinewidth": 0.8})  # fmt: skip
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.set_yticks(rows, labels, fontsize=8)
+    # Names stand where no bar is, so that the panels are equally wide.
+    for row, name, value in zip(rows, labels, change, strict=True):
+        ax.annotate(
+            name, (0, row), xytext=(-3 if value > 0 else 3, 0), textcoords="offset points",
+            ha="right" if value > 0 else "left", va="center", fontsize=7,
+        )  # fmt: skip
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
     ax.set_ylim(max(len(rows), _ROOM) - 0.5, -0.5)
-    reach = max(float(np.abs(change).max()), 0.01) * 1.25
+    reach = max(float(np.abs(change).max()), 1.0) * 1.25
     ax.set_xlim(-reach, reach)
     ax.locator_params(axis="x", nbins=5)
-    ax.set_xlabel("weaker      change of depth      deeper")
+    ax.set_xlabel("depth (% of the continuum)")
 
 
 def _covered(result: TraversalResult, windows: Sequence[Window] | None) -> dict[str, Window]:
@@ -262,12 +293,12 @@ def _binned(result: TraversalResult, flux: NDArray[np.floating]) -> tuple[Floats
     return result.wavelength[: count * size].reshape(count, size).mean(axis=1), blocks.mean(axis=1)
 
 
-_SIGNED = "RdBu_r"  # told apart by all kinds of color vision
 _STRETCHES = 160
 _CLIPPED = 99.0  # percentile of the changes that gets the full color
-_LEAST_DEPTH, _LEAST_FLUX = 0.05, 2.0  # what gets the full color even if nothing else changes
-_LEAST_SCALES = (1.0, 0.1)  # km/s and mag per sigma that get the full color in any case
+_LEAST_DEPTH, _LEAST_FLUX = 5.0, 2.0  # per cent that get the full color in any case
+_LEAST_SCALES = (1.0, 1.0, 0.1)  # km/s per sigma and per unit, and mag, that do
 _NUMBERED = 14
+_BESIDE = {"pad": 0.01, "fraction": 0.03, "extend": "both"}
 
 
 @styled
@@ -287,54 +318,54 @@ def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
     """
     if ax is not None:
         _element_map(ax, result)
-        ax.set_title("Change of depth per sigma, mean of each element's lines")
+        ax.set_title("Change of depth per sigma (% of the continuum)")
         return ax
     dims = len(result.dims)
     height = 0.30 * dims + 1.15
-    figure = plt.figure(figsize=(11, 2 * height), dpi=150, layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(0.16, 1))
+    figure = plt.figure(figsize=(WIDE, 2 * height), dpi=150, layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(0.27, 1))
     first = figure.add_subplot(grid[0, 0])
     elements = figure.add_subplot(grid[0, 1])
     _velocity_and_color(first, result)
     _element_map(elements, result)
     elements.set_yticks([])
     elements.set_ylabel("")
-    elements.set_title("change of depth per sigma, mean of each element's lines (RV taken out)")
+    elements.set_title("Change of depth per sigma (% of the continuum, mean of an element's lines)")
     _spectrum(figure.add_subplot(grid[1, :]), result)
     return elements
 
 
 def _velocity_and_color(ax: Axes, result: LineMapResult) -> None:
-    names = {"rv_kms_per_sigma": "RV\n(km/s)", "color_mag_per_sigma": "B - V\n(mag)"}
-    shown = result.dims.set_index("dim")[list(names)]
-    values = shown.to_numpy(dtype=np.float64)
+    dims = result.dims
+    values = np.column_stack([
+        dims["rv_kms_per_sigma"], dims["rv_kms_per_sigma"] / dims["sigma"],
+        dims["color_mag_per_sigma"],
+    ]).astype(np.float64)  # fmt: skip
     scale = np.maximum(np.nan_to_num(np.abs(values)).max(axis=0), _LEAST_SCALES)
-    ax.imshow(values / scale, cmap=_SIGNED, norm=CenteredNorm(0, 1.3), aspect="auto")
+    ax.imshow(values / scale, cmap=SIGNED, norm=CenteredNorm(0, 1.3), aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        text = f"{value:+.1f}" if column == 0 else f"{value:+.2f}"
-        text = text.replace("-0.00", "0.00").replace("+0.00", "0.00")
-        text = text if text not in ("-0.0", "+0.0") else "0.0"
-        dark = abs(value) > 0.75 * scale[column]
-        _write(ax, row, column, text, dark)
-    ax.set_xticks(range(len(names)), list(names.values()))
+        text = f"{value:+.2f}" if column == 2 else f"{value:+.1f}"
+        text = "0" if float(text) == 0 else text
+        _write(ax, row, column, text, abs(value) > 0.75 * scale[column])
+    ax.set_xticks(range(3), ["per \u03c3", "per unit", "per \u03c3"], fontsize=7)
     _frame(ax, result)
     ax.set_ylabel("latent dimension")
-    ax.set_title("per sigma")
+    ax.set_title("RV (km/s)   B \u2212 V", fontsize=9)
 
 
 def _element_map(ax: Axes, result: LineMapResult) -> None:
     shown = result.elements.dropna(axis=1, how="all")
-    values = shown.to_numpy(dtype=np.float64)
+    values = 100 * shown.to_numpy(dtype=np.float64)
     norm = _centered(values, _LEAST_DEPTH)
-    image = ax.imshow(values, cmap=_SIGNED, norm=norm, aspect="auto")
+    image = ax.imshow(values, cmap=SIGNED, norm=norm, aspect="auto")
     if len(shown) <= _NUMBERED:
         for (row, column), value in np.ndenumerate(values):
-            if abs(value) >= 0.01:
-                _write(ax, row, column, f"{value:+.2f}", abs(norm(value) - 0.5) > 0.33)
+            if abs(value) >= 1:
+                _write(ax, row, column, f"{value:+.0f}", abs(norm(value) - 0.5) > 0.33)
     ax.set_xticks(range(shown.shape[1]), list(shown.columns), rotation=60, ha="right",
-                  rotation_mode="anchor")  # fmt: skip
+                  rotation_mode="anchor", fontsize=8)  # fmt: skip
     _frame(ax, result)
-    _bar(ax, image, "deeper +, weaker -")
+    add_bar(image, ax, "deeper +, weaker \u2212", **_BESIDE)
 
 
 def _spectrum(ax: Axes, result: LineMapResult) -> None:
@@ -342,15 +373,15 @@ def _spectrum(ax: Axes, result: LineMapResult) -> None:
     norm = _centered(values, _LEAST_FLUX)
     half = (place[1] - place[0]) / 2
     image = ax.imshow(
-        values, cmap=_SIGNED, norm=norm, aspect="auto",
+        values, cmap=SIGNED, norm=norm, aspect="auto",
         extent=(place[0] - half, place[-1] + half, len(values) - 0.5, -0.5),
         interpolation="nearest",
     )  # fmt: skip
     _frame(ax, result)
     ax.set_ylabel("latent dimension")
-    ax.set_xlabel("wavelength in air (Angstrom)")
-    ax.set_title("change of the flux per sigma (%)")
-    _bar(ax, image, "brighter +, fainter -")
+    ax.set_xlabel(_WAVELENGTH)
+    ax.set_title("Change of the flux per sigma (%)")
+    add_bar(image, ax, "brighter +, fainter \u2212", **_BESIDE)
 
 
 def stretches(result: LineMapResult) -> tuple[Floats, Floats]:
@@ -390,11 +421,3 @@ def _frame(ax: Axes, result: LineMapResult) -> None:
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-
-
-def _bar(ax: Axes, image: Any, label: str) -> None:
-    figure = ax.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03, extend="both")
-    bar.outline.set_visible(False)
-    bar.set_label(label)

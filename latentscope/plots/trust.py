@@ -42,7 +42,13 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
         ax.plot(ranks[mine] / n, trust[mine], ".", color=color, markersize=5, label=label)
     ax.plot([1 / max(n, 2), 1], [1 / max(n, 2), 1], "--", color=QUIET, linewidth=1)
     for limit in ("doubtful_below", "outside_below"):
-        ax.axhline(result.provenance[limit], color=QUIET, linewidth=0.7)
+        value = result.provenance[limit]
+        ax.axhline(value, color=QUIET, linewidth=0.7)
+        ax.annotate(
+            f"{limit.partition('_')[0]} below {value:g}", (1, value), xytext=(0, 2),
+            xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+            fontsize=7, color=QUIET,
+        )  # fmt: skip
     odd = [str(name) for name in rows[rows["verdict"] == "outside"]["id"].head(_N_NAMED)]
     if odd:
         # Beside their points they would cover each other.
@@ -53,6 +59,6 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
     ax.set_ylim(_MIN_TRUST / 2, 1.5)
     ax.set_xlabel("share of the spectra with at most this trust")
     ax.set_ylabel("trust")
-    ax.set_title(f"{n:,} spectra; dashed: ordinary ones")
+    ax.set_title(f"{n:,} spectra (dashed: if all were ordinary)")
     ax.legend(loc="lower right", fontsize=8)
     return ax

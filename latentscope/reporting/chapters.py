@@ -32,6 +32,7 @@ from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.plots.information import plot_dim_against_label
 from latentscope.plots.pairs import MAX_DIMS, plot_pairs
+from latentscope.plots.style import companion
 from latentscope.reporting.document import (
     Chapter,
     Column,
@@ -71,7 +72,7 @@ class Plan:
 
 QUALITY = {
     "coverage": "share of the model's wavelengths that the spectrum fills",
-    "snr": "signal-to-noise ratio a pixel",
+    "snr": "signal-to-noise ratio per pixel",
     "recon_error": "error of the reconstruction, relative to the flux",
 }
 """Columns that `encode` writes beside latents."""
@@ -117,7 +118,7 @@ def _repeats(study: ReportStudy) -> list[str]:
         return []
     counts = np.unique(groups.codes[study.latents.ok], return_counts=True)[1]
     return [
-        f"rows a star: {np.median(counts):g} in the median, {counts.max():,} at most; stars, not "
+        f"rows per star: {np.median(counts):g} in the median, {counts.max():,} at most; stars, not "
         "rows, are taken for independent"
     ]
 
@@ -222,19 +223,13 @@ def _odd_table(result: ScoreResult) -> Table:
         Column("id", "id"),
         Column("verdict", "verdict"),
         Column("trust", "trust", hint="chance that an ordinary spectrum looks as odd"),
-        Column("trust_latents", "of latents", hint="the same of the latents alone"),
-        Column("trust_fit", "of fit", hint="the same of the reconstruction alone"),
-        Column("trust_resolution", "of resolution", hint="the same of the resolution alone"),
-        Column("trust_kind", "of kind", hint="the same of signs of what is no star"),
-        Column("recon_percentile", "error (percentile)", hint="% of the reference below it"),
-        Column("misfit_percentile", "misfit (percentile)", hint="% of the reference less odd"),
-        Column("density_percentile", "density (percentile)", hint="0: emptier than all"),
-        Column("resolution_percentile", "resolution (percentile)"),
         Column("reason", "reason"),
+        Column("recon_percentile", "error (percentile)", hint="% of the reference below it"),
+        Column("density_percentile", "density (percentile)", hint="0: emptier than all"),
     )
     worst = result.worst.head(_WORST).reset_index(drop=True)
     caption = "The rows that are trusted least. The command score writes all of them."
-    return Table("odd", caption, worst, columns, open_rows=6)
+    return Table("odd", caption, worst, columns, open_rows=5, max_rows=10)
 
 
 def median_error(values: NDArray[np.float64], independent: int) -> float:
@@ -302,10 +297,6 @@ def _spread_table(study: ReportStudy, result: MADResult) -> Table:
         Column("active", "active", hint="variance of the mean above 0.01, Burda et al. 2016"),
         Column("kl_nats", "KL (nats)", hint="of q(z|x) from a unit Gaussian, mean over rows"),
         Column("std", "std"),
-        Column("median", "median"),
-        Column("minimum", "minimum"),
-        Column("maximum", "maximum"),
-        Column("n", "n"),
     ]
     if result.kl is None:
         columns = [column for column in columns if column.name != "kl_nats"]
@@ -341,6 +332,7 @@ def information(study: ReportStudy) -> Part:
         (_order_table(result), _exclusive_table(result)),
         (drawn,),
         result.provenance,
+        open_lines=3,
     )
 
 
@@ -384,9 +376,7 @@ def _exclusive_table(result: ExclusiveResult) -> Table:
         Column("n", "n", hint="independent rows measured"),
     )
     caption = "What each dimension carries, and shares with the others, the richest first."
-    return Table(
-        "exclusive", caption, frame, columns, open_rows=min(max(len(result.carrying), 5), 10)
-    )
+    return Table("exclusive", caption, frame, columns, open_rows=0)
 
 
 # 3. Are they separate
@@ -399,8 +389,8 @@ def shared(study: ReportStudy) -> Part:
     result = study.shared
     drawn = Picture.of(
         result.plot(),
-        "Every cell is a pair of dimensions. Framed cells are significant; in a well separated "
-        "network all of them are dark.",
+        "Every cell is a pair of dimensions. Gray cells are not significant; in a well separated "
+        "network all of them are gray.",
         f"Heatmap of mutual information among {len(result.dims)} dimensions.",
     )
     headline = _shared_headline(result)
@@ -420,13 +410,12 @@ def _shared_headline(result: PairwiseResult) -> str:
 
 
 _MEASURED = (
-    Column("p_value", "p"),
     Column("q_value", "q", hint="false discovery rate over this table"),
     Column("n", "n"),
     Column("n_groups", "stars", hint="independent rows"),
     Column("estimator", "estimator"),
 )
-"""Columns of every table of information, behind its nats."""
+"""Columns of every table of information, behind its nats; report.json has more."""
 
 
 def _pairs_table(result: PairwiseResult) -> Table:
@@ -438,7 +427,7 @@ def _pairs_table(result: PairwiseResult) -> Table:
         *_MEASURED,
     )
     caption = "Mutual information of each pair of dimensions, the strongest first. 0: independent."
-    return Table("pairwise", caption, frame, columns, max_rows=100)
+    return Table("pairwise", caption, frame, columns, open_rows=5, max_rows=100)
 
 
 def scatter(study: ReportStudy) -> Part:
@@ -527,8 +516,6 @@ _MEASURE_COLUMNS = (
     Column("rotation", "rotation", interval=("rotation_low", "rotation_high")),
     Column("pca", "PCA"),
     Column("verdict", "verdict", hint="baselines that the interval beats"),
-    Column("n", "n"),
-    Column("n_groups", "stars", hint="independent rows"),
 )
 
 
@@ -564,8 +551,8 @@ def labels(study: ReportStudy) -> Part:
     table = _information_table("mi", caption, result)
     drawn = Picture.of(
         result.plot(),
-        "Rows are labels that the network never saw, columns are dimensions. Framed cells are "
-        "significant; a label that lights up in one column alone has a dimension of its own.",
+        "Rows are labels that the network never saw, columns are dimensions. Gray cells are not "
+        "significant; a label that is dark in one column alone has a dimension of its own.",
         f"Heatmap of mutual information of {len(result.labels)} labels with "
         f"{len(result.dims)} dimensions.",
     )
@@ -609,9 +596,11 @@ def against_labels(study: ReportStudy) -> Part:
         label, dim = str(row["label"]), int(row["dim"])
         if (label, dim) not in significant or not pd.api.types.is_numeric_dtype(frame[label]):
             continue
+        by = companion(label, _numbers_of(frame))
         axes = plot_dim_against_label(
-            values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"])
-        )
+            values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"]),
+            color=None if by is None else frame[by], color_name=by or "label",
+        )  # fmt: skip
         caption = f"{label} and dimension {dim}, which knows most of it."
         alt = f"Dimension {dim} against {label}."
         pictures.append(Picture.of(axes, caption, alt, raster=True))
@@ -623,6 +612,10 @@ def against_labels(study: ReportStudy) -> Part:
             "is nothing to draw: give other labels, or more rows."
         )
     return Part(paragraphs=study.measured_on(), pictures=tuple(pictures))
+
+
+def _numbers_of(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
 
 
 _MOST_PICTURES = 8
@@ -774,6 +767,7 @@ def readable(study: ReportStudy) -> Part:
         (_readable_table(result),),
         tuple(pictures),
         result.provenance,
+        open_lines=0,
     )
 
 
@@ -783,8 +777,7 @@ def _readable_table(result: ProbeResult) -> Table:
         Column("label", "label"),
         Column("error", "median error", interval=("error_low", "error_high"), hint=hint),
         Column("unit", "unit"),
-        Column("rms", "rms", interval=("rms_low", "rms_high")),
-        Column("r2", "R2", interval=("r2_low", "r2_high")),
+        Column("r2", "R²", interval=("r2_low", "r2_high")),
         Column("accuracy", "accuracy", interval=("accuracy_low", "accuracy_high")),
         Column("baseline", "without latents", hint="error of the median, or chance"),
         Column("q_value", "q", hint="shuffled labels; false discovery rate over all readers"),
@@ -798,6 +791,8 @@ def _readable_table(result: ProbeResult) -> Table:
 # 5. What each does
 
 _LINES_SHOWN = 3
+_SAID = 2
+"""Sentences below the picture of a traversal, on velocity and continuum; it shows the others."""
 
 
 def line_map(study: ReportStudy) -> Part:
@@ -817,6 +812,7 @@ def line_map(study: ReportStudy) -> Part:
         (_dims_table(result), _lines_table(result)),
         (drawn,),
         result.provenance,
+        open_lines=0,
     )
 
 
@@ -836,9 +832,11 @@ def _line_map_headline(result: LineMapResult) -> str:
 
 def _dims_table(result: LineMapResult) -> Table:
     frame = result.dims.sort_values("rms_per_sigma", ascending=False, ignore_index=True)
+    frame["rv_kms_per_unit"] = frame["rv_kms_per_sigma"] / frame["sigma"]
     columns = (
         Column("dim", "dim"),
         Column("rv_kms_per_sigma", "RV (km/s per σ)", error="rv_error", hint="receding positive"),
+        Column("rv_kms_per_unit", "(km/s per unit)", hint="whatever the spread of the data"),
         Column("shift_explained", "shift explains", decimals=3, hint="share of the lines' change"),
         Column("verdict", "Doppler shift"),
         Column(
@@ -847,7 +845,6 @@ def _dims_table(result: LineMapResult) -> Table:
             decimals=3,
             hint="like B - V, positive: redder",
         ),
-        Column("slope_per_sigma", "slope per σ", error="slope_error", hint="positive: redder"),
         Column("rms_per_sigma", "flux change per σ", hint="relative, root mean square"),
         Column("sigma", "σ of the data"),
     )
@@ -866,7 +863,6 @@ def _lines_table(result: LineMapResult) -> Table:
         Column("depth", "depth"),
         Column("depth_per_sigma", "depth per σ", error="depth_error"),
         Column("ew_per_sigma", "equivalent width per σ (Å)", error="ew_error"),
-        Column("width_per_sigma", "width per σ (Å)", error="width_error"),
     )
     caption = "The lines that each dimension changes most, the first of each dimension first."
     most = _LINES_SHOWN * len(result.dims)
@@ -878,6 +874,9 @@ def _lines_table(result: LineMapResult) -> Table:
 def traversals(study: ReportStudy) -> Part:
     """Move the dimensions that change the flux most, one at a time, and draw the spectra."""
     effects = study.line_map.dims.sort_values("rms_per_sigma", ascending=False)
+    # Velocity first, since the others are read with it in mind.
+    shifts = effects["verdict"] == "shift"
+    effects = pd.concat([effects[shifts], effects[~shifts]])
     dims = [int(dim) for dim in effects["dim"].head(study.effort.n_traversals)]
     results = [_traversal(study, dim) for dim in dims]
     which = ""
@@ -906,7 +905,7 @@ def _traversal(study: ReportStudy, dim: int) -> TraversalResult:
 def _drawn(result: TraversalResult) -> Picture:
     return Picture.of(
         result.plot(),
-        " ".join(result.sentences()),
+        " ".join(result.sentences()[:_SAID]),
         f"Decoded spectra for values of dimension {result.dim}, and what changes.",
         raster=True,
     )
@@ -987,6 +986,7 @@ def other_samples(study: ReportStudy) -> Part:
         (_samples_table(result), _robustness_table(result)),
         (drawn,),
         result.provenance,
+        open_lines=0,
     )
 
 
@@ -1039,7 +1039,7 @@ def _robustness_table(result: RobustnessResult) -> Table:
     )
     caption = "Information on other samples, those that differ most from all rows first."
     frame = others.loc[order.index].reset_index(drop=True)
-    return Table("robustness", caption, frame, columns, open_rows=8, max_rows=100)
+    return Table("robustness", caption, frame, columns, open_rows=5, max_rows=100)
 
 
 PLANS = (

@@ -56,8 +56,4 @@
   for (const button of document.querySelectorAll("th > button")) {
     button.addEventListener("click", () => sort(button.parentNode));
   }
-
-  addEventListener("beforeprint", () => {
-    for (const fold of document.querySelectorAll("details")) fold.open = true;
-  });
 })();

@@ -88,7 +88,7 @@ def test_bars_stand_in_the_order_of_what_is_added():
     carried, gains = np.split(np.array([bar.get_height() for bar in ax.patches]), 2)
     np.testing.assert_allclose(gains, result.order["gain_nats"])
     np.testing.assert_allclose(carried, result.table["carried_nats"][result.order["dim"]])
-    assert ax.get_title(loc="left") == "3 of 4 dimensions add information"
+    assert ax.get_title(loc="left") == "3 of 4 dimensions add information, n = 800"
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend[-1] == "would add, not significant"
     assert result.plot(ax) is ax
@@ -96,4 +96,5 @@ def test_bars_stand_in_the_order_of_what_is_added():
 
 def test_nothing_added_is_an_empty_picture():
     result = exclusive_information(Latents(np.zeros((200, 2)), logvar=np.zeros((200, 2))))
-    assert plot_exclusive(result).get_title(loc="left") == "0 of 2 dimensions add information"
+    title = plot_exclusive(result).get_title(loc="left")
+    assert title == "0 of 2 dimensions add information, n = 200"

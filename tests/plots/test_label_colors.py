@@ -22,7 +22,7 @@ def test_spectral_types_become_their_first_letter_from_hot_to_cool(types):
     colors = label_colors(rows, "spec_type")
     letters = [one for one in colors.classes if one != "other"]
     assert letters == sorted({one[0] for one in rows if one[0] in "OBAFGKM"}, key="OBAFGKM".index)
-    assert colors.name == "spec_type, first letter"
+    assert colors.name == "spectral type"
     assert sum(colors.counts) == len(rows)
 
 

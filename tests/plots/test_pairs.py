@@ -61,7 +61,7 @@ def test_classes_have_a_legend_with_counts(values, measured):
     kinds[:50] = None
     ax = plot_pairs(values, color=kinds, name="spec_type", pairs=measured)
     (legend,) = ax.get_figure().legends
-    assert legend.get_title().get_text() == "spec_type, first letter"
+    assert legend.get_title().get_text() == "spectral type"
     named = [text.get_text() for text in legend.get_texts()]
     known = [int((kinds == kind).sum()) for kind in ("G V", "K V")]
     assert named == [f"G ({known[0]})", f"K ({known[1]})", "no label (50)"]

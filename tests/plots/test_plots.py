@@ -28,9 +28,12 @@ def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
+COUNTED = {"n": 300, "n_groups": 200}
+
+
 def matrix_result(dims, strong=()):
     rows = [
-        {"label": label, "dim": dim, "mi_nats": 0.001 * dim, "q_value": 0.5}
+        {"label": label, "dim": dim, "mi_nats": 0.001 * dim, "q_value": 0.5, **COUNTED}
         for label in ("radvel", "Teff")
         for dim in range(dims)
     ]
@@ -66,14 +69,20 @@ def test_heatmap_writes_nats_and_marks_what_is_significant():
     assert cells[2, 0].get_text() == "1.51"
     assert cells[2, 0].get_fontweight() == "bold"
     assert cells[0, 1].get_fontweight() == "normal"
-    assert len(ax.patches) == 1
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["radvel", "Teff"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["radial velocity", "Teff"]
+    # Colored is what is significant.
+    gray = np.ptp(ax.images[0].get_array()[:, :, :3], axis=2) < 0.05
+    assert gray.sum() == 7
+    assert not gray[0, 2]
+    assert ax.get_title(loc="left") == "Mutual information\nn = 300 (200 stars)"
 
 
 def test_heatmap_of_128_dims_shows_those_that_matter():
     ax = plot_mi(matrix_result(128, [("radvel", 124, 1.5), ("Teff", 85, 1.3)]))
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["85", "124"]
-    assert ax.get_title(loc="left") == "Mutual information (nats), 2 of 128 dimensions"
+    assert ax.get_title(loc="left") == (
+        "Mutual information, 2 of 128 dimensions\nn = 300 (200 stars)"
+    )
     ax = plot_mi(matrix_result(128), most=3)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["125", "126", "127"]
 
@@ -85,13 +94,32 @@ def test_points_become_hexagons_where_they_are_many(n, kind):
     label[0] = np.nan
     track = (np.array([-1.0, 0, 1]), np.array([-1.0, 0, 1]))
     ax = plot_dim_against_label(
-        label * 2, label, dim=3, name="radvel (km/s)", mi=1.5, track=track, track_name="Gl581"
+        label * 2, label, dim=3, name="radvel", mi=1.5, track=track, track_name="Gl581"
     )
     assert type(ax.collections[0]).__name__ == kind
-    assert ax.get_xlabel() == "radvel (km/s)"
+    assert ax.get_xlabel() == "radial velocity (km/s)"
     assert ax.get_ylabel() == "latent dimension 3"
-    assert ax.get_title(loc="left") == f"MI 1.50 nats, rank correlation +1.000, n = {n - 1:,}"
+    assert ax.get_title(loc="left") == f"1.50 nats, rank correlation +1.000, n = {n - 1:,}"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Gl581"]
+
+
+def test_points_are_colored_by_another_label_and_gray_without_it():
+    other = np.append(np.arange(8.0), np.nan)
+    ax = plot_dim_against_label(
+        np.arange(9.0), np.arange(9.0), name="Teff", color=other, color_name="logg"
+    )
+    gray, colored = ax.collections
+    assert len(gray.get_offsets()) == 1
+    assert len(np.unique(colored.to_rgba(colored.get_array()), axis=0)) == 8
+    assert [one.get_ylabel() for one in ax.figure.axes] == ["latent dimension", "log g (dex)"]
+
+
+def test_information_has_one_scale_in_all_pictures():
+    weak, strong = (matrix_result(2, [("Teff", 1, nats)]) for nats in (0.2, 5.0))
+    alone = plot_mi(weak).images[0].get_array()[1, 1]
+    shared = plot_mi(matrix_result(2, [("Teff", 1, 0.2), ("radvel", 0, 5.0)])).images[0].get_array()
+    np.testing.assert_array_equal(alone, shared[1, 1])
+    np.testing.assert_array_equal(plot_mi(strong).images[0].get_array()[1, 1], shared[0, 0])
 
 
 def test_constant_labels_have_no_correlation():
@@ -127,7 +155,7 @@ def test_a_failed_write_leaves_the_older_figure(tmp_path):
 def test_pairs_that_were_not_measured_are_dashes():
     table = pd.DataFrame(
         {"label": ["a", "b"], "dim": [0, 0], "mi_nats": [1.0, np.nan], "q_value": [0.01, np.nan]}
-    )
+    ).assign(**COUNTED)
     ax = plot_mi(MIResult(table, {}))
     assert [text.get_text() for text in ax.texts] == ["1.00", "-"]
     plt.close(ax.get_figure())
@@ -144,7 +172,9 @@ def test_the_best_dimension_of_each_label_is_always_shown():
 
 def pairwise_result(dims, strong):
     pairs = [(i, j) for i in range(dims) for j in range(i + 1, dims)]
-    table = pd.DataFrame(pairs, columns=["dim_x", "dim_y"]).assign(mi_nats=0.001, q_value=0.5)
+    table = pd.DataFrame(pairs, columns=["dim_x", "dim_y"]).assign(
+        mi_nats=0.001, q_value=0.5, **COUNTED
+    )
     for x, y, value in strong:
         here = (table["dim_x"] == x) & (table["dim_y"] == y)
         table.loc[here, ["mi_nats", "q_value"]] = [value, 0.001]
@@ -157,7 +187,9 @@ ODD = ["a$_{b$", "$x$", r"cost \$ and $"]
 
 def named_result(names, dims=7):
     rows = [(name, dim, 0.1, 0.5) for name in names for dim in range(dims)]
-    return MIResult(pd.DataFrame(rows, columns=["label", "dim", "mi_nats", "q_value"]), {})
+    return MIResult(
+        pd.DataFrame(rows, columns=["label", "dim", "mi_nats", "q_value"]).assign(**COUNTED), {}
+    )
 
 
 def names_of_rows(ax):
@@ -230,10 +262,11 @@ def test_dimensions_against_one_another():
     cells = {text.get_position(): text for text in ax.texts}
     assert cells[2, 0].get_text() == cells[0, 2].get_text() == "0.83"
     assert cells[1, 1].get_text() == "-"
-    assert len(ax.patches) == 2
     ax = plot_pairwise(pairwise_result(40, [(7, 30, 0.8), (3, 9, 0.5)]), most=4)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["3", "7", "9", "30"]
-    assert ax.get_title(loc="left").endswith("(nats), 4 of 40 dimensions")
+    assert ax.get_title(loc="left").startswith(
+        "Mutual information of dimensions, 4 of 40 dimensions"
+    )
 
 
 def test_drawing_leaves_alone_what_it_does_not_set(monkeypatch):

@@ -77,14 +77,14 @@ def test_spectra_are_read_from_the_folder_of_the_latents(latents):
     assert [one.name for one in shown] == ["query", "1. w, 1", "2. x, 2.01"]
     ax = plot_matched_spectra(found(latents, k=2))
     assert names(ax) == ["query", "1. w, 1", "2. x, 2.01"]
-    assert ax.get_xlim() == (5150, 5200)
+    assert ax.get_xlim() == (5160, 5190)
     # The query, and then behind each match the query again.
     query, behind, match, *_ = ax.lines
     assert query.get_ydata().max() == pytest.approx(1, abs=1e-3)
     assert query.get_ydata().min() == pytest.approx(0.9, abs=1e-3)
     step = (query.get_ydata() - behind.get_ydata())[0]
     assert match.get_ydata().min() + step == pytest.approx(0.7, abs=1e-3)
-    assert ax.get_xlabel() == "wavelength (Angstrom, air)"
+    assert ax.get_xlabel() == "wavelength in air (Å)"
 
 
 def test_the_window_can_be_chosen_and_fits_other_spectra(latents, tmp_path):
@@ -95,8 +95,8 @@ def test_the_window_can_be_chosen_and_fits_other_spectra(latents, tmp_path):
     latents.table.loc[0, "file"] = str(tmp_path / "red.fits")
     ax = plot_matched_spectra(found(latents, k=1))
     assert ax.get_xlim() == pytest.approx((8000, 8074.95))
-    with pytest.raises(SpectrumError, match="a: has no flux from 5150 to 5200"):
-        plot_matched_spectra(found(latents, k=1), window=(5150, 5200))
+    with pytest.raises(SpectrumError, match="a: has no flux from 5160 to 5190"):
+        plot_matched_spectra(found(latents, k=1), window=(5160, 5190))
 
 
 def test_spectra_in_vacuum_are_brought_to_the_air_of_the_query(latents, tmp_path):
@@ -125,7 +125,7 @@ def test_a_broken_file_costs_its_own_line_alone(latents, tmp_path):
 def test_answers_are_drawn_one_above_the_other_each_as_it_can(latents):
     figure = plot_answers(found(latents, query=[0, 3], k=1)).get_figure()
     labels = [ax.get_xlabel() for ax in figure.axes]
-    assert labels == ["wavelength (Angstrom, air)", "latent dimension"]
+    assert labels == ["wavelength in air (Å)", "latent dimension"]
 
 
 def test_of_many_answers_the_first_four_are_drawn_and_failures_are_not():

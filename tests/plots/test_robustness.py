@@ -47,10 +47,10 @@ def names(ax):
 
 
 def test_the_best_dimension_of_each_label_and_what_changes(tmp_path):
-    assert names(plot_robustness(result())) == ["rv, dim 0", "teff, dim 1"]
+    assert names(plot_robustness(result())) == ["RV, dim 0", "Teff, dim 1"]
     ax = plot_robustness(result([(SAMPLES[1], "rv", 1)]))
-    assert names(ax) == ["rv, dim 0", "teff, dim 1", "rv, dim 1"]
-    assert names(plot_robustness(result([(SAMPLES[1], "rv", 1)]), max_pairs=1)) == ["rv, dim 0"]
+    assert names(ax) == ["RV, dim 0", "Teff, dim 1", "RV, dim 1"]
+    assert names(plot_robustness(result([(SAMPLES[1], "rv", 1)]), max_pairs=1)) == ["RV, dim 0"]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == ["all (5; 1,200)", "equal $_{spec (5; 1,200)", f"{HALF} (5, 4 to 5; 1,200)"]
     save_figure(ax, tmp_path / "robustness.png")

@@ -34,7 +34,8 @@ def test_every_spectrum_with_latents_is_a_point_in_order():
     np.testing.assert_allclose(points[:, 1], [1e-6, 0.01, 0.5, 0.9])
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == ["ordinary: 2", "doubtful: 1", "outside: 1"]
-    assert [text.get_text() for text in ax.texts] == ["least trusted:\ns$3$"]
+    limits = ["doubtful below 0.05", "outside below 0.001"]
+    assert [text.get_text() for text in ax.texts] == [*limits, "least trusted:\ns$3$"]
 
 
 def test_many_spectra_are_thinned_but_the_least_trusted_stay():
@@ -42,8 +43,8 @@ def test_many_spectra_are_thinned_but_the_least_trusted_stay():
     points = np.concatenate([line.get_xydata() for line in ax.lines if line.get_marker() == "."])
     assert 500 < len(points) <= 3000
     assert (np.sort(points[:, 0])[:20] == np.arange(1, 21) / 100_000).all()
-    assert ax.texts[0].get_text().count("\n") == 5
-    assert not plot_trust(result([0.2, 0.5])).texts
+    assert ax.texts[2].get_text().count("\n") == 5
+    assert len(plot_trust(result([0.2, 0.5])).texts) == 2
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
