@@ -38,6 +38,7 @@ from latentscope.files import expanded
 from latentscope.models.reconstruction import on_grid
 from latentscope.plots.pairs import LabelColors, label_colors
 from latentscope.plots.spectrum import rest_lines
+from latentscope.plots.style import label_title
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Medium, Spectrum
@@ -444,8 +445,7 @@ class Archive:
 
     def label(self, name: str) -> str:
         """How an axis of the map is called."""
-        unit = UNITS.get(name)
-        return f"{name} ({unit})" if unit else name
+        return label_title(name)
 
     def map_name(self, name: str) -> str:
         """How an axis of the map is called, with what is known of a dimension."""

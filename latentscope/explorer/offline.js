@@ -4,11 +4,14 @@ const column = name => table.data["x:" + name];
 function map() {
   const [x, y, color] = selects.map(it => it.value);
   chart.data = {x: column(x), y: column(y), color: paints.data[color]};
-  for (const [range, name] of [[map_figure.x_range, x], [map_figure.y_range, y]]) {
+  // A Kiel diagram has giants on top and hot stars on the left.
+  const kiel = /^log[ _]?g$/i.test(y), hot_left = kiel && /^(t_?eff|temperature)$/i.test(x);
+  for (const [range, name, turned] of [[map_figure.x_range, x, hot_left], [map_figure.y_range, y, kiel]]) {
     const known = Array.from(column(name)).filter(Number.isFinite);
     const low = known.reduce((a, b) => Math.min(a, b), Infinity), high = known.reduce((a, b) => Math.max(a, b), -Infinity);
     const pad = 0.06 * (high - low) || 1;
-    range.setv({start: low - pad, end: high + pad, reset_start: low - pad, reset_end: high + pad});
+    const ends = [low - pad, high + pad], [start, end] = turned ? ends.reverse() : ends;
+    range.setv({start, end, reset_start: start, reset_end: end});
   }
   map_figure.below[0].axis_label = names[x];
   map_figure.left[0].axis_label = names[y];

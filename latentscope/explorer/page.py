@@ -58,6 +58,7 @@ FACTS = 8
 """Labels of a spectrum that are seen at once."""
 
 _CELLS = (190, 240)
+_GRAVITY, _TEMPERATURE = ("logg", "log g", "log_g"), ("teff", "t_eff", "temperature")
 _NAME = 14  # pixels across that the name of a line needs
 _MOST_PICKED = 3000
 _LINE_WINDOW = 6.0  # Angstrom on either side of a line that was gone to
@@ -552,17 +553,19 @@ class Page:
         archive, panel = self.archive, self.map
         self.xy = archive.values(panel.x.value), archive.values(panel.y.value)
         self.colors = archive.colors(panel.color.value)
-        for axis, name, values, side in (
-            (panel.figure.x_range, panel.x.value, self.xy[0], panel.figure.xaxis),
-            (panel.figure.y_range, panel.y.value, self.xy[1], panel.figure.yaxis),
+        # A Kiel diagram has giants on top and hot stars on the left.
+        kiel = panel.y.value.lower() in _GRAVITY
+        hot_left = kiel and panel.x.value.lower() in _TEMPERATURE
+        for axis, name, values, side, turned in (
+            (panel.figure.x_range, panel.x.value, self.xy[0], panel.figure.xaxis, hot_left),
+            (panel.figure.y_range, panel.y.value, self.xy[1], panel.figure.yaxis, kiel),
         ):
             known = values[np.isfinite(values)]
             low, high = np.quantile(known, (0.0005, 0.9995)) if len(known) else (0.0, 1.0)
             pad = 0.06 * (high - low) or 1.0
-            axis.update(
-                start=float(low - pad), end=float(high + pad),
-                reset_start=float(low - pad), reset_end=float(high + pad),
-            )  # fmt: skip
+            ends = float(low - pad), float(high + pad)
+            start, end = ends[::-1] if turned else ends
+            axis.update(start=start, end=end, reset_start=start, reset_end=end)
             side.axis_label = plain(self.archive.map_name(name))
         panel.legend.text = (
             f'<p class="legend">{legend(self.colors, archive.label(panel.color.value))}</p>'
@@ -576,7 +579,9 @@ class Page:
     def window(self) -> Window:
         """What of the map is seen."""
         x, y = self.map.figure.x_range, self.map.figure.y_range
-        return Window(float(x.start), float(x.end), float(y.start), float(y.end))
+        x0, x1 = sorted((float(x.start), float(x.end)))
+        y0, y1 = sorted((float(y.start), float(y.end)))
+        return Window(x0, x1, y0, y1)
 
     def _draw_map(self) -> None:
         (x, y), window, panel = self.xy, self.window, self.map
