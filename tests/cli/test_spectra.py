@@ -252,6 +252,15 @@ def test_simulate_writes_files_and_labels(process, tmp_path):
     process("simulate", *options, "-o", tmp_path / "b", "--layout", "s1d")
     size = next((tmp_path / "b").glob("*.fits")).stat().st_size
     assert 1.25e6 < size < 1.27e6
+    assert f"simulating 2 spectra into {tmp_path / 'a'}, 10 MB" in ended.err
+
+
+def test_simulate_refuses_what_the_disk_cannot_hold(process, tmp_path):
+    ended = process("simulate", "-n", 10**9, "-o", tmp_path / "all")
+    assert ended.code == 1
+    assert "1,000,000,000 spectra need 4800000.0 GB, and" in ended.err
+    assert "write fewer (-n), or --layout s1d" in ended.err
+    assert not (tmp_path / "all").exists()
 
 
 @pytest.mark.slow
