@@ -127,3 +127,18 @@ def test_version_is_that_of_the_distribution():
     except PackageNotFoundError:
         pytest.skip("latentscope-spectra is not installed, only imported")
     assert latentscope.__version__ == installed
+
+
+def test_shells_complete_names_of_models_without_torch(tmp_path):
+    (tmp_path / "harps-mine").mkdir()
+    code = (
+        f"import os; os.chdir({str(tmp_path)!r})\n"
+        "os.environ |= {'_LATENTSCOPE_COMPLETE': 'complete_bash', 'COMP_CWORD': '3',\n"
+        "               'COMP_WORDS': 'latentscope encode -m harps'}\n"
+        "import sys; sys.argv = ['latentscope']\n"
+        "from latentscope.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"harps-sim", "harps-sim-plain", "harps-mine"} <= set(done.stdout.split())

@@ -44,7 +44,10 @@ class UsageError(LatentscopeError):
 
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print text, on stderr with `err`; what names and headers hold never steers a terminal."""
-    typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
+    stream = sys.stderr if err else sys.stdout
+    # While there is a bar, what is said goes through it, to stand above it.
+    above = stream if hasattr(stream, "rich_proxied_file") else None
+    typer.echo("\n".join(map(printable, text.split("\n"))), file=above, err=err)
 
 
 def one_of(option: str, value: str, choices: Any) -> Any:
@@ -308,13 +311,27 @@ def progress(label: str, total: int | None = None) -> Iterator[Advance | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    # What is said meanwhile stands above the bar; a stdout that leads elsewhere stays there.
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bar:  # fmt: skip
         task = bar.add_task(label, total=total)
 
         def advance(done: int, whole: int | None = None) -> None:
             bar.update(task, completed=done, total=total if whole is None else whole)
 
         yield advance
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """What a shell offers after `-m`: names of models, and folders and files; loads no torch."""
+    from glob import escape, glob
+
+    from latentscope.models.config import PUBLISHED, bundled_models
+
+    names = [name for name in (*bundled_models(), *PUBLISHED) if name.startswith(incomplete)]
+    return [*names, *sorted(glob(f"{escape(incomplete)}*"))]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, text on stderr.")]
@@ -325,6 +342,7 @@ Model = Annotated[
         "--model",
         help="Name (see 'latentscope models'), folder, checkpoint, https:// address or Hugging "
         "Face org/name. Default: the bundled harps-sim.",
+        autocompletion=complete_model,
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]

@@ -34,6 +34,7 @@ from latentscope.cli.application import (
     chosen_missing,
     chosen_names,
     command,
+    complete_model,
     one_of,
     progress,
     save_plot,
@@ -1199,7 +1200,10 @@ def retrieve(
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", help="Model that encodes QUERY. Default: the one that made LATENTS."
+            "-m",
+            "--model",
+            help="Model that encodes QUERY. Default: the one that made LATENTS.",
+            autocompletion=complete_model,
         ),
     ] = None,
     dims: Dims = "informative",
@@ -1345,6 +1349,7 @@ def score(
             "--model",
             help="Model that encoded them, with its reference sample. Default: the bundled model "
             "they name, else they are compared with each other.",
+            autocompletion=complete_model,
         ),
     ] = None,
     reference: Annotated[

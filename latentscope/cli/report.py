@@ -32,6 +32,7 @@ from latentscope.cli.application import (
     Workers,
     chosen_names,
     command,
+    complete_model,
     debugging,
     echo,
     progress,
@@ -56,7 +57,10 @@ def report(
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", help="The model that made the latents. Default: no traversals."
+            "-m",
+            "--model",
+            help="The model that made the latents. Default: no traversals.",
+            autocompletion=complete_model,
         ),
     ] = None,
     output: Annotated[

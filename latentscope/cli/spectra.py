@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +22,8 @@ from latentscope.cli.application import (
     Workers,
     check_outputs,
     command,
+    complete_model,
+    echo,
     one_of,
     progress,
     save_plot,
@@ -310,6 +313,7 @@ def plot(
             "--model",
             help="Model that reconstructs: name, folder or address; none: spectra alone. Default: "
             "the bundled harps-sim.",
+            autocompletion=complete_model,
         ),
     ] = None,
     output: Annotated[
@@ -496,15 +500,18 @@ def simulate(
 
     HARPS-like FITS files, and labels.csv.
     """
-    from latentscope.simulation.simulate import Layout, write_archive
+    from latentscope.simulation.simulate import Layout, check_room, write_archive
 
     out = Output(as_json)
+    chosen: Layout = one_of("--layout", layout, Layout)
+    size = check_room(output, n, chosen)
+    echo(f"simulating {n:,} spectra into {output}, {size}", err=True)
     with progress("simulate", n) as advance:
         labels = write_archive(
             output,
             n,
             seed=seed,
-            layout=one_of("--layout", layout, Layout),
+            layout=chosen,
             linelist=linelist,
             workers=workers,
             progress=advance,
@@ -524,6 +531,7 @@ def models(
             metavar="MODEL",
             help="Check that a model computes its reference latents: name, folder, Hugging Face "
             "id, or all for the bundled ones.",
+            autocompletion=complete_model,
         ),
     ] = None,
     as_json: Json = False,
@@ -585,7 +593,9 @@ def doctor(as_json: Json = False) -> None:
     for section, values in found.items():
         out.say(section)
         if section == "versions":
-            out.say("  " + ", ".join(f"{name} {value}" for name, value in values.items()))
+            listed = ", ".join(f"{name}\u00a0{value}" for name, value in values.items())
+            for line in wrap(listed, 78, break_on_hyphens=False):
+                out.say("  " + line.replace("\u00a0", " "))
             continue
         for name, value in values.items():
             out.say(f"  {name:<20} {value}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,3 +182,40 @@ def test_a_user_without_a_home_and_one_whose_home_is_closed_can_draw(here, monke
     assert (done.returncode, done.stderr) == (0, "")
     assert (here / "mad.png").stat().st_size
     assert [path.name for path in (here / "tmp").iterdir()] == [f"latentscope-{os.getuid()}"]
+
+
+BAR = """
+import sys, warnings
+from latentscope.cli.application import _warnings_as_lines, progress
+from latentscope.errors import LatentscopeWarning
+with _warnings_as_lines(), progress("work", 3) as advance:
+    for done in (1, 2, 3):
+        advance(done)
+        warnings.warn(f"doubtful {done}", LatentscopeWarning)
+        print(f"result {done}")
+print("end")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_bar_ends_and_warnings_stand_on_lines_of_their_own():
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", BAR], stdout=subprocess.PIPE, stderr=slave, text=True, check=True,
+        env=environment,
+    )  # fmt: skip
+    os.close(slave)
+    seen = os.read(master, 100_000).decode()
+    os.close(master)
+    # What was found goes where it should, whatever the bar does.
+    assert done.stdout == "result 1\nresult 2\nresult 3\nend\n"
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    lines = [line for line in re.split(r"[\r\n]+", plain) if line]
+    assert [line for line in lines if "doubtful" in line] == [
+        f"warning: doubtful {number}" for number in (1, 2, 3)
+    ]
+    # The last thing done is to take the bar away and show the cursor again.
+    assert "work" in plain
+    assert seen.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
