@@ -67,7 +67,7 @@ def fit(
         Of torch, which is left as it is by default. 0: what the checkpoint was trained with, or as
         many as are fastest on this machine.
     progress : bool
-        Show a progress bar; else a line a minute goes to the standard error stream.
+        Show a progress bar; else a line per minute goes to the standard error stream.
 
     Returns
     -------

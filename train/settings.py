@@ -223,7 +223,7 @@ class DataConfig:
         Stars and instruments: those of HARPS; resolutions of 40,000 to 190,000, SNR to 500 and
         the continua of other spectrographs as well; three stars in four drawn broadly besides.
     batch_size : int
-        Spectra a step, of all processes together.
+        Spectra per step, of all processes together.
     accumulate : int
         Parts in which a step's spectra go through the network, one after the other.
     workers : int, optional

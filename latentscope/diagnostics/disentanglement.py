@@ -136,7 +136,7 @@ class MetricsResult(Result):
 
     @property
     def headlines(self) -> pd.DataFrame:
-        """Rows of the table over all labels, one a measure and estimator."""
+        """Rows of the table over all labels, one per measure and estimator."""
         return self.table[self.table["label"] == MEAN].reset_index(drop=True)
 
     @property

@@ -191,7 +191,7 @@ class Drawn:
     every: Rows
     """A row of each star."""
     rows: Sequence[Rows]
-    """For each label a row of each star that has it."""
+    """Of each label one row for each star that has it."""
     lots: Floats
     """Of each row of `values`, the same for all rows of a star: what splits stars in two."""
 

@@ -137,7 +137,7 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     """
     series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
-        raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one a row")
+        raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one per row")
     codes = np.asarray(pd.factorize(series.where(~unnamed(series), None))[0], dtype=np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))

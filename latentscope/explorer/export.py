@@ -33,7 +33,7 @@ def file_name(title: str) -> str:
 
 
 def names(archive: Archive, rows: NDArray[np.int64], as_list: bool) -> bytes:
-    """Ids of rows as CSV; or their files, one a line, as `encode` takes them by ``@list.txt``."""
+    """Ids of rows as CSV; or their files, one per line, as `encode` takes them by ``@list.txt``."""
     files = archive.latents.column("file")
     if as_list:
         given = archive.ids if files is None else files

@@ -83,7 +83,7 @@ def expand_sources(sources: Any) -> list[Any]:
     ----------
     sources : one source or a list of them
         Text: a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``, a
-        file with one file name a line (empty lines and lines that begin with # are skipped); or
+        file with one file name per line (empty lines and lines that begin with # are skipped); or
         ``-``, such a list on standard input; an address (``https://...``, ``s3://bucket/file``, of
         such stores also a pattern, or a folder that ends in ``/``), as fsspec knows them. A leading
         ``~`` is the home folder. A file that exists is taken as itself, whatever characters are in
@@ -247,22 +247,22 @@ def _listed(name: str) -> list[Path | str]:
     try:
         # What the shell opened for us is open; other pipes and devices may never end.
         if not (stat.S_ISREG(os.stat(path).st_mode) or name.startswith(("/dev/fd/", "/dev/stdin"))):
-            raise SpectrumError(f"@{name}: is no file; expected text with one file name a line")
+            raise SpectrumError(f"@{name}: is no file; expected text with one file name per line")
         text = _decoded(path.read_bytes(), f"@{name}")
     except OSError as error:
         raise SpectrumError(
             f"@{name}: the list cannot be read ({(error.strerror or str(error)).lower()}); "
-            "expected text with one file name a line"
+            "expected text with one file name per line"
         ) from None
     found = _lines(text)
     if not found:
-        raise SpectrumError(f"@{name}: names no file; expected one file name a line")
+        raise SpectrumError(f"@{name}: names no file; expected one file name per line")
     return found
 
 
 def _standard_input() -> str:
     if sys.stdin is None:
-        raise SpectrumError("-: standard input is closed; expected one file name a line")
+        raise SpectrumError("-: standard input is closed; expected one file name per line")
     # Its bytes, where it has them: names need not be UTF-8.
     stream = getattr(sys.stdin, "buffer", None)
     return sys.stdin.read() if stream is None else _decoded(stream.read(), "-")
@@ -273,7 +273,7 @@ def _decoded(data: bytes, name: str) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data:
-        raise SpectrumError(f"{name}: is no list but binary; expected one file name a line")
+        raise SpectrumError(f"{name}: is no list but binary; expected one file name per line")
     return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 

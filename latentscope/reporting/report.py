@@ -85,7 +85,7 @@ class ReportResult:
         return self.document.record()
 
     def sentences(self) -> list[str]:
-        """Return the findings, one a line, in the order of the page."""
+        """Return the findings, one per line, in the order of the page."""
         return [outcome.headline for outcome in self.document.outcomes if outcome.headline]
 
 
@@ -113,7 +113,7 @@ def report(
     """Measure all that can be measured of these latents, and write it as one page.
 
     What cannot be measured of what was given is told in a line, and so is what went wrong; neither
-    costs the other parts.
+    affects the other parts.
 
     Parameters
     ----------

@@ -218,11 +218,11 @@ def table_draft(
     rows = max((len(column.values) for column in columns.values() if column.values.ndim), default=0)
     if not any(_is_cells(column) for column in columns.values()):
         if row is not None:
-            raise SpectrumError(f"{form}: has a row a pixel, no row {row}; leave hdu out")
+            raise SpectrumError(f"{form}: has one row per pixel, no row {row}; leave hdu out")
     elif row is None and rows > 1:
         raise SpectrumError(
-            f"{form}: holds {rows} rows of array cells, one a spectrum; choose one by hdu='0:ROW', "
-            f"ROW from 1 to {rows}"
+            f"{form}: holds {rows} rows of array cells, one per spectrum; choose one by "
+            f"hdu='0:ROW', ROW from 1 to {rows}"
         )
     elif not 1 <= (row or 1) <= rows:
         raise SpectrumError(f"{form}: has no row {row}; expected 1 to {rows}")

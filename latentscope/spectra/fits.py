@@ -880,7 +880,7 @@ def _table_pieces(
 
 
 def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -> list[Draft]:
-    """Read one table: a row a pixel, or a row (of array cells) a spectrum."""
+    """Read one table: one row per pixel, or one row (of array cells) per spectrum."""
     columns = hdu.columns
     wave, flux = columns[choice.wavelength], columns[choice.flux]
     waves, fluxes = hdu.pieces(wave), hdu.pieces(flux)
@@ -897,7 +897,7 @@ def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -
     if len(fluxes) != len(waves):
         raise SpectrumError(
             f"{where}: {len(waves)} arrays of wavelengths and {len(fluxes)} of flux; expected as "
-            "many of both, or one number a row in each"
+            "many of both, or one number per row in each"
         )
     if row is None and len(waves) > MAX_ORDERS:
         raise SpectrumError(

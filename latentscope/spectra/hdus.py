@@ -187,7 +187,7 @@ class HDU:
             forms = [self.header.text(f"TFORM{other.index}") for other in self.columns]
             shown = " + ".join(forms[:8] + ["..."] * (len(forms) > 8))
             raise SpectrumError(
-                f"HDU {self.index}: its columns ({shown}) take {needed} bytes a row, NAXIS1 says "
+                f"HDU {self.index}: its columns ({shown}) take {needed} bytes per row, NAXIS1 says "
                 f"{width}; the header is broken: download the file again or mend its TFORMs"
             )
         kind = np.dtype(COLUMN_TYPES[column.code])

@@ -36,7 +36,9 @@ _HEAD = 4_000_000  # characters, and lines of them, in which the numbers must be
 _HEAD_LINES = 20_000
 _LONGEST_LINE = 100_000  # characters
 _MOST_COLUMNS = 1000
-_A_LINE_A_PIXEL = "expected a line a pixel, of wavelength and flux; are rows and columns exchanged?"
+_A_LINE_A_PIXEL = (
+    "expected one line per pixel, of wavelength and flux; are rows and columns exchanged?"
+)
 _LONGEST_TEXT = 80_000_000  # bytes, which pandas takes 0.8 GB for
 TEXT_BYTES = bytes(range(32, 256)) + b"\t\r\n\f"
 

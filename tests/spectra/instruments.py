@@ -123,7 +123,7 @@ def table(
     header: dict[str, Any] | None = None,
     **columns: Any,
 ) -> fits.BinTableHDU:
-    """A table with a row a pixel, or with one row of array cells; `single` ones in float32."""
+    """A table with one row per pixel, or with one row of array cells; `single` ones in float32."""
     found = []
     for key, values in columns.items():
         values = np.asarray(values)
@@ -905,7 +905,7 @@ def sixdf():
     return as_bytes(primary(Z=0.01, Z_HELIO=0.01, QUALITY=4), hdu), Truth(wavelength)
 
 
-@survey("2dF fibers in rows", "2dfdr: HDU 0 a row a fiber, 1 variance, 2 fiber table")
+@survey("2dF fibers in rows", "2dfdr: HDU 0 per row a fiber, 1 variance, 2 fiber table")
 def twodf():
     return _fibers(), Truth(refused=("row|fiber|40", "--hdu|hdu="))
 

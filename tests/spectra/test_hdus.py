@@ -82,7 +82,7 @@ def test_columns_that_do_not_fill_a_row(form, width):
     at = data.index(b"TFORM3")
     card = f"TFORM3  = '{form:8s}'".encode()
     text = refusal(data[:at] + card + data[at + len(card) :])
-    assert f"take {width} bytes a row, NAXIS1 says 20" in text
+    assert f"take {width} bytes per row, NAXIS1 says 20" in text
 
 
 def test_bits_text_and_empty_columns_add_up():

@@ -116,7 +116,7 @@ class Read(NamedTuple):
     rows : ndarray of the archive's dtype, shape (n, row_size)
     valid : ndarray of bool, shape (n, row_size)
     records : list of dict
-        One a file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a file without.
+        One per file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a file without.
     root_ivar : ndarray of float16, shape (n, ivar_size), or None
         1 / sigma, 0 where it is not known, at most what float16 holds.
     """

@@ -878,7 +878,7 @@ def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
 
 
 def columns_kept(rows: int) -> int:
-    """Columns of so many rows that are kept ready at a time: 250 MB of them, at 64 bytes a row."""
+    """Columns of so many rows that are kept ready at a time: 250 MB, at 64 bytes per row."""
     return max(4, int(250e6 / (64 * max(rows, 1))))
 
 

@@ -425,7 +425,7 @@ class Ross(RankTest):
     by_ranks : bool
         Whether ranks are taken for values; they are anyway where values are tied.
     adaptive : bool
-        Whether k goes by the rows a class. Several columns are then normal scores of their ranks.
+        Whether k goes by the rows per class. Several columns are then normal scores of their ranks.
     classes_first : bool
         Whether the first of two columns to shuffle holds the classes.
     """
@@ -437,13 +437,13 @@ class Ross(RankTest):
     takes = (1,)
 
     def neighbors_for(self, x: Column, y: Column, neighbors: int) -> int:
-        """16, but one for 8 rows a class at most."""
+        """16, but one for 8 rows per class at most."""
         if not self.adaptive:
             return neighbors
         return max(neighbors, min(16, len(x) // (8 * max(x.n_classes, y.n_classes))))
 
     def neighbors_of_strong(self, x: Column, y: Column, neighbors: int) -> int:
-        """A quarter of the square root of the rows a class, 16 at most: there bias errs most."""
+        """A quarter of the square root of the rows per class, 16 at most: there bias errs most."""
         rows = len(x) / max(x.n_classes, y.n_classes)
         return max(neighbors, min(16, round(sqrt(rows) / 4)))
 
