@@ -100,7 +100,8 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
     low, high = ax.get_ylim()
     near = len(lines) == 2 and lines[1][0] < lines[0][0] * (high / low) ** _CLOSE
     places = ("top", "bottom") if near else ("center", "center")
-    for (value, name, color, dashes), place in zip(lines, places, strict=False):
+    for (level, name, color, dashes), place in zip(lines, places, strict=False):
+        value = max(level, low)
         ax.axhline(value, color=color, linewidth=1, linestyle=dashes)
         ax.annotate(
             name,
