@@ -17,7 +17,7 @@ from latentscope.diagnostics.mi.result import MIResult
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.trust import VERDICTS
 from latentscope.errors import LatentscopeError
-from latentscope.files import atomic_path, expanded
+from latentscope.files import atomic_path, check_room, expanded
 from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.encode import encode
 from latentscope.models.weights import ModelLike, as_model
@@ -40,6 +40,7 @@ _ABOUT = (
 )
 _MARK = "demo.json"
 _SHUFFLES = 999
+_BYTES = 1.25e6  # of a spectrum
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def run_demo(
     """
     folder = expanded(folder)
     network = as_model(DEFAULT_MODEL if model is None else model)
+    check_room(folder, n * _BYTES, "simulate fewer (-n), or name a folder on another disk (-o)")
     _claim(folder, n, seed)
     with stage(f"simulating {n} HARPS spectra", n) as advance:
         truth = write_archive(

@@ -46,6 +46,32 @@ def is_address(text: str) -> bool:
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
+def check_room(folder: str | os.PathLike[str], needed: float, advice: str) -> str:
+    """Return how much will be written, in words.
+
+    Parameters
+    ----------
+    folder : path
+        Where, whether it is there or not.
+    needed : float
+        Bytes.
+    advice : str
+        What to do if the disk cannot hold them.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    there = expanded(folder).absolute()
+    there = next(path for path in (there, *there.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{needed / 1e6:.0f} MB"
+    if needed > free:
+        raise OSError(f"{folder}: {size} are needed, and {free / 1e9:.1f} GB are free; {advice}")
+    return size
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise the OSError that writing to `path` would meet, before the work.
 

@@ -29,7 +29,7 @@ from latentscope.cli.application import (
     save_plot,
 )
 from latentscope.errors import LatentscopeError, SpectrumError
-from latentscope.files import check_writable, write_json
+from latentscope.files import check_room, check_writable, write_json
 
 if TYPE_CHECKING:
     from latentscope.data import Latents
@@ -475,6 +475,10 @@ def _describe(out: Output, summary: dict[str, Any]) -> None:
     out.say()
 
 
+_BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
+"""Of a file of each layout."""
+
+
 @command(
     "latentscope simulate -n 1000 -o spectra/",
     "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv --seed 1",
@@ -500,11 +504,12 @@ def simulate(
 
     HARPS-like FITS files, and labels.csv.
     """
-    from latentscope.simulation.simulate import Layout, check_room, write_archive
+    from latentscope.simulation.simulate import Layout, write_archive
 
     out = Output(as_json)
     chosen: Layout = one_of("--layout", layout, Layout)
-    size = check_room(output, n, chosen)
+    smaller = "fewer (-n), or --layout s1d," if chosen == "adp" else "fewer (-n)"
+    size = check_room(output, n * _BYTES[chosen], f"write {smaller} or to another disk (-o)")
     echo(f"simulating {n:,} spectra into {output}, {size}", err=True)
     with progress("simulate", n) as advance:
         labels = write_archive(

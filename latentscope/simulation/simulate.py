@@ -7,7 +7,6 @@ pipeline, and a FITS file laid out as the ESO archive or the pipeline do.
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -280,7 +279,6 @@ def write_archive(
     read_linelist(path)  # a bad list is an error here, not in a worker
     folder = expanded(folder)
     target = folder / "labels.csv"
-    check_room(folder, n, layout)
     _make_room(folder, target, {file_name(index, layout) for index in range(n)})
     jobs = [
         (folder, start, min(start + _BLOCK, n), n, seed, layout, path, repeats)
@@ -294,40 +292,6 @@ def write_archive(
     with atomic_path(target) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     return target
-
-
-_MEGABYTES = {"adp": 4.8, "s1d": 1.25}
-"""Of one file."""
-
-_MANY = 1_000_000
-"""Files above which the old ones are not looked for."""
-
-
-def check_room(folder: str | os.PathLike[str], n: int, layout: Layout) -> str:
-    """Say how large an archive will be, or that the disk cannot hold it.
-
-    What files of the same names take, which it replaces, counts as free.
-
-    Raises
-    ------
-    LatentscopeError
-        If the archive is larger than what is free.
-    """
-    there = expanded(folder).absolute()
-    while not there.exists():
-        there = there.parent
-    needed, free = n * _MEGABYTES[layout] / 1e3, shutil.disk_usage(there).free / 1e9
-    if needed > free and n <= _MANY:
-        old = (expanded(folder) / file_name(index, layout) for index in range(n))
-        free += sum(path.stat().st_size for path in old if path.is_file()) / 1e9
-    size = f"{needed:.1f} GB" if needed >= 1 else f"{1e3 * needed:.0f} MB"
-    if needed > free:
-        smaller = "fewer (-n), or --layout s1d" if layout == "adp" else "fewer (-n)"
-        raise LatentscopeError(
-            f"{folder}: {n:,} spectra need {size}, and {free:.1f} GB are free; write {smaller}, "
-            "or name a folder on another disk (-o)"
-        )
-    return size
 
 
 def _make_room(folder: Path, labels: Path, spectra: set[str]) -> None:

@@ -258,8 +258,8 @@ def test_simulate_writes_files_and_labels(process, tmp_path):
 def test_simulate_refuses_what_the_disk_cannot_hold(process, tmp_path):
     ended = process("simulate", "-n", 10**9, "-o", tmp_path / "all")
     assert ended.code == 1
-    assert "1,000,000,000 spectra need 4800000.0 GB, and" in ended.err
-    assert "write fewer (-n), or --layout s1d" in ended.err
+    assert "all: 4800000.0 GB are needed, and" in ended.err
+    assert "write fewer (-n), or --layout s1d, or to another disk (-o)" in ended.err
     assert not (tmp_path / "all").exists()
 
 
