@@ -87,19 +87,11 @@ class Stars:
         Half the sum of squared residuals of the lines, and the mean absolute residual of the flux
         over its median.
         """
-        kept, science = ~self.prepare.grid.gap_mask, self.prepare.science
-        middle = self.rows.mean(0, dtype=np.float64)[None, science]
-        parts = np.array_split(np.arange(len(self.rows)), -(-len(self.rows) // _BATCH))
-        flux = sum(self._flux(part).sum(0) for part in parts) / len(self.rows)
-        squares, deviation = 0.0, 0.0
-        for part in parts:
-            lines = self.rows[part].astype(np.float64)[:, science]
-            squares += float((((lines - middle)[:, kept]) ** 2).sum())
-            deviation += float(np.abs((self._flux(part) - flux)[:, kept]).sum())
-        return squares / 2 / len(self.rows), deviation / len(self.rows) / int(kept.sum())
-
-    def _flux(self, part: NDArray[np.int64]) -> Floats:
-        return np.asarray(restore(self.rows[part].astype(np.float64), self.prepare))
+        kept, rows = ~self.prepare.grid.gap_mask, self.rows.astype(np.float64)
+        lines = rows[:, self.prepare.science][:, kept]
+        flux = np.asarray(restore(rows, self.prepare))[:, kept]
+        squares = 0.5 * ((lines - lines.mean(0)) ** 2).sum(1).mean()
+        return float(squares), float(np.abs(flux - flux.mean(0)).mean())
 
     @property
     def fgk(self) -> NDArray[np.bool_]:
@@ -121,13 +113,13 @@ def measured(folder: Path, stars: Stars) -> Figures:
     if earlier is not None:
         return earlier
     model = load_model(folder / "model")
-    mean, kl, errors, example = _encoded(model, stars)
+    mean, kl, line_variance, example = _encoded(model, stars)
     figures = Figures(
         weights=weights,
         test=stars.fingerprint,
         mad=_rounded(mad(mean).values),
         kl=_rounded(kl),
-        **errors,
+        line_variance=line_variance,
         mi=_information(mean, stars.labels),
         mi_fgk=_information(mean[stars.fgk], stars.labels[stars.fgk]),
         rank={
@@ -162,36 +154,27 @@ def _example(labels: pd.DataFrame) -> int:
     return int(pool.index.to_numpy()[nearest])
 
 
-def _encoded(model: SpectrumVAE, stars: Stars) -> tuple[Floats, Floats, dict[str, float], Floats]:
-    """Latents, KL per dimension, errors of the reconstruction, and the example's row."""
+def _encoded(model: SpectrumVAE, stars: Stars) -> tuple[Floats, Floats, float, Floats]:
+    """Latents, KL per dimension, share of line variance, and the example's row."""
     prepare = stars.prepare
-    kept, science = ~prepare.grid.gap_mask, prepare.science
-    middle = stars.rows.mean(0, dtype=np.float64)[None, science][:, kept]
-    means, logvars, sums = [], [], np.zeros(3)
-    example = np.empty(0)
+    lines = np.arange(prepare.row_size)[prepare.science][~prepare.grid.gap_mask]
+    middle = stars.rows.mean(0, dtype=np.float64)[lines]
+    means, logvars, sums, example = [], [], np.zeros(2), np.empty(0)
     with torch.no_grad():
         for start in range(0, len(stars.rows), _BATCH):
             rows = torch.from_numpy(stars.rows[start : start + _BATCH].astype("f4"))
             mean, logvar = model.encode(rows)
             decoded = model.decode(mean).numpy().astype(np.float64)
-            truth = rows.numpy().astype(np.float64)
-            lines, expected = decoded[:, science][:, kept], truth[:, science][:, kept]
-            flux = (restore(decoded, prepare) - restore(truth, prepare))[:, kept]
-            squares = ((lines - expected) ** 2, (expected - middle) ** 2, flux**2)
-            sums += [values.sum() for values in squares]
+            truth = rows.numpy().astype(np.float64)[:, lines]
+            sums += [((part - truth) ** 2).sum() for part in (decoded[:, lines], middle)]
             if start <= stars.example < start + _BATCH:
                 example = decoded[stars.example - start]
             means.append(mean.numpy())
             if logvar is not None:
                 logvars.append(logvar.numpy())
-    residual, variance, flux_residual = sums / (len(stars.rows) * kept.sum())
-    errors = {
-        "line_variance": round(float(1 - residual / variance), 5),
-        "flux_rms": round(float(np.sqrt(flux_residual)), 6),
-    }
     mean = np.concatenate(means)
     kl = kl_divergence(mean, np.concatenate(logvars)) if logvars else np.empty(0)
-    return mean.astype(np.float64), kl, errors, example
+    return mean.astype(np.float64), kl, round(float(1 - sums[0] / sums[1]), 5), example
 
 
 def _information(mean: Floats, labels: pd.DataFrame) -> dict[str, list[float]]:

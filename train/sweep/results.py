@@ -50,8 +50,6 @@ class Figures:
         Median absolute deviation, and mean KL in nats, of each dimension; no KL without variances.
     line_variance : float
         Share of the variance of the line contrast, around the mean spectrum, that is reconstructed.
-    flux_rms : float
-        Root mean square residual of the flux, over its median.
     mi, mi_fgk : dict of str to list of float
         Mutual information of each label with each dimension, nats; all stars, and FGK stars.
     rank : dict of str to list of float
@@ -65,7 +63,6 @@ class Figures:
     mad: list[float]
     kl: list[float]
     line_variance: float
-    flux_rms: float
     mi: dict[str, list[float]]
     mi_fgk: dict[str, list[float]]
     rank: dict[str, list[float]]
@@ -179,6 +176,11 @@ class Results:
         """The run of the chosen setting, if it is finished."""
         return self.at(self.config.chosen.latents, self.config.chosen.beta)
 
+    @property
+    def seeds(self) -> dict[int, Figures]:
+        """Figures of the chosen setting on the archive as it is, by seed, as finished."""
+        return {e.run.seed: e.figures for e in self.repeated() if not e.run.balance}
+
     def repeated(self) -> list[Measured]:
         """Return the chosen setting, its other seeds, and its balanced archives, as finished."""
         chosen = [] if self.chosen is None else [self.chosen]
@@ -206,7 +208,6 @@ def _line(entry: Measured) -> dict[str, Any]:
         "seed": run.seed,
         "balance": run.balance,
         "line_variance": figures.line_variance,
-        "flux_rms": figures.flux_rms,
         "mad_dims": len(figures.deviating),
         "kl_dims": len(figures.informative) if figures.kl else None,
         "largest_pair_nats": figures.largest_pair,

@@ -3,13 +3,13 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.train.sweep.page import reproduction
 from train.sweep.grid import Archive, Grid, NewStars, Setting, SweepConfig, runs_of
 from train.sweep.results import LABELS, Figures, Measured, Results
 
+FALLS = "The number of informative dimensions falls with lambda (here: "
 CONFIG = SweepConfig(
     base={"architecture": {}, "prepare": {}, "data": {}, "stages": []},
     archive=Archive(100, 1),
@@ -34,7 +34,7 @@ def figures(latents, beta, informative, pair, rank=0.9, seen=1.5):
         weights="w", test="t", mad=mad,
         kl=[] if beta is None else np.where(np.array(mad) > 0.02, 1.0, 0.0).tolist(),
         line_variance=(0.9 if beta is None else 0.8 - 0.1 * beta) + 0.0001 * latents,
-        flux_rms=0.01, mi=mi, mi_fgk=mi, rank=ranks,
+        mi=mi, mi_fgk=mi, rank=ranks,
         pairs=[[0, 1, pair]] if informative > 1 else [],
     )  # fmt: skip
 
@@ -71,8 +71,8 @@ def test_all_statements_hold_where_all_is_as_in_the_paper(results):
     [
         ("d008-ae", {"line_variance": 0.1}, ["A deterministic autoencoder"]),
         ("d008-beta3", {"line_variance": 0.85}, ["The larger lambda", "The more latents"]),
-        ("d128-beta3", {"mad": [0.5] * 30 + [0.0] * 98}, ["The number of dimensions above"]),
-        ("d128-beta3", {"kl": [0.5] * 30 + [0.0] * 98}, ["The number of dimensions with KL"]),
+        ("d128-beta3", {"mad": [0.5] * 30 + [0.0] * 98}, [FALLS + "MAD"]),
+        ("d128-beta3", {"kl": [0.5] * 30 + [0.0] * 98}, [FALLS + "KL"]),
         (
             "d128-beta0.3", {"mad": [0.5] * 9 + [0.0] * 119},
             ["Six dimensions of 128 are informative at lambda = 0.3 (here: MAD", "(Not in"],
@@ -80,7 +80,7 @@ def test_all_statements_hold_where_all_is_as_in_the_paper(results):
         (
             "d128-beta0.3", {"kl": [0.5] * 9 + [0.0] * 119},
             ["Six dimensions of 128 are informative at lambda = 0.3 (here: KL", "(Not in",
-             "The 8-d network", "The result is robust", "About four more"],
+             "The 8-d network", "About four more"],
         ),
         ("d008-beta0.1", {"pairs": []}, ["Too small a lambda"]),
         ("d128-beta0.3", {"pairs": [[0, 1, 0.4]]}, ["At the chosen lambda"]),
@@ -97,7 +97,7 @@ def test_what_differs_is_said_of_that_statement_alone(results, name, changes, wo
 
 def test_a_dimension_that_knows_both_labels_is_no_disentangled_one(results):
     mi = {label: [0.0] * 128 for label in LABELS}
-    mi["radvel"] = [1.0, 0.6] + [0.0] * 126
+    mi["radvel"] = [1.0, 0.8] + [0.0] * 126
     mi["Teff"] = [1.3] + [0.0] * 127
     told = answers(with_figures(results, "d128-beta0.3", mi=mi))
     assert told["One dimension is radial velocity (1.51 nats)."] is False
@@ -110,7 +110,7 @@ def test_without_runs_nothing_is_told(results):
     assert set(answers(none).values()) == {None}
     assert reproduction.changes_of(none) == []
     assert all(
-        line.endswith(" | -" * 8 + " |") for line in reproduction.grid_table(none).splitlines()[2:]
+        line.endswith(" | -" * 7 + " |") for line in reproduction.grid_table(none).splitlines()[2:]
     )
     partly = {name: entry for name, entry in results.runs.items() if name.startswith("d008")}
     told = answers(dataclasses.replace(results, runs=partly))
@@ -124,16 +124,6 @@ def test_changes_are_ratios_to_the_run_on_the_archive_as_it_is(results):
     assert fgk.velocity == pytest.approx(0.4 / 1.5)
     assert fgk.leaves_out
     assert fgk.is_large
-    seed = changes["d128-beta0.3-seed1"]
-    assert (seed.dimensions, seed.velocity, seed.temperature) == (0, 1.0, 1.0)
-    assert not seed.leaves_out
+    assert (fgk.dimensions, len(changes)) == (0.0, 2)
+    assert not changes["d128-beta0.3-one-per-star"].is_large
     assert len(reproduction.robustness_table(results).splitlines()) == 2 + 4
-
-
-def test_the_table_of_information_marks_the_largest_of_a_row(results):
-    entry = results.chosen.figures
-    lines = reproduction.information_table(entry).splitlines()
-    assert lines[0].split(" | ")[1:7] == [f"dim {dim}" for dim in range(6)]
-    row = pd.Series(lines[2].strip("|").split(" | ")).str.strip()
-    assert row.tolist()[:3] == ["radvel", "**1.50 (1.00)**", "0.00 (0.00)"]
-    assert row.iloc[-1] == "0.00"
