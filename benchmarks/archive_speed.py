@@ -7,7 +7,7 @@ against a memory-mapped .npy of the same rows, read as one would first: a permut
 batch of them at a time. Both come from the page cache, so that the figures are what a processor can
 deliver, and both run in turn. Run:
 
-    python -m benchmarks.archive_speed --files 100 --rows 4000 --repeats 3 --json archive_speed.json
+    python -m benchmarks.archive_speed --files 100 --rows 4000 --repeats 3
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.timing import Work, in_turns, write_json
+from benchmarks.timing import Work, in_turns
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ArchiveStore, Layout, PackedArchive, unpacked
@@ -135,10 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--models", default="harps-sim,astro-machines")
     parser.add_argument("--layout", choices=("s1d", "adp"), default="s1d")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = [folder / file_name(index, options.layout) for index in range(options.files)]
@@ -147,10 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
         for model in options.models.split(","):
             _, prepare = named_preparation(model, None)
             rows = max(options.rows * 20_800 // prepare.row_size, 2 * BATCH)
-            results[model] = measure(prepare, files, rows, folder / model, options.repeats)
-            report(model, results[model])
-    if options.json:
-        write_json(options.json, results)
+            report(model, measure(prepare, files, rows, folder / model, options.repeats))
 
 
 if __name__ == "__main__":

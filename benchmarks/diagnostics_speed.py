@@ -28,24 +28,23 @@ from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeWarning
 from latentscope.models.encode import encode
 from latentscope.models.trust import segments_text, trust_sample
-from latentscope.reporting.report import ROWS
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.oxygen import resolving_power
 
 NOISE = (0.05, 0.1, 0.3, 0.5, 1, 1.5, 2, 4)
 _OFF = 1e-3
-SPECTRA, REPEATS = 8, 10
+SPECTRA, REPEATS, MODEL = 8, 10, "harps-sim"
 
 
 def time_metrics(options: argparse.Namespace) -> None:
     """Eight labels, of which each has a dimension with noise of its own; the rest knows nothing."""
     rng = np.random.default_rng(0)
-    labels = rng.normal(size=(options.stars, len(NOISE)))
+    labels = rng.normal(size=(7000, len(NOISE)))
     noisy = labels + np.array(NOISE) * rng.normal(size=labels.shape)
-    latents = np.hstack([noisy, rng.normal(size=(options.stars, options.dims - len(NOISE)))])
+    latents = np.hstack([noisy, rng.normal(size=labels.shape)])
     metrics(latents[:500], labels[:500], n_halves=0)  # compiles
     ways: dict[str, Work] = {
-        "metrics": lambda: metrics(latents, labels, n_halves=options.n_halves),
+        "metrics": lambda: metrics(latents, labels),
         "robustness": lambda: robustness(latents, labels),
     }
     for name, work in ways.items():
@@ -59,30 +58,24 @@ def network(dims: int) -> Any:
 
     from latentscope.models.network import SpectrumVAE
 
-    like = load_model("harps-sim")
+    like = load_model(MODEL)
     torch.manual_seed(0)
     return SpectrumVAE(replace(like.config, latents=dims), like.prepare, {"name": "random"}).eval()
 
 
 def time_report(options: argparse.Namespace) -> None:
     """Normal latents, of which some vary, and labels that depend on these; a line per part."""
-    values, labels = columns(options.rows, options.dims, options.labels)
+    values, labels = columns(options.rows, 128, 8)
     values[:, options.informative :] *= _OFF
-    stars = None
-    if options.stars is not None:
-        stars = np.random.default_rng(1).integers(0, options.stars, options.rows)
-    model = network(options.dims) if options.model == "yes" else None
+    model = network(128)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", LatentscopeWarning)
-        output = options.output or Path(folder) / "report.html"
         begun = time.perf_counter(), time.process_time()
         result = report(
             Latents(values.astype(np.float32)),
             labels,
             model=model,
-            groups=stars,
-            max_rows=options.sample,
-            output=output,
+            output=Path(folder) / "report.html",
         )
         wall, processor = time.perf_counter() - begun[0], time.process_time() - begun[1]
         for row in result.table.to_dict("records"):
@@ -94,9 +87,9 @@ def time_report(options: argparse.Namespace) -> None:
     )
 
 
-def many_rows(model: str, n: int) -> Latents:
+def many_rows(n: int) -> Latents:
     """Rows drawn from a model's sample, as `encode` would have written them."""
-    sample, rng = trust_sample(model), np.random.default_rng(0)
+    sample, rng = trust_sample(MODEL), np.random.default_rng(0)
     drawn = sample.rows(rng.integers(0, len(sample), n))
     names = ("recon_error", "coverage", "snr", "resolution")
     text = [segments_text(row) for row in drawn.segments]
@@ -111,11 +104,11 @@ def time_trust(options: argparse.Namespace) -> None:
     def least(work: Work, repeats: int = 1) -> float:
         return in_turns({"": work}, repeats, time.process_time)[""]
 
-    sample, rows = trust_sample(options.model), many_rows(options.model, options.rows)
+    sample, rows = trust_sample(MODEL), many_rows(options.rows)
     print(f"reference of {len(sample):,} rows: {least(lambda: Reference(sample), 3):.2f} s")
     print(f"score of {options.rows:,} rows: {least(lambda: score(rows, reference=sample)):.1f} s")
     spectra = [spectrum for spectrum, _ in simulate(SPECTRA, seed=1)]
-    model = load_model(options.model)
+    model = load_model(MODEL)
     model.folder = None
     whole = least(lambda: encode(spectra, model, workers=1), REPEATS)
     part = least(lambda: [resolving_power(spectrum) for spectrum in spectra], REPEATS)
@@ -130,22 +123,12 @@ def main(arguments: list[str] | None = None) -> None:
     jobs = parser.add_subparsers(required=True)
     job = jobs.add_parser("metrics", help="disentanglement measures and their robustness")
     job.set_defaults(work=time_metrics)
-    job.add_argument("--stars", type=int, default=7000)
-    job.add_argument("--dims", type=int, default=16)
-    job.add_argument("--n-halves", type=int, default=100)
     job = jobs.add_parser("report", help="time and size of a report on made-up latents")
     job.set_defaults(work=time_report)
     job.add_argument("--rows", type=int, default=7_000)
-    job.add_argument("--dims", type=int, default=128)
-    job.add_argument("--informative", type=int, default=12, help="dimensions that vary")
-    job.add_argument("--labels", type=int, default=8)
-    job.add_argument("--stars", type=int, help="default: one a row")
-    job.add_argument("--sample", type=int, default=ROWS, help="rows of slow statistics")
-    job.add_argument("--model", choices=("yes", "no"), default="yes", help="random weights")
-    job.add_argument("-o", "--output", type=Path, help="default: thrown away")
+    job.add_argument("--informative", type=int, default=12, help="dimensions of 128 that vary")
     job = jobs.add_parser("trust", help="score of a large table; resolution in encode")
     job.set_defaults(work=time_trust)
-    job.add_argument("--model", default="harps-sim")
     job.add_argument("--rows", type=int, default=200_000)
     options = parser.parse_args(arguments)
     options.work(options)

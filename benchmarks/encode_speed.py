@@ -5,7 +5,7 @@ written with Conv1d, runs on that one spectrum, with as many torch threads as to
 one (faster where something else runs besides). All have the same random weights and must give the
 same latents; ratios are to the faster of the two loops. Run:
 
-    python -m benchmarks.encode_speed --files 32 --repeats 3 --json encode_speed.json
+    python -m benchmarks.encode_speed --files 32 --repeats 3
 
 For processor time (user and system, all threads of the process), which is what a cluster is paid
 for, `encode` also runs with one worker; the ratio is to the loop that takes the least.
@@ -33,7 +33,7 @@ from astropy.io import fits
 
 from benchmarks.network_speed import COMPACT as LINES
 from benchmarks.network_speed import PlainVAE
-from benchmarks.timing import in_turns, markdown_table, rounds, wall_and_processor, write_json
+from benchmarks.timing import in_turns, markdown_table, rounds, wall_and_processor
 from latentscope.models import encode as encode_module
 from latentscope.models import rows
 from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, published_prepare
@@ -56,11 +56,9 @@ LOOPS = ("loop: astropy, Conv1d, batch 1", "the same, 1 torch thread")
 DRS_CARDS = 3_000  # in the header of a real HARPS spectrum
 
 
-def write_files(
-    folder: Path, n: int, layout: str = "phase 3", cards: int = 0, seed: int = 0
-) -> list[Path]:
+def write_files(folder: Path, n: int, layout: str = "phase 3", cards: int = 0) -> list[Path]:
     """Files of the size of real HARPS ones, 313,114 pixels: phase-3 tables (5 MB), S1D images."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     wavelength = 3781.19 + 0.01 * np.arange(313_114)
     folder.mkdir(exist_ok=True)
     files = []
@@ -343,7 +341,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--parsers", action="store_true", help="compare parsers of FITS files")
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     options = parser.parse_args()
@@ -361,11 +358,8 @@ def main() -> None:
             models = {name: SpectrumVAE(*case[:2]).eval() for name, case in cases.items()}
             profile(files, models | {"harps-sim": load_model("harps-sim")}, options.repeats)
             return
-        results = {name: measure(files, *case, options.repeats) for name, case in cases.items()}
-    for name, result in results.items():
-        report(name, result)
-    if options.json:
-        write_json(options.json, results)
+        for name, case in cases.items():
+            report(name, measure(files, *case, options.repeats))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Three archives: simulated spectra by the bundled model; random latents of a netw
 published one (327,680 pixels, 128 latents, random weights); and 272,376 x 128 random latents
 without a model. An action ends when the browser has painted what it asked for. Run:
 
-    python -m benchmarks.explorer --actions 100 --json explorer.json
+    python -m benchmarks.explorer --actions 100
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
-
-from benchmarks.timing import write_json
 
 GOALS = {
     ("bundled", "slider"): 150.0, ("published", "slider"): 400.0,
@@ -167,7 +164,6 @@ def main() -> None:
     parser.add_argument(
         "--archive", nargs=argparse.REMAINDER, default=[], help="as `latentscope explore` has it"
     )
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     found: dict[tuple[str, str], list[float]] = {}
@@ -189,18 +185,12 @@ def main() -> None:
             found["published", "zoom"] = zooms(page, given.actions, rng)
         np.save(folder / "archive.npy", rng.normal(size=(given.rows, 128)).astype(np.float32))
         found["archive", "start"] = starts([str(folder / "archive.npy")], MAP)
-    rows: list[dict[str, Any]] = []
     for (archive, action), times in found.items():
         half, most = np.quantile(times, [0.5, 0.95])
         goal = GOALS.get((archive, action))
-        rows.append(
-            {"archive": archive, "action": action, "n": len(times), "p50_ms": round(half, 1),
-             "p95_ms": round(most, 1), "goal_ms": goal}
-        )  # fmt: skip
-        print("  ".join(f"{value!s:>9}" for value in rows[-1].values()), flush=True)
+        cells = (archive, action, len(times), round(half, 1), round(most, 1), goal)
+        print("  ".join(f"{value!s:>9}" for value in cells), flush=True)
     print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
-    if given.json is not None:
-        write_json(given.json, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -13,22 +13,19 @@ family of files:
 - wrong: encoded although no spectrum, or with other numbers. A damage that nothing in the file can
   show, such as a flipped bit of a flux value, is counted on its own.
 
-Prints tables; `-o` writes JSON with the names of the files that are wrong.
+Prints tables, and the names of the files that are wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.timing import markdown_table
-from latentscope.files import atomic_path
 from latentscope.models.encode import encode
 from tests.models.encoding import tiny_model
 from tests.spectra.damage import write_damaged
@@ -87,7 +84,6 @@ def table(answers: Mapping[str, Counter[str]], columns: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--damaged", type=int, default=1000, help="damaged files")
-    parser.add_argument("-o", "--output", type=Path, help="JSON")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         real, real_amiss = instruments(Path(folder))
@@ -98,13 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(broken, (*ANSWERS, UNTOLD)))
     for line in [*real_amiss, *broken_amiss]:
         print(f"- {line}")
-    if options.output:
-        found: dict[str, Any] = {
-            "instruments": real, "damaged": broken, "seconds": taken,
-            "amiss": real_amiss + broken_amiss,
-        }  # fmt: skip
-        with atomic_path(options.output) as temporary:
-            temporary.write_text(json.dumps(found, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,6 @@
 Mean absolute error in nats over cases and seeds, for each kind of case of `benchmarks.mi_cases`. An
 exception, an infinite value or NaN is a failure: it is counted and left out of the mean. The kinds
 hold pairs of single columns; cases of several columns stand apart, as most peers take none.
-
-With --ive FOLDER also the distance from the published GMM-MI values of the interpretable-VAE
-latents (files ive_latents.npy, ive_labels.csv and ive_mi_reference.csv of dpiras/GMM-MI).
 """
 
 from __future__ import annotations
@@ -13,12 +10,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import sys
 import warnings
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +22,7 @@ import pandas as pd
 from benchmarks.mi_cases import CASES, KINDS, LABEL, Case
 from benchmarks.mi_peers import NAMES, Estimate, peers
 from benchmarks.timing import markdown_table
-from latentscope.diagnostics.mi.api import mi_matrix, mutual_information
+from latentscope.diagnostics.mi.api import mutual_information
 from latentscope.errors import EstimatorError
 
 WIDE = "several columns"
@@ -129,21 +124,6 @@ def markdown(table: pd.DataFrame) -> str:
     return markdown_table(list(map(text, table.columns)), rows)
 
 
-def published(folder: Path) -> None:
-    """Print how far the values of the interpretable-VAE latents lie from the published ones."""
-    reference = pd.read_csv(folder / "ive_mi_reference.csv")
-    for estimator in ("auto", "ksg"):
-        result = mi_matrix(
-            folder / "ive_latents.npy", folder / "ive_labels.csv", estimator=estimator
-        )
-        both = reference.merge(result.table, on=["label", "dim"], suffixes=("_published", ""))
-        difference = (both["mi_nats"] - both["mi_nats_published"]).abs()
-        print(
-            f"IVE, {len(both)} pairs, {estimator}: mean |difference| {difference.mean():.4f} nats, "
-            f"largest {difference.max():.4f}"
-        )
-
-
 def _names(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(part.strip() for part in text.split(","))
 
@@ -152,21 +132,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--kind", choices=[*KINDS, WIDE], help="only cases of this kind")
     parser.add_argument("--only", default="", help="only cases with this text in their name")
     parser.add_argument("--estimators", type=_names, default=("auto",), help="ours, or none")
     parser.add_argument("--peers", type=_names, default=NAMES, help=f"of {', '.join(NAMES)}; none")
     parser.add_argument("--cases", action="store_true", help="print the errors of each case")
-    parser.add_argument("--json", type=Path, help="write every value to this file")
-    parser.add_argument("--ive", type=Path, help="folder with the IVE files")
     return parser.parse_args(arguments)
-
-
-def _chosen(kind: str | None, text: str) -> list[Case]:
-    def fits(case: Case) -> bool:
-        return kind is None or kind == (case.kind if case.columns == 2 else WIDE)
-
-    return [case for case in CASES if text in case.name and fits(case)]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -174,17 +144,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments)
     estimates = {f"latentscope {name}": ours(name) for name in options.estimators}
     estimates |= {peer.name: peer.estimate for peer in peers(options.peers).values()}
-    cases = _chosen(options.kind, options.only)
-    if cases and estimates:
-        table = all_measured(cases, estimates, options.rows, options.seeds)
-        if options.json is not None:
-            options.json.write_text(json.dumps(table.to_dict("records"), indent=1))
-        print(f"Mean |error| in nats, n = {options.rows:,}, {options.seeds} seeds\n")
-        print(markdown(summary(table)))
-        if options.cases:
-            print("\n" + markdown(by_case(table).reset_index()))
-    if options.ive is not None:
-        published(options.ive)
+    cases = [case for case in CASES if options.only in case.name]
+    table = all_measured(cases, estimates, options.rows, options.seeds)
+    print(f"Mean |error| in nats, n = {options.rows:,}, {options.seeds} seeds\n")
+    print(markdown(summary(table)))
+    if options.cases:
+        print("\n" + markdown(by_case(table).reset_index()))
 
 
 if __name__ == "__main__":

@@ -137,10 +137,9 @@ def measure(rows: Singles, queries: Singles, options: argparse.Namespace) -> Non
         row(*cells, f"{wrong(way.search, rows, checked)} of {len(checked)}")
 
 
-def sample(n: int, dims: int, offset: float, seed: int) -> Singles:
+def sample(n: int, dims: int, seed: int) -> Singles:
     """Independent Gaussian dimensions: no structure that a search could use."""
-    rng = np.random.default_rng(seed)
-    return (rng.standard_normal((n, dims), dtype=np.float32) + np.float32(offset)).astype("f4")
+    return np.random.default_rng(seed).standard_normal((n, dims), dtype=np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -150,7 +149,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--tree-queries", type=int, default=4)
     parser.add_argument("--checked", type=int, default=4)
-    parser.add_argument("--offset", type=float, default=0.0, help="added to all values")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args(arguments)
     kinds = ("best", "median", "processor", "ratio")
@@ -159,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     row(*["---"] * 10)
     for dims in options.dims:
         start = time.perf_counter()
-        rows = sample(options.rows, dims, options.offset, 0)
-        measure(rows, sample(options.queries, dims, options.offset, 1), options)
+        rows = sample(options.rows, dims, 0)
+        measure(rows, sample(options.queries, dims, 1), options)
         print(f"\n{options.rows:,} rows, {time.perf_counter() - start:.0f} s\n", flush=True)
 
 

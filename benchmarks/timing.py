@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -64,15 +59,6 @@ def wall_and_processor(work: Work) -> NDArray[np.float64]:
     wall, processor = time.perf_counter(), time.process_time()
     work()
     return np.array([time.perf_counter() - wall, time.process_time() - processor])
-
-
-def write_json(path: Path, results: Mapping[str, Any]) -> None:
-    """Write results beside what they were measured on."""
-    modules = {name: sys.modules.get(name) for name in ("numpy", "torch", "zarr")}
-    versions = {name: module.__version__ for name, module in modules.items() if module is not None}
-    machine = {"cpu": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
-    text = json.dumps({"machine": machine, "versions": versions} | dict(results), indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def row(*cells: str) -> None:
