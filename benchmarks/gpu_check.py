@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,7 +40,7 @@ from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.synthesis import synthesizer_of
-from train.data.batches import Batch, sent
+from train.data.batches import Batch, Batches, sent
 from train.data.doppler import DopplerShift
 from train.data.rows import Rows
 from train.data.sources import data_of
@@ -163,17 +164,9 @@ class Clock(Callback):
             self.loss = float(outputs["loss"])
 
 
-class Same:
+def same(batch: Batch, steps: int) -> Batches:
     """The same batch over and over."""
-
-    def __init__(self, batch: Batch, steps: int) -> None:
-        self._batch, self._steps = batch, steps
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __iter__(self) -> Any:
-        return iter([self._batch] * self._steps)
+    return Batches(steps, lambda: repeat(batch, steps))
 
 
 def trained(at: Setting, config: TrainConfig, running: TrainerConfig, callback: Callback,
@@ -219,7 +212,7 @@ def steps(at: Setting, source: str, precision: str, compile: str) -> dict[str, A
     clock, alone = Clock(at.device, warm), Clock(at.device, warm)
     trained(at, config, running, clock, data)
     assert clock.batch is not None
-    trained(at, config, running, alone, data, Same(clock.batch, config.steps))
+    trained(at, config, running, alone, data, same(clock.batch, config.steps))
     seconds, best = (mark.marks[-1] - mark.marks[0] for mark in (clock, alone))
     count = (config.steps - warm) * config.data.batch_size
     return {
@@ -246,7 +239,7 @@ def no_waiting(at: Setting) -> dict[str, Any]:
     data = Combs(config.prepare.row_size, config.data.batch_size, 1)
     batch = sent(Batch(at.rows(config), torch.arange(config.data.batch_size)), at.device)
     try:
-        batches = Same(batch, config.steps)
+        batches = same(batch, config.steps)
         trained(at, config, at.running(compile="off"), Strict(), data, batches)
     finally:
         if at.device.type == "cuda":
