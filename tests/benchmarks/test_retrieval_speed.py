@@ -16,8 +16,8 @@ def test_a_line_for_each_contender(capsys):
 
 
 def test_wrong_rows_are_counted():
-    rows = retrieval_speed.sample(50, 2, 0.0, 0)
-    queries = retrieval_speed.sample(3, 2, 0.0, 1)
+    rows = retrieval_speed.sample(50, 2, 0)
+    queries = retrieval_speed.sample(3, 2, 1)
     ours = retrieval_speed.ours(rows)[0].search
     assert retrieval_speed.wrong(ours, rows, queries) == 0
     assert retrieval_speed.wrong(lambda q: np.roll(ours(q), 1, axis=1), rows, queries) == 3

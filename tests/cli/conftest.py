@@ -1,7 +1,6 @@
 """The command line in a process of its own and in this one, and small things to run it on."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -64,28 +63,11 @@ def command(capsys, monkeypatch):
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A model folder with random weights: the whole HARPS range on 2,048 pixels, 3 latents."""
-    import torch
-
-    from latentscope.models.network import SpectrumVAE, VAEConfig
+    """A model folder with random weights and 3 latents."""
     from latentscope.models.weights import save_model
-    from latentscope.spectra.prepare import PrepareConfig
-    from latentscope.spectra.wavelength import Grid
+    from tests.models.encoding import small_model
 
-    grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))
-    config = VAEConfig(
-        length=2048, channels=(4, 8), kernels=(9, 5), strides=(4, 4), latents=3, extra=16
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = SpectrumVAE(
-            config,
-            PrepareConfig(grid, normalization="continuum", window=15, nodes=16),
-            {"name": "tiny", "description": "random weights, for tests"},
-        )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, folder)
-    return folder
+    return save_model(small_model(3, "tiny"), tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import defaultdict
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -186,17 +187,24 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
-@pytest.fixture
-def file_server(monkeypatch):
+@contextmanager
+def serving(server, monkeypatch):
+    """Let a server of this machine answer in a thread, with no proxy between."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    with FileServer() as server:
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def file_server(monkeypatch):
+    with serving(FileServer(), monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture

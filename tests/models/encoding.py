@@ -1,5 +1,7 @@
 """A tiny model and a tiny archive for the tests of encode."""
 
+import math
+
 import numpy as np
 import torch
 from astropy.io import fits
@@ -27,6 +29,19 @@ def tiny_model(normalization="median-valid", *, seed=0, variational=True, min_me
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return SpectrumVAE(config, prepare, {"name": "tiny", "mad_threshold": 0.05}).eval()
+
+
+def small_model(latents, name="small"):
+    """A model with random weights: the whole HARPS range on 2,048 pixels."""
+    grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))
+    config = VAEConfig(
+        length=2048, channels=(4, 8), kernels=(9, 5), strides=(4, 4), latents=latents, extra=16
+    )
+    prepare = PrepareConfig(grid, normalization="continuum", window=15, nodes=16)
+    info = {"name": name, "description": "random weights, for tests"}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return SpectrumVAE(config, prepare, info).eval()
 
 
 def write_adp(path, *, seed=0, last=5205.0, level=100.0, header=()):

@@ -1,6 +1,5 @@
 """A small report on everything, made once, and what tests read pages with."""
 
-import math
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from latentscope.data import Latents
 from latentscope.reporting.report import report
+from tests.models.encoding import small_model
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 UGLY = "<script>alert(\"ü\")</script> & 'a' $x$"
@@ -51,26 +51,9 @@ def page_of():
     return lambda path: Page(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="session")
-def small_model():
-    """A model with random weights: the HARPS range on 2,048 pixels, 4 latents."""
-    import torch
-
-    from latentscope.models.network import SpectrumVAE, VAEConfig
-    from latentscope.spectra.prepare import PrepareConfig
-    from latentscope.spectra.wavelength import Grid
-
-    grid = Grid("log", 3785.0, math.log(6910 / 3785) / 2048, 2048, gaps=((5300.0, 5340.0),))
-    config = VAEConfig(
-        length=2048, channels=(4, 8), kernels=(9, 5), strides=(4, 4), latents=4, extra=16
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return SpectrumVAE(
-            config,
-            PrepareConfig(grid, normalization="continuum", window=15, nodes=16),
-            {"name": "small"},
-        ).eval()
+@pytest.fixture(scope="session", name="small_model")
+def of_four_latents():
+    return small_model(4)
 
 
 @pytest.fixture(scope="session")

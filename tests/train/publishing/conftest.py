@@ -1,12 +1,11 @@
 """A tiny network as training leaves it, its data, and a hub on this machine."""
 
-import threading
-
 import huggingface_hub.constants
 import pytest
 import torch
 
 from latentscope.models.network import SpectrumVAE
+from tests.models.conftest import serving
 from tests.train.publishing.hub import Hub
 from train.data.sources import data_of
 from train.learning.module import SpectrumModule
@@ -42,16 +41,9 @@ def folder(module, config, data, tmp_path):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A hub on this machine, with a token for it; uploads go by LFS instead of Xet."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("HF_TOKEN", "writes")
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Hub(), monkeypatch) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
-        server.shutdown()
-        thread.join()
