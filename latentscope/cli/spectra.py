@@ -205,13 +205,19 @@ def _report(out: Output, latents: Latents, output: Path | None) -> None:
     failed = latents.table[~latents.ok]
     named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
     # Of a Parquet file the other rows are not in memory.
-    n, done, outside = (latents.provenance[name] for name in ("n", "ok", "outside"))
+    counted = ("n", "ok", "outside", "unsaid")
+    n, done, outside, unsaid = (latents.provenance[name] for name in counted)
     model = latents.provenance["model"]
     out.failures(named)
     out.say(
         f"encoded {done} of {n} spectra into {latents.dims} dimensions with {model}"
         + ("" if output is None else f": {output}")
     )
+    if unsaid:
+        out.say(
+            f"{unsaid} of the files do not say the medium or frame of their wavelengths; the "
+            "column assumed has what they are taken for"
+        )
     if outside:
         out.say(
             f"{outside} of them are outside of what the model knows; 'latentscope score' says why"

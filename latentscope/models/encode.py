@@ -63,6 +63,7 @@ from latentscope.models.rows import (
 from latentscope.models.signs import Reader, Signs
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
+from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Frame
@@ -236,6 +237,14 @@ def encode(
             if path is not None and (written or not earlier):
                 write_latents(latents, path)
         _warn_of_repeats(items)
+        if doubtful := latents.provenance["frame_doubtful"]:
+            warnings.warn(
+                f"the O2 lines of the air contradict the frame of the wavelengths in {doubtful} of "
+                f"{len(items)} spectra, so that velocities are off by up to that of the Earth; the "
+                "column assumed says how",
+                LatentscopeWarning,
+                stacklevel=2,
+            )
         if earlier and not written:
             # Rows that are all NaN never go over those of an earlier run.
             warnings.warn(
@@ -472,6 +481,10 @@ def _cluster(
         yield _Engine(threads, BLOCK, submit, result, device)
 
 
+_IN_NOTES = {"unsaid": "the file does not say", "frame_doubtful": DOUBT}
+"""Counts of the provenance, and the words of `assumed` in the rows that they count."""
+
+
 def _described(
     parts: Iterable[Part],
     origin: dict[str, Any],
@@ -480,7 +493,7 @@ def _described(
     probe: Probe | None,
 ) -> Iterator[Latents]:
     """Yield the latents of each part, with all of their table; the last provenance counts all."""
-    counts = dict.fromkeys(("n", "ok", "failed", "degenerate", "outside"), 0)
+    counts = dict.fromkeys(("n", "ok", "failed", "degenerate", "outside", *_IN_NOTES), 0)
     for part in parts:
         table = pd.DataFrame.from_records(part.records, columns=list(COLUMNS))
         spread = part.logvar if logvar else None
@@ -490,6 +503,8 @@ def _described(
             latents = _with_probe(latents, probe)
         assert latents.table is not None
         found = Counter([*latents.table["status"], *latents.table["verdict"]])
+        for note in latents.table.loc[latents.ok, "assumed"]:
+            found.update(name for name, words in _IN_NOTES.items() if words in note)
         counts = {name: number + found[name] for name, number in counts.items()}
         counts["n"] += len(table)
         latents.provenance.update(counts)

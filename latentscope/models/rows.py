@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from latentscope.errors import LatentscopeError, SpectrumError, printable
 from latentscope.files import expanded, is_address
 from latentscope.spectra.objects import is_pair, is_table
-from latentscope.spectra.oxygen import oxygen_seen
+from latentscope.spectra.oxygen import frame_doubt, oxygen_seen
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -391,6 +391,10 @@ def _prepared(
             status="degenerate",
         )
         return None
+    values = prepared.row[prepared.valid]
+    if (values == values[0]).all():
+        fail(record, f"{name}: flux is the same in all pixels; a spectrum has lines", "degenerate")
+        return None
     return prepared
 
 
@@ -406,7 +410,8 @@ def _describe(record: dict[str, Any], spectrum: Spectrum) -> None:
         record["oxygen_rv"] = velocity
     elif spectrum.frame == "barycentric" and spectrum.berv is not None:
         record["oxygen_rv"] = velocity - spectrum.berv
-    record["assumed"] = "; ".join(meta.get("assumed") or ())
+    notes = [*(meta.get("assumed") or ()), frame_doubt(spectrum, velocity)]
+    record["assumed"] = "; ".join(filter(None, notes))
 
 
 def _number(value: Any) -> float:

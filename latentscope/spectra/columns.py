@@ -31,6 +31,11 @@ from latentscope.spectra.draft import (
 )
 from latentscope.spectra.headers import Header
 
+
+class AmbiguousError(SpectrumError):
+    """Several columns may be the flux, and `key` is to choose."""
+
+
 MIN_PIXELS = 20
 """Fewer values in a column without a name are not taken for the wavelengths of a spectrum."""
 
@@ -172,7 +177,7 @@ def columns_draft(
         wavelength=wave.values,
         flux=flux.values,
         unit=labels[choice.wavelength].written_unit or wave.unit,
-        flux_unit=labels[choice.flux].written_unit or flux.unit,
+        flux_unit=_flux_unit(labels[choice.flux]) or flux.unit,
         error=error.floats() if error is not None and error.numeric else None,
         error_kind=choice.error_kind,
         ivar=ivar.floats() if ivar is not None and ivar.numeric else None,
@@ -180,12 +185,18 @@ def columns_draft(
         quality_name="" if choice.quality is None else labels[choice.quality].name,
         mask=flux.mask,
         medium=choice.medium,
+        frame=choice.frame,
         inferred=choice.inferred,
         logarithmic=choice.logarithmic,
         headers=() if header is None else (header,),
         assumed=[*choice.notes, *notes],
     )
     return without_wavelength(draft, wave.mask)
+
+
+def _flux_unit(label: Label) -> str:
+    """The unit; of a column such as logflux its name, so that it is refused."""
+    return label.key if label.key.startswith(("log", "lg")) else label.written_unit
 
 
 def without_wavelength(draft: Draft, mask: NDArray[np.bool_] | None) -> Draft:
@@ -209,10 +220,12 @@ def table_draft(
     meta: Mapping[str, Any],
     key: str | None = None,
     row: int | None = None,
+    marks: Mapping[str, tuple[str, str]] | None = None,
 ) -> Draft:
     """Take a spectrum from a table: a row per pixel, or a row per spectrum in cells of arrays.
 
     Of the latter `row`, counted from 1, is taken; what else that row holds joins the header.
+    `marks` are UCDs and UTYPEs.
     """
     columns = {str(name): Numbers.of(column) for name, column in table.items()}
     rows = max((len(column.values) for column in columns.values() if column.values.ndim), default=0)
@@ -232,7 +245,7 @@ def table_draft(
         columns = {name: cell for name, cell in cells.items() if cell.values.ndim}
         plain = {name: cell.values.item() for name, cell in cells.items() if not cell.values.ndim}
         meta = {**meta, **plain}
-    labels = [Label(name, units.get(name, "")) for name in columns]
+    labels = [Label(name, units.get(name, ""), *(marks or {}).get(name, ())) for name in columns]
     header = Header({}, {str(name).upper(): value for name, value in meta.items()})
     return columns_draft(form, labels, list(columns.values()), key, header)
 
@@ -355,8 +368,10 @@ def _chosen(
     if len(likely) == 1:
         fluxes = likely
     most = 1 if form in _OF_ARRAYS else 2
-    if flux is None and len([p for p in fluxes if names[p]]) > most:
-        raise SpectrumError(
+    named_fluxes = [p for p in fluxes if names[p]]
+    stems = {re.sub(r"_?(?:\d+|[a-d])$", "", labels[p].key) for p in named_fluxes}  # star1, star2
+    if flux is None and len(named_fluxes) > min(most, len(stems)):
+        raise AmbiguousError(
             f"{form}: any of {shortened(names[p] for p in fluxes)} could be the flux; choose one "
             f"by key='flux={names[fluxes[0]]}'"
         )

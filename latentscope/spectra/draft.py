@@ -23,12 +23,21 @@ from latentscope.spectra.headers import (
     motion_of,
 )
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum, ascends
-from latentscope.spectra.wavelength import UNITS, angstrom_per
+from latentscope.spectra.wavelength import UNITS, angstrom_per, logarithm_of
 
-WAVELENGTH = ("bary_wavelength", "wave", "wavelength", "lambda", "lam", "wl", "wavelengths",
-              "wave_vac", "wavelength_vac", "wavelength_vacuum", "vacuum_wavelength", "wave_air",
-              "wavelength_air", "air_wavelength", "spectral_axis", "waveobs", "awav", "opt_wave",
-              "box_wave", "arg")  # fmt: skip
+WAVELENGTH = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "waves", "wavelen",
+              "spectral_axis", "opt_wave", "box_wave", "arg", "awav")  # fmt: skip
+"""Names of columns of wavelengths, without what qualifies them."""
+_QUALIFIERS: dict[str, tuple[Medium | None, Frame | None]] = {
+    "barycentric": (None, "barycentric"), "bary": (None, "barycentric"),
+    "heliocentric": (None, "barycentric"), "helio": (None, "barycentric"), "": (None, None),
+    "vacuum": ("vacuum", None), "vac": ("vacuum", None), "air": ("air", None), "obs": (None, None),
+    "topocentric": (None, "topocentric"), "topo": (None, "topocentric"),
+    "restframe": (None, "rest"), "rest": (None, "rest"),
+}  # fmt: skip
+"""Words in a wavelength's name and what they say; of several columns the first here counts."""
+_WORDS = "|".join(filter(None, _QUALIFIERS))
+_QUALIFIER = re.compile(rf"(?<![a-z])(?:{_WORDS})|(?:{_WORDS})(?![a-z])")
 FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
         "flux_norm", "normalized_flux", "relative_flux", "opt_flam", "opt_counts", "box_flam",
         "box_counts", "fun", "flux_normalized", "norm_flux", "normalised_flux", "flux_density",
@@ -61,9 +70,9 @@ _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|s
 ErrorKind = Literal["error", "variance", "relative"]
 
 
+_LOG_FLUX = re.compile(r"\s*(?:log|dex|ln\b|lg\b|mag\b|(?:log|lg|ln)(?:10)?_?f)", re.IGNORECASE)
 _LOG_NAME = re.compile(r"\s*(log10|log|ln)\s*[(\[]\s*(\w+)\s*[)\]]", re.IGNORECASE)
-_LOG_WAVELENGTH = re.compile(r"(?:log10|log|ln)_?(?:lam|lambda|wave|wavelength|wl)")
-_LOG_UNIT = re.compile(r"\s*(?:log10|log|lg|ln|dex)\b\s*[(\[]?\s*([^)\]]*)", re.IGNORECASE)
+_LOG_WAVELENGTH = re.compile(r"(?:log10|log|ln)_?(?:lam|lambda|wave|wavelength|wl)s?")
 
 
 @dataclass
@@ -88,6 +97,7 @@ class Draft:
     quality_name: str = ""
     mask: NDArray[np.bool_] | None = None
     medium: Medium | None = None
+    frame: Frame | None = None
     inferred: Inferred | None = None
     logarithmic: bool = False  # the logarithm of wavelength, to base 10 or e
     headers: Sequence[Header] = ()
@@ -130,7 +140,7 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))
     ivar = _inverse_variance(draft, flux)
-    mask = _mask(draft, flux, ivar)
+    mask = _without_blanks(draft, flux, _mask(draft, flux, ivar))
     wavelength, keep = _ascending(draft, wavelength)
     if keep is not None:
         flux = flux[keep]
@@ -142,7 +152,7 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     keywords = Keywords(draft.headers)
     assumed = list(draft.assumed)
     medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
-    motion = motion_of(keywords, assumed, frame)
+    motion = motion_of(keywords, assumed, frame, draft.frame)
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}
     meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}
@@ -203,7 +213,7 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
             f"{draft.where}: the wavelengths are {wavelength[0]:g}, {wavelength[1]:g}, ..., "
             "numbers of pixels; expected wavelengths"
         )
-    if draft.logarithmic or _LOG_UNIT.match(draft.unit):
+    if draft.logarithmic or logarithm_of(draft.unit):
         wavelength = _raised(draft, wavelength)
     factor = angstrom_per(draft.unit)
     if factor is None and draft.unit.strip():
@@ -218,8 +228,8 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
 
 def _raised(draft: Draft, logarithm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Wavelengths whose logarithms these are, and the unit that is left."""
-    bracket = _LOG_UNIT.match(draft.unit)
-    draft.unit = bracket[1] if bracket else draft.unit
+    stated = logarithm_of(draft.unit)
+    draft.unit = stated[1] if stated else draft.unit
     if angstrom_per(draft.unit) is None:
         draft.unit = ""
     real = logarithm[np.isfinite(logarithm)]
@@ -254,6 +264,11 @@ def _guess_unit(draft: Draft, wavelength: NDArray[np.float64]) -> float:
 
 def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
     flux = np.asarray(draft.flux)
+    if _LOG_FLUX.match(draft.flux_unit):
+        raise SpectrumError(
+            f"{draft.where}: flux is in {draft.flux_unit!r}, a logarithm; expected flux on a "
+            "linear scale: raise it to its power first"
+        )
     if flux.shape != (count,) or flux.dtype.kind not in "fiu":
         raise SpectrumError(
             f"{draft.where}: flux is {flux.dtype} of shape {flux.shape} where wavelength has "
@@ -323,6 +338,39 @@ def _mask(
         if flagged is not None and flagged.any():
             mask = flagged if mask is None else mask | flagged
     return mask
+
+
+_LEAST_BLANK = 20  # pixels in a row
+_NO_FLUX = 1e20  # what writers fill with, where it is not 0, -999, ...
+
+
+def _without_blanks(
+    draft: Draft, flux: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Mask what a detector or writer left blank: one value in a row, 0 or less, or very large."""
+    blank = np.zeros(len(flux), dtype=np.bool_)
+    count = _find_blanks(np.ascontiguousarray(flux), blank)
+    if not 0 < count < len(flux):
+        return mask
+    new = count if mask is None else int(np.count_nonzero(blank & ~mask))
+    if new:
+        values = ", ".join(f"{value:g}" for value in np.unique(flux[blank] + 0.0)[:3])
+        draft.assumed.append(f"pixels: {new} in runs of {values} hold no flux and are left out")
+    return blank if mask is None else mask | blank
+
+
+@njit(nogil=True)
+def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> int:
+    """Mark runs of one value that is no flux; return how many pixels they have."""
+    count, start = 0, 0
+    for i in range(1, len(flux) + 1):
+        if i < len(flux) and flux[i] == flux[start]:
+            continue
+        if i - start >= _LEAST_BLANK and not 0 < flux[start] < _NO_FLUX:
+            blank[start:i] = True
+            count += i - start
+        start = i
+    return count
 
 
 def _flagged(
@@ -428,14 +476,20 @@ class Label:
         """The unit, or what stands in brackets behind the name."""
         bracket = re.search(r"[\[(]\s*([^\])]+?)\s*[\])]", self.name)
         if self.unit or bracket:
-            return self.unit or (bracket[1] if bracket else "")
+            words = re.split(r"[\s,;]+", bracket[1]) if bracket else ()
+            return self.unit or " ".join(w for w in words if w.lower() not in (*_QUALIFIERS, "in"))
         stem, _, unit = re.sub(r"[\s-]+", "_", self.name.strip().lower()).rpartition("_")
-        return unit if stem in WAVELENGTH and unit in UNITS else ""
+        return unit if _bare(stem) in WAVELENGTH and angstrom_per(unit) else ""
 
     @property
     def logarithmic(self) -> bool:
         """Whether the name is that of the logarithm of wavelengths."""
-        return bool(_LOG_WAVELENGTH.fullmatch(self.key))
+        return bool(_LOG_WAVELENGTH.fullmatch(_bare(self.key)))
+
+    @property
+    def qualifiers(self) -> list[str]:
+        """Words that say of which medium or frame wavelengths are."""
+        return _QUALIFIER.findall(self.name.lower())
 
 
 @lru_cache(maxsize=1024)  # the columns of an archive have few names
@@ -444,7 +498,12 @@ def _key(name: str) -> str:
     bare = logarithm.expand(r"\1_\2") if logarithm else re.sub(r"[\[(].*", "", name)
     key = re.sub(r"[\s-]+", "_", bare.strip().lower())
     stem, _, unit = key.rpartition("_")
-    return stem if stem in WAVELENGTH and unit in UNITS else key
+    return stem if _bare(stem) in WAVELENGTH and angstrom_per(unit) else key
+
+
+def _bare(key: str) -> str:
+    """A name without its qualifiers."""
+    return _QUALIFIER.sub("", key).strip("_")
 
 
 @dataclass(frozen=True)
@@ -458,6 +517,7 @@ class Choice:
     ivar: int | None
     quality: int | None
     medium: Medium | None
+    frame: Frame | None
     inferred: Inferred | None
     logarithmic: bool
     notes: list[str]
@@ -465,11 +525,16 @@ class Choice:
 
 def find_wavelength(labels: Sequence[Label]) -> int | None:
     """Position of the column of wavelengths, by name, else UTYPE, else UCD."""
+    order = list(_QUALIFIERS)
+    ranks = [
+        (min(map(order.index, label.qualifiers or [""])), WAVELENGTH.index(bare), place)
+        for place, label in enumerate(labels)
+        if (bare := _bare(label.key)) in WAVELENGTH
+    ]
+    if ranks:
+        return min(ranks)[-1]
     logarithms = [place for place, label in enumerate(labels) if label.logarithmic]
-    named = _by_name(labels, WAVELENGTH)
-    if named is None and logarithms:
-        return logarithms[0]
-    return _find(labels, WAVELENGTH, "spectralaxis.value", "em.wl")
+    return logarithms[0] if logarithms else _find(labels, (), "spectralaxis.value", "em.wl")
 
 
 def find_flux(labels: Sequence[Label]) -> int | None:
@@ -509,6 +574,7 @@ def choose(
         ivar=ivar,
         quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
         medium=_medium(labels, labels[wavelength]),
+        frame=next((said for _, said in _said(labels[wavelength]) if said), None),
         inferred=inferred,
         notes=notes,
         logarithmic=labels[wavelength].logarithmic,
@@ -555,17 +621,18 @@ def _find_error(labels: Sequence[Label], flux: int) -> tuple[int | None, ErrorKi
     return None, "error"
 
 
+def _said(label: Label) -> list[tuple[Medium | None, Frame | None]]:
+    return [_QUALIFIERS[word] for word in label.qualifiers]
+
+
 def _medium(labels: Sequence[Label], label: Label) -> Medium | None:
     """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbors."""
-    words = label.key.split("_")
-    if "air" in words or label.key == "awav":  # the name of air wavelengths in FITS
+    said = next((medium for medium, _ in _said(label) if medium), None)
+    if said is not None:
+        return said
+    if label.key == "awav" or "obs.atmos" in label.ucd.lower():  # the name of air ones in FITS
         return "air"
-    # SDSS gives its logarithms in vacuum.
-    if {"vac", "vacuum"} & set(words) or label.key == "loglam":
-        return "vacuum"
-    if "obs.atmos" in label.ucd.lower():
-        return "air"
-    # A column that says air beside one that says nothing: the other is the vacuum one.
-    if any("air" in other.key.split("_") for other in labels):
-        return "vacuum"
-    return None
+    # SDSS gives its logarithms in vacuum. A column that says air beside one that says nothing:
+    # the other is the vacuum one.
+    neighbors = any("air" in other.key.split("_") for other in labels)
+    return "vacuum" if label.key == "loglam" or neighbors else None

@@ -14,8 +14,8 @@ Valdes 1993, "The IRAF/NOAO Spectral World Coordinate Systems").
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any, NoReturn
@@ -25,14 +25,13 @@ from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.columns import choose_by_key
-from latentscope.spectra.draft import Choice, Draft, ErrorKind, choose, filled
+from latentscope.spectra.columns import AmbiguousError, Numbers, choose_by_key, columns_draft
+from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import PIPELINES, Header, Inferred, Keywords, drs_pipeline
 from latentscope.spectra.spectrum import Medium
-from latentscope.spectra.wavelength import angstrom_per
+from latentscope.spectra.wavelength import angstrom_per, logarithm_of
 
-_LOG_UNIT = re.compile(r"(log10|log|lg|ln)\s*[(\[\s]\s*(.+?)\s*[)\]]?", re.IGNORECASE)
 _WAT_WIDTH = 68  # characters of a quoted string that fit on one card
 _SKY = ("RA-", "DEC-", "GLON", "GLAT")
 _CURVED = re.compile(r".{4}-(?:[FWVA]2[FWVA]|GR[IA]|TAB)")
@@ -165,15 +164,15 @@ def image_axis(header: Header) -> Axis | None:
 
 def _set_scale(axis: Axis, header: Header, kind: str) -> None:
     """Linear, a logarithm of base 10 or e, or the exponential of the FITS standard."""
-    logarithm = _LOG_UNIT.fullmatch(axis.unit.strip())
+    logarithm = logarithm_of(axis.unit)
     if logarithm:
-        axis.unit = logarithm[2]
+        axis.unit = logarithm[1]
     per = angstrom_per(axis.unit) if axis.unit else 1.0
     # No spectrum of a star begins below 100 Angstrom: such a number is a logarithm.
     small = per in (1.0, 10.0) and axis.start * per < 100.0
     stated: float | None = None
     if logarithm:
-        stated = float(np.e) if logarithm[1].lower() == "ln" else 10.0
+        stated = float(np.e) if logarithm[0] == "ln" else 10.0
     elif header.get("DC-FLAG") == 1:  # IRAF's
         stated = 10.0
     elif kind.endswith("-LOG") and not small:
@@ -269,8 +268,8 @@ def _unit(header: Header) -> str:
     written = header.text("CUNIT1")
     candidates = (written, attribute[1] if attribute else "", header.text("CTYPE1"))
     for unit in candidates:
-        logarithm = _LOG_UNIT.fullmatch(unit)
-        if angstrom_per(logarithm[2] if logarithm else unit) is not None:
+        logarithm = logarithm_of(unit)
+        if angstrom_per(logarithm[1] if logarithm else unit) is not None:
             return unit
     return written or candidates[1]
 
@@ -486,7 +485,7 @@ def _pieces_of(
     roles, height = _planes(image, primary)
     wave = _companion(image, images, "wavelength")
     errors = [_companion(image, images, role) for role in ("ivar", "variance", "error", "mask")]
-    axes = _axes(image, wave, roles)
+    axes = _axes(image, wave, roles, primary)
     if not axes:
         return []
     if row is not None:
@@ -511,7 +510,9 @@ def _pieces_of(
     return filled(drafts)
 
 
-def _axes(image: _Image, wave: _Image | None, roles: dict[str, int]) -> list[_Wavelengths]:
+def _axes(
+    image: _Image, wave: _Image | None, roles: dict[str, int], primary: Header
+) -> list[_Wavelengths]:
     """Wavelengths of each row; none if the file has none for this image."""
     if is_multispec(image.hdu.header):
         axes = row_axes(image.hdu.header)
@@ -527,6 +528,8 @@ def _axes(image: _Image, wave: _Image | None, roles: dict[str, int]) -> list[_Wa
             values = 10.0**values
         return [values[row % len(values)] for row in range(image.rows)]
     axis = image_axis(image.hdu.header)
+    if axis is None and len(image.hdu.shape) == 1 and not primary.integer("NAXIS"):
+        axis = image_axis(primary)  # which extensions inherit, where it has no data of its own
     if axis is None and "wavelength" in roles:
         return [image.pixels[roles["wavelength"]].astype(np.float64)] * image.rows
     return [] if axis is None else [axis] * image.rows
@@ -815,8 +818,52 @@ def find_spectra(
     tables = _table_pieces(hdus[0].header, hdus if chosen is None else chosen, row, key)
     found = tables or image_pieces(hdus, chosen, row)
     if not found and hdu is None:
+        found = _by_content(hdus)
+    if not found and hdu is None:
         refuse_frames(hdus, file)
     return found
+
+
+def _by_content(hdus: Sequence[HDU]) -> list[Draft]:
+    """The spectrum of columns, rows or images whose names say nothing, as in tables of text."""
+    for hdu, labels, arrays in _nameless(hdus):
+        try:
+            draft = columns_draft(f"HDU {hdu.index}", labels, list(map(Numbers, arrays)))
+        except AmbiguousError:
+            raise
+        except SpectrumError:
+            continue
+        if draft.unit and angstrom_per(draft.unit) is None:
+            continue
+        return [replace(draft, format="table", headers=(hdu.header, hdus[0].header))]
+    return []
+
+
+def _nameless(
+    hdus: Sequence[HDU],
+) -> Iterator[tuple[HDU, Sequence[Label], Sequence[NDArray[Any]]]]:
+    """Arrays side by side: columns of a table, few rows of an image, images of one length."""
+    for hdu in hdus:
+        if hdu.kind == "table" and len(hdu.shape) == 2 and hdu.shape[0]:
+            columns = [column for column in hdu.columns if column.code in "BIJKEDPQ"]
+            pieces = [hdu.pieces(column) for column in columns]
+            if len(columns) > 1 and all(len(piece) == 1 for piece in pieces):
+                yield hdu, columns, [piece[0] for piece in pieces]
+    images = [hdu for hdu in hdus if _has_pixels(hdu) and len(hdu.shape) == 1]
+    if len({hdu.shape for hdu in images}) == 1 < len(images):
+        yield (
+            images[0],
+            [Label(hdu.header.text("EXTNAME")) for hdu in images],
+            [hdu.image() for hdu in images],
+        )
+    for hdu in hdus:
+        if _has_pixels(hdu) and len(hdu.shape) == 2 and 2 <= min(hdu.shape) <= _SIDE_BY_SIDE:
+            pixels = hdu.image()
+            rows = pixels if pixels.shape[0] < pixels.shape[1] else pixels.T
+            yield hdu, [Label("")] * len(rows), list(rows)
+
+
+_SIDE_BY_SIDE = 4  # wavelength, flux, error, continuum
 
 
 def _chosen(hdus: Sequence[HDU], text: str) -> tuple[Sequence[HDU] | None, int | None]:
@@ -920,6 +967,7 @@ def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -
             quality=quality[k],
             quality_name="" if choice.quality is None else columns[choice.quality].name,
             medium=choice.medium,
+            frame=choice.frame,
             inferred=choice.inferred,
             assumed=list(notes),
             logarithmic=choice.logarithmic,

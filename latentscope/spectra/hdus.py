@@ -35,7 +35,7 @@ _MOST_HDUS = 1000
 
 
 def read_hdus(data: bytes) -> list[HDU]:
-    """Split a FITS file into its HDUs, tile-compressed images unpacked.
+    """Split a FITS file into its HDUs, tile-compressed images unpacked, tables of text as binary.
 
     Raises
     ------
@@ -44,14 +44,14 @@ def read_hdus(data: bytes) -> list[HDU]:
     """
     hdus = split_hdus(data)
     tiled = [hdu for hdu in hdus if hdu.header.get("ZIMAGE") is True]
-    if tiled:
+    if tiled or any(hdu.kind == "TABLE" for hdu in hdus):
         size = sum(_unpacked_size(hdu, key) for hdu in tiled for key in ("ZNAXIS", "ZTILE"))
         if size > MAX_BYTES:
             raise SpectrumError(
                 f"its tile compression unpacks to more than {MAX_BYTES / 1e9:g} GB, the most that "
                 "is read of a file; expected one spectrum"
             )
-        return split_hdus(_decompressed(data))
+        return split_hdus(_by_astropy(data))
     return hdus
 
 
@@ -284,15 +284,16 @@ def _check_integers(pixels: NDArray[Any], hdu: HDU) -> None:
 
 
 def plain_fits(hdulist: Any) -> bytes:
-    """Bytes of an astropy HDUList, tile-compressed images unpacked."""
+    """Bytes of an astropy HDUList, tile-compressed images unpacked, tables of text as binary."""
     from astropy.io import fits
+    from astropy.table import Table
 
-    plain = fits.HDUList(
-        [
-            fits.ImageHDU(hdu.data, hdu.header) if isinstance(hdu, fits.CompImageHDU) else hdu
-            for hdu in hdulist
-        ]
-    )
+    def plain_hdu(hdu: Any) -> Any:
+        if isinstance(hdu, fits.TableHDU):
+            return fits.table_to_hdu(Table.read(hdu))
+        return fits.ImageHDU(hdu.data, hdu.header) if isinstance(hdu, fits.CompImageHDU) else hdu
+
+    plain = fits.HDUList([plain_hdu(hdu) for hdu in hdulist])
     if not isinstance(plain[0], fits.PrimaryHDU):
         plain.insert(0, fits.PrimaryHDU())
     stream = io.BytesIO()
@@ -300,15 +301,15 @@ def plain_fits(hdulist: Any) -> bytes:
     return stream.getvalue()
 
 
-def _decompressed(data: bytes) -> bytes:
-    """Tile-compressed images are left to astropy."""
+def _by_astropy(data: bytes) -> bytes:
+    """Tile-compressed images and tables of text are left to astropy."""
     from astropy.io import fits
 
     try:
         with fits.open(io.BytesIO(data), memmap=False) as hdulist:
             return plain_fits(hdulist)
     except Exception as error:  # the decompressors raise many kinds
-        raise SpectrumError(f"its tile compression is broken ({error})") from None
+        raise SpectrumError(f"its tile compression or table of text is broken ({error})") from None
 
 
 def _read_header(buffer: bytes, start: int, index: int) -> tuple[Header, int]:

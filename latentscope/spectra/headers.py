@@ -5,7 +5,8 @@ takes here: cards are only indexed, and a value is parsed when somebody asks for
 breaks the standard harms nobody who does not need it.
 
 Every fact has a list of keywords, tried in order, and a range outside which a value is one of the
-numbers that pipelines write for "unknown" (-99999, 1e20, ...). Nothing here ever fails a read.
+numbers that pipelines write for "unknown" (-99999, 1e20, ...). Nothing here fails a read, but
+a frame far from the barycenter.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from latentscope.errors import SpectrumError
 from latentscope.spectra.spectrum import Frame, Medium
 
 CARD = 80
@@ -38,6 +40,7 @@ ORIGINAL_FILE = ("ORIGFILE", "PIPEFILE", "PROV1", "FILENAME")
 AIRMASS = ("AIRMASS", "ESO TEL AIRM START", "ESO TEL1 AIRM START", "ESO TEL2 AIRM START",
            "ESO TEL3 AIRM START", "ESO TEL4 AIRM START", "TNG TEL AIRM START", "ESO TEL AIRM END",
            "TNG TEL AIRM END")  # fmt: skip
+INSTRUMENT = ("INSTRUME", "INSTRMNT", "INSTRUMENT")
 DATE = ("DATE-OBS", "UT-DATE")
 MJD = ("MJD-OBS", "MJD", "MJDOBS", "MJD-BEG", "MJDSTART")
 # Barycentric ones lie within 8.3 minutes of those of the observer.
@@ -83,10 +86,13 @@ FRAMES: dict[str, tuple[Frame, str]] = {
     "HELIOCEN": ("barycentric", "taken from heliocentric, up to 0.02 km/s away"),
     "SOURCE": ("rest", ""),
 }
+_FAR_FRAMES = ("LSRK", "LSRD", "GALACTOC", "LOCALGRP", "CMBDIPOL")
+"""From 20 to hundreds of km/s off the barycenter."""
 _APOGEE = ("APO25M", "LCO25M", "APO1M")
 # By PypeIt's out_onespec, the data models of APOGEE and DESI, the handbooks of HST and JWST, and
 # serval's readers of the others, which take wavelengths as they are.
-_IN_VACUUM = (*_APOGEE, "HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "SPIROU")
+_IN_VACUUM = (*_APOGEE, "HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "SPIROU",
+               "LAMOST")  # fmt: skip
 _NAMELESS = {"", "UNKNOWN", "N/A", "NONE", "NULL", "NAN", "UNDEFINED", "-"}
 # Windows forbids colons in file names, so that downloads hold underscores in their place.
 _ARCHIVE_NAME = re.compile(r"(?:r\.)?([A-Z][A-Z0-9]*\.\d{4}-\d\d-\d\dT\d\d[:_]\d\d[:_]\d\d\.\d{3})")
@@ -237,7 +243,7 @@ def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
         "star": star or name,
         "archive_id": _archive_id(keywords, file),
         "original_file": keywords.text(ORIGINAL_FILE),
-        "instrument": keywords.text(("INSTRUME",)),
+        "instrument": keywords.text(INSTRUMENT),
         "mode": keywords.text(MODE),
         "program": keywords.text(PROGRAM),
         "date_obs": keywords.text(DATE),
@@ -307,7 +313,7 @@ def medium_of(
         word = str(value).strip().upper()[:3]
         if word in MEDIA:
             return MEDIA[word]
-    instrument = str(keywords.text(("INSTRUME",))).upper()
+    instrument = str(keywords.text(INSTRUMENT)).upper()
     # Their manuals: air, whatever CTYPE1 says; ESO's products of them have em.wl;obs.atmos.
     if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
         assumed.append(f"medium: air, as the pipeline of {instrument} writes spectra")
@@ -315,9 +321,14 @@ def medium_of(
     if inferred is not None:
         assumed += [f"medium: {inferred.medium}, {inferred.reason}"] if inferred.reason else []
         return inferred.medium
-    if drs_pipeline(keywords) == "DRS":
-        assumed.append("medium: air, as the DRS pipelines write S1D spectra")
-        return "air"
+    said, line = _medium_said(keywords)
+    if said is not None:
+        assumed.append(f"medium: {said}, since the header says {line!r}")
+        return said
+    drs: dict[str | None, Medium] = {"DRS": "air", "new DRS": "vacuum"}
+    if (pipeline := drs_pipeline(keywords)) in drs:
+        assumed.append(f"medium: {drs[pipeline]}, as the {pipeline} pipelines write S1D spectra")
+        return drs[pipeline]
     telescope = str(keywords.text(("TELESCOP",))).upper()
     source = next((name for name in (instrument, telescope) if name in _IN_VACUUM), "")
     source = "PypeIt" if _pypeit(keywords) else "DESI" if _desi(keywords) else source
@@ -345,18 +356,26 @@ _STARS = 2000.0
 _OFFER = "; --frame (frame=) overrules it"
 
 
-def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None) -> Motion:
+def motion_of(
+    keywords: Keywords,
+    assumed: list[str],
+    asked: Frame | None = None,
+    named: Frame | None = None,
+) -> Motion:
     """Tell the frame of the wavelengths and the velocities; add a note of what is assumed.
 
     Of a spectrum that IRAF's dopcor moved to rest, `rv` is what a pipeline measured, if that agrees
-    with the shift. The frame that the user `asked` for counts before all.
+    with the shift. The frame that the user `asked` for counts before all, then the one that the
+    column of wavelengths has in its name.
     """
+    told = "as it was asked for" if asked else "as the name of the wavelength column says"
+    asked = asked or named
     # VHELIO is the star's velocity there, and spectra combined of several visits are at rest.
     if _apogee(keywords):
         rv, rv_keyword = keywords.velocity(("VHELIO",), _STARS)
         frame: Frame = "rest" if keywords.text(("SFILE1", "NVISITS")) else "barycentric"
         frame = asked or frame
-        assumed.append(f"frame: {frame}, {'as it was asked for' if asked else 'by APOGEE'}")
+        assumed.append(f"frame: {frame}, {told if asked else 'by APOGEE'}")
         return Motion(frame, rv, None, rv_keyword)
     berv, berv_keyword = keywords.velocity((*BERV, *NOT_APPLIED, *APPLIED), _EARTH)
     rv, rv_keyword = keywords.velocity((*RV, *CATALOG_RV), _STARS)
@@ -368,7 +387,7 @@ def motion_of(keywords: Keywords, assumed: list[str], asked: Frame | None = None
         if berv_keyword in (None, "VHELIO"):
             berv, berv_keyword = helio - observed, "VHELIO"
     if asked is not None:
-        assumed.append(f"frame: {asked}, as it was asked for")
+        assumed.append(f"frame: {asked}, {told}")
         return Motion(asked, rv, berv, rv_keyword)
     frame, note, certain = _frame(keywords, berv, berv_keyword)
     shift, words = _dopcor(keywords)
@@ -421,8 +440,22 @@ def _frame(
         for name, (frame, note) in FRAMES.items():
             if name.startswith(word) and len(word) > 3:  # TOPO, HELIO
                 return frame, note, True
+        if word in _FAR_FRAMES:
+            raise SpectrumError(
+                f"SPECSYS = {word}: the wavelengths are in a frame that moves against the "
+                "barycenter of the solar system; convert them, or take them as they stand with "
+                "--frame barycentric (frame='barycentric')"
+            )
         if word:
-            return "barycentric", f"SPECSYS {word!r} is not one that is handled{_OFFER}", False
+            frame, note, _ = _frame_by_custom(keywords, berv, berv_keyword)
+            return frame, f"SPECSYS {word!r} is not one that is handled; {note}", False
+    return _frame_by_custom(keywords, berv, berv_keyword)
+
+
+def _frame_by_custom(
+    keywords: Keywords, berv: float | None, berv_keyword: str | None
+) -> tuple[Frame, str, bool]:
+    """The same where no SPECSYS tells."""
     # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it
     # merges the orders into an S1D, and writes no SPECSYS.
     if drs_pipeline(keywords) is not None:
@@ -433,6 +466,9 @@ def _frame(
     applied = _applied(keywords, berv_keyword)
     if applied:
         return "barycentric", applied, True
+    said = _said(keywords, _CORRECTED, negated=True)
+    if said:
+        return "topocentric", f"since the header says {said!r}{_OFFER}", False
     if berv is not None and berv_keyword in NOT_APPLIED:
         return (
             "topocentric",
@@ -442,7 +478,7 @@ def _frame(
         )
     if _pypeit(keywords) and keywords.text(("VEL_TYPE",)):
         return "topocentric", f"since PypeIt's VEL_TYPE says so{_OFFER}", False
-    instrument = str(keywords.text(("INSTRUME",))).upper()
+    instrument = str(keywords.text(INSTRUMENT)).upper()
     if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
         return "topocentric", f"as the pipeline of {instrument} leaves spectra{_OFFER}", False
     return "barycentric", f"the file does not say{_OFFER}", False
@@ -457,19 +493,23 @@ _AT_REST = re.compile(
     r"(?:corrected|shifted|transformed|moved|brought)\b.*\b(?:rest[ -]?frame|to rest)\b"
     r"|\bin (?:the |its )?(?:stellar |star's )?rest[ -]?frame"
 )
+_NEGATED = re.compile(r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should|off|skipped)\b")
 # Times are brought to the Sun as well.
-_NEGATED = re.compile(
-    r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should|off|skipped)\b"
-    r"|\b(?:[hb]?jd|julian|times?|dates?)\b"
-)
+_OF_TIME = re.compile(r"\b(?:[hb]?jd|julian|times?|dates?)\b")
+_WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")
+_IN_AIR, _IN_VACUUM_WORDS = re.compile(r"\bair\b(?! ?mass)"), re.compile(r"\bvac(?:uum)?\b")
+
+
+# HELCORR of HST, HELIO of LAMOST (T), VEL_TYPE of PypeIt, HELIOCNT of MAKEE and REDSPEC.
+_DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
+         "BARYDONE")  # fmt: skip
 
 
 def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
     """Say which word tells that the Earth's motion is taken out; empty if none does."""
-    for key, value in keywords.values(("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "HELIOCOR")):
+    for key, value in keywords.values(_DONE):
         word = str(value).strip().upper()
-        # HELCORR of HST, HELIO of LAMOST (T), VEL_TYPE of PypeIt.
-        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC")) or value is True:
+        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or value is True:
             return f"as {key} = {value} says"
     if berv_keyword in APPLIED:
         return f"corrected by {berv_keyword} already, as its pipeline does"
@@ -486,13 +526,29 @@ def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
     return f"since the header says {said!r}" if said else ""
 
 
-def _said(keywords: Keywords, words: re.Pattern[str]) -> str:
-    """Return the first HISTORY or COMMENT card with such words, and none that negate them."""
+def _said(keywords: Keywords, words: re.Pattern[str], *, negated: bool = False) -> str:
+    """Return the first HISTORY or COMMENT card with such words, negated or not."""
     for line in keywords.commentary():
         lower = line.lower()
-        if words.search(lower) and not _NEGATED.search(lower):
+        found = words.search(lower) and not _OF_TIME.search(lower)
+        if found and bool(_NEGATED.search(lower)) == negated:
             return line[:60]
     return ""
+
+
+def _medium_said(keywords: Keywords) -> tuple[Medium | None, str]:
+    """Return the medium of wavelengths by HISTORY or COMMENT, and the card."""
+    for line in keywords.commentary():
+        lower = line.lower()
+        if not _WAVELENGTHS.search(lower) or _NEGATED.search(lower):
+            continue
+        air, vacuum = _IN_AIR.search(lower), _IN_VACUUM_WORDS.search(lower)
+        if air and vacuum:  # from the one to the other
+            to = re.search(r"\b(?:to|into|in) (air|vac)", lower)
+            air, vacuum = (to, None) if to and to[1] == "air" else (None, to)
+        if air or vacuum:
+            return ("air" if air else "vacuum"), line[:60]
+    return None, ""
 
 
 def _apogee(keywords: Keywords) -> bool:
@@ -501,7 +557,11 @@ def _apogee(keywords: Keywords) -> bool:
 
 def _desi(keywords: Keywords) -> bool:
     # SPGRP: by what its spectra are grouped. The instrument stands in the header of another HDU.
-    return keywords.text(("INSTRUME",)) == "DESI" or keywords.text(("SPGRP",)) is not None
+    return (
+        keywords.text(INSTRUMENT) == "DESI"
+        or keywords.text(("SPGRP",)) is not None
+        or keywords.text(("EXTNAME",)) in ("B_FLUX", "R_FLUX", "Z_FLUX")
+    )
 
 
 def _pypeit(keywords: Keywords) -> bool:

@@ -6,6 +6,7 @@ Arrays, Quantities, tables and specutils spectra; .npy, .npz, HDF5 and Parquet.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -308,6 +309,35 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
             "give the table"
         )
     return _container_draft("hdf5", arrays, units, meta, key, row_of(hdu))
+
+
+def is_votable(data: bytes) -> bool:
+    """Whether this is a table of the Virtual Observatory, in XML."""
+    return b"<votable" in data[:4096].lower()
+
+
+def read_votable(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
+    """Read the first table of a VOTable; its parameters are keywords."""
+    from astropy.io.votable import parse
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how writers keep to the standard
+            votable = parse(io.BytesIO(data), verify="ignore")
+            found = next(table for table in votable.iter_tables() if len(table.array))
+            params = {
+                item.name: _plain(item.value)
+                for item in votable.iter_fields_and_params()
+                if hasattr(item, "value")
+            }
+            table = found.to_table()
+    except StopIteration:
+        raise SpectrumError("VOTable: holds no table with rows") from None
+    except Exception as error:  # astropy and expat raise many kinds
+        raise SpectrumError(f"VOTable: {error}; download it again") from None
+    columns = {field.name: table.columns[at] for at, field in enumerate(found.fields)}
+    marks = {field.name: (str(field.ucd or ""), str(field.utype or "")) for field in found.fields}
+    return table_draft("votable", columns, {}, params, key, row_of(hdu), marks)
 
 
 def read_parquet(data: bytes, key: str | None, hdu: int | str | None) -> Draft:

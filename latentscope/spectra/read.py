@@ -36,6 +36,7 @@ from latentscope.spectra.objects import (
     is_pair,
     is_specutils,
     is_table,
+    is_votable,
     read_hdf5,
     read_npy,
     read_npz,
@@ -43,9 +44,10 @@ from latentscope.spectra.objects import (
     read_parquet,
     read_specutils,
     read_table,
+    read_votable,
 )
 from latentscope.spectra.spectrum import Frame, Spectrum
-from latentscope.spectra.text import TEXT_BYTES, read_text
+from latentscope.spectra.text import TEXT_BYTES, TEXT_MARKS, read_text
 
 # What numpy and struct-like code raise where a header promises what the data do not hold.
 _BROKEN = (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError)
@@ -212,7 +214,9 @@ def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list
         return read_hdf5(data, reading.key, reading.hdu)
     if data.startswith(b"PAR1"):
         return read_parquet(data, reading.key, reading.hdu)
-    if not data[:4096].translate(None, TEXT_BYTES):
+    if is_votable(data):
+        return read_votable(data, reading.key, reading.hdu)
+    if data.startswith(TEXT_MARKS) or not data[:4096].translate(None, TEXT_BYTES):
         return read_text(data, reading.key, reading.hdu)
     raise SpectrumError(
         f"starts with {data[:8]!r}, which is neither FITS, gzip, .npy, .npz, HDF5, Parquet nor "
@@ -244,7 +248,7 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
         if data.startswith(magic) and not is_npz(data):
             raise SpectrumError(f"{name}: is {what}")
     head = data[:512].lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<votable")):
+    if head.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")) and not is_votable(data):
         raise SpectrumError(
             f"{name}: holds a web page or XML instead of a spectrum; a download probably ended "
             "on a login or error page: fetch the file again"

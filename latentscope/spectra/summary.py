@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
+from latentscope.spectra.oxygen import frame_doubt, oxygen_seen
 from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.spectrum import Spectrum
 
@@ -43,6 +44,7 @@ def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[s
         usable &= ~spectrum.mask
     sampling, step = _sampling(spectrum.wavelength)
     coverage, trouble, notes = _coverage(spectrum, config)
+    doubt = frame_doubt(spectrum, oxygen_seen(spectrum).velocity)
     return {
         "file": meta.get("file"),
         "format": meta.get("format"),
@@ -62,7 +64,7 @@ def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[s
         "rv_keyword": meta.get("rv_keyword"),
         "berv": spectrum.berv,
         **{key: meta.get(key) for key in _FROM_META},
-        "assumed": [*meta.get("assumed", []), *notes],
+        "assumed": [*meta.get("assumed", []), *filter(None, [doubt]), *notes],
     }
 
 

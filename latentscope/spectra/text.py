@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from latentscope.spectra.columns import (
     table_draft,
 )
 from latentscope.spectra.draft import Draft, Label, find_wavelength
+from latentscope.spectra.headers import Header
 from latentscope.spectra.wavelength import angstrom_per
 
 _COMMENT = ("#", "%", "!", "//")
@@ -40,6 +42,7 @@ _A_LINE_A_PIXEL = (
     "expected one line per pixel, of wavelength and flux; are rows and columns exchanged?"
 )
 _LONGEST_TEXT = 80_000_000  # bytes, which pandas takes 0.8 GB for
+TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 TEXT_BYTES = bytes(range(32, 256)) + b"\t\r\n\f"
 
 
@@ -50,8 +53,9 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
             f"text of more than {_LONGEST_TEXT / 1e6:g} MB; write wavelength and flux alone, or as "
             ".npy or FITS"
         )
+    wide = data.startswith(TEXT_MARKS)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # which knows every byte
     text = text.replace("\f", "\n")  # pages of printers
@@ -102,9 +106,21 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
         columns = _phoenix(columns)
         form, labels = "phoenix", [Label("wave_vac", "Angstrom"), Label("flux")]
         notes.append("flux: 10 to the power of the second column, as PHOENIX writes it")
-    draft = columns_draft(form, labels, columns, key)
+    draft = columns_draft(form, labels, columns, key, _header(lines[:first]))
     draft.assumed[:0] = notes
     return draft
+
+
+_CARD = re.compile(r"(?:HIERARCH )?([A-Za-z][\w -]*?)\s*[=:]\s*'?([^']*?)'?(?:\s+/.*)?\s*")
+_VELOCITY = re.compile(r"([+-]?\d[\d.]*)\s*km\s?/\s?s")
+
+
+def _header(above: Sequence[str]) -> Header:
+    """Keywords of comments above the numbers, ``# BERV = 12.3 km/s``, and all of their words."""
+    lines = [line.strip().lstrip("#%!/; ") for line in above if not line.strip()[:1].isalnum()]
+    cards = [found for line in lines if (found := _CARD.fullmatch(line))]
+    values = {card[1].upper(): _VELOCITY.sub(r"\1", card[2]) for card in cards}
+    return Header({}, {**values, "COMMENT": "\n".join(lines)})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ index of Birch & Downs (1994, Metrologia 31, 315), as written by Morton (2000, A
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, Self
@@ -192,19 +193,29 @@ def _velocity(spectrum: Spectrum, name: str, goal: Frame) -> float:
 
 
 UNITS = {
-    "angstrom": 1.0, "angstroms": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
-    "0.1 nm": 1.0, "10**-10 m": 1.0, "10**(-10)m": 1.0,
-    "nm": 10.0, "nanometer": 10.0, "nanometers": 10.0, "nanometre": 10.0, "nanometres": 10.0,
-    "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4, "micrometer": 1e4,
-    "micrometers": 1e4, "micrometre": 1e4, "micrometres": 1e4,
-    "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "meters": 1e10, "metre": 1e10,
+    "angstrom": 1.0, "angstroem": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
+    "10-10m": 1.0, "1e-10m": 1.0, "nm": 10.0, "nanometer": 10.0, "nanometre": 10.0,
+    "um": 1e4, "µm": 1e4, "μm": 1e4, "mum": 1e4, "micron": 1e4, "micrometer": 1e4,
+    "micrometre": 1e4, "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "metre": 1e10,
 }  # fmt: skip
-"""Angstrom per unit, by the unit's name in lower case."""
+"""Angstrom per unit, by the unit's name as `angstrom_per` spells it."""
+
+_UNIT_ORNAMENT = re.compile(r"[\s()\[\]{}\"'*^$\\\\]|\.$")
+_LOGARITHM = re.compile(r"(log10|log|lg|ln|dex)\s*([(\[\s]?)\s*(.*?)\s*[)\]]?", re.IGNORECASE)
 
 
 def angstrom_per(unit: str) -> float | None:
     """Angstrom in one `unit`, None if it is not a length that is known."""
-    return UNITS.get(unit.strip().lower())
+    word = _UNIT_ORNAMENT.sub("", unit.strip().lower())
+    return UNITS.get(word, UNITS.get(word.removesuffix("s")) if len(word) > 3 else None)
+
+
+def logarithm_of(unit: str) -> tuple[str, str] | None:
+    """Name of the logarithm and unit of the rest, as in ``log10(nm)``; None if it is no such."""
+    found = _LOGARITHM.fullmatch(unit.strip())
+    if found is None or not (found[2] or not found[3] or angstrom_per(found[3])):
+        return None
+    return found[1].lower(), found[3]
 
 
 TOLERANCE = 1e-5

@@ -219,6 +219,26 @@ def test_files_may_be_named_in_many_ways(process, archive, tiny_model, tmp_path)
     assert pd.read_csv(output.with_suffix(".csv"))["recon_error"].isna().all()
 
 
+def test_a_frame_that_the_air_contradicts_is_said(command, archive, tiny_model, tmp_path):
+    output = tmp_path / "latents.npy"
+    right = command("encode", archive, "-m", tiny_model, "-o", output)
+    assert "O2 lines" not in right.err
+    wrong = command("encode", archive, "-m", tiny_model, "-o", output, "--frame", "topocentric")
+    assert wrong.err.count("warning: the O2 lines of the air contradict the frame") == 1
+    notes = pd.read_csv(output.with_suffix(".csv"))["assumed"]
+    assert notes.str.contains("--frame barycentric").any()
+
+
+def test_what_files_do_not_say_is_said_once(command, tiny_model, tmp_path):
+    wavelength = 3780.0 + 0.05 * np.arange(64_000)
+    flux = 1 + 0.1 * np.sin(wavelength)
+    for name in ("a.csv", "b.csv"):
+        pd.DataFrame({"wave": wavelength, "flux": flux}).to_csv(tmp_path / name, index=False)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    ended = command("encode", *files, "-m", tiny_model, "-o", tmp_path / "latents.npy")
+    assert ended.out.count("2 of the files do not say the medium or frame") == 1
+
+
 def test_coverage_limit(command, archive, tiny_model, tmp_path):
     file = sorted(archive.glob("*.fits"))[0]
     part = tmp_path / "part.csv"

@@ -225,3 +225,11 @@ def test_what_the_preparation_did_is_said_and_too_few_pixels_are_no_row():
     assert "moved from topocentric to barycentric" in chunk.records[1]["assumed"]
     assert "--frame" in chunk.records[2]["error"]
     assert "4e+03 times" in chunk.records[3]["error"]
+
+
+def test_flux_without_a_line_is_degenerate():
+    wavelength = np.arange(4900.0, 5300.0, 0.1)
+    config = PrepareConfig(Grid("linear", 5000.0, 0.1, 2000))
+    chunk = read_chunk([Spectrum(wavelength, np.full(4000, 7.0))], 0, config, 0.5)
+    assert chunk.records[0]["status"] == "degenerate"
+    assert "the same in all pixels" in chunk.records[0]["error"]

@@ -262,7 +262,7 @@ def scale(data, rng):
 
 
 @contradictions(
-    "no wavelength column", "refused", ("MELCHIORS", "6dFGS, tabular", "SDSS spec-lite")
+    "no wavelength column", "not wrong", ("MELCHIORS", "6dFGS, tabular", "SDSS spec-lite")
 )
 def no_column(data, rng):
     return data.replace(b"WAVE", b"XXXX").replace(b"wave", b"xxxx").replace(b"loglam", b"xxxlam")

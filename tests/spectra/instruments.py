@@ -1143,7 +1143,9 @@ def expres():
         "optimal", wavelength=rows * 1.00005, bary_wavelength=rows,
         spectrum=rows, continuum=np.ones((20, 500)), uncertainty=np.full((20, 500), 2.0),
     )  # fmt: skip
-    return as_bytes(primary(INSTRMNT="EXPRES"), hdu), Truth(refused=("order|row",))
+    return as_bytes(primary(INSTRMNT="EXPRES"), hdu), Truth(
+        np.unique(rows), "vacuum", joined=True, assumed=("name of the wavelength column",)
+    )  # fmt: skip
 
 
 @echelle("CARMENES", "serval inst_CARM_VIS: SPEC, CONT, SIG, WAVE, orders in rows, vacuum")

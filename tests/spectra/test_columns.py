@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy import units
+from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
@@ -13,6 +14,7 @@ from astropy.utils.masked import Masked
 from latentscope.errors import SpectrumError
 from latentscope.spectra.columns import looks_like_wavelengths
 from latentscope.spectra.read import read_spectrum
+from tests.spectra import fits_layouts as layouts
 
 N = 200
 WAVELENGTH = 5000.0 + 0.25 * np.arange(N)
@@ -402,3 +404,83 @@ def test_fits_tables_of_something_else_are_named(names, what):
 def test_what_chooses_within_a_file_is_no_option_of_arrays(source, option):
     with pytest.raises(SpectrumError, match="chooses within a file"):
         read_spectrum(source, **option)
+
+
+NAMES = {
+    "wave_vac": ("vacuum", "barycentric"), "LAMBDA_VAC_BARY": ("vacuum", "barycentric"),
+    "vacwave": ("vacuum", "barycentric"), "wavelength (vacuum)": ("vacuum", "barycentric"),
+    "Wave (air, A)": ("air", "barycentric"), "airwave": ("air", "barycentric"),
+    "wave_rest": ("air", "rest"), "lambda_topo": ("air", "topocentric"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["csv", "fits"])
+def test_names_say_medium_and_frame(name, form):
+    if form == "fits":
+        table = fits.BinTableHDU(Table({name: WAVELENGTH, "flux": WAVELENGTH}))
+        spectrum = read_spectrum(layouts.as_bytes(fits.PrimaryHDU(), table))
+    else:
+        quoted = f'"{name}","flux"'
+        spectrum = read_spectrum(text(quoted, WAVELENGTH, WAVELENGTH))
+    assert (spectrum.medium, spectrum.frame) == NAMES[name]
+    assert not any(f"medium: {spectrum.medium}, the custom" in note
+                   for note in spectrum.meta["assumed"]) or spectrum.medium == "air"  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("flux1", "flux2"), ("FLUX_A", "FLUX_B"), ("star1", "star2")])
+@pytest.mark.parametrize("form", ["csv", "fits"])
+def test_two_stars_in_two_columns_are_to_be_chosen_from(names, form):
+    one, two = names
+    if form == "fits":
+        table = fits.BinTableHDU(Table({"WAVE": WAVELENGTH, one: WAVELENGTH, two: SPIKED}))
+        data = layouts.as_bytes(fits.PrimaryHDU(), table)
+    else:
+        data = text(f"wave,{one},{two}", WAVELENGTH, WAVELENGTH, SPIKED)
+    with pytest.raises(SpectrumError, match=rf"any of {one}, {two} could be the flux.*key="):
+        read_spectrum(data)
+    assert_flux(read_spectrum(data, key=f"flux={two}"), SPIKED)
+
+
+def assert_flux(spectrum, expected):
+    np.testing.assert_array_equal(spectrum.flux, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("logflux", None), ("FLUX", "log(erg/s/cm2)"), ("FLUX", "mag")]
+)
+def test_flux_on_a_logarithmic_scale_is_refused(name, unit):
+    table = fits.BinTableHDU(Table({"WAVE": WAVELENGTH, name: WAVELENGTH}))
+    if unit:
+        table.header["TUNIT2"] = unit
+    with pytest.raises(SpectrumError, match="a logarithm; expected flux on a linear scale"):
+        read_spectrum(layouts.as_bytes(fits.PrimaryHDU(), table))
+
+
+@pytest.mark.parametrize(
+    "hdus",
+    [
+        [fits.BinTableHDU(Table({"x": WAVELENGTH, "y": WAVELENGTH, "yerr": 0.01 * WAVELENGTH}))],
+        [fits.BinTableHDU(Table({"WL": WAVELENGTH, "FX": WAVELENGTH}))],
+        [fits.TableHDU(Table({"WAVE": WAVELENGTH, "FLUX": WAVELENGTH}).as_array())],
+        [fits.ImageHDU(WAVELENGTH), fits.ImageHDU(WAVELENGTH)],
+        [fits.ImageHDU(np.array([WAVELENGTH, WAVELENGTH]))],
+        [fits.ImageHDU(np.array([WAVELENGTH, WAVELENGTH, 0.01 * WAVELENGTH]).T)],
+    ],
+    ids=["x and y", "unknown names", "table of text", "two images", "rows", "columns"],
+)
+def test_fits_without_names_is_read_by_its_content(hdus):
+    spectrum = read_spectrum(layouts.as_bytes(fits.PrimaryHDU(), *hdus))
+    np.testing.assert_allclose(spectrum.flux, spectrum.wavelength)
+    np.testing.assert_allclose(spectrum.wavelength, WAVELENGTH)
+
+
+def test_votable():
+    table = Table({"spectral": WAVELENGTH / 10, "light": WAVELENGTH, "id": np.arange(N)})
+    table["spectral"].unit = "nm"
+    table["spectral"].meta["ucd"], table["light"].meta["ucd"] = "em.wl;obs.atmos", "phot.flux"
+    stream = io.BytesIO()
+    table.write(stream, format="votable")
+    spectrum = read_spectrum(stream.getvalue())
+    np.testing.assert_allclose(spectrum.flux, spectrum.wavelength)
+    assert spectrum.medium == "air"

@@ -183,3 +183,18 @@ def test_one_bad_wavelength_is_no_second_order(value, at):
     wavelength[at] = value
     with pytest.raises(SpectrumError, match="ascend"):
         read_spectrum((wavelength, np.ones(1000)))
+
+
+@pytest.mark.parametrize("value", [0.0, -999.0, 1e30])
+def test_what_writers_leave_blank_is_masked(value):
+    flux = layouts.linear_grid(N)
+    flux[50:90] = value
+    flux[100:105] = value  # so few may be lines, or noise about 0
+    spectrum = read_spectrum((layouts.linear_grid(N), flux))
+    assert spectrum.mask is not None
+    np.testing.assert_array_equal(np.flatnonzero(spectrum.mask), np.arange(50, 90))
+    assert any(f"40 in runs of {value:g} " in note for note in spectrum.meta["assumed"])
+
+
+def test_a_continuum_of_ones_is_flux():
+    assert read_spectrum((layouts.linear_grid(N), np.ones(N))).mask is None

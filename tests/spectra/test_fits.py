@@ -184,7 +184,7 @@ def test_other_fits_through_specutils():
     pytest.importorskip("specutils")
     wavelength = layouts.linear_grid()
     columns = [
-        fits.Column("first_thing", "D", unit="nm", array=wavelength / 10),
+        fits.Column("first_thing", "D", unit="Hz", array=2.99792458e18 / wavelength),
         fits.Column("second_thing", "D", unit="Jy", array=wavelength),
     ]
     table = fits.BinTableHDU.from_columns(columns)
@@ -516,7 +516,8 @@ def test_open_files_that_cannot_be_read(tmp_path):
     [
         (b"<!DOCTYPE html><html>login</html>", "web page"),
         (b"\n <html><body>404</body></html>", "web page"),
-        (b"<?xml version='1.0'?><VOTABLE/>", "XML"),
+        (b"<?xml version='1.0'?><html/>", "XML"),
+        (b"<?xml version='1.0'?><VOTABLE/>", "VOTable: "),
         (b"PK\x03\x04" + bytes(100), "zip archive"),
         (b"BZh91AY" + bytes(100), "bunzip2"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),

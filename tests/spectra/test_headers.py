@@ -8,6 +8,7 @@ from astropy.nddata import StdDevUncertainty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentscope.errors import SpectrumError
 from latentscope.spectra.headers import Header, Keywords, describe
 from latentscope.spectra.read import read_spectrum
 from tests.spectra import fits_layouts as layouts
@@ -66,13 +67,25 @@ def test_the_columns_own_word_counts_before_the_keyword(columns):
         ("SOURCE", "rest", 0),
         ("topo", "topocentric", 0),
         ("HELIO", "barycentric", 1),
-        ("LSRK", "barycentric", 1),
+        ("OBSERVER", "barycentric", 1),
     ],
 )
 def test_frame_of_specsys(specsys, frame, notes):
     spectrum = read_spectrum(layouts.adp(SPECSYS=specsys))
     assert spectrum.frame == frame
     assert len(spectrum.meta["assumed"]) == notes
+
+
+def test_a_frame_that_moves_against_the_sun_is_refused():
+    with pytest.raises(SpectrumError, match=r"SPECSYS = LSRK.*--frame barycentric"):
+        read_spectrum(layouts.adp(SPECSYS="LSRK"))
+    assert read_spectrum(layouts.adp(SPECSYS="LSRK"), frame="barycentric").frame == "barycentric"
+
+
+def test_an_unknown_frame_leaves_the_customs():
+    spectrum = read_spectrum(layouts.adp(SPECSYS="OBSERVER", BERV=11.5))
+    assert (spectrum.frame, spectrum.berv) == ("topocentric", 11.5)
+    assert any("'OBSERVER' is not one" in note for note in spectrum.meta["assumed"])
 
 
 def test_keywords_and_their_fallbacks():

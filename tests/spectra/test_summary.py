@@ -12,7 +12,7 @@ from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.summary import summarize
-from latentscope.spectra.wavelength import Grid, air_to_vacuum, vacuum_to_air
+from latentscope.spectra.wavelength import Grid, air_to_vacuum, doppler_shift, vacuum_to_air
 from tests.spectra import fits_layouts as layouts
 
 CONFIG = PrepareConfig(Grid("linear", 5000.0, 0.01, 1000))
@@ -171,3 +171,31 @@ def test_a_few_lost_pixels_are_bridged_and_many_are_not():
 )
 def test_where_nothing_can_be_measured_nothing_is_said(spectrum):
     assert np.isnan(resolving_power(spectrum))
+
+
+@pytest.mark.parametrize(
+    ("stated", "berv", "at", "words"),
+    [
+        ("barycentric", 18.0, 18.0, None),
+        ("barycentric", 18.0, 0.0, "as in topocentric wavelengths: --frame topocentric"),
+        ("barycentric", 18.0, 36.0, "corrected twice"),
+        ("barycentric", 18.0, -18.0, "with the wrong sign"),
+        ("barycentric", 18.0, 9.0, "the frame or berv is wrong"),
+        ("barycentric", 1.0, 0.0, None),  # too near to tell
+        ("barycentric", None, 9.0, None),
+        ("barycentric", 18.0, 101.0, None),  # another medium
+        ("topocentric", 18.0, 0.0, None),
+        ("topocentric", None, 0.0, None),
+        ("topocentric", None, 9.0, "the frame or berv is wrong"),
+        ("topocentric", 18.0, 18.0, "as in barycentric wavelengths: --frame barycentric"),
+        ("rest", 18.0, 0.0, None),
+    ],
+)
+def test_lines_of_the_air_tell_a_wrong_frame(stated, berv, at, words):
+    seen = band(60_000)
+    moved = replace(
+        seen, wavelength=doppler_shift(seen.wavelength, at), frame=stated, berv=berv
+    )  # fmt: skip
+    notes = [note for note in summarize(moved)["assumed"] if "O2 lines" in note]
+    assert len(notes) == (words is not None)
+    assert words is None or words in notes[0]

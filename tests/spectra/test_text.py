@@ -194,3 +194,28 @@ def test_units_in_a_line_of_their_own(head, mark):
 @pytest.mark.parametrize("head", ["a star\n", "m of it\n", "# nm\n", "wave flux\nodd (x)\n"])
 def test_words_that_may_be_units_change_nothing(head):
     check(read_spectrum((head + rows(WAVELENGTH, WAVELENGTH)).encode()))
+
+
+@pytest.mark.parametrize(
+    ("comment", "facts"),
+    [
+        ("# vacuum wavelengths in Angstrom", {"medium": "vacuum"}),
+        ("# wavelengths converted from vacuum to air", {"medium": "air"}),
+        ("# airmass 1.2, vacuum 1e-6 mbar", {"medium": "air"}),
+        ("# shifted to the rest frame", {"frame": "rest"}),
+        ("# not corrected for barycentric motion", {"frame": "topocentric"}),
+        ("# no correction of times to heliocentric was applied", {"frame": "barycentric"}),
+        ("# SPECSYS = 'TOPO' / frame\n# BERV: 12.5 km/s", {"frame": "topocentric", "berv": 12.5}),
+        ("; HIERARCH ESO DRS BERV = -3.5 / km/s", {"frame": "barycentric", "berv": -3.5}),
+    ],
+)  # fmt: skip
+def test_comments_of_text_say_what_headers_say(comment, facts):
+    rows = "\n".join(f"{value:.2f} {value:.2f}" for value in 5000 + 0.05 * np.arange(100))
+    spectrum = read_spectrum(f"{comment}\n# wavelength flux\n{rows}\n".encode())
+    assert {name: getattr(spectrum, name) for name in facts} == facts
+
+
+def test_text_of_windows_in_utf_16():
+    rows = "\r\n".join(f"{value:.2f},{value:.2f}" for value in 5000 + 0.05 * np.arange(100))
+    spectrum = read_spectrum(f"wavelength,flux\r\n{rows}\r\n".encode("utf-16"))
+    np.testing.assert_array_equal(spectrum.flux, spectrum.wavelength)

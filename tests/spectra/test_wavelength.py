@@ -10,8 +10,10 @@ from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import (
     SPEED_OF_LIGHT,
     air_to_vacuum,
+    angstrom_per,
     convert,
     doppler_shift,
+    logarithm_of,
     vacuum_to_air,
 )
 
@@ -112,3 +114,22 @@ def test_convert_without_the_velocity_says_which(frame, missing):
     blind = spectrum(**{missing: None}, meta={"file": "star.fits"})
     with pytest.raises(SpectrumError, match=rf"star\.fits: .*{missing} is unknown"):
         convert(blind, "air", frame)
+
+
+@pytest.mark.parametrize(
+    ("unit", "angstrom"),
+    [
+        ("Angstroms", 1), ("ANGSTROM ", 1), ("[Angstrom]", 1), ("(A)", 1), ("Ang.", 1),
+        (r"\AA", 1), ("10^-10 m", 1), ("10**(-10) m", 1), ("0.1 nm", 1), ("Nanometres", 10),
+        ("nm.", 10), ("um", 1e4), ("Micrometer", 1e4), ("microns", 1e4), ("km/s", None),
+        ("ms", None), ("", None), ("inch", None),
+    ],
+)  # fmt: skip
+def test_units_as_they_are_written(unit, angstrom):
+    assert angstrom_per(unit) == angstrom
+
+
+def test_logarithms_of_units():
+    names = {"log(A)": "A", "ln nm": "nm", "LogAngstrom": "Angstrom", "log10 [um]": "um", "dex": ""}
+    assert {name: logarithm_of(name)[1] for name in names} == names
+    assert logarithm_of("Angstrom") is None
