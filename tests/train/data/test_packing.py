@@ -427,7 +427,8 @@ def test_what_float16_cannot_hold_saturates(exposures, tmp_path):
     wavelength = 3780.0 + np.arange(3150.0)
     meta = {"object": "loud", "snr": 1.0, "linelist": "none", "airmass": 1.0}
     sigma = np.where(wavelength < 5000, 1e-4, 50.0)
-    spectrum = Spectrum(wavelength, np.full(3150, 100.0), ivar=sigma**-2, berv=0.0, meta=meta)
+    flux = 100.0 + np.sin(wavelength)
+    spectrum = Spectrum(wavelength, flux, ivar=sigma**-2, berv=0.0, meta=meta)
     write_spectrum(spectrum, tmp_path / "ADP.loud.fits", "adp")
     config = PrepareConfig.from_dict(TINY["prepare"])
     pack(
