@@ -122,10 +122,7 @@ def measured(folder: Path, stars: Stars) -> Figures:
         line_variance=line_variance,
         mi=_information(mean, stars.labels),
         mi_fgk=_information(mean[stars.fgk], stars.labels[stars.fgk]),
-        rank={
-            label: _rounded(rank_correlation(mean, stars.labels[label].to_numpy(np.float64)))
-            for label in LABELS
-        },
+        rank={label: _rounded(rank_correlation(mean, stars.labels[label])) for label in LABELS},
         pairs=[],
     )
     figures = replace(figures, pairs=_pairs(mean, figures.informative))
