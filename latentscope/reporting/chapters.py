@@ -32,7 +32,7 @@ from latentscope.diagnostics.trust import VERDICTS, ScoreResult
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.plots.information import plot_dim_against_label
 from latentscope.plots.pairs import MAX_DIMS, plot_pairs
-from latentscope.plots.style import companion
+from latentscope.plots.style import companion, label_name
 from latentscope.reporting.document import (
     Chapter,
     Column,
@@ -601,7 +601,7 @@ def against_labels(study: ReportStudy) -> Part:
             values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"]),
             color=None if by is None else frame[by], color_name=by or "label",
         )  # fmt: skip
-        caption = f"{label} and dimension {dim}, which knows most of it."
+        caption = f"{label_name(label)} and dimension {dim}, which knows most of it."
         alt = f"Dimension {dim} against {label}."
         pictures.append(Picture.of(axes, caption, alt, raster=True))
         if len(pictures) == _MOST_PICTURES:
