@@ -280,7 +280,8 @@ STAGES = {
     "resampling": (prepare_module, "resample"),
     "preparation, all": (rows, "prepare"),
     "encoder, velocity fit": (SpectrumVAE, "encoding"),
-    "decoder, errors": (Network, "_misfit"),
+    "decoder": (SpectrumVAE, "_up"),
+    "errors": (Network, "_misfit"),
     "a chunk of files, all": (encode_module._Run, "part"),
 }
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from latentscope.compiled import njit
 from latentscope.errors import ModelError
 from latentscope.models.config import EncoderConfig, VAEConfig
 
@@ -278,6 +280,8 @@ class SpectrumVAE(nn.Module):
         """Values (n, channels, 1, width) through the last layers of the decoder: (n, length)."""
         config = self.config
         hidden = self._through(layers[:-1], hidden)
+        if isinstance(layers[-1], _PackedEnd):
+            return cast(Tensor, layers[-1](hidden))
         if config.output == "mean":
             return activated(layers[-1], hidden, None).flatten(1)
         hidden = activated(layers[-1], hidden, config.negative_slope)
@@ -501,24 +505,24 @@ def _onto_one_channel(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Transposed convolution of weight (channels, 1, 1, 2s), stride s and padding s/2."""
     kernel = _side_by_side(weight)
     columns = _convolution(x, kernel, bias.expand(len(kernel)), (_ONE, (0, 1), _ONE), False)
-    return _in_one_row(columns)
+    return _unfolded(columns, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _side_by_side(weight: Tensor) -> Tensor:
-    """Weight of the convolution onto s channels that is a transposed one of (c, 1, 1, 2s)."""
+    """Weight of the convolution that is a transposed one of (c, d, 1, 2s): (s d, c, 1, 2)."""
     # Column j of the convolution holds the s pixels from (j - 1/2) s on, which x[j - 1] reaches
     # with the second half of the kernel and x[j] with the first.
     s = weight.shape[3] // 2
-    halves = torch.stack([weight[:, 0, 0, s:], weight[:, 0, 0, :s]], dim=2)  # (channels, s, 2)
-    kernel = halves.transpose(0, 1)[:, :, None]  # (s, channels, 1, 2)
+    halves = torch.stack([weight[:, :, 0, s:], weight[:, :, 0, :s]], dim=3)  # (c, d, s, 2)
+    kernel = halves.permute(2, 1, 0, 3).flatten(0, 1)[:, :, None]
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
-def _in_one_row(columns: Tensor) -> Tensor:
-    """Pixels (n, 1, 1, width s) of such a convolution's columns (n, s, 1, width + 1)."""
-    s = columns.shape[1]
-    pixels = columns.permute(0, 2, 3, 1).reshape(len(columns), 1, 1, -1)  # (n, 1, 1, (width + 1) s)
-    return pixels[..., s // 2 : -(s // 2)].contiguous(memory_format=torch.channels_last)
+def _unfolded(columns: Tensor, channels: int) -> Tensor:
+    """Pixels (n, d, 1, width s) of such a convolution's columns (n, s d, 1, width + 1)."""
+    n, s = len(columns), columns.shape[1] // channels
+    pixels = columns.permute(0, 2, 3, 1).reshape(n, 1, -1, channels)  # (n, 1, (width + 1) s, d)
+    return pixels[:, :, s // 2 : -(s // 2)].permute(0, 3, 1, 2)
 
 
 class Packed(nn.Module):
@@ -544,14 +548,14 @@ class Packed(nn.Module):
         super().__init__()
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
         assert layer.bias is not None
-        self.dtype, self.slope, self.pixels = dtype, slope, 0
+        self.dtype, self.slope, self.pixels, self.channels = dtype, slope, 0, 0
         weight, bias = layer.weight.detach(), layer.bias.detach()
         stride, padding = layer.stride[1], int(layer.padding[1])
-        self.transposed = isinstance(layer, nn.ConvTranspose2d)
-        self.one_row = self.transposed and weight.shape[1] == 1 and stride > 1
-        if self.one_row:
-            weight, stride, padding, self.transposed = _side_by_side(weight), 1, 1, False
-            bias = bias.expand(len(weight)).contiguous()
+        if isinstance(layer, nn.ConvTranspose2d) and stride > 1:
+            self.channels, bias = weight.shape[1], bias.repeat(stride)
+            weight, stride, padding = _side_by_side(weight), 1, 1
+        elif isinstance(layer, nn.ConvTranspose2d):
+            weight = weight.flip(3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
         self.lead, self.outputs = 0, 1
         if isinstance(layer, nn.Conv2d) and weight.shape[1] == 1:
             self.outputs = 16 if len(weight) == 1 else 4
@@ -577,30 +581,84 @@ class Packed(nn.Module):
             channels = y.shape[1] // self.outputs
             wide = y.permute(0, 2, 3, 1).reshape(n, 1, -1, channels)
             y = wide[:, :, : -(-width * self.outputs // self.pixels)].permute(0, 3, 1, 2)
-        return _in_one_row(y) if self.one_row else y
+        return _unfolded(y, self.channels) if self.channels else y
 
     def _convolved(self, x: Tensor) -> Tensor:
         stride, padding, dilation = self.place
-        name = "_convolution_transpose_pointwise" if self.transposed else "_convolution_pointwise"
-        activation = ("none", []) if self.slope is None else ("leaky_relu", [self.slope])
-        output = (_NONE,) if self.transposed else ()
         if not packs():
-            y = torch.ops.aten.convolution(
-                x, self.weight, self.bias, *self.place, self.transposed, _NONE, 1
-            )
+            y = torch.ops.aten.convolution(x, self.weight, self.bias, *self.place, False, _NONE, 1)
             return y if self.slope is None else functional.leaky_relu_(y, self.slope)
         if self.prepared is None:
-            lay_out = getattr(
-                torch.ops.mkldnn,
-                f"_reorder_convolution{'_transpose' * self.transposed}_weight",
+            self.prepared = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, padding, stride, dilation, 1, list(x.shape)
             )
-            self.prepared = lay_out(
-                self.weight, padding, *output, stride, dilation, 1, list(x.shape)
-            )
-        y = getattr(torch.ops.mkldnn, name)(
-            x, self.prepared, self.bias, padding, *output, stride, dilation, 1, *activation, "none"
+        activation = ("none", []) if self.slope is None else ("leaky_relu", [self.slope])
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x, self.prepared, self.bias, padding, stride, dilation, 1, *activation, "none"
         )
         return cast(Tensor, y)
+
+
+class _PackedEnd(nn.Module):
+    """The last layers of a decoder, from some channels to a row, as CPUs infer them fastest.
+
+    A transposed convolution of kernel 4 and stride 2 onto one channel, its activation, and a final
+    convolution of kernel 3 where there is one: four sums of each pixel's channels, and one pass
+    over the row.
+    """
+
+    def __init__(
+        self,
+        layer: nn.ConvTranspose2d,
+        slope: float | None,
+        final: nn.Conv2d | None,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        assert layer.bias is not None
+        sums = nn.Conv2d(layer.in_channels, 4, 1)
+        sums.weight = nn.Parameter(layer.weight.detach()[:, 0, 0].T[:, :, None, None])
+        nn.init.zeros_(cast(Tensor, sums.bias))
+        self.sums = Packed(sums, None, dtype)
+        taps, shift = [0.0, 1.0, 0.0], 0.0
+        if final is not None:
+            taps = final.weight.detach().flatten().tolist()
+            shift = 0.0 if final.bias is None else final.bias.item()
+        numbers = [layer.bias.item(), 1.0 if slope is None else slope, *taps, shift]
+        self.numbers = tuple(np.float32(number) for number in numbers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values (n, channels, 1, width) to rows (n, 2 width)."""
+        sums = self.sums(x).permute(0, 2, 3, 1)[:, 0].float().contiguous()
+        return torch.from_numpy(_ended(sums.numpy(), *self.numbers))
+
+
+@njit(nogil=True, fastmath={"contract"})
+def _ended(
+    sums: NDArray[np.float32],
+    bias: np.float32,
+    slope: np.float32,
+    left: np.float32,
+    middle: np.float32,
+    right: np.float32,
+    shift: np.float32,
+) -> NDArray[np.float32]:
+    n, width, _ = sums.shape
+    out = np.empty((n, 2 * width), np.float32)
+    row = np.empty(2 * width + 2, np.float32)  # with a pixel of zero padding at both ends
+    for k in range(n):
+        part = sums[k]
+        for i in range(1, width):
+            one, two = part[i, 0] + part[i - 1, 2] + bias, part[i, 1] + part[i - 1, 3] + bias
+            row[2 * i] = one if one > 0 else slope * one
+            row[2 * i + 1] = two if two > 0 else slope * two
+        first, last = part[0, 1] + bias, part[-1, 2] + bias
+        row[1] = first if first > 0 else slope * first
+        row[2 * width] = last if last > 0 else slope * last
+        row[0] = row[2 * width + 1] = 0.0
+        for i in range(2 * width):
+            out[k, i] = left * row[i] + middle * row[i + 1] + right * row[i + 2] + shift
+    return out
 
 
 @cache
@@ -609,7 +667,7 @@ def packs() -> bool:
     return (
         platform.machine().lower() in ("x86_64", "amd64")
         and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_reorder_convolution_transpose_weight")
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
     )
 
 
@@ -650,11 +708,15 @@ def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVA
         fast._at_once = max(_CACHED // config.length, 1)
     last = None if config.output == "mean" else slope
     slopes = [slope] * (len(model.decoder) - 1) + [last]
-    fast.decoder = nn.ModuleList(
+    layers: list[nn.Module] = [
         Packed(*given, dtype) for given in zip(model.decoder, slopes, strict=True)
-    )
-    if config.output == "conv":
-        fast.final = Packed(model.final, None, dtype)  # type: ignore[assignment]
+    ]
+    final = model.final if config.output == "conv" else None
+    if config.strides[0] == 2:
+        layers[-1] = _PackedEnd(cast(nn.ConvTranspose2d, model.decoder[-1]), last, final, dtype)
+    elif final is not None:
+        fast.final = Packed(final, None, dtype)  # type: ignore[assignment]
+    fast.decoder = nn.ModuleList(layers)
     return fast
 
 
