@@ -33,6 +33,10 @@ class ChoiceError(EstimatorError):
     """A dimension or a label was asked for that is not there."""
 
 
+class ClusterError(LatentscopeError):
+    """A Dask cluster cannot be reached, or its workers died too often."""
+
+
 class LatentscopeWarning(UserWarning):
     """A result is usable but doubtful; said once, never quietly mended."""
 

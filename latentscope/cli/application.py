@@ -350,6 +350,15 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Number of parallel workers. Default: one per core."),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Scheduler of a Dask cluster that does the work, such as tcp://host:8786; local: a "
+        "cluster of processes on this machine.",
+    ),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Save a plot (.png, .pdf, .svg).")]
 Latents = Annotated[
     Path,

@@ -11,6 +11,7 @@ import typer
 from latentscope.cli.application import (
     SOME_FAILED,
     Columns,
+    Dask,
     Dims,
     Discrete,
     Groups,
@@ -292,6 +293,7 @@ def mi(
         int, typer.Option("--n-permutations", min=1, help="Shuffles of stars, at most.")
     ] = 199,
     seed: Seed = 0,
+    dask: Dask = None,
     as_json: Json = False,
 ) -> None:
     """Measure what each dimension knows about each label.
@@ -325,6 +327,7 @@ def mi(
             n_permutations=n_permutations,
             seed=seed,
             progress=advance,
+            dask=dask,
         )
     write_table(output, result.table, result.provenance)
     for line in _relations(result, written=output is not None):

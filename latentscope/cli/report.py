@@ -17,6 +17,7 @@ from latentscope.cli.application import (
     SOME_FAILED,
     Advance,
     Columns,
+    Dask,
     Discrete,
     Groups,
     Join,
@@ -88,6 +89,7 @@ def report(
         bool, typer.Option("--quick", help="Fewer repetitions and pictures, wider intervals.")
     ] = False,
     seed: Seed = 0,
+    dask: Dask = None,
     as_json: Json = False,
 ) -> None:
     """Put every diagnostic on one page.
@@ -121,6 +123,7 @@ def report(
         quick=quick,
         seed=seed,
         progress=stage,
+        dask=dask,
     )
     out.say()
     for line in result.sentences():

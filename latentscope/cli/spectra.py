@@ -14,6 +14,7 @@ from latentscope.cli.application import (
     NOTHING_DONE,
     SOME_FAILED,
     Advance,
+    Dask,
     Json,
     Model,
     Output,
@@ -124,15 +125,7 @@ def encode(
         str, typer.Option("--batch-size", help="Spectra per batch, or auto.")
     ] = "auto",
     workers: Workers = None,
-    dask: Annotated[
-        str | None,
-        typer.Option(
-            "--dask",
-            metavar="ADDRESS",
-            help="Scheduler of a Dask cluster that does the work, such as tcp://host:8786; local: "
-            "a cluster of --workers processes on this machine.",
-        ),
-    ] = None,
+    dask: Dask = None,
     min_coverage: MinCoverage = 0.5,
     no_resume: Annotated[
         bool,

@@ -2,7 +2,8 @@
 
 Compiled kernels release Python's lock. So pairs run side by side, each on one thread of `in_order`,
 which starts no more (`may_spread`); and where there are few pairs, or one thing has to be known
-before all of them (`together`), parts of one kernel run side by side.
+before all of them (`together`), parts of one kernel run side by side. `on_cluster` puts a Dask
+cluster's workers in the place of the threads of `in_order`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numba
+
+from latentscope.cluster import answer, connected, held, threads_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,15 +46,20 @@ def _set_one_of_many(value: bool = True) -> None:
 
 
 @contextmanager
+def _as_one_of_many(value: bool) -> Iterator[None]:
+    before = not may_spread()
+    _set_one_of_many(value)
+    try:
+        yield
+    finally:
+        _set_one_of_many(before)
+
+
+@contextmanager
 def together() -> Iterator[None]:
     """Do what other threads wait for: one thread at a time, and that one may start others."""
-    with _TOGETHER:
-        before = not may_spread()
-        _set_one_of_many(False)
-        try:
-            yield
-        finally:
-            _set_one_of_many(before)
+    with _TOGETHER, _as_one_of_many(False):
+        yield
 
 
 def spread(work: Callable[[int, int], object], first: int, end: int, threads: int) -> None:
@@ -84,3 +94,58 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Genera
             yield running.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+_CLIENT: ContextVar[Any] = ContextVar("client", default=None)
+
+
+@contextmanager
+def on_cluster(dask: Any) -> Iterator[None]:
+    """Have tables of pairs measured by a Dask cluster, as `encode` takes it; None: as before."""
+    if dask is None:
+        yield
+        return
+    with connected(dask) as client:
+        token = _CLIENT.set(client)
+        try:
+            yield
+        finally:
+            _CLIENT.reset(token)
+
+
+def pairs_in_order(
+    work: Callable[[list[tuple[Any, T, T]]], R],
+    batches: Iterable[list[tuple[Any, T, T]]],
+    threads: int,
+) -> Generator[R, None, None]:
+    """`in_order` for batches of (place, x, y), where a cluster has to be sent the x and y."""
+    client = _CLIENT.get()
+    if client is None:
+        yield from in_order(work, batches, threads)
+        return
+    # Each is sent once, however many pairs it is in, and forgotten when the caller drops it.
+    sent: WeakKeyDictionary[T, Any] = WeakKeyDictionary()
+
+    def there(item: T) -> Any:
+        if item not in sent:
+            sent[item] = held(client, _itself, item)
+        return sent[item]
+
+    shared = held(client, _itself, work)
+    running: deque[Any] = deque()
+    for batch in batches:
+        far = [(place, there(x), there(y)) for place, x, y in batch]
+        running.append(client.submit(_on_worker, shared, far, pure=False))
+        if len(running) > _AHEAD * threads_of(client):
+            yield answer(running.popleft())
+    while running:
+        yield answer(running.popleft())
+
+
+def _itself(item: T) -> T:
+    return item
+
+
+def _on_worker(work: Callable[[T], R], item: T) -> R:
+    with _as_one_of_many(True):
+        return work(item)

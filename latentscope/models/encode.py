@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import logging
 import os
 import platform
 import shlex
@@ -22,7 +21,7 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,12 +36,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import latentscope
+from latentscope.cluster import answer, connected, held, threads_of
 from latentscope.compiled import njit
 from latentscope.data import Latents, check_latents_path, write_latents, write_parquet
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import (
-    LatentscopeError,
     LatentscopeWarning,
     ModelError,
     TableError,
@@ -75,11 +74,6 @@ _CPU_VALUES = 8 * 327_680
 """Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
 _MAX_BATCH = 32
 _MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "vacuum")
-
-# A cluster of our own shows nothing in browsers, on a port that may be taken.
-_NO_PAGE = {"dashboard": False, "dashboard_address": ":0"}
-
-_FEWEST = 16  # workers of a cluster that work is kept ready for
 
 _LONGEST_NAME = 255  # bytes of a file's name
 
@@ -180,6 +174,8 @@ def encode(
     ModelError
         If the model has no preparation or no log variance where that is asked for, or if device,
         precision or batch size cannot be used.
+    ClusterError
+        If there is no such cluster, or its workers die again and again.
     SpectrumError
         If `sources` names nothing, or `frame` is unknown.
     TableError
@@ -417,46 +413,7 @@ def _cluster(
     make: Callable[[], _Run], dask: Any, workers: int, relative: bool
 ) -> Iterator[_Engine]:
     """Workers of a Dask cluster, each with a network of its own."""
-    try:
-        import distributed
-    except ImportError as error:
-        raise ModelError(
-            f"a Dask cluster needs the package {error.name}: "
-            "pip install 'latentscope-spectra[distributed]'"
-        ) from None
-
-    def result(future: Any) -> Any:
-        try:
-            return future.result()
-        except LatentscopeError:
-            raise
-        except Exception as error:  # what Dask says of workers that died, or cannot do it
-            raise ModelError(
-                f"the Dask cluster failed at {future.key} ({type(error).__name__}: {error}); "
-                "finished blocks are kept, the same call goes on from there"
-            ) from error
-
-    with ExitStack() as stack:
-        if isinstance(dask, distributed.Client):
-            client = dask
-        else:
-            if dask == "local":
-                dask = stack.enter_context(
-                    distributed.LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=1,
-                        scheduler_kwargs=_NO_PAGE,
-                        silence_logs=logging.CRITICAL,  # workers that end complain of each other
-                    )
-                )
-            try:
-                client = distributed.Client(dask, set_as_default=False)
-            except Exception as error:
-                raise ModelError(
-                    f"no Dask scheduler at {dask} ({error}); expected its address, such as "
-                    "tcp://host:8786, or local"
-                ) from None
-            stack.enter_context(client)
+    with connected(dask, workers) as client:
         folders = client.run(os.getcwd)
         for worker, folder in folders.items():
             if relative and folder != os.getcwd():
@@ -464,21 +421,14 @@ def _cluster(
                     f"the Dask worker {worker} runs in {folder}, where relative names of files "
                     "are others; give absolute ones"
                 )
-        # A task like the others: computed again where the worker that had it died.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph")
-            run = client.submit(make, pure=False)
-        device = result(client.submit(lambda run: str(run.network.device), run, pure=False))
+        run = held(client, make)
+        device = answer(client.submit(lambda run: str(run.network.device), run, pure=False))
 
         def submit(sources: list[Any], first: int) -> Any:
             name = f"rows-{first}-to-{first + len(sources) - 1}-{uuid4().hex}"
             return client.submit(_Run.part, run, sources, first, key=name)
 
-        def threads() -> int:
-            # Some clusters begin small and grow with what waits.
-            return max(int(sum(client.nthreads().values())), _FEWEST)
-
-        yield _Engine(threads, BLOCK, submit, result, device)
+        yield _Engine(partial(threads_of, client), BLOCK, submit, answer, device)
 
 
 _IN_NOTES = {"unsaid": "the file does not say", "frame_doubtful": DOUBT}

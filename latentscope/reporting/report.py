@@ -18,6 +18,7 @@ from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import Names
 from latentscope.diagnostics.study import Study, StudyLike, origin
+from latentscope.diagnostics.threads import on_cluster
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
 from latentscope.labels import Missing
@@ -109,6 +110,7 @@ def report(
     quick: bool = False,
     seed: int = 0,
     progress: Stage | None = None,
+    dask: Any = None,
 ) -> ReportResult:
     """Measure all that can be measured of these latents, and write it as one page.
 
@@ -154,6 +156,8 @@ def report(
     progress : callable, optional
         Called with what begins; returns a context manager that yields a function (done, total) or
         None.
+    dask : str or distributed.Client, optional
+        Cluster that measures mutual information, as for `mi_matrix`.
 
     Returns
     -------
@@ -200,13 +204,10 @@ def report(
     facts = _facts(study, command)
     name = Path(study.latents.source).name
     lead = f"A report of latentscope, {facts['Date']}. {about}".strip()
-    document = Document(
-        title or f"What the latents of {name} know",
-        lead,
-        facts,
-        chapters_of(study),
-        study.notes,
-    )
+    with on_cluster(dask):
+        chapters = chapters_of(study)
+    heading = title or f"What the latents of {name} know"
+    document = Document(heading, lead, facts, chapters, study.notes)
     provenance = {
         **origin("report"),
         "rows": len(study.latents),

@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import latentscope.models.encode as encoding
-from latentscope.errors import ModelError
+from latentscope.cluster import NO_PAGE
+from latentscope.errors import ClusterError, ModelError
 from latentscope.models.encode import encode
+from latentscope.models.weights import save_model
 from tests.models.encoding import tiny_model, write_adp, write_archive
 
 dask = pytest.importorskip("dask")
@@ -22,7 +25,7 @@ distributed = pytest.importorskip("distributed")
 def client():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, scheduler_kwargs=encoding._NO_PAGE
+            n_workers=2, threads_per_worker=1, scheduler_kwargs=NO_PAGE
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
@@ -132,14 +135,14 @@ def test_what_the_workers_refuse_is_said(archive, client):
 def test_an_address_without_a_scheduler_is_said(archive):
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "3 s"}),
-        pytest.raises(ModelError, match=r"no Dask scheduler at tcp://127.0.0.1:9 "),
+        pytest.raises(ClusterError, match=r"no Dask scheduler at tcp://127.0.0.1:9 "),
     ):
         encode(archive, tiny_model(), dask="tcp://127.0.0.1:9")
 
 
 def test_without_the_package_the_error_says_what_to_install(archive, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ModelError, match=r"pip install 'latentscope-spectra\[distributed\]'"):
+    with pytest.raises(ClusterError, match=r"pip install 'latentscope-spectra\[distributed\]'"):
         encode(archive, tiny_model(), dask="local")
 
 
@@ -163,3 +166,70 @@ def test_dask_is_loaded_where_it_is_asked_for():
     code = "import latentscope.models.encode, sys; print('distributed' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+@pytest.fixture
+def hosts():
+    """Two hosts of one network: names of network namespaces, and their addresses."""
+    names = [f"scope{end}{os.getpid()}" for end in "ab"]
+    addresses = ["10.77.0.1", "10.77.0.2"]
+    steps = [f"ip netns add {name}" for name in names]
+    steps.append(f"ip -n {names[0]} link add va type veth peer name vb netns {names[1]}")
+    for name, link, address in zip(names, ("va", "vb"), addresses, strict=True):
+        steps.append(f"ip -n {name} addr add {address}/24 dev {link}")
+        steps += [f"ip -n {name} link set {device} up" for device in (link, "lo")]
+    try:
+        for step in steps:
+            try:
+                subprocess.run(step.split(), check=True, capture_output=True, text=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                pytest.skip(f"no network namespaces here: {getattr(error, 'stderr', error)}")
+        yield dict(zip(names, addresses, strict=True))
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def test_two_hosts_give_the_bytes_of_one_and_one_may_die(hosts, tmp_path, repository):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for number, file in enumerate(write_archive(folder, 12) * 50):
+        os.link(file, folder / f"{number:03d}.fits")
+    model = save_model(tiny_model(), tmp_path / "tiny")
+    encode(folder, model, batch_size=1, workers=1, output=tmp_path / "local" / "latents.npy")
+
+    def on(host, *command, **options):
+        asked = ["ip", "netns", "exec", host, sys.executable, "-m", *map(str, command)]
+        environment = os.environ | {"PYTHONPATH": str(repository)}
+        running = subprocess.Popen(asked, cwd=tmp_path, env=environment, text=True, **options)
+        started.append(running)
+        return running
+
+    (here, address), (there, other) = hosts.items()
+    scheduler, started = f"tcp://{address}:8786", []
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        on(here, "dask", "scheduler", "--host", address, "--port", 8786, "--no-dashboard", **quiet)
+        for host, own in ((here, address), (there, other)):
+            options = ("--host", own, "--nthreads", 1, "--no-dashboard", "--no-nanny")
+            worker = on(host, "dask", "worker", scheduler, *options, **quiet)
+        waiting = f"import distributed; distributed.Client('{scheduler}').wait_for_workers(2)"
+        waited = subprocess.run(["ip", "netns", "exec", here, sys.executable, "-c", waiting])
+        assert waited.returncode == 0
+        output = tmp_path / "killed" / "latents.npy"
+        run = on(
+            here,
+            *("latentscope", "encode", folder, "-m", model, "-o", output),
+            *("--batch-size", 1, "--dask", scheduler),
+            stderr=subprocess.PIPE,
+        )
+        while run.poll() is None and not (output.parent / "latents.npy.parts").exists():
+            time.sleep(0.01)
+        worker.kill()
+        _, said = run.communicate()
+    finally:
+        for running in started:
+            running.kill()
+            running.wait()
+    assert run.returncode == 0, said
+    assert outputs(tmp_path / "killed") == outputs(tmp_path / "local")

@@ -6,11 +6,11 @@ one loop over many pairs, on all threads, with few columns at a time in memory.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -62,7 +62,7 @@ from latentscope.diagnostics.mi.nulls import (
 )
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, observed, read_study
-from latentscope.diagnostics.threads import in_order, threads_for
+from latentscope.diagnostics.threads import on_cluster, pairs_in_order, threads_for
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
@@ -252,6 +252,7 @@ def mi_matrix(
     n_permutations: int = 199,
     seed: Seed = 0,
     progress: Progress | None = None,
+    dask: Any = None,
 ) -> MIResult:
     """Mutual information of latent dimensions with labels, in nats, with errors and significance.
 
@@ -306,6 +307,9 @@ def mi_matrix(
         Of ties, jitter, draws and shuffles.
     progress : callable, optional
         Called with (pairs done, pairs in all).
+    dask : str or distributed.Client, optional
+        Address of the scheduler of a Dask cluster that measures the pairs, or its client; "local":
+        one process for each core here. The numbers are the same.
 
     Returns
     -------
@@ -393,15 +397,16 @@ def mi_matrix(
         return read_dim(study.latents, numbers[place], discrete=kind_of_latents, seed=seed)
 
     settings = replace(settings, pairs=len(names) * len(numbers))
-    table = measured_table(
-        across(len(numbers), read_x, len(names), read_y, kept),
-        {"label": names, "dim": numbers},
-        study.groups,
-        settings,
-        strict=columns is not None,
-        progress=progress,
-        given=[label(name) for name in known],
-    )
+    with on_cluster(dask):
+        table = measured_table(
+            across(len(numbers), read_x, len(names), read_y, kept),
+            {"label": names, "dim": numbers},
+            study.groups,
+            settings,
+            strict=columns is not None,
+            progress=progress,
+            given=[label(name) for name in known],
+        )
     provenance = study.provenance(
         "mutual information",
         given=known,
@@ -936,29 +941,40 @@ def measured_table(
     LatentscopeWarning
         If pairs are NaN, or 0 since a column is constant.
     """
-    ended = threading.Event()
-
-    def measured(batch: list[PairOfColumns]) -> list[tuple[Place, PairResult]]:
-        return [
-            (place, measure(x, y, groups, settings, strict=strict, given=given))
-            for place, x, y in batch
-            if not ended.is_set()
-        ]
-
+    work = _Measuring(groups, settings, strict, given)
     results: list[tuple[Place, PairResult]] = []
-    with closing(in_order(measured, _batches(pairs), threads_for(settings.pairs))) as found:
+    with closing(pairs_in_order(work, _batches(pairs), threads_for(settings.pairs))) as found:
         try:
             for result in chain.from_iterable(found):
                 results.append(result)
                 if progress is not None:
                     progress(len(results), settings.pairs)
         finally:
-            ended.set()
+            work.ended = True
     table = _tidy(results, names)
     if given:
         table.insert(2, "given", ", ".join(column.name for column in given))
     _check_measured(table, next(iter(names)))
     return table
+
+
+@dataclass
+class _Measuring:
+    """What is done with each batch of pairs, here or on another machine, until it has `ended`."""
+
+    groups: Groups | None
+    settings: Settings
+    strict: bool
+    given: Sequence[Column]
+    ended: bool = False
+
+    def __call__(self, batch: list[PairOfColumns]) -> list[tuple[Place, PairResult]]:
+        measured = partial(measure, strict=self.strict, given=self.given)
+        return [
+            (place, measured(x, y, self.groups, self.settings))
+            for place, x, y in batch
+            if not self.ended
+        ]
 
 
 def _batches(pairs: Iterable[PairOfColumns]) -> Iterator[list[PairOfColumns]]:
