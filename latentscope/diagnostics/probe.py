@@ -4,7 +4,8 @@
 others. `fit_probe` keeps what `latentscope.models.probes` stores beside a model: for each label a
 polynomial of few dimensions, with intervals from stars that it did not learn from (split conformal
 prediction: Papadopoulos et al. 2002; scores over the local error: Lei et al. 2018, JASA 113, 1094,
-section 5.2). Each star counts once, by one random row.
+section 5.2; for each range of the label by itself: Vovk, Gammerman & Shafer 2005, Algorithmic
+Learning in a Random World, section 4.5). Each star counts once, by one random row.
 """
 
 from __future__ import annotations
@@ -569,6 +570,7 @@ _OUTERMOST = 0.99
 _DEGREES = (1, 2, 3, 4)
 _MOST_DIMS = 16
 _WRONG = 20.0
+_OUTSIDE = 10  # stars outside of their intervals from which a range of a label is told by itself
 _WORTH = 0.05  # by which an error has to fall for one more dimension, or degree
 
 
@@ -588,8 +590,10 @@ class Reading:
     errors : ndarray of float64, shape (m, 2)
         How far labels lie below and above what is read near each star of the probe's cloud, in the
         label's unit: the quantiles that leave out as much as the interval.
-    factor : float
-        Length of the interval over these.
+    edges : ndarray of float64, shape (b - 1,)
+        Where ranges of the label meet, ascending.
+    factors : ndarray of float64, shape (b,)
+        Of each range, how many of these errors a label in it may lie off.
     lowest, highest : float
         Of the label among the stars that were learned from.
     """
@@ -602,7 +606,8 @@ class Reading:
     powers: Codes
     coefficients: Floats
     errors: Floats
-    factor: float
+    edges: Floats
+    factors: Floats
     lowest: float
     highest: float
 
@@ -610,6 +615,24 @@ class Reading:
         """Read rows of latents (n, d) -> (n,)."""
         scaled = (values[:, self.dims] - self.center) / self.scale
         return np.asarray(monomials(scaled, self.powers) @ self.coefficients)
+
+    def interval(self, read: Floats, below: Floats, above: Floats) -> tuple[Floats, Floats]:
+        """Lowest and highest label that lies no more errors off than its range allows.
+
+        Parameters
+        ----------
+        read : ndarray of float64, shape (n,)
+        below, above : ndarray of float64, shape (n,)
+            As `Probe.errors` returns them.
+        """
+        start = np.concatenate([[-np.inf], self.edges])
+        end = np.concatenate([self.edges, [np.inf]])
+        read, below, above = read[:, None], below[:, None], above[:, None]
+        low = np.maximum(start, read - below * self.factors)  # (n, b)
+        low = np.where(low <= np.minimum(end, read), low, read).min(axis=1)
+        high = np.minimum(end, read + above * self.factors)
+        high = np.where(high >= np.maximum(start, read), high, read).max(axis=1)
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -689,10 +712,10 @@ class Probe:
         outside, close = distance > 1, distance <= FAR
         for one in self.readings:
             read = np.where(close, one.read(np.where(close[:, None], rows, 0.0)), np.nan)
-            below, above = one.factor * self.errors(one, distance, near)
+            low, high = one.interval(read, *self.errors(one, distance, near))
             outside |= (read < one.lowest) | (read > one.highest)
-            for end, off in (("probe", 0.0), ("low", -below), ("high", above)):
-                found.loc[ok, f"{one.label}_{end}"] = read + off
+            for end, value in (("probe", read), ("low", low), ("high", high)):
+                found.loc[ok, f"{one.label}_{end}"] = value
         found.loc[ok, "probe_distance"] = distance
         found["probe_outside"] = pd.array([None] * n, dtype="boolean")
         found.loc[ok, "probe_outside"] = outside
@@ -821,12 +844,11 @@ def _fitted(
     curve = Curve(degree).fit(learn[:, dims], own)
     reading = Reading(
         label.name, unit_of(label.name), dims, curve.center, curve.scale, curve.powers,
-        curve.coefficients, errors.astype(np.float32).astype(np.float64), 1.0, float(own.min()),
-        float(own.max()),
+        curve.coefficients, errors.astype(np.float32).astype(np.float64), np.empty(0),
+        np.empty(0), float(own.min()), float(own.max()),
     )  # fmt: skip
     judges, truth = x[held], y[held]
-    rank = ceil((len(truth) + 1) * made.covered)
-    if rank > len(truth):
+    if _rank(len(truth), made.covered) > len(truth):
         raise EstimatorError(
             f"{label.name}: {len(truth)} of {len(rows)} stars are left to say how long an interval "
             f"of {100 * made.covered:g} % is; expected {ceil(made.covered / (1 - made.covered))}"
@@ -834,7 +856,31 @@ def _fitted(
     found = truth - reading.read(judges)
     below, above = made.errors(reading, *made.near(judges))
     scores = np.maximum(found / above, -found / below)
-    return replace(reading, factor=float(np.sort(scores)[rank - 1]))
+    edges, factors = _ranges(truth, scores, made.covered)
+    return replace(reading, edges=edges, factors=factors)
+
+
+def _rank(n: int, covered: float) -> int:
+    """Which of n sorted scores the next one stays below with a probability of `covered`."""
+    return ceil((n + 1) * covered)
+
+
+def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floats]:
+    """Edges of ranges of a label (n,) with as many stars each, and the score that holds in each.
+
+    What holds on average is too short where a label is rare: hot stars read too cool.
+    """
+    n = len(truth)
+    ranges = max(int(n * (1 - covered)) // _OUTSIDE, 1)
+    edges = np.unique(np.quantile(truth, np.arange(1, ranges) / ranges))
+    place = np.searchsorted(edges, truth, side="right")
+    factors = np.empty(len(edges) + 1)
+    for number in range(len(factors)):
+        own = scores[place == number]
+        if _rank(len(own), covered) > len(own):  # where many stars have the same label
+            own = scores
+        factors[number] = np.sort(own)[_rank(len(own), covered) - 1]
+    return edges, factors
 
 
 def _choice(x: Floats, y: Floats, seed: int) -> tuple[list[int], int]:

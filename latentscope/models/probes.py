@@ -29,7 +29,7 @@ from latentscope.models.config import CONFIG_FILE, PROBE_FILE, bundled_models, r
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import model_folder, weights_sha256
 
-_FORMAT = "latentscope probe 1"
+_FORMAT = "latentscope probe 2"
 _LARGEST = 100_000_000  # bytes of a probe
 _WHOLE = (np.dtype(np.int64),)
 
@@ -83,8 +83,8 @@ def write_probe(probe: Probe, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-_ARRAYS = ("center", "scale", "powers", "coefficients", "errors")
-_FACTS = ("label", "unit", "dims", "factor", "lowest", "highest")
+_ARRAYS = ("center", "scale", "powers", "coefficients", "errors", "edges", "factors")
+_FACTS = ("label", "unit", "dims", "lowest", "highest")
 
 
 def read_probe(source: SpectrumVAE | str | os.PathLike[str]) -> Probe:
@@ -216,15 +216,16 @@ def _checked(probe: Probe) -> Probe:
     numbers: list[Any] = [probe.cloud, probe.spread, probe.reach, probe.covered]
     for one in probe.readings:
         terms, places = one.powers.shape
-        shapes = [one.center.shape, one.scale.shape, one.coefficients.shape, one.errors.shape]
-        wanted = [(places,), (places,), (terms,), (len(probe.cloud), 2)]
+        shapes = [getattr(one, name).shape for name in _ARRAYS]
+        wanted = [(places,), (places,), (terms, places), (terms,), (len(probe.cloud), 2)]
+        wanted += [(len(one.edges),), (len(one.edges) + 1,)]
         _expect(shapes == wanted and len(one.dims) == places, f"{one.label}: shapes {shapes}")
         _expect(
             one.powers.dtype.kind == "i" and one.powers.min() >= 0 and one.powers.max() <= 9,
             f"{one.label}: powers are not 0 ... 9",
         )
-        numbers += [one.center, one.scale, one.coefficients, one.errors]
-        numbers += [one.factor, one.lowest, one.highest]
+        numbers += [one.center, one.scale, one.coefficients, one.errors, one.edges, one.factors]
+        numbers += [one.lowest, one.highest]
     _expect(all(np.isfinite(value).all() for value in numbers), "numbers are not finite")
     dims = [*probe.dims, *(dim for one in probe.readings for dim in one.dims)]
     _expect(

@@ -1,5 +1,7 @@
 """Probes: labels of known error, R2 and intervals, useless ones, repeated stars, far rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -228,6 +230,43 @@ def test_intervals_hold_what_they_say_also_where_it_is_difficult(fitted):
         assert share.high > 0.85, (low, share)
     length = found["y_high"] - found["y_low"]
     assert length[difficulty > 1.5].median() > 3 * length[difficulty < 0.3].median()
+
+
+def test_intervals_hold_for_the_ends_of_a_label_too():
+    """Extremes are read too near to the middle; intervals that hold on average miss them."""
+
+    def stars(n, seed):
+        rng = np.random.default_rng(seed)
+        label = rng.normal(size=n)
+        return label[:, None] + rng.normal(size=(n, 1)), label
+
+    z, label = stars(4000, 0)
+    made = fit_probe(z, pd.DataFrame({"y": label}))
+    z, label = stars(8000, 1)
+    found = made.apply(z)
+    said = found["y_low"].notna()
+    inside = (found["y_low"] <= label) & (label <= found["y_high"])
+    edges = made.readings[0].edges
+    assert len(edges) == 8
+    for some in (label < edges[0], (edges[3] < label) & (label < edges[4]), label > edges[-1]):
+        assert inside[some & said].mean() > 0.85
+
+
+def test_an_interval_reaches_over_all_labels_that_their_ranges_allow(fitted):
+    """Against trying a thousand labels."""
+    rng = np.random.default_rng(3)
+    one = replace(
+        fitted.readings[0], edges=np.sort(rng.normal(size=4)), factors=rng.uniform(0, 3, 5)
+    )
+    label = np.linspace(-12, 12, 24_001)
+    allowed = one.factors[np.searchsorted(one.edges, label, side="right")]
+    for _ in range(50):
+        read, below, above = rng.normal(), rng.uniform(0.1, 2), rng.uniform(0.1, 2)
+        off = np.where(label < read, (read - label) / below, (label - read) / above)
+        fits = np.append(label[off <= allowed], read)
+        low, high = one.interval(*np.array([[read], [below], [above]]))
+        assert low.item() == pytest.approx(fits.min(), abs=2e-3)
+        assert high.item() == pytest.approx(fits.max(), abs=2e-3)
 
 
 def test_only_dimensions_that_tell_are_read(fitted):

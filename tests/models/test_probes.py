@@ -103,7 +103,7 @@ def damaged(path, change):
         facts = json.loads(stored.metadata()["probe"])
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     change(facts, arrays)
-    metadata = {"format": "latentscope probe 1", "probe": json.dumps(facts)}
+    metadata = {"format": "latentscope probe 2", "probe": json.dumps(facts)}
     return safetensors.numpy.save(arrays, metadata=metadata)
 
 
@@ -114,7 +114,8 @@ CHANGES = {
     "a dimension that is not there": lambda facts, arrays: facts["readings"][0].update(dims=[7]),
     "a negative dimension": lambda facts, arrays: facts.update(dims=[-1, 1, 2]),
     "huge powers": lambda facts, arrays: arrays["0.powers"].fill(10**9),
-    "text for a number": lambda facts, arrays: facts["readings"][0].update(factor="1"),
+    "text for a number": lambda facts, arrays: facts["readings"][0].update(lowest="1"),
+    "a range too many": lambda facts, arrays: arrays.update({"0.factors": np.ones(99)}),
     "an unknown fact": lambda facts, arrays: facts.update(code="print()"),
     "no label": lambda facts, arrays: facts["readings"][0].pop("label"),
     "flat powers": lambda facts, arrays: arrays.update({"0.powers": np.arange(3)}),
