@@ -208,7 +208,7 @@ def _report(out: Output, latents: Latents, output: Path | None) -> None:
     )
     if unsaid:
         out.say(
-            f"{unsaid} of the files do not say the medium or frame of their wavelengths; the "
+            f"of {unsaid} the file does not say in which medium or frame the wavelengths are; the "
             "column assumed has what they are taken for"
         )
     if outside:
