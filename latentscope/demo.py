@@ -43,7 +43,7 @@ _SHUFFLES = 999
 _BYTES = 1.25e6  # of a spectrum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DemoResult:
     """What a demo wrote and found.
 
@@ -70,6 +70,9 @@ class DemoResult:
     informative: list[int]
     meanings: list[Meaning]
     lines: list[str]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"DemoResult in {self.folder}, {len(self.files)} files", *self.lines])
 
 
 def run_demo(

@@ -35,7 +35,7 @@ _SHORTEST = 3000.0  # Angstrom
 _FEWEST = 100  # pixels from which a velocity is looked for
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
     """A spectrum as a model sees it, and what the model makes of its latents.
 
@@ -84,6 +84,14 @@ class Reconstruction:
         if self.reconstruction is None:
             return np.full_like(self.flux, np.nan)
         return self.flux - self.reconstruction
+
+    def __repr__(self) -> str:
+        by = (
+            f" by {self.model}: residual {100 * self.summary['rms']:.2g} % rms"
+            if self.model
+            else ""
+        )
+        return f"Reconstruction of {self.name}{by}"
 
     @property
     def summary(self) -> dict[str, float]:

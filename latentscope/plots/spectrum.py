@@ -312,7 +312,7 @@ class _Picture:
                 colors["reconstruction"] = STRONG
             _draw(ax, wave, flux, window, colors)
             drawn += [values[part] for values in flux.values()]
-        _scale(ax, drawn, 0.02, room=0.35)
+        _scale(ax, drawn, 0.02, room=0.35 if across == 1 else 0.55)
         self._mask(ax, window)
         self._lines(ax, window, across)
         return levels

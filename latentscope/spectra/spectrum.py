@@ -15,7 +15,7 @@ Medium = Literal["air", "vacuum"]
 Frame = Literal["topocentric", "barycentric", "rest"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spectrum:
     """One spectrum: wavelength in Angstrom (ascending), flux in any linear unit.
 
@@ -89,6 +89,12 @@ class Spectrum:
 
     def __len__(self) -> int:
         return len(self.wavelength)
+
+    def __repr__(self) -> str:
+        name = self.meta.get("object") or self.meta.get("file") or "no name"
+        ends = f"{self.wavelength[0]:.1f} to {self.wavelength[-1]:.1f} Angstrom"
+        rv = "" if self.rv is None else f", {self.rv:+.3f} km/s"
+        return f"Spectrum of {name}: {len(self):,} pixels, {ends}, {self.medium}, {self.frame}{rv}"
 
 
 @njit(nogil=True)

@@ -40,6 +40,10 @@ def test_it_is_what_encoder_and_decoder_make_of_it(model, spectrum):
     np.testing.assert_array_equal(np.isnan(found.flux), unused)
     np.testing.assert_array_equal(np.isnan(found.residual), unused)
     np.testing.assert_array_equal(found.table["mask"], unused)
+    # Printed, both are a line and not their arrays.
+    assert repr(spectrum).startswith(f"Spectrum of star: {len(spectrum):,} pixels, ")
+    assert repr(found).endswith(" % rms")
+    assert repr(found).count("\n") == repr(spectrum).count("\n") == 0
 
 
 def test_errors_are_those_of_the_file_over_the_median(model, spectrum):
