@@ -12,18 +12,13 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from archive import IMAGES
-from PIL import Image
+from archive import save
 
 from latentscope import read_spectrum
-from latentscope.plots.style import INK, OVERLAY, STYLE
+from latentscope.plots.style import INK, OVERLAY, WIDE
 from latentscope.simulation.population import Night, Star, macroturbulence
 from latentscope.simulation.synthesis import NODES, Synthesizer, photons
 
@@ -70,9 +65,8 @@ def main(folder: Path) -> None:
     """Simulate each star as its night saw it, scale data window by window, draw."""
     torch.set_num_threads(1)
     synthesizer = Synthesizer()
-    plt.rcParams.update(STYLE)
     count = sum(len(real.windows) for real in REAL)
-    figure, axes = plt.subplots(count, 1, figsize=(9, 1.25 * count), dpi=130, layout="constrained")
+    _, axes = plt.subplots(count, 1, figsize=(WIDE, 1.2 * count), dpi=150, layout="constrained")
     left = iter(axes)
     for real in REAL:
         spectrum = read_spectrum(folder / real.file)
@@ -91,12 +85,10 @@ def main(folder: Path) -> None:
             ax.plot(wavelength, scaled, color=INK, lw=0.7)
             ax.plot(wavelength, expected, color=OVERLAY, lw=0.7)
             ax.set(xlim=(first, last), ylim=(0, 1.25))
-            ax.set_title(f"{real.name}: {what} (rms {rms:.3f})", fontsize=8)
-            ax.tick_params(labelsize=7)
-    axes[-1].set_xlabel("Angstrom in air. Black: HARPS, orange: simulation")
-    target = IMAGES / "real-stars.png"
-    figure.savefig(target)
-    Image.open(target).convert("RGB").quantize(32).save(target, optimize=True)
+            ax.set_title(f"{real.name}: {what} (rms {rms:.3f})", fontsize=9)
+            ax.tick_params(labelsize=8)
+    axes[-1].set_xlabel("wavelength in air (\u00c5); black: HARPS, orange: simulation")
+    save(axes[0], "real-stars.png")
 
 
 def continuum(wavelength: np.ndarray, data: np.ndarray, expected: np.ndarray) -> np.ndarray:
