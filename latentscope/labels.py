@@ -98,7 +98,7 @@ class CleanLabels:
     @property
     def notes(self) -> tuple[str, ...]:
         """All that was done, in words."""
-        taken = [f"taken for numbers: {shortened(self.converted)}"] if self.converted else []
+        taken = [f"treated as numbers: {shortened(self.converted)}"] if self.converted else []
         return (*taken, *(words for words in (self.note, self.doubt) if words))
 
 

@@ -188,7 +188,7 @@ def test_text_that_is_surely_numbers(text, values):
     column = pd.Series([*text, *many])
     clean = clean_labels(read_labels(pd.DataFrame({"v": column})))
     np.testing.assert_allclose(clean.frame["v"][: len(values)], values, rtol=1e-12)
-    assert clean.notes[0].startswith("taken for numbers: v: ")
+    assert clean.notes[0].startswith("treated as numbers: v: ")
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise ModelError(
-            f"{path}: is no whole checkpoint ({error}); move it away to begin anew, or put "
+            f"{path}: is not a complete checkpoint ({error}); move it away to begin anew, or put "
             "another one of this run in its place"
         ) from error
     return kept
@@ -271,7 +271,7 @@ def export_checkpoint(
     Raises
     ------
     ModelError
-        If there is no checkpoint, or it belongs to another configuration.
+        If there is not a checkpoint, or it belongs to another configuration.
     """
     path = run / checkpoint
     if not path.is_file():

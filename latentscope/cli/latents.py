@@ -265,7 +265,11 @@ def mi(
     ] = 3,
     clip_sigma: Annotated[
         float,
-        typer.Option("--clip-sigma", min=0.0, help="Drop labels beyond so many sigma; 0: none."),
+        typer.Option(
+            "--clip-sigma",
+            min=0.0,
+            help="Drop labels more than this many sigma from the median; 0: none.",
+        ),
     ] = 5.0,
     indicator: Annotated[
         bool,
@@ -643,7 +647,7 @@ def probe(
     written = None
     told = [name for name in result.told if name not in result.confusion]
     if save is not None and not told:
-        out.say("no probe is saved: no label of numbers can be told")
+        out.say("no probe is saved: no numeric label can be read")
     elif save is not None:
         from latentscope.models.probes import write_probe
 

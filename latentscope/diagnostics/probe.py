@@ -264,7 +264,7 @@ def _tells(row: dict[Any, Any]) -> bool:
 def _sentence(row: dict[Any, Any]) -> str:
     by = f"{row['reader']}, {_dims_words(row['dims'])}, {row['n']:,} stars"
     if not _tells(row):
-        return f"{row['label']} cannot be told ({by}; p = {row['p_value']:.2g})"
+        return f"{row['label']} cannot be read ({by}; p = {row['p_value']:.2g})"
     if row["kind"] == "classes":
         return (
             f"{row['label']} is read right in {100 * row['accuracy']:.0f} % of each class "

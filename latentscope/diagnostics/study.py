@@ -181,7 +181,7 @@ class Study:
         Raises
         ------
         ChoiceError
-            If a dimension asked for is not there, is named twice or is no whole number, or a mask
+            If a dimension is not there, is named twice or is not a whole number, or a mask
             has another length.
         EstimatorError
             If values are infinite, or no dimension is informative.
@@ -416,7 +416,7 @@ def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
     Raises
     ------
     ChoiceError
-        If one is not there, is named twice or is no whole number, or a mask has another length.
+        If one is not there, is named twice or is not a whole number, or a mask has another length.
     """
     expected = f"expected some of 0 ... {d - 1} of {source}"
     array = np.atleast_1d(without_mask(dims))

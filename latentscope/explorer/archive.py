@@ -599,7 +599,7 @@ def read_archive(
         latents, labels, spectra = _demo(model, progress)
     folder = None if spectra is None else expanded(spectra)
     if folder is not None and not folder.is_dir():
-        raise LatentscopeError(f"{folder}: is no folder; expected one that holds the spectra")
+        raise LatentscopeError(f"{folder}: is not a folder; expected one that holds the spectra")
     study = read_study(latents, labels)
     return Archive(study, _model(study.latents, model), folder)
 

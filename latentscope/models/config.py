@@ -139,8 +139,8 @@ class VAEConfig:
             )
         if self.length % prod(self.strides):
             raise ValueError(
-                f"length {self.length} is no multiple of {prod(self.strides)}, the product of the "
-                "strides"
+                f"length {self.length} is not a multiple of {prod(self.strides)}, the product of "
+                "the strides"
             )
         return self
 
@@ -239,7 +239,9 @@ def read_config(path: Path) -> ModelConfig:
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) > _LARGEST:
-            raise ModelError(f"{path}: is no file of at most {_LARGEST / 1e6:g} MB, as models have")
+            raise ModelError(
+                f"{path}: is not a file of at most {_LARGEST / 1e6:g} MB, as models have"
+            )
         values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
     except ModelError:
         raise

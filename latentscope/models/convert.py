@@ -134,13 +134,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: is no checkpoint, or holds objects besides tensors, which could run code "
+            f"{path}: is not a checkpoint, or holds objects besides tensors, which could run code "
             "when loaded and are refused; save its state_dict alone with torch.save"
         ) from error
     except Exception as error:  # broken bytes make torch and pickle stumble in many ways
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ModelError(
-            f"{path}: is no whole checkpoint ({reason}); copy or download it again"
+            f"{path}: is not a complete checkpoint ({reason}); copy or download it again"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:

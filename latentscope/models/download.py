@@ -72,7 +72,7 @@ def check_url(url: str) -> None:
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:
-        raise ModelError(f"{url}: is no address ({error})") from None
+        raise ModelError(f"{url}: is not an address ({error})") from None
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or local) or not parts.hostname:
         raise ModelError(f"{url}: models are loaded over https:// only, so that nobody swaps them")
@@ -148,7 +148,7 @@ def _download(url: str, output: str, _: Any) -> None:
 
     if not answers(url):
         raise _RefusedError(
-            "nobody answers there. Is there a network connection? A file fetched by other means "
+            "no answer. Is there a network connection? A file fetched by other means "
             "loads by its path, or from the folder that LATENTSCOPE_WEIGHTS names"
         )
     length = 0
@@ -193,7 +193,7 @@ def _refusal(response: requests.Response, url: str) -> str:
         try:
             target = urllib.parse.urljoin(response.url, response.headers["Location"])
             check_url(target)
-        except ValueError as error:  # of ours, or what is no address
+        except ValueError as error:  # of ours, or what is not an address
             return f"leads elsewhere: {error}"
         if _is_inside(target) and not _is_inside(url):
             return f"leads to {target}, which is inside this network; the address itself is not"
@@ -234,11 +234,11 @@ def content_fault(path: Path, name: str) -> str:
         except ModelError as error:
             return f"is no {name} of a model: {str(error).removeprefix(f'{path}: ')}"
     if name.endswith(".safetensors") and not _is_safetensors(path):
-        return f"is no whole safetensors file: it {begins}"
+        return f"is not a complete safetensors file: it {begins}"
     # torch.save writes a zip archive; before 1.6 it wrote a pickle.
     stored = zipfile.is_zipfile(path) or start.startswith(b"\x80")
     if name.endswith(CHECKPOINT_SUFFIXES) and not stored:
-        return f"is no whole checkpoint: it {begins}"
+        return f"is not a complete checkpoint: it {begins}"
     return ""
 
 

@@ -371,7 +371,7 @@ def _own_encoder(config: VAEConfig, own: EncoderConfig) -> nn.Module:
             f"the encoder of this model is {own.class_path}; import {module} first, if you trust it"
         )
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ModelError(f"encoder: {own.class_path} is no torch.nn.Module")
+        raise ModelError(f"encoder: {own.class_path} is not a torch.nn.Module")
     try:
         encoder: nn.Module = kind(length=config.length, features=config.flat, **own.init_args)
     except TypeError as error:

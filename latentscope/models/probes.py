@@ -184,7 +184,8 @@ def _read(path: Path) -> Probe:
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(
-            f"{path}: is no whole probe ({reason}); make it again (probe --save), or copy it again"
+            f"{path}: is not a complete probe ({reason}); make it again (probe --save), or "
+            "copy it again"
         ) from None
 
 

@@ -247,7 +247,9 @@ def _listed(name: str) -> list[Path | str]:
     try:
         # What the shell opened for us is open; other pipes and devices may never end.
         if not (stat.S_ISREG(os.stat(path).st_mode) or name.startswith(("/dev/fd/", "/dev/stdin"))):
-            raise SpectrumError(f"@{name}: is no file; expected text with one file name per line")
+            raise SpectrumError(
+                f"@{name}: is not a file; expected text with one file name per line"
+            )
         text = _decoded(path.read_bytes(), f"@{name}")
     except OSError as error:
         raise SpectrumError(
@@ -273,7 +275,7 @@ def _decoded(data: bytes, name: str) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data:
-        raise SpectrumError(f"{name}: is no list but binary; expected one file name per line")
+        raise SpectrumError(f"{name}: is binary, not a list; expected one file name per line")
     return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 

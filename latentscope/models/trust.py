@@ -183,8 +183,8 @@ def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> P
     path = folder / SAMPLE_FILE
     if len(sample) < MIN_ROWS:
         raise ModelError(
-            f"{path}: {len(sample)} spectra are no reference; expected at least {MIN_ROWS}, "
-            "better 2,500"
+            f"{path}: {len(sample)} spectra are too few for a reference; expected at least "
+            f"{MIN_ROWS}, better 2,500"
         )
     arrays = {name: getattr(sample, name).astype(np.float32) for name in (*_WIDE, *_COLUMNS)}
     for name in _WIDE:
@@ -216,7 +216,7 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
         sample = TrustSample(**arrays, info=info)
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{path}: is no reference sample ({error}); write or download it again"
+            f"{path}: is not a reference sample ({error}); write or download it again"
         ) from error
     _check_weights(info, Path(folder), str(path))
     threshold = read_config(path.with_name(CONFIG_FILE)).info.get("mad_threshold")

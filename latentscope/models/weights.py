@@ -73,7 +73,7 @@ def _opened(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path}: is no whole safetensors file ({error}); copy or download it again"
+            f"{path}: is not a complete safetensors file ({error}); copy or download it again"
         ) from error
 
 
@@ -383,7 +383,7 @@ def _model_path(
     close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ModelError(
-        f"{text!r} is no model: no such name{hint} and no such file. Known names: "
+        f"{text!r} is not a model: no such name{hint} and no such file. Known names: "
         f"{', '.join(names)}. Else give a folder, a .pth.tar file, an https:// address or a "
         "Hugging Face id (org/name)"
     )
@@ -434,7 +434,7 @@ def _hub_folder(
             if file in optional and isinstance(error, EntryNotFoundError):
                 continue
             at = "" if revision is None else f" at revision {revision}"
-            why = f"nobody answers at {endpoint}" if silent else " ".join(str(error).split())
+            why = f"no answer from {endpoint}" if silent else " ".join(str(error).split())
             raise ModelError(
                 f"{repository}: no such path here, and {file} cannot be had from Hugging Face{at}: "
                 f"{why}"

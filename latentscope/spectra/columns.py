@@ -262,7 +262,7 @@ def row_of(hdu: int | str | None) -> int | None:
     """Return the row that `hdu` names, as 3 or "0:3", where the file has no HDUs."""
     row = "" if hdu is None else str(hdu).rpartition(":")[2]
     if hdu is not None and not row.isdecimal():
-        raise SpectrumError(f"hdu {hdu!r}: this is no FITS file; expected the number of a row")
+        raise SpectrumError(f"hdu {hdu!r}: this is not a FITS file; expected the number of a row")
     return int(row) if row else None
 
 
@@ -422,8 +422,8 @@ def roles_of(key: str) -> dict[str, str]:
     for role, _, name in pairs:
         if role.strip().lower() not in _ROLES:
             raise SpectrumError(
-                f"key {key!r}: {role.strip()!r} is no role; expected one of wave, flux, err, ivar, "
-                "mask, as in 'wave=NAME,flux=NAME'"
+                f"key {key!r}: {role.strip()!r} is not a role; expected one of wave, flux, err, "
+                "ivar, mask, as in 'wave=NAME,flux=NAME'"
             )
         roles[_ROLES[role.strip().lower()]] = name.strip()
     return roles

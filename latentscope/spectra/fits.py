@@ -103,7 +103,7 @@ class FittedAxis(Axis):
             coefficients, rest = np.array(rest[6 : 6 + terms]), rest[6 + terms :]
             if terms < 1 or len(coefficients) != terms or not high > low:
                 raise SpectrumError(
-                    f"its dispersion (IRAF function {kind:g} with {order:g} terms) is cut short or "
+                    f"its dispersion (IRAF function {kind:g} with {order:g} terms) is truncated or "
                     "not one of Chebyshev, Legendre and spline; linearize it (IRAF dispcor)"
                 )
             place = (pixel - low) / (high - low)

@@ -40,7 +40,7 @@ def read_hdus(data: bytes) -> list[HDU]:
     Raises
     ------
     SpectrumError
-        If the file is cut short or broken.
+        If the file is truncated or broken.
     """
     hdus = split_hdus(data)
     tiled = [hdu for hdu in hdus if hdu.header.get("ZIMAGE") is True]
@@ -235,7 +235,7 @@ def split_hdus(buffer: bytes) -> list[HDU]:
             raise SpectrumError(f"HDU {len(hdus)}: its header announces a negative size; broken")
         if start + size > len(buffer):
             raise SpectrumError(
-                f"HDU {len(hdus)}: the file is cut short: it has {len(buffer) - start} of the "
+                f"HDU {len(hdus)}: the file is truncated: it has {len(buffer) - start} of the "
                 f"{size} bytes that its header announces; download it again"
             )
         hdus.append(HDU(len(hdus), header, view[start : start + size], shape))
@@ -320,7 +320,7 @@ def _read_header(buffer: bytes, start: int, index: int) -> tuple[Header, int]:
         end = buffer.find(b"END     ", end + 1)
     if end < 0:
         raise SpectrumError(
-            f"HDU {index}: the file is cut short: its header has no END card; download it again"
+            f"HDU {index}: the file is truncated: its header has no END card; download it again"
         )
     text = buffer[start:end].decode("latin-1")  # the standard wants ASCII, observers have accents
     blocks = -(-(end + CARD - start) // BLOCK)

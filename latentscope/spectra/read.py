@@ -306,7 +306,7 @@ def _content(source: Any) -> tuple[bytes, str | None]:
         except (OSError, ValueError) as error:
             raise SpectrumError(f"{file or 'the open file'}: cannot be read ({error})") from None
     raise SpectrumError(
-        f"a {type(source).__name__} is no spectrum; expected a path, bytes, an open file, an "
+        f"a {type(source).__name__} is not a spectrum; expected a path, bytes, an open file, an "
         "HDUList, (wavelength, flux), or a specutils object"
     )
 

@@ -65,7 +65,7 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     if text.startswith("# %ECSV"):
         return _read_ecsv(text, key, hdu)
     if hdu is not None:
-        raise SpectrumError(f"is no FITS file, and has no HDU {hdu}; leave hdu out")
+        raise SpectrumError(f"is not a FITS file, and has no HDU {hdu}; leave hdu out")
     first = _first_row(lines[:_HEAD_LINES])
     if first is None:
         _refuse_words(lines)

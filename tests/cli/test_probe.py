@@ -78,4 +78,4 @@ def test_a_damaged_probe_is_one_line(command, here):
     ended = command("probe", LATENTS, "--apply", "broken.safetensors")
     assert ended.code == 1
     assert ended.err.count("\n") == 1
-    assert "broken.safetensors: is no whole probe" in ended.err
+    assert "broken.safetensors: is not a complete probe" in ended.err

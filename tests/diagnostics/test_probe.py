@@ -82,8 +82,8 @@ def test_classes_have_balanced_accuracy_and_a_confusion_table(known):
 def test_what_cannot_be_told_is_said(known):
     assert known.told == ["Teff", "side"]
     said = " ".join(known.sentences())
-    assert "noise cannot be told" in said
-    assert "coin cannot be told" in said
+    assert "noise cannot be read" in said
+    assert "coin cannot be read" in said
     assert "Teff is read to" in said
 
 

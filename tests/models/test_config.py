@@ -68,7 +68,7 @@ def test_shapes_agree_for_any_architecture(
         ({"kernels": (9, 4, 3)}, "kernels.1: kernel 4"),
         ({"strides": (4, 3, 1)}, "strides.1: stride 3"),
         ({"strides": (4, 2)}, "3 channels, 3 kernels, 2 strides"),
-        ({"length": 260}, "length 260 is no multiple of 8"),
+        ({"length": 260}, "length 260 is not a multiple of 8"),
         ({"latents": 0}, "latents is 0"),
         ({"channels": (4, 0, 8)}, "channels.1 is 0"),
         ({"extra": -1}, "extra is -1"),

@@ -223,7 +223,7 @@ def test_whatever_torch_stumbles_on_is_said_with_the_file(error, tmp_path, monke
     monkeypatch.setattr(torch, "load", stumble)
     path = tmp_path / "odd.pth"
     path.touch()
-    with pytest.raises(ModelError, match=rf"odd\.pth: is no whole.*{type(error).__name__}[:)]"):
+    with pytest.raises(ModelError, match=rf"odd\.pth: is not a complete.*{type(error).__name__}[:)]"):
         read_checkpoint(path)
 
 
@@ -231,7 +231,7 @@ def test_whatever_torch_stumbles_on_is_said_with_the_file(error, tmp_path, monke
 def test_truncated_files_are_told_from_checkpoints(kept, published_checkpoint, tmp_path):
     path = tmp_path / "short.pth.tar"
     path.write_bytes(published_checkpoint.read_bytes()[:kept])
-    with pytest.raises(ModelError, match=r"short\.pth\.tar: is no (whole )?checkpoint"):
+    with pytest.raises(ModelError, match=r"short\.pth\.tar: is not a (complete )?checkpoint"):
         load_checkpoint(path, normalization="median-padded")
 
 

@@ -126,7 +126,7 @@ CHANGES = {
 def test_a_damaged_probe_is_refused_by_name(folder, tmp_path, change):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(damaged(folder / PROBE_FILE, change))
-    with pytest.raises(ModelError, match=r"damaged.safetensors: is no whole probe"):
+    with pytest.raises(ModelError, match=r"damaged.safetensors: is not a complete probe"):
         read_probe(path)
 
 
@@ -146,7 +146,7 @@ def test_loading_runs_no_code_and_takes_nothing_else_for_a_probe(folder, tmp_pat
     for name, data in contents.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(data)
-        with pytest.raises(ModelError, match=f"{name}.safetensors: is no whole probe"):
+        with pytest.raises(ModelError, match=f"{name}.safetensors: is not a complete probe"):
             read_probe(path)
 
 

@@ -173,17 +173,17 @@ def test_a_model_that_was_changed_since_has_no_sample(folder):
 def test_damage_is_told_before_the_work(folder, tmp_path):
     broken = save_model(tiny_model(), tmp_path / "broken")
     (broken / SAMPLE_FILE).write_bytes((folder / SAMPLE_FILE).read_bytes()[:500])
-    with pytest.raises(ModelError, match=r"sample\.safetensors: is no reference sample"):
+    with pytest.raises(ModelError, match=r"sample\.safetensors: is not a reference sample"):
         encode([tmp_path / "absent.fits"], load_folder(broken))
     other = (broken / "model.safetensors").read_bytes()
     (broken / SAMPLE_FILE).write_bytes(other)
-    with pytest.raises(ModelError, match="is no reference sample"):
+    with pytest.raises(ModelError, match="is not a reference sample"):
         read_trust_sample(broken)
 
 
 def test_few_spectra_are_no_sample(folder):
     sample = read_trust_sample(folder)
-    with pytest.raises(ModelError, match="99 spectra are no reference"):
+    with pytest.raises(ModelError, match="99 spectra are too few for a reference"):
         write_trust_sample(sample.rows(np.arange(99)), folder)
 
 

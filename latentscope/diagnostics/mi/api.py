@@ -192,8 +192,8 @@ def mutual_information(
     check_takes_several(estimator)
     if second.ndim == 2 and kind_of_y is True:
         raise EstimatorError(
-            f"y has shape {second.shape} and is taken for classes; expected one class a row, (n,): "
-            "number the combinations of its columns"
+            f"y has shape {second.shape} and is treated as classes; expected one class per row, "
+            "(n,): number the combinations of its columns"
         )
     return joint_value(
         _columns(names[0], first, False, (seed, 0)),

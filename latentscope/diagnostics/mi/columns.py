@@ -30,8 +30,8 @@ Seed = Any
 
 FEW_VALUES = ((5, 10), (50, 50))
 """A numeric column of so many distinct values at most, with so many rows for each on average, is
-taken for classes. Of numbers with fewer rows a value, Ross's estimate is too high: with 10 rows for
-each of 20 steps of a smooth relation by 0.05 nats."""
+treated as classes. Of numbers with fewer rows per value, Ross's estimate is too high: with 10 rows
+for each of 20 steps of a smooth relation by 0.05 nats."""
 
 TIED_SHARE = 0.05
 """Share of tied rows from which ties are worth a word."""
@@ -105,8 +105,8 @@ class Column:
 
     @cached_property
     def as_numbers(self) -> Column:
-        """The same column taken for numbers, where it has them."""
-        return replace(self, codes=None, n_classes=0, note=f"{self.name} taken for numbers")
+        """The same column treated as numbers, where it has them."""
+        return replace(self, codes=None, n_classes=0, note=f"{self.name} treated as numbers")
 
     @cached_property
     def _latest(self) -> list[tuple[Rows, Column]]:
@@ -208,7 +208,7 @@ def read_column(
     Raises
     ------
     EstimatorError
-        If values are infinite, or text is to be taken for numbers.
+        If values are infinite, or text is to be treated as numbers.
     """
     series = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values)
     series = _in_days(series.reset_index(drop=True))
@@ -533,7 +533,7 @@ def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
         findings = [finding for finding, its_advice in found if its_advice == advice]
         subject = "it is" if len(findings) == 1 else "they are"
         warnings.warn(
-            f"{shortened(findings)}, so {subject} taken for classes (or left out); {advice}",
+            f"{shortened(findings)}, so {subject} treated as classes (or left out); {advice}",
             LatentscopeWarning,
             stacklevel=4,
         )
@@ -556,7 +556,7 @@ def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
     if count < n:
         other = text[~plain].iloc[0]
         return f"{finding}, others are text such as {other!r}", "make these empty"
-    # So few numbers would be taken for classes anyway.
+    # So few numbers would be treated as classes anyway.
     if text.nunique() <= FEW_VALUES[-1][0]:
         return "", ""
     return f"{finding} written as text", "make them numbers"
@@ -599,7 +599,7 @@ def _ties_among(column: Column, keep: Rows) -> int:
 
 
 def notes_of(labels: Sequence[LabelSummary], clip_sigma: float | None) -> list[str]:
-    """Say which labels lost values, were taken for classes, or have ties, each in one line."""
+    """Say which labels lost values, were treated as classes, or have ties, each in one line."""
     clipped = [f"{label.name} ({label.n_clipped:,})" for label in labels if label.n_clipped]
     classes = [f"{label.name} ({label.n_classes:,})" for label in labels if label.n_classes]
     tied = [
@@ -607,7 +607,7 @@ def notes_of(labels: Sequence[LabelSummary], clip_sigma: float | None) -> list[s
     ]
     kinds = (
         (f"values beyond {clip_sigma or 0:g} sigma left out: ", clipped),
-        ("taken for classes: ", classes),
+        ("treated as classes: ", classes),
         ("ties broken at random: ", tied),
     )
     return [f"{kind}{shortened(names)}" for kind, names in kinds if names]

@@ -852,7 +852,7 @@ def choose(x: Column, y: Column, name: str) -> tuple[Estimator, Column, Column, 
     """Choose the estimator of a pair, and how it takes the columns; say why, in words.
 
     Under "auto", two columns of classes that make more cells than a tenth of their rows are too
-    many for a table of counts: the one with more values is taken for numbers, if it has them, and
+    many for a table of counts: the one with more values is treated as numbers, if it has them, and
     then the other if that does not do.
 
     Raises
@@ -868,7 +868,7 @@ def choose(x: Column, y: Column, name: str) -> tuple[Estimator, Column, Column, 
         classes = [column.name for column in (x, y) if column.discrete]
         expected = " or ".join(("none", "one", "both")[number] for number in estimator.takes)
         raise EstimatorError(
-            f"{x.name} and {y.name}: {' and '.join(classes) or 'neither'} taken for classes, but "
+            f"{x.name} and {y.name}: {' and '.join(classes) or 'neither'} treated as classes, but "
             f"{name} takes {expected} of them so; choose another estimator, or say discrete="
         )
     kinds = ("both continuous", "one discrete", "both discrete")[count]

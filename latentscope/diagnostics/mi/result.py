@@ -67,7 +67,7 @@ class MIResult(_Sentences):
     provenance : dict
         Settings, versions, and where latents and labels come from.
     notes : tuple of str
-        What was done to the labels, in words: left out, short of values, taken for classes.
+        What was done to the labels, in words: left out, short of values, treated as classes.
     entropies : dict
         Entropy of each label's classes in nats, NaN of a continuous label.
     """

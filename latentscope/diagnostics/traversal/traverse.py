@@ -205,7 +205,7 @@ class TraversalResult(Result):
         per_unit, rv = self.rv_per_unit, self.table["rv_kms"][like]
         if judged == "none":
             return (
-                f"{dim} is no Doppler shift: over the values {span} the lines stay within "
+                f"{dim} is not a Doppler shift: over the values {span} the lines stay within "
                 f"{rv.abs().max():.2g} km/s of the base{aside}, and shifts explain {share} of "
                 "their change."
             )

@@ -179,7 +179,7 @@ def test_columns_that_are_no_labels_are_left_out_with_a_note(known):
         "left out, since it has a different text in most rows: comment",
         "left out, since it holds dates: when",
         "left out, too few rows: empty (0)",
-        "taken for classes: kind (2)",
+        "treated as classes: kind (2)",
     )
     with pytest.raises(ChoiceError, match="no label mass; the table has radvel"):
         mi_matrix(latents, labels, columns=["mass"])

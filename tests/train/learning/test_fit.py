@@ -327,4 +327,4 @@ def test_what_lightning_refuses_and_a_broken_checkpoint_are_told(tiny, tmp_path,
     os.truncate(tmp_path / "last.ckpt", 500)
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
-    assert "last.ckpt: is no whole checkpoint" in done.stderr.splitlines()[-1]
+    assert "last.ckpt: is not a complete checkpoint" in done.stderr.splitlines()[-1]
