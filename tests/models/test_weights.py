@@ -426,7 +426,7 @@ def test_a_config_of_any_numbers_is_refused_before_memory_is_taken(key, value, m
         ('{"format": 1, "name": ' + "[" * 700 + "]" * 700 + "}", "name is"),
         ('{"format": 1, "format": 1}', "the key format is there more than once"),
         ('{"format": ' + "9" * 10_000 + "}", "cannot be read as JSON"),
-        (" " * 11_000_000, "no file of at most 10 MB"),
+        (" " * 11_000_000, "not a file of at most 10 MB"),
         ("\udcff", "cannot be read as JSON"),
     ],
 )
