@@ -276,7 +276,7 @@ STAGES = {
     "HDUs and headers": (read, "read_hdus"),
     "columns": (read, "find_spectra"),
     "checks, errors, frame": (read, "finish"),
-    "resolving power": (rows, "resolving_power"),
+    "resolving power": (rows, "oxygen_seen"),
     "resampling": (prepare_module, "resample"),
     "preparation, all": (rows, "prepare"),
     "encoder, velocity fit": (SpectrumVAE, "encoding"),

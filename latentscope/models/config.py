@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import stat
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from latentscope.errors import ModelError
+from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.files import expanded, plain
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
@@ -398,10 +399,18 @@ def kept_model(name: str) -> Path | None:
 
     A folder ``name`` (of a Hugging Face id ``org/name``) with config.json, or the published
     checkpoint of that name, in such a folder or beside it.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If it names no folder.
     """
     root = os.environ.get(WEIGHTS_FOLDER)
     if not root:
         return None
+    if not os.path.isdir(expanded(root)):
+        what = f"{WEIGHTS_FOLDER} names {root}, which is no folder; it is not used"
+        warnings.warn(what, LatentscopeWarning, stacklevel=3)
     folder = expanded(root) / name
     if os.path.exists(folder / CONFIG_FILE):
         return folder

@@ -285,8 +285,6 @@ class SpectrumVAE(nn.Module):
         if config.output == "mean":
             return activated(layers[-1], hidden, None).flatten(1)
         hidden = activated(layers[-1], hidden, config.negative_slope)
-        if isinstance(self.final, Packed):
-            return activated(self.final, hidden, None).flatten(1)
         return _three_taps(hidden.flatten(1).to(self.final.weight.dtype), self.final)
 
     @property
@@ -406,8 +404,8 @@ def _check_shape(what: str, array: Tensor, expected: int) -> None:
 # - The gradient of a transposed convolution's weight is that of the convolution which it
 #   transposes, with input and output gradient in each other's place: two to five times faster in
 #   oneDNN.
-# - A transposed convolution of kernel 2s and stride s onto one channel is a convolution of kernel 2
-#   onto s channels, which channels_last memory lays side by side.
+# - A transposed convolution of kernel 2s and stride s onto d channels is a convolution of kernel 2
+#   onto s d channels, which channels_last memory lays side by side.
 # - The slope of a LeakyReLU follows from the sign of its output, so its input need not be kept.
 
 _ONE = (1, 1)  # no dilation
@@ -528,9 +526,10 @@ def _unfolded(columns: Tensor, channels: int) -> Tensor:
 class Packed(nn.Module):
     """A convolution with its activation as CPUs infer it fastest, of the weights that are now.
 
-    Weights are laid out for oneDNN once instead of at every pass. A layer that reads a single
-    channel takes blocks of neighboring pixels for channels, which is three times faster: of kernel
-    k and stride s, it makes q outputs of a block of s q pixels and the one to its right.
+    Weights are laid out for oneDNN once instead of at every pass. A transposed convolution is done
+    as the plain one that it is. A layer that reads a single channel takes blocks of neighboring
+    pixels for channels, which is three times faster: of kernel k and stride s, it makes q outputs
+    of a block of s q pixels and the one to its right.
 
     Parameters
     ----------
@@ -558,7 +557,7 @@ class Packed(nn.Module):
             weight = weight.flip(3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
         self.lead, self.outputs = 0, 1
         if isinstance(layer, nn.Conv2d) and weight.shape[1] == 1:
-            self.outputs = 16 if len(weight) == 1 else 4
+            self.outputs = 4
             self.lead, self.pixels = padding, stride * self.outputs
             weight, bias = _of_blocks(weight, stride, self.outputs), bias.repeat(self.outputs)
             stride, padding = 1, 0
@@ -714,8 +713,6 @@ def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVA
     final = model.final if config.output == "conv" else None
     if config.strides[0] == 2:
         layers[-1] = _PackedEnd(cast(nn.ConvTranspose2d, model.decoder[-1]), last, final, dtype)
-    elif final is not None:
-        fast.final = Packed(final, None, dtype)  # type: ignore[assignment]
     fast.decoder = nn.ModuleList(layers)
     return fast
 

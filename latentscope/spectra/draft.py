@@ -139,8 +139,8 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     """
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))
-    ivar = _inverse_variance(draft, flux)
-    mask = _without_blanks(draft, flux, _mask(draft, flux, ivar))
+    ivar, blank = _inverse_variance(draft, flux)
+    mask = _without_blanks(draft, flux, _mask(draft, flux, blank))
     wavelength, keep = _ascending(draft, wavelength)
     if keep is not None:
         flux = flux[keep]
@@ -283,21 +283,25 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
 _NEARLY_ALL = 0.9
 
 
-def _inverse_variance(draft: Draft, flux: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Inverse variance, 0 where the file gives none; None if it has none that can be used."""
+def _inverse_variance(
+    draft: Draft, flux: NDArray[Any]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+    """Inverse variance, 0 where the file gives none, and where that is; None for nothing."""
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
-        return None
+        return None, None
     power = 1 if draft.ivar is not None else -1 if draft.error_kind == "variance" else -2
     if draft.error_kind == "relative" and power < 0:
         given = given * np.abs(flux, dtype=np.float64)
     single = given.dtype == np.float32
     ivar = np.empty(len(given))
+    given = np.ascontiguousarray(given, np.float32 if single else np.float64)
+    usable = _weigh(given, power, ivar)
     # Many HARPS products have a column ERR that is NaN from end to end.
-    if not _weigh(np.ascontiguousarray(given, np.float32 if single else np.float64), power, ivar):
+    if not usable:
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
-        return None
-    return ivar
+        return None, None
+    return ivar, None if usable == len(ivar) else ivar == 0
 
 
 # Of numpy, whose 1 / 0 is infinite; and no branch within, so that it is compiled to vectors.
@@ -318,12 +322,11 @@ def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
 
 
 def _mask(
-    draft: Draft, flux: NDArray[Any], ivar: NDArray[np.float64] | None
+    draft: Draft, flux: NDArray[Any], blank: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
     """Pixels that a mask, a quality column or a missing error takes out; None if there are none."""
     mask = draft.mask
-    if ivar is not None and ivar.min() == 0:
-        blank = ivar == 0
+    if blank is not None:
         mask = blank if mask is None else mask | blank
         # A pixel with neither flux nor error is an empty one, of which nobody asks.
         dropped = np.count_nonzero(blank & np.isfinite(flux) & (flux != 0))

@@ -213,6 +213,9 @@ def test_own_weights_go_before_cache_and_network(
     save_model(published, tmp_path / "stellar-karaoke")
     assert same(load_model("stellar-karaoke"), published)
     assert load_model("stellar-karaoke").folder == tmp_path / "stellar-karaoke"
+    monkeypatch.setenv("LATENTSCOPE_WEIGHTS", str(tmp_path / "gone"))
+    with pytest.warns(LatentscopeWarning, match="gone, which is no folder"):
+        available_models()
 
 
 def test_a_folder_that_looks_like_a_hub_id_is_a_folder(model, monkeypatch, tmp_path, same):
