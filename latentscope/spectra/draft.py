@@ -365,14 +365,20 @@ def _without_blanks(
 @njit(nogil=True)
 def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> int:
     """Mark runs of one value that is no flux; return how many pixels they have."""
-    count, start = 0, 0
-    for i in range(1, len(flux) + 1):
-        if i < len(flux) and flux[i] == flux[start]:
+    count, stop, n = 0, 0, len(flux)
+    # A run that is long enough has a pixel of these, and the next one too.
+    for i in range(0, n - 1, _LEAST_BLANK - 1):
+        value = flux[i]
+        if i < stop or flux[i + 1] != value or 0 < value < _NO_FLUX:
             continue
-        if i - start >= _LEAST_BLANK and not 0 < flux[start] < _NO_FLUX:
-            blank[start:i] = True
-            count += i - start
-        start = i
+        start, stop = i, i + 2
+        while start > 0 and flux[start - 1] == value:
+            start -= 1
+        while stop < n and flux[stop] == value:
+            stop += 1
+        if stop - start >= _LEAST_BLANK:
+            blank[start:stop] = True
+            count += stop - start
     return count
 
 
