@@ -601,13 +601,14 @@ class Packed(nn.Module):
 class _PackedEnd(nn.Module):
     """The last layers of a decoder, from some channels to a row, as CPUs infer them fastest.
 
-    A transposed convolution of kernel 4 and stride 2 onto one channel, its activation, and a final
-    convolution of kernel 3 where there is one: four sums of each pixel's channels, and one pass
-    over the row.
+    A layer, then a transposed convolution of kernel 4 and stride 2 onto one channel, its
+    activation, and a final convolution of kernel 3 where there is one: four sums of each pixel's
+    channels, and one pass over the row. All of it by windows that stay in the caches.
     """
 
     def __init__(
         self,
+        before: Packed,
         layer: nn.ConvTranspose2d,
         slope: float | None,
         final: nn.Conv2d | None,
@@ -615,6 +616,7 @@ class _PackedEnd(nn.Module):
     ) -> None:
         super().__init__()
         assert layer.bias is not None
+        self.before = before
         sums = nn.Conv2d(layer.in_channels, 4, 1)
         sums.weight = nn.Parameter(layer.weight.detach()[:, 0, 0].T[:, :, None, None])
         nn.init.zeros_(cast(Tensor, sums.bias))
@@ -627,9 +629,24 @@ class _PackedEnd(nn.Module):
         self.numbers = tuple(np.float32(number) for number in numbers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values (n, channels, 1, width) to rows (n, 2 width)."""
-        sums = self.sums(x).permute(0, 2, 3, 1)[:, 0].float().contiguous()
-        return torch.from_numpy(_ended(sums.numpy(), *self.numbers))
+        """Values (n, channels, 1, width) to rows (n, length)."""
+        width = x.shape[-1]
+        step = -(-width // -(-x.numel() // _CACHED))
+        # All windows are of one size, since oneDNN sets up each size anew.
+        size = min(step + 2 * _HALO, width)
+        parts = []
+        for start in range(0, width, step):
+            first = min(max(start - _HALO, 0), width - size)
+            hidden = self.sums(self.before(x[..., first : first + size]))
+            sums = hidden.permute(0, 2, 3, 1)[:, 0].float().contiguous()
+            rows = _ended(sums.numpy(), *self.numbers)
+            each = rows.shape[1] // size
+            parts.append(rows[:, (start - first) * each : (start - first + step) * each])
+        return torch.from_numpy(np.concatenate(parts, axis=1))
+
+
+_CACHED = 327_680  # values: a row of the published network
+_HALO = 2  # pixels beside a window, one for each layer
 
 
 @njit(nogil=True, fastmath={"contract"})
@@ -686,9 +703,6 @@ def _of_blocks(weight: Tensor, stride: int, outputs: int) -> Tensor:
     return wide.contiguous(memory_format=torch.channels_last)
 
 
-_CACHED = 327_680  # values: a row of the published network
-
-
 def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVAE:
     """Return the model as a CPU infers it fastest; its convolutions are `Packed`.
 
@@ -711,8 +725,10 @@ def packed(model: SpectrumVAE, dtype: torch.dtype = torch.float32) -> SpectrumVA
         Packed(*given, dtype) for given in zip(model.decoder, slopes, strict=True)
     ]
     final = model.final if config.output == "conv" else None
-    if config.strides[0] == 2:
-        layers[-1] = _PackedEnd(cast(nn.ConvTranspose2d, model.decoder[-1]), last, final, dtype)
+    if config.strides[0] == 2 and len(layers) > 1:
+        *layers, before, _ = layers
+        end = cast(nn.ConvTranspose2d, model.decoder[-1])
+        layers.append(_PackedEnd(cast(Packed, before), end, last, final, dtype))
     fast.decoder = nn.ModuleList(layers)
     return fast
 

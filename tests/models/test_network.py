@@ -46,6 +46,8 @@ SMALL = VAEConfig(
     output="mean",
 )
 
+OUTPUTS = ("conv", "mean")
+
 
 def comb(pixels, shift):
     """Unequal Gaussian absorption lines with known places, shifted by whatever is asked."""
@@ -559,10 +561,18 @@ def test_packed_layers_are_torchs_layers(transposed, source, target, stride, slo
 
 
 @pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("config", [COMPACT, SMALL, dataclasses.replace(SMALL, output="conv")])
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(COMPACT, SMALL, dataclasses.replace(SMALL, output="conv")),
+        *(dataclasses.replace(SMALL, strides=(2, 2, 1), output=output) for output in OUTPUTS),
+        dataclasses.replace(SMALL, strides=(2, 1, 4), output="conv"),
+    ],
+)
 def test_a_packed_model_is_the_model_and_leaves_it_as_it_was(config, there, monkeypatch):
     monkeypatch.setattr(network, "packs", lambda: there and packs())
-    monkeypatch.setattr(network, "_CACHED", 2 * config.length)  # layers of most values: 2 and 1
+    # Spectra pass the layers of most values singly, the last of them in several windows.
+    monkeypatch.setattr(network, "_CACHED", config.length)
     model = scaled(config)
     before = {name: values.clone() for name, values in model.state_dict().items()}
     rows = rows_for(config, 3)
