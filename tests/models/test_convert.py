@@ -223,7 +223,8 @@ def test_whatever_torch_stumbles_on_is_said_with_the_file(error, tmp_path, monke
     monkeypatch.setattr(torch, "load", stumble)
     path = tmp_path / "odd.pth"
     path.touch()
-    with pytest.raises(ModelError, match=rf"odd\.pth: is not a complete.*{type(error).__name__}[:)]"):
+    expected = rf"odd\.pth: is not a complete.*{type(error).__name__}[:)]"
+    with pytest.raises(ModelError, match=expected):
         read_checkpoint(path)
 
 
