@@ -18,6 +18,7 @@ from latentscope.cli.application import (
     UsageError,
     Workers,
     command,
+    echo,
     one_of,
     progress,
 )
@@ -95,7 +96,7 @@ def fit(
         progress=sys.stderr.isatty(),
     )
     if rank_and_world()[0] == 0:
-        typer.echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")
+        echo(f"model written to {folder}; try: latentscope encode spectra/ -m {folder}")
 
 
 @command(
@@ -127,7 +128,7 @@ def export(
         data_folder=data,
         checkpoint=checkpoint,
     )
-    typer.echo(f"model of step {steps:,} of {settings.steps:,} written to {output}")
+    echo(f"model of step {steps:,} of {settings.steps:,} written to {output}")
 
 
 @command("python -m train half runs/mine/model runs/mine/model-half", of=app)
@@ -143,7 +144,7 @@ def half(
 
     moved = half(folder, output)
     size = sum(path.stat().st_size for path in output.iterdir()) / 1e6
-    typer.echo(f"{output}: {size:.1f} MB; the reference latents moved by {moved:.1g} at most")
+    echo(f"{output}: {size:.1f} MB; the reference latents moved by {moved:.1g} at most")
 
 
 @command(
@@ -281,7 +282,7 @@ def sample(
             )
     path = write_trust_sample(drawn, folder)
     size = path.stat().st_size / 1e3
-    typer.echo(f"{path}: {len(drawn):,} spectra ({drawn.info['origin']}), {size:.0f} kB")
+    echo(f"{path}: {len(drawn):,} spectra ({drawn.info['origin']}), {size:.0f} kB")
 
 
 @command(
@@ -423,10 +424,10 @@ def sweep(
         linelist=None if linelist is None else str(linelist),
         workers=workers,
         measure_only=measure,
-        say=lambda line: typer.echo(line, err=True),
+        say=lambda line: echo(line, err=True),
     )
     for name, reason in report.failed.items():
-        typer.echo(f"failed: {name}: {reason}", err=True)
-    typer.echo(f"{report.finished} of {report.total} runs finished; results in {output}")
+        echo(f"failed: {name}: {reason}", err=True)
+    echo(f"{report.finished} of {report.total} runs finished; results in {output}")
     if report.failed or report.finished < report.total:
         raise typer.Exit(SOME_FAILED if report.finished else NOTHING_DONE)
