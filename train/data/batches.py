@@ -1,4 +1,4 @@
-"""What one training step gets: a batch, and this process's place in the run."""
+"""A batch, what a source of batches is, and a process's place in the run."""
 
 from __future__ import annotations
 

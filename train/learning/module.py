@@ -1,4 +1,4 @@
-"""Moving average of the weights: quieter than the weights of any one step."""
+"""A network in training: its step, and the moving average of its weights."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ORDINARY = 0.015
 
 
 class Average(AveragedModel):
-    """An exponential moving average of a model's weights, which begins at its first update.
+    """An exponential moving average of a model's weights, quieter than those of any one step.
 
-    Each update leaves ``decay`` of the average and adds ``1 - decay`` of the weights. It is a
-    module like others: a checkpoint holds it.
+    It begins at its first update; each leaves ``decay`` of the average and adds ``1 - decay`` of
+    the weights. It is a module like others: a checkpoint holds it.
     """
 
     def __init__(self, model: SpectrumVAE, decay: float) -> None:
