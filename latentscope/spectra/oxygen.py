@@ -201,6 +201,8 @@ def oxygen_seen(spectrum: Spectrum) -> Seen:
 
 _OFF = 2.0  # km/s: of 2,575 simulated HARPS spectra none lies off by more than 0.53
 _NEAR = 1.0
+_EARTH = 31.0  # km/s at most
+_REST = 50.0  # km/s: vacuum wavelengths that are called air lie 52 and more off
 DOUBT = "frame: the O2 lines of the air"
 
 
@@ -208,26 +210,31 @@ def frame_doubt(spectrum: Spectrum, velocity: float) -> str:
     """What the air's oxygen, seen at `velocity` km/s, says against the frame; empty if nothing.
 
     The air is at rest with the observer: in barycentric wavelengths its lines lie at `berv`. What
-    lies further off than `_FASTEST` is in another medium.
+    lies further off than `_FASTEST` is in another medium. Where the file says neither frame nor
+    `berv`, lines at 0 and lines faster than the Earth speak against the custom.
     """
-    berv = spectrum.berv
-    if spectrum.frame == "rest" or (spectrum.frame == "barycentric" and berv is None):
-        return ""
-    place = berv if spectrum.frame == "barycentric" and berv is not None else 0.0
-    if not _OFF < abs(velocity - place) < _FASTEST:
+    berv, frame = np.nan if spectrum.berv is None else spectrum.berv, spectrum.frame
+    place = berv if frame == "barycentric" else 0.0
+    found = f"{DOUBT} lie at {velocity:+.1f} km/s"
+    if frame == "barycentric" and spectrum.berv is None:
+        notes = spectrum.meta.get("assumed", ())
+        if not any(note.startswith("frame:") and "does not say" in note for note in notes):
+            return ""
+        if abs(velocity) < _NEAR:
+            return f"{found}, as in topocentric wavelengths"
+        if _EARTH + _OFF < abs(velocity) < _REST:
+            return f"{found}, faster than the Earth: at rest? --frame rest (frame=) takes them so"
+    if frame == "rest" or not _OFF < abs(velocity - place) < _FASTEST:
         return ""
     told = "the frame or berv is wrong"
-    if berv is not None:
-        for at, words in (
-            (0.0, "as in topocentric wavelengths: --frame topocentric (frame=) takes them so"),
-            (berv, "as in barycentric wavelengths: --frame barycentric (frame=) takes them so"),
-            (2 * berv, "as in wavelengths that were corrected twice"),
-            (-berv, "as in wavelengths that were corrected with the wrong sign"),
-        ):
-            if abs(velocity - at) < _NEAR:
-                told = words
-                break
-    return f"{DOUBT} lie at {velocity:+.1f} km/s and not at {place:+.1f}, {told}"
+    for at, words in (
+        (-berv, "as in wavelengths that were corrected with the wrong sign"),
+        (2 * berv, "as in wavelengths that were corrected twice"),
+        (berv, "as in barycentric wavelengths: --frame barycentric (frame=) takes them so"),
+        (0.0, "as in topocentric wavelengths: --frame topocentric (frame=) takes them so"),
+    ):
+        told = words if abs(velocity - at) < _NEAR else told
+    return f"{found} and not at {place:+.1f}, {told}"
 
 
 def _best(position: Floats, flux: Floats) -> Seen:

@@ -183,6 +183,8 @@ def test_where_nothing_can_be_measured_nothing_is_said(spectrum):
         ("barycentric", 18.0, 9.0, "the frame or berv is wrong"),
         ("barycentric", 1.0, 0.0, None),  # too near to tell
         ("barycentric", None, 9.0, None),
+        ("barycentric", None, 0.0, "as in topocentric"),
+        ("barycentric", None, 45.0, "faster than the Earth: at rest? --frame rest"),
         ("barycentric", 18.0, 101.0, None),  # another medium
         ("topocentric", 18.0, 0.0, None),
         ("topocentric", None, 0.0, None),
@@ -194,8 +196,11 @@ def test_where_nothing_can_be_measured_nothing_is_said(spectrum):
 def test_lines_of_the_air_tell_a_wrong_frame(stated, berv, at, words):
     seen = band(60_000)
     moved = replace(
-        seen, wavelength=doppler_shift(seen.wavelength, at), frame=stated, berv=berv
+        seen, wavelength=doppler_shift(seen.wavelength, at), frame=stated, berv=berv,
+        meta={"assumed": ["frame: barycentric, the file does not say"]},
     )  # fmt: skip
     notes = [note for note in summarize(moved)["assumed"] if "O2 lines" in note]
     assert len(notes) == (words is not None)
     assert words is None or words in notes[0]
+    said = replace(moved, meta={})
+    assert berv is not None or stated != "barycentric" or not summarize(said)["assumed"]
