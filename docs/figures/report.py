@@ -38,7 +38,7 @@ def main() -> None:
     both.paste(wide, (0, 0))
     both.paste(narrow, (WIDE[0] + 40, 0))
     both = both.resize((both.width * 2 // 3, both.height * 2 // 3), Image.Resampling.LANCZOS)
-    both.quantize(128).save(IMAGES / "report.png", optimize=True)
+    both.quantize(256).save(IMAGES / "report.png", optimize=True)
 
 
 def window(

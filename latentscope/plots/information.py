@@ -35,7 +35,7 @@ from latentscope.plots.style import (
 
 _MOST_DIMS = 16
 _FEW_DIMS = 8
-_DARK = 0.55
+_DARK = 0.5
 """Part of the scale from which letters on a cell are white."""
 
 

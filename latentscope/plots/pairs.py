@@ -285,7 +285,7 @@ def _information(ax: Axes, pairs: PairwiseResult, x: int, y: int) -> None:
     nats, significant = float(pair["mi_nats"]), bool(pair["q_value"] < SIGNIFICANT)
     part = float(nats_scale()(nats if np.isfinite(nats) else 0.0))
     ax.set_facecolor(SEQUENCE(part) if significant else PALE)
-    ink = "white" if significant and part > 0.55 else INK
+    ink = "white" if significant and part > 0.5 else INK
     text = "-" if np.isnan(nats) else f"{nats:.2f}".replace("-0.00", "0.00")
     ax.text(
         0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=ink,
