@@ -99,7 +99,6 @@ def findings(results: Results) -> list[Finding]:
     betas, chosen = sorted(results.config.grid.beta), results.config.chosen.beta
     small = results.config.too_small
     chance = _spread([f.line_variance for f in results.seeds.values()])
-    by_chance = f"(less than {chance:.3f}, the scatter of the seeds, is no change)"
     columns = [None, *betas]
 
     def along(
@@ -114,12 +113,10 @@ def findings(results: Results) -> list[Finding]:
     def in_most_seeds(
         statement: str, rule: str, judged: Callable[[Figures], tuple[bool, str]]
     ) -> Finding:
-        told = {seed: judged(figures) for seed, figures in results.seeds.items()}
-        agrees = 2 * sum(holds for holds, _ in told.values()) > len(told) if told else None
-        one = len(told) == 1
-        words = [words if one else f"seed {seed}: {words}" for seed, (_, words) in told.items()]
-        rule = rule if one else f"in most seeds of the chosen setting {rule}"
-        return Finding(statement, agrees, rule, "; ".join(words) or "-")
+        told = [judged(figures) for figures in results.seeds.values()]
+        agrees = 2 * sum(holds for holds, _ in told) > len(told) if told else None
+        words = "; ".join(words for _, words in told)
+        return Finding(statement, agrees, f"most seeds: {rule}", words or "-")
 
     def variance(figures: Figures) -> float:
         return figures.line_variance
@@ -130,19 +127,18 @@ def findings(results: Results) -> list[Finding]:
     found = [
         along(
             "A deterministic autoencoder reconstructs best.",
-            f"at every size no beta reconstructs more line variance than the AE {by_chance}",
+            f"at every size no beta has more line variance (by {chance:.3f}, the scatter of seeds)",
             variance, columns, lambda row: row[0] + chance >= max(row[1:]),
         ),
         along(
             "The larger lambda, the worse the reconstruction.",
-            "at every size line variance falls with beta, and never rises by more than that",
+            "at every size it falls with beta, and never rises by more than that",
             variance, betas, lambda row: row[0] > row[-1] and max(np.diff(row)) <= chance,
         ),
         Finding(
             "The more latents, the better the reconstruction.",
             bool(gained.max() > chance and gained.min() >= -chance) if len(gained) else None,
-            "the largest network gains line variance on the smallest one somewhere, and loses it "
-            "nowhere by more than that",
+            "the largest network gains on the smallest somewhere, and loses nowhere by more",
             f"gain for {_named(columns)}: {_listed(by_size[-1] - by_size[0], '+.3f')}",
         ),
     ]  # fmt: skip
@@ -178,20 +174,18 @@ def findings(results: Results) -> list[Finding]:
         ),
         along(
             "Too small a lambda leaks information among dimensions (fig. 5).",
-            "at every size the largest MI of two informative dimensions is larger at the small "
-            "beta",
+            "at every size the largest MI of two dimensions is larger at the small beta",
             lambda f: f.largest_pair, [small, chosen], lambda row: row[0] > row[1], ".2f",
         ),
         in_most_seeds(
             "At the chosen lambda the dimensions are disentangled.",
-            f"the largest MI of two informative dimensions is below {INDEPENDENT:g} nats",
+            f"the largest MI of two dimensions is below {INDEPENDENT:g} nats",
             lambda f: (f.largest_pair < INDEPENDENT, f"{f.largest_pair:.2f} nats"),
         ),
         *(
             in_most_seeds(
                 f"One dimension is {words} nats).",
-                f"its MI is above {KNOWN:g} nats and {AHEAD:g} times that of the next informative "
-                "one",
+                f"above {KNOWN:g} nats, and {AHEAD:g} times the next dimension",
                 lambda f, label=label: _stands_for(f, label),
             )
             for label, words in (
@@ -200,7 +194,7 @@ def findings(results: Results) -> list[Finding]:
         ),
         in_most_seeds(
             "Velocity and temperature have dimensions of their own.",
-            "the best dimensions of both labels differ",
+            "the best dimensions differ",
             lambda f: (
                 f.best("radvel")[0] != f.best("Teff")[0],
                 f"{f.best('radvel')[0]} and {f.best('Teff')[0]}",
@@ -208,13 +202,12 @@ def findings(results: Results) -> list[Finding]:
         ),
         in_most_seeds(
             "About four more dimensions are informative and match no label.",
-            f"2 to 6 informative dimensions share less than {KNOWN:g} nats with every label",
+            f"2 to 6 share less than {KNOWN:g} nats with every label",
             lambda f: (2 <= len(unmatched(f)) <= 6, str(len(unmatched(f)))),
         ),
         along(
             "Too large a lambda loses detail.",
-            f"at every size the rank correlations with RV and Teff, added, fall by more than "
-            f"{LOST:g} from the chosen beta to the largest",
+            f"at every size the rank correlations with RV and Teff, added, fall by {LOST:g}",
             lambda f: f.best_rank("radvel") + f.best_rank("Teff"), [chosen, betas[-1]],
             lambda row: row[0] - row[1] > LOST, ".2f",
         ),
@@ -304,13 +297,12 @@ def _balancing(results: Results) -> list[Finding]:
     for statement, leaves_out, rule in (
         (
             "The result is robust to balancing.", False,
-            "on balanced archives of all stars the number of informative dimensions changes by one "
-            f"at most, and the best MI with RV and Teff (FGK stars) by {SHIFT:.0%} at most, against"
-            " the mean of the seeds; or no more than one of the seeds does",
+            "balanced archives change the number of dimensions by one at most and MI with RV and "
+            f"Teff (FGK stars) by {SHIFT:.0%} at most, or by no more than a seed does",
         ),
         (
             "It is sensitive to which stars the sample holds.", True,
-            "on an archive that leaves stars out one of these changes is larger",
+            "an archive that leaves stars out changes one of these by more",
         ),
     ):  # fmt: skip
         changes = [c for c in changes_of(results) if c.leaves_out == leaves_out]
@@ -451,7 +443,7 @@ def reconstruction(results: Results, stars: Stars) -> Figure:
         ax[-1].xaxis.set_major_locator(MaxNLocator(4))
     axes[0, 0].set_ylabel("flux / median")
     for ax, beta in zip(axes[1:, 0], columns, strict=True):
-        ax.set_ylim(-0.25, 0.25)
+        ax.set_ylim(-0.4, 0.4)
         ax.set_ylabel("AE" if beta is None else f"beta {beta:g}")
     axes[1, 0].set_title("original minus reconstruction")
     _legend_of_sizes(figure, results)
