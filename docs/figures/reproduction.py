@@ -127,7 +127,7 @@ def findings(results: Results) -> list[Finding]:
     found = [
         along(
             "A deterministic autoencoder reconstructs best.",
-            f"at every size no beta has more line variance (by {chance:.3f}, the scatter of seeds)",
+            f"at every size no beta has more line variance by {chance:.3f}, the scatter of seeds",
             variance, columns, lambda row: row[0] + chance >= max(row[1:]),
         ),
         along(
