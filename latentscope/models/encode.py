@@ -47,7 +47,7 @@ from latentscope.errors import (
     TableError,
     printable,
 )
-from latentscope.files import atomic_path, keep_freed_memory, locked
+from latentscope.files import atomic_path, cores, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe
 from latentscope.models.rows import (
@@ -865,9 +865,7 @@ def _full_precision(device: torch.device) -> Iterator[None]:
 
 def _worker_count(workers: int | None) -> int:
     if workers is None:
-        # Those this process may use, which in a batch system are not all that the machine has.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(cores or 1, 32)
+        return min(cores(), 32)
     if workers < 1:
         raise ModelError(f"workers is {workers}; expected at least 1")
     return workers
