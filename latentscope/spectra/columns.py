@@ -283,6 +283,11 @@ def refuse_other_tables(form: str, names: Sequence[str]) -> None:
         )
 
 
+def is_line_list(labels: Sequence[Label]) -> bool:
+    """Whether columns have names that no spectrum has, beside wavelengths and intensities."""
+    return any(_kind(label) == "a line list" for label in labels)
+
+
 def are_names(words: Sequence[str]) -> bool:
     """Whether these words between blanks name columns, and are no title."""
     labels = [Label(word) for word in words]
@@ -316,7 +321,7 @@ def _chosen(
         return choose_by_key(form, labels, key)
     names = [label.name for label in labels]
     # Line lists have wavelengths and intensities too, and columns that no spectrum has.
-    if any(_kind(label) == "a line list" for label in labels):
+    if is_line_list(labels):
         refuse_other_tables(form, names)
     choice = choose(labels)
     if choice is not None:
@@ -358,11 +363,11 @@ def _chosen(
     rest = [p for p in rest if not (names[p] == "" and _is_frequency(columns[p].values, light))]
     named = {*QUALITY, *ERROR, *IVAR, *VARIANCE, *RELATIVE}
     rest = [p for p in rest if p != wave and labels[p].key not in named]
-    fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)] or rest
+    fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)]
     if flux is None and not fluxes:
         raise SpectrumError(
             f"{form}: no column of flux beside {names[wave] or f'number {wave + 1}'} "
-            f"(columns: {shortened(names)})"
+            f"(columns: {shortened(names)}); if one is, choose it by key='flux=NAME'"
         )
     likely = [p for p in fluxes if _LIKELY_FLUX.search(labels[p].key)]
     if len(likely) == 1:

@@ -25,7 +25,13 @@ from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.columns import AmbiguousError, Numbers, choose_by_key, columns_draft
+from latentscope.spectra.columns import (
+    AmbiguousError,
+    Numbers,
+    choose_by_key,
+    columns_draft,
+    is_line_list,
+)
 from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import PIPELINES, Header, Inferred, Keywords, drs_pipeline
@@ -894,6 +900,8 @@ def _table_pieces(
     refusal = f"key {key!r} names columns of a table, and there is none; hdu chooses an image"
     for hdu in hdus:
         if hdu.kind != "table" or len(hdu.shape) != 2 or not hdu.shape[0] or not hdu.columns:
+            continue
+        if not key and is_line_list(hdu.columns):
             continue
         try:
             where = f"HDU {hdu.index}"

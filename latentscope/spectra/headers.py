@@ -458,17 +458,17 @@ def _frame_by_custom(
     """The same where no SPECSYS tells."""
     # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it
     # merges the orders into an S1D, and writes no SPECSYS.
-    if drs_pipeline(keywords) is not None:
-        return "barycentric", "as the DRS pipelines write S1D spectra", True
     said = _said(keywords, _AT_REST)
     if said:
         return "rest", f"since the header says {said!r}", True
+    undone = _said(keywords, _CORRECTED, negated=True)
+    if undone:
+        return "topocentric", f"since the header says {undone!r}{_OFFER}", False
+    if drs_pipeline(keywords) is not None:
+        return "barycentric", "as the DRS pipelines write S1D spectra", True
     applied = _applied(keywords, berv_keyword)
     if applied:
         return "barycentric", applied, True
-    said = _said(keywords, _CORRECTED, negated=True)
-    if said:
-        return "topocentric", f"since the header says {said!r}{_OFFER}", False
     if berv is not None and berv_keyword in NOT_APPLIED:
         return (
             "topocentric",
@@ -488,12 +488,16 @@ _CORRECTED = re.compile(
     r"(?:helio|bary)cent\w*.*\b(?:corrected|applied|shifted|transformed)"
     r"|(?:corrected|shifted|transformed|applied|reduced)\b[^,;]*(?:helio|bary)cent"
     r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
+    r"|(?:helio|bary)cent\w* correction\b.*\b(?:removed|undone)\b"
 )
 _AT_REST = re.compile(
     r"(?:corrected|shifted|transformed|moved|brought)\b.*\b(?:rest[ -]?frame|to rest)\b"
     r"|\bin (?:the |its )?(?:stellar |star's )?rest[ -]?frame"
 )
-_NEGATED = re.compile(r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should|off|skipped)\b")
+_NEGATED = re.compile(
+    r"\b(?:not?|without|un\w*corrected|isn't|to be|must|should|off|skipped)\b"
+    r"|correction\b.*\b(?:removed|undone)\b"
+)
 # Times are brought to the Sun as well.
 _OF_TIME = re.compile(r"\b(?:[hb]?jd|julian|times?|dates?)\b")
 _WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")

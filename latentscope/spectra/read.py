@@ -244,6 +244,8 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
             raise SpectrumError(
                 f"{name}: its gzip compression is broken ({error}); download it again"
             ) from None
+    if b"[Content_Types].xml" in data[:4096] and data.startswith(b"PK"):
+        raise SpectrumError(f"{name}: is a workbook of Excel; save the sheet as CSV")
     for magic, what in _PACKED.items():
         if data.startswith(magic) and not is_npz(data):
             raise SpectrumError(f"{name}: is {what}")

@@ -484,3 +484,16 @@ def test_votable():
     spectrum = read_spectrum(stream.getvalue())
     np.testing.assert_allclose(spectrum.flux, spectrum.wavelength)
     assert spectrum.medium == "air"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"WAVELENGTH": SCATTERED, "LOGGF": SCATTERED, "INTENSITY": SCATTERED}, "a line list"),
+        ({"WAVELENGTH": WAVELENGTH, "TRANSMISSION": WAVELENGTH}, "no spectrum found"),
+    ],
+)
+def test_tables_over_wavelength_that_are_no_spectra(columns, words):
+    data = layouts.as_bytes(fits.PrimaryHDU(), fits.BinTableHDU(Table(columns)))
+    with pytest.raises(SpectrumError, match=words):
+        read_spectrum(data)

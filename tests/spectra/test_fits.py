@@ -519,6 +519,7 @@ def test_open_files_that_cannot_be_read(tmp_path):
         (b"<?xml version='1.0'?><html/>", "XML"),
         (b"<?xml version='1.0'?><VOTABLE/>", "VOTable: "),
         (b"PK\x03\x04" + bytes(100), "zip archive"),
+        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml" + bytes(99), "Excel"),
         (b"BZh91AY" + bytes(100), "bunzip2"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (bytes(5000), "neither FITS"),

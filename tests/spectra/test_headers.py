@@ -421,3 +421,17 @@ def test_a_number_for_a_logical():
     axis = {"CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom"}
     for value, medium in ((1, "vacuum"), (0, "air"), (True, "vacuum")):
         assert read_spectrum(layouts.image(np.ones(400), VACUUM=value, **axis)).medium == medium
+
+
+@pytest.mark.parametrize(
+    ("history", "frame"),
+    [
+        ("shifted to the rest frame by -22.7 km/s", "rest"),
+        ("barycentric correction removed", "topocentric"),
+        ("barycentric velocity removed", "barycentric"),
+        ("nothing of note", "barycentric"),
+    ],
+)
+def test_what_was_done_to_a_drs_spectrum_afterwards(history, frame):
+    spectrum = read_spectrum(layouts.s1d_image(ESO_DRS_BERV=12.0, HISTORY=history))
+    assert (spectrum.frame, spectrum.berv) == (frame, 12.0)
