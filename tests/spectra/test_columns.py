@@ -221,7 +221,7 @@ def test_columns_by_key():
     check(read_spectrum(text("time,flux", WAVELENGTH, WAVELENGTH), key="wave=time,flux=flux"))
     for key, words in (
         ("flux=c", "no column 'c'; it has wave, a, b, sigma_b"),
-        ("light=b", "'light' is no role"),
+        ("light=b", "'light' is not a role"),
     ):
         with pytest.raises(SpectrumError, match=words):
             read_spectrum(data, key=key)
