@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +28,7 @@ from latentscope.tables import (
     Contents,
     counts_rows,
     file_id,
+    from_other_frames,
     is_astropy_table,
     is_id_column,
     is_index_column,
@@ -245,6 +247,7 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
     """
     if key is not None and not isinstance(source, str | os.PathLike):
         raise ChoiceError(f"key is {key!r}, and the latents come from no file; leave it out")
+    source = from_other_frames(source)
     if isinstance(source, Latents):
         return source
     if is_astropy_table(source) or is_structured(source):
@@ -567,6 +570,7 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
     >>> list(read_labels({"id": ["a", "b"], "kind": ["giant", "--"]})["kind"])
     ['giant', nan]
     """
+    source = from_other_frames(source)
     if isinstance(source, Mapping):
         source = pd.DataFrame({str(name): without_mask(column) for name, column in source.items()})
     if isinstance(source, pd.Series):
@@ -687,11 +691,26 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     frame = _published_subset(latents, frame)
     indexes = None if latents.index is None else (latents.index, frame.index)
     rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)
+    if rows is None and latents.index is None:
+        _warn_of_shuffled(frame.index, sources[1])
     joined = frame.reset_index(drop=True)
     if rows is not None:
         joined = joined.reindex(rows.where(rows >= 0)).reset_index(drop=True).infer_objects()
     joined.attrs["source"] = sources[1]
     return joined
+
+
+def _warn_of_shuffled(index: pd.Index, source: str) -> None:
+    """Warn of a table taken row by row whose index counts rows, but not in their order."""
+    whole = pd.api.types.is_integer_dtype(index.dtype) and not index.is_monotonic_increasing
+    if whole and np.array_equal(np.sort(index), np.arange(len(index))):
+        warnings.warn(
+            f"{source}: taken row by row, though its index is 0 ... {len(index) - 1} in another "
+            "order, as after a sort or a shuffle; if the other side has the order of the index, "
+            "give .sort_index() of it, else .reset_index(drop=True)",
+            LatentscopeWarning,
+            stacklevel=_CALLER,
+        )
 
 
 def _published_subset(latents: Latents, frame: pd.DataFrame) -> pd.DataFrame:
@@ -735,8 +754,19 @@ def rows_where(frame: pd.DataFrame, where: str) -> NDArray[np.bool_]:
             problem = " ".join(str(error).split())
     raise ChoiceError(
         f"where is {where!r}: {problem}; expected a condition such as 'Teff > 5000 and "
-        f"logg.notna()' on {', '.join(map(str, frame.columns))}; names such as `[M/H]` in backticks"
+        f"logg.notna()' on {_near_names(where, [*map(str, frame.columns)])}; names such as "
+        "`[M/H]` in backticks"
     )
+
+
+def _near_names(text: str, names: list[str], few: int = 12) -> str:
+    """List names, those first that words of a text resemble; of many only some."""
+    lower = {name.lower(): name for name in names}
+    words = [word.lower() for word in re.findall(r"\w+", text)]
+    near = [lower[one] for word in words for one in get_close_matches(word, lower, 3)]
+    if not near or len(names) <= few:
+        return ", ".join(names) if len(names) <= few else shortened(names)
+    return f"one of {len(names)} columns, such as {', '.join(dict.fromkeys(near))}"
 
 
 def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]:
@@ -767,6 +797,9 @@ def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]
         by_order=False,
     )
     if rows is None:
+        for one, beside in ((latents, other), (other, latents)):
+            if one.index is not None and beside.index is None:
+                _warn_of_shuffled(one.index, one.source)
         return other.values
     values: NDArray[np.floating[Any]] = other.values[rows.to_numpy()]
     values[rows.to_numpy() < 0] = np.nan

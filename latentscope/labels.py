@@ -48,6 +48,7 @@ _USUAL = np.array(
     [sign * 10.0**-k * (10**n - 1) for n in (3, 4, 5) for k in range(n) for sign in (-1, 1)],
     dtype=np.float32,
 )
+_FEW_STEPS = 300
 _CLOSE = 1e-6
 """Relative: 99.99 in a column of float32 is 99.98999786."""
 
@@ -68,6 +69,8 @@ class CleanLabels:
         Values that look as if they stood for missing ones, where others were named.
     absent : tuple of float
         Values that were named, and that no label has.
+    coarse : str
+        Labels in single precision so far from 0 that few values of it lie between theirs, in words.
     """
 
     frame: pd.DataFrame
@@ -75,6 +78,7 @@ class CleanLabels:
     converted: tuple[str, ...] = ()
     kept: dict[str, dict[float, int]] = field(default_factory=dict)
     absent: tuple[float, ...] = ()
+    coarse: str = ""
 
     @property
     def note(self) -> str:
@@ -99,7 +103,7 @@ class CleanLabels:
     def notes(self) -> tuple[str, ...]:
         """All that was done, in words."""
         taken = [f"treated as numbers: {shortened(self.converted)}"] if self.converted else []
-        return (*taken, *(words for words in (self.note, self.doubt) if words))
+        return (*taken, *(words for words in (self.note, self.doubt, self.coarse) if words))
 
 
 def _listed(found: dict[str, dict[float, int]]) -> str:
@@ -157,7 +161,26 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     clean = frame if not changed else frame.assign(**changed)
     present = {code for codes in left_out.values() for code in codes}
     absent = [code for code in named or () if not np.isclose(code, [*present], rtol=_CLOSE).any()]
-    return CleanLabels(clean, left_out, tuple(converted), kept, tuple(absent))
+    coarse = shortened(filter(None, map(_coarse, (clean[name] for name in clean))))
+    words = (
+        f"single precision holds few values here, and what was finer is lost ({coarse}): read "
+        "these in double precision, or take off an offset before"
+    )
+    return CleanLabels(
+        clean, left_out, tuple(converted), kept, tuple(absent), words if coarse else ""
+    )
+
+
+def _coarse(column: pd.Series) -> str:
+    """Name a column of few steps of single or half precision from end to end, and its step."""
+    if column.dtype not in (np.float32, np.float16):
+        return ""
+    values = column[np.isfinite(column)].to_numpy()
+    if not len(values) or (values == np.round(values)).all() or values.min() == values.max():
+        return ""
+    step = float(np.spacing(np.abs(values).max()))
+    steps = (float(values.max()) - float(values.min())) / step
+    return f"{column.name} in steps of {step:.3g}" if steps < _FEW_STEPS else ""
 
 
 def _named_codes(missing: Missing) -> list[float] | None:

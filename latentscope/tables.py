@@ -214,6 +214,15 @@ def is_astropy_table(source: Any) -> bool:
     return hasattr(source, "colnames") and hasattr(source, "to_pandas")
 
 
+def from_other_frames(source: Any) -> Any:
+    """Return the DataFrame of a table of polars or arrow; anything else as it is."""
+    return (
+        source.to_pandas()
+        if hasattr(source, "to_pandas") and not is_astropy_table(source)
+        else source
+    )
+
+
 def is_structured(source: Any) -> bool:
     """Whether this is an array whose columns have names, such as a table of FITS."""
     return bool(getattr(getattr(source, "dtype", None), "names", None))
@@ -269,7 +278,10 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
         raise TableError(f"{path}: {what}")
     reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
     if reader is None:
-        raise TableError(f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}")
+        advice = _INSTEAD.get(path.suffix.lower(), "")
+        raise TableError(
+            f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}{advice}"
+        )
     try:
         contents = reader(path)
     except TableError:
@@ -296,8 +308,20 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
                 f"{', '.join(arrays) or 'none, only columns'}"
             )
         arrays = {name: array for name, array in arrays.items() if name in (key, "logvar")}
-    frame = None if contents.frame is None else tidy(contents.frame, str(path))
+    frame = None if contents.frame is None else tidy(_masked(contents.frame), str(path))
     return replace(contents, arrays=arrays, frame=frame)
+
+
+def _masked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Apply the masks that astropy writes beside columns in Parquet and HDF5, as `logg.mask`."""
+    masks = {
+        name: name.removesuffix(".mask")
+        for name in map(str, frame.columns)
+        if name.endswith(".mask") and pd.api.types.is_bool_dtype(frame[name])
+    }
+    masks = {mask: name for mask, name in masks.items() if name in frame}
+    masked = {name: frame[name].mask(frame[mask]) for mask, name in masks.items()}
+    return frame.assign(**masked).drop(columns=list(masks)) if masks else frame
 
 
 def _read_csv(path: Path) -> Contents:
@@ -306,6 +330,13 @@ def _read_csv(path: Path) -> Contents:
     separator = next((mark for mark in ";\t" if mark in header[0]), None)
     if len(header) == 1 and separator:
         raise TableError(f"{path}: separated by {separator!r}? expected commas")
+    # As pandas names columns, 0.0.1 is the second 0.0.
+    first = [re.sub(r"(\.\d+(?:e[+-]\d+)?)\.\d+$", r"\1", name) for name in header]
+    if all(map(_is_number, first)) and not all(map(numbers_dimension, first)):
+        raise TableError(
+            f"{path}: its first row holds numbers ({', '.join(first[:3])}), which would be lost "
+            "as names of columns; expected names there, such as z0,z1,..."
+        )
     _check_widths(path)
     text = {
         name: str
@@ -451,7 +482,8 @@ def _read_hdf5(path: Path) -> Contents:
     found: dict[str, NDArray[Any]] = {}
 
     def take(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset):
+        # astropy puts a YAML header beside its tables.
+        if not isinstance(item, h5py.Dataset) or name.endswith("__table_column_meta__"):
             return
         if item.dtype.names:
             found.update(_columns_of(item[()]))
@@ -518,6 +550,16 @@ def _read_ecsv(path: Path) -> Contents:
     return _from_astropy(Table.read(path, format="ascii.ecsv"))
 
 
+def _read_votable(path: Path) -> Contents:
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        # Archives write many a VOTable that the standard does not allow, and it is read all the
+        # same.
+        warnings.simplefilter("ignore")
+        return _from_astropy(Table.read(path, format="votable"))
+
+
 def _read_fits(path: Path) -> Contents:
     from astropy.io import fits
     from astropy.table import Table
@@ -552,4 +594,10 @@ _READERS: dict[str, Callable[[Path], Contents]] = {
     ".hdf5": _read_hdf5,
     ".fits": _read_fits,
     ".fits.gz": _read_fits,
+    ".vot": _read_votable,
+    ".xml": _read_votable,
 }
+
+_TORCH = "; np.save('latents.npy', tensor.detach().cpu().float().numpy()) writes one of a tensor"
+_INSTEAD = dict.fromkeys((".pt", ".pth", ".pkl"), _TORCH)
+"""What to do with files that run code when they are loaded."""

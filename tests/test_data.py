@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import latentscope
 from latentscope.data import (
     Latents,
+    bring_latents,
     join_labels,
     read_labels,
     read_latents,
@@ -192,16 +193,48 @@ def test_empty_text_is_missing_never_a_class(tmp_path):
     assert list(frame["kind"].dropna()) == ["a", "b"]
 
 
-def test_masked_cells_are_missing(tmp_path):
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("fits", {}),
+        ("ecsv", {}),
+        ("vot", {"format": "votable"}),
+        ("xml", {"format": "votable"}),
+        ("parquet", {"format": "parquet"}),
+        ("h5", {"path": "labels", "serialize_meta": True}),
+    ],
+)
+def test_masked_cells_are_missing(tmp_path, suffix, options):
     from astropy.table import MaskedColumn, Table
 
-    table = Table({"n": MaskedColumn([1, 2, 3], mask=[False, True, False]), "s": ["a", "", "c"]})
-    table.write(tmp_path / "l.fits")
-    table.write(tmp_path / "l.ecsv")
-    for kind in ("fits", "ecsv"):
-        labels = read_labels(tmp_path / f"l.{kind}")
-        assert list(labels["n"].isna()) == [False, True, False]
-        assert list(labels["s"].isna()) == [False, True, False]
+    pytest.importorskip({"parquet": "pyarrow", "h5": "h5py"}.get(suffix, "astropy"))
+    path, mask = tmp_path / f"l.{suffix}", [False, True, False]
+    numbers = MaskedColumn([1.5, 2.5, 3.5], mask=mask, unit="K")
+    table = Table({"f": numbers, "n": MaskedColumn([1, 2, 3], mask=mask), "s": ["a", "", "c"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of its own format
+        table.write(path, **options)
+    labels = read_labels(path)
+    assert list(labels.columns) == ["f", "n", "s"]
+    for name in labels:
+        assert list(labels[name].isna()) == mask
+
+
+def test_a_table_of_arrow_keeps_its_names():
+    arrow = pytest.importorskip("pyarrow").table({"teff": [1.5, 2.5], "type": ["G", "K"]})
+    assert read_labels(arrow).to_dict("list") == {"teff": [1.5, 2.5], "type": ["G", "K"]}
+    assert read_latents(arrow.select(["teff"])).shape == (2, 1)
+
+
+@given(st.permutations(range(6)))
+def test_a_shuffled_index_is_told_where_only_rows_can_be_matched(order):
+    labels = pd.DataFrame({"teff": np.arange(6.0)}).iloc[order]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        joined = join_labels(Latents(np.eye(6)), labels)
+        beside = bring_latents(Latents(np.eye(6)), read_latents(labels))
+    assert list(joined["teff"]) == list(beside[:, 0]) == list(order)
+    assert len(caught) == 2 * (list(order) != sorted(order))
 
 
 def test_labels_from_arrays_and_structured_arrays(tmp_path):

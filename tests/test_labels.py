@@ -226,3 +226,10 @@ def test_codes_and_empty_cells_as_text():
     kinds = pd.DataFrame({"v": ["G", "-999", "N/A", "NA", "Na", "K", "-999"]})
     kinds = clean_labels(read_labels(kinds)).frame
     assert list(kinds["v"].dropna()) == ["G", "Na", "K"]
+
+
+def test_dates_in_single_precision_are_told():
+    dates = 2459000.123456 + np.random.default_rng(0).normal(size=500)
+    assert "mjd in steps of 0.25" in clean_labels(pd.DataFrame({"mjd": np.float32(dates)})).coarse
+    whole = pd.DataFrame({"row": np.float32(np.arange(500)), "teff": np.float32(dates - 2459000)})
+    assert not clean_labels(whole.assign(mjd=dates)).coarse

@@ -145,3 +145,17 @@ def test_an_archive_that_swells_is_refused_and_one_of_zeros_is_read(tmp_path, mo
     monkeypatch.setattr("latentscope.tables.MAX_BYTES", 1_000_000)
     with pytest.raises(TableError, match="unpacks to"):
         read_latents(tmp_path / "a.npz")
+
+
+def test_a_table_without_names_is_no_table_that_lost_a_row(tmp_path):
+    np.savetxt(tmp_path / "z.csv", np.eye(3) / 3, delimiter=",")
+    with pytest.raises(TableError, match="first row holds numbers"):
+        read_latents(tmp_path / "z.csv")
+    pd.DataFrame(np.eye(3)).to_csv(tmp_path / "z.csv", index=False)
+    assert read_latents(tmp_path / "z.csv").shape == (3, 3)
+
+
+def test_a_file_that_runs_code_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "z.pt").write_bytes(b"")
+    with pytest.raises(TableError, match=r"np\.save"):
+        read_latents(tmp_path / "z.pt")

@@ -76,6 +76,10 @@ def report(
     discrete: Discrete = None,
     numeric: Numeric = None,
     missing: Missing = "auto",
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="Latents of the same spectra by another model."),
+    ] = None,
     max_rows: Annotated[
         int,
         typer.Option(
@@ -116,6 +120,7 @@ def report(
         study,
         output=output,
         model=model,
+        compare=compare,
         columns=chosen_names(columns),
         max_rows=max_rows,
         title=title,

@@ -411,6 +411,17 @@ def ready_labels(
         if columns is not None:
             raise EstimatorError(f"{text}; leave them out")
         warnings.warn(f"left out, since {text}", LatentscopeWarning, stacklevel=3)
+    for doubtful, doubt in ((_may_wrap, _WRAPS), (_may_be_codes, _CODES)):
+        unsaid = shortened(
+            label.name
+            for label in labels
+            if label.numbers is not None
+            and label.name not in study.kinds
+            and doubtful(label.numbers[ok])
+        )
+        if unsaid:
+            warnings.warn(f"{unsaid}: {doubt}", LatentscopeWarning, stacklevel=3)
+            notes.append(f"{unsaid}: {doubt}")
     if clipped:
         notes.append(f"values beyond {CLIP_SIGMA:g} sigma left out: {', '.join(clipped)}")
     if cut:
@@ -418,6 +429,37 @@ def ready_labels(
             f"cut into bins of about equal count, where classes are needed: {', '.join(cut)}"
         )
     return labels, notes
+
+
+_WRAPS = (
+    "from 0 to 360, or a turn in other units: if it is an angle, lines and errors break where it "
+    "starts anew; take its sine and cosine for labels, or say that it is none with numeric "
+    "(--numeric)"
+)
+_TURNS = ((0.0, 360.0), (-180.0, 180.0), (0.0, 24.0), (0.0, 2 * np.pi), (-np.pi, np.pi))
+_CODES = (
+    "whole numbers that count up, as numbers of classes do, taken for ordered numbers; say which "
+    "it is with discrete (--discrete) or numeric (--numeric)"
+)
+
+
+def _may_wrap(numbers: Floats) -> bool:
+    """Whether numbers fill a whole turn, from end to end, and nothing beyond."""
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    near = [(abs(low - first) + abs(high - last)) / (last - first) for first, last in _TURNS]
+    within = [first <= low and high <= last for first, last in _TURNS]
+    return any(it and gap < _END for it, gap in zip(within, near, strict=True))
+
+
+def _may_be_codes(numbers: Floats) -> bool:
+    """Whether numbers are 0 ... m or 1 ... m of few classes, each there."""
+    values = np.unique(numbers[~np.isnan(numbers)])
+    few = 2 <= len(values) <= BINS and values[0] in (0, 1)
+    return few and bool((np.diff(values) == 1).all())
+
+
+_END = 0.01
+"""Of a turn that values may leave empty at its ends, where rows are a hundred or more."""
 
 
 def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:

@@ -276,8 +276,8 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             break
         if stars < FEWEST_STARS:
             note = (
-                f"the {rows:,} rows show {stars} stars only, by column {column}, too few to be "
-                "taken for independent, so rows are, and significance is overstated; "
+                f"the {rows:,} rows show {stars} star{'s' * (stars > 1)} only, by column {column}, "
+                "too few to be taken for independent, so rows are, and significance is overstated; "
                 f"groups={column!r} (--groups {column}) takes stars all the same"
             )
             warnings.warn(note, LatentscopeWarning, stacklevel=5)

@@ -25,7 +25,7 @@ from latentscope.diagnostics.groups import (
     star_names,
     unnamed,
 )
-from latentscope.diagnostics.mi.columns import check_columns
+from latentscope.diagnostics.mi.columns import Seed, check_columns, whole_seed
 from latentscope.diagnostics.nearest import (
     Metric,
     Near,
@@ -204,7 +204,7 @@ class Retriever:
         takes it. Queries need not meet it.
     n_reference : int
         Rows at most, one per star, whose distances to their own nearest tell what is usual.
-    seed : int
+    seed : int or Generator
         Of their choice.
     progress : callable, optional
         Called with (of these done, of these in all).
@@ -248,7 +248,7 @@ class Retriever:
         missing: Missing = "auto",
         where: str | None = None,
         n_reference: int = N_REFERENCE,
-        seed: int = 0,
+        seed: Seed = 0,
         progress: Progress | None = None,
     ) -> None:
         mapped = latents if isinstance(latents, Study) else _mapped(latents)
@@ -266,7 +266,7 @@ class Retriever:
         codes = self._stars.groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
         # Usual is what rows find under the same rules: one row per star, its own star left out.
-        rng, keep = np.random.default_rng(seed), np.zeros(len(self), dtype=np.bool_)
+        rng, keep = np.random.default_rng(whole_seed(seed)), np.zeros(len(self), dtype=np.bool_)
         keep[self._neighbors.rows] = True
         singles = self._stars.groups.draws(keep, 1, rng).rows[0]
         drawn = np.sort(rng.permutation(singles)[:n_reference])

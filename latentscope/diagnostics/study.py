@@ -448,9 +448,9 @@ def _warn_of_missing(clean: CleanLabels, missing: Missing) -> None:
     automatic = isinstance(missing, str) and missing == "auto"
     words = f"{clean.note}; missing='none' (--missing none) keeps them" if clean.note else ""
     words = words if automatic else clean.doubt
-    if words:
+    for each in filter(None, (words, clean.coarse)):
         source = clean.frame.attrs["source"]
-        warnings.warn(f"{source}: {words}", LatentscopeWarning, stacklevel=4)
+        warnings.warn(f"{source}: {each}", LatentscopeWarning, stacklevel=4)
 
 
 def check_none_infinite(latents: Latents) -> None:

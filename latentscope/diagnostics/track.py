@@ -20,6 +20,7 @@ from scipy.stats import chi2, rankdata
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.groups import unnamed
 from latentscope.diagnostics.mi.api import q_values
+from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
@@ -129,7 +130,7 @@ def track(
     n_permutations: int = 199,
     join: str | None = None,
     missing: Missing = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> TrackResult:
     """Follow the latents of one star over time: scatter, periods, and what they go with.
 
@@ -162,7 +163,7 @@ def track(
     n_permutations : int
     join, missing
         As for `mi_matrix`.
-    seed : int
+    seed : int or Generator
 
     Returns
     -------
@@ -187,7 +188,7 @@ def track(
     frame = _columns_of(study.latents, study.labels)
     where = study.latents.source
     clock = _clock(frame, time, where)
-    days = pd.to_numeric(frame[clock], errors="coerce").to_numpy(dtype=np.float64)
+    days = pd.to_numeric(in_days(frame[clock]), errors="coerce").to_numpy(dtype=np.float64)
     usable = rows[study.latents.ok[rows] & np.isfinite(days[rows])]
     if len(usable) < _FEWEST:
         raise EstimatorError(
@@ -205,6 +206,7 @@ def track(
     sigma = None if logvar is None else np.exp(logvar[np.ix_(usable, chosen)] / 2.0)
     if sigma is None:
         notes.append("what q(z|x) allows is unknown: encode with --logvar")
+    seed = whole_seed(seed)
     rng = np.random.default_rng(seed)
     groups = night if unit == "nights" else np.arange(len(when))
     shuffles = np.array([rng.permutation(groups[-1] + 1) for _ in range(n_permutations)])
@@ -392,7 +394,8 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str] | None, usual: set[str]
         if absent:
             there = shortened(map(str, frame.columns))
             raise ChoiceError(f"no column {absent[0]!r}; expected one of {there}")
-        return pd.DataFrame(frame[list(columns)].apply(pd.to_numeric, errors="coerce"))
+        days = frame[list(columns)].apply(in_days)
+        return pd.DataFrame(days.apply(pd.to_numeric, errors="coerce"))
     times = [name for name in frame.columns if str(name).casefold() in TIMES]
     numbers = frame.drop(columns=times).select_dtypes("number")
     names = [name for name in numbers if name in usual and numbers[name].nunique() > 2]

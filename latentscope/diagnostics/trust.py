@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
+from latentscope.diagnostics.mi.columns import Seed, whole_seed
 from latentscope.diagnostics.study import Result, Study, StudyLike, origin
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
@@ -173,7 +174,7 @@ def score_against(
     reference: TrustSample | Reference | LatentsLike | None = None,
     *,
     groups: GroupsLike = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     segments: Floats | None = None,
 ) -> ScoreResult:
     """Compare rows of latents with a reference of ordinary ones.
@@ -187,6 +188,7 @@ def score_against(
     Arguments are those of `latentscope.score`; the reference may be ready to judge (`Reference`),
     and errors of segments, shape (n, s), given as numbers.
     """
+    seed = whole_seed(seed)
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
     rows = trust_rows(read, segments)
     drawn, note = None, ""

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike
-from latentscope.diagnostics.mi.columns import own_rng
+from latentscope.diagnostics.mi.columns import in_days, own_rng
 from latentscope.diagnostics.probe import Probe, Reading
 from latentscope.diagnostics.study import StudyLike, read_study
 from latentscope.errors import LatentscopeError, ModelError, TableError
@@ -321,7 +321,7 @@ def compare_probe(
     for one in probe.readings:
         if one.label not in table:
             continue
-        truth = pd.to_numeric(table[one.label], errors="coerce").to_numpy(dtype=np.float64)
+        truth = pd.to_numeric(in_days(table[one.label]), errors="coerce").to_numpy(dtype=np.float64)
         keep = np.isfinite(truth) & study.latents.ok
         rows = study.stars.draws(keep, 1, own_rng(seed, 28)).rows[0]
         read, low, high = (

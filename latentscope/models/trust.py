@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike
+from latentscope.diagnostics.mi.columns import Seed
 from latentscope.diagnostics.study import Study, StudyLike
 from latentscope.diagnostics.trust import ScoreResult, score_against
 from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample
@@ -48,7 +49,7 @@ def score(
     *,
     reference: TrustSample | ModelLike | LatentsLike | None = None,
     groups: GroupsLike = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> ScoreResult:
     """Tell row by row which spectra a model knows.
@@ -67,7 +68,7 @@ def score(
     groups : array (n,) or str, optional
         The star of each row of the reference (without one, of the latents), or the column that
         names it. "auto": `star`, filled from `object`; None or "none": rows are independent.
-    seed : int
+    seed : int or Generator
         Of the draw of 3,000 rows from a larger reference.
     cache_dir : path, optional
         Folder for downloads.

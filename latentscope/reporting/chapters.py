@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentscope.diagnostics import comparison
 from latentscope.diagnostics.activity import MADResult
 from latentscope.diagnostics.disentanglement import MetricsResult, metrics
 from latentscope.diagnostics.exclusive import (
@@ -26,6 +27,7 @@ from latentscope.diagnostics.probe import ProbeResult, ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.study import observed
 from latentscope.diagnostics.threshold import SAID_BY
+from latentscope.diagnostics.track import TIMES, track
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.traverse import TraversalResult
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
@@ -51,12 +53,14 @@ from latentscope.reporting.study import ReportStudy
 class Step:
     """A part to be made: its anchor, its heading, and what makes it.
 
-    `make` raises NotPossible where something is missing.
+    `make` raises NotPossible where something is missing. A part that few need is left out without
+    a word unless `wanted` says that there is something to show.
     """
 
     key: str
     title: str
     make: Callable[[ReportStudy], Part]
+    wanted: Callable[[ReportStudy], object] = lambda study: True
 
 
 @dataclass(frozen=True)
@@ -960,6 +964,61 @@ def observation(study: ReportStudy) -> Part:
     )  # fmt: skip
 
 
+_FEWEST_EXPOSURES = 20
+
+
+def _most_exposed(study: ReportStudy) -> str:
+    """Name of the star with most exposures, 20 or more of which the time is known; else empty."""
+    latents = study.latents
+    names, times = (
+        latents.groups,
+        [one for name in TIMES if (one := latents.column(name)) is not None],
+    )
+    if names is None or not times:
+        return ""
+    dated = latents.ok & ~np.logical_and.reduce([pd.isna(one) for one in times])
+    exposures = pd.Series(names[dated], dtype=object).dropna().astype(str).value_counts()
+    return str(exposures.index[0]) if exposures.max() >= _FEWEST_EXPOSURES else ""
+
+
+def over_time(study: ReportStudy) -> Part:
+    """Follow the star with most exposures: what changes while the star does not."""
+    try:
+        # Without labels: those of a star do not change.
+        star = replace(study.data, labels=None)
+        result = track(star, _most_exposed(study), dims=study.dims, seed=study.seed)
+    except EstimatorError as error:
+        raise NotPossible(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+    first, *lines = result.sentences()
+    whole = float(study.activity.table.set_index("dim")["std"][study.dims].median())
+    within = float(result.dims["std"].median())
+    headline = f"{first}; its latents scatter by {within:.2g}, those of all rows by {whole:.2g}."
+    drawn = Picture.of(
+        result.plot(),
+        "Latents of the star with most exposures against time, and their periodograms.",
+        f"Dimensions of {result.star} against time.",
+    )
+    return Part(headline, (headline,), (*lines, *result.notes), (), (drawn,), result.provenance)
+
+
+def other_latents(study: ReportStudy) -> Part:
+    """Show what these latents and other ones of the same spectra have in common."""
+    assert study.other is not None
+    with study.stage("other latents") as advance:
+        result = comparison.compare(
+            study.data, study.other, columns=study.columns, seed=study.seed,
+            progress=advance,
+        )  # fmt: skip
+    first, *lines = result.sentences()
+    drawn = Picture.of(
+        result.plot(),
+        "Mutual information of the dimensions of both, and what each knows of labels. Framed cells "
+        "are dimensions that are matched.",
+        "Matrix of the dimensions of both latents.",
+    )
+    return Part(first, (), (*lines, *result.notes), (), (drawn,), result.provenance)
+
+
 def other_samples(study: ReportStudy) -> Part:
     """Show what changes on other samples of the same rows."""
     study.check_rows()
@@ -1089,7 +1148,14 @@ PLANS = (
         "Is it the sample?",
         (
             Step("observation", "Instrument, epoch, air", observation),
+            Step("time", "One star over time", over_time, _most_exposed),
             Step("samples", "Other samples of the same rows", other_samples),
+            Step(
+                "other",
+                "Other latents of the same spectra",
+                other_latents,
+                lambda study: study.other is not None,
+            ),
         ),
     ),
 )
@@ -1099,7 +1165,11 @@ PLANS = (
 def chapters_of(study: ReportStudy) -> tuple[Chapter, ...]:
     """Make all parts, in their order; an error in one is kept as its outcome."""
     return tuple(
-        Chapter(plan.key, plan.question, tuple(_outcome(step, study) for step in plan.steps))
+        Chapter(
+            plan.key,
+            plan.question,
+            tuple(_outcome(step, study) for step in plan.steps if step.wanted(study)),
+        )
         for plan in PLANS
     )
 

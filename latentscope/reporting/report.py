@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 import latentscope
-from latentscope.data import LabelsLike, Latents
+from latentscope.data import LabelsLike, Latents, LatentsLike
 from latentscope.diagnostics.groups import GroupsLike
-from latentscope.diagnostics.mi.columns import Names
+from latentscope.diagnostics.mi.columns import Names, Seed, whole_seed
 from latentscope.diagnostics.study import Study, StudyLike, origin
 from latentscope.diagnostics.threads import on_cluster
 from latentscope.errors import ChoiceError
@@ -96,6 +96,7 @@ def report(
     *,
     output: str | os.PathLike[str],
     model: SpectrumVAE | str | os.PathLike[str] | None = None,
+    compare: LatentsLike | None = None,
     groups: GroupsLike = "auto",
     columns: list[str] | None = None,
     join: str | None = None,
@@ -108,7 +109,7 @@ def report(
     about: str = "",
     command: str | None = None,
     quick: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Stage | None = None,
     dask: Any = None,
 ) -> ReportResult:
@@ -127,6 +128,8 @@ def report(
         The page, .html: one file that opens without a network.
     model : SpectrumVAE, or what `load_model` takes, optional
         The model that made the latents; needed for traversals.
+    compare : as `latents`, optional
+        Latents of the same spectra by another model, seed or release, to compare with.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so. "auto": `star`, else `object`, if
         rows repeat it and it names 20 stars or more; None or "none": rows are independent.
@@ -151,7 +154,7 @@ def report(
         The command line, for the page.
     quick : bool
         Whether fewer repetitions (hence wider intervals) and pictures do.
-    seed : int
+    seed : int or Generator
         Of all that is random.
     progress : callable, optional
         Called with what begins; returns a context manager that yields a function (done, total) or
@@ -177,6 +180,7 @@ def report(
     --------
     >>> report("latents.npy", "labels.csv", output="report.html")  # doctest: +SKIP
     """
+    seed = whole_seed(seed)
     page = expanded(output)
     numbers = page.with_suffix(".json") if json is None else expanded(json)
     inputs: tuple[Any, ...] = (latents, labels)
@@ -200,6 +204,7 @@ def report(
         seed=seed,
         effort=QUICK if quick else FULL,
         stage=progress or (lambda label: nullcontext()),
+        other=compare,
     )
     facts = _facts(study, command)
     name = Path(study.latents.source).name

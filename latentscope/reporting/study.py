@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.data import LabelsLike, Latents
+from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
 from latentscope.diagnostics.activity import MADResult, mad
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
@@ -78,6 +78,8 @@ class ReportStudy:
     effort : Effort
     stage : callable
         Shows progress.
+    other : Latents or None
+        Of the same spectra by another model, to compare with.
     """
 
     data: Study
@@ -87,6 +89,7 @@ class ReportStudy:
     seed: int
     effort: Effort
     stage: Stage
+    other: Latents | None = None
 
     @property
     def latents(self) -> Latents:
@@ -251,6 +254,7 @@ def read_report_study(
     seed: int,
     effort: Effort,
     stage: Stage,
+    other: LatentsLike | None = None,
 ) -> ReportStudy:
     """Read what a report is about, as `report` says, and draw the rows of slow statistics."""
     data = read_study(
@@ -279,4 +283,5 @@ def read_report_study(
     rows = finite
     if len(finite) > max_rows:
         rows = np.sort(np.random.default_rng(seed).choice(finite, max_rows, replace=False))
-    return ReportStudy(data, network, rows, columns, seed, effort, stage)
+    beside = None if other is None else read_latents(other)
+    return ReportStudy(data, network, rows, columns, seed, effort, stage, beside)

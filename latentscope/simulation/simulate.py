@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from latentscope.diagnostics.mi.columns import Seed, whole_seed
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.simulation.atmosphere import SPEED_OF_LIGHT
@@ -47,7 +48,7 @@ _BLOCK = 16  # files that a worker writes before it reports
 def simulate(
     n: int,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     linelist: str | os.PathLike[str] | None = None,
     repeats: bool = True,
     first: int = 0,
@@ -63,7 +64,7 @@ def simulate(
     ----------
     n : int
         How many spectra the archive holds.
-    seed : int
+    seed : int or Generator
         Seed of stars, nights and noise.
     linelist : path, optional
         Line list file (see `read_linelist`); the package's atomic lines by default.
@@ -88,6 +89,7 @@ def simulate(
     >>> len(spectrum), spectrum.medium, truth["Teff"] > 2500
     (313114, 'air', True)
     """
+    seed = whole_seed(seed)
     stars = star_of_each(n, seed, repeats)
     synthesizer = synthesizer_of(linelist)
     for index in range(first, n):
@@ -231,7 +233,7 @@ def write_archive(
     folder: str | os.PathLike[str],
     n: int,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     layout: Layout = "adp",
     linelist: str | os.PathLike[str] | None = None,
     repeats: bool = True,
@@ -246,7 +248,7 @@ def write_archive(
         Made if it is not there; files of the same name are replaced.
     n : int
         Number of spectra.
-    seed : int
+    seed : int or Generator
         The same seed gives the same files, whatever the number of workers.
     layout : {"adp", "s1d"}
         ESO phase-3 product (binary table, 5 MB) or HARPS pipeline S1D (image, 1.25 MB).
@@ -275,6 +277,7 @@ def write_archive(
         raise LatentscopeError(
             f"layout is {layout!r}; expected one of {', '.join(get_args(Layout))}"
         )
+    seed = whole_seed(seed)
     path = None if linelist is None else os.fspath(expanded(linelist))
     read_linelist(path)  # a bad list is an error here, not in a worker
     folder = expanded(folder)

@@ -759,3 +759,28 @@ def test_ordinary_tails_are_not_told(scale, recwarn):
     label = pd.DataFrame({"a": rng.normal(size=1000)})
     latentscope.metrics(values, label, dims="all", n_halves=0, n_rotations=1)
     assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        (lambda u: 360 * u, "angle"),
+        (lambda u: 24 * u, "angle"),
+        (lambda u: 2 * np.pi * (u - 0.5), "angle"),
+        (lambda u: np.floor(3 * u), "numbers of classes"),
+        (lambda u: 1 + np.floor(5 * u), "numbers of classes"),
+        (lambda u: 4000 + 250 * np.floor(5 * u), ""),
+        (lambda u: 355 * u, ""),
+        (lambda u: np.floor(3 * u) / 2, ""),
+    ],
+)
+def test_angles_and_numbers_of_classes_are_told_unless_someone_says_what_they_are(label, told):
+    u, noise = np.random.default_rng(0).random((2, 1000))
+    study = read_study(np.column_stack([u, noise]), pd.DataFrame({"x": label(u)}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        notes = ready_labels(study, None, study.latents.ok, 0)[1]
+        ready_labels(replace(study, kinds={"x": False}), None, study.latents.ok, 0)
+    assert len(caught) == bool(told)
+    assert all(told in str(one.message) for one in caught)
+    assert sum("x: " in note for note in notes) == bool(told)

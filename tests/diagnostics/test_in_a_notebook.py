@@ -181,3 +181,17 @@ def test_the_tutorial_runs(repository, tmp_path, monkeypatch):
     plt.close("all")
     assert scope["temperature"] == 7
     assert scope["latents"].shape == (40, 16)
+
+
+def test_generators_for_what_is_drawn():
+    z = np.random.default_rng(0).normal(size=(3200, 2))
+
+    def drawn(seed):
+        truth = next(latentscope.simulate(1, seed=seed))[1]["Teff"]
+        trust = latentscope.score(z, seed=seed).table["trust"]
+        near = latentscope.Retriever(z, n_reference=50, seed=seed).query(3, n_matches=1)
+        return [truth, *trust[:5], *near.table.select_dtypes("number").iloc[0]]
+
+    for make in (np.random.default_rng, np.random.RandomState):
+        assert drawn(make(5)) == drawn(make(5))
+        assert drawn(make(5)) != drawn(make(6))

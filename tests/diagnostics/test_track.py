@@ -118,3 +118,17 @@ def test_what_cannot_be_followed_is_said():
     assert few.periodograms.empty
     assert any("no periods: 6 exposures" in note for note in few.notes)
     assert "period" not in few.sentences()[1]
+
+
+def test_dates_of_pandas_are_days():
+    rng = np.random.default_rng(3)
+    found = exposures(rng, rng.normal(size=(30, 2)), 55000 + np.arange(30) * 0.9)
+    dated = found.table.assign(
+        mjd=pd.to_datetime(found.table["mjd"], origin="1858-11-17", unit="D")
+    )
+    days, dates = (
+        track(Latents(found.values, table), "HD 1", dims="all", n_permutations=19)
+        for table in (found.table, dated)
+    )
+    np.testing.assert_allclose(dates.series["time"], days.series["time"], atol=1e-6)
+    np.testing.assert_allclose(dates.dims["period"], days.dims["period"], rtol=1e-6)

@@ -197,6 +197,24 @@ def test_what_is_left_after_the_label_of_each_dimension(monkeypatch, tmp_path):
     assert left["air"]["mi_nats"] > 1 > 0.1 > left["mass"]["mi_nats"]
 
 
+def test_one_star_over_time_and_other_latents_where_there_are_some(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 2))
+    table = pd.DataFrame({"star": [f"HD {max(0, row - 24)}" for row in range(300)]})
+    table["mjd"] = np.sort(rng.uniform(55000, 55100, 300))
+    steps = tuple(
+        step for plan in PLANS for step in plan.steps if step.key in ("rows", "time", "other")
+    )
+    monkeypatch.setattr(module, "PLANS", (Plan("only", "What?", steps),))
+    both = report(
+        latentscope.Latents(z, table), compare=-z[:, ::-1], output=tmp_path / "r.html", quick=True
+    )
+    assert statuses(both) == {"rows": "done", "time": "done", "other": "done"}
+    assert both.sentences()[1].startswith("HD 0: 25 exposures")
+    assert "CKA 1.000" in both.sentences()[2]
+    assert statuses(report(z, output=tmp_path / "r.html", quick=True)) == {"rows": "done"}
+
+
 def test_too_few_rows_and_a_single_dimension_are_told(no_more_than_shared, tmp_path):
     few = report(np.random.default_rng(0).normal(size=(30, 3)), output=tmp_path / "few.html")
     assert statuses(few)["spread"] == "done"

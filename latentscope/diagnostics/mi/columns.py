@@ -26,7 +26,7 @@ Rows = NDArray[np.bool_]
 Discrete = bool | Literal["auto"]
 Names = Sequence[str] | str
 Seed = Any
-"""A whole number, or a `numpy.random.Generator`, which `whole_seed` makes one of."""
+"""A whole number, or a generator of numpy, which `whole_seed` makes one of."""
 
 FEW_VALUES = ((5, 10), (50, 50))
 """A numeric column of so many distinct values at most, with so many rows for each on average, is
@@ -211,7 +211,7 @@ def read_column(
         If values are infinite, or text is to be treated as numbers.
     """
     series = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values)
-    series = _in_days(series.reset_index(drop=True))
+    series = in_days(series.reset_index(drop=True))
     text = is_text(series)
     if text and discrete is False:
         raise EstimatorError(
@@ -276,6 +276,8 @@ def beyond_sigma(values: Floats, sigma: float) -> Rows:
 
 def whole_seed(seed: Seed) -> Any:
     """Return a seed as it is, or of a generator its next whole number, which is then the seed."""
+    if isinstance(seed, np.random.RandomState):
+        return int(seed.randint(2**31))
     return int(seed.integers(2**32)) if isinstance(seed, np.random.Generator) else seed
 
 
@@ -288,7 +290,7 @@ def own_rng(*stream: int) -> np.random.Generator:
     return np.random.default_rng((_OWN, *stream, _OWN))
 
 
-def _in_days(series: pd.Series) -> pd.Series:
+def in_days(series: pd.Series) -> pd.Series:
     """Return dates as modified Julian dates, and durations as days; others as they are."""
     if pd.api.types.is_numeric_dtype(series):
         return series
@@ -303,7 +305,7 @@ def _in_days(series: pd.Series) -> pd.Series:
 
 def is_text(series: pd.Series) -> bool:
     """Tell whether a column holds anything but numbers and dates, such as text or booleans."""
-    series = _in_days(series)
+    series = in_days(series)
     if pd.api.types.is_bool_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         return True
     if pd.api.types.is_numeric_dtype(series):
@@ -382,6 +384,8 @@ _TIMES = {
     **dict.fromkeys(("timedelta64", "timedelta"), "holds durations"),
 }
 _MANY_TEXTS = "has a different text in most rows"
+_EXACT = 2**53
+"""Whole numbers above which floats are too few."""
 
 
 def choose_labels(
@@ -509,6 +513,8 @@ def _no_label(column: pd.Series, groups: str | None) -> str:
     kind = pd.api.types.infer_dtype(column)
     if kind in _TIMES:
         return _TIMES[kind]
+    if pd.api.types.is_integer_dtype(column) and (column.abs() > _EXACT).any():
+        return "has whole numbers of 16 digits or more, as ids are"
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return ""
     filled = column.dropna()
