@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -330,13 +331,6 @@ def _read_csv(path: Path) -> Contents:
     separator = next((mark for mark in ";\t" if mark in header[0]), None)
     if len(header) == 1 and separator:
         raise TableError(f"{path}: separated by {separator!r}? expected commas")
-    # As pandas names columns, 0.0.1 is the second 0.0.
-    first = [re.sub(r"(\.\d+(?:e[+-]\d+)?)\.\d+$", r"\1", name) for name in header]
-    if all(map(_is_number, first)) and not all(map(numbers_dimension, first)):
-        raise TableError(
-            f"{path}: its first row holds numbers ({', '.join(first[:3])}), which would be lost "
-            "as names of columns; expected names there, such as z0,z1,..."
-        )
     _check_widths(path)
     text = {
         name: str
@@ -406,12 +400,26 @@ def _check_widths(path: Path) -> None:
     with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         width = 0
         for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
-            width = width or (len(row) if any(field.strip() for field in row) else 0)
+            if not width and any(field.strip() for field in row):
+                width = len(row)
+                _check_names(path, [field.strip() for field in row])
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
                     f"{path}: row {number} has {len(row)} fields, the header {width}; expected a "
                     "name for each column, and quotes around text that holds a comma"
                 )
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """Refuse what pandas would rename, and numbers where names should be."""
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if all(map(_is_number, names)) and not all(map(numbers_dimension, names)):
+        raise TableError(
+            f"{path}: its first row holds numbers ({', '.join(names[:3])}), which would be lost as "
+            "names of columns; expected names there, such as z0,z1,..."
+        )
+    if repeated:
+        raise TableError(f"{path}: several columns are named {', '.join(repeated)}; rename them")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -151,6 +151,9 @@ def test_a_table_without_names_is_no_table_that_lost_a_row(tmp_path):
     np.savetxt(tmp_path / "z.csv", np.eye(3) / 3, delimiter=",")
     with pytest.raises(TableError, match="first row holds numbers"):
         read_latents(tmp_path / "z.csv")
+    (tmp_path / "z.csv").write_text("teff, teff\n1,2\n")
+    with pytest.raises(TableError, match="several columns are named teff"):
+        read_latents(tmp_path / "z.csv")
     pd.DataFrame(np.eye(3)).to_csv(tmp_path / "z.csv", index=False)
     assert read_latents(tmp_path / "z.csv").shape == (3, 3)
 

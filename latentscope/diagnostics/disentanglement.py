@@ -225,12 +225,8 @@ def metrics(
     numeric : list of str, optional
         Labels to take for numbers, which are ordered: by default all that hold some, also those of
         a grid.
-    groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so, as for `mi_matrix`.
-    join : str, optional
-        Column to join latents and labels on.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    groups, join, missing
+        As for `mi_matrix`.
     n_halves : int
         Random halves of the stars that the intervals come from; a fifth of them, but at least 10,
         for what takes long: the forests of DCI, explicitness, and total correlation by neighbors.

@@ -261,15 +261,8 @@ def exclusive_information(
         row by row.
     columns : list of str, optional
         Labels to take.
-    discrete, numeric
-        Labels to take for classes, or for numbers, as `mi_matrix` takes them.
-    groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so: one random row of each is measured.
-        "auto": `star`, else `object`, if rows repeat it; None or "none": rows are independent.
-    join : str, optional
-        Column to join latents and labels on.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    discrete, numeric, groups, join, missing
+        As for `mi_matrix`. One random row of each star is measured.
     max_rows : int
         Random rows measured at most.
     max_dims : int

@@ -322,12 +322,8 @@ def probe(
     readers : list of "linear", "curved", "knn", "boosted"
         Ridge regression (logistic for classes); the same on all terms up to the third power (not of
         classes); 15 neighbors; gradient-boosted trees.
-    groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so, as for `mi_matrix`.
-    join : str, optional
-        Column to join latents and labels on.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    groups, join, missing
+        As for `mi_matrix`.
     n_bootstraps : int
         Samples of stars that the intervals come from; 0 leaves intervals out.
     max_stars : int

@@ -195,10 +195,8 @@ class Retriever:
         Shown beside the matches; joined on an id column that both have, else row by row.
     columns : list of str, optional
         Labels to show; by default all but ids and names of stars.
-    join : str, optional
-        Column to join latents and labels on.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    join, missing
+        As for `mi_matrix`.
     where : str, optional
         Find only rows that meet a condition on labels and columns of the sidecar, as `read_study`
         takes it. Queries need not meet it.

@@ -241,8 +241,7 @@ def robustness(
     labels : DataFrame, array (n, labels) or path
         Joined on an id column that both have, else row by row.
     groups : array (n,) or str, optional
-        Which star each row shows, or the column that says so, as for `mi_matrix`. Where none says
-        so each row is a star.
+        As for `mi_matrix`; where none says so each row is a star.
     classes : str, optional
         The label whose classes are drawn in equal numbers: letters of spectral types, other
         classes, or five bins of equal width of a number. By default a column of spectral types, or
@@ -254,12 +253,8 @@ def robustness(
     columns : list of str, optional
         Labels to take; by default all but ids, names of stars, and text that names nearly each
         row.
-    discrete, numeric
-        Labels to take for classes, or for numbers, as `mi_matrix` takes them.
-    join : str, optional
-        Column to join latents and labels on.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
+    discrete, numeric, join, missing
+        As for `mi_matrix`.
     seed : int or Generator
         Of all that is random.
     progress : callable, optional
