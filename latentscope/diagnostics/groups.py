@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, aligned
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, without_mask
 
 Indices = NDArray[np.int64]
@@ -127,8 +128,25 @@ def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
     return missing
 
 
+def plain_name(name: Any) -> Any:
+    """Return the text of a name without spaces and case; anything else as it is."""
+    return "".join(name.split()).casefold() if isinstance(name, str) else name
+
+
+def _spelled(names: NDArray[np.object_]) -> str:
+    """Say that some names are spelled in several ways; empty if none are."""
+    different = pd.Series(pd.unique(names[~unnamed(names)]), dtype=object)
+    again = different[different.map(plain_name).duplicated(keep=False)]
+    if not len(again):
+        return ""
+    first = again[again.map(plain_name) == plain_name(again.iloc[0])]
+    return f"names that differ in spaces or case alone are one star: {shortened(map(str, first))}"
+
+
 def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     """Make groups of n names; missing ones (NaN, None, empty text) make groups of one row.
+
+    Names that differ in spaces and case alone are the same, as HD 10700 and HD10700.
 
     Raises
     ------
@@ -138,7 +156,8 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
         raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one per row")
-    codes = np.asarray(pd.factorize(series.where(~unnamed(series), None))[0], dtype=np.int64)
+    plain = series.map(plain_name).where(~unnamed(series), None)
+    codes = np.asarray(pd.factorize(plain)[0], dtype=np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
     return Groups(codes, np.argsort(codes, kind="stable"))
@@ -258,7 +277,7 @@ def find_groups(
             f"{', '.join(map(str, sidecar)) or 'none'}{columns}"
         )
     _check_names(unnamed(names)[latents.ok], f"column {groups!r}")
-    return replace(read_groups(names, len(latents)), column=groups), ""
+    return replace(read_groups(names, len(latents)), column=groups), _spelled(names)
 
 
 def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | None, str]:
@@ -283,9 +302,10 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             warnings.warn(note, LatentscopeWarning, stacklevel=5)
             return None, note
         _check_names(unnamed(names)[latents.ok], f"column {column!r}", frames=6)
-        return replace(found, column=column), (
+        note = (
             f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
         )
+        return replace(found, column=column), "; ".join(filter(None, (note, _spelled(names))))
     copies = identical_rows(latents.values, latents.ok)
     if copies is not None and copies.count(latents.ok) >= FEWEST_STARS:
         rows, different = int(latents.ok.sum()), copies.count(latents.ok)

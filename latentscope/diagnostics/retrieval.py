@@ -21,6 +21,7 @@ from latentscope.diagnostics.groups import (
     Groups,
     GroupsLike,
     find_groups,
+    plain_name,
     read_groups,
     star_names,
     unnamed,
@@ -581,7 +582,7 @@ class _Stars:
             names = latents.groups
         if names is None:
             return np.full(len(latents), _NO_ROW, dtype=np.int64)
-        return np.array([self.codes.get(str(name).strip(), _NO_ROW) for name in names], np.int64)
+        return np.array([self.codes.get(plain_name(str(name)), _NO_ROW) for name in names])
 
 
 def _read_stars(groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None) -> _Stars:
@@ -603,10 +604,9 @@ def _read_stars(groups: GroupsLike, latents: Latents, labels: pd.DataFrame | Non
 
 
 def _named(groups: Groups, names: NDArray[np.object_], column: str | None) -> _Stars:
-    named = np.flatnonzero(~unnamed(names))
-    _, first = np.unique(groups.codes[named], return_index=True)
-    codes = {str(names[row]).strip(): int(groups.codes[row]) for row in named[first]}
-    return _Stars(groups, column, codes)
+    named = ~unnamed(names)
+    plain = [plain_name(str(name)) for name in names[named]]
+    return _Stars(groups, column, dict(zip(plain, groups.codes[named].tolist(), strict=True)))
 
 
 def _names_and_labels(

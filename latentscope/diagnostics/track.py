@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, rankdata
 
 from latentscope.data import LabelsLike, Latents
-from latentscope.diagnostics.groups import unnamed
+from latentscope.diagnostics.groups import plain_name, unnamed
 from latentscope.diagnostics.mi.api import q_values
 from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
@@ -254,10 +254,6 @@ def _chosen(study: Study, dims: Dims) -> tuple[list[int], list[str]]:
     return [int(dim) for dim in known] or study.choose("all"), [note]
 
 
-def _plain(name: object) -> str:
-    return "".join(str(name).split()).casefold()
-
-
 def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]]:
     """Name of the star and its rows."""
     found = [latents.column(column) for column in STAR_COLUMNS]
@@ -275,7 +271,7 @@ def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]
     if star is not None:
         hit = np.zeros(len(latents), dtype=np.bool_)
         for column in named:
-            hit |= np.array([_plain(name) == _plain(star) for name in column])
+            hit |= np.array([plain_name(str(name)) == plain_name(star) for name in column])
         if hit.any():
             return star, np.flatnonzero(hit)
     most = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))

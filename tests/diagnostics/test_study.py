@@ -411,3 +411,12 @@ def test_other_dimensions_are_refused_by_name(dims, named):
     study = read_study(np.random.default_rng(0).normal(size=(50, 4)))
     with pytest.raises(ChoiceError, match=rf"^dims .*{named}.*latents"):
         study.choose(dims)
+
+
+@pytest.mark.parametrize("groups", ["auto", "object", "array"])
+def test_spellings_of_a_name_are_one_star(groups):
+    names = pd.Series([f"HD {row // 4}" if row % 2 else f"hd{row // 4}" for row in range(120)])
+    latents = Latents(np.random.default_rng(0).normal(size=(120, 2)), names.to_frame("object"))
+    study = read_study(latents, groups=names if groups == "array" else groups)
+    assert study.stars.count(latents.ok) == 30
+    assert ("one star: hd0, HD 0" in study.groups_found) == (groups != "array")

@@ -317,6 +317,7 @@ def is_text(series: pd.Series) -> bool:
 
 
 def _numbers(name: str, series: pd.Series) -> Floats:
+    _check_complex(pd.DataFrame({name: series}), [name])
     numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = int(np.isinf(numbers).sum())
     if infinite:

@@ -166,3 +166,8 @@ def test_text_without_classes_is_refused_by_name():
     assert choose_labels(frame, None, None)[0] == ["v"]
     with pytest.raises(EstimatorError, match=r"when has a different text .* '24/03/1900'"):
         choose_labels(frame, ["when"], None)
+
+
+def test_complex_numbers_do_not_lose_their_imaginary_part():
+    with pytest.raises(EstimatorError, match="complex"):
+        read_column("x", np.arange(4) * 1j)
