@@ -428,14 +428,13 @@ def ready_labels(
 
 
 _WRAPS = (
-    "from 0 to 360, or a turn in other units: if it is an angle, lines and errors break where it "
-    "starts anew; take its sine and cosine for labels, or say that it is none with numeric "
-    "(--numeric)"
+    "spans a full turn, such as 0 to 360. Lines and errors break where an angle wraps: use its "
+    "sine and cosine as labels, or say with numeric (--numeric) that it is no angle"
 )
 _TURNS = ((0.0, 360.0), (-180.0, 180.0), (0.0, 24.0), (0.0, 2 * np.pi), (-np.pi, np.pi))
 _CODES = (
-    "whole numbers that count up, as numbers of classes do, taken for ordered numbers; say which "
-    "it is with discrete (--discrete) or numeric (--numeric)"
+    "looks like the numbers of classes (0, 1, 2, ...), but is treated as an ordered number; say "
+    "which it is with discrete (--discrete) or numeric (--numeric)"
 )
 
 
