@@ -126,7 +126,7 @@ def test_pairs_colored_by_a_column(stars):
     study = read_study(*stars)
     ax = plot_pairs(study, [0, 1], "Teff", cmap="plasma")
     figure = ax.get_figure(root=True)
-    assert any(other.get_ylabel() == "Teff" for other in figure.axes)
+    assert any(other.get_ylabel() == "effective temperature (K)" for other in figure.axes)
     plt.close(figure)
     with pytest.raises(ChoiceError, match="there are Teff, logg, snr"):
         plot_pairs(study, [0, 1], "mass")

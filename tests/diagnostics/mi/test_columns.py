@@ -31,8 +31,8 @@ def test_numbers_with_placeholders_are_told_once(others, columns):
     with pytest.warns(LatentscopeWarning) as warned:
         choose_labels(frame, columns, None)
     assert [str(warning.message) for warning in warned] == [
-        f"dash: 96 of 120 values are numbers, others are text such as {others!r}, so it is taken "
-        "for classes (or left out); make these empty"
+        f"dash: 96 of 120 values are numbers, others are text such as {others!r}, so it is treated "
+        "as classes (or left out); make these empty"
     ]
 
 
