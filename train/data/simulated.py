@@ -129,13 +129,18 @@ def simulator_digest() -> str:
 
 
 def without_words(source: str) -> str:
-    """Python source without comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return ast.unparse(tree)
+    """Syntax of Python source, without comments and docstrings, the same in every version."""
+    return str(_syntax(ast.parse(source)))
+
+
+def _syntax(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_syntax(item) for item in part if not _is_text(item)]
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    # Versions differ in which fields there are, and newer ones are empty where older code is.
+    fields = [(name, value) for name, value in ast.iter_fields(part) if value not in (None, [])]
+    return type(part).__name__, [(name, _syntax(value)) for name, value in fields]
 
 
 def _is_text(part: ast.AST) -> bool:
