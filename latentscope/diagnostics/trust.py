@@ -125,7 +125,7 @@ class ScoreResult(Result):
         """
         counts, reference = self.counts, self.provenance["reference"]
         judged = sum(counts[name] for name in VERDICTS)
-        without = f"; {counts['none']:,} have no latents" if counts["none"] else ""
+        without = f"; {counts['none']:,} without latents" if counts["none"] else ""
         lines = [
             f"of {judged:,} spectra {counts['ordinary']:,} are ordinary, {counts['doubtful']:,} "
             f"doubtful and {counts['outside']:,} outside of what the model knows{without}"
@@ -150,9 +150,9 @@ class ScoreResult(Result):
         if len(odd):
             told = {name: int((odd[f"trust_{name}"] < DOUBTFUL).sum()) for name in _TESTS}
             lines.append(
-                f"odd by themselves are the latents of {told['latents']:,} of these {len(odd):,}, "
-                f"the fit of {told['fit']:,}, the resolution of {told['resolution']:,} and the "
-                f"kind of {told['kind']:,}"
+                f"of these {len(odd):,}, the latents of {told['latents']:,} are odd, the fit of "
+                f"{told['fit']:,}, the resolution of {told['resolution']:,}, the kind of "
+                f"{told['kind']:,}"
             )
         tests = {
             "reconstruction error": "recon_percentile",

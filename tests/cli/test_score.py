@@ -31,7 +31,7 @@ def test_score_names_the_rows_that_are_odd(process, here):
     lines = ended.out.splitlines()
     assert lines[0].startswith("of 60 spectra 4")
     assert lines[1].startswith("compared with 400 ordinary spectra (ordinary.npy)")
-    assert lines[2].startswith("odd by themselves are the latents of ")
+    assert lines[2].startswith("of these ")
     assert len(lines) == 6
     assert all(line.startswith("s2-5") and "near 6,716 A" in line for line in lines[3:])
     table = pd.read_csv("trust.csv")

@@ -405,7 +405,7 @@ def test_rows_without_latents_keep_their_place(reference):
     assert result.table["reason"][4] == "no latents: no such file"
     assert np.isnan(result.table["trust"][4])
     assert result.counts["none"] == 1
-    assert "; 1 have no latents" in result.sentences()[0]
+    assert "; 1 without latents" in result.sentences()[0]
 
 
 def test_without_parts_the_error_itself_counts(ordinary):
@@ -543,8 +543,8 @@ def test_the_table_goes_into_words(reference):
     assert lines[1].startswith("compared with 2,000 ordinary spectra (made 1)")
     assert "differs from the reference as a whole" in lines[2]
     assert len(lines) == 7
-    assert lines[3].startswith("odd by themselves are the latents of ")
-    assert "these 40, the fit of 40, the resolution of " in lines[3]
+    assert lines[3].startswith("of these 40, the latents of ")
+    assert "are odd, the fit of 40, the resolution of " in lines[3]
     assert lines[4].startswith("s14-")
     assert "outside (trust below 0.001): fit odder than 99.9 %" in lines[4]
 
