@@ -224,7 +224,7 @@ def test_an_encoder_of_ones_own_is_trained_exported_and_loaded(
     with pytest.raises(ModelError, match=f"{path}; import tests.train.own_encoder first"):
         load_model(folder)
     for wrong, words in (
-        ("torch.nn.functional.relu", "no torch.nn.Module"),
+        ("torch.nn.functional.relu", "not a torch.nn.Module"),
         ("torch.nn.Linear", "unexpected keyword"),
         ("nowhere.Encoder", "nowhere cannot be imported"),
     ):
@@ -303,12 +303,13 @@ def test_a_run_that_is_asked_to_end_is_not_done(tiny, tmp_path, data_folder, mon
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(SpectrumModule, "training_step", ended)
-    before = signal.getsignal(signal.SIGINT)
+    # Jobs in the background begin with SIGINT ignored, and Lightning ignores it from then on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     words = ["fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder)]
     try:
         done = CliRunner().invoke(app, [*words, "--watch-every", "4"])
     finally:
-        signal.signal(signal.SIGINT, before)  # which Lightning ignores from then on
+        signal.signal(signal.SIGINT, before)
     assert done.exit_code == 130
     last = done.stderr.splitlines()[-1]
     assert last == "interrupted; the same command goes on from the last checkpoint"

@@ -87,12 +87,15 @@ def test_runs_share_the_gpus(sweep_of, monkeypatch, named):
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_runs_end_with_the_sweep_and_go_on_with_the_next_one(sweep_of, tmp_path, by):
     runs, folder = sweep_of(["d002-ae", "d003-ae"], steps=50), sweep_of.folder
+    # Jobs in the background begin with SIGINT ignored.
     code = textwrap.dedent(f"""
+        import signal
         from pathlib import Path
         from tests.train.sweep.test_run import fit
         from train.sweep.grid import read_sweep, runs_of
         from train.sweep.run import train_runs
         if __name__ == "__main__":
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             runs = [run for run in runs_of(read_sweep({str(tmp_path / "sweep.yaml")!r}))
                     if run.name in ("d002-ae", "d003-ae")]
             train_runs(Path({str(folder)!r}), runs, 2, print, fit)
