@@ -1,10 +1,25 @@
-"""Writes the reference of the commands into docs/commands.md, from their own help."""
+"""Hooks of mkdocs: the commands from their own help, the changes, and the version."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import typer
+from mkdocs.structure.files import File
 from typer.cli import get_docs_for_click
+
+
+def on_config(config: Any) -> None:
+    """Say at the foot of each page which version it is about."""
+    import latentscope
+
+    config.copyright = f"latentscope {latentscope.__version__}"
+
+
+def on_files(files: Any, config: Any) -> None:
+    """Take the list of changes for a page."""
+    text = (Path(config.docs_dir).parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    files.append(File.generated(config, "changes.md", content=text))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
