@@ -63,7 +63,7 @@ def test_an_exposure_that_the_sample_lacks_leaves_out_its_star():
     result = retrieve(other(latents, [7], id="new"), latents, n_matches=60)
     assert result.queries.loc[0, "left_out"] == 3
     assert pd.isna(result.queries.loc[0, "row"])
-    stranger = retrieve(other(latents, [7], id="new", object="S 7"), latents, n_matches=60)
+    stranger = retrieve(other(latents, [7], id="new", object="T7"), latents, n_matches=60)
     assert stranger.queries.loc[0, "left_out"] == 0
     assert any("new: of a star that no row is known to show" in note for note in stranger.notes)
 
