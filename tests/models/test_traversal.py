@@ -1,11 +1,9 @@
 """Traversals and line maps of models: the bundled ones, against what regression says of them."""
 
-import os
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,30 +42,15 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def linelist(repository):
-    """The line list that the bundled models were trained with, if it is here."""
-    folder = os.environ.get("LATENTSCOPE_SHARED_DATA") or repository.parent / "shared" / "data"
-    path = Path(folder) / "harps_lines.csv.gz"
-    return path if path.is_file() else None
-
-
-@pytest.fixture(scope="module")
-def archive(models, linelist):
+def archive(models):
     """True velocities of simulated stars, and their latents by each model."""
-    made = simulate(STARS, seed=31, repeats=False, linelist=linelist)
+    made = simulate(STARS, seed=31, repeats=False)
     spectra, labels = zip(*made, strict=True)
     rv = np.array([row["radvel"] for row in labels])
     return rv, {
         name: encode(list(spectra), model, workers=1, recon_error=False).values.astype(float)
         for name, model in models.items()
     }
-
-
-def need_familiar_lines(name, linelist):
-    # The Doppler layer shifts whatever it is given; the plain network reads velocities off lines
-    # that it knows, and a third smaller off the built-in list's invented ones.
-    if name == "harps-sim-plain" and linelist is None:
-        pytest.skip("no harps_lines.csv.gz, which this model was trained with")
 
 
 def rv_dim(rv, latents):
@@ -81,9 +64,8 @@ def rv_dim(rv, latents):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_velocity_dimension_is_a_doppler_shift_of_the_size_that_regression_says(
-    models, archive, linelist, name
+    models, archive, name
 ):
-    need_familiar_lines(name, linelist)
     rv, latents = archive[0], archive[1][name]
     dim, expected = rv_dim(rv, latents)
     result = traverse(models[name], dim, latents=latents)
@@ -95,8 +77,7 @@ def test_the_velocity_dimension_is_a_doppler_shift_of_the_size_that_regression_s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_the_line_map_singles_the_velocity_dimension_out(models, archive, linelist, name):
-    need_familiar_lines(name, linelist)
+def test_the_line_map_singles_the_velocity_dimension_out(models, archive, name):
     rv, latents = archive[0], archive[1][name]
     dim, expected = rv_dim(rv, latents)
     dims = line_map(models[name], latents=latents).dims.set_index("dim")
