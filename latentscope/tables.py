@@ -327,11 +327,13 @@ def _masked(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> Contents:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive."""
-    header = [str(name) for name in pd.read_csv(path, nrows=0, skipinitialspace=True).columns]
-    separator = next((mark for mark in ";\t" if mark in header[0]), None)
-    if len(header) == 1 and separator:
-        raise TableError(f"{path}: separated by {separator!r}? expected commas")
-    _check_widths(path)
+    # Semicolons come with decimal commas, which `labels` reads.
+    headers = {
+        mark: list(map(str, pd.read_csv(path, nrows=0, sep=mark, skipinitialspace=True).columns))
+        for mark in ",;\t"
+    }
+    separator, header = max(headers.items(), key=lambda found: len(found[1]))
+    _check_widths(path, separator)
     text = {
         name: str
         for name in header
@@ -341,6 +343,7 @@ def _read_csv(path: Path) -> Contents:
     # Without these two, pandas takes the first column of rows that end in a comma for an index.
     frame = pd.read_csv(
         path,
+        sep=separator,
         dtype=text,
         low_memory=False,
         skipinitialspace=True,
@@ -395,18 +398,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_widths(path: Path) -> None:
+def _check_widths(path: Path, separator: str) -> None:
     packed = path.name.lower().endswith(".gz")
     with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         width = 0
-        for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+        for number, row in enumerate(
+            csv.reader(file, delimiter=separator, skipinitialspace=True), start=1
+        ):
             if not width and any(field.strip() for field in row):
                 width = len(row)
                 _check_names(path, [field.strip() for field in row])
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
                     f"{path}: row {number} has {len(row)} fields, the header {width}; expected a "
-                    "name for each column, and quotes around text that holds a comma"
+                    f"name for each column, and quotes around text that holds {separator!r}"
                 )
 
 
