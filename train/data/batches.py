@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -172,7 +173,7 @@ class Batches:
         return self._batches()
 
 
-class Data(lightning.LightningDataModule):
+class Data(lightning.LightningDataModule, ABC):
     """What a run learns from, whatever its spectra come from.
 
     A source makes `batches`, `blocks`, `origin` and `names`, and in `setup` what is validated.
@@ -216,21 +217,21 @@ class Data(lightning.LightningDataModule):
         return None
 
     @property
+    @abstractmethod
     def origin(self) -> dict[str, Any]:
         """What the spectra are, for the model's config.json."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batches(self, place: Place) -> Iterator[Batch]:
         """Yield the batches that remain at a place: its process's part, on its device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self, max_rows: int) -> Iterator[Sampled]:
         """Yield some training rows and their masks in blocks of at most `max_rows`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Say which spectra these numbers of a batch are."""
-        raise NotImplementedError
 
     @property
     def provenance(self) -> dict[str, Any]:

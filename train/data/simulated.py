@@ -11,11 +11,13 @@ import hashlib
 import json
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -130,7 +132,13 @@ def simulator_digest() -> str:
 
 def without_words(source: str) -> str:
     """Syntax of Python source, without comments and docstrings, the same in every version."""
-    return str(_syntax(ast.parse(source)))
+    with _ONE_PARSER:
+        tree = ast.parse(source)
+    return str(_syntax(tree))
+
+
+_ONE_PARSER = Lock()
+"""Python 3.11 fails where two threads parse at once (a SystemError, "recursion depth mismatch")."""
 
 
 def _syntax(part: Any) -> Any:
@@ -245,9 +253,9 @@ class _Simulated(Data):
         }
 
     @property
+    @abstractmethod
     def spectra(self) -> int:
         """Different spectra to learn from."""
-        raise NotImplementedError
 
 
 class SimulatedArchive(_Simulated):
