@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from latentscope.cluster import NO_PAGE
+
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +27,19 @@ def shared_data() -> Path:
 def repository() -> Path:
     """Root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Client of a Dask cluster of two processes."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, scheduler_kwargs=NO_PAGE
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import latentscope.models.encode as encoding
-from latentscope.cluster import NO_PAGE
 from latentscope.errors import ClusterError, ModelError
 from latentscope.models.encode import encode
 from latentscope.models.weights import save_model
@@ -19,17 +18,6 @@ from tests.models.encoding import tiny_model, write_adp, write_archive
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
-
-
-@pytest.fixture(scope="module")
-def client():
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, scheduler_kwargs=NO_PAGE
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

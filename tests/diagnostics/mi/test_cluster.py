@@ -12,7 +12,6 @@ import pytest
 import latentscope.diagnostics.mi.api as api
 import latentscope.reporting.report as reporting
 from latentscope import mi_matrix, pairwise_mi
-from latentscope.cluster import NO_PAGE
 from latentscope.diagnostics.threads import on_cluster
 from latentscope.errors import EstimatorError
 
@@ -24,17 +23,6 @@ LABELS = pd.DataFrame(
     {"Teff": LATENTS[:, 0] + RNG.normal(size=240), "kind": np.where(LATENTS[:, 1] > 0, "A", "B")}
 )
 STARS = np.arange(240) // 2
-
-
-@pytest.fixture(scope="module")
-def client():
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, scheduler_kwargs=NO_PAGE
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 def test_tables_have_the_same_bytes_and_a_dead_worker_costs_nothing(client, monkeypatch):
