@@ -8,9 +8,11 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,10 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
         raise TableError(
             f"{path}: reading {path.suffix} needs the package {package}: pip install {package}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
     except Exception as error:
         if "Object arrays" in str(error):
             raise TableError(
@@ -327,12 +333,9 @@ def _masked(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> Contents:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive."""
-    # Semicolons come with decimal commas, which `labels` reads.
-    headers = {
-        mark: list(map(str, pd.read_csv(path, nrows=0, sep=mark, skipinitialspace=True).columns))
-        for mark in ",;\t"
-    }
-    separator, header = max(headers.items(), key=lambda found: len(found[1]))
+    separator = max(",;\t", key=lambda mark: _fields(path, mark))
+    columns = pd.read_csv(path, nrows=0, sep=separator, skipinitialspace=True).columns
+    header = list(map(str, columns))
     _check_widths(path, separator)
     text = {
         name: str
@@ -398,13 +401,22 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_widths(path: Path, separator: str) -> None:
+def _csv_rows(path: Path, separator: str) -> Generator[list[str], None, None]:
     packed = path.name.lower().endswith(".gz")
     with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        yield from csv.reader(file, delimiter=separator, skipinitialspace=True)
+
+
+def _fields(path: Path, separator: str) -> int:
+    """Fields of the header and of the row below it, the fewer: names may hold any mark."""
+    with closing(_csv_rows(path, separator)) as rows:
+        return min((len(row) for row in islice(filter(None, rows), 2)), default=0)
+
+
+def _check_widths(path: Path, separator: str) -> None:
+    with closing(_csv_rows(path, separator)) as rows:
         width = 0
-        for number, row in enumerate(
-            csv.reader(file, delimiter=separator, skipinitialspace=True), start=1
-        ):
+        for number, row in enumerate(rows, start=1):
             if not width and any(field.strip() for field in row):
                 width = len(row)
                 _check_names(path, [field.strip() for field in row])

@@ -92,6 +92,8 @@ def test_semicolons_and_tabs_separate_as_commas_do(tmp_path, mark):
     path.write_text(f"id{mark}teff{mark}logg, dex\n007{mark}5500,5{mark}4.5\n")
     frame = read_labels(path)
     assert frame.to_dict("records") == [{"id": "007", "teff": "5500,5", "logg, dex": 4.5}]
+    path.write_text(f"id,flag (a{mark}b{mark}c)\n1,2\n")
+    assert read_labels(path).shape == (1, 2)
     path.write_text(f"id{mark}teff\n1{mark}5500{mark}4\n")
     with pytest.raises(TableError, match=r"l\.csv: row 2 has 3 fields, the header 2"):
         read_labels(path)
