@@ -118,16 +118,8 @@ def _solve(temperature: float, gravity: float, metals: Any) -> Any:
 def layer(teff: float, logg: float, metallicity: float, alpha: float = 0.0) -> Layer:
     """Line-forming layer of a star: 0.93 Teff, hydrostatic and charge balance at optical depth 2/3.
 
-    Parameters
-    ----------
-    teff : float
-        Effective temperature in Kelvin.
-    logg : float
-        Log10 of the surface gravity in cm/s^2.
-    metallicity : float
-        [M/H] in dex.
-    alpha : float
-        [alpha/M] in dex, here of magnesium, silicon and calcium.
+    Effective temperature in Kelvin, log10 of the surface gravity in cm/s^2, [M/H] in dex, and
+    [alpha/M] in dex, here of magnesium, silicon and calcium.
     """
     temperature = 0.93 * teff
     metals = 10.0 ** (metallicity + alpha * _ALPHA_DONORS)

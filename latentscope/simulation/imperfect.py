@@ -64,12 +64,7 @@ def faults(
 def wrong_lines(lines: LineList, rng: np.random.Generator, size: float = 1.0) -> LineList:
     """Scatter a line list as lists scatter: strengths, lines that are missing or elsewhere.
 
-    Parameters
-    ----------
-    lines : LineList
-    rng : Generator
-    size : float
-        How wrong: 1 as the literature has it, 0 not at all.
+    `size` is how wrong: 1 as the literature has it, 0 not at all.
     """
     n = len(lines)
     scatter = np.where(rng.random(n) < 0.5, _MEASURED, _CALCULATED)

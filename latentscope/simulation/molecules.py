@@ -80,21 +80,9 @@ def molecular_columns(
 ) -> NDArray[np.float64]:
     """Molecules per hydrogen nucleus, over their partition function and calibrated.
 
-    Parameters
-    ----------
-    state : Layer
-    atoms : ndarray, shape (6,)
-        Nuclei of each of `ATOMS` per hydrogen nucleus.
-    neutral : ndarray, shape (6,)
-        Fraction of the free ones that are neutral, over their partition function.
-    masses : ndarray, shape (6,)
-        In atomic units.
-    codes : ndarray of int, shape (s,)
-        Of `MOLECULES`.
-
-    Returns
-    -------
-    ndarray of float64, shape (s,)
+    `atoms`, (6,), are nuclei of each of `ATOMS` per hydrogen nucleus; `neutral`, (6,), the fraction
+    of the free ones that are neutral, over their partition function; `masses`, (6,), in atomic
+    units; `codes`, (s,), of `MOLECULES`. The result has shape (s,).
     """
     mass = dict(zip(ATOMS, masses.tolist(), strict=True))
     share = dict(zip(ATOMS, neutral.tolist(), strict=True))

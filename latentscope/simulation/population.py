@@ -1,4 +1,4 @@
-"""Which stars an archive holds, and how each of them was observed."""
+"""The stars of an archive, and how each of them was observed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Night:
 
 @dataclass(frozen=True)
 class Population:
-    """Which stars and instruments an archive holds.
+    """Stars and instruments of an archive.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Population:
         Share of spectra whose continuum is not that of HARPS: another fall-off to the blue, larger
         slopes, ripples that the merging of orders leaves.
     even : float
-        Share of stars drawn broadly instead of as an archive holds them: temperature, metallicity
+        Share of stars drawn broadly instead of as archives have them: temperature, metallicity
         and whether a star is a dwarf do not depend on each other, and no kind of star is rare.
     imperfect : bool
         Whether each spectrum has faults of its own, as real ones have them: wrong lines, read-out

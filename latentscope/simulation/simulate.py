@@ -63,7 +63,7 @@ def simulate(
     Parameters
     ----------
     n : int
-        How many spectra the archive holds.
+        Number of spectra in the archive.
     seed : int or Generator
         Seed of stars, nights and noise.
     linelist : path, optional
@@ -104,7 +104,7 @@ def simulate(
 
 
 def labels_of(observation: Observation) -> dict[str, Any]:
-    """Truth about one spectrum, as `labels.csv` holds it."""
+    """Truth about one spectrum, as in `labels.csv`."""
     star, night = observation.star, observation.night
     return {
         "id": Path(file_name(observation.index, "adp")).stem,
@@ -174,16 +174,9 @@ def file_name(index: int, layout: str) -> str:
 
 
 def write_spectrum(spectrum: Spectrum, path: Path, layout: str) -> None:
-    """Write a spectrum of the simulated archive in one of its two layouts.
+    """Write a spectrum on an equidistant grid in air, barycentric frame, whole or not at all.
 
-    Parameters
-    ----------
-    spectrum : Spectrum
-        On an equidistant grid in air, barycentric frame.
-    path : Path
-        The file; written whole or not at all.
-    layout : {"adp", "s1d"}
-        Binary table with one row of array cells WAVE, FLUX, ERR; or a one-dimensional image.
+    "adp" is a binary table with one row of array cells WAVE, FLUX, ERR; "s1d" an image.
     """
     from astropy.io import fits
 

@@ -113,22 +113,10 @@ def on_device(values: NDArray[np.floating], device: torch.device) -> Tensor:
 
 
 class Synthesizer:
-    """Makes spectra of stars, a block at once; holds what is the same for all of them.
+    """Makes spectra of stars, one block at a time, by the package's lines or those given.
 
     On one kind of device a star's spectrum is the same to the last bit in whatever block it comes.
-
-    Parameters
-    ----------
-    lines : LineList, optional
-        Atoms and molecules; the package's by default.
-    device : torch device
-    physics : Physics, optional
-        Of all lines.
-
-    Attributes
-    ----------
-    wavelength : ndarray of float64, shape (262144,)
-        Air wavelength of the fine grid in Angstrom.
+    `wavelength`, (262144,), is that of the fine grid: Angstrom in air.
     """
 
     def __init__(
@@ -281,17 +269,8 @@ def _balmer_absorption(state: Layer) -> float:
 def rotation_kernel(vsini: float, sigma: float) -> NDArray[np.float32]:
     """Right half of the symmetric kernel: rotation (Gray 2005 eq. 18.14) convolved with a Gaussian.
 
-    Parameters
-    ----------
-    vsini : float
-        Projected rotation in pixels; limb darkening 0.6.
-    sigma : float
-        Standard deviation of the Gaussian in pixels; 0.3 at least.
-
-    Returns
-    -------
-    ndarray of float32, shape (h,)
-        Center first; center plus twice the rest sums to 1.
+    Projected rotation (limb darkening 0.6) and standard deviation, 0.3 at least, in pixels. The
+    center comes first; it plus twice the rest sums to 1.
     """
     sigma = max(sigma, 0.3)
     sub = 4  # samples a pixel, so that a rotation narrower than a pixel is still integrated
@@ -443,13 +422,8 @@ def _calibration() -> float:
 def add_balmer(tau: Tensor, strength: Tensor, log_shift: NDArray[np.float64]) -> None:
     """Add the Balmer lines, whose wings fall as distance^-2.5, to optical depths.
 
-    Parameters
-    ----------
-    tau : Tensor of float32, shape (b, pixels)
-    strength : Tensor of float32, shape (b,)
-        Of H-alpha.
-    log_shift : ndarray of float64, shape (b,)
-        Of the natural logarithm of wavelengths.
+    Of `tau`, (b, pixels); `strength`, (b,), is that of H-alpha, and `log_shift`, (b,), of the
+    natural logarithm of wavelengths.
     """
     for position, factor in BALMER:
         center = np.log(position / FIRST) + log_shift
@@ -574,15 +548,7 @@ class Nodes:
 def convolved(values: Tensor, kernels: Sequence[NDArray[np.float32]]) -> Tensor:
     """Convolve each row with a symmetric kernel of its own; the ends are held constant.
 
-    Parameters
-    ----------
-    values : Tensor of float32, shape (b, n)
-    kernels : b arrays of shape (h,)
-        Right halves, the center first, as `rotation_kernel` gives them.
-
-    Returns
-    -------
-    Tensor, shape (b, n)
+    Values (b, n), and b kernels as `rotation_kernel` gives them, give (b, n).
     """
     wide = [i for i, kernel in enumerate(kernels) if len(kernel) > _WIDEST_SUM + 1]
     narrow = [i for i, kernel in enumerate(kernels) if len(kernel) <= _WIDEST_SUM + 1]
