@@ -30,20 +30,12 @@ PathLike = str | os.PathLike[str]
 
 
 def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: PathLike) -> Path:
-    """Write rows with a model's latents of them as `reference.safetensors`.
+    """Write prepared rows, (n, row_size), and what the model in a folder makes of them.
 
-    It holds `rows` (float16 where they fit into it), `mean` and `logvar` of q(z|x), shape
-    (n, latents), and `residual`, shape (n,): the root mean square of what the reconstruction from
-    the mean leaves of each row.
-
-    Parameters
-    ----------
-    model : SpectrumVAE
-        With the weights that lie in the folder: load it from there if they were rounded.
-    rows : array, shape (n, row_size)
-        Prepared spectra.
-    folder : path
-        Of the model.
+    `reference.safetensors` has `rows` (float16 where they fit into it), `mean` and `logvar` of
+    q(z|x), shape (n, latents), and `residual`, shape (n,): the root mean square of what the
+    reconstruction from the mean leaves of each row. If weights were rounded, the model must be read
+    from the folder.
 
     Raises
     ------
@@ -65,21 +57,10 @@ def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: PathLike) -> P
 def check_against_rows(
     model: SpectrumVAE, folder: PathLike, *, tolerance: float = TOLERANCE
 ) -> float:
-    """Compare a model's latents of the check rows with those that lie beside its weights.
+    """Return the largest difference of a model's latents from those of `reference.safetensors`.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-    folder : path
-        Holds `reference.safetensors`.
-    tolerance : float
-        In units of the latents, whose prior has a standard deviation of 1; relative for numbers
-        above 1.
-
-    Returns
-    -------
-    float
-        The largest difference of a mean, log variance or residual.
+    Of means, log variances and residuals: in units of the latents, whose prior has a standard
+    deviation of 1, and relative for numbers above 1.
 
     Raises
     ------

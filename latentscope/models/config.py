@@ -61,13 +61,9 @@ def _one_or_even(stride: int) -> int:
 class EncoderConfig:
     """An encoder of one's own, in place of the convolutions.
 
-    Attributes
-    ----------
-    class_path : str
-        "package.module.Class" of a torch module. It is made with the arguments `length` and
-        `features`, and takes rows (n, length) to features (n, features).
-    init_args : dict
-        More arguments of the class.
+    `class_path`, "package.module.Class", names a torch module that is made with the arguments
+    `length`, `features` and those of `init_args`, and takes rows (n, length) to features
+    (n, features).
     """
 
     class_path: Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
@@ -170,49 +166,23 @@ class VAEConfig:
 
 @settings(ModelError)
 class ModelConfig:
-    """What config.json says.
-
-    Parameters
-    ----------
-    name : str
-    architecture : VAEConfig
-    prepare : PrepareConfig or None
-        None for a model of rows that did not come from spectra.
-    format : int
-        Of the file; later versions of latentscope may write another.
-    description, paper, license : str, optional
-    beta : float, optional
-        Weight of the KL divergence in training.
-    mad_threshold : float, optional
-        Median absolute deviation from which a dimension of this model is informative.
-    weights_dtype : {"float32", "float16"}, optional
-        Float32 where it is not given.
-    training, source : dict, optional
-        What it was trained on; the checkpoint that it was converted from.
-    dims : dict, optional
-        Dimension -> text.
-    weights_sha256 : str, optional
-        Of model.safetensors, so that a folder left half written is not taken for a whole one.
-
-    Raises
-    ------
-    ModelError
-        If a value does not fit.
-    """
+    """What config.json says; ModelError if a value does not fit."""
 
     name: str
     architecture: VAEConfig
-    prepare: PrepareConfig | None
-    format: Literal[1] = 1
+    prepare: PrepareConfig | None  # None for a model of rows that did not come from spectra
+    format: Literal[1] = 1  # of the file; later versions of latentscope may write another
     description: str | None = None
-    beta: Annotated[float, Field(ge=0)] | None = None
+    beta: Annotated[float, Field(ge=0)] | None = None  # weight of the KL divergence in training
+    # Median absolute deviation from which a dimension of this model is informative.
     mad_threshold: Annotated[float, Field(ge=0)] | None = None
     paper: str | None = None
-    weights_dtype: WeightsDtype | None = None
-    training: dict[str, Any] | None = None
-    dims: dict[str, str] | None = None
-    source: dict[str, Any] | None = None
+    weights_dtype: WeightsDtype | None = None  # float32 where it is not given
+    training: dict[str, Any] | None = None  # what it was trained on
+    dims: dict[str, str] | None = None  # dimension -> text
+    source: dict[str, Any] | None = None  # the checkpoint that it was converted from
     license: str | None = None
+    # Of model.safetensors, so that a folder left half written is not taken for a whole one.
     weights_sha256: str | None = None
 
     @property
@@ -239,23 +209,17 @@ def read_config(path: Path) -> ModelConfig:
         is not known or twice, or a value makes no architecture or preparation.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) > _LARGEST:
-            raise ModelError(
-                f"{path}: is not a file of at most {_LARGEST / 1e6:g} MB, as models have"
-            )
-        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
-    except ModelError:
-        raise
+        whole = stat.S_ISREG(path.stat().st_mode) and path.stat().st_size <= _LARGEST
+        text = path.read_text(encoding="utf-8") if whole else "0"
+        values = json.loads(text, object_pairs_hook=_unrepeated)
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: no such file; a model folder holds {CONFIG_FILE} and model.safetensors"
         ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
-    except RecursionError:
-        raise ModelError(
-            f"{path}: cannot be read as JSON (too many brackets in brackets)"
-        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON ({error})") from None
+    if not whole:
+        raise ModelError(f"{path}: is not a file of at most {_LARGEST / 1e6:g} MB, as models have")
     if not isinstance(values, dict):
         raise ModelError(f"{path}: holds a {type(values).__name__}; expected a JSON object")
     # Before all else, since a newer format may have other keys.
@@ -373,16 +337,11 @@ def bundled_models() -> dict[str, Path]:
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder for downloads.
-
-    `cache_dir` where given, else the environment's LATENTSCOPE_CACHE, else `latentscope` in
-    XDG_CACHE_HOME or ~/.cache.
-    """
+    """Return the folder for downloads: the one given, LATENTSCOPE_CACHE, or the user's cache."""
     folder = os.environ.get("LATENTSCOPE_CACHE") if cache_dir is None else cache_dir
     if folder:
         return expanded(folder)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return expanded(base) / "latentscope"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "latentscope"
 
 
 def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -398,12 +357,7 @@ def kept_model(name: str) -> Path | None:
     """Return where the folder that LATENTSCOPE_WEIGHTS names has a model; None without it.
 
     A folder ``name`` (of a Hugging Face id ``org/name``) with config.json, or the published
-    checkpoint of that name, in such a folder or beside it.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If it names no folder.
+    checkpoint of that name, in such a folder or beside it. Warns if it names no folder.
     """
     root = os.environ.get(WEIGHTS_FOLDER)
     if not root:

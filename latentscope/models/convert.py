@@ -61,34 +61,18 @@ _NUMPY_SCALARS: list[Any] = [
 def load_checkpoint(
     path: str | os.PathLike[str], *, normalization: PublishedNormalization | None = None
 ) -> SpectrumVAE:
-    """Return the model of a checkpoint with the published names and shapes.
+    """Return the model of a checkpoint (.pth.tar), in eval mode on the CPU.
 
-    The number of latents may differ from the published 128 (the paper trained 8 to 128).
-
-    Parameters
-    ----------
-    path : path
-        A `.pth.tar` file.
-    normalization : {"median-padded", "median-valid"}, optional
-        What its spectra were divided by: "median-padded" for astro-machines, "median-valid" for
-        stellar-karaoke. The file does not say; by default the names of the two published files
-        tell, and any other is assumed to be "median-padded".
-
-    Returns
-    -------
-    SpectrumVAE
-        In eval mode, on the CPU.
+    It has the published names and shapes, but for the number of latents (the paper trained 8 to
+    128). `normalization` is what its spectra were divided by, which the file does not say: by
+    default the names of the two published files tell, and any other is taken for "median-padded",
+    with a warning.
 
     Raises
     ------
     ModelError
         If the file cannot be read, does not fit the published architecture, or the normalization
         is another one.
-
-    Warns
-    -----
-    LatentscopeWarning
-        When the normalization had to be assumed.
     """
     path = expanded(path)
     normalization = normalization or _assumed_normalization(path)
@@ -109,17 +93,9 @@ def load_checkpoint(
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint without running any code in it.
 
-    Parameters
-    ----------
-    path : path
-        What `torch.save` wrote: a dict with `state_dict`, or a bare state dict. A prefix
-        `module.` (of data-parallel training) is taken off the names. Numpy scalars beside the
-        state dict are passed over.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, truncated, no checkpoint, or holds more than tensors and numbers.
+    The file has a dict with `state_dict`, or a bare state dict; numpy scalars beside it are passed
+    over, and a prefix `module.` (of data-parallel training) is taken off the names. ModelError if
+    it is missing, truncated, no checkpoint, or has more than tensors and numbers.
     """
     path = expanded(path)
     if not path.is_file():

@@ -27,11 +27,10 @@ from latentscope.files import atomic_path, expanded
 from latentscope.labels import Missing
 from latentscope.models.config import CONFIG_FILE, PROBE_FILE, bundled_models, read_config
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import model_folder, weights_sha256
+from latentscope.models.weights import beside, check_weights, model_folder
 
 _FORMAT = "latentscope probe 2"
 _LARGEST = 100_000_000  # bytes of a probe
-_WHOLE = (np.dtype(np.int64),)
 
 
 def write_probe(probe: Probe, path: str | os.PathLike[str]) -> Path:
@@ -62,7 +61,7 @@ def write_probe(probe: Probe, path: str | os.PathLike[str]) -> Path:
     """
     path = expanded(path)
     if (path / CONFIG_FILE).is_file():
-        _check_weights(probe, read_config(path / CONFIG_FILE).info.get("weights_sha256"), str(path))
+        check_weights(probe.info, read_config(path / CONFIG_FILE).weights_sha256, str(path))
         path /= PROBE_FILE
     elif path.suffix != ".safetensors":
         raise ModelError(
@@ -140,10 +139,7 @@ def probe_beside(model: SpectrumVAE) -> Probe | None:
     ModelError
         If it is damaged, or belongs to other weights.
     """
-    if model.folder is None or not (model.folder / PROBE_FILE).is_file():
-        return None
-    found = _of_folder(model.folder)
-    return found if found.info.get("weights_sha256") == weights_sha256(model) else None
+    return beside(model, PROBE_FILE, _of_folder)
 
 
 def _of_folder(folder: Path) -> Probe:
@@ -152,21 +148,12 @@ def _of_folder(folder: Path) -> Probe:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; this model has no probe: {_ADVICE}")
     found = _read(path)
-    _check_weights(found, config.info.get("weights_sha256"), str(path))
+    check_weights(found.info, config.weights_sha256, str(path))
     if found.n_dims != config.architecture.latents:
         raise ModelError(
             f"{path}: reads {found.n_dims} dimensions, the model has {config.architecture.latents}"
         )
     return found
-
-
-def _check_weights(probe: Probe, expected: str | None, what: str) -> None:
-    found = probe.info.get("weights_sha256")
-    if expected and found and expected != found:
-        raise ModelError(
-            f"{what}: the probe was made for weights {found[:12]}..., the model has "
-            f"{expected[:12]}...; encode labelled spectra with it and make the probe again"
-        )
 
 
 def _read(path: Path) -> Probe:
@@ -203,7 +190,7 @@ def _built(facts: dict[str, Any], arrays: dict[str, Any]) -> Probe:
 
 
 def _exact(array: Any) -> Any:
-    return array if array.dtype in _WHOLE else array.astype(np.float64)
+    return array if array.dtype == np.int64 else array.astype(np.float64)
 
 
 def _checked(probe: Probe) -> Probe:

@@ -339,20 +339,10 @@ def spectrum_fits(
     latents: Iterable[float] = (),
     about: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return a FITS table of a spectrum, one row per pixel.
+    """Return a FITS table of a spectrum, one row per pixel: WAVE in Angstrom, FLUX and others.
 
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, shape (n,)
-        WAVE in Angstrom, FLUX and others.
-    medium, frame
-        Of WAVE.
-    title : str
-        What goes to OBJECT.
-    creator : str
-        The command.
-    latents : iterable of float, optional
-        What was decoded; they and `about` go to HISTORY.
+    `title` goes to OBJECT, the command to CREATOR, the `latents` that were decoded and `about` to
+    HISTORY.
     """
     from astropy.io import fits
 

@@ -28,7 +28,7 @@ from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, bundled_models, read_config
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import SEGMENTS
-from latentscope.models.weights import ModelLike, model_folder, weights_sha256
+from latentscope.models.weights import ModelLike, beside, check_weights, model_folder
 from latentscope.spectra.prepare import PrepareConfig
 
 TRUST_COLUMNS = (
@@ -152,10 +152,7 @@ def sample_beside(model: SpectrumVAE) -> TrustSample | None:
     ModelError
         If it is damaged, or belongs to other weights.
     """
-    if model.folder is None or not (model.folder / SAMPLE_FILE).is_file():
-        return None
-    sample = read_trust_sample(model.folder)
-    return sample if sample.info.get("weights_sha256") == weights_sha256(model) else None
+    return beside(model, SAMPLE_FILE, read_trust_sample)
 
 
 def _sample_of_bundled(latents: Latents) -> TrustSample | None:
@@ -163,8 +160,8 @@ def _sample_of_bundled(latents: Latents) -> TrustSample | None:
     folder = bundled_models().get(str(latents.provenance.get("model")))
     if folder is None or not (folder / SAMPLE_FILE).is_file():
         return None
-    own = read_config(folder / CONFIG_FILE).info.get("weights_sha256")
-    return read_trust_sample(folder) if own == latents.provenance.get("weights_sha256") else None
+    same = _weights_of(folder) == latents.provenance.get("weights_sha256")
+    return read_trust_sample(folder) if same else None
 
 
 def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> Path:
@@ -180,7 +177,7 @@ def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> P
         100 rows.
     """
     folder = Path(folder)
-    _check_weights(sample.info, folder, "the latents")
+    check_weights(sample.info, _weights_of(folder), "the latents")
     path = folder / SAMPLE_FILE
     if len(sample) < MIN_ROWS:
         raise ModelError(
@@ -219,21 +216,15 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
         raise ModelError(
             f"{path}: is not a reference sample ({error}); write or download it again"
         ) from error
-    _check_weights(info, Path(folder), str(path))
-    threshold = read_config(path.with_name(CONFIG_FILE)).info.get("mad_threshold")
-    if threshold is not None:
-        sample = replace(sample, info=info | {"mad_threshold": str(threshold)})
+    config = read_config(path.with_name(CONFIG_FILE))
+    check_weights(info, config.weights_sha256, str(path))
+    if config.mad_threshold is not None:
+        sample = replace(sample, info=info | {"mad_threshold": str(config.mad_threshold)})
     return sample
 
 
-def _check_weights(info: dict[str, str], folder: Path, what: str) -> None:
-    expected = read_config(folder / CONFIG_FILE).info.get("weights_sha256")
-    found = info.get("weights_sha256")
-    if expected and found and expected != found:
-        raise ModelError(
-            f"{what}: made by weights {found[:12]}..., the model in {folder} has "
-            f"{expected[:12]}...; encode ordinary spectra with it and write the sample again"
-        )
+def _weights_of(folder: Path) -> str | None:
+    return read_config(folder / CONFIG_FILE).weights_sha256
 
 
 def with_trust(
@@ -248,25 +239,14 @@ def with_trust(
         found = pd.DataFrame(index=latents.table.index, columns=list(TRUST_COLUMNS), dtype=float)
         found["verdict"] = ""
     else:
-        measured = np.isfinite(segments).any()
         # As they will be read from the table, so that `score` of the file says the same.
-        parts = _three_digits(segments) if measured else np.empty((len(latents), 0))
+        digits = [float(f"{error:.3g}") for error in segments.ravel()]
+        parts = np.array(digits).reshape(segments.shape)
+        parts = parts if np.isfinite(segments).any() else np.empty((len(latents), 0))
         found = score_against(latents, reference, segments=parts).table[list(TRUST_COLUMNS)]
     # Last, since it is long and made for programs.
     text = [segments_text(row) for row in segments]
     return latents.table.join(found).assign(recon_segments=text)
-
-
-def _three_digits(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Round to three significant digits, as `segments_text` writes them."""
-    exact = values.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        digits = 2 - np.floor(np.log10(exact))
-        # Divided by a power of ten, which is exact, and not multiplied by its inverse.
-        power = 10.0 ** np.abs(digits)
-        fine = np.round(exact * power) / power
-        coarse = np.round(exact / power) * power
-    return np.where(exact > 0, np.where(digits >= 0, fine, coarse), exact)
 
 
 def segment_edges(config: PrepareConfig) -> list[float]:
@@ -282,5 +262,5 @@ def segment_edges(config: PrepareConfig) -> list[float]:
 
 
 def segments_text(errors: NDArray[Any]) -> str:
-    """Write the errors of the parts of a row as text of three digits each; empty if all are NaN."""
+    """Write the errors of the parts of a row with three digits; empty if all are NaN."""
     return "" if np.isnan(errors).all() else " ".join(f"{error:.3g}" for error in errors)

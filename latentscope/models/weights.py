@@ -6,9 +6,10 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import safetensors.torch
 import torch
@@ -50,6 +51,14 @@ _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 PathLike = str | os.PathLike[str]
 ModelLike = SpectrumVAE | str | os.PathLike[str]
 """A model, or what `load_model` takes."""
+
+
+class _HasInfo(Protocol):
+    @property
+    def info(self) -> Mapping[str, Any]: ...
+
+
+Kept = TypeVar("Kept", bound=_HasInfo)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -337,6 +346,27 @@ def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
                 f"{name} has, whose latents do not compare with them; give the model that made "
                 "them (-m MODEL), or encode the spectra again"
             )
+
+
+def check_weights(info: Mapping[str, Any], expected: str | None, what: str) -> None:
+    """Refuse what other weights than those expected made, as far as `info` says."""
+    found = info.get("weights_sha256")
+    if expected and found and expected != found:
+        raise ModelError(
+            f"{what}: made by weights {found[:12]}..., the model has {expected[:12]}...; make it "
+            "again with this model"
+        )
+
+
+def beside(model: SpectrumVAE, name: str, read: Callable[[Path], Kept]) -> Kept | None:
+    """Read what lies in the folder that a model was read from; None without it.
+
+    None too where the model's weights were changed since: it is no longer theirs.
+    """
+    if model.folder is None or not (model.folder / name).is_file():
+        return None
+    found = read(model.folder)
+    return found if found.info.get("weights_sha256") == weights_sha256(model) else None
 
 
 def model_folder(

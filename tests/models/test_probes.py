@@ -72,10 +72,10 @@ def test_the_probe_of_a_model_is_found_by_all_its_names(folder):
 
 def test_a_probe_of_other_weights_is_not_taken(folder, tmp_path):
     other = save_model(tiny_model(seed=1), tmp_path / "other")
-    with pytest.raises(ModelError, match="made for weights"):
+    with pytest.raises(ModelError, match="made by weights"):
         write_probe(read_probe(folder), other)
     (other / PROBE_FILE).write_bytes((folder / PROBE_FILE).read_bytes())
-    with pytest.raises(ModelError, match="make the probe again"):
+    with pytest.raises(ModelError, match="make it again"):
         read_probe(other)
     model = load_folder(folder)
     next(model.parameters()).data += 1

@@ -425,7 +425,7 @@ def test_a_config_of_any_numbers_is_refused_before_memory_is_taken(key, value, m
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 200_000 + "]" * 200_000, "too many brackets"),
+        ("[" * 200_000 + "]" * 200_000, "cannot be read as JSON"),
         ('{"format": 1, "name": ' + "[" * 700 + "]" * 700 + "}", "name is"),
         ('{"format": 1, "format": 1}', "the key format is there more than once"),
         ('{"format": ' + "9" * 10_000 + "}", "cannot be read as JSON"),
