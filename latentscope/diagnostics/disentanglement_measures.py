@@ -29,7 +29,8 @@ from scipy.special import digamma, ndtri
 
 from latentscope.diagnostics.mi.api import Settings, value_of
 from latentscope.diagnostics.mi.columns import Column, read_column
-from latentscope.diagnostics.mi.estimators import closer_points, digamma_table, plugin_terms
+from latentscope.diagnostics.mi.estimators import plugin_terms
+from latentscope.diagnostics.mi.points import closer, digamma_table
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -624,10 +625,7 @@ def knn_total_correlation(values: Floats, neighbors: int = _NEIGHBORS) -> float:
     n, d = values.shape
     near = cKDTree(values).query(values, k=neighbors + 1, p=np.inf)[0]
     distance, table = np.asarray(near)[:, -1], digamma_table(n)
-    margins = sum(
-        float(table[closer_points(np.ascontiguousarray(column)[:, None], distance) + 1].mean())
-        for column in values.T
-    )
+    margins = sum(float(table[closer(column, distance) + 1].mean()) for column in values.T)
     return float(digamma(neighbors) + (d - 1) * table[n] - margins)
 
 

@@ -36,11 +36,6 @@ def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: PathLike) -> P
     q(z|x), shape (n, latents), and `residual`, shape (n,): the root mean square of what the
     reconstruction from the mean leaves of each row. If weights were rounded, the model must be read
     from the folder.
-
-    Raises
-    ------
-    ModelError
-        If the rows are of another size, or the model makes no finite latents of them.
     """
     given = torch.from_numpy(np.array(rows, dtype=np.float32))
     half = given.half()

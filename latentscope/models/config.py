@@ -200,14 +200,7 @@ class ModelConfig:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read a config.json, strictly.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, is no JSON object, is of another format, lacks a key, has one that
-        is not known or twice, or a value makes no architecture or preparation.
-    """
+    """Read a config.json, strictly: ModelError for what is missing, unknown, twice or wrong."""
     try:
         whole = stat.S_ISREG(path.stat().st_mode) and path.stat().st_size <= _LARGEST
         text = path.read_text(encoding="utf-8") if whole else "0"

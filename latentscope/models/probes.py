@@ -130,16 +130,9 @@ _ADVICE = "latentscope probe LATENTS LABELS --save PROBE makes one"
 
 
 def probe_beside(model: SpectrumVAE) -> Probe | None:
-    """Return the probe in the folder that a model was read from; None without one.
-
-    None too where the model's weights were changed since: the probe is no longer theirs.
-
-    Raises
-    ------
-    ModelError
-        If it is damaged, or belongs to other weights.
-    """
-    return beside(model, PROBE_FILE, _of_folder)
+    """Return the probe in the folder that a model was read from, as `beside` does."""
+    found: Probe | None = beside(model, PROBE_FILE, _of_folder)
+    return found
 
 
 def _of_folder(folder: Path) -> Probe:

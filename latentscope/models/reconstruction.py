@@ -235,14 +235,9 @@ def reconstruct(
 
 
 def view_spectrum(source: Any, model: ModelLike | None, **options: Any) -> Reconstruction:
-    """Reconstruct a spectrum, or give it alone where the model cannot take it.
+    """Reconstruct a spectrum, or return it alone, with a warning, if the model cannot take it.
 
     Arguments, errors and `options` are those of `reconstruct`.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If it is given alone; it says why.
     """
     if model is None:
         return reconstruct(source, None, **options)

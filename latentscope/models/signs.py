@@ -43,14 +43,9 @@ class Signs(NamedTuple):
 
 
 class Reader:
-    """Measures the signs of rows; holds what is the same for all.
+    """Measures the signs of rows on a device.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-        Of line contrast on a logarithmic grid; of another one nothing can be told.
-    device : torch.device
-        Where rows are.
+    Of a model of line contrast on a logarithmic grid; by another one nothing can be told.
     """
 
     def __init__(self, model: SpectrumVAE, device: torch.device) -> None:

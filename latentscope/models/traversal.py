@@ -230,11 +230,6 @@ def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) 
     Atomic lines of a list, as `read_linelist` takes them, in place of the built-in ones. Balmer
     lines, Ca II H and K, molecular bands and those of the air are always there. The strongest lines
     are kept, by abundance + log gf - excitation in eV: their order at 5040 K, ionization left out.
-
-    Raises
-    ------
-    SpectrumError
-        If the line list cannot be read.
     """
     builtin = stellar_features()
     if linelist is None:
@@ -299,13 +294,7 @@ def _decoder(
 
 
 def decoder_of(model: SpectrumVAE) -> Decoder:
-    """Return what turns latents into spectra, of a model; any thread may use it.
-
-    Raises
-    ------
-    ModelError
-        If the model does not say how its spectra are prepared.
-    """
+    """Return what turns latents into spectra, of a model; any thread may use it."""
     import torch
 
     from latentscope.models.network import single

@@ -143,16 +143,9 @@ def trust_sample(
 
 
 def sample_beside(model: SpectrumVAE) -> TrustSample | None:
-    """Return the reference sample in the folder that a model was read from; None without one.
-
-    None too where the model's weights were changed since: the sample is no longer theirs.
-
-    Raises
-    ------
-    ModelError
-        If it is damaged, or belongs to other weights.
-    """
-    return beside(model, SAMPLE_FILE, read_trust_sample)
+    """Return the reference sample in the folder that a model was read from, as `beside` does."""
+    found: TrustSample | None = beside(model, SAMPLE_FILE, read_trust_sample)
+    return found
 
 
 def _sample_of_bundled(latents: Latents) -> TrustSample | None:
@@ -165,16 +158,9 @@ def _sample_of_bundled(latents: Latents) -> TrustSample | None:
 
 
 def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> Path:
-    """Write a reference sample as `sample.safetensors` of a model folder.
+    """Write what `draw_trust_sample` draws from a model's latents as its `sample.safetensors`.
 
-    Latents and errors of segments are rounded to float16 where they fit into it. The sample is one
-    that `draw_trust_sample` draws from latents of the folder's model.
-
-    Raises
-    ------
-    ModelError
-        If the folder is no model, the sample was encoded by other weights, or it has fewer than
-        100 rows.
+    Latents and errors of segments are rounded to float16 where they fit into it.
     """
     folder = Path(folder)
     check_weights(sample.info, _weights_of(folder), "the latents")
@@ -195,13 +181,7 @@ def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> P
 
 
 def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
-    """Return the reference sample of a model folder.
-
-    Raises
-    ------
-    ModelError
-        If there is none, it is damaged, or belongs to other weights.
-    """
+    """Return the reference sample of a model folder; ModelError unless it is of its weights."""
     path = Path(folder) / SAMPLE_FILE
     if not path.is_file():
         raise ModelError(f"{path}: no such file; this model has no reference sample: {_ADVICE}")

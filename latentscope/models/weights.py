@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -51,14 +51,6 @@ _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 PathLike = str | os.PathLike[str]
 ModelLike = SpectrumVAE | str | os.PathLike[str]
 """A model, or what `load_model` takes."""
-
-
-class _HasInfo(Protocol):
-    @property
-    def info(self) -> Mapping[str, Any]: ...
-
-
-Kept = TypeVar("Kept", bound=_HasInfo)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -117,19 +109,10 @@ def _serialized(model: SpectrumVAE) -> bytes:
 
 
 def weights_sha256(model: ModelLike) -> str:
-    """Return the SHA-256 of a model's weights, 64 hexadecimal digits.
+    """Return the SHA-256 of the weights of a model, 64 hexadecimal digits.
 
-    Parameters
-    ----------
-    model : SpectrumVAE, str or path
-        A model, the name of a bundled one, a model folder, or a file. A model, the folder that
-        `save_model` wrote of it and the `model.safetensors` therein have the same hash; a
-        checkpoint file has its own.
-
-    Raises
-    ------
-    ModelError
-        If there is no such file.
+    A model, the folder that `save_model` wrote of it (or its name, if it is bundled) and the
+    `model.safetensors` therein have the same one; a checkpoint file has its own.
     """
     if isinstance(model, SpectrumVAE):
         return hashlib.sha256(_serialized(model)).hexdigest()
@@ -222,14 +205,7 @@ def convert_checkpoint(
 
 
 def load_folder(folder: PathLike) -> SpectrumVAE:
-    """Return the model in a folder, in eval mode on the CPU.
-
-    Raises
-    ------
-    ModelError
-        If config.json or model.safetensors is missing or damaged, or the weights are not those of
-        the config.
-    """
+    """Return the model in a folder, in eval mode on the CPU; its weights must be the config's."""
     folder = expanded(folder)
     path, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     config = read_config(path)
@@ -321,12 +297,9 @@ def as_model(model: ModelLike) -> SpectrumVAE:
 
 
 def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
-    """Check that a model is the one that made latents, as far as their provenance says.
+    """Refuse a model that did not make these latents, as far as their provenance says.
 
-    Raises
-    ------
-    ModelError
-        If it has another number of dimensions, other weights, or another preparation of spectra.
+    It has another number of dimensions, other weights, or another preparation of spectra.
     """
     name = str(model.info.get("name", "unnamed"))
     if model.config.latents != latents.dims:
@@ -358,7 +331,7 @@ def check_weights(info: Mapping[str, Any], expected: str | None, what: str) -> N
         )
 
 
-def beside(model: SpectrumVAE, name: str, read: Callable[[Path], Kept]) -> Kept | None:
+def beside(model: SpectrumVAE, name: str, read: Callable[[Path], Any]) -> Any:
     """Read what lies in the folder that a model was read from; None without it.
 
     None too where the model's weights were changed since: it is no longer theirs.

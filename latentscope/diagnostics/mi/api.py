@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike, aligned
-from latentscope.diagnostics.groups import Groups, GroupsLike, identical_rows
+from latentscope.diagnostics.groups import Draws, Groups, GroupsLike, identical_rows
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     TIED_SHARE,
@@ -41,6 +41,8 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.mi.conditional import CONDITIONAL, Recipe, measured_given
 from latentscope.diagnostics.mi.estimators import (
+    AUTO,
+    ESTIMATORS,
     Estimate,
     Estimator,
     RankTest,
@@ -49,6 +51,7 @@ from latentscope.diagnostics.mi.estimators import (
     choose,
     joint_value,
     kinds_of,
+    of_other_scale,
     rank_test,
     without_single,
 )
@@ -74,6 +77,9 @@ PairOfColumns = tuple[Place, Column, Column]
 
 _ABOVE = "above the logarithm"
 """How `reason` begins to speak of a value that no sample of that size shows."""
+
+_SCALES = "scales too different"
+"""How `reason` begins to speak of columns whose nearest neighbors are those of one of them."""
 
 _FEWEST_GIVEN = 16  # rows from which something can be said beyond conditions
 
@@ -103,13 +109,14 @@ def mutual_information(
         "auto" takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
         classes.
     neighbors : int
-        k of the nearest-neighbor estimators; "auto" takes more where rows are few.
+        k of nearest-neighbor estimators; the estimator "auto" takes more where rows are few.
     estimator : str
         "auto" takes "copula", "ross" or "plugin" by what x and y are, and extrapolates strong
         relations to no neighbors. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
-        broken at random. "ksg": the same of the values as they are. "ross": Ross 2014, y discrete.
-        "plugin": both discrete, Miller's correction. "mixture": Gao et al. 2017. "histogram": 40
-        equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if installed.
+        broken at random. "ksg": the same of the values as they are, which should be of one scale.
+        "ross": Ross 2014, y discrete. "plugin": both discrete, Miller's correction. "mixture": Gao
+        et al. 2017. "histogram": 40 equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if
+        installed.
     given : array, shape (n,) or (n, d), optional
         Conditions: the value is then I(x; y | given), what x and y share once these are known.
         x and y have shape (n,), and the estimator is auto, copula, ksg or mixture.
@@ -135,7 +142,8 @@ def mutual_information(
     -----
     LatentscopeWarning
         If x or y is constant, which gives 0; rows are matched by their indexes, or are copies of
-        others; or more is found than so many rows can show.
+        others; more is found than so many rows can show; or the estimator misses what columns of
+        such different scales share.
 
     Examples
     --------
@@ -153,7 +161,7 @@ def mutual_information(
     first, second = _samples("x", x), _samples("y", y)
     if len(first) != len(second):
         raise EstimatorError(
-            f"x has {len(first)} rows and y has {len(second)}; expected one row each"
+            f"x has {len(first)} rows and y has {len(second)}; expected as many of each"
         )
     kind_of_x, kind_of_y = kinds_of(estimator)
     names = ["x", "y"]
@@ -166,28 +174,26 @@ def mutual_information(
             first, second, names = second, first, names[::-1]
     kind_of_y = discrete if kind_of_y == "auto" else kind_of_y
     kind_of_x = False if discrete is False else kind_of_x
+    single = first.ndim == second.ndim == 1
+    if single:
+        columns = (
+            read_column(names[0], first, discrete=kind_of_x, stream=(seed, 0)),
+            read_column(names[1], second, discrete=kind_of_y, stream=(seed, 1)),
+        )
     if given is not None:
         _check_conditional(estimator)
         conditions = _samples("given", given)
-        if len(conditions) != len(first) or first.ndim + second.ndim > 2:
+        if len(conditions) != len(first) or not single:
             raise EstimatorError(
                 f"x, y and given have shapes {first.shape}, {second.shape} and {conditions.shape}; "
                 "expected (n,), (n,) and (n,) or (n, d)"
             )
-        columns = (
-            read_column(names[0], first, discrete=kind_of_x, stream=(seed, 0)),
-            read_column(names[1], second, discrete=kind_of_y, stream=(seed, 1)),
-        )
         known = _columns("given", conditions, kind_of_x, (seed, 2))
-        once = replace(settings, n_permutations=1)
-        return _given(*columns, known, None, once, strict=True).mi_nats
-    if first.ndim == 1 and second.ndim == 1:
-        columns = (
-            read_column(names[0], first, discrete=kind_of_x, stream=(seed, 0)),
-            read_column(names[1], second, discrete=kind_of_y, stream=(seed, 1)),
-        )
+        _warn_of_scales([*columns, *known], settings)
+        return measure(*columns, None, replace(settings, n_permutations=1), given=known).mi_nats
+    if single:
         value = value_of(*columns, settings)
-        _warn_of_copies(*columns, value)
+        _warn_of_copies(columns, value)
         return value
     check_takes_several(estimator)
     if second.ndim == 2 and kind_of_y is True:
@@ -195,12 +201,14 @@ def mutual_information(
             f"y has shape {second.shape} and is treated as classes; expected one class per row, "
             "(n,): number the combinations of its columns"
         )
-    return joint_value(
+    several = (
         _columns(names[0], first, False, (seed, 0)),
         _columns(names[1], second, kind_of_y if second.ndim == 1 else False, (seed, 1)),
-        estimator,
-        neighbors,
     )
+    _warn_of_scales([*several[0], *several[1]], settings)
+    value = joint_value(*several, estimator, neighbors)
+    _warn_of_copies([*several[0], *several[1]], value)
+    return value
 
 
 def _order_key(array: NDArray[np.generic], rows: int) -> bytes:
@@ -378,16 +386,18 @@ def mi_matrix(
     # the others are read again.
     kept = columns_kept(len(study))
     ready: dict[str, Column] = {}
-    summaries = []
+    summaries, tied = [], set()
     for name in names:
         column = label(name)
         summaries.append(summary_of(column, study.latents.ok))
+        if summaries[-1].many_tied and _biased_by_ties(column, estimator):
+            tied.add(name)
         if len(ready) < kept:
             ready[name] = column
     del column
     summaries, sparse = _with_rows(summaries, neighbors, strict=columns is not None)
     names = [each.name for each in summaries]
-    warn_of_ties([each.name for each in summaries if each.many_tied], estimator)
+    _warn_of_ties([name for name in names if name in tied], estimator)
 
     def read_y(place: int) -> Column:
         name = names[place]
@@ -555,17 +565,14 @@ def pairwise_mi(
 
 @dataclass(frozen=True)
 class Settings:
-    """How pairs are measured: parameters of `mi_matrix`, and the pairs in the whole table.
-
-    On `pairs` depends how fine p-values are.
-    """
+    """How pairs are measured: parameters of `mi_matrix`."""
 
     estimator: str = "auto"
     neighbors: int = 3
     n_draws: int = 11
     n_permutations: int = 199
     seed: int = 0
-    pairs: int = 1
+    pairs: int = 1  # in the whole table, on which depends how fine p-values are
 
     def __post_init__(self) -> None:
         least = {"neighbors": 1, "n_draws": 1, "n_permutations": 1, "seed": 0}
@@ -593,6 +600,10 @@ class PairResult:
     reason: str
 
 
+_Found = tuple[float, float, float, list[str]]
+"""Value, its error, the p-value, and how it was found, in words."""
+
+
 @dataclass(frozen=True)
 class _Pair:
     """The rows that two columns share, what measures them, and what tests them."""
@@ -603,59 +614,76 @@ class _Pair:
     estimator: Estimator
     test: RankTest
     reason: str
+    given: tuple[Column, ...] = ()
 
     @property
-    def constant(self) -> list[str]:
+    def constant(self) -> str:
         """Names of the columns that do not vary on these rows."""
-        return [column.name for column in (self.x, self.y) if column.constant]
+        return " and ".join(column.name for column in (self.x, self.y) if column.constant)
 
 
-def _pair(x: Column, y: Column, name: str) -> _Pair:
-    estimator, x, y, reason = choose(x, y, name)
-    keep = x.valid if y.complete else x.valid & y.valid
-    classes = x if x.discrete else y
-    if classes.codes is not None and x.discrete != y.discrete:
-        # A row alone in its class has no neighbor there.
-        rows = np.flatnonzero(keep)
-        keep = keep.copy()
-        keep[rows] = without_single(classes.codes[rows])
-    return _Pair(x.part(keep), y.part(keep), keep, estimator, rank_test(x, y), reason)
+def _pair(x: Column, y: Column, name: str, given: Sequence[Column] = ()) -> _Pair:
+    if given:
+        columns = (x, y, *given)
+        keep = np.logical_and.reduce([column.valid for column in columns])
+        classes = [column.codes[keep] for column in columns if column.codes is not None]
+        if 0 < len(classes) < len(columns):
+            # A row alone in its class has no neighbor there.
+            together = np.unique(np.stack(classes), axis=1, return_inverse=True)[1]
+            keep[keep] = without_single(together.ravel())
+        known = ", ".join(column.name for column in given)
+        notes = [column.note for column in columns if column.note]
+        reason, estimator = "; ".join([f"given {known}", *notes]), ESTIMATORS.get(name, AUTO[0])
+    else:
+        estimator, x, y, reason = choose(x, y, name)
+        keep = x.valid if y.complete else x.valid & y.valid
+        codes = x.codes if x.discrete else y.codes
+        if codes is not None and x.discrete != y.discrete:
+            rows = np.flatnonzero(keep)
+            keep = keep.copy()
+            keep[rows] = without_single(codes[rows])
+    parts = tuple(column.part(keep) for column in given)
+    return _Pair(x.part(keep), y.part(keep), keep, estimator, rank_test(x, y), reason, parts)
 
 
 def value_of(x: Column, y: Column, settings: Settings) -> float:
-    """Mutual information of two columns in nats, signed, without error bar and p-value.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If a column is constant, which gives 0, or many values are tied under "ksg".
-
-    Raises
-    ------
-    EstimatorError
-        As `measure` does.
-    """
+    """Mutual information of two columns in nats, signed, without error bar and p-value."""
     pair = _pair(x, y, settings.estimator)
     problem = _problem(pair, len(pair.x), "row", settings)
     if problem:
         raise EstimatorError(problem)
-    tied = [column.name for column in (x, y) if column.n_tied > TIED_SHARE * column.valid.sum()]
-    warn_of_ties(tied, settings.estimator)
+    name = settings.estimator
+    _warn_of_ties([column.name for column in (x, y) if _biased_by_ties(column, name)], name)
     if pair.constant:
         warnings.warn(
-            f"{' and '.join(pair.constant)} constant: mutual information 0",
+            f"{pair.constant} constant: mutual information 0",
             LatentscopeWarning,
             stacklevel=3,
         )
         return 0.0
+    _warn_of_scales([pair.x, pair.y], settings, frames=4)
     return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
 
 
-def _warn_of_copies(x: Column, y: Column, value: float) -> None:
-    """Warn where pairs of values repeat, or more is found than so many rows can show."""
-    valid, copies = x.valid & y.valid, None
-    if x.n_tied and y.n_tied and x.values is not None and y.values is not None:
-        copies = identical_rows(np.stack([x.values, y.values], axis=1), valid)
+def _warn_of_scales(columns: list[Column], settings: Settings, frames: int = 3) -> None:
+    name = settings.estimator
+    unlike = name != "auto" and ESTIMATORS[name].one_scale
+    found = of_other_scale(columns, settings.neighbors) if unlike else ""
+    if found:
+        warnings.warn(
+            f"{found}, and {name} takes values as they are, so that it may miss what they share; "
+            "scale them, or choose copula",
+            LatentscopeWarning,
+            stacklevel=frames,
+        )
+
+
+def _warn_of_copies(columns: Sequence[Column], value: float) -> None:
+    """Warn where rows of values repeat, or more is found than so many rows can show."""
+    valid, copies = np.logical_and.reduce([column.valid for column in columns]), None
+    numbers = [column.values for column in columns if column.n_tied and column.values is not None]
+    if len(numbers) == len(columns):
+        copies = identical_rows(np.stack(numbers, axis=1), valid)
     n = int(np.count_nonzero(valid))
     if copies is not None:
         warnings.warn(
@@ -673,9 +701,16 @@ def _warn_of_copies(x: Column, y: Column, value: float) -> None:
         )
 
 
-def warn_of_ties(tied: Sequence[str], estimator: str) -> None:
+def _biased_by_ties(column: Column, estimator: str) -> bool:
+    if estimator == "mixture":  # which bears values that repeat, but not steps
+        return column.rounded
+    tied = column.n_tied > TIED_SHARE * len(column.order)
+    return tied and estimator in ("ksg", "npeet")
+
+
+def _warn_of_ties(tied: Sequence[str], estimator: str) -> None:
     """Warn where values are taken as they are, and columns have more than a few ties."""
-    if tied and estimator in ("ksg", "npeet"):
+    if tied:
         warnings.warn(
             f"many values of {shortened(tied)} are tied, which biases {estimator}; copula breaks "
             "ties at random",
@@ -696,41 +731,44 @@ def measure(
     """Measure one pair of columns on the rows that both have, and those that are given.
 
     Too few rows or groups give NaN and a reason, or are an error if `strict`.
-
-    Raises
-    ------
-    EstimatorError
-        If these rows, or their groups, are not more than `neighbors`, or the estimator does not
-        take such columns.
     """
-    if given:
-        return _given(x, y, given, groups, settings, strict=strict)
-    pair = _pair(x, y, settings.estimator)
+    pair = _pair(x, y, settings.estimator, given)
     n, name = len(pair.x), pair.estimator.name
+    if given:
+        name = "mesner-shalizi" if name == "mixture" else "frenzel-pompe"
     n_groups = n if groups is None else groups.count(pair.keep)
 
-    def unmeasured(reason: str) -> PairResult:
-        return PairResult(np.nan, np.nan, np.nan, n, n_groups, name, reason)
+    def result(value: float, std: float, p_value: float, reason: str) -> PairResult:
+        return PairResult(value, std, p_value, n, n_groups, name, reason)
 
     problem = _problem(pair, n_groups, "row" if groups is None else "group", settings)
     if problem and strict:
         raise EstimatorError(problem)
     if problem:
-        return unmeasured(problem)
+        return result(np.nan, np.nan, np.nan, problem)
     if pair.constant:
-        reason = f"constant: {' and '.join(pair.constant)}"
-        return PairResult(0.0, 0.0, np.nan, n, n_groups, name, reason)
+        return result(0.0, 0.0, np.nan, f"constant: {pair.constant}")
+    rng = own_rng(settings.seed, 2)
+    draws = None
+    if groups is not None and n_groups < n:
+        draws = groups.draws(pair.keep, settings.n_draws, rng)
     try:
-        if groups is None or n_groups == n:
-            estimates, value, std, p_value = _of_rows(pair, settings)
+        if given:
+            value, std, p_value, how = _of_given(pair, draws, settings)
+        elif draws is None:
+            value, std, p_value, how = _of_rows(pair, settings)
         else:
-            estimates, value, std, p_value = _of_groups(pair, groups, settings)
+            value, std, p_value, how = _of_groups(pair, draws, settings, rng)
     except EstimatorError as error:
         if strict:
             raise EstimatorError(f"{x.name} and {y.name}: {error}") from error
-        return unmeasured(str(error))
-    reason = "; ".join([pair.reason, *_what_auto_did(estimates), *_too_much(value, n_groups)])
-    return PairResult(value, std, p_value, n, n_groups, name, reason)
+        return result(np.nan, np.nan, np.nan, str(error))
+    if value > np.log(n_groups) and not given:
+        how = [*how, f"{_ABOVE} of {n_groups:,} rows"]
+    if pair.estimator.one_scale:
+        scales = of_other_scale([pair.x, pair.y, *pair.given], settings.neighbors)
+        how = [*how, f"{_SCALES}: {scales}"] if scales else how
+    return result(value, std, p_value, "; ".join([pair.reason, *how]))
 
 
 def _check_conditional(estimator: str) -> None:
@@ -740,60 +778,21 @@ def _check_conditional(estimator: str) -> None:
         )
 
 
-def _given(
-    x: Column,
-    y: Column,
-    given: Sequence[Column],
-    groups: Groups | None,
-    settings: Settings,
-    *,
-    strict: bool,
-) -> PairResult:
-    """Measure one pair of columns once others are known."""
-    keep = np.logical_and.reduce([column.valid for column in (x, y, *given)])
-    n, known = int(keep.sum()), ", ".join(column.name for column in given)
-    n_groups = n if groups is None else groups.count(keep)
-    if n_groups <= max(settings.neighbors, _FEWEST_GIVEN):
-        problem = (
-            f"{x.name} and {y.name} given {known}: {n_groups} rows or groups have all; expected "
-            f"more than {max(settings.neighbors, _FEWEST_GIVEN)}"
-        )
-        if strict:
-            raise EstimatorError(problem)
-        return PairResult(np.nan, np.nan, np.nan, n, n_groups, "conditional", problem)
-    constant = [column.name for column in (x, y) if column.part(keep).constant]
-    if constant:
-        reason = f"constant: {' and '.join(constant)}"
-        return PairResult(0.0, 0.0, np.nan, n, n_groups, "conditional", reason)
-    draws = keep[None]
-    if groups is not None and n_groups < n:
-        rows = groups.draws(keep, settings.n_draws, own_rng(settings.seed, 2)).rows
-        draws = np.zeros((len(rows), len(keep)), dtype=bool)
-        np.put_along_axis(draws, rows, True, axis=1)
-    found = measured_given(
-        x,
-        y,
-        given,
-        draws,
-        Recipe(settings.estimator, settings.neighbors),
-        n_permutations=settings.n_permutations,
-        seed=settings.seed,
-    )
-    how = f"k = {found.k}" if found.k else "extrapolated to no neighbors"
-    notes = [column.note for column in (x, y, *given) if column.note]
-    reason = "; ".join([f"given {known}", *notes, how])
-    name = "frenzel-pompe" if settings.estimator != "mixture" else "mesner-shalizi"
-    return PairResult(found.value, found.std, found.p_value, n, n_groups, name, reason)
-
-
 def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
     """Say what makes a pair of so many rows, or groups, impossible to measure."""
+    names = f"{pair.x.name} and {pair.y.name}"
+    if pair.given and count <= max(settings.neighbors, _FEWEST_GIVEN):
+        known = ", ".join(column.name for column in pair.given)
+        return (
+            f"{names} given {known}: {count} rows or groups have all, and share their classes with "
+            f"another; expected more than {max(settings.neighbors, _FEWEST_GIVEN)}"
+        )
     if count <= settings.neighbors:
         one_of_classes = pair.x.discrete != pair.y.discrete
         shared = " and share their class with another" if one_of_classes else ""
         return (
-            f"{pair.x.name} and {pair.y.name}: {count} {unit}s have both{shared}; expected more "
-            f"than neighbors={settings.neighbors}"
+            f"{names}: {count} {unit}s have both{shared}; expected more than "
+            f"neighbors={settings.neighbors}"
         )
     for column in (pair.x, pair.y):
         # Nothing repeats within a class then, whatever the other column says.
@@ -802,7 +801,7 @@ def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
     return ""
 
 
-def _of_rows(pair: _Pair, settings: Settings) -> tuple[list[Estimate], float, float, float]:
+def _of_rows(pair: _Pair, settings: Settings) -> _Found:
     x, y, n = pair.x, pair.y, len(pair.x)
     k = pair.estimator.neighbors_for(x, y, settings.neighbors)
     found = pair.estimator.estimate(x, y, settings.neighbors, settings.seed)
@@ -811,20 +810,12 @@ def _of_rows(pair: _Pair, settings: Settings) -> tuple[list[Estimate], float, fl
         by_ranks = pair.test.estimate(x, y, k).value
     null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
     std = float(np.sqrt(_variance(found, null, n)))
-    return [found], found.value, std, null.p_value(by_ranks, n)
+    return found.value, std, null.p_value(by_ranks, n), _what_auto_did([found])
 
 
-def _of_groups(
-    pair: _Pair, groups: Groups, settings: Settings
-) -> tuple[list[Estimate], float, float, float]:
-    rng = own_rng(settings.seed, 2)
-    draws = groups.draws(pair.keep, settings.n_draws, rng)
+def _of_groups(pair: _Pair, draws: Draws, settings: Settings, rng: np.random.Generator) -> _Found:
     number = np.cumsum(pair.keep) - 1  # of each row among those that are kept
-    drawn = []
-    for rows in draws.rows:
-        keep = np.zeros(len(pair.x), dtype=bool)
-        keep[number[rows]] = True
-        drawn.append((pair.x.take(keep), pair.y.take(keep)))
+    drawn = [(pair.x.take(keep), pair.y.take(keep)) for keep in _masks(pair, draws)]
     x, y = drawn[0]
     k = pair.estimator.neighbors_for(x, y, settings.neighbors)
     null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
@@ -847,16 +838,31 @@ def _of_groups(
     values = [each.value for each in found]
     within = [_variance(each, null, len(x)) for each in found]
     std = float(np.sqrt(np.mean(within) + np.var(values)))
-    return found, float(np.median(values)), std, p_value
+    return float(np.median(values)), std, p_value, _what_auto_did(found)
+
+
+def _of_given(pair: _Pair, draws: Draws | None, settings: Settings) -> _Found:
+    masks = [np.ones(len(pair.x), dtype=bool)] if draws is None else _masks(pair, draws)
+    # Ranks of a constant would be noise.
+    given = [column for column in pair.given if not column.constant]
+    drawn = [
+        (pair.x.take(keep), pair.y.take(keep), [column.take(keep) for column in given])
+        for keep in masks
+    ]
+    recipe = Recipe(settings.estimator, settings.neighbors)
+    found = measured_given(drawn, recipe, settings.n_permutations, settings.seed)
+    return found.value, found.std, found.p_value, _of_neighbors([found.k])
+
+
+def _masks(pair: _Pair, draws: Draws) -> list[NDArray[np.bool_]]:
+    """Which of the rows of a pair each draw takes."""
+    masks = np.zeros((len(draws.lots), len(pair.keep)), dtype=bool)
+    np.put_along_axis(masks, draws.rows, True, axis=1)
+    return list(masks[:, pair.keep])
 
 
 def _variance(found: Estimate, null: Null, n: int) -> float:
     return found.variance + (0.0 if found.complete else null.excess / n)
-
-
-def _too_much(value: float, n: int) -> list[str]:
-    """Say that a value is more than so many rows can show."""
-    return [f"{_ABOVE} of {n:,} rows"] if value > np.log(n) else []
 
 
 def _above(table: pd.DataFrame) -> list[str]:
@@ -873,7 +879,12 @@ def _above(table: pd.DataFrame) -> list[str]:
 
 
 def _what_auto_did(estimates: Sequence[Estimate]) -> list[str]:
-    ks = sorted({each.neighbors for each in estimates if each.neighbors is not None})
+    return _of_neighbors([each.neighbors for each in estimates if each.neighbors is not None])
+
+
+def _of_neighbors(found: Sequence[int]) -> list[str]:
+    """Say with how many neighbors values were found; 0 stands for an extrapolation to none."""
+    ks = sorted(set(found))
     words = [f"k = {' '.join(f'{k}' for k in ks if k)}"] if any(ks) else []
     words += ["extrapolated to no neighbors"] if 0 in ks else []
     return [", ".join(words)] if words else []
@@ -918,28 +929,9 @@ def measured_table(
     progress: Progress | None,
     given: Sequence[Column] = (),
 ) -> pd.DataFrame:
-    """Measure pairs, and make the tidy table of them, sorted by place.
+    """Measure `settings.pairs` pairs of `across` or `among`, and make the tidy table of them.
 
-    Parameters
-    ----------
-    pairs : iterable
-        Of `across` or `among`, `settings.pairs` of them.
-    names : dict of str to list
-        Title, and names by place, of either side of a pair's place.
-    groups, settings, strict
-        As for `measure`.
-    progress : callable or None
-        Called with (pairs done, pairs in all), on the calling thread.
-
-    Raises
-    ------
-    EstimatorError
-        If no pair could be measured.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If pairs are NaN, or 0 since a column is constant.
+    `names` has the title, and the names by place, of either side of a pair's place.
     """
     work = _Measuring(groups, settings, strict, given)
     results: list[tuple[Place, PairResult]] = []
@@ -1021,6 +1013,15 @@ def _check_measured(table: pd.DataFrame, named_by: str) -> None:
         warnings.warn(
             "constant, hence mutual information 0: "
             f"{shortened(constant.str.removeprefix('constant: '))}",
+            LatentscopeWarning,
+            stacklevel=4,
+        )
+    scales = table["reason"].str.extract(f"{_SCALES}: ([^;]*)")[0].dropna()
+    if len(scales):
+        warnings.warn(
+            f"{len(scales)} of {len(table)} pairs are too different in scale for an estimator that "
+            f"takes values as they are, and may miss what they share: {shortened(scales)}; scale "
+            "them, or choose copula",
             LatentscopeWarning,
             stacklevel=4,
         )

@@ -40,44 +40,23 @@ CLIP_SIGMA = 5.0
 """Standard deviations from the median beyond which a label is left out, as published."""
 
 _CLIPPING_PASSES = 5  # as many as astropy.stats.sigma_clip makes, which the published recipe calls
+_FEW_STEPS = 20
 _OWN = 0x1A7E27
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column of n rows, some of which may be missing, made ready once for all its pairs.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    values : ndarray of float64, shape (n,), or None
-        NaN where missing; None for text, and for numbers that are classes because someone said so.
-    codes : ndarray of int64, shape (n,), or None
-        Class of each row, 0, 1, ... without gaps, -1 where missing; None for a continuous column.
-    order : ndarray of int64, shape (valid,)
-        Rows in ascending order, ties in random order; empty where there are no values.
-    jitter : ndarray of float64, shape (n,) or longer
-        Uniform draws of this column alone, which place its ranks inside their cells.
-    n_tied : int
-        Rows that share their value with another.
-    n_clipped : int
-        Values left out, since they lie too far from the others.
-    n_classes : int
-        Of the whole column, also where this is a part of it; 0 of a continuous one.
-    note : str
-        What was seen or done, in words, for the `reason` of a result.
-    """
+    """A column of n rows, some of which may be missing, made ready once for all its pairs."""
 
     name: str
-    values: Floats | None
-    codes: Codes | None
-    order: Codes
-    jitter: Floats
-    n_tied: int = 0
-    n_clipped: int = 0
-    n_classes: int = 0
-    note: str = ""
+    values: Floats | None  # NaN where missing; None of text, and of numbers asked for as classes
+    codes: Codes | None  # class of each row, without gaps, -1 where missing; None if continuous
+    order: Codes  # valid rows in ascending order, ties in random order; empty without values
+    jitter: Floats  # uniform draws of this column alone, n or more: its ranks within their cells
+    n_tied: int = 0  # rows that share their value with another
+    n_clipped: int = 0  # values left out, since they lie too far from the others
+    n_classes: int = 0  # of the whole column, also where this is a part; 0 of a continuous one
+    note: str = ""  # what was seen or done, in words, for the `reason` of a result
 
     def __len__(self) -> int:
         if self.codes is not None:
@@ -103,6 +82,17 @@ class Column:
         """Whether every row has a value."""
         return bool(self.valid.all())
 
+    @property
+    def rounded(self) -> bool:
+        """Whether values repeat, and are multiples of a step too many to be classes."""
+        if self.values is None or self.n_tied <= TIED_SHARE * len(self.order):
+            return False
+        steps = np.diff(np.unique(self.values[self.order]))
+        if len(steps) < _FEW_STEPS:
+            return False
+        multiples = steps / steps.min()
+        return bool((np.abs(multiples - np.round(multiples)) < 0.01).all())
+
     @cached_property
     def as_numbers(self) -> Column:
         """The same column treated as numbers, where it has them."""
@@ -113,11 +103,7 @@ class Column:
         return []
 
     def part(self, keep: Rows) -> Column:
-        """Return what `take` does, and keep the latest part for the next pair.
-
-        Most pairs of a column share their rows, since what is missing is missing in one side; so
-        the part is made, and its ranks are looked up, once for them all.
-        """
+        """Return what `take` does, and keep it: the next pair mostly has the same rows."""
         if keep.all():
             return self  # and not a part that is kept: it would hold its own memory
         # One read of one slot: other threads may put another part there meanwhile.
@@ -190,25 +176,12 @@ def read_column(
     clip_sigma: float | None = None,
     stream: tuple[int, ...] = (0,),
 ) -> Column:
-    """Look at a column and make it ready.
+    """Look at a column, shape (n,), and make it ready.
 
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    values : array or Series, shape (n,)
-        NaN, None and empty text are missing, never a class. Dates and durations count in days.
-    discrete : bool or "auto"
-        "auto" takes text, booleans and columns of few values for classes.
-    clip_sigma : float, optional
-        Take values of a continuous column for missing that `beyond_sigma` finds.
-    stream : tuple of int
-        Seed of the order of ties and the jitter of ranks. Two columns that share it seem related.
-
-    Raises
-    ------
-    EstimatorError
-        If values are infinite, or text is to be treated as numbers.
+    NaN, None and empty text are missing, never a class. Dates and durations count in days. With
+    "auto", text, booleans and columns of few values are classes. Of a continuous column values that
+    `beyond_sigma` finds are missing too. `stream` is the seed of the order of ties and the jitter
+    of ranks: two columns that share it seem related.
     """
     series = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values)
     series = in_days(series.reset_index(drop=True))
@@ -220,15 +193,13 @@ def read_column(
         )
     numbers = None if text else _numbers(name, series)
     if numbers is None or discrete is True:
-        codes = _codes(series if numbers is None else pd.Series(numbers))
-        empty = np.empty(0)
-        column = Column(name, None, None, empty.astype(np.int64), empty)
+        column = Column(name, None, None, np.empty(0, dtype=np.int64), np.empty(0))
     else:
         classes = discrete == "auto" and _few_values(numbers)
         column = _continuous(name, numbers, None if classes else clip_sigma, own_rng(*stream))
         if not classes:
             return column
-        codes = _codes(pd.Series(numbers))
+    codes = _codes(series if numbers is None else pd.Series(numbers))
     n_classes = int(codes.max(initial=-1)) + 1
     note = f"{name} has {n_classes} classes"
     return replace(column, codes=codes, n_classes=n_classes, n_tied=0, note=note)
@@ -256,13 +227,15 @@ def read_label(
 
 
 def beyond_sigma(values: Floats, sigma: float) -> Rows:
-    """Tell which of n values lie too far from the others to be trusted, shape (n,).
+    """Tell which of n values astropy's `sigma_clip` masks, shape (n,); never NaN.
 
     Those further than `sigma` standard deviations from the median, again of the rest until none
-    does, at most five times: what astropy's `sigma_clip` masks. NaN is not among them.
+    does, at most five times.
     """
     beyond = np.zeros(len(values), dtype=bool)
     finite = ~np.isnan(values)
+    # By a power of 2, which changes no digit, so that squares neither overflow nor vanish.
+    values = np.ldexp(values, -np.frexp(np.abs(values[finite]).max(initial=0.0))[1])
     for _ in range(_CLIPPING_PASSES):
         rest = values[finite & ~beyond]
         if not len(rest):
@@ -392,33 +365,10 @@ _EXACT = 2**53
 def choose_labels(
     frame: pd.DataFrame, columns: Names | None, groups: str | None
 ) -> tuple[list[str], list[str]]:
-    """Choose the columns of a table that are labels.
+    """Choose the columns of a table that are labels, and say in words which were left out.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Label table.
-    columns : list of str or None
-        Those asked for; None leaves out ids, names of stars, the column of groups, dates,
-        durations, and text with more classes than half its rows.
-    groups : str or None
-        Column of groups.
-
-    Returns
-    -------
-    names : list of str
-    notes : list of str
-        What was left out, in words.
-
-    Raises
-    ------
-    EstimatorError
-        If a column asked for is not there or holds complex numbers, or none is left.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If most of a text column are numbers: some of its cells are not, or have decimal commas.
+    Those asked for, else all but ids, names of stars, the column of groups, dates, durations, and
+    text with more classes than half its rows. Warns if most cells of a text column are numbers.
     """
     if columns is not None:
         columns = _listed(columns)
@@ -471,20 +421,8 @@ def asked_kinds(
 ) -> dict[str, bool]:
     """Which labels are asked to hold classes (True) or numbers (False), whatever they look like.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Label table.
-    discrete : bool or list of str, optional
-        True says so of all labels, False that all hold numbers but for text, a list names those
-        that hold classes.
-    numeric : list of str, optional
-        Labels that hold numbers.
-
-    Raises
-    ------
-    ChoiceError
-        If the table has no such label, or one is to be both.
+    `discrete` and `numeric` name them; True says so of all labels, False that all but text hold
+    numbers.
     """
     if isinstance(discrete, bool):
         kinds = {str(name): discrete for name in frame if discrete or not is_text(frame[name])}
@@ -535,38 +473,31 @@ def _check_complex(frame: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    found = [_numbers_in_text(name, frame[name]) for name in names]
-    for advice in dict.fromkeys(advice for _, advice in found if advice):
-        findings = [finding for finding, its_advice in found if its_advice == advice]
-        subject = "it is" if len(findings) == 1 else "they are"
+    findings = [finding for name in names if (finding := _numbers_in_text(name, frame[name]))]
+    if findings:
         warnings.warn(
-            f"{shortened(findings)}, so {subject} treated as classes (or left out); {advice}",
+            f"numbers in text: {shortened(findings)}; such labels are treated as classes, or left "
+            "out: write decimal points, and leave cells without a number empty",
             LatentscopeWarning,
             stacklevel=4,
         )
 
 
-def _numbers_in_text(name: str, column: pd.Series) -> tuple[str, str]:
-    """Say how many values of a text column are numbers and what to do; empty where few are."""
+def _numbers_in_text(name: str, column: pd.Series) -> str:
+    """Say how many values of a text column are numbers; empty where few are."""
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.infer_dtype(column) == "boolean":
-        return "", ""
+        return ""
     text = column.dropna().astype(str)
     plain = pd.to_numeric(text, errors="coerce").notna()
     commas = ~plain & pd.to_numeric(text.str.replace(",", "."), errors="coerce").notna()
     count, n = int((plain | commas).sum()), len(text)
-    if count <= n / 2:
-        return "", ""
-    finding = f"{name}: {count:,} of {n:,} values are numbers"
-    if commas.any():
-        example = text[commas].iloc[0]
-        return f"{finding}, some like {example}", "expected a decimal point, not a comma"
-    if count < n:
-        other = text[~plain].iloc[0]
-        return f"{finding}, others are text such as {other!r}", "make these empty"
     # So few numbers would be treated as classes anyway.
-    if text.nunique() <= FEW_VALUES[-1][0]:
-        return "", ""
-    return f"{finding} written as text", "make them numbers"
+    if count <= n / 2 or (plain.all() and text.nunique() <= FEW_VALUES[-1][0]):
+        return ""
+    other = (
+        "" if plain.all() else f", another is {text[commas if commas.any() else ~plain].iloc[0]!r}"
+    )
+    return f"{name} ({count:,} of {n:,}{other})"
 
 
 @dataclass(frozen=True)

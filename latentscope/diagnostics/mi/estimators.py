@@ -7,7 +7,7 @@ appears in the help of the command line and in the error that lists the estimato
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,10 +21,19 @@ import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.special import digamma, ndtri
 
 from latentscope.diagnostics.mi import kernels
 from latentscope.diagnostics.mi.columns import Column, Discrete, own_rng
+from latentscope.diagnostics.mi.points import (
+    Part,
+    closer,
+    digamma_table,
+    local_terms,
+    part_of,
+    ranked,
+    scores_of,
+    values_of,
+)
 from latentscope.diagnostics.threads import may_spread, spread
 from latentscope.errors import ChoiceError, EstimatorError
 
@@ -50,18 +59,11 @@ class Estimate:
 
 
 class Estimator(ABC):
-    """An estimator of mutual information in nats.
+    """An estimator of mutual information in nats."""
 
-    Attributes
-    ----------
-    name : str
-        What users call it.
-    takes : tuple of int
-        How many columns of a pair may hold classes.
-    """
-
-    name: ClassVar[str]
-    takes: ClassVar[tuple[int, ...]]
+    name: ClassVar[str]  # what users call it
+    takes: ClassVar[tuple[int, ...]]  # how many columns of a pair may hold classes
+    one_scale: ClassVar[bool] = False  # whether columns must vary by about as much
 
     @abstractmethod
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
@@ -118,6 +120,7 @@ class Ksg(LocalTerms):
 
     name = "ksg"
     takes = (0,)
+    one_scale = True
 
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
         """Return equation (8) point by point, in the order of y."""
@@ -126,22 +129,17 @@ class Ksg(LocalTerms):
 
     def joint(self, x: list[Column], y: list[Column], neighbors: int) -> float:
         """Estimate in the Chebyshev norm of the values."""
-        return float(ksg_terms_of_points(_values(x), _values(y), [neighbors]).mean())
+        return float(_terms_of_several(x, y, values_of, [neighbors]).mean())
 
 
 @dataclass(frozen=True)
 class Copula(RankTest):
     """KSG of the ranks, so that units, heavy tails and monotone maps do not matter.
 
-    Ties are broken at random, and each rank is placed at random in its own cell.
-
-    Parameters
-    ----------
-    adaptive : bool
-        Whether few rows get more neighbors, and strong relations are extrapolated to none. Several
-        columns are then normal scores of their ranks, which serve them better than the ranks (mean
-        |error| 0.036 against 0.057 nats on the cases of several columns of benchmarks/mi_cases, n =
-        5,000).
+    Ties are broken at random, and each rank is placed at random in its own cell. If `adaptive`, few
+    rows get more neighbors, strong relations are extrapolated to none, and several columns are
+    normal scores of their ranks, which serve them better than the ranks (mean |error| 0.036 against
+    0.057 nats on the cases of several columns of benchmarks/mi_cases, n = 5,000).
     """
 
     adaptive: bool = False
@@ -149,17 +147,16 @@ class Copula(RankTest):
     takes = (0,)
 
     def neighbors_for(self, x: Column, y: Column, neighbors: int) -> int:
-        """As many as bring the noise below 0.009 nats, 8 and one for 16 rows at most."""
-        if not self.adaptive:
-            return neighbors
-        # The standard deviation at independence is 1.3 / sqrt(k n): 0.009 nats for k n = 21,000.
-        return max(neighbors, min(8, ceil(21_000 / len(x)), len(x) // 16))
+        """More where rows are few, if adaptive."""
+        return neighbors_of_few_rows(len(x), neighbors) if self.adaptive else neighbors
 
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
         """Return the terms of KSG of the ranks, in the order of y."""
-        pairing = x.ranks[y.order]
-        terms: Floats = ksg_terms(x.ascending_ranks, y.ascending_ranks, pairing, [neighbors])[0]
+        terms: Floats = self._terms(x, y, [neighbors])[0]
         return terms
+
+    def _terms(self, x: Column, y: Column, neighbors: Sequence[int]) -> Floats:
+        return ksg_terms(x.ascending_ranks, y.ascending_ranks, x.ranks[y.order], neighbors)
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
         """Return the mean of the terms, or, if adaptive, what it tends to without neighbors."""
@@ -172,18 +169,15 @@ class Copula(RankTest):
         biased = len(x) >= 64 and (len(x) <= 20_000 or value >= 5.0)
         if value <= _STRONG or neighbors > NEIGHBORS[-1] or not biased:
             return Estimate(value, variance, by_ranks=value, neighbors=k)
-        pairing = x.ranks[y.order]
-        terms = ksg_terms(x.ascending_ranks, y.ascending_ranks, pairing, NEIGHBORS)
-        return Estimate(*extrapolated(terms), complete=True, by_ranks=value, neighbors=0)
+        found = extrapolated(self._terms(x, y, NEIGHBORS))
+        return Estimate(*found, complete=True, by_ranks=value, neighbors=0)
 
     def joint(self, x: list[Column], y: list[Column], neighbors: int) -> float:
         """Estimate in the Chebyshev norm of the ranks, or of their normal scores."""
-        first, second = _ranks(x), _ranks(y)
-        if self.adaptive:
-            first, second = ndtri(first), ndtri(second)
-        if self.adaptive and len(first) > 4 * NEIGHBORS[-1]:
-            return extrapolated(ksg_terms_of_points(first, second, NEIGHBORS))[0]
-        return float(ksg_terms_of_points(first, second, [neighbors]).mean())
+        numbers = scores_of if self.adaptive else ranked
+        if self.adaptive and len(x[0]) > 4 * NEIGHBORS[-1]:
+            return extrapolated(_terms_of_several(x, y, numbers, NEIGHBORS))[0]
+        return float(_terms_of_several(x, y, numbers, [neighbors]).mean())
 
     def shuffled(self, x: Codes, y: Codes, neighbors: int) -> Floats:
         """Estimates of many pairings of ranks."""
@@ -193,27 +187,21 @@ class Copula(RankTest):
         return ksg_shuffled(margin(n, 0), margin(n, 1), pairings, neighbors)
 
 
+def neighbors_of_few_rows(n: int, neighbors: int) -> int:
+    """As many as bring the noise below 0.009 nats, 8 and one for 16 rows at most."""
+    # The standard deviation at independence is 1.3 / sqrt(k n): 0.009 nats for k n = 21,000.
+    return max(neighbors, min(8, ceil(21_000 / n), n // 16))
+
+
 def ksg_terms(
     x: Floats, y: Floats, pairing: Codes, neighbors: Sequence[int], threads: int | None = None
 ) -> Floats:
-    """Return local terms of KSG, in nats, for several k from one search.
+    """Return local terms of KSG, in nats, for several k from one search: (len(neighbors), n).
 
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n,)
-        Ascending values.
-    pairing : ndarray of int64, shape (n,)
-        Rank in x of the row that has rank r in y.
-    neighbors : sequence of int
-        k, ascending, below n.
-    threads : int, optional
-        Threads for this pair, by default all where that pays and no other pairs are worked on;
-        the terms are the same, bit by bit, on any number.
-
-    Returns
-    -------
-    ndarray of float64, shape (len(neighbors), n)
-        In the order of y.
+    x and y, shape (n,), are ascending values, and `pairing`, shape (n,), has the rank in x of the
+    row that has rank r in y. The k ascend and are below n; terms are in the order of y, and the
+    same, bit by bit, on any number of threads: by default all where that pays and no other pairs
+    are worked on.
     """
     ks, table = np.array(neighbors, dtype=np.int64), digamma_table(len(x))
     threads = threads or _threads(len(x))
@@ -242,10 +230,7 @@ def _spread_terms(
 def ksg_shuffled(
     x: Floats, y: Floats, pairings: Codes, neighbors: int, threads: int | None = None
 ) -> Floats:
-    """KSG estimates, in nats, of two columns under many pairings: (n,), (n,), (m, n) -> (m,).
-
-    Parameters are as those of `ksg_terms`, with one k and a pairing in each row of `pairings`.
-    """
+    """KSG estimates, in nats, of ascending x and y (n,) under many pairings (m, n): (m,)."""
     n = len(x)
     ks, table = np.array([neighbors], dtype=np.int64), digamma_table(n)
     pairings = np.ascontiguousarray(pairings, dtype=np.int64)
@@ -257,54 +242,6 @@ def ksg_shuffled(
     spread(fill, 0, len(pairings), threads or _threads(pairings.size))
     values: Floats = table[neighbors] + table[n] - sums / n
     return values
-
-
-def ksg_terms_of_points(x: Floats, y: Floats, neighbors: Sequence[int]) -> Floats:
-    """Local terms of KSG of several columns, (n, d) each: nats of shape (len(neighbors), n).
-
-    In the Chebyshev norm of the values as they are; k ascend.
-    """
-    table, both = digamma_table(len(x)), np.hstack([x, y])
-    near = cKDTree(both).query(both, k=[k + 1 for k in neighbors], p=np.inf, workers=-1)[0]
-    return np.stack(
-        [
-            table[k] + table[len(x)] - sum(table[closer_points(part, far) + 1] for part in (x, y))
-            for k, far in zip(neighbors, np.asarray(near).T, strict=True)
-        ]
-    )
-
-
-def closer_points(points: Floats, distance: Floats) -> Codes:
-    """Count for each point the others that are strictly closer than a distance of its own.
-
-    Parameters
-    ----------
-    points : ndarray of float64, shape (n, d)
-        Chebyshev norm.
-    distance : ndarray of float64, shape (n,)
-        0 counts nothing.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-    """
-    if points.shape[1] == 1:
-        order = np.argsort(points[:, 0])
-        counts = np.empty(len(points), dtype=np.int64)
-        ascending = _read_only(points[order, 0])
-        counts[order] = kernels.count_closer(ascending, _read_only(distance[order]))
-        return counts
-    inside = np.nextafter(distance, 0)
-    found = cKDTree(points).query_ball_point(points, inside, p=np.inf, return_length=True)
-    return np.where(distance > 0, found - 1, 0)
-
-
-@lru_cache(maxsize=8)
-def digamma_table(n: int) -> Floats:
-    """Return psi(0 ... n), shape (n + 1,); the entry for 0, which has no value, is NaN."""
-    table = np.concatenate([[np.nan], digamma(np.arange(1, n + 1))])
-    table.setflags(write=False)
-    return table
 
 
 @lru_cache(maxsize=8)
@@ -327,12 +264,15 @@ def _threads(points: int) -> int:
     return int(get_num_threads()) if points > 20_000 and may_spread() else 1
 
 
-def _values(columns: list[Column]) -> Floats:
-    return np.column_stack([column.values for column in columns if column.values is not None])
-
-
-def _ranks(columns: list[Column]) -> Floats:
-    return np.column_stack([column.ranked for column in columns])
+def _terms_of_several(
+    x: list[Column],
+    y: list[Column],
+    numbers: Callable[[Column], Floats],
+    neighbors: Sequence[int],
+) -> Floats:
+    """Local terms of several columns of n rows, in nats, (len(neighbors), n)."""
+    first, second, nothing = (part_of(side, len(y[0]), numbers) for side in (x, y, []))
+    return local_terms(first, second, nothing, neighbors)
 
 
 # No neighbors at all. KSG takes the density as constant as far as the k-th neighbor. Where it is
@@ -419,20 +359,11 @@ class Ross(RankTest):
     class, N_c the size of that class and m_i the number of points of any class within d_i,
     I = psi(n) - < psi(N_c) > + < psi(k) > - < psi(m_i) >. A class of k points or fewer uses all its
     other points as neighbors; a class of one has none and is left out.
-
-    Parameters
-    ----------
-    by_ranks : bool
-        Whether ranks are taken for values; they are anyway where values are tied.
-    adaptive : bool
-        Whether k goes by the rows per class. Several columns are then normal scores of their ranks.
-    classes_first : bool
-        Whether the first of two columns to shuffle holds the classes.
     """
 
-    by_ranks: bool = False
-    adaptive: bool = False
-    classes_first: bool = False
+    by_ranks: bool = False  # of values; tied values are taken by their ranks anyway
+    adaptive: bool = False  # k goes by the rows per class; several columns are normal scores
+    classes_first: bool = False  # of two columns to shuffle
     name = "ross"
     takes = (1,)
 
@@ -454,8 +385,8 @@ class Ross(RankTest):
         ranks = self.by_ranks or continuous.n_tied
         ascending = continuous.ascending_ranks if ranks else continuous.ascending
         codes, table = classes.codes[continuous.order], digamma_table(len(x))
-        values, number = _read_only(ascending), int(codes.max()) + 1
-        terms: Floats = kernels.ross_terms(values, codes, number, neighbors, table)
+        number = int(codes.max()) + 1
+        terms: Floats = kernels.ross_terms(_read_only(ascending), codes, number, neighbors, table)
         return terms
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
@@ -472,20 +403,20 @@ class Ross(RankTest):
 
     def joint(self, x: list[Column], y: list[Column], neighbors: int) -> float:
         """Estimate in the Chebyshev norm of several continuous columns, with classes y."""
-        codes = y[0].codes
-        assert codes is not None
-        if self.adaptive:
-            points = ndtri(_ranks(x))
-        else:
-            points = _ranks(x) if any(column.n_tied for column in x) else _values(x)
-        keep = without_single(codes)
+        assert y[0].codes is not None
+        keep = without_single(y[0].codes)
         if keep.sum() <= neighbors:
             raise EstimatorError(
                 f"y: {int(keep.sum())} rows share their class with another; expected more than "
                 f"neighbors={neighbors}; {self.name} needs classes; copula and ksg take numbers"
             )
-        codes = np.unique(codes[keep], return_inverse=True)[1].astype(np.int64)
-        return float(ross_terms_of_points(points[keep], codes, neighbors).mean())
+        numbers = scores_of if self.adaptive else values_of
+        if not self.adaptive and any(column.n_tied for column in x):
+            numbers = ranked
+        # Ranks are those among all rows, whether others share their class or not.
+        sides = (part_of(side, len(keep), numbers) for side in (x, y, []))
+        first, second, nothing = (Part(side.numbers[keep], side.codes[keep]) for side in sides)
+        return float(local_terms(first, second, nothing, [neighbors]).mean())
 
     def shuffled(self, x: Codes, y: Codes, neighbors: int) -> Floats:
         """Estimates of many columns of classes beside ranks."""
@@ -499,30 +430,17 @@ def _continuous_first(x: Column, y: Column) -> tuple[Column, Column]:
     return (y, x) if x.discrete else (x, y)
 
 
-def ross_terms_of_points(points: Floats, codes: Codes, neighbors: int) -> Floats:
-    """Return the n local terms of several columns, (n, d), in the Chebyshev norm."""
-    n, size = len(points), np.bincount(codes)
-    ks, distance = np.minimum(neighbors, size - 1), np.empty(n)
-    for code, k in enumerate(ks):
-        inside = codes == code
-        near = cKDTree(points[inside]).query(points[inside], k=k + 1, p=np.inf)[0]
-        distance[inside] = np.asarray(near)[:, -1]
-    table = digamma_table(n)
-    terms: Floats = table[n] + (table[ks] - table[size])[codes]
-    return terms - table[closer_points(points, distance) + 1]
-
-
 def ross_shuffled(x: Floats, codes: Codes, neighbors: int) -> Floats:
     """Ross's estimates, in nats, of ascending values (n,) under many codes (m, n): (m,)."""
     classes, table = int(codes.max()) + 1, digamma_table(len(x))
-    values = np.empty(len(codes))
+    means = np.empty(len(codes))
 
     def fill(first: int, end: int) -> None:
-        part = codes[first:end], classes, neighbors, table, values[first:end]
+        part = codes[first:end], classes, neighbors, table, means[first:end]
         kernels.fill_ross_means(x, *part)
 
     spread(fill, 0, len(codes), int(get_num_threads()) if may_spread() else 1)
-    return values
+    return means
 
 
 def without_single(codes: Codes) -> NDArray[np.bool_]:
@@ -612,6 +530,7 @@ class Mixture(LocalTerms):
 
     name = "mixture"
     takes = (0,)
+    one_scale = True
 
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
         """Return the terms of algorithm 1, as its authors' program has it, row by row."""
@@ -621,7 +540,7 @@ class Mixture(LocalTerms):
         _, first, row, equal = np.unique(
             pair, return_index=True, return_inverse=True, return_counts=True
         )
-        points = _values([x, y])[first]
+        points = np.column_stack([values_of(x), values_of(y)])[first]
         distance = _distance_to(points, equal, neighbors)[row]
         together = np.where(distance == 0, equal[row], neighbors)
         inside = _inside(points, distance)
@@ -657,10 +576,8 @@ def _inside(points: Floats, distance: Floats) -> Floats:
 
 def _near(column: Column, level: Codes, distance: Floats) -> Codes:
     """Count the rows near each, itself included: within its distance, or equal where that is 0."""
-    closer = np.empty(len(column), dtype=np.int64)
-    distances = _read_only(distance[column.order])
-    closer[column.order] = kernels.count_closer(_read_only(column.ascending), distances)
-    return np.where(distance == 0, np.bincount(level)[level], closer + 1)
+    near = closer(values_of(column), distance, column.order) + 1
+    return np.where(distance == 0, np.bincount(level)[level], near)
 
 
 class Histogram(LocalTerms):
@@ -680,9 +597,7 @@ class Histogram(LocalTerms):
 
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
         """Return log(p_xy / (p_x p_y)) of each row's cell, row by row."""
-        assert x.values is not None
-        assert y.values is not None
-        return histogram_terms(x.values, y.values)
+        return histogram_terms(values_of(x), values_of(y))
 
 
 def histogram_terms(x: Floats, y: Floats, bins: int = 40) -> Floats:
@@ -694,25 +609,16 @@ def histogram_terms(x: Floats, y: Floats, bins: int = 40) -> Floats:
     return terms
 
 
-def bin_codes(values: Floats, bins: int) -> Codes:
-    """Bin of each value, 0 ... bins - 1, edges as those of `numpy.histogram`, shape (n,).
+def bin_codes(numbers: Floats, bins: int) -> Codes:
+    """Bin of each of n finite numbers, 0 ... bins - 1, edges as those of `numpy.histogram`, (n,).
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        Finite. A bin includes its lower edge, the last its upper one too.
-    bins : int
-        Of equal width between the smallest and the largest value; of a constant, all in one.
+    A bin includes its lower edge, the last its upper one too; a constant lies in one bin.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = float(numbers.min()), float(numbers.max())
     if low == high:
-        return np.zeros(len(values), dtype=np.int64)
-    edges = np.linspace(low, high, bins + 1)
-    codes = np.minimum(((values - low) * (bins / (high - low))).astype(np.int64), bins - 1)
-    # The product rounds; the edges decide.
-    codes -= values < edges[codes]
-    codes += (values >= edges[codes + 1]) & (codes < bins - 1)
-    return codes
+        return np.zeros(len(numbers), dtype=np.int64)
+    inner = np.linspace(low, high, bins + 1)[1:-1]
+    return np.searchsorted(inner, numbers, side="right")
 
 
 def counts_of(x: Codes, y: Codes, bins: int) -> Codes:
@@ -733,12 +639,8 @@ class Gmm(Estimator):
         from latentscope.diagnostics.mi.gmm import gmm
 
         continuous, other = _continuous_first(x, y)
-        assert continuous.values is not None
-        if other.codes is None:
-            assert other.values is not None
-            result = gmm(continuous.values, other.values, seed=seed)
-        else:
-            result = gmm(continuous.values, other.codes, discrete=True, seed=seed)
+        second = values_of(other) if other.codes is None else other.codes
+        result = gmm(values_of(continuous), second, discrete=other.discrete, seed=seed)
         return Estimate(result.mi_nats, result.std_nats**2, complete=True)
 
 
@@ -757,6 +659,7 @@ class Npeet(Estimator):
 
     name = "npeet"
     takes = (0, 1)
+    one_scale = True
 
     def estimate(self, x: Column, y: Column, neighbors: int, seed: int = 0) -> Estimate:
         """Call `mi` or `micd` of the package, with its logarithms in nats."""
@@ -801,17 +704,8 @@ def _seeded(seed: int) -> Iterator[None]:
 # Which of them serves a pair.
 
 ESTIMATORS: dict[str, Estimator] = {
-    estimator.name: estimator
-    for estimator in (
-        Ksg(),
-        Copula(),
-        Ross(),
-        Plugin(),
-        Mixture(),
-        Histogram(),
-        Gmm(),
-        Npeet(),
-    )
+    each.name: each
+    for each in (Ksg(), Copula(), Ross(), Plugin(), Mixture(), Histogram(), Gmm(), Npeet())
 }
 """Those that a name asks for; "auto" takes `AUTO`."""
 
@@ -854,11 +748,6 @@ def choose(x: Column, y: Column, name: str) -> tuple[Estimator, Column, Column, 
     Under "auto", two columns of classes that make more cells than a tenth of their rows are too
     many for a table of counts: the one with more values is treated as numbers, if it has them, and
     then the other if that does not do.
-
-    Raises
-    ------
-    EstimatorError
-        If an estimator asked for by name does not take these columns.
     """
     if name == "auto":
         x, y = _thinned(x, y)
@@ -894,14 +783,31 @@ def rank_test(x: Column, y: Column) -> RankTest:
     return tests[int(x.discrete) + int(y.discrete)]
 
 
-def joint_value(x: list[Column], y: list[Column], name: str, neighbors: int) -> float:
-    """Mutual information of several columns x and several columns y, or classes y, in nats.
+def of_other_scale(columns: Sequence[Column], neighbors: int) -> str:
+    """Say that one of the columns varies too much for another; empty if none does.
 
-    Raises
-    ------
-    EstimatorError
-        If rows are not more than `neighbors`.
+    Nearest neighbors of values as they are would be those of the wide one alone, and what it shares
+    with the narrow one is missed: half of 0.35 nats where their spreads differ by n / (3 k).
     """
+    spread_of = {}
+    for column in columns:
+        n = len(column.order)
+        if n and not column.discrete:
+            low, high = values_of(column)[column.order[[n * 16 // 100, n * 84 // 100]]]
+            spread_of[column.name] = float(high - low)
+    spread_of = {name: width for name, width in spread_of.items() if width > 0}
+    if not spread_of:
+        return ""
+    narrow, wide = (end(spread_of, key=spread_of.__getitem__) for end in (min, max))
+    ratio = spread_of[wide] / spread_of[narrow]
+    if ratio <= max(10, len(columns[0]) / (20 * neighbors)):
+        return ""
+    times = f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.0e}"
+    return f"{wide} varies {times} times as much as {narrow}"
+
+
+def joint_value(x: list[Column], y: list[Column], name: str, neighbors: int) -> float:
+    """Mutual information of several columns x and several columns y, or classes y, in nats."""
     keep = np.logical_and.reduce([column.valid for column in x + y])
     n = int(keep.sum())
     if n <= neighbors:

@@ -14,13 +14,14 @@ these, and are faster.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -28,7 +29,6 @@ from latentscope.diagnostics.mi.columns import own_rng
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 ROWS_PER_COMPONENT = 10
 """Rows of a fit for each of its components, at least."""
@@ -41,14 +41,15 @@ _ITERATIONS = 500
 _FOLDS = 3  # of the cross-validation that finds the number of components
 _MAX_COMPONENTS = 20
 _PATIENCE = 2  # components more that may leave the likelihood as it is, before no more are tried
+_BOOTSTRAP = 10  # samples of the rows, whose fits give the error
+_DRAWS = 50_000  # points of the integral, whose own error is about 1 / sqrt(this) nats
 
 
-@dataclass(frozen=True)
-class GMMResult:
+class GMMResult(NamedTuple):
     """Mutual information by a Gaussian mixture fitted to all rows."""
 
     mi_nats: float
-    std_nats: float  # over bootstrap samples of the rows; NaN without them
+    std_nats: float  # over bootstrap samples of the rows
     components: int  # Gaussians in the joint density, those of all classes together
 
 
@@ -70,12 +71,12 @@ class Mixture:
 
     def log_density(self, points: Floats) -> Floats:
         """Return log p of each point, shape (m, d) -> (m,)."""
-        each = np.empty((len(self), len(points)))
-        for i, (mean, covariance) in enumerate(zip(self.means, self.covariances, strict=True)):
-            root = np.linalg.cholesky(covariance)
-            scaled = solve_triangular(root, (points - mean).T, lower=True)
-            norm = np.log(np.diag(root)).sum() + 0.5 * len(mean) * np.log(2 * np.pi)
-            each[i] = np.log(self.weights[i]) - norm - 0.5 * (scaled**2).sum(axis=0)
+        each = [
+            np.log(weight) + multivariate_normal(mean, covariance).logpdf(points)
+            for weight, mean, covariance in zip(
+                self.weights, self.means, self.covariances, strict=True
+            )
+        ]
         values: Floats = logsumexp(each, axis=0)
         return values
 
@@ -89,53 +90,13 @@ class Mixture:
         return points
 
 
-def gmm(
-    x: Floats,
-    y: NDArray[np.generic],
-    *,
-    discrete: bool = False,
-    components: int | None = None,
-    bootstrap: int = 10,
-    n_draws: int = 50_000,
-    seed: int = 0,
-) -> GMMResult:
-    """Mutual information of x and y in nats by Gaussian mixtures (Piras et al. 2023).
+def gmm(x: Floats, y: NDArray[np.generic], *, discrete: bool = False, seed: int = 0) -> GMMResult:
+    """Mutual information of x and y, (n,) each and finite, in nats (Piras et al. 2023).
 
-    Parameters
-    ----------
-    x : ndarray of float64, shape (n,)
-        Finite samples, which are brought to mean 0 and variance 1 first.
-    y : ndarray, shape (n,)
-        As x, or one class a row.
-    discrete : bool
-        Whether y holds classes. Then each class has a mixture of its own, weighted by its share of
-        the rows.
-    components : int, optional
-        Gaussians of the joint density, or of each class. By default one is added at a time, up to
-        20, while the likelihood of rows left out grows, until two more have not raised it.
-    bootstrap : int
-        Samples of the rows whose fits give the error, the number of components kept; 0 gives none.
-    n_draws : int
-        Points of the Monte Carlo integral. Its own error, about 1 / sqrt(n_draws) nats, is in the
-        bootstrap's.
-    seed : int
-        Of folds, fits, bootstrap and draws.
-
-    Returns
-    -------
-    GMMResult
-        `mi_nats` may come out below 0 by the error of the integral; it is 0 where x or y is
-        constant.
-
-    Raises
-    ------
-    EstimatorError
-        If a fit, of all rows or of a class, would have fewer than 10 rows for each Gaussian.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If a fit of all rows has not converged.
+    If y is discrete, each class has a mixture of its own, weighted by its share of the rows.
+    Gaussians are added one at a time, up to 20, while the likelihood of rows left out grows, until
+    two more have not raised it. `mi_nats` may come out below 0 by the error of the integral; it is
+    0 where x or y is constant.
     """
     if np.ptp(x) == 0 or len(np.unique(y)) == 1:
         return GMMResult(0.0, 0.0, 1)
@@ -145,10 +106,15 @@ def gmm(
     else:
         parts = {"x and y": _scaled(np.column_stack([x, y]))}
     rng = own_rng(seed, 3)
+    least = -(-ROWS_PER_COMPONENT * _FOLDS // (_FOLDS - 1))
     for name, rows in parts.items():
-        _check_rows(name, len(rows), components)
+        if len(rows) < least:
+            raise EstimatorError(
+                f"{name}: {len(rows)} rows; expected {least} or more, "
+                f"{ROWS_PER_COMPONENT} for each Gaussian in two of {_FOLDS} folds"
+            )
     samples = list(parts.values())
-    counts = [components or _best_count(rows, rng) for rows in samples]
+    counts = [_best_count(rows, rng) for rows in samples]
     fits = [_fit(rows, count, rng) for rows, count in zip(samples, counts, strict=True)]
     diverging = [converged for _, converged in fits].count(False)
     if diverging:
@@ -160,28 +126,14 @@ def gmm(
         )
     mixtures = [mixture for mixture, _ in fits]
     sizes = np.array([len(rows) for rows in samples])
-    value = _information(mixtures, sizes / sizes.sum(), n_draws, rng)
-    values = list(_resampled(samples, mixtures, bootstrap, n_draws, rng))
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-    return GMMResult(value, std, sum(counts))
+    value = _information(mixtures, sizes / sizes.sum(), rng)
+    again = [_resampled(samples, mixtures, rng) for _ in range(_BOOTSTRAP)]
+    return GMMResult(value, float(np.std(again, ddof=1)), sum(map(len, mixtures)))
 
 
 def _scaled(points: Floats) -> Floats:
     scaled: Floats = (points - points.mean(axis=0)) / points.std(axis=0)
     return scaled
-
-
-def _check_rows(name: str, rows: int, components: int | None) -> None:
-    if components is None:
-        least = -(-ROWS_PER_COMPONENT * _FOLDS // (_FOLDS - 1))
-        reason = f"folds={_FOLDS}"
-    else:
-        least, reason = ROWS_PER_COMPONENT * components, f"components={components}"
-    if rows < least:
-        raise EstimatorError(
-            f"{name}: {rows} rows; expected {least} or more for {reason}, "
-            f"{ROWS_PER_COMPONENT} for each Gaussian of a fit"
-        )
 
 
 def _fit(
@@ -224,12 +176,10 @@ def _best_count(points: Floats, rng: np.random.Generator) -> int:
     return best
 
 
-def _information(
-    mixtures: Sequence[Mixture], shares: Floats, n_draws: int, rng: np.random.Generator
-) -> float:
+def _information(mixtures: Sequence[Mixture], shares: Floats, rng: np.random.Generator) -> float:
     """Monte Carlo integral of the log ratio of densities, in nats."""
     if mixtures[0].means.shape[1] == 2:  # of x and y together, not of x by class
-        points = mixtures[0].draw(n_draws, rng)
+        points = mixtures[0].draw(_DRAWS, rng)
         margins = slice(None, 1), slice(1, None)
         apart = [mixtures[0].margin(part).log_density(points[:, part]) for part in margins]
         return float((mixtures[0].log_density(points) - apart[0] - apart[1]).mean())
@@ -240,24 +190,19 @@ def _information(
     )
     total = 0.0
     for share, mixture in zip(shares, mixtures, strict=True):
-        points = mixture.draw(max(1, round(n_draws * share)), rng)
+        points = mixture.draw(max(1, round(_DRAWS * share)), rng)
         total += share * (mixture.log_density(points) - whole.log_density(points)).mean()
     return float(total)
 
 
 def _resampled(
-    samples: Sequence[Floats],
-    mixtures: Sequence[Mixture],
-    bootstrap: int,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> Iterator[float]:
-    """Values of `_information` of bootstrap samples, fitted from where the whole fit ended."""
+    samples: Sequence[Floats], mixtures: Sequence[Mixture], rng: np.random.Generator
+) -> float:
+    """The value of a bootstrap sample, fitted from where the whole fit ended."""
     sizes = np.array([len(rows) for rows in samples])
-    for _ in range(bootstrap):
-        fits = []
-        for rows, mixture in zip(samples, mixtures, strict=True):
-            again = rows[rng.integers(len(rows), size=len(rows))]
-            fits.append(_fit(again, len(mixture), rng, mixture)[0])
-        shares = rng.multinomial(sizes.sum(), sizes / sizes.sum()) / sizes.sum()
-        yield _information(fits, shares, n_draws, rng)
+    fits = []
+    for rows, mixture in zip(samples, mixtures, strict=True):
+        again = rows[rng.integers(len(rows), size=len(rows))]
+        fits.append(_fit(again, len(mixture), rng, mixture)[0])
+    shares = rng.multinomial(sizes.sum(), sizes / sizes.sum()) / sizes.sum()
+    return _information(fits, shares, rng)

@@ -33,24 +33,12 @@ _TINY = 1e-300  # in place of 0 in a divisor
 
 
 class Margin(NamedTuple):
-    """A sorted column, and what helps to guess counts on it.
+    """A sorted column, and what helps to guess counts on it."""
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        Ascending.
-    density : float
-        Values per unit where they are evenly spaced (ranks, jittered or not); else 0.
-    typical : int
-        Count that is expected on either side.
-    window : int
-        Values to look at around a guess, where they are not evenly spaced.
-    """
-
-    values: Any
-    density: float
-    typical: int
-    window: int
+    values: Any  # ascending, float64, shape (n,)
+    density: float  # values per unit where they are evenly spaced, such as ranks; else 0
+    typical: int  # count that is expected on either side
+    window: int  # values to look at around a guess, where they are not evenly spaced
 
 
 @njit()
@@ -102,31 +90,19 @@ def reach(values: Floats, r: int, eps: float, guess: int, sign: int) -> int:
 
 
 @njit(inline="always")
-def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
+def _count(values: Floats, r: int, eps: float, guess: int, window: int, sign: int) -> int:
+    """`reach`, by a window around the guess where that is enough."""
     base = values[U(r)]
-    low = max(min(guess - (window >> 1), len(values) - 1 - r - window), 0)
-    if low + window < len(values) - r:
-        start = r + low + 1
+    room = len(values) - 1 - r if sign > 0 else r
+    low = max(min(guess - (window >> 1), room - window), 0)
+    if low + window <= room:
+        start = r + low + 1 if sign > 0 else r - low - window
         inside = 0
         for t in range(window):
-            inside += values[U(start + t)] - base < eps
+            inside += sign * (values[U(start + t)] - base) < eps
         if inside < window and (inside > 0 or low == 0):
             return low + inside
-    return reach(values, r, eps, guess, 1)
-
-
-@njit(inline="always")
-def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
-    base = values[U(r)]
-    low = max(min(guess - (window >> 1), r - window), 0)
-    if low + window <= r:
-        start = r - low - window
-        inside = 0
-        for t in range(window):
-            inside += base - values[U(start + t)] < eps
-        if inside < window and (inside > 0 or low == 0):
-            return low + inside
-    return reach(values, r, eps, guess, -1)
+    return reach(values, r, eps, guess, sign)
 
 
 @njit(inline="always")
@@ -135,15 +111,14 @@ def closer(values: Floats, density: float, typical: int, window: int, r: int, ep
     # The fields one by one: to take a tuple apart for every point would cost more than to count.
     if density > 0:
         even = int(min(eps * density, _FAR))
-        return _above(values, r, eps, even, _EVEN_WINDOW) + _below(
-            values, r, eps, even, _EVEN_WINDOW
-        )
+        above = _count(values, r, eps, even, _EVEN_WINDOW, 1)
+        return above + _count(values, r, eps, even, _EVEN_WINDOW, -1)
     # Elsewhere the distance to the value `typical` ranks gap_y says how dense the values are here.
     a, b = min(typical, len(values) - 1 - r), min(typical, r)
     base = values[U(r)]
     up = int(min(eps * (a / max(values[U(r + a)] - base, _TINY)), _FAR))
     down = int(min(eps * (b / max(base - values[U(r - b)], _TINY)), _FAR))
-    return _above(values, r, eps, up, window) + _below(values, r, eps, down, window)
+    return _count(values, r, eps, up, window, 1) + _count(values, r, eps, down, window, -1)
 
 
 @njit(nogil=True)
@@ -169,28 +144,13 @@ _SAMPLE = 512  # steps that say how closely a pair is related
 
 
 class Strips(NamedTuple):
-    """Points in strips, one after the other, each between two pads of infinite y.
+    """Points in strips, one after the other, each between two pads of infinite y."""
 
-    Parameters
-    ----------
-    y : ndarray of float64
-        Values of y; below a strip -inf, above it inf, `pad` times.
-    rank : ndarray of int32
-        Ranks in x at the same places.
-    place : ndarray of int32, shape (n,)
-        Where results of the point with rank r in y stand: by strip, then by y.
-    width : int
-        Ranks of x in half a strip.
-    halves : int
-        Half strips; the strips are 0 ... halves, of which the first and last own nothing.
-    pad : int
-    """
-
-    y: Any
-    rank: Any
-    place: Any
-    width: int
-    halves: int
+    y: Any  # float64; below a strip -inf, above it inf, `pad` times
+    rank: Any  # int32: ranks in x at the same places
+    place: Any  # int32, (n,): where results of the point of rank r in y stand, by strip, then by y
+    width: int  # ranks of x in half a strip
+    halves: int  # the strips are 0 ... halves, of which the first and last own nothing
     pad: int
 
 
@@ -250,15 +210,6 @@ def ranks_within(strips: Strips, j: int) -> tuple[int, int]:
     return max((j - 1) * strips.width, 0), min((j + 1) * strips.width, n)
 
 
-@njit()
-def ranks_owned(strips: Strips, j: int) -> tuple[int, int]:
-    """First rank of x that strip j answers for, and the one after the last."""
-    middle = strips.width >> 1
-    first = (j - 1) * strips.width + middle if j > 1 else 0
-    last = j * strips.width + middle if j < strips.halves - 1 else len(strips.place)
-    return first, last
-
-
 @njit(inline="always")
 def _insert(nearest: Floats, distance: float) -> None:
     """Put a distance below the largest of the ascending `nearest` into its place."""
@@ -297,18 +248,10 @@ def _first_at(strips: Strips, low: int, high: int, y: float) -> int:
 
 @njit()
 def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Floats) -> None:
-    """Complete the nearest distances of the point at place p, which strip j owns.
+    """Complete the ascending `nearest` distances, (k,), of the point at place p of its strip j.
 
-    Parameters
-    ----------
-    x : ndarray of float64, shape (n,)
-        Ascending.
-    strips : Strips
-    j, p : int
-    skip : int
-        Ranks up and down from p where the search of its own strip goes on; 0 if that is done.
-    nearest : ndarray of float64, shape (k,)
-        Ascending distances found so far, inf where there is none; changed.
+    They are inf where none was found yet. Beyond `skip` ranks up and down from p the search of its
+    own strip goes on; 0 if that is done.
     """
     length = 2 * (strips.width + strips.pad)
     point = (x[strips.rank[p]], strips.y[p])
@@ -422,22 +365,9 @@ def nearest_many(
 ) -> float:
     """Fill near[:k, i] with the ascending distances of x[at[i]], y[at[i]] to its k nearest.
 
-    Parameters
-    ----------
-    x, y : ndarray of float64
-        A strip between infinite y.
-    at : ndarray of int, shape (points,) or more
-    points, k : int
-    radius : float
-        Where to begin to look.
-    near : ndarray of float64, shape (3 k, points) or more
-        Changed; a column starts with inf where no radius caught at least k points, and fewer
-        than 3 k.
-
-    Returns
-    -------
-    float
-        Radius for the next points.
+    x and y are those of a strip between infinite y. Search begins within `radius`; that for the
+    next points is returned. `near` has 3 k rows; a column starts with inf where no radius caught
+    at least k points, and fewer than 3 k.
     """
     rows, goal = k, 1.5 * k
     for i in range(points):
@@ -508,17 +438,6 @@ def _places_seen(y: Floats, p: int, pad: int, k: int, kth: float) -> int:
 
 
 @njit()
-def _complete(
-    x: Floats, strips: Strips, j: int, p: int, skip: int, near: Floats, i: int, nearest: Floats
-) -> None:
-    for row in range(len(nearest)):
-        nearest[row] = near[row, i]
-    search_on(x, strips, j, p, skip, nearest)
-    for row in range(len(nearest)):
-        near[row, i] = nearest[row]
-
-
-@njit()
 def _count_x(
     margin: Margin,
     ranks: Ranks,
@@ -547,21 +466,20 @@ def _owned(ranks: Ranks, first: int, points: int, bounds: tuple[int, int], owned
     return mine
 
 
-@njit(inline="always")
-def _beyond(values: Floats, first: int, end: int) -> tuple[float, float]:
-    """Values next to those with ranks from first to end - 1."""
-    left = values[first - 1] if first > 0 else -np.inf
-    return left, values[end] if end < len(values) else np.inf
-
-
 @njit()
 def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> None:
     """Fill sums with the digammas of x, and the distances, of the points that strip j owns."""
     k, strips, values = ks[-1], pair.strips, pair.x.values
     pad = strips.pad
     first, end = ranks_within(strips, j)
-    bounds = ranks_owned(strips, j)
-    left, right = _beyond(values, first, end)
+    left = values[first - 1] if first > 0 else -np.inf
+    right = values[end] if end < len(values) else np.inf
+    # Ranks of x that this strip answers for.
+    middle = strips.width >> 1
+    bounds = (
+        (j - 1) * strips.width + middle if j > 1 else 0,
+        j * strips.width + middle if j < strips.halves - 1 else len(strips.place),
+    )
     start, stop = j * 2 * (strips.width + pad), j * 2 * (strips.width + pad) + end - first + 2 * pad
     y, ranks = strips.y[start:stop], strips.rank[start:stop]
     x = values[ranks]
@@ -576,7 +494,9 @@ def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> 
             p, kth = owned[U(i)], near[U(len(nearest) - 1), U(i)]
             skip = _places_seen(y, p, pad, k, kth)
             if skip > 0 or min(x[U(p)] - left, right - x[U(p)]) < kth:
-                _complete(values, strips, j, start + p, skip, near, i, nearest)
+                nearest[:] = near[: len(nearest), i]
+                search_on(values, strips, j, start + p, skip, nearest)
+                near[: len(nearest), i] = nearest
         block_sums = sums[done : done + mine]
         for i in range(len(ks)):
             block_sums[:, len(ks) + i] = near[len(nearest) - k + ks[i] - 1, :mine]
@@ -605,23 +525,10 @@ def add_y(pair: _Pair, first: int, end: int, sums: Floats, table: Floats, out: F
 
 @njit(nogil=True)
 def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -> Floats:
-    """Return psi(n_x + 1) + psi(n_y + 1) of every point for each k, on this thread.
+    """Return psi(n_x + 1) + psi(n_y + 1) of every point for each k, on this thread: (m, n).
 
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n,)
-        Ascending values.
-    pairing : ndarray of int64, shape (n,)
-        Rank in x of the row that has rank r in y.
-    ks : ndarray of int64, shape (m,)
-        Neighbors, ascending, below n; one search serves all.
-    table : ndarray of float64, shape (n + 1,)
-        psi(0 ... n).
-
-    Returns
-    -------
-    ndarray of float64, shape (m, n)
-        In the order of y.
+    x and y, (n,), ascend; `pairing` has the rank in x of the row of rank r in y; the m neighbors
+    ascend and are below n; `table` is psi(0 ... n). Sums are in the order of y.
     """
     pair = pair_of(x, y, pairing, ks[-1])
     sums, out = np.empty((len(x), 2 * len(ks))), np.empty((len(ks), len(x)))
@@ -640,21 +547,18 @@ def fill_sums(x: Floats, y: Floats, pairings: Ranks, ks: Codes, table: Floats, o
 
 @njit()
 def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Floats, Codes]:
-    """Distance of each ascending value to its k-th neighbor of its class, and that k."""
+    """Distance of each ascending value to its k-th neighbor of its class, and sizes of classes."""
     n = len(x)
-    size = np.zeros(classes + 1, dtype=np.int64)
-    for i in range(n):
-        size[codes[i] + 1] += 1
-    start = np.cumsum(size)
-    free = start[:classes].copy()
+    size = np.bincount(codes, minlength=classes)
+    start = np.cumsum(size) - size
+    free = start.copy()
     place = np.empty(n, dtype=np.int64)
     for i in range(n):
         place[free[codes[i]]] = i
         free[codes[i]] += 1
     distance = np.empty(n)
-    used = np.empty(n, dtype=np.int64)
     for c in range(classes):
-        first, end = start[c], start[c + 1]
+        first, end = start[c], start[c] + size[c]
         kc = min(k, end - first - 1)
         low = first
         for p in range(first, end):
@@ -667,22 +571,23 @@ def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Flo
             ):
                 low += 1
             distance[place[p]] = max(value - x[place[low]], x[place[low + kc]] - value)
-            used[place[p]] = kc
-    return distance, used
+    return distance, size
 
 
 @njit(nogil=True)
 def ross_terms(x: Floats, codes: Codes, classes: int, k: int, table: Floats) -> Floats:
     """Local terms of ascending values with their class codes; a lone point says nothing: 0."""
-    distance, used = _class_distances(x, codes, classes, k)
+    distance, size = _class_distances(x, codes, classes, k)
     within = count_closer(x, distance)
-    size = np.bincount(codes, minlength=classes)
     out = np.empty(len(x))
     for i in range(len(x)):
-        if used[i] > 0:
-            out[i] = table[len(x)] - table[size[codes[i]]] + table[used[i]] - table[within[i] + 1]
-        else:
-            out[i] = 0.0
+        of_class = size[codes[i]]
+        used = min(k, of_class - 1)
+        out[i] = (
+            table[len(x)] - table[of_class] + table[used] - table[within[i] + 1]
+            if used > 0
+            else 0.0
+        )
     return out
 
 
@@ -725,24 +630,13 @@ Columns = tuple[Floats, ...]
 
 
 class Tree(NamedTuple):
-    """Points in the order of leaves; node (1 << level) - 1 + j has the j-th part of each level.
+    """Points in the order of leaves; node (1 << level) - 1 + j has the j-th part of each level."""
 
-    Parameters
-    ----------
-    columns : tuple of d ndarrays of float64, shape (n,)
-    order : ndarray of int64, shape (n,)
-        Rows of the points.
-    low, high : ndarray of float64, shape (nodes, d)
-        Bounds of each node's points.
-    levels : int
-        Level of the leaves.
-    """
-
-    columns: Any
-    order: Any
-    low: Any
+    columns: Any  # d arrays of float64, shape (n,)
+    order: Any  # rows of the points, int64, (n,)
+    low: Any  # bounds of each node's points, (nodes, d)
     high: Any
-    levels: int
+    levels: int  # level of the leaves
 
 
 @njit()
@@ -853,7 +747,7 @@ def _distance(columns: Columns, p: int, q: int) -> float:
 
 
 @njit(inline="always")
-def _count(columns: Columns, p: int, first: int, end: int, eps: float) -> int:
+def _closer_points(columns: Columns, p: int, first: int, end: int, eps: float) -> int:
     """Count the points first ... end that are strictly closer to point p than eps."""
     count = 0
     for q in range(first, end):
@@ -896,7 +790,7 @@ def tree_distances(tree: Tree, ks: Codes, out: Floats, first: int, end: int) -> 
             for p in range(low, high):
                 near = nearest[p - low]
                 kth = near[most - 1]
-                if _beside(tree, node, p) < kth and _count(columns, p, start, stop, kth):
+                if _beside(tree, node, p) < kth and _closer_points(columns, p, start, stop, kth):
                     for q in range(start, stop):
                         distance = _distance(columns, p, q)
                         if distance < near[most - 1] and q != p:
@@ -943,7 +837,7 @@ def tree_counts(tree: Tree, distance: Floats, out: Codes, first: int, end: int) 
                 if reach < least:
                     counts[p - low] += stop - start
                 elif _beside(tree, node, p) < eps[p - low]:
-                    counts[p - low] += _count(columns, p, start, stop, eps[p - low])
+                    counts[p - low] += _closer_points(columns, p, start, stop, eps[p - low])
         for p in range(low, high):
             out[tree.order[p]] = counts[p - low]
 

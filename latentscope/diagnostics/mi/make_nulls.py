@@ -59,9 +59,9 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
     parser.add_argument("-o", "--output", type=Path, default=TABLE)
     options = parser.parse_args()
+    table = dict(read_table(options.output))
     for neighbors in options.neighbors:
-        entry = entry_of(neighbors, options.rows)
-        table = {**read_table(options.output), neighbors: entry}
+        entry = table[neighbors] = entry_of(neighbors, options.rows)
         with atomic_path(options.output) as temporary:
             write_table(temporary, table)
         width = entry.coefficients[-1, 1]

@@ -52,18 +52,11 @@ _BLOCK_TABLES = 2_000
 
 @dataclass(frozen=True)
 class Null:
-    """Estimates of independent columns.
+    """Estimates of independent columns."""
 
-    Parameters
-    ----------
-    scaled : ndarray of float64, shape (m,)
-        Estimates times sqrt(n), ascending.
-    excess : float
-        Variance of a scaled estimate that its local terms do not show, since terms of neighbors
-        are correlated.
-    """
-
-    scaled: Floats
+    scaled: Floats  # estimates times sqrt(n), ascending, shape (m,)
+    # Variance of a scaled estimate that its local terms do not show, since terms of neighbors are
+    # correlated.
     excess: float
 
     def p_value(self, value: float, n: int) -> float:
@@ -228,18 +221,10 @@ def _column(items: Items, rng: np.random.Generator) -> Column:
 
 @dataclass(frozen=True)
 class Shape:
-    """Distribution of estimates times sqrt(n), for independent columns.
+    """Distribution of estimates times sqrt(n), for independent columns."""
 
-    Parameters
-    ----------
-    coefficients : ndarray of float64, shape (4,)
-        c_j of He_j.
-    excess : float
-        Variance of a scaled estimate that its local terms do not show.
-    """
-
-    coefficients: Floats
-    excess: float
+    coefficients: Floats  # c_j of He_j, shape (4,)
+    excess: float  # as that of `Null`
 
     @classmethod
     def of(cls, scaled: Floats, excess: float) -> Shape:
@@ -294,7 +279,7 @@ def shipped_shape(neighbors: int, n: int) -> Shape | None:
 
     Between the numbers of neighbors of the table shapes are interpolated in their logarithm.
     """
-    table = _shipped()
+    table = read_table(TABLE)
     if neighbors in table:
         return table[neighbors].shape(n)
     below = max((k for k in table if k < neighbors), default=None)
@@ -307,23 +292,17 @@ def shipped_shape(neighbors: int, n: int) -> Shape | None:
     return low.towards(high, float(np.log(neighbors / below) / np.log(above / below)))
 
 
-@lru_cache(maxsize=1)
-def _shipped() -> dict[int, TableEntry]:
-    return read_table(TABLE)
-
-
+@lru_cache(maxsize=4)
 def read_table(path: Path) -> dict[int, TableEntry]:
     """Read the entries by number of neighbors; without the file, there are none."""
     if not path.is_file():
         return {}
     with np.load(path, allow_pickle=False) as stored:
-        neighbors = [int(str(key).split()[1]) for key in stored["keys"]]
-        parts = zip(stored["rows"], stored["coefficients"], stored["excess"], strict=True)
-        found = {}
-        for k, (rows, coefficients, excess) in zip(neighbors, parts, strict=True):
-            filled = rows > 0
-            found[k] = TableEntry(rows[filled], coefficients[filled], excess[filled])
-    return found
+        keys, *parts = (stored[name] for name in ("keys", "rows", "coefficients", "excess"))
+    return {
+        int(str(key).split()[1]): TableEntry(*(part[rows > 0] for part in (rows, *others)))
+        for key, rows, *others in zip(keys, *parts, strict=True)
+    }
 
 
 def write_table(path: Path, table: dict[int, TableEntry]) -> None:
@@ -366,16 +345,8 @@ def group_p_value(
     median, which gives 10 / l after l shuffles (J. Besag, P. Clifford, "Sequential Monte Carlo
     p-values", Biometrika 78, 301, 1991), or to their end, (1 + b) / (1 + m).
 
-    Parameters
-    ----------
-    x, y : callable
-        Rows (m, groups) -> ranks or classes of each row of rows, shape (m, groups).
-    draws : Draws
-        Which rows the groups show.
-    null : Null
-        Of one draw.
-    n_permutations : int
-        m at most.
+    `x` and `y` give the ranks or classes, (m, groups), of rows (m, groups), `draws` which rows the
+    groups show; `null` is that of one draw, and m is n_permutations at most.
     """
     shown = x(draws.rows)
     number, groups = shown.shape

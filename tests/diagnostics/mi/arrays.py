@@ -4,6 +4,7 @@ import numpy as np
 
 from latentscope.diagnostics.mi.columns import read_column
 from latentscope.diagnostics.mi.estimators import ESTIMATORS
+from latentscope.diagnostics.mi.points import Part, local_terms
 
 
 def column(values, side=0, discrete=False):
@@ -28,3 +29,14 @@ def estimate(name, x, y, neighbors=3, *, discrete=False, seed=0):
 def ksg(x, y, neighbors=3):
     """KSG of the values, of one column each or of several."""
     return estimate("ksg", x, y, neighbors)
+
+
+def part(values):
+    """Numbers of shape (n,) or (n, d), and no classes."""
+    values = np.asarray(values, dtype=np.float64)
+    return Part(values.reshape(len(values), -1), np.zeros(len(values), dtype=np.int64))
+
+
+def terms_of_several(x, y, neighbors):
+    """Local terms of several columns, nothing given."""
+    return local_terms(part(x), part(y), part(np.empty((len(x), 0))), neighbors)

@@ -386,8 +386,8 @@ def test_ties_neither_invent_nor_hide_information():
 
 
 def test_integers_and_float32_are_cast_first():
-    x, y = gaussians(0.5, 500)
-    as_integers = np.round(x * 1e6).astype(np.int32)
+    x, y = np.multiply(1e6, gaussians(0.5, 500))
+    as_integers = np.round(x).astype(np.int32)
     assert mutual_information(as_integers, y, estimator="ksg", discrete=False) == pytest.approx(
         ksg(as_integers.astype(float), y), abs=1e-12
     )

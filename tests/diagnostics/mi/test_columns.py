@@ -31,21 +31,21 @@ def test_numbers_with_placeholders_are_told_once(others, columns):
     with pytest.warns(LatentscopeWarning) as warned:
         choose_labels(frame, columns, None)
     assert [str(warning.message) for warning in warned] == [
-        f"dash: 96 of 120 values are numbers, others are text such as {others!r}, so it is treated "
-        "as classes (or left out); make these empty"
+        f"numbers in text: dash (96 of 120, another is {others!r}); such labels are treated as "
+        "classes, or left out: write decimal points, and leave cells without a number empty"
     ]
 
 
 def test_decimal_commas_are_told():
     commas = [f"{5500 + i},5" for i in range(N)]
-    with pytest.warns(LatentscopeWarning, match="like 5500,5, so ") as warned:
+    with pytest.warns(LatentscopeWarning, match="another is '5500,5'") as warned:
         choose_labels(pd.DataFrame({"teff": commas, "v": np.arange(N)}), None, None)
     assert len(warned) == 1
 
 
 def test_numbers_written_as_text_are_told():
     frame = pd.DataFrame({"teff": [str(i) for i in range(N)], "v": np.arange(N)})
-    with pytest.warns(LatentscopeWarning, match="120 of 120 values are numbers written as text"):
+    with pytest.warns(LatentscopeWarning, match=r"teff \(120 of 120\)"):
         choose_labels(frame, None, None)
 
 
@@ -106,6 +106,11 @@ def test_values_too_far_out_are_those_that_astropy_clips(sigma, tails):
     np.testing.assert_array_equal(beyond_sigma(values, sigma), sigma_clip(values, sigma).mask)
     gaps = np.append(values, [np.nan, np.nan])
     np.testing.assert_array_equal(beyond_sigma(gaps, sigma)[:-2], beyond_sigma(values, sigma))
+    for scale in (2.0**-1000, 2.0**1000):
+        np.testing.assert_array_equal(
+            beyond_sigma(scale * values.clip(-1e4, 1e4), sigma),
+            beyond_sigma(values.clip(-1e4, 1e4), sigma),
+        )
     assert not beyond_sigma(np.full(5, np.nan), sigma).any()
     assert not beyond_sigma(np.ones(5), sigma).any()
 

@@ -6,13 +6,8 @@ import pytest
 
 from latentscope import mi_matrix, mutual_information
 from latentscope.diagnostics.mi import kernels
-from latentscope.diagnostics.mi.conditional import Part, conditional_terms
 from latentscope.errors import ChoiceError, EstimatorError
-
-
-def numbers(values):
-    values = np.asarray(values, dtype=np.float64)
-    return Part(values.reshape(len(values), -1), np.zeros(len(values), dtype=np.int64))
+from tests.diagnostics.mi.arrays import terms_of_several
 
 
 @pytest.mark.parametrize("n", [5, 24, 25, 700])
@@ -43,8 +38,7 @@ def test_equal_to_npeet(d):
 
 def test_without_conditions_it_is_ksg():
     x, noise = np.random.default_rng(0).normal(size=(2, 500))
-    nothing = Part(np.empty((500, 0)), np.zeros(500, dtype=np.int64))
-    value = conditional_terms(numbers(x), numbers(x + noise), nothing, [3]).mean()
+    value = terms_of_several(x, x + noise, [3]).mean()
     assert value == pytest.approx(mutual_information(x, x + noise, estimator="ksg"), abs=1e-12)
 
 
@@ -133,3 +127,33 @@ def test_the_mixture_of_mesner_and_shalizi_is_their_algorithm():
     terms = digamma(k) - digamma(within(x, z)) - digamma(within(y, z)) + digamma(within(z))
     found = mutual_information(x, y, given=z, estimator="mixture", discrete=False)
     assert found == pytest.approx(terms.mean(), abs=1e-10)
+
+
+def test_classes_stay_apart_in_columns_of_any_scale():
+    a, b, c, _ = gaussian(300)
+    values = []
+    for scale in (1.0, 2.0**40):
+        frame = pd.DataFrame({"y": scale * (a + b), "kind": (c > 0).astype(int)})
+        found = mi_matrix(
+            scale * a[:, None], frame, given="kind", discrete=["kind"], estimator="mixture"
+        )
+        values.append(found.table["mi_nats"][0])
+    assert values[0] == values[1]
+
+
+def test_rows_alone_in_their_classes_are_left_out_and_ids_are_no_condition():
+    a, b, *_ = gaussian(1200)
+    kind = np.where(np.arange(1200) < 600, "common", np.arange(1200).astype(str))
+    both = mutual_information(a, a + b, given=kind)
+    common = mutual_information(a[:600], (a + b)[:600])
+    assert both == pytest.approx(common, abs=0.05)
+    with pytest.raises(EstimatorError, match="0 rows or groups have all, and share their classes"):
+        mutual_information(a, a + b, given=np.arange(1200).astype(str))
+
+
+@pytest.mark.parametrize("estimator", ["auto", "copula", "ksg"])
+def test_a_constant_is_no_condition(estimator):
+    a, b, *_ = gaussian(400)
+    alone = mutual_information(a, a + b, estimator=estimator)
+    given = mutual_information(a, a + b, given=np.ones(400), estimator=estimator)
+    assert given == pytest.approx(alone, abs=0.03)

@@ -30,18 +30,17 @@ from latentscope.diagnostics.mi.estimators import (
     Plugin,
     bin_codes,
     choose,
-    closer_points,
     extrapolated,
     histogram_terms,
     kinds_of,
     ksg_shuffled,
     ksg_terms,
-    ksg_terms_of_points,
     plugin_terms,
     ross_shuffled,
 )
-from latentscope.errors import ChoiceError, EstimatorError
-from tests.diagnostics.mi.arrays import column, estimate, ksg
+from latentscope.diagnostics.mi.points import closer
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
+from tests.diagnostics.mi.arrays import column, estimate, ksg, terms_of_several
 
 # KSG
 
@@ -153,13 +152,6 @@ def test_equals_all_distances_in_several_dimensions(shapes):
     assert ksg(x, y, 3) == pytest.approx(slow_ksg(x, y, 3), abs=1e-12)
 
 
-def test_one_column_as_a_matrix_takes_the_other_path_to_the_same_value():
-    rng = np.random.default_rng(4)
-    x, y = rng.normal(size=(2, 2000))
-    value = ksg_terms_of_points(x[:, None], y[:, None], [3]).mean()
-    assert value == pytest.approx(ksg(x, y), abs=1e-12)
-
-
 @pytest.mark.parametrize(("n", "rho"), [(50, 0.0), (1000, 0.6), (3000, 0.999)])
 def test_equals_npeet_without_its_noise(n, rho, monkeypatch):
     with warnings.catch_warnings():
@@ -175,14 +167,8 @@ def test_equals_npeet_without_its_noise(n, rho, monkeypatch):
 
 def test_counts_test_the_difference_and_not_a_rounded_sum():
     # 1e16 + 1 rounds to 1e16: a search for x + eps would not see the neighbor at distance 2.
-    points = np.array([1e16, 1e16 + 2, 1e16 + 4, 1e16 + 6])[:, None]
-    assert list(closer_points(points, np.array([2.0, 2.5, 4.0, 5.0]))) == [0, 2, 2, 2]
-    assert list(closer_points(np.hstack([points] * 2), np.array([2.0, 2.5, 4.0, 5.0]))) == [
-        0,
-        2,
-        2,
-        2,
-    ]
+    values = np.array([1e16, 1e16 + 2, 1e16 + 4, 1e16 + 6])
+    assert list(closer(values, np.array([2.0, 2.5, 4.0, 5.0]))) == [0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
@@ -322,7 +308,7 @@ def pairs(n, seed, rho=0.8, columns=2):
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_terms_of_several_k_are_those_of_each(k):
     x, y = pairs(300, 0)
-    assert ksg_terms_of_points(x, y, (k, 16))[0].mean() == pytest.approx(ksg(x, y, k), abs=1e-12)
+    assert terms_of_several(x, y, (k, 16))[0].mean() == pytest.approx(ksg(x, y, k), abs=1e-12)
 
 
 def test_extrapolation_takes_off_the_bias_of_several_columns():
@@ -349,6 +335,13 @@ def test_independent_columns_come_out_near_zero_and_missing_rows_are_dropped():
     x[:700, 0] = np.nan
     kept = mutual_information(x[700:], y[700:])
     assert mutual_information(x, y) == pytest.approx(kept, abs=0.01)
+
+
+def test_copies_of_rows_of_several_columns_are_told():
+    x, y = np.random.default_rng(5).normal(size=(2, 200, 2))
+    three = np.repeat(np.arange(200), 3)
+    with pytest.warns(LatentscopeWarning, match="400 of 600 rows are copies of another"):
+        mutual_information(x[three], y[three])
 
 
 def test_classes_of_several_columns():

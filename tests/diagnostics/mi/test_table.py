@@ -399,3 +399,38 @@ def test_latents_on_disk_are_not_changed_or_copied(tmp_path):
     before = whole.copy()
     mi_matrix(whole, labels)
     np.testing.assert_array_equal(whole, before)
+
+
+@pytest.mark.parametrize("estimator", ["ksg", "mixture"])
+def test_columns_of_other_scales_are_told(estimator):
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(2_000, 2))
+    frame = pd.DataFrame({"flux": 1e6 * (z[:, 0] + rng.normal(size=2_000)), "rv": z[:, 1]})
+    with pytest.warns(LatentscopeWarning, match=r"2 of 4 pairs are too different in scale"):
+        table = api.mi_matrix(z, frame, estimator=estimator).table
+    told = table["reason"].str.contains(r"too different: flux varies [\d,e+]+ times as much as dim")
+    assert list(told) == [True, True, False, False]
+    with pytest.warns(LatentscopeWarning, match="varies .* it may miss what they share"):
+        missed = api.mutual_information(z[:, 0], frame["flux"].to_numpy(), estimator=estimator)
+    assert missed < 0.05
+    with pytest.warns(LatentscopeWarning, match="may miss what they share"):
+        api.mutual_information(z, frame.to_numpy(), estimator="ksg")
+    with pytest.warns(LatentscopeWarning, match="may miss what they share"):
+        api.mutual_information(z[:, 0], z[:, 1], given=frame["flux"], estimator=estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = api.mutual_information(z[:, 0], frame["flux"].to_numpy() / 1e6, estimator=estimator)
+    assert found == pytest.approx(np.log(2) / 2, abs=0.08)
+
+
+def test_steps_are_told_where_they_bias_and_spikes_are_not():
+    rng = np.random.default_rng(4)
+    x, noise = rng.normal(size=(2, 1_000))
+    with pytest.warns(LatentscopeWarning, match="of x are tied, which biases mixture"):
+        api.mutual_information(x.round(2), x + noise, estimator="mixture")
+    frame = pd.DataFrame({"rounded": (x + noise).round(2), "spike": np.maximum(noise, 0)})
+    with pytest.warns(LatentscopeWarning, match="of rounded are tied, which biases mixture"):
+        api.mi_matrix(x[:, None], frame, estimator="mixture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        api.mutual_information(np.maximum(x, 0), x + noise, estimator="mixture")
