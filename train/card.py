@@ -345,12 +345,13 @@ def _of_label(row: Mapping[Any, Any]) -> list[str]:
 def _limits(older: str | None) -> str:
     written = _AUTHORS.search(older or "")
     text = written[1] if written else UNWRITTEN
-    return (
-        f"{_LIMITS}\n\n"
+    hint = (
         "For the author of the model: how it does on spectra that you know (real ones, other "
         "stars, other\ninstruments), what it should not be used for, whom to cite, the license "
-        f"(`license:` at the top of this file).\n\n{_BEGIN}\n{text}\n{_END}\n"
+        "(`license:` at the top of this file).\n\n"
     )
+    hint = hint if UNWRITTEN in text else ""
+    return f"{_LIMITS}\n\n{hint}{_BEGIN}\n{text}\n{_END}\n"
 
 
 def _table(header: list[str], rows: Iterable[Iterable[Any]]) -> list[str]:

@@ -1,0 +1,62 @@
+"""What the pages show is what the commands print, on files that need no archive."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STARS = {
+    "Gl581": "HARPS.2010-09-18T23:42:36.178_s1d_A.fits",
+    "alpha Cen B": "HARPS.2012-03-24T08:37:45.581_s1d_A.fits",
+    "38 Vir": "38vir_rest.fits",
+    "HD140283": "hd140283.fits",
+}
+
+
+def shown_after(page, command):
+    """Lines of the block of code that follows the one with the command."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    _, _, block = text[text.index(f"\n{command}\n") :].split("```")[:3]
+    return block.strip("\n").splitlines()
+
+
+def test_the_page_of_models_shows_the_list(process, tmp_path):
+    printed = process("models", env={"LATENTSCOPE_CACHE": str(tmp_path)}).out.splitlines()
+    assert shown_after("models.md", "latentscope models") == printed
+
+
+def test_the_page_about_reading_shows_what_inspect_says(process, shared_data):
+    printed = process("inspect", shared_data / STARS["HD140283"]).out.splitlines()
+    shown = shown_after("reading-spectra.md", "latentscope inspect hd140283.fits")
+    assert [line for line in printed if line in shown] == [
+        line for line in shown[1:] if line != "..."
+    ]
+
+
+def test_the_page_about_plot_shows_what_it_prints(process, shared_data, tmp_path):
+    spectrum = shutil.copy(shared_data / STARS["alpha Cen B"], tmp_path / "alpha-cen-b.fits")
+    printed = process("plot", spectrum, "-o", tmp_path / "plot.png").out.splitlines()
+    shown = shown_after("plot.md", "latentscope plot alpha-cen-b.fits")
+    assert printed[:2] == shown[:2]
+
+
+@pytest.mark.slow
+def test_readings_of_real_stars_are_those_of_readme_and_card(process, shared_data, tmp_path):
+    files = [shared_data / name for name in STARS.values()]
+    assert process("encode", *files, "-o", tmp_path / "latents.npy").code == 0
+    read = pd.read_csv(tmp_path / "latents.csv").set_index(pd.Index(STARS))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    card = (ROOT / "latentscope/models/bundled/harps-sim/README.md").read_text("utf-8")
+    for star, row in read.iterrows():
+        found = re.findall(
+            rf"^\| {star}, .*? \| ([-+\d.]+) \(.*?\) \| (\d+) .*? \| (\w+) \|", readme, re.M
+        )
+        ((velocity, temperature, verdict),) = found
+        assert float(velocity) == pytest.approx(row["radvel_probe"], abs=0.06)
+        assert float(temperature) == pytest.approx(row["Teff_probe"], abs=6)
+        assert verdict == row["verdict"]
+        (trust,) = re.findall(rf"^\| {star}, .*\| ordinary, ([\d.]+) \|$", card, re.M)
+        assert float(trust) == pytest.approx(row["trust"], abs=0.006)
