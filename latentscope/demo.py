@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +16,7 @@ from latentscope.diagnostics.mi.result import MIResult
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.trust import VERDICTS
 from latentscope.errors import LatentscopeError
-from latentscope.files import atomic_path, check_room, expanded
+from latentscope.files import atomic_path, check_room, expanded, write_json
 from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.encode import encode
 from latentscope.models.weights import ModelLike, as_model
@@ -93,7 +92,7 @@ def run_demo(
     n : int
         Number of simulated spectra, 1.25 MB each.
     model : SpectrumVAE, or what `load_model` takes, optional
-        the bundled default model if not given.
+        By default the bundled harps-sim.
     seed : int
         Seed of the archive and of the statistics.
     workers : int, optional
@@ -121,7 +120,8 @@ def run_demo(
         )
     with stage("encoding them", n) as advance:
         encode(
-            _listed(truth),
+            # Other files in the folder do not count.
+            [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]],
             network,
             output=folder / "latents.npy",
             workers=workers,
@@ -131,46 +131,58 @@ def run_demo(
         )
     with stage("measuring what the latents know", None):
         study = read_study(folder / "latents.npy", truth)
-        found = _measure(study, seed)
+        activity = mad(study)
+        information = mi_matrix(
+            study,
+            dims=activity.informative if len(activity.informative) else "all",
+            columns=LABELS,
+            n_permutations=_SHUFFLES,
+            seed=seed,
+        )
+        values = study.latents.values
+        meanings = dimension_meanings(values, study.label_table, activity, information)
     with stage("drawing", None):
-        files = _write(folder, found)
+        _write(folder, study, activity, information)
     with stage("putting all of it on one page", None):
+        name = study.latents.provenance.get("model", "the model")
         page = report(
             study,
             model=network,
             columns=list(LABELS),
             output=folder / "report.html",
-            title=f"What {found.model} sees in {n} simulated spectra",
+            title=f"What {name} sees in {n} simulated spectra",
             about=_ABOUT,
             quick=True,
             seed=seed,
         )
-    files += [page.output, page.json]
-    lines = [*meaning_lines(found.meanings), *_trust_lines(study.latents)]
-    return DemoResult(
-        folder,
-        _write_summary(folder, n, found, files, lines),
-        page,
-        files,
-        [int(dim) for dim in found.activity.informative],
-        found.meanings,
-        lines,
-    )
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the diagnostics say."""
-
-    study: Study
-    activity: MADResult
-    information: MIResult
-    meanings: list[Meaning]
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return str(self.study.latents.provenance.get("model", "the model"))
+    suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (study.latents.logvar is not None)
+    drawn = [f"{label}.png" for label in DRAWN]
+    names = [f"latents.{suffix}" for suffix in suffixes]
+    names += ["mad.csv", "mi.csv", "mad.png", "mi.png", *drawn, "report.html", "report.json"]
+    said = [*meaning_lines(meanings), *_trust_lines(study.latents)]
+    informative = [int(dim) for dim in activity.informative]
+    lines = [
+        *said,
+        "",
+        f"{n} simulated HARPS spectra were encoded with {name} into {study.latents.dims} numbers "
+        f"each. {len(informative)} of these dimensions are informative: their median absolute "
+        f"deviation (MAD) exceeds {activity.threshold:g}.",
+        "",
+        "The strongest pairs (68 % errors; one spectrum of each star at a time):",
+        *(f"  {line}" for line in information.sentences(10)),
+        "",
+        "The network was trained without labels; the truth is in spectra/labels.csv.",
+        "Mutual information is in nats: 0 means nothing shared.",
+        "All diagnostics are on one page, with pictures: open report.html in a browser.",
+        "",
+        "Files:",
+        *(f"  {file}" for file in names),
+    ]
+    summary = folder / "summary.txt"
+    with atomic_path(summary) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = [folder / file for file in names]
+    return DemoResult(folder, summary, page, files, informative, meanings, said)
 
 
 def _claim(folder: Path, n: int, seed: int) -> None:
@@ -181,45 +193,23 @@ def _claim(folder: Path, n: int, seed: int) -> None:
         raise LatentscopeError(
             f"{folder}: holds files that no demo wrote; name another folder (-o)"
         )
-    with atomic_path(folder / _MARK) as temporary:
-        mark = {"written_by": "latentscope demo", "n": n, "seed": seed}
-        temporary.write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / _MARK, {"written_by": "latentscope demo", "n": n, "seed": seed})
 
 
-def _listed(truth: Path) -> list[Path]:
-    """Files of the archive in the order of its labels; other files in the folder do not count."""
-    return [truth.parent / f"{name}.fits" for name in read_labels(truth)["id"]]
-
-
-def _measure(study: Study, seed: int) -> _Found:
-    activity = mad(study)
-    information = mi_matrix(
-        study,
-        dims=activity.informative if len(activity.informative) else "all",
-        columns=LABELS,
-        n_permutations=_SHUFFLES,
-        seed=seed,
-    )
-    meanings = dimension_meanings(study.latents.values, study.label_table, activity, information)
-    return _Found(study, activity, information, meanings)
-
-
-def _write(folder: Path, found: _Found) -> list[Path]:
+def _write(folder: Path, study: Study, activity: MADResult, information: MIResult) -> None:
+    """Write tables and pictures of what was found."""
     from latentscope.plots import plot_dim_against_label, save_figure
 
-    latents = found.study.latents
-    tables = {"mad.csv": found.activity.table, "mi.csv": found.information.table}
-    for name, table in tables.items():
-        with atomic_path(folder / name) as temporary:
-            write_csv(table, temporary)
-    save_figure(found.activity.plot(), folder / "mad.png")
-    save_figure(found.information.plot(), folder / "mi.png")
-    best = {row["label"]: row for row in found.information.best.to_dict("records")}
-    table = found.study.label_table
+    for name, result in {"mad": activity, "mi": information}.items():
+        with atomic_path(folder / f"{name}.csv") as temporary:
+            write_csv(result.table, temporary)
+        save_figure(result.plot(), folder / f"{name}.png")
+    best = {row["label"]: row for row in information.best.to_dict("records")}
+    table = study.label_table
     for label in DRAWN:
         dim = int(best[label]["dim"])
         axes = plot_dim_against_label(
-            latents.values[:, dim],
+            study.latents.values[:, dim],
             table[label],
             dim=dim,
             name=label,
@@ -228,9 +218,6 @@ def _write(folder: Path, found: _Found) -> list[Path]:
             color_name="logg",
         )
         save_figure(axes, folder / f"{label}.png")
-    suffixes = ["npy", "csv", "json"] + ["logvar.npy"] * (latents.logvar is not None)
-    names = [*(f"latents.{suffix}" for suffix in suffixes), *tables, "mad.png", "mi.png"]
-    return [folder / name for name in [*names, *(f"{label}.png" for label in DRAWN)]]
 
 
 def _trust_lines(latents: Latents) -> list[str]:
@@ -240,28 +227,3 @@ def _trust_lines(latents: Latents) -> list[str]:
     counts = latents.table["verdict"].value_counts()
     found = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
     return [f"To the model these spectra are: {found}."]
-
-
-def _write_summary(folder: Path, n: int, found: _Found, files: list[Path], said: list[str]) -> Path:
-    informative, dims = len(found.activity.informative), found.study.latents.dims
-    lines = [
-        *said,
-        "",
-        f"{n} simulated HARPS spectra were encoded with {found.model} into {dims} numbers each. "
-        f"{informative} of these dimensions are informative: their median absolute deviation (MAD) "
-        f"exceeds {found.activity.threshold:g}.",
-        "",
-        "The strongest pairs (68 % errors; one spectrum of each star at a time):",
-        *(f"  {line}" for line in found.information.sentences(10)),
-        "",
-        "The network was trained without labels; the truth is in spectra/labels.csv.",
-        "Mutual information is in nats: 0 means nothing shared.",
-        "All diagnostics are on one page, with pictures: open report.html in a browser.",
-        "",
-        "Files:",
-        *(f"  {path.name}" for path in files),
-    ]
-    summary = folder / "summary.txt"
-    with atomic_path(summary) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return summary

@@ -6,22 +6,20 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal
 
 import typer
 
 from latentscope.cli.application import (
     NOTHING_DONE,
     SOME_FAILED,
-    Json,
     Output,
     UsageError,
-    Workers,
     command,
     echo,
-    one_of,
     progress,
 )
+from latentscope.cli.options import Workers
 from latentscope.files import cores, keep_freed_memory
 
 app = typer.Typer(
@@ -164,6 +162,7 @@ def pack(
     output: Annotated[
         str, typer.Option("-o", "--output", help="The archive: a folder or an fsspec URL.")
     ],
+    out: Output,
     model: Annotated[
         str | None,
         typer.Option("-m", "--model", help="Model whose grid the rows get. Default: harps-sim."),
@@ -172,9 +171,12 @@ def pack(
         Path | None,
         typer.Option("--grid", help="YAML or JSON file with `prepare`, as in train/configs/."),
     ] = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="float16 or float32.")] = "float16",
+    dtype: Annotated[
+        Literal["float16", "float32"], typer.Option("--dtype", help="Of the rows.")
+    ] = "float16",
     compression: Annotated[
-        str, typer.Option("--compression", help="zstd (smaller) or lz4 (read faster).")
+        Literal["zstd", "lz4"],
+        typer.Option("--compression", help="zstd is smaller, lz4 read faster."),
     ] = "zstd",
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Table of labels, joined on an id column.")
@@ -199,24 +201,20 @@ def pack(
         bool, typer.Option("--ivar", help="Pack the inverse variance of each value too.")
     ] = False,
     workers: Workers = None,
-    as_json: Json = False,
 ) -> None:
     """Pack spectra into one Zarr archive, or add new ones to it.
 
     A file that fails stands in the archive's table with the reason. The same command goes on after
     an interruption, and reads no file twice.
     """
-    from train.data.archive import Compression, Dtype, Layout
+    from train.data.archive import Layout
     from train.data.packing import named_preparation, pack
 
-    out = Output(as_json)
-    one_of("--dtype", dtype, Dtype)
-    one_of("--compression", compression, Compression)
     name, prepare = named_preparation(model, grid)
     layout = Layout.sized(
         prepare.row_size,
-        cast(Dtype, dtype),
-        compression=cast(Compression, compression),
+        dtype,
+        compression=compression,
         ivar_size=prepare.ivar_size if ivar else 0,
     )
     with progress("pack") as advance:
@@ -292,6 +290,7 @@ def sample(
 )
 def probe(
     folder: Folder,
+    out: Output,
     latents: Annotated[
         Path | None, typer.Option(help="Latents of labelled spectra, encoded with this model.")
     ] = None,
@@ -305,7 +304,6 @@ def probe(
         Path | None, typer.Option(help="Folder for the simulated rows. Default: thrown away.")
     ] = None,
     workers: Workers = None,
-    as_json: Json = False,
 ) -> None:
     """Write the probe of a model, by which `latentscope encode` reads labels from spectra.
 
@@ -317,7 +315,6 @@ def probe(
     from latentscope.simulation.population import POPULATIONS
     from train.publishing import export_probe, simulated_labels
 
-    out = Output(as_json)
     if (latents is None) != (labels is None):
         raise UsageError("--latents and --labels go together; expected both, or none")
     if population not in POPULATIONS:
@@ -340,7 +337,7 @@ def probe(
             )
         origin = f"simulated stars (population {population}, seed {seed})"
     told = export_probe(folder, read, truth, origin=origin)
-    out.frame(told[["label", "error", "error_low", "error_high", "unit", "r2", "n"]])
+    out.say(told[["label", "error", "error_low", "error_high", "unit", "r2", "n"]])
     out.say(f"{folder}: reads {', '.join(told['label'])}, from {origin}")
     out.result({"folder": folder, "origin": origin, "table": told.to_dict("records")})
 
@@ -356,6 +353,7 @@ def push(
     repository: Annotated[
         str, typer.Argument(metavar="ORG/NAME", help="Repository; made if it is not there.")
     ],
+    out: Output,
     private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
     revision: Annotated[
         str | None, typer.Option(help="Branch, made if it is not there. Default: main.")
@@ -363,7 +361,6 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the folder; upload nothing.")
     ] = False,
-    as_json: Json = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, after a check that it loads.
 
@@ -371,7 +368,6 @@ def push(
     """
     from train.publishing import push
 
-    out = Output(as_json)
     pushed = push(folder, repository, private=private, revision=revision, dry_run=dry_run)
     out.table(("file", "bytes"), list(pushed.files.items()))
     if pushed.url is None:

@@ -9,16 +9,8 @@ from typing import Annotated
 
 import typer
 
-from latentscope.cli.application import (
-    Json,
-    Key,
-    Model,
-    Output,
-    Where,
-    command,
-    progress,
-    study_of,
-)
+from latentscope.cli.application import Output, command, progress
+from latentscope.cli.options import LABELS, LATENTS, Joined, Model, option
 
 
 @command(
@@ -27,46 +19,41 @@ from latentscope.cli.application import (
     "latentscope explore latents.npy --html page.html",
 )
 def explore(
+    rows: Joined,
+    out: Output,
     latents: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[LATENTS]",
-            help=".npy, .npz, .csv, .parquet, .h5 or .fits of latents. Default: a simulated "
-            "archive, made at the first call and kept.",
+            metavar="LATENTS",
+            help=f"{LATENTS} Default: a simulated archive, made at the first call and kept.",
         ),
     ] = None,
     model: Model = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
-    ] = None,
-    where: Where = None,
-    key: Key = None,
+    labels: Annotated[Path | None, option("--labels", "FILE", LABELS)] = None,
     spectra: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--spectra",
-            help="Folder of the spectra; nothing outside it is read. Default: where the latents' "
-            "table says.",
+            "FOLDER",
+            "Where the spectra are; nothing outside it is read. Default: where the latents' table "
+            "says.",
         ),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Write one file that opens without a server, and exit."),
+        option("--html", "FILE", "Write one file that opens without a server, and exit."),
     ] = None,
     host: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--host",
-            help="Address to listen on, for others to look; the printed address then holds a "
-            "token. Default: this machine alone.",
+            "ADDRESS",
+            "Listen there, for others to look; the printed address then holds a token. Default: "
+            "this machine alone.",
         ),
     ] = None,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")
-    ] = 0,
+    port: Annotated[int, option("--port", "N", "Port; 0: any free one.", min=0, max=65535)] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
-    as_json: Json = False,
 ) -> None:
     """Explore latents in the browser: sliders, map, neighbors.
 
@@ -76,14 +63,11 @@ def explore(
     from latentscope.explorer.archive import read_archive
     from latentscope.explorer.serve import explore as show
 
-    out = Output(as_json)
-
     def tell(url: str) -> None:
-        out.say(f"exploring at {url}")
-        out.say("Ctrl-C stops the server")
+        out.say(f"exploring at {url}", "Ctrl-C stops the server")
         out.result({"url": url})
 
-    study = None if latents is None else study_of(latents, labels, key=key, where=where)
+    study = None if latents is None else rows.study(latents, labels, groups="auto")
     with progress("making the demo archive") as advance:
         archive = read_archive(study, model, None, spectra, advance)
     written = show(archive, html=html, host=host, port=port, open_browser=not no_open, tell=tell)

@@ -16,28 +16,25 @@ import typer
 from latentscope.cli.application import (
     SOME_FAILED,
     Advance,
-    Columns,
-    Dask,
-    Discrete,
-    Groups,
-    Join,
-    Json,
-    Key,
-    Latents,
-    Missing,
-    Model,
-    Numeric,
     Output,
-    Seed,
-    Where,
-    Workers,
-    chosen_names,
+    Voice,
     command,
-    complete_model,
     debugging,
     echo,
     progress,
-    study_of,
+)
+from latentscope.cli.options import (
+    Columns,
+    Dask,
+    Latents,
+    Model,
+    OptionalLabels,
+    Rows,
+    Seed,
+    Workers,
+    model_option,
+    option,
+    whole,
 )
 from latentscope.errors import printable
 
@@ -51,50 +48,34 @@ if TYPE_CHECKING:
 )
 def report(
     latents: Latents,
-    labels: Annotated[
-        Path | None,
-        typer.Argument(metavar="[LABELS]", help=".csv, .parquet, .ecsv, .fits or .npy of labels."),
-    ] = None,
+    rows: Rows,
+    out: Output,
+    labels: OptionalLabels = None,
     model: Annotated[
-        str | None,
-        typer.Option(
-            "-m",
-            "--model",
-            help="The model that made the latents. Default: no traversals.",
-            autocompletion=complete_model,
-        ),
+        str | None, model_option("The model that made the latents. Default: no traversals.")
     ] = None,
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="The page, .html; its numbers go beside it as .json."),
+        Path, option("-o, --output", "HTML", "The page; its numbers go beside it as .json.")
     ] = Path("report.html"),
-    groups: Groups = "auto",
     columns: Columns = None,
-    join: Join = None,
-    where: Where = None,
-    key: Key = None,
-    discrete: Discrete = None,
-    numeric: Numeric = None,
-    missing: Missing = "auto",
     compare: Annotated[
         str | None,
-        typer.Option("--compare", help="Latents of the same spectra by another model."),
+        option("--compare", "LATENTS", "Latents of the same spectra by another model."),
     ] = None,
     max_rows: Annotated[
         int,
-        typer.Option(
+        whole(
             "--max-rows",
-            min=100,
-            help="Largest number of rows for slow statistics; above it random ones are used.",
+            100,
+            "Largest number of rows for slow statistics; above it random ones are used.",
         ),
     ] = 20_000,
-    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    title: Annotated[str | None, option("--title", "TEXT", "Heading of the page.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer repetitions and pictures, wider intervals.")
     ] = False,
     seed: Seed = 0,
     dask: Dask = None,
-    as_json: Json = False,
 ) -> None:
     """Put every diagnostic on one page.
 
@@ -104,24 +85,18 @@ def report(
     """
     from latentscope.reporting.report import report as write
 
-    out = Output(as_json)
-
     @contextmanager
     def stage(label: str) -> Iterator[Advance | None]:
         out.say(f"{label} ...")
         with progress(label) as advance:
             yield advance
 
-    study = study_of(
-        latents, labels, key=key, where=where, groups=groups, join=join, missing=missing,
-        discrete=discrete, numeric=numeric,
-    )  # fmt: skip
     result = write(
-        study,
+        rows.study(latents, labels),
         output=output,
         model=model,
         compare=compare,
-        columns=chosen_names(columns),
+        columns=columns,
         max_rows=max_rows,
         title=title,
         command=printable(shlex.join(["latentscope", *sys.argv[1:]])),
@@ -130,34 +105,30 @@ def report(
         progress=stage,
         dask=dask,
     )
-    out.say()
-    for line in result.sentences():
-        out.say(line)
-    out.say()
-    out.say(f"wrote {result.output} and {result.json}")
+    out.say("", *result.sentences(), "", f"wrote {result.output} and {result.json}")
     out.result({"output": result.output, **result.record})
-    if result.failures:
-        _tell(result.failures, out)
-        raise typer.Exit(SOME_FAILED)
+    _leave_if_failed(result.failures, out)
 
 
-def _tell(failures: list[Outcome], out: Output) -> None:
+def _leave_if_failed(failures: list[Outcome], out: Voice) -> None:
     out.failures([(it.title, it.failure) for it in failures])
     if debugging():
         for it in failures:
             echo("".join(traceback.format_exception(it.error)), err=True)
+    if failures:
+        raise typer.Exit(SOME_FAILED)
 
 
 @command("latentscope demo", "latentscope demo -n 100 -o try/ -m harps-sim-plain")
 def demo(
-    n: Annotated[int, typer.Option("-n", "--number", min=20, help="Number of spectra.")] = 200,
+    out: Output,
+    n: Annotated[int, whole("-n, --number", 20, "Number of spectra.")] = 200,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="New folder, or that of an earlier demo.")
+        Path, option("-o, --output", "FOLDER", "New folder, or that of an earlier demo.")
     ] = Path("latentscope-demo"),
     model: Model = None,
     seed: Seed = 0,
     workers: Workers = None,
-    as_json: Json = False,
 ) -> None:
     """Run the full pipeline on simulated spectra.
 
@@ -166,20 +137,17 @@ def demo(
     """
     from latentscope.demo import run_demo
 
-    out = Output(as_json)
-
     def stage(label: str, total: int | None) -> AbstractContextManager[Advance | None]:
         out.say(f"{label} ...")
         return progress(label, total)
 
     result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=stage)
-    out.say()
-    for line in result.lines:
-        out.say(line)
-    out.say()
     out.say(
+        "",
+        *result.lines,
+        "",
         f"Everything is in {result.folder}; begin with {result.summary}, or open "
-        f"{result.report.output} in a browser."
+        f"{result.report.output} in a browser.",
     )
     out.result(
         {
@@ -191,6 +159,4 @@ def demo(
             "meanings": [asdict(meaning) for meaning in result.meanings],
         }
     )
-    if result.report.failures:
-        out.failures([(it.title, it.failure) for it in result.report.failures])
-        raise typer.Exit(SOME_FAILED)
+    _leave_if_failed(result.report.failures, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -14,20 +14,28 @@ from latentscope.cli.application import (
     NOTHING_DONE,
     SOME_FAILED,
     Advance,
-    Dask,
-    Json,
-    Model,
     Output,
-    Seed,
     UsageError,
-    Workers,
-    check_outputs,
+    Voice,
     command,
-    complete_model,
     echo,
-    one_of,
     progress,
+)
+from latentscope.cli.options import (
+    Dask,
+    Files,
+    Model,
+    Reading,
+    Seed,
+    Workers,
+    check_plot,
+    complete_model,
+    interval,
+    model_option,
+    option,
+    parsed,
     save_plot,
+    whole,
 )
 from latentscope.errors import LatentscopeError, SpectrumError
 from latentscope.files import check_room, check_writable, write_json
@@ -39,53 +47,21 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-Hdu = Annotated[
-    str | None,
-    typer.Option(
-        "--hdu",
-        metavar="HDU[:ROW]",
-        help="HDU to read, by number (0 is the primary one) or EXTNAME, and its row, order or "
-        "aperture.",
-    ),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--key", help="Array, group or columns to read, where a file has several: wave=A,flux=B."
-    ),
-]
-FrameOption = Annotated[
-    str | None,
-    typer.Option(
-        "--frame",
-        help="Frame of the wavelengths, whatever the file says: topocentric, barycentric or rest.",
-    ),
-]
-
-Files = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILES...",
-        help="Files, folders, quoted globs, @list.txt (a name per line), - for stdin.",
-    ),
-]
 MinCoverage = Annotated[
     float,
-    typer.Option(
-        "--min-coverage",
-        min=0.0,
-        max=1.0,
-        help="Smallest fraction of the model's grid that a spectrum must fill.",
+    option(
+        "--min-coverage", "SHARE", "Smallest fraction of the model's grid that a spectrum must "
+        "fill.", min=0.0, max=1.0,
     ),
-]
-LineVelocity = Annotated[
-    float | None,
-    typer.Option(
-        "--rv",
-        help="Velocity of the stars' lines, km/s, receding positive. Default: measured on the "
-        "lines, else the header's.",
-    ),
-]
+]  # fmt: skip
+
+
+def batch_size(text: str) -> Any:
+    """Parse auto, or a number."""
+    if text != "auto" and (not text.isdigit() or int(text) == 0):
+        raise typer.BadParameter(f"{text!r}; expected auto or a whole number of at least 1")
+    return text if text == "auto" else int(text)
+
 
 _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
     ("rv", "berv"), "km/s"
@@ -100,30 +76,30 @@ _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
 )
 def encode(
     files: Files,
+    reading: Reading,
+    out: Output,
     model: Model = None,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Latents: .npy, with .csv and .json beside it; or .parquet, with all in one.",
+        option(
+            "-o, --output",
+            "FILE",
+            "Latents: .npy, with .csv and .json beside it; or .parquet, with all in one.",
         ),
     ] = Path("latents.npy"),
     logvar: Annotated[
         bool, typer.Option("--logvar", help="Write the log variances too, as .logvar.npy.")
     ] = False,
     device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: a GPU if there is one.")
+        str, option("--device", "NAME", "cpu, cuda, cuda:1, or auto: a GPU if there is one.")
     ] = "cpu",
     precision: Annotated[
-        str,
-        typer.Option(
-            "--precision", help="float32, or bf16: faster on processors that have it, to 1e-3."
-        ),
+        Literal["float32", "bf16"],
+        typer.Option("--precision", help="bf16 is faster on processors that have it, to 1e-3."),
     ] = "float32",
-    batch_size: Annotated[
-        str, typer.Option("--batch-size", help="Spectra per batch, or auto.")
-    ] = "auto",
+    batch: Annotated[Any, parsed("--batch-size", batch_size, "Spectra per batch, or auto.")] = (
+        "auto"
+    ),
     workers: Workers = None,
     dask: Dask = None,
     min_coverage: MinCoverage = 0.5,
@@ -137,18 +113,15 @@ def encode(
         bool,
         typer.Option("--no-recon-error", help="Leave the recon_error column empty; faster."),
     ] = False,
-    hdu: Hdu = None,
-    key: Key = None,
-    frame: FrameOption = None,
     probe: Annotated[
         str,
-        typer.Option(
+        option(
             "--probe",
-            help="Probe that reads labels from the latents: a file, a model, or none. auto: the "
+            "PROBE",
+            "Probe that reads labels from the latents: a file, a model, or none. auto: the "
             "model's own.",
         ),
     ] = "auto",
-    as_json: Json = False,
 ) -> None:
     """Turn spectra into latents, one row per file, in their order.
 
@@ -157,17 +130,14 @@ def encode(
     """
     from latentscope.data import check_latents_path
     from latentscope.models.config import DEFAULT_MODEL
-    from latentscope.models.encode import Precision
     from latentscope.models.encode import encode as encode_spectra
     from latentscope.models.weights import load_model
 
-    out = Output(as_json)
     if output.suffix.lower() not in (".npy", ".parquet"):
         raise UsageError(
             f"--output is {str(output)!r}; expected a path that ends in .npy or .parquet"
         )
     check_latents_path(output, logvar=logvar)
-    size = _batch_size(batch_size)
     earlier = output.exists()
     network = load_model(model or DEFAULT_MODEL)
     with progress("encode") as advance:
@@ -175,9 +145,9 @@ def encode(
             files,
             network,
             output=output,
-            batch_size=size,
+            batch_size=batch,
             device=device,
-            precision=one_of("--precision", precision, Precision),
+            precision=precision,
             workers=workers,
             dask=dask,
             min_coverage=min_coverage,
@@ -185,27 +155,22 @@ def encode(
             recon_error=not no_recon_error,
             resume=not no_resume,
             progress=advance,
-            hdu=hdu,
-            key=key,
-            frame=_frame(frame),
             probe=probe,
+            **vars(reading),
         )
-    _report(out, latents, None if earlier and not latents.provenance["ok"] else output)
+    _say_encoded(out, latents, None if earlier and not latents.provenance["ok"] else output)
 
 
-def _report(out: Output, latents: Latents, output: Path | None) -> None:
+def _say_encoded(out: Voice, latents: Latents, output: Path | None) -> None:
     assert latents.table is not None
     failed = latents.table[~latents.ok]
     named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
     # Of a Parquet file the other rows are not in memory.
-    counted = ("n", "ok", "outside", "unsaid")
-    n, done, outside, unsaid = (latents.provenance[name] for name in counted)
-    model = latents.provenance["model"]
+    counted = ("n", "ok", "outside", "unsaid", "model")
+    n, done, outside, unsaid, model = (latents.provenance[name] for name in counted)
     out.failures(named)
-    out.say(
-        f"encoded {done} of {n} spectra into {latents.dims} dimensions with {model}"
-        + ("" if output is None else f": {output}")
-    )
+    where = "" if output is None else f": {output}"
+    out.say(f"encoded {done} of {n} spectra into {latents.dims} dimensions with {model}{where}")
     if unsaid:
         out.say(
             f"of {unsaid} the file does not say in which medium or frame the wavelengths are; the "
@@ -222,18 +187,10 @@ def _report(out: Output, latents: Latents, output: Path | None) -> None:
             "spectra": n,
             "encoded": done,
             "dims": latents.dims,
-            "failed": [{"file": name, "error": reason} for name, reason in named],
+            "failed": _failures(named),
         }
     )
     _leave_if_failed(done, n)
-
-
-def _batch_size(text: str) -> Any:
-    if text == "auto":
-        return text
-    if not text.isdigit() or int(text) == 0:
-        raise UsageError(f"--batch-size is {text!r}; expected auto or a whole number of at least 1")
-    return int(text)
 
 
 def _leave_if_failed(done: int, asked: int) -> None:
@@ -246,12 +203,10 @@ def _leave_if_failed(done: int, asked: int) -> None:
     "latentscope inspect spectra/*.fits -m astro-machines --json",
 )
 def inspect(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spectrum files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Spectrum files.")],
+    reading: Reading,
+    out: Output,
     model: Model = None,
-    hdu: Hdu = None,
-    key: Key = None,
-    frame: FrameOption = None,
-    as_json: Json = False,
 ) -> None:
     """Show the contents of a spectrum file.
 
@@ -261,12 +216,11 @@ def inspect(
     from latentscope.spectra.read import read_spectrum
     from latentscope.spectra.summary import summarize
 
-    out = Output(as_json)
     config = _preparation(model)
-    chosen = {"hdu": hdu, "key": key, "frame": _frame(frame)}
 
     def read(file: Path) -> dict[str, Any]:
-        summary = {"file": str(file), **summarize(read_spectrum(file, **chosen), config)}
+        spectrum = read_spectrum(file, **vars(reading))
+        summary = {"file": str(file), **summarize(spectrum, config)}
         _describe(out, summary)
         return summary
 
@@ -305,29 +259,32 @@ def _failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 )
 def plot(
     files: Files,
+    reading: Reading,
+    out: Output,
     model: Annotated[
         str | None,
-        typer.Option(
-            "-m",
-            "--model",
-            help="Model that reconstructs: name, folder or address; none: spectra alone. Default: "
-            "the bundled harps-sim.",
-            autocompletion=complete_model,
+        model_option(
+            "Model that reconstructs: name, folder or address; none: spectra alone. Default: the "
+            "bundled harps-sim."
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Plot to save: .png, .pdf or .svg.")
+        Path, option("-o, --output", "FILE", "Plot to save: .png, .pdf or .svg.")
     ] = Path("plot.png"),
     wavelength: Annotated[
-        list[str] | None,
-        typer.Option("--wavelength", help="A zoom in Angstrom: 5160-5190. Repeatable."),
+        list[Any] | None,
+        parsed("--wavelength", interval, "A zoom in Angstrom: 5160-5190. Repeatable."),
     ] = None,
     rest: Annotated[bool, typer.Option("--rest", help="Shift each star to rest.")] = False,
-    rv: LineVelocity = None,
-    hdu: Hdu = None,
-    key: Key = None,
-    frame: FrameOption = None,
-    as_json: Json = False,
+    rv: Annotated[
+        float | None,
+        option(
+            "--rv",
+            "KM/S",
+            "Velocity of the stars' lines, receding positive. Default: measured on the lines, "
+            "else the header's.",
+        ),
+    ] = None,
 ) -> None:
     """Plot spectra, their reconstructions and the residuals.
 
@@ -340,17 +297,16 @@ def plot(
     from latentscope.models.weights import load_model
     from latentscope.plots.spectrum import MOST_SPECTRA, plot_spectrum
 
-    out = Output(as_json)
-    check_outputs(None, output)
-    windows = [_window(text) for text in wavelength or ()]
+    check_plot(output)
     sources = expand_sources(files)
     if len(sources) > MOST_SPECTRA:
         raise UsageError(f"{len(sources)} spectra; expected {MOST_SPECTRA} at most in one picture")
-    options = {"hdu": hdu, "key": key, "frame": _frame(frame), "rv": rv}
     network = None if model == "none" else load_model(model or DEFAULT_MODEL)
-    shown, failed = _each(sources, lambda file: view_spectrum(file, network, **options))
+    shown, failed = _each(
+        sources, lambda file: view_spectrum(file, network, rv=rv, **vars(reading))
+    )
     if shown:
-        save_plot(output, lambda: plot_spectrum(shown, windows=windows or None, rest=rest))
+        save_plot(output, lambda: plot_spectrum(shown, windows=wavelength or None, rest=rest))
     facts = [_facts(one) for one in shown]
     _say_reconstructions(out, facts, failed)
     if shown:
@@ -359,26 +315,13 @@ def plot(
     _leave_if_failed(len(shown), len(sources))
 
 
-def _window(text: str) -> tuple[float, float]:
-    first, _, last = text.partition("-")
-    try:
-        found = float(first), float(last)
-    except ValueError:
-        found = 0.0, 0.0
-    if not found[0] < found[1]:
-        raise UsageError(
-            f"--wavelength is {text!r}; expected first-last, ascending, such as 5160-5190"
-        )
-    return found
-
-
 def _facts(one: Reconstruction) -> dict[str, Any]:
     about = {name: one.provenance[name] for name in ("file", "object", "model", "assumed")}
     return {"id": one.name, **about, "rv": one.rv, "rv_from": one.rv_from, **one.summary}
 
 
 def _say_reconstructions(
-    out: Output, facts: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]
+    out: Voice, facts: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]
 ) -> None:
     if facts:
         names = ("id", "object", "rv", "rv_from", "rms", "chi")
@@ -392,16 +335,16 @@ def _say_reconstructions(
 )
 def reconstruct(
     files: Files,
+    reading: Reading,
+    out: Output,
     model: Model = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; files of the same name are replaced.")
+        Path, option("-o, --output", "FOLDER", "Files of the same name are replaced.")
     ] = Path("reconstructions"),
-    form: Annotated[str, typer.Option("--format", help="fits or csv.")] = "fits",
+    suffix: Annotated[
+        Literal["fits", "csv"], typer.Option("--format", help="Of the files.")
+    ] = "fits",
     min_coverage: MinCoverage = 0.5,
-    hdu: Hdu = None,
-    key: Key = None,
-    frame: FrameOption = None,
-    as_json: Json = False,
 ) -> None:
     """Write reconstructions of spectra, as FITS or CSV.
 
@@ -410,17 +353,14 @@ def reconstruct(
     fails leaves the others.
     """
     from latentscope.models.config import DEFAULT_MODEL
-    from latentscope.models.reconstruction import Format
     from latentscope.models.reconstruction import reconstruct as reconstructed
     from latentscope.models.rows import expand_sources
     from latentscope.models.weights import load_model, weights_sha256
 
-    out = Output(as_json)
-    suffix = one_of("--format", form, Format)
     check_writable(output / "reconstruct.json")
     sources = expand_sources(files)
     network = load_model(model or DEFAULT_MODEL)
-    options = {"hdu": hdu, "key": key, "frame": _frame(frame), "min_coverage": min_coverage}
+    options = {**vars(reading), "min_coverage": min_coverage}
     written: dict[str, str] = {}
 
     def write(file: Any) -> dict[str, Any]:
@@ -447,12 +387,6 @@ def reconstruct(
     _leave_if_failed(len(facts), len(sources))
 
 
-def _frame(name: str | None) -> Any:
-    from latentscope.spectra.spectrum import Frame
-
-    return None if name is None else one_of("--frame", name, Frame)
-
-
 def _preparation(model: str | None) -> PrepareConfig | None:
     """Return how a model wants its spectra, without its weights where it is known without them."""
     from latentscope.models.config import DEFAULT_MODEL, known_config
@@ -465,7 +399,7 @@ def _preparation(model: str | None) -> PrepareConfig | None:
     return load_model(str(model)).prepare
 
 
-def _describe(out: Output, summary: dict[str, Any]) -> None:
+def _describe(out: Voice, summary: dict[str, Any]) -> None:
     for key, value in summary.items():
         for item in value if isinstance(value, list) else [value]:
             if item not in (None, ""):
@@ -483,39 +417,40 @@ _BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
     "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv --seed 1",
 )
 def simulate(
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Number of spectra.")] = 1000,
+    out: Output,
+    n: Annotated[int, whole("-n, --number", 1, "Number of spectra.")] = 1000,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; files of the same name are replaced.")
+        Path, option("-o, --output", "FOLDER", "Files of the same name are replaced.")
     ] = Path("spectra"),
     seed: Seed = 0,
     layout: Annotated[
-        str,
-        typer.Option("--layout", help="adp: ESO phase-3 tables; s1d: small images, 1.25 MB each."),
+        Literal["adp", "s1d"],
+        typer.Option(
+            "--layout",
+            help="adp: ESO phase-3 tables, 4.8 MB each; s1d: small images, 1.25 MB each.",
+        ),
     ] = "adp",
     linelist: Annotated[
         Path | None,
-        typer.Option("--linelist", help="Line list: CSV, MOOG/linemake or VALD extract-stellar."),
+        option("--linelist", "FILE", "Line list: CSV, MOOG/linemake or VALD extract-stellar."),
     ] = None,
     workers: Workers = None,
-    as_json: Json = False,
 ) -> None:
     """Simulate an archive of spectra with known truth.
 
     HARPS-like FITS files, and labels.csv.
     """
-    from latentscope.simulation.simulate import Layout, write_archive
+    from latentscope.simulation.simulate import write_archive
 
-    out = Output(as_json)
-    chosen: Layout = one_of("--layout", layout, Layout)
-    smaller = "fewer (-n), or --layout s1d," if chosen == "adp" else "fewer (-n)"
-    size = check_room(output, n * _BYTES[chosen], f"write {smaller} or to another disk (-o)")
+    smaller = "fewer (-n), or --layout s1d," if layout == "adp" else "fewer (-n)"
+    size = check_room(output, n * _BYTES[layout], f"write {smaller} or to another disk (-o)")
     echo(f"simulating {n:,} spectra into {output}, {size}", err=True)
     with progress("simulate", n) as advance:
         labels = write_archive(
             output,
             n,
             seed=seed,
-            layout=chosen,
+            layout=layout,
             linelist=linelist,
             workers=workers,
             progress=advance,
@@ -528,40 +463,34 @@ def simulate(
     "latentscope models", "latentscope models --check org/name", "latentscope models --check all"
 )
 def models(
+    out: Output,
     check: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--check",
-            metavar="MODEL",
-            help="Check that a model computes its reference latents: name, folder, Hugging Face "
-            "id, or all for the bundled ones.",
+            "MODEL",
+            "Check that a model computes its reference latents: name, folder, Hugging Face id, or "
+            "all for the bundled ones.",
             autocompletion=complete_model,
         ),
     ] = None,
-    as_json: Json = False,
 ) -> None:
     """List the available models, or check one.
 
     Bundled ones, and published ones, which are downloaded on first use.
     """
-    out = Output(as_json)
     if check is not None:
         _check(check, out)
         return
     from latentscope.models.config import available_models
 
     models = available_models()
-    out.table(
-        ("name", "where", "latents", "grid", "description"),
-        [
-            (item["name"], item["where"], item["latents"], item["grid"], item["description"])
-            for item in models
-        ],
-    )
+    columns = ("name", "where", "latents", "grid", "description")
+    out.table(columns, [[item[name] for name in columns] for item in models])
     out.result(models)
 
 
-def _check(model: str, out: Output) -> None:
+def _check(model: str, out: Voice) -> None:
     from latentscope.models.check_rows import TOLERANCE, check_model
     from latentscope.models.config import bundled_models
 
@@ -585,14 +514,13 @@ def _check(model: str, out: Output) -> None:
 
 
 @command("latentscope doctor", "latentscope doctor --json")
-def doctor(as_json: Json = False) -> None:
+def doctor(out: Output) -> None:
     """Show this installation, to paste into a bug report.
 
     Versions, processor and devices, threads, folders and free disk, hashes of the models.
     """
     from latentscope.models.doctor import examine
 
-    out = Output(as_json)
     found = examine()
     for section, values in found.items():
         out.say(section)
@@ -612,30 +540,27 @@ def convert(
         Path, typer.Argument(metavar="IN", help="Published .pth.tar checkpoint.")
     ],
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the converted model.")],
+    out: Output,
     normalization: Annotated[
-        str | None,
+        Literal["median-padded", "median-valid"] | None,
         typer.Option(
             "--normalization",
             help="Normalization in training: median-padded (astro-machines) or median-valid "
             "(stellar-karaoke). Default: by the name of the published file.",
         ),
     ] = None,
-    as_json: Json = False,
 ) -> None:
     """Turn a published checkpoint into a model folder.
 
     The folder holds config.json, which says how to prepare spectra, and model.safetensors.
     """
-    from latentscope.models.config import PublishedNormalization
     from latentscope.models.weights import convert_checkpoint, load_model, save_model
 
     if not checkpoint.is_file():
         raise UsageError(f"{checkpoint}: no such file; expected a .pth.tar checkpoint")
-    out = Output(as_json)
     if normalization is None:
         save_model(load_model(checkpoint), folder)
     else:
-        chosen = one_of("--normalization", normalization, PublishedNormalization)
-        convert_checkpoint(checkpoint, folder, normalization=chosen)
+        convert_checkpoint(checkpoint, folder, normalization=normalization)
     out.say(f"wrote {folder / 'config.json'} and {folder / 'model.safetensors'}")
     out.result({"checkpoint": checkpoint, "folder": folder})

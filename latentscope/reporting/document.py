@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,27 +18,13 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table as it is shown.
+    """How a column of a table is shown.
 
-    Parameters
-    ----------
-    name : str
-        The frame's column.
-    heading : str
-        What the page calls it, with its unit.
-    error : str, optional
-        The frame's column of its standard error (68 %), shown beside the value.
-    interval : (str, str), optional
-        The frame's columns of the lower and upper end of its interval, shown beside the value.
-    hint : str
-        What the heading means, in a few words.
-    decimals : int, optional
-        Digits behind the point; by default as the largest of the column needs.
-    mixed : bool
-        Whether the rows are different quantities, each with digits of its own.
+    Beside its value stands its standard error (68 %) or its interval, if the frame has these
+    columns. It has as many decimals as the largest of the column needs, unless these are given, or
+    its rows are `mixed`, different quantities.
     """
 
-    name: str
     heading: str
     error: str | None = None
     interval: tuple[str, str] | None = None
@@ -49,48 +35,22 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of numbers.
+    """A table: report.json has all of `frame`, the page `max_rows` rows of some columns.
 
-    Parameters
-    ----------
-    name : str
-        What report.json calls it.
-    caption : str
-        What it shows, in a sentence.
-    frame : DataFrame
-        All of its rows and columns, as report.json holds them, the most telling first.
-    columns : tuple of Column
-        Those the page shows.
-    open_rows : int
-        Rows that are seen at once, and further ones at a click; 0: the page only names the table.
-    max_rows : int
-        Rows on the page at most.
+    The first `open_rows` are seen at once, the others at a click; with 0 the page only names it.
     """
 
     name: str
     caption: str
     frame: pd.DataFrame
-    columns: tuple[Column, ...]
+    columns: Mapping[str, Column]
     open_rows: int = 10
     max_rows: int = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture that the page holds itself.
-
-    Parameters
-    ----------
-    caption : str
-        What to see in it.
-    alt : str
-        What it shows, for those who cannot see it.
-    mime : str
-        Such as "image/webp".
-    data : bytes
-    width, height : int
-        As shown at most, in CSS pixels.
-    """
+    """A picture that the page holds itself; its size is the largest shown, in CSS pixels."""
 
     caption: str
     alt: str
@@ -117,51 +77,22 @@ class Picture:
 class Part:
     """A part of a chapter.
 
-    Parameters
-    ----------
-    headline : str
-        The finding in a sentence, for the summary; empty if the summary can do without.
-    paragraphs : tuple of str
-    lines : tuple of str
-        Findings one by one.
-    tables : tuple of Table
-    pictures : tuple of Picture
-    provenance : mapping
-        Of the diagnostic.
-    open_lines : int
-        Lines that are seen at once; further ones are folded.
+    The headline is its finding in a sentence, which the summary shows too; `lines` are findings
+    one by one, of which the first `open_lines` are seen at once.
     """
 
     headline: str = ""
-    paragraphs: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    paragraphs: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     open_lines: int = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a part.
-
-    Parameters
-    ----------
-    key, title : str
-        Its anchor and its heading.
-    part : Part or None
-        None if it could not be made.
-    html : str
-        The part as HTML.
-    absent : str
-        Why it could not be made of what was given, and what to give.
-    error : Exception or None
-        What went wrong.
-    warnings : tuple of str
-        What the diagnostics warned of.
-    seconds : float
-        How long it took.
-    """
+    """What became of a part: itself and its HTML, or why it is absent, or what went wrong."""
 
     key: str
     title: str
@@ -230,18 +161,7 @@ class Chapter:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """All that the page shows.
-
-    Parameters
-    ----------
-    title, lead : str
-        Its heading, and the line below it.
-    facts : dict
-        What was read, by what, when: name -> text.
-    chapters : tuple of Chapter
-    notes : tuple of str
-        What holds for the whole page, such as a subsample.
-    """
+    """All that the page shows; `facts` say what was read, by what, when."""
 
     title: str
     lead: str
@@ -255,15 +175,23 @@ class Document:
         return [outcome for chapter in self.chapters for outcome in chapter.outcomes]
 
     @property
-    def learned(self) -> tuple[tuple[str, ...], Picture | None]:
-        """What the network learned: five lines at most, and a picture if there is one."""
+    def learned(self) -> tuple[list[str], Picture | None]:
+        """What the network learned, in five lines at most, and a picture if there is one.
+
+        Without labels, how many dimensions matter; at the end, whether the model knows the spectra.
+        """
         parts = {outcome.key: outcome.part for outcome in self.outcomes if outcome.part}
-        lines = parts["meanings"].lines if "meanings" in parts else ()
-        headlines = [parts[key].headline for key in ("spread", "information") if key in parts]
+        meanings = parts["meanings"].lines if "meanings" in parts else ()
+        # The last line names the dimensions that match no label.
+        found = [*meanings[:3], *meanings[3:][-1:]]
+        if not found:
+            found = [parts[key].headline for key in ("spread", "information") if key in parts]
+        if found and "trust" in parts:
+            found.append(parts["trust"].headline)
         pictures = [
             it for key in ("labels", "spread") if key in parts for it in parts[key].pictures
         ]
-        return lines[:5] or tuple(headlines), pictures[0] if pictures else None
+        return found, pictures[0] if pictures else None
 
     @property
     def failures(self) -> list[Outcome]:

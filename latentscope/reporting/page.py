@@ -105,16 +105,16 @@ def _cells(table: document.Table) -> dict[str, Any]:
     """
     rows = table.frame.head(table.max_rows).to_dict("records")
     columns, cells = [], []
-    for column in table.columns:
-        present = [row[column.name] for row in rows if not is_missing(row[column.name])]
+    for name, column in table.columns.items():
+        present = [row[name] for row in rows if not is_missing(row[name])]
         if not present:
             continue
         longest = max(len(str(value)) for value in present)
         kind = "long" if longest > _LONG else "text"
         kind = "number" if all(is_number(value) for value in present) else kind
-        write = _writer(column, decimals_for_column(present))
+        write = _writer(name, column, decimals_for_column(present))
         columns.append({"kind": kind, "heading": column.heading, "hint": column.hint})
-        cells.append([(kind, _sorted_by(row[column.name]), write(row)) for row in rows])
+        cells.append([(kind, _sorted_by(row[name]), write(row)) for row in rows])
     fits = table.open_rows > 0 and len(rows) <= table.open_rows + 3
     named = table.open_rows == 0
     return {
@@ -125,8 +125,8 @@ def _cells(table: document.Table) -> dict[str, Any]:
     }
 
 
-def _writer(column: document.Column, decimals: int) -> Callable[[dict[Any, Any]], str]:
-    name, error, interval = column.name, column.error, column.interval
+def _writer(name: str, column: document.Column, decimals: int) -> Callable[[dict[Any, Any]], str]:
+    error, interval = column.error, column.interval
     if error is not None:
         return lambda row: with_error(row[name], row[error])
     if interval is not None:

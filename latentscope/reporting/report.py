@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,19 @@ import numpy as np
 import pandas as pd
 
 import latentscope
-from latentscope.data import LabelsLike, Latents, LatentsLike
+from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
 from latentscope.diagnostics.groups import GroupsLike
-from latentscope.diagnostics.mi.columns import Names, Seed, whole_seed
-from latentscope.diagnostics.study import Study, StudyLike, origin
+from latentscope.diagnostics.mi.columns import Names, Seed, check_columns, whole_seed
+from latentscope.diagnostics.study import Study, StudyLike, origin, read_study
 from latentscope.diagnostics.threads import on_cluster
+from latentscope.diagnostics.threshold import with_threshold
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
 from latentscope.labels import Missing
 from latentscope.reporting.chapters import chapters_of
 from latentscope.reporting.document import Document, Outcome
 from latentscope.reporting.page import page_html
-from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, read_report_study
+from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, draw_rows
 from latentscope.tables import provenance_beside
 
 if TYPE_CHECKING:
@@ -183,28 +184,35 @@ def report(
     seed = whole_seed(seed)
     page = expanded(output)
     numbers = page.with_suffix(".json") if json is None else expanded(json)
-    inputs: tuple[Any, ...] = (latents, labels)
-    if isinstance(latents, Study):
-        inputs = (
-            latents.latents.source,
-            None if latents.labels is None else latents.labels.attrs["source"],
-        )
-    _check(page, numbers, max_rows, *inputs)
-    study = read_report_study(
+    _check(page, numbers, max_rows, latents, labels)
+    data = read_study(
         latents,
         labels,
-        model=model,
         groups=groups,
-        columns=columns,
         join=join,
         missing=missing,
         discrete=discrete,
         numeric=numeric,
-        max_rows=max_rows,
-        seed=seed,
-        effort=QUICK if quick else FULL,
-        stage=progress or (lambda label: nullcontext()),
-        other=compare,
+    )
+    rows = draw_rows(data.latents, max_rows, seed)
+    if data.labels is not None:
+        check_columns(data.labels, columns or ())
+    network = None
+    if model is not None:
+        from latentscope.models.weights import as_model, check_made_by
+
+        network = as_model(model)
+        check_made_by(network, data.latents)
+        data = replace(data, latents=with_threshold(data.latents, network.info))
+    study = ReportStudy(
+        data,
+        network,
+        rows,
+        columns,
+        seed,
+        QUICK if quick else FULL,
+        progress or (lambda label: nullcontext()),
+        None if compare is None else read_latents(compare),
     )
     facts = _facts(study, command)
     name = Path(study.latents.source).name
@@ -233,7 +241,7 @@ def report(
 _FEWEST_ROWS = 100
 
 
-def _check(page: Path, numbers: Path, max_rows: int, *inputs: Any) -> None:
+def _check(page: Path, numbers: Path, max_rows: int, latents: Any, labels: Any) -> None:
     """Refuse, before the work, what cannot end well."""
     if page.suffix.lower() not in (".html", ".htm"):
         raise ChoiceError(f"output is {page}; expected a name that ends in .html")
@@ -245,12 +253,14 @@ def _check(page: Path, numbers: Path, max_rows: int, *inputs: Any) -> None:
         raise ChoiceError(
             f"{page} would replace {numbers}, which no report wrote; name another output"
         )
+    if isinstance(latents, Study):
+        labels = None if latents.labels is None else latents.labels.attrs["source"]
+        latents = latents.latents.source
     written = {page.resolve(), numbers.resolve()}
-    for given in inputs:
+    for given in (latents, labels):
         if isinstance(given, str | os.PathLike):
             path = expanded(given)
-            taken = {path.resolve(), path.with_suffix(".json").resolve()}
-            if written & taken:
+            if written & {path.resolve(), path.with_suffix(".json").resolve()}:
                 raise ChoiceError(
                     f"{page} and {numbers} would replace {path} or a file that belongs to it; name "
                     "another output"

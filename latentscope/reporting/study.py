@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
-from latentscope.diagnostics.mi.columns import Names, check_columns
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.study import Study, StudyLike, read_study
-from latentscope.diagnostics.threshold import with_threshold
+from latentscope.diagnostics.study import Study
 from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.errors import TableError
-from latentscope.labels import Missing
 from latentscope.reporting.document import NotPossible
 
 if TYPE_CHECKING:
@@ -35,23 +30,10 @@ Stage = Callable[[str], AbstractContextManager[Advance | None]]
 MOST_DIMS = 32
 """Dimensions, the widest, that are measured against labels and one another."""
 
-FEWEST_ROWS = 50
-"""Rows below which nothing but the spread is measured."""
-
 
 @dataclass(frozen=True)
 class Effort:
-    """How often what is random is repeated, and how much is drawn.
-
-    Parameters
-    ----------
-    n_halves : int
-        Halves of the stars behind the intervals of disentanglement.
-    n_draws : int
-        Draws of each other sample of the rows.
-    n_traversals : int
-        Dimensions that are drawn one by one, those that change the flux most.
-    """
+    """How often what is random is repeated, and how many dimensions are drawn one by one."""
 
     n_halves: int
     n_draws: int
@@ -63,23 +45,10 @@ FULL, QUICK = Effort(50, 8, 8), Effort(10, 4, 3)
 
 @dataclass(frozen=True, eq=False)
 class ReportStudy:
-    """What was given, row by row, and which rows the slow statistics take.
+    """What was given, and which rows and columns are measured.
 
-    Parameters
-    ----------
-    data : Study of n rows
-        Latents, labels and stars.
-    model : SpectrumVAE or None
-    rows : ndarray of int64
-        Rows that slow statistics take, ascending, all of them finite.
-    columns : list of str or None
-        Labels to take; None takes all.
-    seed : int
-    effort : Effort
-    stage : callable
-        Shows progress.
-    other : Latents or None
-        Of the same spectra by another model, to compare with.
+    `rows` are those that slow statistics take, ascending, all of them finite; `columns` the labels
+    to take, all if None; `stage` shows progress; `other` are latents to compare with.
     """
 
     data: Study
@@ -90,6 +59,11 @@ class ReportStudy:
     effort: Effort
     stage: Stage
     other: Latents | None = None
+
+    def run(self, what: str, measure: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        """Call a diagnostic, its progress shown as `what`."""
+        with self.stage(what) as advance:
+            return measure(*given, progress=advance, **options)
 
     @property
     def latents(self) -> Latents:
@@ -111,14 +85,9 @@ class ReportStudy:
         return int(rows.sum()) if self.data.groups is None else self.data.groups.count(rows)
 
     @property
-    def sampled(self) -> bool:
-        """Whether slow statistics take fewer rows than there are."""
-        return len(self.rows) < self.finite
-
-    @property
     def sample_text(self) -> str:
         """Say which rows slow statistics take; empty if all."""
-        if not self.sampled:
+        if len(self.rows) == self.finite:
             return ""
         return (
             f"on a random {len(self.rows):,} of {self.finite:,} rows (drawn without replacement, "
@@ -128,7 +97,7 @@ class ReportStudy:
     @property
     def notes(self) -> tuple[str, ...]:
         """What holds for the whole page: how stars were found, and which rows were drawn."""
-        if not self.sampled:
+        if not self.sample_text:
             return self.data.notes
         drawn = f"Slow statistics are taken {self.sample_text}; --max-rows takes more."
         return (*self.data.notes, drawn)
@@ -148,7 +117,7 @@ class ReportStudy:
             )
         return self.sample
 
-    def check_rows(self, fewest: int = FEWEST_ROWS) -> None:
+    def check_rows(self, fewest: int = 50) -> None:
         """Refuse to measure too few rows."""
         if self.finite < fewest:
             raise NotPossible(
@@ -207,31 +176,32 @@ class ReportStudy:
                 f"Only dimension {self.dims[0]} is informative, so there is nothing to compare it "
                 "with: give latents with two or more."
             )
-        with self.stage("mutual information of dimensions") as advance:
-            return pairwise_mi(self.sample, dims=self.dims, seed=self.seed, progress=advance)
+        result: PairwiseResult = self.run(
+            "mutual information of dimensions", pairwise_mi, self.sample, dims=self.dims,
+            seed=self.seed,
+        )  # fmt: skip
+        return result
 
     @cached_property
     def information(self) -> MIResult:
         """Mutual information of the informative dimensions with the labels."""
         self.check_rows()
-        sample, dims = self.labelled_sample, self.dims
-        with self.stage("mutual information with labels") as advance:
-            return mi_matrix(
-                sample,
-                dims=dims,
-                columns=self.columns,
-                seed=self.seed,
-                progress=advance,
-            )
+        result: MIResult = self.run(
+            "mutual information with labels", mi_matrix, self.labelled_sample, dims=self.dims,
+            columns=self.columns, seed=self.seed,
+        )  # fmt: skip
+        return result
 
     @cached_property
     def line_map(self) -> LineMapResult:
         """Which lines each informative dimension moves."""
         from latentscope.models.traversal import line_map
 
-        network, dims, latents = self.network, self.dims, self.sample.latents
-        with self.stage("lines that dimensions move") as advance:
-            return line_map(network, latents=latents, dims=dims, progress=advance)
+        result: LineMapResult = self.run(
+            "lines that dimensions move", line_map, self.network, latents=self.sample.latents,
+            dims=self.dims,
+        )  # fmt: skip
+        return result
 
     def measured_on(self) -> tuple[str, ...]:
         """Say in a paragraph what a part was measured on, if not on all; else nothing."""
@@ -239,49 +209,13 @@ class ReportStudy:
         return (f"Measured {'; '.join(limits)}.",) if limits else ()
 
 
-def read_report_study(
-    latents: StudyLike,
-    labels: LabelsLike | None,
-    *,
-    model: SpectrumVAE | str | os.PathLike[str] | None,
-    groups: GroupsLike,
-    columns: list[str] | None,
-    join: str | None,
-    missing: Missing,
-    discrete: bool | Names | None,
-    numeric: Names | None,
-    max_rows: int,
-    seed: int,
-    effort: Effort,
-    stage: Stage,
-    other: LatentsLike | None = None,
-) -> ReportStudy:
-    """Read what a report is about, as `report` says, and draw the rows of slow statistics."""
-    data = read_study(
-        latents,
-        labels,
-        groups=groups,
-        join=join,
-        missing=missing,
-        discrete=discrete,
-        numeric=numeric,
-    )
-    finite = np.flatnonzero(data.latents.ok)
+def draw_rows(latents: Latents, max_rows: int, seed: int) -> NDArray[np.int64]:
+    """Return the finite rows, ascending; of more than `max_rows` random ones."""
+    finite = np.flatnonzero(latents.ok)
     if not len(finite):
         raise TableError(
-            f"{data.latents.source}: none of {len(data)} rows is finite; nothing to report"
+            f"{latents.source}: none of {len(latents)} rows is finite; nothing to report"
         )
-    if data.labels is not None:
-        check_columns(data.labels, columns or ())
-    network = None
-    if model is not None:
-        from latentscope.models.weights import as_model, check_made_by
-
-        network = as_model(model)
-        check_made_by(network, data.latents)
-        data = replace(data, latents=with_threshold(data.latents, network.info))
-    rows = finite
-    if len(finite) > max_rows:
-        rows = np.sort(np.random.default_rng(seed).choice(finite, max_rows, replace=False))
-    beside = None if other is None else read_latents(other)
-    return ReportStudy(data, network, rows, columns, seed, effort, stage, beside)
+    if len(finite) <= max_rows:
+        return finite
+    return np.sort(np.random.default_rng(seed).choice(finite, max_rows, replace=False))

@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -83,6 +85,27 @@ def test_a_wrong_command_line_is_exit_code_2(command, arguments):
     assert ended.code == 2
     assert ended.out == ""
     assert "Usage: latentscope" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "choices"),
+    [
+        ("mad", "kind", "latentscope.diagnostics.activity.Kind"),
+        ("track", "by", "latentscope.diagnostics.track.By"),
+        ("retrieve", "metric", "latentscope.diagnostics.nearest.Metric"),
+        ("retrieve", "spread", "latentscope.diagnostics.nearest.Spread"),
+        ("encode", "precision", "latentscope.models.encode.Precision"),
+        ("encode", "frame", "latentscope.spectra.spectrum.Frame"),
+        ("reconstruct", "format", "latentscope.models.reconstruction.Format"),
+        ("simulate", "layout", "latentscope.simulation.simulate.Layout"),
+        ("convert", "normalization", "latentscope.models.config.PublishedNormalization"),
+    ],
+)
+def test_choices_are_those_of_the_library(command, name, option, choices):
+    module, _, literal = choices.rpartition(".")
+    expected = get_args(getattr(import_module(module), literal))
+    shown = re.search(rf"--{option} [<\[](.*?)[>\]]", command(name, "--help").out)
+    assert shown[1].split("|") == list(expected)
 
 
 ROOT = Path(__file__).resolve().parents[2]

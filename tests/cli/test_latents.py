@@ -195,7 +195,7 @@ def test_codes_of_missing_values_are_told_named_and_kept(command, here):
     assert kept.json["table"][-1]["n"] == rows["Teff"] + 20
     wrong = command("mi", here / LATENTS, here / LABELS, "--missing", "unknown")
     assert wrong.code == 2
-    assert "--missing is 'unknown'" in wrong.err
+    assert "'--missing': 'unknown'" in wrong.err
 
 
 def test_labels_before_latents_are_refused(command, here):

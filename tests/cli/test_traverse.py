@@ -83,15 +83,15 @@ def test_linemap_as_json_is_alone_on_stdout(command, tiny_model):
     ("arguments", "message"),
     [
         (["traverse", "--dim", "3"], "dim is 3; there are dimensions 0 to 2"),
-        (["traverse", "--dim", "0", "--sigmas", "3:-3"], "--sigmas is '3:-3'; expected first:last"),
-        (["traverse", "--dim", "0", "--window", "Mg"], "--window is 'Mg'"),
-        (["traverse", "--dim", "0", "--values", "a"], "--values is 'a'"),
+        (["traverse", "--dim", "0", "--sigmas", "3:-3"], "'--sigmas': '3:-3'; expected first:last"),
+        (["traverse", "--dim", "0", "--window", "Mg"], "'--window': 'Mg'"),
+        (["traverse", "--dim", "0", "--values", "a"], "'--values': 'a'"),
         (
             ["traverse", "--dim", "0", "--values", "1,2", "--quantiles", "0.1"],
             "expected one of them",
         ),
         (["traverse", "--dim", "0", "--plot", "x.gif"], "--plot is x.gif"),
-        (["linemap", "--dims", "all"], "--dims is 'all'"),
+        (["linemap", "--dims", "all"], "'--dims': 'all'"),
         (["linemap", "--dims", "9"], "dims [9]"),
     ],
 )

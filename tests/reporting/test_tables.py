@@ -8,7 +8,7 @@ from latentscope.reporting.document import Column, Table
 from latentscope.reporting.page import table_html
 from tests.reporting.conftest import Page
 
-COLUMNS = (Column("dim", "dim"), Column("value", "value", error="error"), Column("odd", "odd"))
+COLUMNS = {"dim": Column("dim"), "value": Column("value", error="error"), "odd": Column("odd")}
 
 
 def table(rows, **settings):
