@@ -363,7 +363,7 @@ def _prepared(
     """The row of a source, with what its file says written into the record; None if it failed."""
     name = source_file(source) or "the spectrum"
     try:
-        spectrum = read_spectrum(source, **reading)
+        spectrum = read_spectrum(source, **reading, ivar=ivar)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config, ivar=ivar)
     except LatentscopeError as error:
@@ -393,8 +393,8 @@ def _prepared(
             status="degenerate",
         )
         return None
-    values = prepared.row[prepared.valid]
-    if (values == values[0]).all():
+    first = prepared.row[np.argmax(prepared.valid)]
+    if not np.any((prepared.row != first) & prepared.valid):
         fail(record, f"{name}: flux is the same in all pixels; a spectrum has lines", "degenerate")
         return None
     return prepared

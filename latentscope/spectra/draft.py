@@ -126,10 +126,13 @@ def _holds_data(draft: Draft) -> bool:
     return bool(np.count_nonzero(use) > 1 and flux[use].any())
 
 
-def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectrum:
+def finish(
+    draft: Draft, file: str | None, frame: Frame | None = None, *, ivar: bool = True
+) -> Spectrum:
     """Make the Spectrum of a draft: Angstrom, ascending, errors to ivar, notes of it all.
 
-    A `frame` that is given counts, whatever the file says.
+    A `frame` that is given counts, whatever the file says. Without `ivar` errors tell no more than
+    which pixels are to be masked.
 
     Raises
     ------
@@ -139,12 +142,12 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     """
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))
-    ivar, blank = _inverse_variance(draft, flux)
+    weights, blank = _inverse_variance(draft, flux, ivar)
     mask = _without_blanks(draft, flux, _mask(draft, flux, blank))
     wavelength, keep = _ascending(draft, wavelength)
     if keep is not None:
         flux = flux[keep]
-        ivar = None if ivar is None else ivar[keep]
+        weights = None if weights is None else weights[keep]
         mask = None if mask is None else mask[keep]
     # One look at the middle spares most spectra the pass over all pixels.
     if not (np.isfinite(flux[len(flux) // 2]) or np.isfinite(flux).any()):
@@ -158,7 +161,7 @@ def finish(draft: Draft, file: str | None, frame: Frame | None = None) -> Spectr
     meta |= {"flux_unit": draft.flux_unit} if draft.flux_unit else {}
     meta |= {"rv_keyword": motion.rv_keyword} if motion.rv is not None else {}
     return Spectrum(
-        wavelength, flux, medium, motion.frame, ivar, mask, motion.rv, motion.berv, meta
+        wavelength, flux, medium, motion.frame, weights, mask, motion.rv, motion.berv, meta
     )
 
 
@@ -284,9 +287,12 @@ _NEARLY_ALL = 0.9
 
 
 def _inverse_variance(
-    draft: Draft, flux: NDArray[Any]
+    draft: Draft, flux: NDArray[Any], needed: bool
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
-    """Inverse variance, 0 where the file gives none, and where that is; None for nothing."""
+    """Inverse variance, 0 where the file gives none, and where that is; None for nothing.
+
+    Where it is not `needed`, it is not computed if all pixels have some.
+    """
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
         return None, None
@@ -294,14 +300,25 @@ def _inverse_variance(
     if draft.error_kind == "relative" and power < 0:
         given = given * np.abs(flux, dtype=np.float64)
     single = given.dtype == np.float32
-    ivar = np.empty(len(given))
     given = np.ascontiguousarray(given, np.float32 if single else np.float64)
+    if single and not needed and _all_positive(given):
+        return None, None
+    ivar = np.empty(len(given))
     usable = _weigh(given, power, ivar)
     # Many HARPS products have a column ERR that is NaN from end to end.
     if not usable:
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None, None
-    return ivar, None if usable == len(ivar) else ivar == 0
+    return ivar if needed else None, None if usable == len(ivar) else ivar == 0
+
+
+@njit(nogil=True)
+def _all_positive(values: NDArray[np.float32]) -> bool:
+    """Whether all values (n,) are positive and finite, as are then their squares in float64."""
+    found = True
+    for i in range(len(values)):
+        found &= (values[i] > 0) & (values[i] < np.inf)
+    return found
 
 
 # Of numpy, whose 1 / 0 is infinite; and no branch within, so that it is compiled to vectors.
@@ -352,20 +369,22 @@ def _without_blanks(
 ) -> NDArray[np.bool_] | None:
     """Mask what a detector or writer left blank: one value in a row, 0 or less, or very large."""
     blank = np.zeros(len(flux), dtype=np.bool_)
-    count = _find_blanks(np.ascontiguousarray(flux), blank)
+    runs = _find_blanks(np.ascontiguousarray(flux), blank)
+    count = np.count_nonzero(blank)
     if not 0 < count < len(flux):
         return mask
     new = count if mask is None else int(np.count_nonzero(blank & ~mask))
     if new:
-        values = ", ".join(f"{value:g}" for value in np.unique(flux[blank] + 0.0)[:3])
+        values = ", ".join(f"{value:g}" for value in np.unique(flux[runs] + 0.0)[:3])
         draft.assumed.append(f"pixels: {new} in runs of {values} hold no flux and are left out")
     return blank if mask is None else mask | blank
 
 
 @njit(nogil=True)
-def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> int:
-    """Mark runs of one value that is no flux; return how many pixels they have."""
-    count, stop, n = 0, 0, len(flux)
+def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Mark runs of one value that is no flux; return where they begin."""
+    n, stop, found = len(flux), 0, 0
+    starts = np.empty(n // _LEAST_BLANK, np.intp)
     # A run that is long enough has a pixel of these, and the next one too.
     for i in range(0, n - 1, _LEAST_BLANK - 1):
         value = flux[i]
@@ -378,8 +397,9 @@ def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> int:
             stop += 1
         if stop - start >= _LEAST_BLANK:
             blank[start:stop] = True
-            count += stop - start
-    return count
+            starts[found] = start
+            found += 1
+    return starts[:found]
 
 
 def _flagged(

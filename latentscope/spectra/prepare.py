@@ -99,41 +99,58 @@ def resample(
         nothing = np.zeros(grid.length)
         return nothing, np.zeros(grid.length, dtype=np.bool_), nothing.copy() if known else None
     spectrum = convert(near, grid.medium, grid.frame)
-    flux = native(spectrum.flux)
-    good: NDArray[np.bool_] = np.isfinite(spectrum.flux)
-    if spectrum.mask is not None:
-        good &= ~np.asarray(spectrum.mask, dtype=np.bool_)
-    variance = _variance(spectrum.ivar, good) if ivar and spectrum.ivar is not None else None
+    flux, mask = native(spectrum.flux), spectrum.mask
+    if mask is not None:
+        mask = np.asarray(mask, dtype=np.bool_)
+    variance = None
+    if ivar and spectrum.ivar is not None:
+        variance = _variance(spectrum.ivar, flux, mask)
     way = way_of(spectrum, grid, how)
     if not isinstance(way, str):
         ours, theirs = way
         density = np.zeros(grid.length, dtype=flux.dtype)
         valid = np.zeros(grid.length, dtype=np.bool_)
-        valid[ours], density[ours] = good[theirs], flux[theirs]
-        if not good.all():
-            density[~valid] = 0
+        _take(flux[theirs], None if mask is None else mask[theirs], density[ours], valid[ours])
         if variance is None:
             return density, valid, None
         spread = np.full(grid.length, np.nan)
         spread[ours] = variance[theirs]
         return density, valid, _inverse(spread)
-    # NaN instead of an array of flags: a mean leaves such pixels out, and what is interpolated from
-    # one becomes NaN too.
-    if not good.all():
-        flux = np.where(good, flux, np.nan)
-    wavelength, flux, variance = _split_holes(spectrum.wavelength, flux, variance, _widest(grid))
+    wavelength, flux, variance, bad = _split_holes(
+        spectrum.wavelength, flux, variance, mask, _widest(grid)
+    )
     if way == "linear":
+        # What is interpolated from NaN becomes NaN too.
+        flux = np.where(np.isfinite(flux), flux, np.nan)
+        flux[bad] = np.nan
         density = np.interp(grid.wavelength, wavelength, flux, left=np.nan, right=np.nan)
         valid = np.isfinite(density)
         if variance is not None:
             variance = _between(grid.wavelength, wavelength, variance)
     else:
-        density, filled, spread = rebin(pixel_edges(wavelength), flux, variance, grid.edges)
+        density, filled, spread = rebin(wavelength, flux, bad, variance, grid.edges)
         valid = filled >= 0.5
         if variance is not None:
             variance = spread
     density = np.where(valid, density, 0.0)
     return density, valid, None if variance is None else _inverse(variance)
+
+
+# Compiled: numpy would pass over the pixels five times.
+@njit(nogil=True)
+def _take(
+    flux: NDArray[np.floating[Any]],
+    mask: NDArray[np.bool_] | None,
+    density: NDArray[np.floating[Any]],
+    valid: NDArray[np.bool_],
+) -> None:
+    """Copy flux (n,) where it is finite and not masked, and mark these pixels."""
+    for i in range(len(flux)):
+        good = abs(flux[i]) < np.inf
+        if mask is not None:
+            good &= not mask[i]
+        valid[i] = good
+        density[i] = flux[i] if good else 0.0
 
 
 def way_of(
@@ -251,26 +268,38 @@ def _split_holes(
     wavelength: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],
     variance: NDArray[np.float64] | None,
+    mask: NDArray[np.bool_] | None,
     widest: float,
-) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], NDArray[np.float64] | None]:
-    """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it."""
+) -> tuple[
+    NDArray[np.float64], NDArray[np.floating[Any]], NDArray[np.float64] | None, NDArray[np.intp]
+]:
+    """Put NaN pixels into every hole of a wavelength axis, so that nothing is drawn across it.
+
+    With the numbers of the masked pixels.
+    """
+    bad = np.empty(0, np.intp) if mask is None else np.flatnonzero(mask)
     # Some formats leave missing pixels out, or join two detectors without what lies between.
     hole, beside = _holes(np.ascontiguousarray(wavelength, dtype=np.float64), widest)
     if len(hole) == 0:
-        return wavelength, flux, variance
+        return np.ascontiguousarray(wavelength), flux, variance, bad
     # Two NaN pixels a hole, one small step inside it: the pixels beside it keep their width.
     ends = np.column_stack([wavelength[hole] + beside, wavelength[hole + 1] - beside])
     at = np.repeat(hole + 1, 2)
     split = None if variance is None else np.insert(variance, at, np.nan)
-    return np.insert(wavelength, at, ends.ravel()), np.insert(flux, at, np.nan), split
+    bad = bad + np.searchsorted(at, bad, side="right")
+    return np.insert(wavelength, at, ends.ravel()), np.insert(flux, at, np.nan), split, bad
 
 
-def _variance(ivar: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _variance(
+    ivar: NDArray[Any], flux: NDArray[np.floating[Any]], mask: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
     """Variance of each pixel: infinite where it is not known, NaN where there is no flux."""
     values = np.asarray(ivar, dtype=np.float64)
     with np.errstate(divide="ignore"):
         variance = 1.0 / np.where(values > 0, values, 0.0)
-    variance[~good] = np.nan
+    variance[~np.isfinite(flux)] = np.nan
+    if mask is not None:
+        variance[mask] = np.nan
     return np.asarray(variance)
 
 
@@ -294,12 +323,12 @@ def _between(
 @njit(nogil=True)
 def _same(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
     """Whether two arrays of one length, shape (n,), differ nowhere by more than `tolerance`."""
-    for start in range(0, len(first), 1024):
-        one, two = first[start : start + 1024], second[start : start + 1024]
-        others = 0
+    for start in range(0, len(first), 4096):
+        one, two = first[start : start + 4096], second[start : start + 4096]
+        same = True
         for i in range(len(one)):  # in vectors, without a branch
-            others += abs(one[i] - two[i]) > tolerance
-        if others:
+            same &= abs(one[i] - two[i]) <= tolerance
+        if not same:
             return False
     return True
 
@@ -339,28 +368,34 @@ def _holes(
     return at[:found].copy(), beside[:found].copy()
 
 
-# numba compiles one version with variances and one without, where `variance` is None.
+# numba compiles one version with variances and one without, where `variance` is None. Indices have
+# no sign: it would look at each whether it counts from the end, which takes longer than the sum.
 @njit(nogil=True)
 def rebin(
-    edges_in: NDArray[np.float64],
+    wavelength: NDArray[np.float64],
     flux: NDArray[np.floating[Any]],
+    bad: NDArray[np.intp],
     variance: NDArray[np.float64] | None,
-    edges_out: NDArray[np.float64],
+    edges: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Flux density on new pixels, conserving flux.
 
     The density of a new pixel is the mean of the old densities in it, weighted by the length of
-    the overlap; pixels that are not finite and stretches outside the input count neither in the
-    sum nor in the length. Hence the sum over new pixels of density * filled * width equals the
+    the overlap; pixels that are bad or not finite and stretches outside the input count neither in
+    the sum nor in the length. Hence the sum over new pixels of density * filled * width equals the
     integral of the old density over the stretch that both sets of pixels cover.
 
     Parameters
     ----------
-    edges_in, edges_out : ndarray of float64, shape (n + 1,) and (m + 1,)
-        Ascending borders of the old and the new pixels in Angstrom.
+    wavelength : ndarray of float64, shape (n,)
+        Ascending centers of the old pixels in Angstrom, whose borders are `pixel_edges`.
     flux : ndarray of float32 or float64, shape (n,)
         Flux density in each old pixel; NaN or infinite where there is none.
+    bad : ndarray of int, shape (masked,)
+        Numbers of the old pixels to leave out, ascending.
     variance : ndarray of float64, shape (n,), or None
+    edges : ndarray of float64, shape (m + 1,)
+        Ascending borders of the new pixels in Angstrom.
 
     Returns
     -------
@@ -368,44 +403,70 @@ def rebin(
         Density, NaN where nothing fills the pixel; filled fraction, 0 to 1; variance of the
         density, empty without one.
     """
-    n, m = len(flux), len(edges_out) - 1
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    n, m = np.uint64(len(flux)), len(edges) - 1
     density = np.full(m, np.nan)
     filled = np.zeros(m)
     spread = np.full(m if variance is not None else 0, np.nan)
-    i = max(np.searchsorted(edges_in, edges_out[0], side="right") - 1, 0)
+    stop = wavelength[-1] + 0.5 * (wavelength[-1] - wavelength[-2])  # where the last pixel ends
+    i, left = np.uint64(0), wavelength[0] - 0.5 * (wavelength[1] - wavelength[0])
+    nearest = np.searchsorted(wavelength, edges[0])
+    if nearest > 1:
+        i = np.uint64(nearest - 1)
+        left = 0.5 * (wavelength[i - one] + wavelength[i])
+    after = 0  # of the bad pixels
     for j in range(m):
-        low, high = edges_out[j], edges_out[j + 1]
+        low, high = edges[j], edges[j + 1]
         # Both sets of borders ascend: the search for the first old pixel goes on where it ended.
-        while i < n and edges_in[i + 1] <= low:
-            i += 1
-        first, start = i, max(low, edges_in[i])
-        # Most new pixels hold whole old ones with flux; the others are gone through once more. Two
-        # sums side by side, since each addition waits for the one before it.
-        left, total, other, square = start, 0.0, 0.0, 0.0
-        while i + 1 < n and edges_in[i + 2] < high:
-            middle = edges_in[i + 1]
-            total += flux[i] * (middle - left)
-            left = edges_in[i + 2]
-            other += flux[i + 1] * (left - middle)
-            i += 2
-        if i < n and edges_in[i + 1] < high:
-            total += flux[i] * (edges_in[i + 1] - left)
-            left = edges_in[i + 1]
-            i += 1
-        if i < n and left < high:
-            total += flux[i] * (high - left)
-            left = high
-        total += other
-        covered = left - start
-        if variance is not None or not np.isfinite(total):
+        while i + one < n and 0.5 * (wavelength[i] + wavelength[i + one]) <= low:
+            left = 0.5 * (wavelength[i] + wavelength[i + one])
+            i += one
+        start, end = max(low, left), min(high, stop)
+        if not start < end:
+            continue
+        # Whole old pixels, with flux mostly; else they are gone through once more. Four sums side
+        # by side, since each addition waits for the one before it.
+        first, last, twice = i, i, 2.0 * high
+        total = 0.0
+        if i + one < n and wavelength[i] + wavelength[i + one] < twice:
+            s0 = s1 = s2 = s3 = 0.0
+            k = i + one
+            while k + four < n and wavelength[k + three] + wavelength[k + four] < twice:
+                s0 += flux[k] * (wavelength[k + one] - wavelength[k - one])
+                s1 += flux[k + one] * (wavelength[k + two] - wavelength[k])
+                s2 += flux[k + two] * (wavelength[k + three] - wavelength[k + one])
+                s3 += flux[k + three] * (wavelength[k + four] - wavelength[k + two])
+                k += four
+            while k + one < n and wavelength[k] + wavelength[k + one] < twice:
+                s0 += flux[k] * (wavelength[k + one] - wavelength[k - one])
+                k += one
+            total = 0.5 * ((s0 + s1) + (s2 + s3))
+            total += flux[i] * (0.5 * (wavelength[i] + wavelength[i + one]) - start)
+            left = 0.5 * (wavelength[k - one] + wavelength[k])
+            total += flux[k] * (end - left)
+            i = last = k
+        else:
+            total = flux[i] * (end - start)
+        covered, square = end - start, 0.0
+        while after < len(bad) and bad[after] < first:
+            after += 1
+        spoiled = (after < len(bad) and bad[after] <= last) or not np.isfinite(total)
+        if variance is not None or spoiled:
             total = covered = 0.0
-            for k in range(first, min(i + 1, n)):
-                overlap = min(high, edges_in[k + 1]) - max(low, edges_in[k])
-                if overlap > 0 and np.isfinite(flux[k]):
-                    total += flux[k] * overlap
+            at = after
+            border = start
+            for old in range(first, last + one):
+                begin, border = border, end
+                if old < last:
+                    border = 0.5 * (wavelength[old] + wavelength[old + one])
+                if at < len(bad) and bad[at] == old:
+                    at += 1
+                elif np.isfinite(flux[old]):
+                    overlap = border - begin
+                    total += flux[old] * overlap
                     covered += overlap
                     if variance is not None:
-                        square += variance[k] * overlap * overlap
+                        square += variance[old] * overlap * overlap
         if covered > 0:
             density[j] = total / covered
             filled[j] = min(covered / (high - low), 1.0)
@@ -612,7 +673,7 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
         full[grid.length :] = True  # the continuum is filled across gaps
         row, scale, unit = _continuum_row(flux, inside, config)
     else:
-        row, scale = _median_row(flux, valid, inside, config)
+        row, scale = _median_row(flux, inside, config)
         unit = scale
     pixels = config.science
     full[pixels] = inside
@@ -684,10 +745,7 @@ def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np
 
 
 def _median_row(
-    flux: NDArray[np.floating[Any]],
-    valid: NDArray[np.bool_],
-    inside: NDArray[np.bool_],
-    config: PrepareConfig,
+    flux: NDArray[np.floating[Any]], inside: NDArray[np.bool_], config: PrepareConfig
 ) -> tuple[NDArray[np.float32], float]:
     """Row of shape (grid.size,) and its scale: zeros and NaN for a degenerate spectrum."""
     row = np.zeros(config.grid.size, dtype=np.float32)
@@ -696,7 +754,7 @@ def _median_row(
         science[:] = flux  # 0 where invalid
     if config.normalization == "median-padded":
         everything = row.copy()
-        everything[config.science][np.flatnonzero(config.grid.gap_mask)] = 0
+        everything[config.science][config.grid.gap_mask] = 0
         scale = _median(everything)
     else:
         scale = _median(science[inside])
@@ -731,16 +789,14 @@ def _continuum_row(
 
 
 def _median(values: NDArray[np.floating[Any]]) -> float:
-    """Median as numpy has it, in the precision of `values`; NaN of nothing."""
-    n = len(values)
-    if n == 0:
-        return float("nan")
+    """Median as numpy has it, in the precision of `values`, which are reordered."""
     # Not np.median, which looks for NaN besides, and selects twice.
-    parts = np.partition(values, n // 2)
-    high = parts[n // 2]
+    n = len(values)
+    values.partition(n // 2)
+    high = values[n // 2]
     if n % 2:
         return float(high)
-    return float((parts[: n // 2].max() + high) / values.dtype.type(2))
+    return float((values[: n // 2].max() + high) / values.dtype.type(2))
 
 
 def _degenerate(
@@ -751,8 +807,15 @@ def _degenerate(
 ) -> bool:
     if config.min_median is None:
         return not scale > 0
-    mean = flux[inside].mean(dtype=np.float64)
-    return not (scale > max(config.min_median, 0) and mean > 0)
+    return not (scale > max(config.min_median, 0) and _total(flux, inside) > 0)
+
+
+@njit(nogil=True, fastmath={"reassoc"})
+def _total(flux: NDArray[np.floating[Any]], inside: NDArray[np.bool_]) -> float:
+    total = 0.0
+    for i in range(len(flux)):
+        total += np.float64(flux[i]) if inside[i] else 0.0
+    return total
 
 
 @lru_cache(maxsize=16)

@@ -83,6 +83,7 @@ def read_spectrum(
     hdu: int | str | None = None,
     key: str | None = None,
     frame: Frame | None = None,
+    ivar: bool = True,
 ) -> Spectrum:
     """Read one spectrum: wavelength in Angstrom, flux as it stands, and what the header says.
 
@@ -110,6 +111,8 @@ def read_spectrum(
         or ``"wave=a,flux=b,err=c"``.
     frame : {"topocentric", "barycentric", "rest"}, optional
         The frame of the wavelengths, whatever the file says.
+    ivar : bool
+        Whether to compute the inverse variance, where the file has errors. False is faster.
 
     Returns
     -------
@@ -132,20 +135,26 @@ def read_spectrum(
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
         return source if frame is None else replace(source, frame=frame)
+    name, file = "", None
+    read: Callable[[], Draft | list[Draft]]
     if is_table(source):
-        return _guarded(lambda: read_table(source, key, row_of(hdu)), reading, "the table")
-    in_memory = is_specutils(source) or is_pair(source) or isinstance(source, np.ndarray)
-    if in_memory and not is_hdulist(source):
+        name, read = "the table", lambda: read_table(source, key, row_of(hdu))
+    elif is_hdulist(source) or not (is_specutils(source) or is_pair(source) or _is_array(source)):
+        data, file = read_source(source)
+        name, read = file or "the bytes given", lambda: _read_bytes(data, file, reading)
+    else:
         _check_unused(source, reading)
-    if is_specutils(source):
-        return _guarded(lambda: read_specutils(source), reading, "the specutils object")
-    if is_pair(source) and not is_hdulist(source):
-        return _guarded(lambda: read_pair(source), reading, "(wavelength, flux)")
-    if isinstance(source, np.ndarray):
-        return _guarded(lambda: array_draft(source, "array", key), reading, "the array")
-    data, file = read_source(source)
-    name = file or "the bytes given"
-    return _guarded(lambda: _read_bytes(data, file, reading), reading, name, file)
+        if is_specutils(source):
+            name, read = "the specutils object", lambda: read_specutils(source)
+        elif is_pair(source):
+            name, read = "(wavelength, flux)", lambda: read_pair(source)
+        else:
+            name, read = "the array", lambda: array_draft(source, "array", key)
+    return _guarded(read, name, file, frame, ivar)
+
+
+def _is_array(source: Any) -> bool:
+    return isinstance(source, np.ndarray)
 
 
 def _check_unused(source: Any, reading: Reading) -> None:
@@ -160,23 +169,27 @@ def _check_unused(source: Any, reading: Reading) -> None:
 
 
 def _guarded(
-    read: Callable[[], Draft | list[Draft]], reading: Reading, name: str, file: str | None = None
+    read: Callable[[], Draft | list[Draft]],
+    name: str,
+    file: str | None,
+    frame: Frame | None,
+    ivar: bool,
 ) -> Spectrum:
     """Finish what `read` returns; put the name before errors, and make numpy's SpectrumError."""
     try:
         with np.errstate(all="ignore"):  # what overflows is not finite, and judged as such
             found = read()
             if isinstance(found, Draft):
-                return _finished(found, file, reading)
-            pieces = (
+                return _finished(found, file, frame, ivar)
+            pieces = [
                 Piece(
                     f"HDU {draft.name} {draft.title}".rstrip(),
-                    finish(draft, file, reading.frame),
+                    finish(draft, file, frame, ivar=ivar or len(found) > 1),  # weights of overlaps
                     draft.target,
                 )
                 for draft in found
-            )
-            return join(list(pieces))
+            ]
+            return join(pieces)
     except SpectrumError as error:
         message = str(error)
         raise SpectrumError(message if message.startswith(name) else f"{name}: {message}") from None
@@ -187,15 +200,15 @@ def _guarded(
         ) from error
 
 
-def _finished(draft: Draft, file: str | None, reading: Reading) -> Spectrum:
+def _finished(draft: Draft, file: str | None, frame: Frame | None, ivar: bool) -> Spectrum:
     """The spectrum of a draft; one order after the other are joined where that can be."""
     try:
-        return finish(draft, file, reading.frame)
+        return finish(draft, file, frame, ivar=ivar)
     except UnorderedError as error:
         orders = orders_of(draft, error.wavelength)
         if not orders:
             raise
-        pieces = [Piece(order.title, finish(order, file, reading.frame)) for order in orders]
+        pieces = [Piece(order.title, finish(order, file, frame)) for order in orders]
         try:
             return join(pieces)
         except SpectrumError as reason:
