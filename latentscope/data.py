@@ -115,7 +115,7 @@ class Latents:
         if self.table is not None and len(self.table) != len(self):
             raise TableError(
                 f"{self.source}: {len(self)} rows of latents, but {len(self.table)} rows in their "
-                "sidecar table; expected one row each: encode again, or remove the sidecar"
+                "sidecar table; expected equal numbers: encode again, or remove the sidecar"
             )
         if self.logvar is not None:
             object.__setattr__(

@@ -10,6 +10,8 @@ PHRASES = (
     "the whole way", "values tied", "their order random", "too unlike the base left",
     "anybody answers for", "file of a spectrum holds", r"costs? no other", "of their like",
     r"seen the like\b",
+    r"\b(?:a|one) (?:row|column|line|class) each\b",
+    r"\bthreads? a core\b",
     # "one row a file" for "one row per file", and such.
     r"\b(?:one|rows?|name|bytes|number|points|ratio|spectra) an?"
     r" (?:line|pixel|star|file|class|bin|measure|second|minute|step)\b",

@@ -248,7 +248,7 @@ def _besides(config: TrainConfig) -> str:
     """What else decided the weights, in sentences that begin with a blank."""
     closed, clip = config.close_below, config.clip_gradients
     sentences = [
-        (config.ema_decay, f"Weights averaged with a decay of {config.ema_decay:g} a step."),
+        (config.ema_decay, f"Weights averaged with a decay of {config.ema_decay:g} per step."),
         (clip, f"Gradients clipped to a norm of {clip or 0:g}."),
         (closed, f"At the end, dimensions with less than {closed:g} nats were closed."),
         (

@@ -155,7 +155,7 @@ def figures(
 def own_threads() -> Iterator[None]:
     """Keep torch's number of threads, and let numba have no more of them.
 
-    The first kernel that numba runs gives OpenMP, and so torch, one thread a core; beside other
+    The first kernel that numba runs gives OpenMP, and so torch, one thread per core; beside other
     work on the machine that makes training several times slower.
     """
     threads, max_threads = torch.get_num_threads(), numba.get_num_threads()

@@ -81,7 +81,7 @@ class StepTable:
 
 
 class MetricsTable(Logger):
-    """What the training step logs, as `metrics.csv`: steps counted from 0, a line each.
+    """What the training step logs, as `metrics.csv`: one line per step, counted from 0.
 
     Lightning's own CSV logger deletes what a run wrote before it was interrupted.
 

@@ -573,7 +573,7 @@ def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
 
 
 def standardized(values: Floats, rows: Rows) -> Floats:
-    """Return values (n, d) with mean 0 and standard deviation 1 over some rows, a column each.
+    """Return values (n, d) with mean 0 and standard deviation 1 over some rows, column by column.
 
     A column that is constant there becomes 0.
     """

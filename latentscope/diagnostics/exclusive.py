@@ -515,7 +515,7 @@ def entropy(values: Floats) -> tuple[Floats, Floats]:
 def _shared(
     readings: _Readings, places: list[int], seed: int, step: Callable[[], None]
 ) -> pd.DataFrame:
-    """What each dimension shares with the others: a row each, NaN where it is not compared."""
+    """What each dimension shares with the others: per dimension, NaN where not compared."""
     means, nothing = readings.means, dict.fromkeys(_SHARED, np.nan) | {"partner": None}
     rows: dict[int, dict[str, Any]] = {}
     if len(places) > 1:

@@ -69,7 +69,7 @@ class Recipe:
         }
 
     def labels(self) -> pd.DataFrame:
-        """Truth about each spectrum, a row each, as `latentscope simulate` writes it."""
+        """Truth about the spectra, one row per spectrum, as `latentscope simulate` writes it."""
         stars = star_of_each(self.spectra, self.seed, self.repeats)
         observed = (observe(i, int(star), self.seed) for i, star in enumerate(stars))
         return pd.DataFrame([labels_of(observation) for observation in observed])

@@ -468,7 +468,7 @@ def _check_complex(frame: pd.DataFrame, names: Sequence[str]) -> None:
     if found:
         raise EstimatorError(
             f"{shortened(found)}: complex numbers; expected real ones, such as their real and "
-            "imaginary parts in a column each"
+            "imaginary parts in two columns"
         )
 
 

@@ -1,4 +1,4 @@
-"""Estimators of mutual information, one class each, and which of them serves a pair of columns.
+"""Estimators of mutual information, a class per estimator, and which serves a pair of columns.
 
 Another estimator is one more class in this file, and a place in `ESTIMATORS`: its `name` then
 appears in the help of the command line and in the error that lists the estimators.
