@@ -16,12 +16,7 @@ from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError, shortened
 from latentscope.spectra.draft import (
-    ERROR,
-    FLUX,
-    IVAR,
-    QUALITY,
-    RELATIVE,
-    VARIANCE,
+    NAMED,
     Choice,
     Draft,
     Label,
@@ -291,9 +286,8 @@ def is_line_list(labels: Sequence[Label]) -> bool:
 def are_names(words: Sequence[str]) -> bool:
     """Whether these words between blanks name columns, and are no title."""
     labels = [Label(word) for word in words]
-    known = {*FLUX, *ERROR, *IVAR, *QUALITY, *VARIANCE, *RELATIVE}
     return find_wavelength(labels) is not None or all(
-        label.key in known or _kind(label) is not None for label in labels
+        label.joined in NAMED or _kind(label) is not None for label in labels
     )
 
 
@@ -361,8 +355,7 @@ def _chosen(
         )
     light = columns[wave].values
     rest = [p for p in rest if not (names[p] == "" and _is_frequency(columns[p].values, light))]
-    named = {*QUALITY, *ERROR, *IVAR, *VARIANCE, *RELATIVE}
-    rest = [p for p in rest if p != wave and labels[p].key not in named]
+    rest = [p for p in rest if p != wave and NAMED.get(labels[p].joined, "flux") == "flux"]
     fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)]
     if flux is None and not fluxes:
         raise SpectrumError(

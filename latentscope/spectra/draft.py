@@ -38,32 +38,35 @@ _QUALIFIERS: dict[str, tuple[Medium | None, Frame | None]] = {
 """Words in a wavelength's name and what they say; of several columns the first here counts."""
 _WORDS = "|".join(filter(None, _QUALIFIERS))
 _QUALIFIER = re.compile(rf"(?<![a-z])(?:{_WORDS})|(?:{_WORDS})(?![a-z])")
-FLUX = ("flux", "flux_reduced", "flux_el", "spec", "spectrum", "intensity", "counts", "fluxes",
-        "flux_norm", "normalized_flux", "relative_flux", "opt_flam", "opt_counts", "box_flam",
-        "box_counts", "fun", "flux_normalized", "norm_flux", "normalised_flux", "flux_density",
-        "flam", "stokes_i", "stokesi")  # fmt: skip
-ERROR = ("err", "error", "flux_err", "flux_error", "e_flux", "err_flux", "sigma", "uncertainty",
-         "noise", "std", "eflux", "errors", "staterror", "stat_error", "stat_err", "sig",
-         "flux_sigma", "sigma_flux", "fluxerr", "fluxerror", "error_flux", "unc", "flux_unc",
-         "uncert", "flux_uncertainty", "stddev", "std_dev", "dflux", "errorbar",
-         "error_bar", "flux_std", "std_flux")  # fmt: skip
-VARIANCE = ("var", "variance", "flux_var", "var_flux", "flux_variance", "variance_flux")
-RELATIVE = ("relative_error", "relative_err", "rel_error", "rel_err", "relative_uncertainty",
-            "fractional_error", "frac_err")  # fmt: skip
-IVAR = ("ivar", "flux_ivar", "ivar_flux", "inverse_variance", "inv_var", "invvar")
-# Of several the first counts: a pixel that any exposure flagged (OR_MASK) is mostly a good one.
-QUALITY = ("qual", "quality", "dq", "dataqual", "data_quality", "and_mask", "andmask", "mask",
-           "opt_mask", "box_mask", "flag", "flags", "pixel_flags", "bpm", "badpix", "bad_pixels",
-           "badmask", "bad_mask", "crmask", "cr_mask", "pixmask", "pixel_mask", "dq_wgt", "good",
-           "goodpix", "good_pixels", "goodmask", "good_mask", "valid", "quality_flag", "qual_flag",
-           "dq_flag", "flux_flag", "flux_mask", "bad_pixel", "badpixel", "bad_pix", "isgood",
-           "is_good", "good_pixel", "or_mask", "ormask")  # fmt: skip
-GOOD = ("dq_wgt", "good", "goodpix", "good_pixels", "goodmask", "good_mask", "valid",
-        "isgood", "is_good", "good_pixel")  # fmt: skip
-"""Columns that hold 1 where a pixel is good; DQ_WGT is that of COS."""
-EITHER = ("mask", "opt_mask", "box_mask", "flux_mask", "quality", "dataqual", "data_quality",
-          "pixmask", "pixel_mask")  # fmt: skip
-"""Columns that hold 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
+ROLES = {
+    role: tuple(names.split())
+    for role, names in {
+        "flux": """flux fluxreduced fluxel spec spectrum intensity counts fluxes fluxnorm
+            normalizedflux relativeflux optflam optcounts boxflam boxcounts fun fluxnormalized
+            normflux normalisedflux fluxdensity flam stokesi""",
+        "error": """err error fluxerr fluxerror eflux errflux sigma uncertainty noise std errors
+            staterror staterr sig fluxsigma sigmaflux errorflux unc fluxunc uncert fluxuncertainty
+            stddev dflux errorbar fluxstd stdflux""",
+        "variance": "var variance fluxvar varflux fluxvariance varianceflux",
+        "relative": """relativeerror relativeerr relerror relerr relativeuncertainty
+            fractionalerror fracerr""",
+        "ivar": "ivar fluxivar ivarflux errivar inversevariance invvar",
+        # Of several the first counts: a pixel that any exposure flagged (OR_MASK) is mostly good.
+        "quality": """qual quality dq dataqual dataquality andmask mask optmask boxmask flag flags
+            pixelflags bpm badpix badpixels badmask crmask pixmask pixelmask dqwgt good goodpix
+            goodpixels goodmask valid qualityflag qualflag dqflag fluxflag fluxmask badpixel isgood
+            goodpixel ormask""",
+    }.items()
+}
+"""Names of columns by their role, in lower case and without underscores; the first counts."""
+NAMED = {name: role for role, names in ROLES.items() for name in names}
+_GOOD = ["dqwgt", "good", "goodpix", "goodpixels", "goodmask", "valid", "isgood", "goodpixel"]
+"""Columns that are 1 where a pixel is good; DQ_WGT is that of COS."""
+_EITHER = [
+    *("mask", "optmask", "boxmask", "fluxmask", "pixmask", "pixelmask"),
+    *("quality", "dataqual", "dataquality"),
+]
+"""Columns that are 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
 _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|std|noise)(?:_|$)")
 
 
@@ -352,7 +355,7 @@ def _mask(
                 f"pixels: {dropped} with flux but without an error or inverse variance (0, "
                 "negative or not finite) are left out"
             )
-    named_good = Label(draft.quality_name).key in GOOD
+    named_good = Label(draft.quality_name).joined in _GOOD
     if draft.quality is not None and (named_good or draft.quality.any()):
         flagged = _flagged(draft, draft.quality, flux, mask)
         if flagged is not None and flagged.any():
@@ -406,14 +409,14 @@ def _flagged(
     draft: Draft, quality: NDArray[Any], flux: NDArray[Any], mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
     """Bad pixels of a quality column; None if it flags too many to be of use."""
-    name = Label(draft.quality_name).key
+    name = Label(draft.quality_name).joined
     column = f"column {draft.quality_name}" if name else "the quality column"
     if quality.dtype.kind == "f":
         quality = np.where(np.isfinite(quality), quality, 1)
     bits: NDArray[np.int64] = quality.astype(np.int64)
     # HST: the bits that its calibration takes for serious; the others are remarks.
-    serious, _ = Keywords(draft.headers).number(["SDQFLAGS"], 1, 2**31)
-    if name in GOOD:
+    serious = Keywords(draft.headers).number(["SDQFLAGS"], 1, 2**31)
+    if name in _GOOD:
         bits = (bits == 0).astype(np.int64)
     elif serious is not None:
         bits &= int(serious)
@@ -423,7 +426,7 @@ def _flagged(
         alive &= ~mask
     count = np.count_nonzero(alive)
     ones = np.count_nonzero(alive & one)
-    if name in EITHER and ones > count - ones and bits.min() >= 0 and bits.max() == 1:
+    if name in _EITHER and ones > count - ones and bits.min() >= 0 and bits.max() == 1:
         draft.assumed.append(f"mask: 1 is good in {column}, which holds 1 for {ones} of {count}")
         return ~one
     if ones <= _NEARLY_ALL * count:
@@ -501,6 +504,11 @@ class Label:
         return _key(self.name)
 
     @property
+    def joined(self) -> str:
+        """The key without underscores, as names stand in `ROLES`."""
+        return self.key.replace("_", "")
+
+    @property
     def written_unit(self) -> str:
         """The unit, or what stands in brackets behind the name."""
         bracket = re.search(r"[\[(]\s*([^\])]+?)\s*[\])]", self.name)
@@ -568,7 +576,7 @@ def find_wavelength(labels: Sequence[Label]) -> int | None:
 
 def find_flux(labels: Sequence[Label]) -> int | None:
     """Position of the column of fluxes, by name, else UTYPE, else UCD."""
-    return _find(labels, FLUX, "fluxaxis.value", "phot.flux")
+    return _find(labels, ROLES["flux"], "fluxaxis.value", "phot.flux")
 
 
 def choose(
@@ -583,82 +591,70 @@ def choose(
     flux = find_flux(labels) if flux is None else flux
     if wavelength is None or flux is None or wavelength == flux:
         return None
-    inferred = None
     # The ESO SDP standard means vacuum by a bare em.wl, which some writers put on air too: a
     # keyword overrules it.
-    if labels[wavelength].ucd.lower().strip() == "em.wl":
-        inferred = Inferred("vacuum", "since the UCD is em.wl without obs.atmos")
+    vacuum = labels[wavelength].ucd.lower().strip() == "em.wl"
     error, error_kind = _find_error(labels, flux)
-    own = [f"{labels[flux].key}_ivar", f"ivar_{labels[flux].key}"]
-    ivar = _by_name(labels, (*own, *IVAR))
-    notes = []
+    name = labels[flux].joined
+    ivar = _by_name(labels, (f"{name}ivar", f"ivar{name}", *ROLES["ivar"]))
     unread = [label.name for label in labels if _ERROR_LIKE.search(label.key)]
-    if error is None and ivar is None and unread:
-        notes.append(f"errors: none; column {unread[0]} is not read, its meaning is not known")
+    notes = [
+        f"errors: none; column {name} is not read, its meaning is not known" for name in unread
+    ]
+    said = [_QUALIFIERS[word] for word in labels[wavelength].qualifiers]
     return Choice(
         wavelength=wavelength,
         flux=flux,
         error=error,
         error_kind=error_kind,
         ivar=ivar,
-        quality=_find(labels, QUALITY, "fluxaxis.accuracy.qualitystatus", "meta.code.qual"),
-        medium=_medium(labels, labels[wavelength]),
-        frame=next((said for _, said in _said(labels[wavelength]) if said), None),
-        inferred=inferred,
-        notes=notes,
+        quality=_find(
+            labels, ROLES["quality"], "fluxaxis.accuracy.qualitystatus", "meta.code.qual"
+        ),
+        medium=next((medium for medium, _ in said if medium), _medium(labels, labels[wavelength])),
+        frame=next((frame for _, frame in said if frame), None),
+        inferred=Inferred("vacuum", "since the UCD is em.wl without obs.atmos") if vacuum else None,
+        notes=notes[:1] if error is None and ivar is None else [],
         logarithmic=labels[wavelength].logarithmic,
     )
 
 
 def _by_name(labels: Sequence[Label], names: Sequence[str]) -> int | None:
-    keys = [label.key for label in labels]
+    keys = [label.joined for label in labels]
     return next((keys.index(name) for name in names if name in keys), None)
 
 
 def _find(labels: Sequence[Label], names: Sequence[str], utype: str, ucd: str) -> int | None:
-    found = _by_name(labels, names)
-    if found is not None:
-        return found
-    for position, label in enumerate(labels):
-        if label.utype.lower().endswith(utype):
-            return position
-    for position, label in enumerate(labels):
-        if label.ucd.lower().startswith(ucd):
-            return position
-    return None
+    by_utype = (place for place, it in enumerate(labels) if it.utype.lower().endswith(utype))
+    by_ucd = (place for place, it in enumerate(labels) if it.ucd.lower().startswith(ucd))
+    named = _by_name(labels, names)
+    return next(by_utype, next(by_ucd, None)) if named is None else named
 
 
 def _find_error(labels: Sequence[Label], flux: int) -> tuple[int | None, ErrorKind]:
     """Find the error of the flux column chosen, not of another flux in the same table."""
-    key = labels[flux].key
+    key, name = labels[flux].key, labels[flux].joined
     # FLUX_REDUCED has ERR_REDUCED; a plain ERR beside it belongs to a plain FLUX.
-    own = [key.replace("flux", word) for word in ("err", "error")] if "flux" in key else []
-    own += [f"{key}_err", f"{key}_error", f"e_{key}", f"err_{key}"]
+    own = [name.replace("flux", word) for word in ("err", "error")] if "flux" in key else []
+    own += [f"{name}err", f"{name}error", f"e{name}", f"err{name}"]
     found = _by_name(labels, own)
     if found is None and "_" not in key:
-        found = _find(labels, ERROR, "fluxaxis.accuracy.staterror", "stat.error")
-    if found is not None and labels[found].key not in RELATIVE:
+        found = _find(labels, ROLES["error"], "fluxaxis.accuracy.staterror", "stat.error")
+    if found is not None and labels[found].joined not in ROLES["relative"]:
         return found, "error"
-    kinds: tuple[tuple[ErrorKind, Sequence[str]], ...] = (
-        ("variance", (f"{key}_var", *VARIANCE)),
-        ("relative", RELATIVE),
-    )
-    for kind, names in kinds:
+    kinds: dict[ErrorKind, Sequence[str]] = {
+        "variance": (f"{name}var", *ROLES["variance"]),
+        "relative": ROLES["relative"],
+    }
+    for kind, names in kinds.items():
         position = _by_name(labels, names)
         if position is not None:
             return position, kind
     return None, "error"
 
 
-def _said(label: Label) -> list[tuple[Medium | None, Frame | None]]:
-    return [_QUALIFIERS[word] for word in label.qualifiers]
-
-
 def _medium(labels: Sequence[Label], label: Label) -> Medium | None:
-    """Tell the medium by the column's name, its UCD (ESO SDP standard), or its neighbors."""
-    said = next((medium for medium, _ in _said(label) if medium), None)
-    if said is not None:
-        return said
+    """Tell the medium by the column's UCD (ESO SDP standard), or its neighbors."""
     if label.key == "awav" or "obs.atmos" in label.ucd.lower():  # the name of air ones in FITS
         return "air"
     # SDSS gives its logarithms in vacuum. A column that says air beside one that says nothing:

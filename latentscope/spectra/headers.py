@@ -4,23 +4,25 @@ A HARPS header has 3,000 cards, and astropy spends four times as long on them as
 takes here: cards are only indexed, and a value is parsed when somebody asks for it. So a card that
 breaks the standard harms nobody who does not need it.
 
-Every fact has a list of keywords, tried in order, and a range outside which a value is one of the
-numbers that pipelines write for "unknown" (-99999, 1e20, ...). Nothing here fails a read, but
-a frame far from the barycenter.
+What is known of observatories and pipelines stands in tables: `TEXTS` and `NUMBERS` (facts),
+`BERV`, `NOT_APPLIED`, `APPLIED` and `RV` (velocities), `WRITERS` (medium and frame by who wrote the
+file), `SPECSYS` (frames by their names). Keywords are tried in order, and each number has a range,
+outside of which it is one of those that pipelines write for "unknown" (-99999, 1e20, ...).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.spectrum import Frame, Medium
+from latentscope.spectra.wavelength import SPEED_OF_LIGHT
 
 CARD = 80
 _QUOTED = re.compile(r"'((?:[^']|'')*)'?")
@@ -30,69 +32,117 @@ Value = str | int | float | bool | None
 PIPELINES = ("ESO", "TNG", "OHP")
 """Observatories whose DRS keywords begin with their name: HARPS and ESPRESSO, HARPS-N, SOPHIE."""
 
-OBJECT = ("OBJECT", "OBJNAME", "TARGNAME", "TARGET", "ESO OBS TARG NAME", "TNG OBS TARG NAME")
-# Exposures of one observing block share its target, whatever OBJECT says of each.
-STAR = ("ESO OBS TARG NAME", "TNG OBS TARG NAME", "OHP TARG NAME", "TARGNAME")
-ARCHIVE_ID = ("ARCFILE", "DP.ID", "DP_ID", "DPID")
-ORIGINAL_FILE = ("ORIGFILE", "PIPEFILE", "PROV1", "FILENAME")
-# ESPRESSO numbers the telescopes of the VLT. The airmass at the start stands for the exposure; that
-# at its end counts only where there is no other.
-AIRMASS = ("AIRMASS", "ESO TEL AIRM START", "ESO TEL1 AIRM START", "ESO TEL2 AIRM START",
-           "ESO TEL3 AIRM START", "ESO TEL4 AIRM START", "TNG TEL AIRM START", "ESO TEL AIRM END",
-           "TNG TEL AIRM END")  # fmt: skip
-INSTRUMENT = ("INSTRUME", "INSTRMNT", "INSTRUMENT")
-DATE = ("DATE-OBS", "UT-DATE")
-MJD = ("MJD-OBS", "MJD", "MJDOBS", "MJD-BEG", "MJDSTART")
-# Barycentric ones lie within 8.3 minutes of those of the observer.
-JULIAN = ("ESO DRS BJD", "ESO QC BJD", "TNG DRS BJD", "TNG QC BJD", "OHP DRS BJD", "BJD", "HJD",
-          "JD")  # fmt: skip
-EXPOSURE = ("EXPTIME", "TEXPTIME", "EXPOSURE", "ITIME", "EXP_TIME")
-# What an instrument can be set to: fiber, resolution, arms.
-MODE = ("ESO INS MODE", "ESO SEQ ARM", "INSMODE", "INSTMODE", "OBSMODE", "OBS_MODE")
-PROGRAM = ("PROG_ID", "ESO OBS PROG ID", "PROGRAM", "PROGID", "PROPID", "PROPOSID", "PROGNAME")
-# Echelle pipelines give one ratio an order; a product that was merged has one for all.
-SNR = ("SNR", "SN", "S/N", "ESO QC SNR", "SNR_MED")
-ORDER_SNR = ("ESO DRS SPE EXT SN{}", "TNG DRS SPE EXT SN{}", "OHP DRS SPE EXT SN{}",
-             "ESO QC ORDER{} SNR", "TNG QC ORDER{} SNR")  # fmt: skip
-# DRS: the old pipeline of HARPS and its sisters; QC: that of ESPRESSO. All are to be added to an
-# observed velocity.
-BERV = ("ESO DRS BERV", "ESO QC BERV", "TNG DRS BERV", "TNG QC BERV", "OHP DRS BERV")
+
+def _of_drs(old: str, new: str = "") -> tuple[str, ...]:
+    """Keywords of the old pipeline of HARPS and its sisters (DRS), and that of ESPRESSO (QC)."""
+    return tuple(f"{name} {word}" for word in (f"DRS {old}", f"QC {new or old}")
+                 for name in PIPELINES)  # fmt: skip
+
+
+TEXTS = {
+    "object": ("OBJECT", "OBJNAME", "TARGNAME", "TARGET", "ESO OBS TARG NAME", "TNG OBS TARG NAME"),
+    # Exposures of one observing block share its target, whatever OBJECT says of each.
+    "star": ("ESO OBS TARG NAME", "TNG OBS TARG NAME", "OHP TARG NAME", "TARGNAME"),
+    "archive_id": ("ARCFILE", "DP.ID", "DP_ID", "DPID"),
+    "original_file": ("ORIGFILE", "PIPEFILE", "PROV1", "FILENAME"),
+    "instrument": ("INSTRUME", "INSTRMNT", "INSTRUMENT"),
+    # What an instrument can be set to: fiber, resolution, arms.
+    "mode": ("ESO INS MODE", "ESO SEQ ARM", "INSMODE", "INSTMODE", "OBSMODE", "OBS_MODE"),
+    "program": ("PROG_ID", "ESO OBS PROG ID", "PROGRAM", "PROGID", "PROPID", "PROPOSID",
+                "PROGNAME"),
+    "date_obs": ("DATE-OBS", "UT-DATE"),
+    "flux_unit": ("BUNIT",),
+}  # fmt: skip
+"""Entries of ``meta`` that are text, and the keywords that hold them."""
+
+_JULIAN = "julian date"
+NUMBERS = {
+    # From 1900 to 2100.
+    "mjd": (15_020.0, 88_070.0, ("MJD-OBS", "MJD", "MJDOBS", "MJD-BEG", "MJDSTART")),
+    # Barycentric ones lie within 8.3 minutes of those of the observer.
+    _JULIAN: (2_415_020.0, 2_488_070.0, (*_of_drs("BJD"), "BJD", "HJD", "JD")),
+    "exptime": (1e-6, 1e7, ("EXPTIME", "TEXPTIME", "EXPOSURE", "ITIME", "EXP_TIME")),
+    # ESPRESSO numbers the telescopes of the VLT. The airmass at the start stands for the exposure;
+    # that at its end counts only where there is no other.
+    "airmass": (1.0, 40.0, ("AIRMASS", "ESO TEL AIRM START", *(f"ESO TEL{n} AIRM START"
+                            for n in range(1, 5)), "TNG TEL AIRM START", "ESO TEL AIRM END",
+                            "TNG TEL AIRM END")),
+    "snr": (1e-6, 1e6, ("SNR", "SN", "S/N", "ESO QC SNR", "SNR_MED")),
+}  # fmt: skip
+"""Entries of ``meta`` that are numbers: the range of those to believe, and their keywords."""
+
+# Echelle pipelines give one ratio per order.
+_ORDER_SNR = _of_drs("SPE EXT SN{}", "ORDER{} SNR")
+
+# Velocities of the observer toward the star, to be added to an observed velocity.
+BERV = _of_drs("BERV")
 # Pipelines and IRAF (bcvcorr: BCV, HCV; rvcorrect: VHELIO) that write the correction and leave the
 # wavelengths as observed; BARYCOR: UVES, X-shooter. X-shooter's manual and serval read them so.
-NOT_APPLIED = ("ESO QC VRAD BARYCOR", "BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY",
-               "BARYVEL", "ESO QC VRAD HELICOR", "HCV", "VHELIO", "V_HELIO", "HELICORR", "HELIOCOR",
-               "HELIO_RV")  # fmt: skip
 _EARTH_ALONE = ("BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY", "BARYVEL")
+NOT_APPLIED = ("ESO QC VRAD BARYCOR", *_EARTH_ALONE, "ESO QC VRAD HELICOR", "HCV", "VHELIO",
+               "V_HELIO", "HELICORR", "HELIOCOR", "HELIO_RV")  # fmt: skip
 # GALAH (its README takes the correction off by BARYEFF), HERMES of Mercator, MAKEE for HIRES.
 APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL")
-# RVC is the velocity of the cross-correlation after the correction for the drift of the night,
-# which plain RV lacks.
-RV = ("ESO DRS CCF RVC", "ESO QC CCF RV", "TNG DRS CCF RVC", "TNG QC CCF RV", "OHP DRS CCF RVC",
-      "RADVEL")  # fmt: skip
+# Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT).
+_DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
+         "BARYDONE")  # fmt: skip
+# Velocities of the star. RVC is that of the cross-correlation after the correction for the drift of
+# the night, which plain RV lacks.
+RV = (*_of_drs("CCF RVC", "CCF RV"), "RADVEL")
 CATALOG_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
-                "ESO OBS TARG RADVEL")  # fmt: skip
+              "ESO OBS TARG RADVEL")  # fmt: skip
 """Typed in by the observer."""
 
-MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air",
-                            "1": "vacuum", "0": "air"}  # fmt: skip
-"""First letters of what AIRORVAC, VACUUM (a logical: TRUE, FALSE, 1, 0) and WAVEMED hold."""
+_EARTH = 31.0
+"""The Earth moves at 30.3 km/s and turns at 0.5."""
+_STARS = 2000.0
+"""No star of the Galaxy is as fast, km/s."""
 
 # Wavelengths for the center of the Earth or of the Sun are taken for those of their neighbor: that
 # is less than a pixel of HARPS (0.8 km/s), and noted.
-FRAMES: dict[str, tuple[Frame, str]] = {
+SPECSYS: dict[str, tuple[Frame | None, str]] = {
     "TOPOCENT": ("topocentric", ""),
     "GEOCENTR": ("topocentric", "taken from geocentric, up to 0.5 km/s away"),
     "BARYCENT": ("barycentric", ""),
     "HELIOCEN": ("barycentric", "taken from heliocentric, up to 0.02 km/s away"),
     "SOURCE": ("rest", ""),
+    # From 20 to hundreds of km/s off the barycenter.
+    **dict.fromkeys(("LSRK", "LSRD", "GALACTOC", "LOCALGRP", "CMBDIPOL"), (None, "")),
 }
-_FAR_FRAMES = ("LSRK", "LSRD", "GALACTOC", "LOCALGRP", "CMBDIPOL")
-"""From 20 to hundreds of km/s off the barycenter."""
-_APOGEE = ("APO25M", "LCO25M", "APO1M")
-# By PypeIt's out_onespec, the data models of APOGEE and DESI, the handbooks of HST and JWST, and
-# serval's readers of the others, which take wavelengths as they are.
-_IN_VACUUM = (*_APOGEE, "HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "SPIROU",
-               "LAMOST")  # fmt: skip
+"""Frames by the eight letters that FITS has for each, and a note; None for those refused."""
+
+# First letters of the values of AIRORVAC, VACUUM (a logical: TRUE, FALSE, 1, 0) and WAVEMED.
+_MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air",
+                             "1": "vacuum", "0": "air"}  # fmt: skip
+
+
+class Custom(NamedTuple):
+    """Medium and frame (of `SPECSYS`) of those who write one and do not say it; None if unknown."""
+
+    medium: Medium | None = None
+    frame: str | None = None
+
+
+# By the manuals of the ESO pipelines, PypeIt's out_onespec, the data models of SDSS, APOGEE and
+# DESI, the handbooks of HST and JWST, and serval's readers of the others.
+WRITERS = {
+    "DRS": Custom("air", "BARYCENT"),
+    "new DRS": Custom("vacuum", "BARYCENT"),
+    "UVES": Custom("air", "TOPOCENT"),
+    "XSHOOTER": Custom("air", "TOPOCENT"),
+    "APOGEE": Custom("vacuum", "BARYCENT"),
+    "PypeIt": Custom("vacuum", "HELIOCEN"),
+    "PypeIt with VEL_TYPE": Custom("vacuum", "TOPOCENT"),
+    "DESI": Custom("vacuum", "HELIOCEN"),
+    "LAMOST": Custom("vacuum", "HELIOCEN"),
+    "SDSS": Custom(None, "HELIOCEN"),
+    **dict.fromkeys(("HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "HPF", "SPIROU"),
+                    Custom("vacuum")),
+}  # fmt: skip
+"""Who may have written a file, as `_writer` tells it, and what is the custom there."""
+_OBSERVED = {"UVES", "XSHOOTER"}
+"""Instruments whose pipeline leaves wavelengths as observed, in air whatever CTYPE1 says."""
+
 _NAMELESS = {"", "UNKNOWN", "N/A", "NONE", "NULL", "NAN", "UNDEFINED", "-"}
 # Windows forbids colons in file names, so that downloads hold underscores in their place.
 _ARCHIVE_NAME = re.compile(r"(?:r\.)?([A-Z][A-Z0-9]*\.\d{4}-\d\d-\d\dT\d\d[:_]\d\d[:_]\d\d\.\d{3})")
@@ -117,13 +167,13 @@ class Header:
         # Backwards, so that the first of repeated keywords is the one that stays.
         return cls({card.partition("=")[0].rstrip(): card for card in reversed(cards)})
 
+    def _card(self, key: str) -> str | None:
+        return self._cards.get(key) or self._cards.get(f"HIERARCH {key}")
+
     def get(self, key: str, default: Value = None) -> Value:
         """Return the value of `key`, or `default` where it is absent, empty or broken."""
         value = self._values.get(key)
-        if value is None:
-            card = self._cards.get(key) or self._cards.get("HIERARCH " + key)
-            if card is None:
-                return default
+        if value is None and (card := self._card(key)) is not None:
             value = self._values[key] = _parse(card.partition("=")[2])
         return default if value is None else value
 
@@ -139,9 +189,9 @@ class Header:
         return int(value) if value == value else default
 
     def comment(self, key: str) -> str:
-        """Return what a card has behind its value; empty where there is none."""
-        card = self._cards.get(key) or self._cards.get(f"HIERARCH {key}") or ""
-        return _QUOTED.sub("", card.partition("=")[2], count=1).partition("/")[2].strip()
+        """Return the comment behind a value; empty where there is none."""
+        card = (self._card(key) or "").partition("=")[2]
+        return _QUOTED.sub("", card, count=1).partition("/")[2].strip()
 
     def commentary(self) -> Iterable[str]:
         """Text of HISTORY and COMMENT cards."""
@@ -163,13 +213,17 @@ class Keywords:
     def __init__(self, headers: Sequence[Header]) -> None:
         self._headers = headers
 
-    def values(self, keys: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    def values(self, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
         """Pairs (keyword, value) of those that are there, in the order of `keys`."""
         for key in keys:
             for header in self._headers:
                 value = header.get(key)
                 if value is not None:
                     yield key, value
+
+    def has(self, *keys: str) -> bool:
+        """Whether one of these keywords has a value."""
+        return any(True for _ in self.values(keys))
 
     def text(self, keys: Iterable[str]) -> str | None:
         """Return the first value that is a name, blanks tidied; None if there is none."""
@@ -179,15 +233,10 @@ class Keywords:
                 return words
         return None
 
-    def number(
-        self, keys: Iterable[str], low: float, high: float
-    ) -> tuple[float | None, str | None]:
-        """Return the first number in [low, high], and its keyword."""
-        for key, value in self.values(keys):
-            number = _number(value)
-            if number is not None and low <= number <= high:
-                return number, key
-        return None, None
+    def number(self, keys: Iterable[str], low: float, high: float) -> float | None:
+        """Return the first number in [low, high]; None if there is none."""
+        numbers = (_number(value) for _, value in self.values(keys))
+        return next((x for x in numbers if x is not None and low <= x <= high), None)
 
     def velocity(self, keys: Iterable[str], limit: float) -> tuple[float | None, str | None]:
         """Return the first velocity in km/s up to `limit`, and its keyword.
@@ -197,18 +246,14 @@ class Keywords:
         """
         for key in keys:
             for header in self._headers:
-                value = header.get(key)
-                if value is None:
-                    continue
-                number = _number(value)
-                # 0 is what forms hold before anybody fills them in, nines what stands for unknown.
+                number = _number(header.get(key))
+                # 0 is what forms hold before anybody fills them in, nines stand for unknown.
                 unset = number == 0 and key not in BERV
                 if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):
                     continue
-                per_second = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
-                small = per_second is not None and not per_second[0].startswith("k")
+                unit = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
                 large = limit < abs(number) <= 1000 * limit and key in _EARTH_ALONE
-                if small or (per_second is None and large):
+                if (unit is None and large) or (unit is not None and unit[0][0] == "m"):
                     number /= 1000.0
                 if abs(number) <= limit:
                     return number, key
@@ -234,56 +279,43 @@ class Inferred:
 
 def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
     """Fill the `meta` entries that keywords (for the archive id, the file name too) can fill."""
+    facts: dict[str, Any] = {name: keywords.text(keys) for name, keys in TEXTS.items()}
+    for name, (low, high, keys) in NUMBERS.items():
+        facts[name] = keywords.number(keys, low, high)
     # Where nobody named the target of the block, exposures of one OBJECT are taken for one star.
-    star = keywords.text(STAR)
-    name = keywords.text(OBJECT)
-    snr, _ = keywords.number(SNR, 1e-6, 1e6)
-    facts: dict[str, Any] = {
-        "object": name,
-        "star": star or name,
-        "archive_id": _archive_id(keywords, file),
-        "original_file": keywords.text(ORIGINAL_FILE),
-        "instrument": keywords.text(INSTRUMENT),
-        "mode": keywords.text(MODE),
-        "program": keywords.text(PROGRAM),
-        "date_obs": keywords.text(DATE),
-        "mjd": _mjd(keywords),
-        "exptime": keywords.number(EXPOSURE, 1e-6, 1e7)[0],
-        "airmass": keywords.number(AIRMASS, 1.0, 40.0)[0],
-        "snr": snr if snr is not None else _median_order_snr(keywords),
-        "flux_unit": keywords.text(("BUNIT",)),
-    }
+    facts["star"] = facts["star"] or facts["object"]
+    if facts["snr"] is None:
+        facts["snr"] = _median_order_snr(keywords)
+    if facts["archive_id"]:  # the name of the file as it was archived
+        facts["archive_id"] = facts["archive_id"].removesuffix(".gz").removesuffix(".fits")
+    elif file and (match := _ARCHIVE_NAME.match(re.split(r"[\\/]", file)[-1])):
+        facts["archive_id"] = match[1].replace("_", ":")
+    julian = facts.pop(_JULIAN)
+    if facts["mjd"] is None:  # the start of the exposure, if the file says that
+        facts["mjd"] = _mjd_of_date(facts["date_obs"] or "")
+    if facts["mjd"] is None and julian is not None:
+        facts["mjd"] = julian - 2_400_000.5
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _mjd(keywords: Keywords) -> float | None:
-    """Modified Julian date of the observation: its keyword, the date with its time, a Julian date.
-
-    Of files that say both, that is its start.
-    """
-    # From 1900 to 2100: others are what stands for unknown.
-    found, _ = keywords.number(MJD, 15_020.0, 88_070.0)
-    if found is not None:
-        return found
-    date = str(keywords.text(DATE) or "")
+def _mjd_of_date(date: str) -> float | None:
+    """Modified Julian date of a date with its time, 1900 to 2100."""
     if re.match(r"(19|20)\d\d-\d\d-\d\dT\d\d:\d\d", date):
         with suppress(ValueError):
-            return float((np.datetime64(date.rstrip("Z"), "ms") - _MJD_ZERO) / _DAY)
-    julian, _ = keywords.number(JULIAN, 2_415_020.0, 2_488_070.0)
-    return None if julian is None else julian - 2_400_000.5
+            since = np.datetime64(date.rstrip("Z"), "ms") - np.datetime64("1858-11-17", "ms")
+            return float(since / np.timedelta64(1, "D"))
+    return None
 
 
-_MJD_ZERO, _DAY = np.datetime64("1858-11-17", "ms"), np.timedelta64(1, "D")
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Frame of the wavelengths; velocities in km/s, receding positive, None where unknown."""
-
-    frame: Frame
-    rv: float | None
-    berv: float | None
-    rv_keyword: str | None
+def _median_order_snr(keywords: Keywords) -> float | None:
+    """Median signal-to-noise ratio over the orders of an echelle pipeline."""
+    for pattern in _ORDER_SNR:
+        values = keywords.values(pattern.format(order) for order in range(200))
+        numbers = (_number(value) for _, value in values)
+        orders = [number for number in numbers if number is not None and 0.0 < number < 1e6]
+        if orders:
+            return float(np.median(orders))
+    return None
 
 
 def drs_pipeline(keywords: Keywords) -> str | None:
@@ -291,12 +323,37 @@ def drs_pipeline(keywords: Keywords) -> str | None:
 
     Only these pipelines write a BERV under their observatory's name, in every product.
     """
-    for observatory in PIPELINES:
-        if any(True for _ in keywords.values([f"{observatory} DRS BERV"])):
-            return "DRS"
-        if any(True for _ in keywords.values([f"{observatory} QC BERV"])):
-            return "new DRS"
-    return None
+    found = next(keywords.values(BERV), ("", None))[0]
+    return "DRS" if " DRS " in found else "new DRS" if found else None
+
+
+def _upper(keywords: Keywords, *keys: str) -> str:
+    return str(keywords.text(keys)).upper()
+
+
+def _apogee(keywords: Keywords) -> bool:
+    return _upper(keywords, "TELESCOP") in ("APO25M", "LCO25M", "APO1M")
+
+
+def _writer(keywords: Keywords) -> str:
+    """Who wrote the file, a name in `WRITERS`; empty if that is not known."""
+    instrument, telescope = _upper(keywords, *TEXTS["instrument"]), _upper(keywords, "TELESCOP")
+    if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
+        return instrument
+    if drs := drs_pipeline(keywords):
+        return drs
+    if _apogee(keywords):
+        return "APOGEE"
+    if keywords.has("DMODCLS", "PYP_SPEC", "VERSPYP"):
+        return "PypeIt with VEL_TYPE" if keywords.text(("VEL_TYPE",)) else "PypeIt"
+    # SPGRP: by what its spectra are grouped. The instrument stands in the header of another HDU.
+    if keywords.text(("SPGRP",)) or keywords.text(("EXTNAME",)) in ("B_FLUX", "R_FLUX", "Z_FLUX"):
+        return "DESI"
+    known = {*WRITERS} - _OBSERVED
+    named = [name for name in (instrument, telescope) if name in known]
+    # idlspec2d writes HELIO_RV once it has applied it.
+    sdss = "SDSS" in telescope or keywords.text(("VERS2D", "RUN2D"))
+    return named[0] if named else "LAMOST" if "LAMOST" in telescope else "SDSS" if sdss else ""
 
 
 def medium_of(
@@ -311,48 +368,60 @@ def medium_of(
     """
     for _, value in keywords.values(("AIRORVAC", "VACUUM", "WAVEMED")):
         word = str(value).strip().upper()[:3]
-        if word in MEDIA:
-            return MEDIA[word]
-    instrument = str(keywords.text(INSTRUMENT)).upper()
-    # Their manuals: air, whatever CTYPE1 says; ESO's products of them have em.wl;obs.atmos.
-    if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
-        assumed.append(f"medium: air, as the pipeline of {instrument} writes spectra")
-        return "air"
-    if inferred is not None:
-        assumed += [f"medium: {inferred.medium}, {inferred.reason}"] if inferred.reason else []
-        return inferred.medium
+        if word in _MEDIA:
+            return _MEDIA[word]
+    writer = _writer(keywords)
+    custom, words = WRITERS.get(writer, Custom()).medium, f"the custom of {writer}"
     said, line = _medium_said(keywords)
-    if said is not None:
-        assumed.append(f"medium: {said}, since the header says {line!r}")
-        return said
-    drs: dict[str | None, Medium] = {"DRS": "air", "new DRS": "vacuum"}
-    if (pipeline := drs_pipeline(keywords)) in drs:
-        assumed.append(f"medium: {drs[pipeline]}, as the {pipeline} pipelines write S1D spectra")
-        return drs[pipeline]
-    telescope = str(keywords.text(("TELESCOP",))).upper()
-    source = next((name for name in (instrument, telescope) if name in _IN_VACUUM), "")
-    source = "PypeIt" if _pypeit(keywords) else "DESI" if _desi(keywords) else source
-    if source:
-        assumed.append(f"medium: vacuum, as {source} gives wavelengths")
-        return "vacuum"
+    if custom and writer in _OBSERVED:
+        medium, note = custom, words
+    elif inferred is not None:
+        medium, note = inferred.medium, inferred.reason
+    elif said is not None:
+        medium, note = said, f"since the header says {line!r}"
+    elif custom:
+        medium, note = custom, words
     # Air does not let such light through, and its refractive index is not defined there.
-    if wavelength[0] < 2000.0:
-        assumed.append("medium: vacuum, the custom below 2000 Angstrom")
-        return "vacuum"
-    # CRIRES+, GIANO, HPF, IGRINS, NIRPS, NIRSPEC, SpeX and others; exceptions are told above.
-    if wavelength[0] > 9500.0:
-        assumed.append("medium: vacuum, the custom in the near infrared; the file does not say")
-        return "vacuum"
-    assumed.append("medium: air, the custom for optical spectra; the file does not say")
-    return "air"
+    elif wavelength[0] < 2000.0:
+        medium, note = "vacuum", "the custom below 2000 Angstrom"
+    # CRIRES+, GIANO, HPF, IGRINS, NIRPS, NIRSPEC, SpeX and others.
+    elif wavelength[0] > 9500.0:
+        medium, note = "vacuum", "the custom in the near infrared; the file does not say"
+    else:
+        medium, note = "air", "the custom for optical spectra; the file does not say"
+    assumed += [f"medium: {medium}, {note}"] if note else []
+    return medium
 
 
-_OBSERVED = ("UVES", "XSHOOTER")
-"""Instruments whose pipeline leaves wavelengths as observed."""
-_EARTH = 31.0
-"""The Earth moves at 30.3 km/s and turns at 0.5."""
-_STARS = 2000.0
-"""No star of the Galaxy is as fast, km/s."""
+_WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")
+_IN_AIR, _IN_VACUUM = re.compile(r"\bair\b(?! ?mass)"), re.compile(r"\bvac(?:uum)?\b")
+
+
+def _medium_said(keywords: Keywords) -> tuple[Medium | None, str]:
+    """Return the medium of wavelengths by HISTORY or COMMENT, and the card."""
+    for line in keywords.commentary():
+        lower = line.lower()
+        if not _WAVELENGTHS.search(lower) or _NEGATED.search(lower):
+            continue
+        air, vacuum = _IN_AIR.search(lower), _IN_VACUUM.search(lower)
+        if air and vacuum:  # from the one to the other
+            to = re.search(r"\b(?:to|into|in) (air|vac)", lower)
+            air, vacuum = (to, None) if to and to[1] == "air" else (None, to)
+        if air or vacuum:
+            return ("air" if air else "vacuum"), line[:60]
+    return None, ""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Frame of the wavelengths; velocities in km/s, receding positive, None where unknown."""
+
+    frame: Frame
+    rv: float | None
+    berv: float | None
+    rv_keyword: str | None
+
+
 _OFFER = "; --frame (frame=) overrules it"
 
 
@@ -370,31 +439,16 @@ def motion_of(
     """
     told = "as it was asked for" if asked else "as the name of the wavelength column says"
     asked = asked or named
-    # VHELIO is the star's velocity there, and spectra combined of several visits are at rest.
-    if _apogee(keywords):
-        rv, rv_keyword = keywords.velocity(("VHELIO",), _STARS)
-        frame: Frame = "rest" if keywords.text(("SFILE1", "NVISITS")) else "barycentric"
-        frame = asked or frame
-        assumed.append(f"frame: {frame}, {told if asked else 'by APOGEE'}")
-        return Motion(frame, rv, None, rv_keyword)
-    berv, berv_keyword = keywords.velocity((*BERV, *NOT_APPLIED, *APPLIED), _EARTH)
-    rv, rv_keyword = keywords.velocity((*RV, *CATALOG_RV), _STARS)
-    observed, _ = keywords.velocity(("VOBS",), _STARS)
-    # fxcor of IRAF: VHELIO is the star's velocity then, VOBS the same before the correction.
-    helio, _ = keywords.velocity(("VHELIO",), _STARS)
-    if observed is not None and helio is not None and abs(helio - observed) <= _EARTH:
-        rv, rv_keyword = (helio, "VHELIO") if rv is None else (rv, rv_keyword)
-        if berv_keyword in (None, "VHELIO"):
-            berv, berv_keyword = helio - observed, "VHELIO"
+    rv, berv, rv_keyword, berv_keyword = _velocities(keywords)
     if asked is not None:
         assumed.append(f"frame: {asked}, {told}")
         return Motion(asked, rv, berv, rv_keyword)
     frame, note, certain = _frame(keywords, berv, berv_keyword)
-    shift, words = _dopcor(keywords)
+    shift, cards = _dopcor(keywords)
     if shift is None:
         assumed += [f"frame: {frame}, {note}"] if note else []
         return Motion(frame, rv, berv, rv_keyword)
-    words = f"IRAF shifted it: DOPCOR {words}"
+    words = f"IRAF shifted it: DOPCOR {cards}"
     moved = _moved(shift, rv, berv, frame, certain, drs_pipeline(keywords) is not None)
     if moved is None:
         note = note.removesuffix(_OFFER) or "as SPECSYS says"
@@ -406,11 +460,28 @@ def motion_of(
         assumed.append(f"frame: barycentric; {words}, which takes out the Earth's motion{_OFFER}")
         return Motion("barycentric", rv, berv, rv_keyword)
     measured = rv is not None and rv_keyword in RV and abs(rv - moved) < 2.0
-    note = f"frame: rest, since {words}"
-    if rv is not None and not measured:
-        note += f", not by {rv:.6g} km/s of {rv_keyword}"
-    assumed.append(note + _OFFER)
+    other = f", not by {rv:.6g} km/s of {rv_keyword}" if rv is not None and not measured else ""
+    assumed.append(f"frame: rest, since {words}{other}{_OFFER}")
     return Motion("rest", rv, berv, rv_keyword) if measured else Motion("rest", None, berv, None)
+
+
+def _velocities(
+    keywords: Keywords,
+) -> tuple[float | None, float | None, str | None, str | None]:
+    """Velocities of the star and of the observer, and their keywords."""
+    if _apogee(keywords):  # where VHELIO is that of the star
+        rv, rv_keyword = keywords.velocity(("VHELIO",), _STARS)
+        return rv, None, rv_keyword, None
+    berv, berv_keyword = keywords.velocity((*BERV, *NOT_APPLIED, *APPLIED), _EARTH)
+    rv, rv_keyword = keywords.velocity((*RV, *CATALOG_RV), _STARS)
+    # fxcor of IRAF: VHELIO is the star's velocity then, VOBS the same before the correction.
+    observed, _ = keywords.velocity(("VOBS",), _STARS)
+    helio, _ = keywords.velocity(("VHELIO",), _STARS)
+    if observed is not None and helio is not None and abs(helio - observed) <= _EARTH:
+        rv, rv_keyword = (helio, "VHELIO") if rv is None else (rv, rv_keyword)
+        if berv_keyword in (None, "VHELIO"):
+            berv, berv_keyword = helio - observed, "VHELIO"
+    return rv, berv, rv_keyword, berv_keyword
 
 
 def _moved(
@@ -435,17 +506,22 @@ def _frame(
     keywords: Keywords, berv: float | None, berv_keyword: str | None
 ) -> tuple[Frame, str, bool]:
     """Frame before a shift by IRAF, a note where it is assumed, and whether the file is certain."""
+    # Spectra combined of several visits are at rest, whatever else they say.
+    if _apogee(keywords) and keywords.text(("SFILE1", "NVISITS")):
+        return "rest", "by APOGEE, which combines visits at rest", True
     for _, value in keywords.values(("SPECSYS", "SPECSYS1")):
-        word = str(value).strip().upper()[:8]  # FITS cuts the names of frames to eight letters
-        for name, (frame, note) in FRAMES.items():
-            if name.startswith(word) and len(word) > 3:  # TOPO, HELIO
-                return frame, note, True
-        if word in _FAR_FRAMES:
-            raise SpectrumError(
-                f"SPECSYS = {word}: the wavelengths are in a frame that moves against the "
-                "barycenter of the solar system; convert them, or take them as they stand with "
-                "--frame barycentric (frame='barycentric')"
-            )
+        word = str(value).strip().upper()[:8]
+        # TOPO, HELIO
+        name = next((name for name in SPECSYS if name.startswith(word) and len(word) > 3), "")
+        if name:
+            frame, note = SPECSYS[name]
+            if frame is None:
+                raise SpectrumError(
+                    f"SPECSYS = {word}: the wavelengths are in a frame that moves against the "
+                    "barycenter of the solar system; convert them, or take them as they stand with "
+                    "--frame barycentric (frame='barycentric')"
+                )
+            return frame, note, True
         if word:
             frame, note, _ = _frame_by_custom(keywords, berv, berv_keyword)
             return frame, f"SPECSYS {word!r} is not one that is handled; {note}", False
@@ -455,32 +531,32 @@ def _frame(
 def _frame_by_custom(
     keywords: Keywords, berv: float | None, berv_keyword: str | None
 ) -> tuple[Frame, str, bool]:
-    """The same where no SPECSYS tells."""
-    # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it
-    # merges the orders into an S1D, and writes no SPECSYS.
+    """The same where no SPECSYS tells: what words say was done, then who wrote the file."""
     said = _said(keywords, _AT_REST)
     if said:
         return "rest", f"since the header says {said!r}", True
     undone = _said(keywords, _CORRECTED, negated=True)
     if undone:
         return "topocentric", f"since the header says {undone!r}{_OFFER}", False
-    if drs_pipeline(keywords) is not None:
-        return "barycentric", "as the DRS pipelines write S1D spectra", True
-    applied = _applied(keywords, berv_keyword)
-    if applied:
-        return "barycentric", applied, True
+    writer = _writer(keywords)
+    # A BERV in the header does not mean that it is still to be applied: the DRS applies it when it
+    # merges the orders into an S1D, and writes no SPECSYS.
+    custom, note = SPECSYS.get(WRITERS.get(writer, Custom()).frame or "", (None, ""))
+    if custom == "barycentric":
+        return custom, f"{note}, the custom of {writer}".removeprefix(", "), True
+    for key, value in keywords.values(_DONE):
+        word = str(value).strip().upper()
+        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or value is True:
+            return "barycentric", f"as {key} = {value} says", True
+    if berv_keyword in APPLIED:
+        return "barycentric", f"corrected by {berv_keyword} already, as its pipeline does", True
+    if said := _said(keywords, _CORRECTED):
+        return "barycentric", f"since the header says {said!r}", True
     if berv is not None and berv_keyword in NOT_APPLIED:
-        return (
-            "topocentric",
-            f"since {berv_keyword} gives {berv:.6g} km/s and no word says that it was applied"
-            + _OFFER,
-            False,
-        )
-    if _pypeit(keywords) and keywords.text(("VEL_TYPE",)):
-        return "topocentric", f"since PypeIt's VEL_TYPE says so{_OFFER}", False
-    instrument = str(keywords.text(INSTRUMENT)).upper()
-    if instrument in _OBSERVED and keywords.text(("ESO PRO CATG",)):
-        return "topocentric", f"as the pipeline of {instrument} leaves spectra{_OFFER}", False
+        note = f"since {berv_keyword} gives {berv:.6g} km/s and no word says that it was applied"
+        return "topocentric", note + _OFFER, False
+    if custom == "topocentric":
+        return custom, f"the custom of {writer}{_OFFER}", False
     return "barycentric", f"the file does not say{_OFFER}", False
 
 
@@ -500,34 +576,6 @@ _NEGATED = re.compile(
 )
 # Times are brought to the Sun as well.
 _OF_TIME = re.compile(r"\b(?:[hb]?jd|julian|times?|dates?)\b")
-_WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")
-_IN_AIR, _IN_VACUUM_WORDS = re.compile(r"\bair\b(?! ?mass)"), re.compile(r"\bvac(?:uum)?\b")
-
-
-# HELCORR of HST, HELIO of LAMOST (T), VEL_TYPE of PypeIt, HELIOCNT of MAKEE and REDSPEC.
-_DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
-         "BARYDONE")  # fmt: skip
-
-
-def _applied(keywords: Keywords, berv_keyword: str | None) -> str:
-    """Say which word tells that the Earth's motion is taken out; empty if none does."""
-    for key, value in keywords.values(_DONE):
-        word = str(value).strip().upper()
-        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or value is True:
-            return f"as {key} = {value} says"
-    if berv_keyword in APPLIED:
-        return f"corrected by {berv_keyword} already, as its pipeline does"
-    # idlspec2d writes HELIO_RV once it has applied it.
-    telescope = str(keywords.text(("TELESCOP",))).upper()
-    if "SDSS" in telescope or "LAMOST" in telescope or keywords.text(("VERS2D", "RUN2D")):
-        return "taken from heliocentric, as the pipelines of SDSS and LAMOST write spectra"
-    # desispec corrects the wavelengths of each exposure for the motion of the Earth.
-    if _desi(keywords):
-        return "taken from heliocentric, as DESI corrects spectra"
-    if _pypeit(keywords) and not keywords.text(("VEL_TYPE",)):
-        return "taken from heliocentric, as PypeIt corrects spectra by default"
-    said = _said(keywords, _CORRECTED)
-    return f"since the header says {said!r}" if said else ""
 
 
 def _said(keywords: Keywords, words: re.Pattern[str], *, negated: bool = False) -> str:
@@ -540,72 +588,15 @@ def _said(keywords: Keywords, words: re.Pattern[str], *, negated: bool = False) 
     return ""
 
 
-def _medium_said(keywords: Keywords) -> tuple[Medium | None, str]:
-    """Return the medium of wavelengths by HISTORY or COMMENT, and the card."""
-    for line in keywords.commentary():
-        lower = line.lower()
-        if not _WAVELENGTHS.search(lower) or _NEGATED.search(lower):
-            continue
-        air, vacuum = _IN_AIR.search(lower), _IN_VACUUM_WORDS.search(lower)
-        if air and vacuum:  # from the one to the other
-            to = re.search(r"\b(?:to|into|in) (air|vac)", lower)
-            air, vacuum = (to, None) if to and to[1] == "air" else (None, to)
-        if air or vacuum:
-            return ("air" if air else "vacuum"), line[:60]
-    return None, ""
-
-
-def _apogee(keywords: Keywords) -> bool:
-    return str(keywords.text(("TELESCOP",))).upper() in _APOGEE
-
-
-def _desi(keywords: Keywords) -> bool:
-    # SPGRP: by what its spectra are grouped. The instrument stands in the header of another HDU.
-    return (
-        keywords.text(INSTRUMENT) == "DESI"
-        or keywords.text(("SPGRP",)) is not None
-        or keywords.text(("EXTNAME",)) in ("B_FLUX", "R_FLUX", "Z_FLUX")
-    )
-
-
-def _pypeit(keywords: Keywords) -> bool:
-    return any(True for _ in keywords.values(("DMODCLS", "PYP_SPEC", "VERSPYP")))
-
-
 def _dopcor(keywords: Keywords) -> tuple[float | None, str]:
     """Velocity in km/s that IRAF took off in all, and the cards; it logs each dopcor run."""
     cards: list[str] = []
     while (card := keywords.text([f"DOPCOR{len(cards) + 1:02d}"])) is not None:
         cards.append(card)
-    words = ", ".join(cards)
     shifts = [_number(card.split()[0]) or 0.0 for card in cards]
     # A redshift unless its isvelocity was set, and nobody corrects for 20 m/s.
-    total = sum(shift * _LIGHT if abs(shift) < 0.02 else shift for shift in shifts)
-    return total or None, words
-
-
-_LIGHT = 299_792.458
-
-
-def _archive_id(keywords: Keywords, file: str | None) -> str | None:
-    """Find the archive's name for the file in keywords or in an archive-style file name."""
-    named = keywords.text(ARCHIVE_ID)
-    if named is not None:
-        # Keywords hold the name of the file as it was archived.
-        return named.removesuffix(".gz").removesuffix(".fits")
-    match = _ARCHIVE_NAME.match(re.split(r"[\\/]", file)[-1]) if file else None
-    return match[1].replace("_", ":") if match else None
-
-
-def _median_order_snr(keywords: Keywords) -> float | None:
-    """Median signal-to-noise ratio over the orders of an echelle pipeline."""
-    for pattern in ORDER_SNR:
-        values = keywords.values(pattern.format(order) for order in range(200))
-        numbers = (_number(value) for _, value in values)
-        orders = [number for number in numbers if number is not None and 0.0 < number < 1e6]
-        if orders:
-            return float(np.median(orders))
-    return None
+    total = sum(shift * SPEED_OF_LIGHT if abs(shift) < 0.02 else shift for shift in shifts)
+    return total or None, ", ".join(cards)
 
 
 def _number(value: Any) -> float | None:

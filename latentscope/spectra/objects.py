@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,9 @@ def _uncertainty_ivar(uncertainty: Any, shape: tuple[int, ...]) -> NDArray[Any] 
 def _meta_header(meta: Any) -> Header:
     """Keywords of a header kept in `meta`, and the plain entries of `meta` itself."""
     values: dict[str, Any] = {}
-    if not isinstance(meta, Mapping):
-        return Header({})
-    inner = meta.get("header")
-    for source in [meta, inner] if isinstance(inner, Mapping) else [meta]:
-        for key in list(source):
+    inner = meta.get("header") if isinstance(meta, Mapping) else None
+    for source in (meta, inner):
+        for key in list(source) if isinstance(source, Mapping) else ():
             try:
                 value = source[key]
             except Exception:  # astropy raises VerifyError and others for cards that are broken
@@ -128,15 +127,8 @@ def read_pair(source: Any) -> Draft:
     The third is the error of the flux, by its unit an inverse variance, of bool a mask (True: bad).
     """
     wavelength, flux = _wavelengths(source[0], "wavelength"), Numbers.of(source[1])
-    draft = Draft(
-        format="arrays",
-        where="(wavelength, flux)",
-        wavelength=wavelength.values,
-        flux=flux.values,
-        unit=wavelength.unit,
-        flux_unit=flux.unit,
-        mask=flux.mask,
-    )
+    draft = Draft("arrays", "(wavelength, flux)", wavelength.values, flux.values,
+                  wavelength.unit, flux.unit, mask=flux.mask)  # fmt: skip
     if len(source) == 3:
         _take_third(draft, source[2])
     return without_wavelength(draft, wavelength.mask)
@@ -179,14 +171,17 @@ def _take_third(draft: Draft, third: Any) -> None:
 
 def read_table(source: Any, key: str | None, row: int | None) -> Draft:
     """Take a spectrum from an astropy Table, a pandas DataFrame or Series, or a mapping."""
-    meta = getattr(source, "meta", None)
     if isinstance(source, Mapping):
-        columns = {str(name): _listed(column) for name, column in source.items()}
+        # Lists are arrays; single values stay as they are.
+        columns = {
+            str(name): column if hasattr(column, "dtype") else np.asarray(column)
+            for name, column in source.items()
+        }
         return table_draft("mapping", columns, {}, {}, key, row)
     if hasattr(source, "colnames"):
         columns = {name: source[name] for name in source.colnames}
-        plain = dict(meta) if isinstance(meta, Mapping) else {}
-        return table_draft("astropy-table", columns, {}, plain, key, row)
+        meta = source.meta if isinstance(getattr(source, "meta", None), Mapping) else {}
+        return table_draft("astropy-table", columns, {}, dict(meta), key, row)
     return read_frame(source.to_frame() if source.ndim == 1 else source, "DataFrame", key, row)
 
 
@@ -197,11 +192,6 @@ def read_frame(frame: Any, form: str, key: str | None, row: int | None) -> Draft
     if not counted and frame.index.nlevels == 1:
         columns = {str(frame.index.name or ""): frame.index.to_series(), **columns}
     return table_draft(form, columns, {}, {}, key, row)
-
-
-def _listed(values: Any) -> Any:
-    """Lists as arrays; single values and what is an array stay as they are."""
-    return values if hasattr(values, "dtype") else np.asarray(values)
 
 
 def _wavelengths(values: Any, what: str) -> Numbers:
@@ -234,8 +224,26 @@ def is_npz(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04") and data[30 : 30 + length].endswith(b".npy")
 
 
+@contextmanager
+def _opened(form: str, package: str = "") -> Iterator[None]:
+    """Make a SpectrumError of whatever a reader raises, or of a package that is missing."""
+    try:
+        yield
+    except SpectrumError:
+        raise
+    except ImportError:
+        raise SpectrumError(
+            f"{form}: is read by the package {package}: pip install {package}"
+        ) from None
+    except Exception as error:  # each reader raises its own kinds for a broken file
+        reason = (
+            _PICKLED if "allow_pickle" in str(error) else f"{error}; download or write it again"
+        )
+        raise SpectrumError(f"{form}: {reason}") from None
+
+
 def _check_size(form: str, size: int) -> None:
-    """Raise if what a file unpacks to is too much to hold."""
+    """Raise if the unpacked file is too much to hold."""
     if size > MAX_BYTES:
         raise SpectrumError(
             f"{form}: unpacks to more than {MAX_BYTES / 1e9:g} GB, the most that is read of a "
@@ -245,31 +253,21 @@ def _check_size(form: str, size: int) -> None:
 
 def read_npy(data: bytes, key: str | None) -> Draft:
     """Read a .npy file: one array of numbers, or of named fields."""
-    try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # its header is Python text, which may break in many ways
-        if "allow_pickle" in str(error):
-            raise SpectrumError(f".npy: {_PICKLED}") from None
-        raise SpectrumError(f".npy: {error}; expected an array of numbers") from None
-    return array_draft(array, "npy", key)
+    with _opened(".npy"):
+        return array_draft(np.load(io.BytesIO(data), allow_pickle=False), "npy", key)
 
 
 def read_npz(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     """Read a .npz file by the names of its arrays."""
     arrays: dict[str, Any] = {}
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            _check_size("npz", sum(member.file_size for member in archive.zip.infolist()))
-            for name in archive.files:
-                try:
-                    arrays[name] = archive[name]
-                except ValueError as error:
-                    if "allow_pickle" not in str(error):
-                        raise
-    except SpectrumError:
-        raise
-    except Exception as error:  # zipfile and zlib raise many kinds
-        raise SpectrumError(f".npz: {error}; expected arrays of numbers") from None
+    with _opened(".npz"), np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        _check_size("npz", sum(member.file_size for member in archive.zip.infolist()))
+        for name in archive.files:
+            try:
+                arrays[name] = archive[name]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
     if not arrays:
         raise SpectrumError(f".npz: {_PICKLED}")
     return _container_draft("npz", arrays, {}, {}, key, row_of(hdu))
@@ -277,12 +275,8 @@ def read_npz(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
 
 def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     """Read an HDF5 file by the names of its datasets."""
-    try:
+    with _opened("HDF5", "h5py"):
         import h5py
-    except ImportError:
-        raise SpectrumError(
-            "is an HDF5 file, which the package h5py reads: pip install h5py"
-        ) from None
     arrays: dict[str, Any] = {}
     units: dict[str, str] = {}
     meta: dict[str, Any] = {}
@@ -295,14 +289,9 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
             unit = item.attrs.get("unit", item.attrs.get("units", ""))
             units[name] = str(_plain(unit))
 
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            file.visititems(keep)
-            meta.update((attribute, _plain(file.attrs[attribute])) for attribute in file.attrs)
-    except SpectrumError:
-        raise
-    except Exception as error:  # h5py raises many kinds
-        raise SpectrumError(f"HDF5: {error}; download or write it again") from None
+    with _opened("HDF5"), h5py.File(io.BytesIO(data), "r") as file:
+        file.visititems(keep)
+        meta.update((attribute, _plain(file.attrs[attribute])) for attribute in file.attrs)
     if any(name.rpartition("/")[2] == "block0_values" for name in arrays):
         raise SpectrumError(
             "HDF5: written by pandas in a layout of its own; read it with pandas.read_hdf, and "
@@ -320,21 +309,18 @@ def read_votable(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     """Read the first table of a VOTable; its parameters are keywords."""
     from astropy.io.votable import parse
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of how writers keep to the standard
-            votable = parse(io.BytesIO(data), verify="ignore")
-            found = next(table for table in votable.iter_tables() if len(table.array))
-            params = {
-                item.name: _plain(item.value)
-                for item in votable.iter_fields_and_params()
-                if hasattr(item, "value")
-            }
-            table = found.to_table()
-    except StopIteration:
-        raise SpectrumError("VOTable: holds no table with rows") from None
-    except Exception as error:  # astropy and expat raise many kinds
-        raise SpectrumError(f"VOTable: {error}; download it again") from None
+    with _opened("VOTable"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how writers keep to the standard
+        votable = parse(io.BytesIO(data), verify="ignore")
+        found = next((table for table in votable.iter_tables() if len(table.array)), None)
+        if found is None:
+            raise SpectrumError("VOTable: holds no table with rows")
+        params = {
+            item.name: _plain(item.value)
+            for item in votable.iter_fields_and_params()
+            if hasattr(item, "value")
+        }
+        table = found.to_table()
     columns = {field.name: table.columns[at] for at, field in enumerate(found.fields)}
     marks = {field.name: (str(field.ucd or ""), str(field.utype or "")) for field in found.fields}
     return table_draft("votable", columns, {}, params, key, row_of(hdu), marks)
@@ -344,21 +330,13 @@ def read_parquet(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     """Read a Parquet table: a row per pixel, or a row per spectrum in cells of lists."""
     import pandas as pd
 
-    try:
+    with _opened("parquet", "pyarrow"):
         from pyarrow.parquet import read_metadata
 
         metadata = read_metadata(io.BytesIO(data))
         groups = range(metadata.num_row_groups)
         _check_size("parquet", sum(metadata.row_group(at).total_byte_size for at in groups))
         table = pd.read_parquet(io.BytesIO(data))
-    except SpectrumError:
-        raise
-    except ImportError:
-        raise SpectrumError(
-            "is a Parquet file, which the package pyarrow reads: pip install pyarrow"
-        ) from None
-    except Exception as error:  # pyarrow raises many kinds
-        raise SpectrumError(f"parquet: {error}; download or write it again") from None
     return read_frame(table, "parquet", key, row_of(hdu))
 
 

@@ -24,7 +24,7 @@ class Spectrum:
     wavelength : ndarray of float64, shape (n,)
         Pixel centers in Angstrom, strictly ascending.
     flux : ndarray of float32 or float64, shape (n,)
-        Flux as the file holds it; NaN where there is none.
+        Flux as in the file; NaN where there is none.
     medium : {"air", "vacuum"}
         What the wavelengths were measured in.
     frame : {"topocentric", "barycentric", "rest"}
@@ -68,8 +68,7 @@ class Spectrum:
         shape = np.shape(self.wavelength)
         if len(shape) != 1 or shape[0] < 2:
             raise SpectrumError(f"{name}: wavelength has shape {shape}; expected (n,) with n >= 2")
-        for what in ("flux", "ivar", "mask"):
-            array = getattr(self, what)
+        for what, array in (("flux", self.flux), ("ivar", self.ivar), ("mask", self.mask)):
             if array is not None and np.shape(array) != shape:
                 raise SpectrumError(
                     f"{name}: {what} has shape {np.shape(array)}, wavelength {shape}; "

@@ -20,23 +20,16 @@ _FROM_META = ("object", "star", "archive_id", "instrument", "date_obs", "airmass
 def summarize(spectrum: Spectrum, config: PrepareConfig | None = None) -> dict[str, Any]:
     """Summarize a spectrum in plain JSON values, in the order in which they are to be shown.
 
-    Parameters
-    ----------
-    spectrum : Spectrum
-        What `read_spectrum` returned.
-    config : PrepareConfig, optional
-        The preparation of a model, for `coverage`.
-
     Returns
     -------
     dict
         `file`, `format`, `medium`, `frame`; `first`, `last` and `step` (the median one) in
         Angstrom, `sampling` ("linear", "log" or "irregular"), `pixels`; `finite`, the fraction of
         pixels with a finite flux that is not masked; `flux_median` in `flux_unit`; `coverage`,
-        the fraction of the model's grid that is filled (None without `config`, 0 where the
-        preparation fails, and then `coverage_error` says why); `rv`, `rv_keyword` and `berv` in
-        km/s, receding positive; `object`, `star`, `archive_id`, `instrument`, `date_obs`,
-        `airmass`, `snr`; `assumed`, a list of what the file did not say. Unknown values are None.
+        the fraction of the grid of a model with the preparation `config` that is filled (0 where
+        that fails, and then `coverage_error` says why); `rv`, `rv_keyword` and `berv` in km/s,
+        receding positive; `object`, `star`, `archive_id`, `instrument`, `date_obs`, `airmass`,
+        `snr`; `assumed`, a list of what the file did not say. Unknown values are None.
     """
     meta = spectrum.meta
     usable = np.isfinite(spectrum.flux)

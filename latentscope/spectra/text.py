@@ -83,6 +83,7 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
             decimal="," if layout.decimal_comma else ".",
             header=None,
             comment="#",
+            na_values=["INDEF", "--", "---", "..."],
             skip_blank_lines=True,
             low_memory=False,  # else columns change their type from one piece to the next
         )

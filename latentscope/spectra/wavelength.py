@@ -27,19 +27,10 @@ SHORTEST_AIR = 2000.0
 
 
 def vacuum_to_air(wavelength: ArrayLike) -> NDArray[np.float64]:
-    """Air wavelengths, in Angstrom, of vacuum wavelengths in Angstrom.
+    """Air wavelengths, in Angstrom, of vacuum wavelengths in Angstrom, of any shape.
 
-    The vacuum wavelength divided by the refractive index of Morton (2000), equation 8.
-
-    Parameters
-    ----------
-    wavelength : array_like, any shape
-        Vacuum wavelengths in Angstrom, 2000 or longer. NaN stays NaN.
-
-    Returns
-    -------
-    ndarray of float64, same shape
-        Wavelengths in standard air, shorter than those given.
+    The vacuum wavelength divided by the refractive index of Morton (2000), equation 8. NaN stays
+    NaN.
 
     Raises
     ------
@@ -51,21 +42,11 @@ def vacuum_to_air(wavelength: ArrayLike) -> NDArray[np.float64]:
 
 
 def air_to_vacuum(wavelength: ArrayLike) -> NDArray[np.float64]:
-    """Vacuum wavelengths, in Angstrom, of air wavelengths in Angstrom.
+    """Vacuum wavelengths, in Angstrom, of air wavelengths in Angstrom, of any shape.
 
     The refractive index belongs to the vacuum wavelength, so that ``vacuum = air * n(vacuum)`` is
     iterated; it contracts by 1e-4 or better a step, and three steps invert `vacuum_to_air` to the
     rounding of float64.
-
-    Parameters
-    ----------
-    wavelength : array_like, any shape
-        Wavelengths in standard air, Angstrom, from the air wavelength of 2000 Angstrom on.
-
-    Returns
-    -------
-    ndarray of float64, same shape
-        Vacuum wavelengths, longer than those given.
 
     Raises
     ------
@@ -80,21 +61,10 @@ def air_to_vacuum(wavelength: ArrayLike) -> NDArray[np.float64]:
 
 
 def doppler_shift(wavelength: ArrayLike, rv: float) -> NDArray[np.float64]:
-    """Wavelengths of light whose source recedes at `rv` km/s, relativistic.
+    """Wavelengths of light whose source recedes at `rv` km/s (to the red), relativistic.
 
     ``wavelength * sqrt((1 + b) / (1 - b))`` with ``b = rv / c``: purely radial motion. Shifts by
-    `rv` and by ``-rv`` undo each other exactly.
-
-    Parameters
-    ----------
-    wavelength : array_like, any shape
-        Wavelengths at rest relative to the source, any unit.
-    rv : float
-        Radial velocity in km/s, receding positive (to the red).
-
-    Returns
-    -------
-    ndarray of float64, same shape
+    `rv` and by ``-rv`` undo each other exactly. Wavelengths may have any unit and shape.
 
     Raises
     ------
@@ -115,19 +85,7 @@ def convert(spectrum: Spectrum, medium: Medium, frame: Frame) -> Spectrum:
     changes too, the shift is done in vacuum; where it does not, wavelengths are multiplied as they
     are, as the ESO pipelines do with air wavelengths (the difference is below 1e-8 relative).
 
-    Parameters
-    ----------
-    spectrum : Spectrum
-        With `berv` (topocentric to barycentric) and `rv` (to rest) in km/s where they are needed.
-    medium : {"air", "vacuum"}
-        The medium to go to.
-    frame : {"topocentric", "barycentric", "rest"}
-        The frame to go to.
-
-    Returns
-    -------
-    Spectrum
-        `spectrum` itself if nothing changes.
+    A spectrum whose medium and frame are these already comes back itself.
 
     Raises
     ------
@@ -302,12 +260,11 @@ class Grid:
 def _arrays(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     center = np.arange(grid.length, dtype=np.float64)
     border = np.arange(grid.length + 1, dtype=np.float64) - 0.5
-    if grid.kind == "linear":
-        wavelength = grid.start + grid.step * center
-        edges = grid.start + grid.step * border
-    else:
-        wavelength = grid.start * np.exp(grid.step * center)
-        edges = grid.start * np.exp(grid.step * border)
+    linear = grid.kind == "linear"
+    wavelength, edges = (
+        grid.start + grid.step * at if linear else grid.start * np.exp(grid.step * at)
+        for at in (center, border)
+    )
     gap = np.zeros(grid.length, dtype=np.bool_)
     for first, last in grid.gaps:
         gap |= (wavelength >= first - TOLERANCE) & (wavelength <= last + TOLERANCE)

@@ -219,3 +219,12 @@ def test_text_of_windows_in_utf_16():
     rows = "\r\n".join(f"{value:.2f},{value:.2f}" for value in 5000 + 0.05 * np.arange(100))
     spectrum = read_spectrum(f"wavelength,flux\r\n{rows}\r\n".encode("utf-16"))
     np.testing.assert_array_equal(spectrum.flux, spectrum.wavelength)
+
+
+@pytest.mark.parametrize("word", ["INDEF", "--", "nan"])
+def test_words_for_no_flux(word):
+    text = rows(WAVELENGTH, WAVELENGTH).splitlines()
+    text[7] = f"{text[7].split()[0]} {word}"
+    spectrum = read_spectrum("\n".join(text).encode())
+    assert len(spectrum) == N
+    assert np.flatnonzero(np.isnan(spectrum.flux)).tolist() == [7]
