@@ -43,19 +43,15 @@ def _kept_elsewhere() -> bool:
     try:
         folder = own_folder() / "numba"
     except OSError:
-        warnings.warn(
-            f"{reason}, so functions are compiled anew in every run, which takes a minute; "
-            "NUMBA_CACHE_DIR can name a folder for them",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
-        return False
-    setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010, numba sets them as it starts
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)  # of processes that this one starts
+        folder = None
+        told = "compiled anew in every run, which takes a minute"
+    else:
+        told = f"kept in {folder}"
+        setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010, numba sets them as it starts
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)  # of processes that this one starts
     warnings.warn(
-        f"{reason}, so compiled functions are kept in {folder}; NUMBA_CACHE_DIR can name another "
-        "folder",
+        f"{reason}, so compiled functions are {told}; NUMBA_CACHE_DIR can name a folder for them",
         LatentscopeWarning,
         stacklevel=4,
     )
-    return True
+    return folder is not None

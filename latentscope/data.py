@@ -39,6 +39,7 @@ from latentscope.tables import (
     provenance_beside,
     read_contents,
     read_json,
+    star_name,
     table_contents,
     tidy,
     without_mask,
@@ -115,17 +116,17 @@ class Latents:
         if self.table is not None and len(self.table) != len(self):
             raise TableError(
                 f"{self.source}: {len(self)} rows of latents, but {len(self.table)} rows in their "
-                "sidecar table; expected equal numbers: encode again, or remove the sidecar"
+                "sidecar table; encode again, or remove the sidecar"
             )
-        if self.logvar is not None:
-            object.__setattr__(
-                self, "logvar", numeric_matrix(self.logvar, f"{self.source} (logvar)")
+        if self.logvar is None:
+            return
+        logvar = numeric_matrix(self.logvar, f"{self.source} (logvar)")
+        object.__setattr__(self, "logvar", logvar)
+        if logvar.shape != self.values.shape:
+            raise TableError(
+                f"{self.source}: logvar has shape {logvar.shape}, the latents {self.values.shape}; "
+                "expected the same"
             )
-            if self.logvar.shape != self.values.shape:
-                raise TableError(
-                    f"{self.source}: logvar has shape {self.logvar.shape}, the latents "
-                    f"{self.values.shape}; expected the same"
-                )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -134,18 +135,14 @@ class Latents:
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        columns = (
-            "" if self.table is None else f", columns {shortened(map(str, self.table.columns))}"
-        )
+        names = [] if self.table is None else map(str, self.table.columns)
+        columns = f", columns {shortened(names)}" if names else ""
         return f"Latents of {self.source}: {len(self):,} rows, {self.dims} dimensions{columns}"
 
     def __getitem__(self, rows: Any) -> Latents:
         """Return the latents of some rows: a mask (n,), a slice, or numbers."""
-        return self.take(
-            np.atleast_1d(
-                np.arange(len(self))[np.asarray(rows) if not isinstance(rows, slice) else rows]
-            )
-        )
+        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        return self.take(np.atleast_1d(np.arange(len(self))[rows]))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -218,13 +215,12 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
     Parameters
     ----------
     source : Latents, array (n, d), DataFrame, astropy Table or path
-        Masked cells are NaN. A path is .npy, .npz, .csv, .ecsv, .parquet, .h5 or .fits. `x.npy`
-        brings its siblings `x.csv` (sidecar table), `x.json` (provenance) and `x.logvar.npy`, where
-        they exist. In a
-        table, columns named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents, in
-        order of their numbers; if none is, every numeric column is that neither identifies or
-        counts the rows nor is a trust column. Vectors in one column (HDF5, FITS, lists in Parquet)
-        are latents.
+        A path is .npy, .npz, .csv, .ecsv, .parquet, .h5 or .fits. `x.npy` brings `x.csv` (sidecar
+        table), `x.json` (provenance) and `x.logvar.npy`, where they exist. In a table, columns
+        named like dimensions (`0`, `z3`, `dim_12`, `latent 5`) are the latents, in order of their
+        numbers; if none is, every numeric column that neither identifies or counts the rows nor is
+        a trust column. Vectors in one column (HDF5, FITS, lists in Parquet) are latents. Masked
+        cells are NaN.
     key : str, optional
         Of several arrays in a file the one to take, such as `spectrum_embeddings`.
 
@@ -285,7 +281,13 @@ def _from_contents(contents: Contents, source: str) -> Latents:
     if not contents.arrays:
         assert contents.frame is not None
         return _from_frame(contents.frame, source)
-    name = _matrix_name(contents, source)
+    names = [name for name in contents.arrays if name != "logvar"] or list(contents.arrays)
+    usual = [name for name in _MATRIX_NAMES if name in names]
+    if not usual and len(names) > 1:
+        raise TableError(
+            f"{source}: holds several arrays ({', '.join(names)}); say which (key=, --key)"
+        )
+    name = (usual or names)[0]
     logvar = contents.arrays.get("logvar") if name != "logvar" else None
     latents = Latents(
         contents.arrays[name], contents.frame, logvar, contents.provenance, source=source
@@ -294,40 +296,30 @@ def _from_contents(contents: Contents, source: str) -> Latents:
     return latents
 
 
-def _matrix_name(contents: Contents, source: str) -> str:
-    names = [name for name in contents.arrays if name != "logvar"] or list(contents.arrays)
-    usual = [name for name in _MATRIX_NAMES if name in names]
-    if not usual and len(names) > 1:
-        raise TableError(
-            f"{source}: holds several arrays ({', '.join(names)}); say which (key=, --key)"
-        )
-    return (usual or names)[0]
-
-
 def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
     numeric = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
     latent = numbered_columns(numeric, source)
     numbered = bool(latent)
     if not numbered:
-        latent = [
-            name for name in numeric if not is_id_column(name) and name not in _SIDECAR_COLUMNS
-        ]
-        indexes = [name for name in numeric if is_index_column(name)]
-        counters = [
-            name for name in latent if len(frame) >= _FEWEST_COUNTED and counts_rows(frame[name])
-        ]
-        if indexes or counters:
+        others = {*filter(is_id_column, numeric), *_SIDECAR_COLUMNS}
+        counters = {
+            name for name in numeric if len(frame) >= _FEWEST_COUNTED and counts_rows(frame[name])
+        }
+        latent = [name for name in numeric if name not in others | counters]
+        left_out = [name for name in numeric if is_index_column(name) or name in counters - others]
+        if left_out:
             warnings.warn(
                 f"{source}: no dimension, since it counts or names rows as a saved index does: "
-                f"{shortened([*indexes, *counters])}",
+                f"{shortened(left_out)}",
                 LatentscopeWarning,
                 stacklevel=4,
             )
-        latent = [name for name in latent if name not in counters]
     if not latent:
+        text = [name for name in frame if numbers_dimension(name)]
+        example = f"; {text[0]} holds text such as {frame[text[0]].iloc[0]!r}" if text else ""
         raise TableError(
             f"{source}: no column of latents among {', '.join(frame.columns)}; expected numeric "
-            "columns named 0, 1, ... or z0, z1, ..."
+            f"columns named 0, 1, ... or z0, z1, ...{example}"
         )
     values = frame[latent].to_numpy(dtype=np.float64, na_value=np.nan)
     rest = frame.drop(columns=latent)
@@ -341,31 +333,24 @@ def _siblings(path: Path) -> tuple[Path, Path, Path]:
 
 def _with_siblings(latents: Latents, path: Path) -> Latents:
     table, provenance, logvar = _siblings(path)
-    frame = read_contents(table).frame if table.is_file() else latents.table
-    return replace(
-        latents,
-        table=frame,
-        provenance=read_json(provenance) if provenance.is_file() else {},
-        logvar=_from_contents(read_contents(logvar), str(logvar)).values
-        if os.path.isfile(logvar)
-        else None,
-    )
+    found: dict[str, Any] = {"provenance": read_json(provenance) if provenance.is_file() else {}}
+    if table.is_file():
+        found["table"] = read_contents(table).frame
+    if logvar.is_file():
+        found["logvar"] = _from_contents(read_contents(logvar), str(logvar)).values
+    return replace(latents, **found)
 
 
 def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
     """Write latents as `path` (.npy, float32) with their siblings, each file whole or absent.
 
-    A .parquet holds all of them in one file (`write_parquet`).
-
-    The siblings are `.csv` (the sidecar table), `.json` (provenance) and `.logvar.npy`. One that
-    these latents do not have is removed if an earlier run left it, since it would be read as
-    theirs. An older `path` is removed before the first sibling is replaced, and the new one comes
-    last: values are never found beside a table of other values, wherever a crash falls.
+    The siblings are `.csv` (the sidecar table), `.json` (provenance) and `.logvar.npy`; those of an
+    earlier run are removed. A .parquet holds all of them in one file (`write_parquet`).
 
     Raises
     ------
     TableError
-        If the path ends in neither, or a sibling of it is no file of latentscope's.
+        If the path ends in neither, or no encode wrote the siblings that are there.
 
     Examples
     --------
@@ -378,6 +363,8 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
         write_parquet([latents], path)
         return
     table, provenance, logvar = _siblings(path)
+    # The older values go before the first sibling is replaced, and the new ones come last: values
+    # are never found beside a table of other values, wherever a crash falls.
     with ExitStack() as stack:
         # Renamed in reverse order of this, once all are written.
         values = stack.enter_context(atomic_path(path))
@@ -387,24 +374,23 @@ def write_latents(latents: Latents, path: str | os.PathLike[str]) -> None:
             np.save(temporary, latents.logvar.astype(np.float32))
         if latents.table is not None:
             write_csv(latents.table, stack.enter_context(atomic_path(table)))
-        text = json.dumps(_made_by(latents.provenance), indent=2, default=_plain)
-        temporary = stack.enter_context(atomic_path(provenance))
-        temporary.write_text(text + "\n", encoding="utf-8")
+        text = _json(latents.provenance, indent=2) + "\n"
+        stack.enter_context(atomic_path(provenance)).write_text(text, encoding="utf-8")
         for stale in filter(os.path.exists, (path, table, logvar)):
             # A link stays, and what it leads to goes.
             os.unlink(os.path.realpath(stale))
 
 
-def _made_by(provenance: dict[str, Any]) -> dict[str, Any]:
-    return {"latentscope": import_module("latentscope").__version__} | provenance
+def _json(provenance: dict[str, Any], **options: Any) -> str:
+    made_by = {"latentscope": import_module("latentscope").__version__}
+    return json.dumps(made_by | provenance, default=_plain, **options)
 
 
 def write_parquet(blocks: Iterable[Latents], path: str | os.PathLike[str]) -> None:
     """Write latents that come in blocks as one Parquet file, whole or not at all.
 
-    Vectors are columns `latents` and `logvar`, lists of d float32; the table's columns stand before
-    them, and the provenance of the last block is metadata. A few blocks are in memory at a time.
-    The columns of the first block are those of all.
+    Vectors are columns `latents` and `logvar`, lists of d float32, behind the table's columns,
+    which are those of the first block; the provenance of the last block is metadata.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -415,12 +401,12 @@ def write_parquet(blocks: Iterable[Latents], path: str | os.PathLike[str]) -> No
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
         for block in blocks:
+            table = _arrow_table(block)
             if writer is None:
-                schema = _arrow_table(block).schema
-                writer = stack.enter_context(
-                    pq.ParquetWriter(temporary, schema, compression="zstd")
-                )
-            waiting.append(_arrow_table(block).cast(schema))
+                schema = table.schema
+                writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                stack.enter_context(writer)
+            waiting.append(table.cast(schema))
             if sum(map(len, waiting)) >= _ROW_GROUP:
                 writer.write_table(pa.concat_tables(waiting))
                 waiting.clear()
@@ -428,8 +414,7 @@ def write_parquet(blocks: Iterable[Latents], path: str | os.PathLike[str]) -> No
             raise TableError(f"{path}: no latents to write; expected a row at least")
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
-        text = json.dumps(_made_by(block.provenance), default=_plain)
-        writer.add_key_value_metadata({PROVENANCE: text})
+        writer.add_key_value_metadata({PROVENANCE: _json(block.provenance)})
 
 
 _ROW_GROUP = 8192  # rows; fewer would make the index of a large file long
@@ -469,24 +454,25 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
         If no file can be written there.
     """
     path = expanded(path)
-    if path.suffix.lower() == ".parquet":
-        check_writable(path)
-        _check_ours(path)
-        return path
-    if path.suffix.lower() != ".npy":
+    if path.suffix.lower() not in (".npy", ".parquet"):
         raise TableError(
             f"{path}: expected a path that ends in .npy or .parquet, as which latents are written"
         )
     table, provenance, variances = _siblings(path)
-    for file in (path, table, provenance, *([variances] if logvar else [])):
+    files = [path, table, provenance, *([variances] if logvar else [])]
+    parquet = path.suffix.lower() == ".parquet"
+    for file in files[:1] if parquet else files:
         check_writable(file)
     # latents.npy brings latents.csv, and labels.npy would bring the end of the user's labels.csv.
-    made_by = provenance_beside(path)
-    others = [] if made_by is not None else [provenance, variances]
-    # The table of a diagnostic has a provenance of ours too.
-    if not is_sidecar(table) and (not made_by or "diagnostic" in made_by):
-        others.insert(0, table)
-    others = [file for file in others if os.path.exists(file)]
+    if parquet:
+        others = [] if _is_ours(path) else [path]
+    else:
+        made_by = provenance_beside(path)
+        others = [] if made_by is not None else [provenance, variances]
+        # The table of a diagnostic has a provenance of ours too.
+        if not is_sidecar(table) and (not made_by or "diagnostic" in made_by):
+            others.insert(0, table)
+    others = [file for file in others if file.exists()]
     if others:
         raise TableError(
             f"{path}: these latents would replace {others[0]}, which no encode wrote; give the "
@@ -502,25 +488,18 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
     return path
 
 
-def _check_ours(path: Path) -> None:
-    """Refuse to replace a Parquet file of somebody else."""
+def _is_ours(path: Path) -> bool:
+    """Whether a Parquet file has a provenance of ours."""
     try:
         import pyarrow.parquet as pq
     except ImportError:
         raise TableError(
             f"{path}: Parquet needs the package pyarrow: pip install pyarrow"
         ) from None
-    if not path.exists():
-        return
     try:
-        ours = PROVENANCE in (pq.read_metadata(path).metadata or {})
+        return PROVENANCE in (pq.read_metadata(path).metadata or {})
     except (OSError, ValueError):
-        ours = False
-    if not ours:
-        raise TableError(
-            f"{path}: these latents would replace it, and no encode wrote it; give the latents "
-            "another name"
-        )
+        return False
 
 
 _LONGEST_HEADER = 100_000
@@ -551,9 +530,8 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
     Parameters
     ----------
     source : DataFrame, Series, dict of columns, array (n,) or (n, labels), astropy Table, or path
-        A path is .csv, .ecsv, .parquet, .fits, .npy, .npz or .h5. A structured array is a table,
-        and units are dropped. The columns of an array without names are called `label_0`,
-        `label_1`, ...
+        A path is .csv, .ecsv, .parquet, .fits, .npy, .npz or .h5. Units are dropped. The columns
+        of an array without names are called `label_0`, `label_1`, ...
 
     Returns
     -------
@@ -586,11 +564,8 @@ def read_labels(source: LabelsLike) -> pd.DataFrame:
         name = os.fspath(source)
         frame = _label_frame(read_contents(expanded(source)), name)
     else:
-        name = "labels"
-        if is_astropy_table(source) or is_structured(source):
-            contents = table_contents(source, name)
-        else:
-            contents = Contents({name: without_mask(source)})
+        name, table = "labels", is_astropy_table(source) or is_structured(source)
+        contents = table_contents(source, name) if table else Contents({name: without_mask(source)})
         frame = _label_frame(contents, name)
     if not len(frame) or not len(frame.columns):
         raise TableError(f"{name}: has {len(frame)} rows and {len(frame.columns)} columns")
@@ -602,11 +577,16 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
     if not contents.arrays:
         assert contents.frame is not None
         return contents.frame
-    if contents.frame is not None or len(contents.arrays) > 1:
-        names = ", ".join(f"{name} {array.shape}" for name, array in contents.arrays.items())
-        raise TableError(
-            f"{source}: expected one value per row and column; these hold more: {names}"
+    names = shortened(f"{name} {array.shape}" for name, array in contents.arrays.items())
+    if contents.frame is not None:
+        warnings.warn(
+            f"{source}: not read, since they have several values per row: {names}",
+            LatentscopeWarning,
+            stacklevel=_CALLER,
         )
+        return contents.frame
+    if len(contents.arrays) > 1:
+        raise TableError(f"{source}: expected one value per row and column; it holds {names}")
     array = next(iter(contents.arrays.values()))
     if array.ndim not in (1, 2):
         raise TableError(f"{source}: has shape {array.shape}; expected (n,) or (n, labels)")
@@ -617,16 +597,7 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
 def check_order(latents: Latents, labels: pd.DataFrame) -> None:
     """Refuse labels in the place of latents, and the reverse; warn where it only looks so.
 
-    Raises
-    ------
-    TableError
-        If the columns of the labels number dimensions or, in a file, have no names, and those of
-        the latents have names.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If the labels are an array without names, and the columns of the latents have names.
+    The columns of latents number dimensions, those of labels have names.
     """
     source = str(labels.attrs["source"])
     columns = [name for name in labels.columns if not is_id_column(name)]
@@ -673,8 +644,8 @@ def join_labels(latents: Latents, labels: LabelsLike, join: str | None = None) -
     Warns
     -----
     LatentscopeWarning
-        If some rows have no label, the tables are joined on their indexes or on columns of other
-        names, or they are taken row by row though ids on both sides have nothing in common.
+        If some rows have no label, the tables are joined on indexes or on columns of other names,
+        or rows are taken in their order though both sides have ids.
 
     Raises
     ------
@@ -784,26 +755,17 @@ def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]
         If both have ids and none is in common, or neither has and the lengths differ.
     """
     table = pd.DataFrame(index=range(len(other))) if other.table is None else other.table
-    indexes = None
-    if latents.index is not None and other.index is not None:
-        indexes = latents.index, other.index
-    rows = match_rows(
-        latents.table,
-        table,
-        len(latents),
-        None,
-        (latents.source, other.source),
-        indexes,
-        by_order=False,
-    )
+    both = latents.index is not None and other.index is not None
+    indexes = (latents.index, other.index) if both else None
+    sources = (latents.source, other.source)
+    rows = match_rows(latents.table, table, len(latents), None, sources, indexes, by_order=False)
     if rows is None:
-        for one, beside in ((latents, other), (other, latents)):
-            if one.index is not None and beside.index is None:
+        for one in () if both else (latents, other):
+            if one.index is not None:
                 _warn_of_shuffled(one.index, one.source)
         return other.values
-    values: NDArray[np.floating[Any]] = other.values[rows.to_numpy()]
-    values[rows.to_numpy() < 0] = np.nan
-    return values
+    found = rows.to_numpy()
+    return np.where(found[:, None] < 0, np.nan, other.values[found])
 
 
 @dataclass(frozen=True)
@@ -848,15 +810,14 @@ def match_rows(
         if best is None and table is not None:
             best = _by_values(table, labels)
         if best is not None and not best.repeated:
-            warnings.warn(
+            _warn(
                 f"{sources[1]} is joined to {sources[0]} on its {best.right}, whose values are "
-                f"those of their {best.left}",
-                LatentscopeWarning,
-                stacklevel=_CALLER,
+                f"those of their {best.left}"
             )
     if best is None or not best.count:
-        _check_row_order(matches, len(labels), n, join, sources, by_order=by_order)
-        if not matches and table is not None:
+        tried = ", ".join(f"{match.left} with {match.right}" for match in matches)
+        _check_row_order(tried, len(labels), n, join, sources, by_order=by_order)
+        if not matches:
             _warn_of_unused_ids(left, labels, sources)
         return None
     if best.repeated:
@@ -865,30 +826,24 @@ def match_rows(
             f"values; expected one row for each {best.right}"
         )
     if best.count < n:
-        warnings.warn(
+        _warn(
             f"{n - best.count} of {n} rows of {sources[0]} have no row in {sources[1]}: their "
-            f"{best.left} is not among its {best.right}",
-            LatentscopeWarning,
-            stacklevel=_CALLER,
+            f"{best.left} is not among its {best.right}"
         )
     return best.rows
+
+
+def _warn(message: str) -> None:
+    """Warn from the line that called the diagnostic, which read its study by `match_rows`."""
+    warnings.warn(message, LatentscopeWarning, stacklevel=_CALLER + 1)
 
 
 def aligned(x: Any, y: Any, names: tuple[str, str]) -> tuple[Any, Any]:
     """Bring the rows of two Series or DataFrames together by their indexes, where these differ.
 
     Anything else comes back as it is, and so do two of which one only counts its rows and has
-    nothing in common with the other.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows are matched.
-
-    Raises
-    ------
-    TableError
-        If only some rows of either have an index in common, or one of these repeats.
+    nothing in common with the other. Warns if rows are matched; a TableError if only some rows of
+    either have an index in common, or one of these repeats.
     """
     pandas = (pd.Series, pd.DataFrame)
     if not isinstance(x, pandas) or not isinstance(y, pandas):
@@ -942,13 +897,13 @@ def _by_values(table: pd.DataFrame, labels: pd.DataFrame) -> _Match | None:
 
     Small whole numbers might be anything.
     """
-    naming = (
-        name
-        for name in table.columns
-        if (is_id_column(name) or name.lower() in STAR_COLUMNS) and not counts_rows(table[name])
-    )
-    right = [str(name) for name in labels.columns if _may_name(labels[name])]
-    matches = [_matched(table, labels, left, name) for left in naming for name in right]
+    matches = [
+        _matched(table, labels, left, right)
+        for left in table.columns
+        if (is_id_column(left) or left.lower() in STAR_COLUMNS) and not counts_rows(table[left])
+        for right in map(str, labels.columns)
+        if _may_name(labels[right])
+    ]
     good = [
         match
         for match in matches
@@ -969,15 +924,11 @@ def _may_name(column: pd.Series) -> bool:
     return whole and float(np.abs(numbers).max()) >= 10 * len(numbers)
 
 
-def _names_files(column: str) -> bool:
-    return column.lower() in ID_COLUMNS
-
-
 def _pairs_of_ids(left: list[str], right: list[str]) -> list[tuple[str, str]]:
     left, right = ([name for name in side if not is_index_column(name)] for side in (left, right))
     same = [(a, b) for a in left for b in right if is_id_column(a) and a.lower() == b.lower()]
     # The same exposure may be named in one table by its file and in the other by an archive id.
-    files = [(a, b) for a in left for b in right if _names_files(a) and _names_files(b)]
+    files = [(a, b) for a in left for b in right if {a.lower(), b.lower()} <= {*ID_COLUMNS}]
     return same + [pair for pair in files if pair not in same]
 
 
@@ -1002,14 +953,16 @@ def _pairs_with(
 
 
 def _matched(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Match:
-    files = _names_files(left) or _names_files(right)
-    keys = row_keys(labels[right], files=files).dropna()
+    files = left.lower() in ID_COLUMNS or right.lower() in ID_COLUMNS
+    stars = left.lower() in STAR_COLUMNS
+    keys = row_keys(labels[right], files=files, stars=stars).dropna()
     repeated = keys[keys.duplicated(keep=False)]
     if len(repeated):
         repeated = _with_other_values(labels, repeated)
     lookup = keys.drop_duplicates()
-    rows = row_keys(table[left], files=files).map(pd.Series(lookup.index, index=lookup.to_numpy()))
-    return _Match(left, right, rows.fillna(-1).astype(np.int64), sorted(set(repeated)))
+    place = pd.Series(lookup.index, index=lookup.to_numpy())
+    rows = row_keys(table[left], files=files, stars=stars).map(place).fillna(-1).astype(np.int64)
+    return _Match(left, right, rows, sorted(set(repeated)))
 
 
 def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
@@ -1021,10 +974,14 @@ def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
     return kept[kept.duplicated()]
 
 
-def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
+_GAIA = re.compile(r"^gaia ?e?dr\d ?(?=\d)", re.IGNORECASE)  # before an id of the archive
+
+
+def row_keys(column: pd.Series, *, files: bool, stars: bool = False) -> pd.Series:
     """Return ids as text that compares equal for the same row, NaN where missing.
 
-    Whole numbers lose their point (7.0 is 7), and with `files` names lose folders and suffixes.
+    Whole numbers lose their point (7.0 is 7); with `files` names lose folders and suffixes, with
+    `stars` they have one spelling (`star_name`).
     """
     column = column.reset_index(drop=True)
     if column.map(lambda value: isinstance(value, str)).any():
@@ -1037,34 +994,28 @@ def row_keys(column: pd.Series, *, files: bool) -> pd.Series:
         # A column of whole numbers with a gap is one of floats.
         if isinstance(value, float | np.floating) and float(value).is_integer():
             value = int(value)
-        text = str(value).strip()
-        return file_id(text) if files else text
+        text = _GAIA.sub("", str(value).strip())
+        return file_id(text) if files else star_name(text) if stars else text
 
     return column.map(key, na_action="ignore")
 
 
 def _check_row_order(
-    matches: list[_Match],
-    n_labels: int,
-    n: int,
-    join: str | None,
-    sources: tuple[str, str],
-    *,
-    by_order: bool,
+    tried: str, n_labels: int, n: int, join: str | None, sources: tuple[str, str], *, by_order: bool
 ) -> None:
-    tried = ", ".join(f"{match.left} with {match.right}" for match in matches)
-    if join is not None or (matches and not by_order):
+    """Refuse or warn of rows that can only be taken in their order; `tried` are pairs of ids."""
+    if join is not None or (tried and not by_order):
         raise TableError(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}); check that they "
             "describe the same spectra"
         )
     if n_labels != n:
-        reason = f"no id in common (tried {tried})" if matches else "no id column in common"
+        reason = f"no id in common (tried {tried})" if tried else "no id column in common"
         raise TableError(
             f"{sources[0]} has {n} rows and {sources[1]} has {n_labels}, with {reason}; expected "
             "equal lengths, or an id column on both sides, or a column to join on"
         )
-    if matches:
+    if tried:
         warnings.warn(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}), but {n} rows "
             "each: taken row by row",

@@ -47,21 +47,9 @@ _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
 def check_room(folder: str | os.PathLike[str], needed: float, advice: str) -> str:
-    """Return how much will be written, in words.
+    """Return how much will be written, in words; an OSError with `advice` if the disk is too full.
 
-    Parameters
-    ----------
-    folder : path
-        Where, whether it is there or not.
-    needed : float
-        Bytes.
-    advice : str
-        What to do if the disk cannot hold them.
-
-    Raises
-    ------
-    OSError
-        If it cannot.
+    `needed` are bytes; the folder need not be there yet.
     """
     there = expanded(folder).absolute()
     there = next(path for path in (there, *there.parents) if path.exists())

@@ -34,7 +34,11 @@ _UNITS = (
     "[MGk]?yr|[MG]a|k?pc|au|AU|d|days?|h|min|s|cm|g/cm3"
 )
 _WITH_UNIT = re.compile(rf"({_NUMBER})\s*({_UNITS})")
-_SEXAGESIMAL = re.compile(r"([+-]?)(\d{1,3})[: ]([0-5]?\d)[: ]([0-5]?\d(?:\.\d*)?)")
+_SEXAGESIMAL = re.compile(
+    r"([+-]?)(\d{1,3})[: hd°] ?([0-5]?\d)[: m'′] ?([0-5]?\d(?:\.\d*)?)[s\"″]?"
+)
+_WITH_ERROR = re.compile(rf"({_NUMBER})(?:\s*(?:±|\+/?-)\s*{_NUMBER}|\(\d+\))")
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?")
 _NINES = re.compile(r"-?(9+(?:\.9+)?)(?:\.0*)?")
 
@@ -90,14 +94,11 @@ class CleanLabels:
     def doubt(self) -> str:
         """What the values that were named leave open, in words; empty if nothing."""
         found, absent = _listed(self.kept), ", ".join(f"{code:.10g}" for code in self.absent)
-        return "; ".join(
-            words
-            for words in (
-                found and f"kept, though they look as if they stood for missing values: {found}",
-                absent and f"no label has {absent}, which missing names",
-            )
-            if words
+        words = [f"kept, though they look as if they stood for missing values: {found}"] * bool(
+            found
         )
+        words += [f"no label has {absent}, which missing names"] * bool(absent)
+        return "; ".join(words)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -378,6 +379,7 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _plain(text: pd.Series) -> pd.Series | None:
+    text = text.str.replace(_FORTRAN, "e", regex=True)
     # 007 is a name.
     if not text.map(lambda value: bool(_PLAIN.fullmatch(value))).all():
         return None
@@ -419,6 +421,11 @@ def _with_unit(text: pd.Series) -> pd.Series | None:
     return pd.Series([float(match[1]) for match in matches if match], index=text.index)
 
 
+def _with_error(text: pd.Series) -> pd.Series | None:
+    values = text.map(lambda value: _WITH_ERROR.sub(r"\1", value))
+    return _plain(values) if (values != text).any() else None
+
+
 def _sexagesimal(text: pd.Series) -> pd.Series | None:
     matches = [_SEXAGESIMAL.fullmatch(value) for value in text]
     values = [
@@ -442,5 +449,6 @@ _READERS: tuple[tuple[Callable[[pd.Series], pd.Series | None], str], ...] = (
     (_thousands, "numbers with commas between thousands"),
     (_decimal_commas, "numbers with decimal commas"),
     (_with_unit, "numbers with their unit"),
+    (_with_error, "numbers with their errors, which are left out"),
     (_sexagesimal, "hours or degrees, minutes and seconds, taken for decimal ones"),
 )

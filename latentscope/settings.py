@@ -27,12 +27,8 @@ Settings = TypeVar("Settings")
 def settings(error: type[LatentscopeError]) -> Callable[[type[Settings]], type[Settings]]:
     """Make a class of annotated fields a frozen dataclass whose values pydantic checks.
 
-    `dataclasses.replace`, `asdict` and `fields` work as on any dataclass; `replace` checks again.
-
-    Parameters
-    ----------
-    error : type of LatentscopeError
-        Raised for values that do not fit, in place of pydantic's own error.
+    Values that do not fit raise `error`. `dataclasses.replace`, `asdict` and `fields` work as on
+    any dataclass; `replace` checks again.
 
     Examples
     --------
@@ -65,18 +61,10 @@ def settings(error: type[LatentscopeError]) -> Callable[[type[Settings]], type[S
 def read_settings(
     kind: type[Settings], values: Any, *, where: str, error: type[LatentscopeError]
 ) -> Settings:
-    """Build settings, with those inside them, from what a JSON or YAML file holds.
+    """Build settings of a class made by `settings` from the contents of a JSON or YAML file.
 
-    Parameters
-    ----------
-    kind : type
-        A class made by `settings`.
-    values : mapping
-        Plain values; lists stand for tuples, mappings for settings.
-    where : str
-        Name of the file, and of the place in it, for the message.
-    error : type of LatentscopeError
-        Raised with that name if a key is unknown or missing, or a value does not fit.
+    Lists stand for tuples, mappings for settings inside. An `error` begins with `where` (file and
+    place in it) if a key is unknown or missing, or a value does not fit.
     """
     try:
         return pydantic.TypeAdapter(kind).validate_python(values)

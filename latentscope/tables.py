@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError, printable
+from latentscope.errors import LatentscopeWarning, TableError, printable, shortened
 from latentscope.files import MAX_BYTES, atomic_path, write_json
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
@@ -37,7 +37,9 @@ _FITS = (".fits", ".fit", ".fts")
 _FORMATS = (*_FITS, ".csv", ".ecsv", ".tsv", ".txt", ".dat", ".asc", ".ascii", ".npy")
 _LATENT_NAME = re.compile(r"(?:(?:z|dim|latent|mean|mu)[ _]?)?(\d+)", re.IGNORECASE)
 _SHOWN = 8
-_EMPTY_TEXT = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat")
+_EMPTY_TEXT = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat",
+               # Excel's, of a formula that fails
+               "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!")  # fmt: skip
 _EMPTY_TEXT_EXACTLY = ("NA", "None")
 """As pandas has it in a CSV; Na may be sodium."""
 _SWOLLEN = 100  # times its size that no file of measured numbers unpacks to
@@ -46,7 +48,7 @@ _FORMULA = re.compile(r"'*[=+\-@].")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: 2-d arrays by name, columns with one value per row, where it is from."""
+    """Contents of a file: 2-d arrays by name, columns with one value per row, where it is from."""
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     frame: pd.DataFrame | None = None
@@ -84,10 +86,7 @@ def numbers_dimension(name: str) -> bool:
 def numbered_columns(names: list[str], source: str) -> list[str]:
     """Return the names that number dimensions (`0`, `z3`, `dim_12`), in order of their numbers.
 
-    Warns
-    -----
-    LatentscopeWarning
-        If these are not 0, 1, ...; it says which dimension is which column.
+    If these are not 0, 1, ..., a warning says which dimension is which column.
     """
     numbers = {name: int(match[1]) for name in names if (match := _LATENT_NAME.fullmatch(name))}
     latent = sorted(numbers, key=lambda name: numbers[name])
@@ -117,6 +116,28 @@ def file_id(name: str) -> str:
     return name
 
 
+# Catalogs in whose names blanks, hyphens and leading zeros before the number say nothing. In those
+# of BD, CD and 2MASS a hyphen is the sign of a declination.
+_CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot kepler k2 kic ross"
+_STAR_NAME = re.compile(rf"({'|'.join(_CATALOGS.split())})[-_.]*0*(\d.*)")
+_SAME_CATALOG = {"gl": "gj", "gliese": "gj"}
+_STAR_MARKS = re.compile(r"^((v\*|\*|name\s)\s*)+")  # SIMBAD's, for a variable, a double, a name
+
+
+def star_name(name: object) -> str:
+    """Return a star's name in one spelling for all: GJ 581, Gl581 and GL-0581 are "gj581".
+
+    Lower case, without blanks and underscores; numbers of common catalogs follow the catalog's name
+    at once. What two catalogs call the same star stays two names.
+
+    >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
+    ('hd10700', 'taucet', 'bd-124523')
+    """
+    text = "".join(_STAR_MARKS.sub("", str(name).strip().lower()).replace("_", " ").split())
+    known = _STAR_NAME.fullmatch(text)
+    return _SAME_CATALOG.get(known[1], known[1]) + known[2] if known else text
+
+
 def _numbers_rows(index: pd.Index) -> bool:
     """Whether an index numbers rows, perhaps those of a table from which some were chosen."""
     if not pd.api.types.is_integer_dtype(index.dtype) or not len(index):
@@ -129,16 +150,17 @@ def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
     An index that says more than the number of the row becomes a column, by its name or `index`, so
     that tables indexed by id keep it. Decimals become floats, but for those that are ids, which may
-    have more digits.
-
-    Raises
-    ------
-    TableError
-        If two columns share a name, or a cell of a column holds an array.
+    have more digits. A TableError if two columns share a name, or a cell holds an array.
     """
     named = any(name is not None for name in frame.index.names)
     frame = frame.reset_index(drop=not named and _numbers_rows(frame.index))
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    frame.columns = pd.Index(
+        [
+            # Of several levels, as in a pivot table.
+            " ".join(map(str, filter(None, name))) if isinstance(name, tuple) else str(name).strip()
+            for name in frame.columns
+        ]
+    )
     repeated = sorted(set(frame.columns[frame.columns.duplicated()]))
     if repeated:
         raise TableError(f"{source}: several columns are named {', '.join(repeated)}; rename them")
@@ -185,13 +207,11 @@ def without_mask(values: Any) -> NDArray[Any]:
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":
             values = values.float()
-    if np.ma.isMaskedArray(values):
-        array, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
-    elif hasattr(values, "unmasked"):
-        array, mask = np.asarray(values.unmasked), np.asarray(values.mask)
-    else:
+    if hasattr(values, "unmasked"):
+        values = np.ma.MaskedArray(values.unmasked, values.mask)
+    if not np.ma.isMaskedArray(values):
         return np.asarray(values)
-    array = np.asarray(array)
+    array, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
     if array.dtype.names or not mask.any():
         return array
     if array.dtype.kind in "iu":
@@ -219,11 +239,8 @@ def is_astropy_table(source: Any) -> bool:
 
 def from_other_frames(source: Any) -> Any:
     """Return the DataFrame of a table of polars or arrow; anything else as it is."""
-    return (
-        source.to_pandas()
-        if hasattr(source, "to_pandas") and not is_astropy_table(source)
-        else source
-    )
+    other = hasattr(source, "to_pandas") and not is_astropy_table(source)
+    return source.to_pandas() if other else source
 
 
 def is_structured(source: Any) -> bool:
@@ -233,10 +250,8 @@ def is_structured(source: Any) -> bool:
 
 def table_contents(source: Any, name: str) -> Contents:
     """Read an astropy table or a structured array, column by column."""
-    if is_structured(source) and not is_astropy_table(source):
-        contents = _from_arrays(_columns_of(source))
-    else:
-        contents = _from_astropy(source)
+    plain = is_structured(source) and not is_astropy_table(source)
+    contents = _from_arrays(_columns_of(source)) if plain else _from_astropy(source)
     frame = None if contents.frame is None else tidy(contents.frame, name)
     return Contents(contents.arrays, frame)
 
@@ -257,27 +272,14 @@ def numeric_matrix(values: ArrayLike, source: str) -> NDArray[np.floating[Any]]:
 
 
 def read_contents(path: Path, key: str | None = None) -> Contents:
-    """Read a file of latents or labels, recognized by its suffix.
+    """Read a file of latents or labels, recognized by its suffix (`_READERS`).
 
-    Parameters
-    ----------
-    path : Path
-        .npy, .npz, .csv, .ecsv, .parquet, .h5, .hdf5, .fits or .fits.gz.
-    key : str, optional
-        Of several arrays the one to take; `group/array` in HDF5. `logvar` comes with it.
-
-    Raises
-    ------
-    TableError
-        If the file is absent, of an unknown kind, or cannot be read as what its name says, or has
-        no such array.
+    `key` is the array to take of several, `group/array` in HDF5; `logvar` comes with it. A
+    TableError says why a file cannot be read.
     """
-    if path.is_dir():
-        raise TableError(f"{path}: is a folder; expected a file of numbers")
     if not path.is_file():
-        what = (
-            "is a device, a pipe or a socket; expected a file" if path.exists() else "no such file"
-        )
+        what = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        what = f"is {what}; expected a file of numbers" if path.exists() else "no such file"
         raise TableError(f"{path}: {what}")
     reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
     if reader is None:
@@ -321,43 +323,124 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
 
 def _masked(frame: pd.DataFrame) -> pd.DataFrame:
     """Apply the masks that astropy writes beside columns in Parquet and HDF5, as `logg.mask`."""
-    masks = {
-        name: name.removesuffix(".mask")
-        for name in map(str, frame.columns)
-        if name.endswith(".mask") and pd.api.types.is_bool_dtype(frame[name])
-    }
-    masks = {mask: name for mask, name in masks.items() if name in frame}
-    masked = {name: frame[name].mask(frame[mask]) for mask, name in masks.items()}
-    return frame.assign(**masked).drop(columns=list(masks)) if masks else frame
+    for mask in frame.columns:
+        name = str(mask).removesuffix(".mask")
+        if name != mask and name in frame and pd.api.types.is_bool_dtype(frame[mask]):
+            frame = frame.assign(**{name: frame[name].mask(frame[mask])}).drop(columns=mask)
+    return frame
 
 
 def _read_csv(path: Path) -> Contents:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive."""
-    separator = max(",;\t", key=lambda mark: _fields(path, mark))
-    columns = pd.read_csv(path, nrows=0, sep=separator, skipinitialspace=True).columns
-    header = list(map(str, columns))
-    _check_widths(path, separator)
+    head = _head(path)
+    _check_names(path, head.names)
+    if not _check_widths(path, head):
+        return Contents(frame=pd.DataFrame(columns=head.names))
     text = {
         name: str
-        for name in header
-        if (is_id_column(name.strip()) and not is_index_column(name.strip()))
-        or name.strip().lower() in STAR_COLUMNS
+        for name in head.names
+        if (is_id_column(name) and not is_index_column(name)) or name.lower() in STAR_COLUMNS
     }
     # Without these two, pandas takes the first column of rows that end in a comma for an index.
     frame = pd.read_csv(
         path,
-        sep=separator,
+        sep=head.separator,
+        encoding=head.encoding,
+        header=None,
+        names=head.names,
+        skiprows=head.lines,
         dtype=text,
         low_memory=False,
         skipinitialspace=True,
         index_col=False,
-        usecols=range(len(header)),
+        usecols=range(len(head.names)),
         na_values=["--", "---", "NaT"],
     )
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(_without_apostrophe)
     return Contents(frame=frame)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What stands above the rows of a CSV: names, and how many lines there are."""
+
+    encoding: str
+    separator: str
+    names: list[str]
+    lines: int
+
+
+def _head(path: Path) -> _Head:
+    """Find the names of a CSV below comments (``#``), and rows of units and rules below the names.
+
+    So write VizieR and IPAC. Excel may write ``sep=;`` above all. Names in the last comment are
+    those of the columns if there are no others.
+    """
+    with _opened(path, "rb") as binary:
+        wide = binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if wide else "utf-8-sig"
+    with _opened(path, "rt", encoding) as file:
+        lines = list(islice(file, _HEAD_LINES))
+    above = 0
+    while above < len(lines) and _ABOVE.match(lines[above]):
+        above += 1
+    body = lines[above:]
+    separator = max(",;\t ", key=lambda mark: _fields(body, mark))
+    reader = csv.reader(body, delimiter=separator, skipinitialspace=True)
+    names = _words(next(reader, []))
+    comment = lines[above - 1].lstrip(" #") if above and lines[above - 1].startswith("#") else ""
+    comments = _words(next(csv.reader([comment], delimiter=separator, skipinitialspace=True), []))
+    named = any(map(_is_number, names)) or any(map(_names_row, comments[:1]))
+    if len(comments) == len(names) > 1 and named and not any(map(_is_number, comments)):
+        names, count = comments, 0
+    else:
+        count = reader.line_num
+    rows = [(reader.line_num, _words(row)) for row in reader if row]
+    units: list[str] = []
+    for (line, row), (_, below) in pairwise(rows[:_HEAD_ROWS]):
+        rule = all(field and not field.strip("-=") for field in row)
+        if not rule and (units or not _are_units(names, row, below)):
+            break
+        units, count = units if rule else row, line
+    if units:
+        warnings.warn(
+            f"{path}: the row below the names is taken for units and not read: "
+            f"{shortened(filter(None, units))}",
+            LatentscopeWarning,
+            stacklevel=6,
+        )
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+    return _Head(encoding, separator, names, above + count)
+
+
+_HEAD_LINES = 10_000
+_HEAD_ROWS = 4  # of which units and rules are some
+_ABOVE = re.compile(r"\s*(#|sep=.\s*$|$)")
+
+
+def _words(row: list[str]) -> list[str]:
+    return [field.strip() for field in row]
+
+
+def _names_row(name: str) -> bool:
+    return is_id_column(name) or name.lower() in STAR_COLUMNS
+
+
+def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:
+    """Whether a row says units: text only, above numbers or below them a rule, and no name."""
+    said = [
+        (name, field, other)
+        for name, field, other in zip(names, row, below, strict=False)
+        if field.strip("-")
+    ]
+    return bool(said) and all(
+        not _is_number(field)
+        and not _names_row(name)
+        and (_is_number(other) or re.match(r"[+-]?\d+[: ]\d+[: ]\d|-{2,}$", other))
+        for name, field, other in said
+    )
 
 
 def _without_apostrophe(value: Any) -> Any:
@@ -401,30 +484,37 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _csv_rows(path: Path, separator: str) -> Generator[list[str], None, None]:
+def _opened(path: Path, mode: str, encoding: str | None = None) -> Any:
     packed = path.name.lower().endswith(".gz")
-    with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        yield from csv.reader(file, delimiter=separator, skipinitialspace=True)
+    plain = {} if encoding is None else {"newline": ""}
+    return (gzip.open if packed else open)(path, mode, encoding=encoding, **plain)
 
 
-def _fields(path: Path, separator: str) -> int:
-    """Fields of the header and of the row below it, the fewer: names may hold any mark."""
-    with closing(_csv_rows(path, separator)) as rows:
-        return min((len(row) for row in islice(filter(None, rows), 2)), default=0)
+def _fields(lines: list[str], separator: str) -> int:
+    """Fields of the names and of the row below them, the fewer: names may hold any mark."""
+    rows = list(islice(filter(None, csv.reader(lines, delimiter=separator)), 2))
+    if separator == " " and len(rows) == 2:
+        rows = [line.split() for line in lines if line.strip()][:2]
+        # Text holds blanks as well.
+        if len(rows[0]) != len(rows[1]) or not _is_number(rows[1][-1]):
+            return 0
+    return min(map(len, rows), default=0)
 
 
-def _check_widths(path: Path, separator: str) -> None:
-    with closing(_csv_rows(path, separator)) as rows:
-        width = 0
-        for number, row in enumerate(rows, start=1):
-            if not width and any(field.strip() for field in row):
-                width = len(row)
-                _check_names(path, [field.strip() for field in row])
+def _check_widths(path: Path, head: _Head) -> int:
+    """Return how many rows there are, none of them wider than the names."""
+    count, width = 0, len(head.names)
+    with _opened(path, "rt", head.encoding) as file:
+        lines = islice(file, head.lines, None)
+        for row in csv.reader(lines, delimiter=head.separator, skipinitialspace=True):
+            count += bool(row)
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
-                    f"{path}: row {number} has {len(row)} fields, the header {width}; expected a "
-                    f"name for each column, and quotes around text that holds {separator!r}"
+                    f"{path}: row {head.lines + count} has {len(row)} fields, the header {width}; "
+                    "expected a name for each column, and quotes around text that holds "
+                    f"{head.separator!r}"
                 )
+    return count
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -440,13 +530,7 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    TableError
-        If the file is not JSON, or holds something other than an object.
-    """
+    """Read a JSON object; a TableError if the file holds anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -590,19 +674,25 @@ def _read_fits(path: Path) -> Contents:
     from astropy.table import Table
 
     with fits.open(path) as hdus:
+        tables: dict[int, int] = {}
         for number, hdu in enumerate(hdus):
             if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                table = Table.read(
-                    hdus,
-                    hdu=number,
-                    format="fits",
-                    unit_parse_strict="silent",
-                    character_as_bytes=False,
-                )
-                return _from_astropy(table)
-            if hdu.data is not None and hdu.data.ndim == 2:
+                tables[number] = int(hdu.header["NAXIS2"])
+            elif not tables and hdu.data is not None and hdu.data.ndim == 2:
                 return Contents({hdu.name: native(np.array(hdu.data))})
-    raise TableError(f"{path}: has neither a table nor a 2-d image")
+        if not tables:
+            raise TableError(f"{path}: has neither a table nor a 2-d image")
+        # What is said of a catalog as a whole stands in a table of its own.
+        number = max(tables, key=lambda number: tables[number])
+        if len(tables) > 1:
+            warnings.warn(
+                f"{path}: of its {len(tables)} tables the first of the longest is read, HDU "
+                f"{number} of {tables[number]:,} rows",
+                LatentscopeWarning,
+                stacklevel=5,
+            )
+        options = {"unit_parse_strict": "silent", "character_as_bytes": False}
+        return _from_astropy(Table.read(hdus, hdu=number, format="fits", **options))
 
 
 PROVENANCE = b"latentscope"
@@ -612,8 +702,7 @@ _READERS: dict[str, Callable[[Path], Contents]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".ecsv": _read_ecsv,
-    ".csv": _read_csv,
-    ".csv.gz": _read_csv,
+    **dict.fromkeys((".csv", ".csv.gz", ".tsv", ".txt", ".dat"), _read_csv),
     ".parquet": _read_parquet,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,

@@ -328,6 +328,20 @@ def test_one_row_a_star_joins_on_object(values):
         join_labels(Latents(values), labels, join="object")
 
 
+def test_ids_of_gaia_may_be_written_with_the_release(values):
+    table = pd.DataFrame({"source_id": [str(6 * 10**17 + i) for i in range(4)]})
+    labels = pd.DataFrame({"source_id": [f"Gaia DR3 {name}" for name in table["source_id"][::-1]]})
+    joined = join_labels(Latents(values, table), labels.assign(v=[3, 2, 1, 0]))
+    assert list(joined["v"]) == [0, 1, 2, 3]
+
+
+def test_stars_have_many_spellings(values):
+    labels = read_labels(pd.DataFrame({"star": ["hd 2", "HD-0001"], "teff": [2, 1]}))
+    with pytest.warns(LatentscopeWarning, match="1 of 4"):
+        joined = join_labels(Latents(values, sidecar()), labels, join="star")
+    np.testing.assert_array_equal(joined["teff"], [1, 1, np.nan, 2])
+
+
 def test_row_order_wants_equal_lengths(values):
     labels = read_labels(pd.DataFrame({"teff": [1.0, 2, 3, 4]}))
     assert list(join_labels(Latents(values), labels)["teff"]) == [1, 2, 3, 4]
@@ -798,6 +812,6 @@ def test_a_parquet_file_of_somebody_else_is_not_replaced(tmp_path):
     path = tmp_path / "x.parquet"
     pd.DataFrame({"a": [1]}).to_parquet(path)
     before = path.read_bytes()
-    with pytest.raises(TableError, match="no encode wrote it"):
+    with pytest.raises(TableError, match="which no encode wrote"):
         write_latents(Latents(np.ones((2, 2))), path)
     assert path.read_bytes() == before

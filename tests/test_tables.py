@@ -3,11 +3,14 @@
 import gzip
 import os
 import sys
+import warnings
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from latentscope.data import read_labels, read_latents
 from latentscope.errors import LatentscopeWarning, TableError
@@ -168,3 +171,67 @@ def test_a_file_that_runs_code_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "z.pt").write_bytes(b"")
     with pytest.raises(TableError, match=r"np\.save"):
         read_latents(tmp_path / "z.pt")
+
+
+ROWS = "1{0}5500.5{0}G2 V\n2{0}4800.0{0}K1 V\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "mark"),
+    [
+        ("id,Teff,SpType\n", ","),
+        ("id;Teff;SpType\n;K;\n", ";"),
+        ("#\n#Column\tTeff\t(F6.1)\n\nid\tTeff\tSpType\n \tK\t \n--\t----\t----\n", "\t"),
+        ("id,Teff,SpType\n-,[K],-\n", ","),
+        ("# made in 2024\n# id, Teff, SpType\n", ","),
+        ("sep=;\nid;Teff;SpType\n", ";"),
+        ("#id,Teff,SpType\n", ","),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_stands_above_the_rows_of_a_table(tmp_path, head, mark, encoding):
+    path = tmp_path / "l.tsv"
+    path.write_text(head + ROWS.format(mark), encoding=encoding)
+    units = "K" in head.replace("SpType", "")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frame = read_labels(path)
+    assert frame.to_dict("list") == {
+        "id": ["1", "2"], "Teff": [5500.5, 4800.0], "SpType": ["G2 V", "K1 V"],
+    }  # fmt: skip
+    assert [str(w.message).endswith(("K", "[K], -")) for w in caught] == [True] * units
+
+
+@pytest.mark.parametrize("first", ["Sun,", "Sun,low", "1,", "--,--"])
+def test_a_first_row_of_text_is_no_row_of_units(tmp_path, first):
+    (tmp_path / "l.csv").write_text(f"object,Teff\n{first}\n51,5000\n18,5600\n")
+    assert len(read_labels(tmp_path / "l.csv")) == 3
+
+
+def test_columns_between_blanks_and_of_several_levels(tmp_path):
+    (tmp_path / "l.dat").write_text("  id   Teff  logg\n   1 5500.0   4.5\n  20  480.0  12.5\n")
+    frame = read_labels(tmp_path / "l.dat")
+    assert frame.to_dict("list") == {"id": ["1", "20"], "Teff": [5500, 480], "logg": [4.5, 12.5]}
+    (tmp_path / "l.csv").write_text("observed at\n2012-01-01 10:00\n")
+    assert list(read_labels(tmp_path / "l.csv")) == ["observed at"]
+    levels = pd.DataFrame({("Teff", "mean"): [1.0], ("Teff", "std"): [2.0]})
+    assert list(read_labels(levels)) == ["Teff mean", "Teff std"]
+
+
+def test_of_a_catalog_with_vectors_and_tables_about_it_the_long_one_is_read(tmp_path):
+    about = Table({"version": ["dr17"], "x": [[1.0, 2.0]]})
+    stars = Table({"Teff": [5000.0, 6000.0, 5500.0], "vector": np.eye(3)})
+    hdus = [fits.PrimaryHDU(), *map(fits.table_to_hdu, (about, stars, stars))]
+    fits.HDUList(hdus).writeto(tmp_path / "l.fits")
+    with pytest.warns(LatentscopeWarning) as caught:
+        frame = read_labels(tmp_path / "l.fits")
+    assert frame.to_dict("list") == {"Teff": [5000, 6000, 5500]}
+    told = [str(warning.message) for warning in caught]
+    assert "HDU 2 of 3 rows" in told[0]
+    assert "vector (3, 3)" in told[1]
+
+
+def test_text_in_columns_of_latents_is_shown(tmp_path):
+    (tmp_path / "z.csv").write_text("id;z0\na;0,5\nb;0,25\n")
+    with pytest.raises(TableError, match="z0 holds text such as '0,5'"):
+        read_latents(tmp_path / "z.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,30 +13,9 @@ from numpy.typing import NDArray
 
 from latentscope.data import match_rows, read_labels
 from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
-from latentscope.tables import STAR_COLUMNS
+from latentscope.tables import STAR_COLUMNS, star_name
 
 SPLITS = ("train", "validation", "test")
-
-# Catalogs in whose names blanks, hyphens and leading zeros before the number say nothing. In those
-# of BD, CD and 2MASS a hyphen is the sign of a declination.
-_CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot kepler k2 kic ross"
-_NAME = re.compile(rf"({'|'.join(_CATALOGS.split())})[-_.]*0*(\d.*)")
-_SAME = {"gl": "gj", "gliese": "gj"}
-_MARKS = re.compile(r"^((v\*|\*|name\s)\s*)+")  # SIMBAD's, for a variable, a double, a name
-
-
-def star_name(name: object) -> str:
-    """Return a star's name as all spellings of it have it: GJ 581, Gl581 and GL-0581 are "gj581".
-
-    Lower case, without blanks and underscores; numbers of common catalogs follow the catalog's name
-    at once. What two catalogs call the same star stays two names.
-
-    >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
-    ('hd10700', 'taucet', 'bd-124523')
-    """
-    text = "".join(_MARKS.sub("", str(name).strip().lower()).replace("_", " ").split())
-    known = _NAME.fullmatch(text)
-    return _SAME.get(known[1], known[1]) + known[2] if known else text
 
 
 def read_aliases(path: str | Path) -> dict[str, str]:

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError, TableError
+from latentscope.tables import star_name
 from tests.train.conftest import TINY
 from train.data.archive import Layout, PackedArchive
 from train.data.packed import PackedData
 from train.data.packing import pack
-from train.data.stars import listed_splits, read_aliases, split_by_star, star_name, stars_of
+from train.data.stars import listed_splits, read_aliases, split_by_star, stars_of
 from train.settings import read_config
 
 
