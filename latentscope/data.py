@@ -166,8 +166,7 @@ class Latents:
         """Number of latent dimensions, d."""
         return int(self.values.shape[1])
 
-    # Asked for again and again, and a pass over all values each time.
-    @cached_property
+    @cached_property  # a pass over all values
     def ok(self) -> NDArray[np.bool_]:
         """Which rows are finite throughout, shape (n,)."""
         return np.asarray(np.isfinite(self.values).all(axis=1))
@@ -179,15 +178,11 @@ class Latents:
 
     @property
     def groups(self) -> NDArray[np.object_] | None:
-        """Which star each row shows: `star`, filled from `object`; None where neither is known.
-
-        Shape (n,). A row without either is NaN.
-        """
+        """Star of each row, (n,): `star`, else `object`, else NaN; None if neither is known."""
         star, target = self.column("star"), self.column("object")
         if star is None or target is None:
             return target if star is None else star
-        filled: NDArray[np.object_] = np.where(pd.isna(star), target, star)
-        return filled
+        return np.asarray(np.where(pd.isna(star), target, star), dtype=object)
 
     def column(self, name: str) -> NDArray[np.object_] | None:
         """Return a column of the sidecar, shape (n,); None where there is none of that name."""
@@ -446,12 +441,8 @@ def _arrow_table(latents: Latents) -> Any:
 def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) -> Path:
     """Return where latents (with log variances) can be written, ``~`` as the home folder.
 
-    Raises
-    ------
-    TableError
-        If it does not end in .npy or .parquet, or it or its siblings are files of somebody else.
-    OSError
-        If no file can be written there.
+    A TableError if it does not end in .npy or .parquet, or it or its siblings are files of somebody
+    else; an OSError if no file can be written there.
     """
     path = expanded(path)
     if path.suffix.lower() not in (".npy", ".parquet"):
@@ -706,12 +697,7 @@ def rows_where(frame: pd.DataFrame, where: str) -> NDArray[np.bool_]:
     """Tell which rows of a table meet a condition, as pandas' `DataFrame.eval` reads it, (n,).
 
     Such as ``Teff > 5000 and logg.notna()``; a name with other letters goes into backticks. A
-    comparison with a missing value is false.
-
-    Raises
-    ------
-    ChoiceError
-        If it cannot be read, names no column, or gives no truth for each row.
+    comparison with a missing value is false. A ChoiceError if the condition cannot be read.
     """
     problem = "variables (@) and internals (.__) are not read"
     if "@" not in where and not _INTERNAL.search(where):
@@ -743,16 +729,8 @@ def _near_names(text: str, names: list[str], few: int = 12) -> str:
 def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]:
     """Bring other latents of the same spectra to the rows of these; NaN where they lack a row.
 
-    Joined on ids as `join_labels` does it, else by the indexes of two DataFrames, else by order.
-
-    Returns
-    -------
-    ndarray, shape (n, d of the other)
-
-    Raises
-    ------
-    TableError
-        If both have ids and none is in common, or neither has and the lengths differ.
+    Joined on ids as `join_labels` does it, else by the indexes of two DataFrames, else by order. A
+    TableError if both have ids and none is in common, or neither has and the lengths differ.
     """
     table = pd.DataFrame(index=range(len(other))) if other.table is None else other.table
     both = latents.index is not None and other.index is not None

@@ -216,10 +216,7 @@ def _is_free(folder: str) -> bool:
 def own_folder() -> Path:
     """Return a folder among the temporary files that is this user's alone, and stays.
 
-    Raises
-    ------
-    OSError
-        If there is none: programs run what they find in it, so nobody else may write there.
+    An OSError if there is none: programs run what they find in it, so nobody else may write there.
     """
     user = os.getuid() if hasattr(os, "getuid") else None
     folder = Path(tempfile.gettempdir()) / f"latentscope-{user}"

@@ -118,17 +118,8 @@ def _listed(found: dict[str, dict[float, int]]) -> str:
 def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     """Make numbers of text that surely holds some, and leave out what stands for missing values.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One column per label; ids and names are left as they are.
-    missing : "auto", "none" or list of numbers
-        "auto" takes what `find_codes` finds; numbers are left out wherever they stand.
-
-    Raises
-    ------
-    ChoiceError
-        If `missing` is something else.
+    Ids and names are left as they are. `missing` "auto" takes what `find_codes` finds, numbers are
+    left out wherever they stand, "none" keeps all; a ChoiceError if it is something else.
     """
     named = _named_codes(missing)
     changed: dict[str, pd.Series] = {}

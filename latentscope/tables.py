@@ -308,7 +308,9 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
                 "read; load it where you trust it, and save np.asarray(values, dtype=float), or a "
                 "table as .csv"
             ) from None
-        raise TableError(f"{path}: cannot be read as {path.suffix}: {error}") from error
+        # numpy takes what is no array for a pickled one.
+        reason = "it holds no array" if "allow_pickle" in str(error) else error
+        raise TableError(f"{path}: cannot be read as {path.suffix}: {reason}") from error
     arrays = contents.arrays
     if key is not None:
         if key not in arrays:
@@ -333,6 +335,8 @@ def _masked(frame: pd.DataFrame) -> pd.DataFrame:
 def _read_csv(path: Path) -> Contents:
     """Read a CSV with its id columns as text, so that 64-bit ids and leading zeros survive."""
     head = _head(path)
+    if not head.names:
+        raise TableError(f"{path}: cannot be read: it is empty")
     _check_names(path, head.names)
     if not _check_widths(path, head):
         return Contents(frame=pd.DataFrame(columns=head.names))
@@ -397,17 +401,17 @@ def _head(path: Path) -> _Head:
         names, count = comments, 0
     else:
         count = reader.line_num
-    rows = [(reader.line_num, _words(row)) for row in reader if row]
+    rows = [(reader.line_num, _words(row)) for row in islice(filter(None, reader), _HEAD_ROWS)]
     units: list[str] = []
-    for (line, row), (_, below) in pairwise(rows[:_HEAD_ROWS]):
-        rule = all(field and not field.strip("-=") for field in row)
+    for (line, row), (_, below) in pairwise(rows):
+        rule = all(field and not field.strip("-=") for field in row) and max(map(len, row)) > 3
         if not rule and (units or not _are_units(names, row, below)):
             break
         units, count = units if rule else row, line
     if units:
         warnings.warn(
             f"{path}: the row below the names is taken for units and not read: "
-            f"{shortened(filter(None, units))}",
+            f"{shortened(unit for unit in units if unit.strip('-'))}",
             LatentscopeWarning,
             stacklevel=6,
         )

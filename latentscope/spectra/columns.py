@@ -310,19 +310,45 @@ def _chosen(
     key: str | None,
     notes: list[str],
 ) -> Choice:
-    """Find wavelength and flux among the columns, and what belongs to them."""
+    """Find wavelength and flux among the columns, by name or content, and what belongs to them."""
     if key is not None:
         return choose_by_key(form, labels, key)
-    names = [label.name for label in labels]
     # Line lists have wavelengths and intensities too, and columns that no spectrum has.
     if is_line_list(labels):
-        refuse_other_tables(form, names)
+        refuse_other_tables(form, [label.name for label in labels])
     choice = choose(labels)
     if choice is not None:
         return choice
     if len(columns) < 2:
         raise SpectrumError(f"{form}: one column; expected at least wavelength and flux")
-    wave = find_wavelength(labels)
+    wave, flux, rest = _wavelength_by_content(form, labels, columns)
+    if flux is None:
+        flux = _flux_by_content(form, labels, wave, rest)
+    choice = choose(labels, wave, flux)
+    assert choice is not None
+    places = [_ordinal(place) for place in (wave, flux)]
+    notes.append(f"columns: the {places[0]} is wavelength, the {places[1]} flux; no names say so")
+    others = [p for p in rest if p != flux]
+    if not others or choice.error is not None:
+        return choice
+    named = any(label.name for label in labels)
+    if not named and len(others) == 1 and looks_like_errors(columns[others[0]], columns[flux]):
+        notes.append(f"columns: the {_ordinal(others[0])} is the error of the flux, by its size")
+        return replace(choice, error=others[0])
+    unread = [p for p in others if not (named and _COMPANION.fullmatch(labels[p].key))]
+    if unread:
+        words = "" if named else "; no names say what is in them"
+        listed = shortened(labels[p].name or _ordinal(p) for p in unread)
+        notes.append(f"columns: {listed} not read{words}")
+    return choice
+
+
+def _wavelength_by_content(
+    form: str, labels: Sequence[Label], columns: Sequence[Numbers]
+) -> tuple[int, int | None, list[int]]:
+    """Places of the wavelengths, of a flux that has a name, and of columns that may be the flux."""
+    names = [label.name for label in labels]
+    wave, flux = find_wavelength(labels), find_flux(labels)
     if wave is None:
         wave = next((p for p in range(len(labels)) if _may_be_wave(labels[p], columns[p])), None)
     if wave is None:
@@ -333,13 +359,11 @@ def _chosen(
         if column.numeric and label.key not in _COUNTERS and _kind(label) is None
         if not (place == 0 and label.name == "" and counts_rows(column.values))
     ]
-    flux = find_flux(labels)
     if wave is None:
-        wave = next(
-            (p for p in rest if p != flux and looks_like_wavelengths(columns[p].values)), None
-        )
-    if wave is None and flux is not None and looks_like_wavelengths(columns[flux].values):
-        wave, flux = flux, None  # the names are words of a title
+        like = [p for p in rest if looks_like_wavelengths(columns[p].values)]
+        wave = next((p for p in like if p != flux), None)
+        if wave is None and flux in like:
+            wave, flux = flux, None  # the names are words of a title
     words = [place for place, column in enumerate(columns) if column.values.dtype.kind in "OUSV"]
     unnamed = wave is not None and not any(names) and words and words[0] < wave
     if words and (wave is None or unnamed or (flux is None and len(rest) < 2)):
@@ -354,46 +378,34 @@ def _chosen(
             f"{MIN_PIXELS} of them; if one is, name it wavelength, and the other flux"
         )
     light = columns[wave].values
-    rest = [p for p in rest if not (names[p] == "" and _is_frequency(columns[p].values, light))]
-    rest = [p for p in rest if p != wave and NAMED.get(labels[p].joined, "flux") == "flux"]
+    rest = [
+        p
+        for p in rest
+        if p != wave and NAMED.get(labels[p].joined, "flux") == "flux"
+        if not (names[p] == "" and _is_frequency(columns[p].values, light))
+    ]
+    return wave, flux, rest
+
+
+def _flux_by_content(form: str, labels: Sequence[Label], wave: int, rest: list[int]) -> int:
+    """Place of the only column that may be the flux."""
+    names = [label.name for label in labels]
     fluxes = [p for p in rest if not _COMPANION.fullmatch(labels[p].key)]
-    if flux is None and not fluxes:
+    if not fluxes:
         raise SpectrumError(
             f"{form}: no column of flux beside {names[wave] or f'number {wave + 1}'} "
             f"(columns: {shortened(names)}); if one is, choose it by key='flux=NAME'"
         )
     likely = [p for p in fluxes if _LIKELY_FLUX.search(labels[p].key)]
-    if len(likely) == 1:
-        fluxes = likely
-    most = 1 if form in _OF_ARRAYS else 2
-    named_fluxes = [p for p in fluxes if names[p]]
-    stems = {re.sub(r"_?(?:\d+|[a-d])$", "", labels[p].key) for p in named_fluxes}  # star1, star2
-    if flux is None and len(named_fluxes) > min(most, len(stems)):
+    fluxes = likely if len(likely) == 1 else fluxes
+    named = [p for p in fluxes if names[p]]
+    stems = {re.sub(r"_?(?:\d+|[a-d])$", "", labels[p].key) for p in named}  # star1, star2
+    if len(named) > min(1 if form in _OF_ARRAYS else 2, len(stems)):
         raise AmbiguousError(
             f"{form}: any of {shortened(names[p] for p in fluxes)} could be the flux; choose one "
             f"by key='flux={names[fluxes[0]]}'"
         )
-    flux = fluxes[0] if flux is None else flux
-    choice = choose(labels, wave, flux)
-    assert choice is not None
-    places = [_ordinal(place) for place in (wave, flux)]
-    notes.append(f"columns: the {places[0]} is wavelength, the {places[1]} flux; no names say so")
-    others = [p for p in rest if p != flux]
-    if not others or choice.error is not None:
-        return choice
-    if any(names):
-        others = [p for p in others if not _COMPANION.fullmatch(labels[p].key)]
-        if others:
-            notes.append(f"columns: {shortened(names[p] or _ordinal(p) for p in others)} not read")
-        return choice
-    if len(others) == 1 and looks_like_errors(columns[others[0]], columns[flux]):
-        notes.append(f"columns: the {_ordinal(others[0])} is the error of the flux, by its size")
-        return replace(choice, error=others[0])
-    notes.append(
-        f"columns: {', '.join(_ordinal(place) for place in others)} not read; no names say what "
-        "is in them"
-    )
-    return choice
+    return fluxes[0]
 
 
 def _may_be_wave(label: Label, column: Numbers) -> bool:

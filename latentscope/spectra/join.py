@@ -57,11 +57,7 @@ def join(pieces: Sequence[Piece]) -> Spectrum:
 
     Overlaps are weighted by inverse variance, interpolated onto the pixels of the bluer piece.
     Where a piece has none, each fades into its neighbor linearly: orders are weakest at their ends.
-
-    Raises
-    ------
-    SpectrumError
-        If they are several spectra and not parts of one; the message says how to choose.
+    A SpectrumError says how to choose one, if they are several spectra and not parts of one.
     """
     if len(pieces) == 1:
         return pieces[0].spectrum
