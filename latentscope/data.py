@@ -310,7 +310,7 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
                 stacklevel=4,
             )
     if not latent:
-        text = [name for name in frame if numbers_dimension(name)]
+        text = [name for name in map(str, frame) if numbers_dimension(name)]
         example = f"; {text[0]} holds text such as {frame[text[0]].iloc[0]!r}" if text else ""
         raise TableError(
             f"{source}: no column of latents among {', '.join(frame.columns)}; expected numeric "
@@ -733,13 +733,14 @@ def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]
     TableError if both have ids and none is in common, or neither has and the lengths differ.
     """
     table = pd.DataFrame(index=range(len(other))) if other.table is None else other.table
-    both = latents.index is not None and other.index is not None
-    indexes = (latents.index, other.index) if both else None
+    indexes = None
+    if latents.index is not None and other.index is not None:
+        indexes = latents.index, other.index
     sources = (latents.source, other.source)
     rows = match_rows(latents.table, table, len(latents), None, sources, indexes, by_order=False)
     if rows is None:
-        for one in () if both else (latents, other):
-            if one.index is not None:
+        for one in (latents, other):
+            if indexes is None and one.index is not None:
                 _warn_of_shuffled(one.index, one.source)
         return other.values
     found = rows.to_numpy()

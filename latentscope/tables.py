@@ -489,9 +489,8 @@ def _is_number(text: str) -> bool:
 
 
 def _opened(path: Path, mode: str, encoding: str | None = None) -> Any:
-    packed = path.name.lower().endswith(".gz")
-    plain = {} if encoding is None else {"newline": ""}
-    return (gzip.open if packed else open)(path, mode, encoding=encoding, **plain)
+    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    return opened(path, mode, encoding=encoding, newline=None if encoding is None else "")
 
 
 def _fields(lines: list[str], separator: str) -> int:

@@ -134,8 +134,9 @@ def finish(
 ) -> Spectrum:
     """Make the Spectrum of a draft: Angstrom, ascending, errors to ivar, notes of it all.
 
-    A `frame` that is given counts, whatever the file says. A SpectrumError that starts with the
-    place in the file, if a unit is unknown, the arrays do not fit, or no flux is finite.
+    A `frame` that is given counts, whatever the file says. Without `ivar` errors tell no more than
+    which pixels are to be masked. A SpectrumError that starts with the place in the file, if a unit
+    is unknown, the arrays do not fit, or no flux is finite.
     """
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))

@@ -107,8 +107,8 @@ def _meta_header(meta: Any) -> Header:
     """Keywords of a header kept in `meta`, and the plain entries of `meta` itself."""
     values: dict[str, Any] = {}
     inner = meta.get("header") if isinstance(meta, Mapping) else None
-    for source in (meta, inner):
-        for key in list(source) if isinstance(source, Mapping) else ():
+    for source in (source for source in (meta, inner) if isinstance(source, Mapping)):
+        for key in list(source):
             try:
                 value = source[key]
             except Exception:  # astropy raises VerifyError and others for cards that are broken
