@@ -59,7 +59,7 @@ from latentscope.models.rows import (
     read_chunk,
     source_id,
 )
-from latentscope.models.signs import Reader, Signs
+from latentscope.models.signs import Reader
 from latentscope.models.trust import sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.oxygen import DOUBT
@@ -146,28 +146,14 @@ def encode(
     Returns
     -------
     Latents
-        One row per input in input order; a row of NaN where `table["status"]` is not "ok". A
-        .parquet `output` may be larger than memory: the rows that are not "ok" are then all that is
-        returned, and `read_latents` reads the others. Columns of `table`: `file`, `id` (file name
-        without suffixes), `object`, `star`, `archive_id`,
-        `status` ("ok", "failed", "degenerate"), `error`, `coverage` (fraction of the grid outside
-        gaps that is filled), `snr` (the header's), `recon_error` (root mean square of
-        reconstruction minus row over valid pixels: in units of the median flux, or of line
-        contrast g for models of the continuum kind), `contrast` and `roughness` (standard deviation
-        of the row, and root mean square step between neighboring pixels, in the same units),
-        `resolution` (`resolving_power`), `median`
-        (what the flux was divided by); the header's `rv` and `berv` in km/s, `airmass`,
-        `instrument`, `mode`, `program`, `date_obs`, `mjd` and `exptime` in seconds; of models with
-        a Doppler layer `rv_ambiguous` (whether another velocity fits nearly as well, or the lines
-        are too wide to say) and `rv_second_peak` (height of the correlation's second maximum over
-        the first); `assumed`;
-        `emission`, `elsewhere` and `vacuum` (`signs.Signs`), `oxygen_rv` (of the air's O2 lines in
-        the observer's frame, km/s); `recon_percentile`, `density_percentile`, `trust_latents`,
-        `trust_fit`, `trust_resolution`, `trust_kind`, `trust` and `verdict` (as `score` has them)
-        where a reference sample lies beside the weights; with a probe `Teff_probe` and the like, as
-        `Probe.apply` names them;
-        `recon_segments`, the reconstruction error in 32 parts of the grid. Values do not depend on
-        batch size or workers beyond float32 rounding (1e-5).
+        One row per input in input order; a row of NaN where `table["status"]` is not "ok" but
+        "failed" or "degenerate", with the reason in `error`. A .parquet `output` may be larger than
+        memory: then only the rows that are not "ok" are returned, and `read_latents` reads the
+        others. `table` names each spectrum (`file`, `id`, `object`, `star`, `archive_id`), says how
+        it was observed (`rv` and `berv` in km/s, `mjd`, `exptime` in seconds, ...), what was
+        `assumed`, and how far to trust the row (`coverage`, `snr`, `recon_error`, ..., `verdict`);
+        docs/encode.md describes all columns. Values do not depend on batch size or workers beyond
+        float32 rounding (1e-5).
 
     Raises
     ------
@@ -534,19 +520,12 @@ class Part:
 
 
 class PartStore:
-    """Part files beside an output, so that an interrupted run goes on where it was.
+    """Part files in `<output>.parts`, so that an interrupted run goes on where it was.
 
-    They lie in the folder `<output>.parts`. The key of a part is a hash of all that its content
-    depends on: weights, architecture, preparation, options (`settings`), and path, size, inode and
-    times of change of each file. A part from another model, another list or an older file is never
-    found by it.
-
-    As a context the folder is this process's alone, and gone at the end if no part is in it.
-
-    Raises
-    ------
-    TableError
-        On entry, if another process has it.
+    The key of a part is a hash of all that its content depends on: weights, architecture,
+    preparation, options (`settings`), and path, size, inode and times of change of each file. As a
+    context the folder is this process's alone (`TableError` if another has it), and removed at the
+    end if no part is in it.
     """
 
     def __init__(self, output: Path, settings: dict[str, Any]) -> None:
@@ -620,36 +599,32 @@ def _stamp(path: Path | str) -> tuple[str | int, ...]:
 
 
 class Encoded(NamedTuple):
-    """What a network makes of n rows.
+    """What a network makes of n rows, float32 of shape (n,) where nothing else is said.
 
-    Errors are root mean squares of reconstruction minus row over the valid pixels (not the
-    continuum nodes), NaN if not asked for.
+    NaN where it was not asked for, or the model has none. Errors are root mean squares of
+    reconstruction minus row over the valid pixels (not the continuum nodes); `contrast` is the
+    standard deviation of the row, `roughness` the root mean square step between neighbors.
     """
 
-    mean: NDArray[np.float32]  # shape (n, d)
-    logvar: NDArray[np.float32]  # shape (n, d); NaN for a deterministic model
-    recon_error: NDArray[np.float32]  # shape (n,)
-    segments: NDArray[np.float32]  # shape (n, 32), of equal parts; NaN where half is not valid
-    contrast: NDArray[np.float32]  # shape (n,), as `roughness`: of the rows, see `_texture`
+    mean: NDArray[np.float32]  # (n, d)
+    logvar: NDArray[np.float32]  # (n, d)
+    recon_error: NDArray[np.float32]
+    segments: NDArray[np.float32]  # (n, 32), of equal parts; NaN where half is not valid
+    contrast: NDArray[np.float32]
     roughness: NDArray[np.float32]
-    emission: NDArray[np.float32]  # shape (n,), as `elsewhere` and `vacuum`: see `Signs`
+    emission: NDArray[np.float32]  # as `elsewhere` and `vacuum`: see `Signs`
     elsewhere: NDArray[np.float32]
     vacuum: NDArray[np.float32]
-    second_peak: NDArray[np.float32]  # shape (n,), as `ambiguous`: see `Shift`; NaN if not fitted
+    second_peak: NDArray[np.float32]  # as `ambiguous`: see `Shift`
     ambiguous: NDArray[np.float32]
 
 
 class Network:
     """A model on a device, with the batch size it can take; the model is copied if it has to move.
 
-    Device "auto" is CUDA or Apple's MPS where there is one, else the CPU. Batch size "auto" starts
-    from one that suits the device and is halved whenever memory runs out. With `recon_error` rows
-    are decoded too, and the reconstruction measured.
-
-    Raises
-    ------
-    ModelError
-        If the device or the batch size cannot be used.
+    Device "auto" is CUDA or Apple's MPS where there is one, else the CPU. Batch size "auto" suits
+    the device, and is halved whenever memory runs out. With `recon_error` rows are decoded too.
+    Raises `ModelError` if device, precision or batch size cannot be used.
     """
 
     def __init__(
@@ -695,13 +670,7 @@ class Network:
         return self.device.type == "cpu"
 
     def encode(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
-        """Latents of prepared rows, float32 and bool of shape (n, row_size).
-
-        Raises
-        ------
-        ModelError
-            If memory runs out at a batch of one, or of the size that was asked for.
-        """
+        """Latents of prepared rows, float32 and bool of shape (n, row_size)."""
         n, d = len(rows), self._model.config.latents
         shapes = ((n, d), (n, d), (n,), (n, SEGMENTS), *[(n,)] * (len(Encoded._fields) - 4))
         out = Encoded(*(np.full(shape, np.nan, dtype=np.float32) for shape in shapes))
@@ -723,38 +692,24 @@ class Network:
         return out
 
     def _pass(self, rows: NDArray[np.float32], valid: NDArray[np.bool_]) -> Encoded:
-        length = self._model.config.length
+        model, length, unknown = self._model, self._model.config.length, np.nan
         low = torch.autocast(self.device.type, torch.bfloat16, enabled=self._low)
         with torch.inference_mode(), _full_precision(self.device), low:
             batch = torch.from_numpy(rows).to(self.device)
-            mean, logvar, shift, lines = self._model.encoding(batch)
-            if logvar is None:
-                logvar = torch.full_like(mean, torch.nan)
-            unknown = torch.full((len(rows),), torch.nan)
-            error, segments = unknown, unknown[:, None].expand(-1, SEGMENTS)
-            texture, signs = (unknown, unknown), Signs(unknown, unknown, unknown)
+            mean, logvar, shift, lines = model.encoding(batch)
+            measured: tuple[Any, ...] = (unknown, unknown, unknown, unknown)
+            signs: tuple[Any, ...] = (unknown, unknown, unknown)
             if self._signs is not None:
-                inside = torch.from_numpy(valid[:, :length]).to(self.device)
                 # A fitted shift has drawn the lines already.
-                model = self._model
                 drawn = model.decode(mean) if lines is None else model.shifted(lines, mean)
-                target, drawn = batch[:, :length], drawn[:, :length]
-                misfit = self._misfit(target, inside, drawn)
-                error, segments, texture = *misfit[:2], misfit[2:]
-                signs = self._signs.read(target, drawn, inside, segments)
-            found = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
-            parts = (mean, logvar, error, segments, *texture, *signs, *found)
-            return Encoded(*(part.cpu().numpy() for part in parts))
-
-    def _misfit(
-        self, rows: Tensor, inside: Tensor, drawn: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Errors of reconstructions and of their segments, and the texture of the rows."""
-        if self.on_cpu:
-            arrays = (values.numpy() for values in (rows, inside, drawn))
-            return tuple(map(torch.from_numpy, _measured(*arrays)))  # type: ignore[return-value]
-        square = torch.where(inside, (drawn - rows).square(), 0.0)
-        return (*_errors(square, inside), *_texture(rows, inside))
+                drawn = drawn[:, :length]
+                measured = _measured(rows[:, :length], valid[:, :length], drawn.cpu().numpy())
+                inside = torch.from_numpy(valid[:, :length]).to(self.device)
+                errors = torch.from_numpy(measured[1]).to(self.device)
+                signs = self._signs.read(batch[:, :length], drawn, inside, errors)
+            fit = (unknown, unknown) if shift is None else (shift.second_peak, shift.ambiguous)
+            found = (mean, unknown if logvar is None else logvar, *measured, *signs, *fit)
+            return Encoded(*(x.cpu().numpy() if isinstance(x, Tensor) else x for x in found))
 
     def _shrink(self, tried: int, trouble: RuntimeError) -> None:
         if tried == 1 or not self._adapts:
@@ -768,11 +723,12 @@ class Network:
             self.batch_size = min(self.batch_size, tried // 2)
 
 
-# What `_errors` and `_texture` say, in one pass over the pixels instead of twenty.
+# One pass over the pixels instead of twenty.
 @njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _measured(
     rows: NDArray[np.float32], inside: NDArray[np.bool_], drawn: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], ...]:
+    """Errors of reconstructions and of their parts (n, 32), contrast and roughness of the rows."""
     n, length = rows.shape
     error, contrast = np.empty(n, np.float32), np.empty(n, np.float32)
     roughness, segments = np.empty(n, np.float32), np.empty((n, SEGMENTS), np.float32)
@@ -809,32 +765,6 @@ def _measured(
         contrast[i] = np.sqrt(max(squares / count - (values / count) ** 2, 0.0))
         roughness[i] = np.sqrt(steps / both)
     return error, segments, contrast, roughness
-
-
-def _errors(square: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Root mean square over valid pixels, of rows (n,) and of their parts (n, 32)."""
-    pairs = zip(square.tensor_split(SEGMENTS, 1), inside.tensor_split(SEGMENTS, 1), strict=True)
-    sums = [(values.sum(dim=1), valid.sum(dim=1), valid.shape[1]) for values, valid in pairs]
-    totals = torch.stack([total for total, _, _ in sums], dim=1)
-    counts = torch.stack([count for _, count, _ in sums], dim=1)
-    sizes = torch.tensor([size for _, _, size in sums], device=square.device)
-    # An error over less than half of a part says more of the gap than of the spectrum.
-    measured = (2 * counts >= sizes) & (counts > 0)
-    segments = torch.where(measured, (totals / counts.clamp(min=1)).sqrt(), torch.nan)
-    return (totals.sum(dim=1) / counts.sum(dim=1)).sqrt(), segments
-
-
-def _texture(rows: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast and roughness of rows over valid pixels, (n,) each.
-
-    Their standard deviation, and the root mean square step from a pixel to the next.
-    """
-    count = inside.sum(dim=1)
-    mean = torch.where(inside, rows, 0.0).sum(dim=1) / count
-    square = torch.where(inside, rows - mean[:, None], 0.0).square_().sum(dim=1)
-    both = inside[:, 1:] & inside[:, :-1]
-    steps = torch.where(both, rows.diff(dim=1), 0.0).square_().sum(dim=1)
-    return (square / count).sqrt(), (steps / both.sum(dim=1)).sqrt()
 
 
 def _device(name: str) -> torch.device:

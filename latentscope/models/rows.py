@@ -30,44 +30,17 @@ from latentscope.spectra.spectrum import Spectrum
 from latentscope.tables import file_id
 
 COLUMNS = (
-    "file",
-    "id",
-    "object",
-    "star",
-    "archive_id",
-    "status",
-    "error",
-    "coverage",
-    "snr",
-    "recon_error",
-    "contrast",
-    "roughness",
-    "resolution",
-    "emission",
-    "elsewhere",
-    "vacuum",
-    "oxygen_rv",
-    "median",
-    "rv",
-    "berv",
-    "airmass",
-    "instrument",
-    "mode",
-    "program",
-    "date_obs",
-    "mjd",
-    "exptime",
-    "rv_ambiguous",
-    "rv_second_peak",
-    "assumed",
-)
+    "file", "id", "object", "star", "archive_id", "status", "error", "coverage", "snr",
+    "recon_error", "contrast", "roughness", "resolution", "emission", "elsewhere", "vacuum",
+    "oxygen_rv", "median", "rv", "berv", "airmass", "instrument", "mode", "program", "date_obs",
+    "mjd", "exptime", "rv_ambiguous", "rv_second_peak", "assumed",
+)  # fmt: skip
 """Columns of the sidecar table that follow from a spectrum alone, in order."""
 
 _NUMBERS = (
-    *("coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median"),
-    *("emission", "elsewhere", "vacuum", "oxygen_rv"),
-    *("rv", "berv", "airmass", "mjd", "exptime", "rv_second_peak"),
-)
+    "coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median", "emission",
+    "elsewhere", "vacuum", "oxygen_rv", "rv", "berv", "airmass", "mjd", "exptime", "rv_second_peak",
+)  # fmt: skip
 
 SEGMENTS = 32
 """Equal parts of a row, each with an error of its own, by which odd spectra are found."""
@@ -189,11 +162,14 @@ def _expand(source: Any) -> list[Any]:
         return _listed(source[1:])
     if not glob.has_magic(source):
         return [path]
-    found = [Path(name) for name in sorted(glob.glob(os.fspath(path), recursive=True))]
-    files = [path for path in found if not os.path.isdir(path)]
-    if not files:
-        raise SpectrumError(f"{source}: matches no file; check the pattern and the folder")
-    return files
+    names = sorted(glob.glob(os.fspath(path), recursive=True))
+    return _matched(source, [Path(name) for name in names if not os.path.isdir(name)])
+
+
+def _matched(pattern: str, found: list[Any]) -> list[Any]:
+    if not found:
+        raise SpectrumError(f"{pattern}: matches no file; check the pattern and the folder")
+    return found
 
 
 def _remote(address: str) -> list[str]:
@@ -210,16 +186,14 @@ def _remote(address: str) -> list[str]:
             names = system.glob(path)
         else:
             names = [name for name in system.find(path) if _is_fits(name.rpartition("/")[2])]
-        found = [str(system.unstrip_protocol(name)) for name in sorted(names)]
+        names = [str(system.unstrip_protocol(name)) for name in sorted(names)]
     except ImportError as error:
         raise SpectrumError(
             f"{address}: needs another package ({error}): pip install 'latentscope-spectra[remote]'"
         ) from None
     except Exception as error:  # each kind of store raises its own
         raise SpectrumError(f"{address}: cannot be listed ({error})") from None
-    if not found:
-        raise SpectrumError(f"{address}: matches no file; check the pattern and the folder")
-    return found
+    return _matched(address, names)
 
 
 def _folder(folder: Path) -> list[Path]:
@@ -243,22 +217,18 @@ def _is_fits(name: str) -> bool:
 
 
 def _listed(name: str) -> list[Path | str]:
-    path = expanded(name)
+    path, expected = expanded(name), "expected text with one file name per line"
     try:
         # What the shell opened for us is open; other pipes and devices may never end.
         if not (stat.S_ISREG(os.stat(path).st_mode) or name.startswith(("/dev/fd/", "/dev/stdin"))):
-            raise SpectrumError(
-                f"@{name}: is not a file; expected text with one file name per line"
-            )
-        text = _decoded(path.read_bytes(), f"@{name}")
+            raise SpectrumError(f"@{name}: is not a file; {expected}")
+        data = path.read_bytes()
     except OSError as error:
-        raise SpectrumError(
-            f"@{name}: the list cannot be read ({(error.strerror or str(error)).lower()}); "
-            "expected text with one file name per line"
-        ) from None
-    found = _lines(text)
+        reason = (error.strerror or str(error)).lower()
+        raise SpectrumError(f"@{name}: the list cannot be read ({reason}); {expected}") from None
+    found = _lines(_decoded(data, f"@{name}"))
     if not found:
-        raise SpectrumError(f"@{name}: names no file; expected one file name per line")
+        raise SpectrumError(f"@{name}: names no file; {expected}")
     return found
 
 
@@ -271,7 +241,7 @@ def _standard_input() -> str:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    """Text of a list: UTF-8, or what its byte order mark says; other bytes are those of names."""
+    """Text of a list: UTF-8, or what its byte order mark says; other bytes are kept."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data:
@@ -333,8 +303,6 @@ def read_chunk(
 
     def stacked(name: str, width: int, dtype: type[Any]) -> NDArray[Any]:
         arrays: list[NDArray[Any]] = [getattr(prepared, name) for prepared in found]
-        if len(arrays) == 1:  # not copied
-            return arrays[0][None]
         return np.stack(arrays) if arrays else np.empty((0, width), dtype=dtype)
 
     return Chunk(
@@ -366,11 +334,9 @@ def _prepared(
         spectrum = read_spectrum(source, **reading, ivar=ivar)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config, ivar=ivar)
-    except LatentscopeError as error:
-        fail(record, str(error))
-        return None
     except Exception as error:  # one file in an archive may break a reader in any way
-        fail(record, f"{name}: {type(error).__name__}: {error}")
+        known = isinstance(error, LatentscopeError)
+        fail(record, str(error) if known else f"{name}: {type(error).__name__}: {error}")
         return None
     record["coverage"] = prepared.coverage
     record["median"] = prepared.scale
