@@ -3,26 +3,21 @@
 The loop is what one writes first: per file, astropy opens it, numpy prepares it, and the network,
 written with Conv1d, runs on that one spectrum, with as many torch threads as torch takes and with
 one (faster where something else runs besides). All have the same random weights and must give the
-same latents; ratios are to the faster of the two loops. Run:
+same latents; ratios of processor time (user and system, all threads of the process), which is what
+a cluster is paid for, and of wall time are to the faster of the two loops. Run:
 
-    python -m benchmarks.encode_speed --files 32 --repeats 3
+    python -m benchmarks.encode_speed --repeats 3
 
-For processor time (user and system, all threads of the process), which is what a cluster is paid
-for, `encode` also runs with one worker; the ratio is to the loop that takes the least.
-
-With --parsers it measures instead what our own parser of FITS files is worth: the CPU time of
-`encode` with it and with astropy.io.fits in its place, on files as pipeline and archive write them.
-With --profile, where the time of one worker goes.
+With --parsers it measures instead what `read_spectrum` takes, and astropy.io.fits for the same
+columns and a few keywords. With --profile, where the time of one worker goes.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +32,11 @@ from benchmarks.timing import in_turns, markdown_table, rounds, wall_and_process
 from latentscope.models import encode as encode_module
 from latentscope.models import rows
 from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, published_prepare
-from latentscope.models.encode import Network, encode
+from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
-from latentscope.spectra import hdus as our_hdus
-from latentscope.spectra import headers, read
 from latentscope.spectra import prepare as prepare_module
+from latentscope.spectra import read
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.wavelength import Grid
 
@@ -156,119 +150,38 @@ def measure(
     return {"ms_per_spectrum": wall, "cpu_ms_per_spectrum": cpu, "worst_difference": worst}
 
 
-class _Named(bytes):
-    """Stands for a file's content where astropy opens the file itself."""
-
-    path: str
-
-
-class _AstropyHeader(headers.Header):
-    """Keywords as astropy parses them; a card that breaks the standard reads as None."""
-
-    def __init__(self, header: fits.Header) -> None:
-        super().__init__({})
-        self._header = header
-
-    def get(self, key: str, default: headers.Value = None) -> headers.Value:
-        """Return the value of `key`, or `default` where it is absent, empty or broken."""
-        try:
-            value = self._header.get(key)
-        except (fits.VerifyError, ValueError):
-            return default
-        return value if isinstance(value, str | int | float | bool) else default
-
-    def has_prefix(self, prefix: str) -> bool:
-        """Whether any keyword starts with `prefix`."""
-        return any(key.startswith(prefix) for key in self._header)
+def read_by_astropy(file: Path) -> list[Any]:
+    """Wavelengths, flux, errors and what the header says, as far as `read_spectrum` asks for it."""
+    with fits.open(file, lazy_load_hdus=True) as hdulist:
+        header = hdulist[0].header
+        found = [header.get(key) for key in ("OBJECT", "SNR", "SPECSYS", "MJD-OBS", "EXPTIME")]
+        if len(hdulist) == 1:
+            flux = hdulist[0].data.astype(np.float32)
+            pixels = np.arange(len(flux))
+            return [*found, header["CRVAL1"] + header["CDELT1"] * pixels, flux]
+        cells = [hdulist[1].data[name][0] for name in ("WAVE", "FLUX", "ERR")]
+        return [*found, *(cell.astype(cell.dtype.newbyteorder("=")) for cell in cells)]
 
 
-class _AstropyHDU(our_hdus.HDU):
-    """An HDU whose pixels and columns astropy hands over."""
-
-    def __init__(self, index: int, hdu: Any) -> None:
-        header = _AstropyHeader(hdu.header)
-        axes = range(hdu.header["NAXIS"], 0, -1)
-        shape = tuple(hdu.header[f"NAXIS{axis}"] for axis in axes)
-        super().__init__(index, header, memoryview(b""), shape)
-        object.__setattr__(self, "hdu", hdu)
-
-    def image(self) -> np.ndarray:
-        """Pixels in native byte order."""
-        return self.hdu.data.astype(self.hdu.data.dtype.newbyteorder("="))
-
-    def cells(self, column: our_hdus.Column) -> np.ndarray:
-        """Values of a column in native byte order, shape (rows, repeat)."""
-        values = self.hdu.data.field(column.index - 1)
-        return values.astype(values.dtype.newbyteorder("="))
-
-
-@contextmanager
-def parsed_by_astropy(memmap: bool) -> Iterator[None]:
-    """Let `read_spectrum` open files with astropy.io.fits: no checksums, HDUs when needed."""
-
-    def name(source: Any) -> tuple[bytes, str]:
-        content = _Named(b"SIMPLE  =")
-        content.path = str(source)
-        return content, content.path
-
-    def hdus(content: _Named) -> list[_AstropyHDU]:
-        opened = fits.open(content.path, memmap=memmap, lazy_load_hdus=True, checksum=False)
-        return [_AstropyHDU(index, hdu) for index, hdu in enumerate(opened)]
-
-    before = read.read_source, read.read_hdus
-    read.read_source, read.read_hdus = name, hdus
-    try:
-        yield
-    finally:
-        read.read_source, read.read_hdus = before
-
-
-def measure_parsers(files: list[Path], model: SpectrumVAE, repeats: int) -> dict[str, float]:
-    """CPU milliseconds a file of `encode`, the least of some repeats, by parser."""
-
-    def ours() -> np.ndarray:
-        return encode(files, model).values
-
-    def astropy(memmap: bool) -> np.ndarray:
-        with parsed_by_astropy(memmap):
-            return ours()
-
-    ways = {
-        "own parser": ours,
-        "astropy": lambda: astropy(False),
-        "astropy, memmap": lambda: astropy(True),
-    }
-    results = [way() for way in ways.values()]  # compiles, fills the file cache
-    assert all(np.array_equal(results[0], other) for other in results[1:])
-    least = in_turns(ways, repeats, time.process_time)
-    return {name: taken / len(files) * 1e3 for name, taken in least.items()}
-
-
-def parsers(n_files: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Print and return what each parser costs on each kind of file with each model."""
-    torch.manual_seed(0)
-    models = {
-        "harps-sim": load_model("harps-sim"),
-        "published, random weights": SpectrumVAE(
-            PUBLISHED_ARCHITECTURE, published_prepare("median-padded")
-        ).eval(),
-    }
+def parsers(n_files: int, repeats: int) -> None:
+    """Print the processor time that reading takes by our parser and by astropy, in ms a file."""
     kinds = {
         f"S1D, {DRS_CARDS} cards": ("s1d", DRS_CARDS),
         f"phase 3, {DRS_CARDS} cards": ("phase 3", DRS_CARDS),
         "phase 3, few cards": ("phase 3", 0),
     }
-    results = {}
+    table = []
     with tempfile.TemporaryDirectory() as folder:
         for number, (kind, (layout, cards)) in enumerate(kinds.items()):
             files = write_files(Path(folder) / str(number), n_files, layout, cards)
-            for name, model in models.items():
-                found = measure_parsers(files, model, repeats)
-                results[f"{kind}; {name}"] = found
-                best = min(found["astropy"], found["astropy, memmap"])
-                figures = "  ".join(f"{way} {ms:.1f}" for way, ms in found.items())
-                print(f"{kind}; {name}: {figures}  (CPU ms)  {best / found['own parser']:.2f}x")
-    return results
+            ways = {
+                "ours": lambda files=files: [read.read_spectrum(file) for file in files],
+                "astropy": lambda files=files: [read_by_astropy(file) for file in files],
+            }
+            least = in_turns(ways, repeats, time.process_time, warm=True)
+            ours, theirs = (least[name] / n_files * 1e3 for name in ways)
+            table.append([kind, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.2f}"])
+    print(markdown_table(["file", "read_spectrum, ms", "astropy.io.fits", "ratio"], table))
 
 
 STAGES = {
@@ -281,7 +194,7 @@ STAGES = {
     "preparation, all": (rows, "prepare"),
     "encoder, velocity fit": (SpectrumVAE, "encoding"),
     "decoder": (SpectrumVAE, "_up"),
-    "errors": (Network, "_misfit"),
+    "errors": (encode_module, "_measured"),
     "a chunk of files, all": (encode_module._Run, "part"),
 }
 
@@ -322,20 +235,17 @@ def profile(files: list[Path], models: dict[str, SpectrumVAE], repeats: int) -> 
     print(markdown_table(["CPU ms a spectrum", *columns], table))
 
 
-def report(name: str, result: dict) -> None:
-    base = min((result["ms_per_spectrum"][way] for way in LOOPS), key=statistics.median)
-    least = min(min(result["cpu_ms_per_spectrum"][way]) for way in LOOPS)
-    print(f"\n{name}; latents agree to {result['worst_difference']:.1e}")
-    print(
-        f"{'':32}{'min ms':>9}{'median ms':>11}{'ratio: minima':>15}{'medians':>9}"
-        f"{'CPU ms':>9}{'ratio':>8}"
-    )
-    for way, seconds in result["ms_per_spectrum"].items():
-        middle = statistics.median(seconds)
-        ratios = min(base) / min(seconds), statistics.median(base) / middle
-        cpu = min(result["cpu_ms_per_spectrum"][way])
-        line = f"{way:32}{min(seconds):9.1f}{middle:11.1f}{ratios[0]:14.2f}x{ratios[1]:8.2f}x"
-        print(f"{line}{cpu:9.1f}{least / cpu:7.2f}x")
+def report(results: dict[str, dict]) -> None:
+    """Print milliseconds a spectrum, and how many times the faster loop's they are."""
+    for clock in ("cpu_ms_per_spectrum", "ms_per_spectrum"):
+        table = []
+        for name, result in results.items():
+            least = {way: min(times) for way, times in result[clock].items()}
+            loop = min(least[way] for way in LOOPS)
+            table += [[name, way, f"{ms:.1f}", f"{loop / ms:.2f}"] for way, ms in least.items()]
+        print(markdown_table(["network", clock, "least", "ratio"], table), end="\n\n")
+    worst = max(result["worst_difference"] for result in results.values())
+    print(f"latents agree to {worst:.1e}")
 
 
 def main() -> None:
@@ -359,8 +269,7 @@ def main() -> None:
             models = {name: SpectrumVAE(*case[:2]).eval() for name, case in cases.items()}
             profile(files, models | {"harps-sim": load_model("harps-sim")}, options.repeats)
             return
-        for name, case in cases.items():
-            report(name, measure(files, *case, options.repeats))
+        report({name: measure(files, *case, options.repeats) for name, case in cases.items()})
 
 
 if __name__ == "__main__":

@@ -416,17 +416,9 @@ _Place = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # stride, pad
 def activated(layer: nn.Module, x: Tensor, slope: float | None) -> Tensor:
     """Apply a layer of kernel (1, k) and a LeakyReLU of a slope below 0 (None: no activation).
 
-    Parameters
-    ----------
-    layer : Conv2d or ConvTranspose2d
-        With a bias; a transposed one has kernel 2s, stride s and padding s/2, or stride 1.
-    x : Tensor of shape (n, channels, 1, width)
-    slope : float, optional
-
-    Returns
-    -------
-    Tensor of shape (n, channels of the layer, 1, its width)
-        In channels_last memory; under autocast in its type.
+    `layer` is a Conv2d or ConvTranspose2d with a bias; a transposed one has kernel 2s, stride s and
+    padding s/2, or stride 1. Values (n, channels, 1, width) become (n, channels of the layer, 1,
+    its width), in channels_last memory and under autocast in its type.
     """
     if isinstance(layer, Packed):
         return cast(Tensor, layer(x))
@@ -529,16 +521,8 @@ class Packed(nn.Module):
     Weights are laid out for oneDNN once instead of at every pass. A transposed convolution is done
     as the plain one that it is. A layer that reads a single channel takes blocks of neighboring
     pixels for channels, which is three times faster: of kernel k and stride s, it makes q outputs
-    of a block of s q pixels and the one to its right.
-
-    Parameters
-    ----------
-    layer : Conv2d or ConvTranspose2d
-        As `activated` takes it.
-    slope : float, optional
-        Of its LeakyReLU.
-    dtype : torch.dtype
-        float32, or bfloat16 where the processor has it.
+    of a block of s q pixels and the one to its right. `layer` and `slope` are those of `activated`;
+    `dtype` is float32, or bfloat16 where the processor has it.
     """
 
     def __init__(
@@ -768,44 +752,25 @@ class Shift(NamedTuple):
 
 
 def shift_lines(lines: Tensor, pixels: Tensor) -> Tensor:
-    """Shift each row toward higher index (longer wavelength) by its own number of pixels.
+    """Shift rows (n, length) by `pixels` (n,) each, fractions too, toward higher index (red).
 
     Band-limited interpolation by the shift theorem: F(k) -> F(k) exp(-2 pi i k s). The row is
     continued by `SHIFT_MARGIN` zeros, which are what enters at its edges.
-
-    Parameters
-    ----------
-    lines : Tensor of shape (n, length)
-    pixels : Tensor of shape (n,)
-        Shifts s in pixels, fractions allowed; positive is toward longer wavelength.
-
-    Returns
-    -------
-    Tensor of shape (n, length)
     """
     return cast(Tensor, _Shift.apply(lines, pixels))  # type: ignore[no-untyped-call]
 
 
 def fit_shift(lines: Tensor, target: Tensor) -> Shift:
-    """Find the shift in pixels that makes lines most like a target, positive to longer wavelength.
+    """Find the shifts in pixels (red positive) that make lines (n, length) most like a target.
 
-    It maximizes the cross-correlation sum(target * shifted), whose maximum is the least sum of
+    They maximize the cross-correlation sum(target * shifted), whose maximum is the least sum of
     squared residuals (Zucker 2003, MNRAS 342, 1291, section 2): the highest of whole pixels within
-    `REACH`, then Newton steps.
+    `REACH`, then Newton steps. Rows are continued by `SHIFT_MARGIN` zeros; values of 0 in the
+    target are pixels that are not known.
 
     A shift is as uncertain as noise of the size of the residuals makes it: its variance is theirs
     times sum(lines'^2) / sum(target * lines'')^2. What the lines lack is in these residuals too,
     and is the same in all exposures of a star, which therefore agree better than this says.
-
-    Parameters
-    ----------
-    lines, target : Tensor of shape (n, length)
-        Continued by `SHIFT_MARGIN` zeros, as by `shift_lines`. Values of 0 in the target are
-        pixels that are not known.
-
-    Returns
-    -------
-    Shift
     """
     size = lines.shape[1] + SHIFT_MARGIN
     rate = 2 * torch.pi * torch.fft.rfftfreq(size, device=lines.device, dtype=lines.dtype)
@@ -902,10 +867,7 @@ _SHOWN = 8  # faults of one kind that an error lists
 def load_state(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Copy `state` into `model`, strictly; the tensors' memory layout does not matter.
 
-    Raises
-    ------
-    ModelError
-        If a name is missing or unexpected, a shape differs, or a value is not finite.
+    Raises ModelError as `check_state`.
     """
     check_state(what, state, {k: tuple(v.shape) for k, v in model.state_dict().items()})
     model.load_state_dict(dict(state), strict=True)
@@ -914,10 +876,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None
 def check_state(
     what: str, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise ModelError unless `state` has the expected names and shapes, and finite values.
-
-    `what` names the file, for the message.
-    """
+    """Raise ModelError unless the weights of a file are finite, with these names and shapes."""
     check_shapes(what, {name: tuple(tensor.shape) for name, tensor in state.items()}, expected)
     broken = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if broken:

@@ -68,9 +68,9 @@ def expand_sources(sources: Any) -> list[Any]:
     Returns
     -------
     list
-        `Path` for everything named by text, text for addresses, the object itself otherwise. A
-        named file that does not exist, and a folder without FITS files among other sources, stay in
-        the list: they become failed rows, not lost ones.
+        `Path` for everything named by text, text for addresses, the object itself otherwise. Files
+        that do not exist, and folders without FITS files among other sources, stay in the list:
+        they become failed rows.
 
     Raises
     ------

@@ -1,9 +1,8 @@
 """FITS files: bytes to images and binary tables.
 
 Headers are indexed and not parsed (headers.py), and arrays are views of the file's bytes until
-somebody reads them: on files with the header of a HARPS pipeline `encode` takes half to four fifths
-of the processor time that it takes with astropy.io.fits (docs/encode.md). FITS standard 4.0 (Pence
-et al. 2010, A&A 524, A42, and its successors).
+somebody reads them, which is faster than astropy.io.fits (docs/performance.md). FITS standard 4.0
+(Pence et al. 2010, A&A 524, A42, and its successors).
 """
 
 from __future__ import annotations

@@ -97,20 +97,12 @@ def pressed_lines(
     layers: tuple[float, ...],
     mass: float,
 ) -> Floats:
-    """Sum of Voigt profiles over La Silla, each a mean over layers of the air.
+    """Sum of Voigt profiles over La Silla, each a mean over layers of the air, shape (n,).
 
-    Parameters
-    ----------
-    wavelength, centers : ndarray
-        Angstrom in air, the first ascending.
-    areas : ndarray
-        Integrals of optical depth over wavenumber in 1/cm.
-    width : float
-        Half width of the Lorentz profile in 1/cm at one atmosphere.
-    layers : tuple of float
-        Pressures over that on the ground.
-    mass : float
-        Of the molecule in atomic units.
+    At ascending `wavelength` (n,), of lines at `centers`, both in Angstrom in air. `areas` are
+    integrals of optical depth over wavenumber in 1/cm, `width` is the half width of the Lorentz
+    profile in 1/cm at one atmosphere, `layers` are pressures over that on the ground, `mass` is
+    that of the molecule in atomic units.
     """
     out = np.zeros(len(wavelength))
     thermal = np.sqrt(8314.5 * _TEMPERATURE / mass) / 2.998e8
@@ -167,18 +159,10 @@ def oxygen_seen(spectrum: Spectrum) -> Seen:
     compared, whose lines, strengths and pressure widths are known (`oxygen_depth`), as instruments
     of 2,500 to 320,000 see it through more or less air. The one of the least squares counts.
 
-    Parameters
-    ----------
-    spectrum : Spectrum
-        Not at rest with the star, where the band is not in its place.
-
-    Returns
-    -------
-    Seen
-        NaN where it cannot be told: less than 60 % of 6867-6912 Angstrom (air) is covered, more
-        than a tenth of the pixels have no flux, the frame is "rest", the band does not stand out of
-        the noise and the star's lines (a correlation below 0.45). The power alone is NaN where the
-        band lies more than 60 km/s off, the error exceeds 25 %, or no instrument would fit better.
+    NaN where it cannot be told: less than 60 % of 6867-6912 Angstrom (air) is covered, more than a
+    tenth of the pixels have no flux, the frame is "rest", or the band does not stand out of the
+    noise and the star's lines (a correlation below 0.45). The power alone is NaN where the band
+    lies more than 60 km/s off, the error exceeds 25 %, or no instrument would fit better.
     """
     if spectrum.frame == "rest":
         return _UNSEEN

@@ -1,21 +1,20 @@
-"""From a spectrum to the row of numbers that a model wants, and back to flux.
+"""From a spectrum to the row of numbers that a model expects, and back to flux.
 
-One rule for pixels without data: a pixel is invalid if its flux is not finite, if the spectrum's
-mask marks it, if the file does not cover it (less than half of it, when rebinning), or if it is
-padding. Invalid pixels become 0 in the median normalizations, as the published zero padding does,
-and contrast 0 (flux on the pseudo-continuum) in the continuum one. Pixels in a gap of the grid are
-not valid either and are left out of medians (or count as zeros, where the model was published so)
-and running means; but the median normalizations keep the flux that the file holds there, as the
-published preparation does.
+A pixel is invalid if its flux is not finite, if the spectrum's mask marks it, if the file does not
+cover it (less than half of it, when rebinning), or if it is padding. Invalid pixels become 0 in the
+median normalizations, as in the published padding, and contrast 0 (flux on the pseudo-continuum) in
+the continuum one. Pixels in a gap of the grid are not valid either and are left out of medians (or
+count as zeros, where the model was published so) and running means; but the median normalizations
+keep the flux there, as the published preparation does.
 
 Onto the model's grid a spectrum comes by an exact slice, a flux-conserving rebinning, or
-interpolation. Variances add as those of independent pixels do: a weighted mean of pixels, sum of
-w_i f_i with the w_i summing to 1, has the variance sum of w_i^2 var_i. What neighboring values have
-in common after resampling (they share pixels of the file) is not kept.
+interpolation. Variances add as those of independent pixels do: a weighted mean, sum of w_i f_i with
+the w_i summing to 1, has the variance sum of w_i^2 var_i. What neighboring values have in common
+after resampling (they share pixels of the file) is not kept.
 
 In the continuum normalization a flux x, divided by its median, is written as x = c (1 + g): c is
 the running mean of x over an odd number of pixels, g the line contrast, and log c is kept at the
-centers of equal blocks of pixels (nodes). The row a model sees is g followed by log c at the nodes.
+centers of equal blocks of pixels (nodes). A row is g followed by log c at the nodes.
 """
 
 from __future__ import annotations
@@ -57,36 +56,25 @@ _MARGIN = 0.01
 def resample(
     spectrum: Spectrum, grid: Grid, how: Resample = "auto", *, ivar: bool = False
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.float64] | None]:
-    """Bring a spectrum onto a model's grid.
+    """Bring a spectrum onto a model's grid, its wavelengths to the grid's medium and frame.
 
-    Wavelengths are first converted to the grid's medium and frame; the flux values are not
-    changed by that.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        Flux density in any linear unit.
-    grid : Grid
-    how : {"auto", "rebin", "linear"}
-        "rebin": mean density over each new pixel, conserving flux; a new pixel is valid if valid
-        pixels of the file fill at least half of it. "linear": interpolation at the new centers; a
-        new pixel is valid if both neighbors in the file are. Nothing is drawn across a hole in the
-        file's wavelengths: a step over 2.5 times those beside it, or over 800 km/s and three
-        pixels of the grid. "auto": the file's own values
-        where its pixels are the grid's to 1e-5 Angstrom over their common range; else "linear" if
-        the file's median pixel is over 1.05 times as wide as the grid's, else "rebin".
-    ivar : bool
-        Bring the spectrum's inverse variance along, where it has one.
+    `how` is "rebin" (mean density over each new pixel, conserving flux; valid if valid pixels of
+    the file fill at least half of it), "linear" (interpolation at the new centers; valid if both
+    neighbors in the file are), or "auto": the file's own values where its pixels are the grid's to
+    1e-5 Angstrom over their common range, else "linear" if the file's median pixel is over 1.05
+    times as wide as the grid's, else "rebin". Nothing is drawn across a hole in the file's
+    wavelengths: a step over 2.5 times those beside it, or over 800 km/s and three pixels of the
+    grid.
 
     Returns
     -------
     flux : ndarray of float32 or float64, shape (grid.length,)
         Flux density in the file's unit; 0 where invalid.
     valid : ndarray of bool, shape (grid.length,)
-        True where the spectrum gives the flux, in gaps of the grid too.
+        In gaps of the grid too.
     ivar : ndarray of float64, shape (grid.length,), or None
-        Inverse variance of the flux; 0 where a pixel without a known variance takes part, or none
-        does. None if it was not asked for, or the spectrum has none.
+        Inverse variance of the flux, 0 where it is not known. None if it was not asked for by
+        `ivar`, or the spectrum has none.
 
     Raises
     ------
@@ -169,10 +157,7 @@ def way_of(
 
 
 def sampling(spectrum: Spectrum, grid: Grid) -> float:
-    """Median step of the spectrum over that of the grid, where both are; NaN if that is nowhere.
-
-    Above 1 the spectrum is coarser than the model's pixels.
-    """
+    """Median step of the spectrum over that of the grid, where both are; NaN if that is nowhere."""
     # Over the range that both have: pixels of a log grid grow with wavelength.
     low = max(spectrum.wavelength[0], grid.wavelength[0])
     high = min(spectrum.wavelength[-1], grid.wavelength[-1])
@@ -238,17 +223,7 @@ def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> f
 
 @njit(nogil=True)
 def pixel_edges(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Borders of pixels whose centers are given: halfway between centers, mirrored at the ends.
-
-    Parameters
-    ----------
-    wavelength : ndarray of shape (n,)
-        Ascending centers in Angstrom, n >= 2.
-
-    Returns
-    -------
-    ndarray of shape (n + 1,)
-    """
+    """Borders (n + 1,) of pixels by their ascending centers (n,): halfway, mirrored at the ends."""
     edges = np.empty(len(wavelength) + 1)
     for i in range(1, len(wavelength)):
         edges[i] = 0.5 * (wavelength[i - 1] + wavelength[i])
@@ -378,30 +353,16 @@ def rebin(
     variance: NDArray[np.float64] | None,
     edges: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Flux density on new pixels, conserving flux.
+    """Flux density on new pixels between `edges` (m + 1,), conserving flux; each of shape (m,).
 
     The density of a new pixel is the mean of the old densities in it, weighted by the length of
-    the overlap; pixels that are bad or not finite and stretches outside the input count neither in
-    the sum nor in the length. Hence the sum over new pixels of density * filled * width equals the
-    integral of the old density over the stretch that both sets of pixels cover.
+    the overlap; old pixels whose numbers are in `bad` (ascending) or that are not finite, and
+    stretches outside the input, count neither in the sum nor in the length. Hence the sum over new
+    pixels of density * filled * width equals the integral of the old density over the stretch that
+    both cover. Borders of old pixels, whose ascending centers are given, are `pixel_edges`.
 
-    Parameters
-    ----------
-    wavelength : ndarray of float64, shape (n,)
-        Ascending centers of the old pixels in Angstrom, whose borders are `pixel_edges`.
-    flux : ndarray of float32 or float64, shape (n,)
-        Flux density in each old pixel; NaN or infinite where there is none.
-    bad : ndarray of int, shape (masked,)
-        Numbers of the old pixels to leave out, ascending.
-    variance : ndarray of float64, shape (n,), or None
-    edges : ndarray of float64, shape (m + 1,)
-        Ascending borders of the new pixels in Angstrom.
-
-    Returns
-    -------
-    density, filled, variance : ndarray of float64, shape (m,)
-        Density, NaN where nothing fills the pixel; filled fraction, 0 to 1; variance of the
-        density, empty without one.
+    Returns density, NaN where nothing fills the pixel; filled fraction, 0 to 1; and variance of the
+    density, empty without one.
     """
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     n, m = np.uint64(len(flux)), len(edges) - 1
@@ -485,24 +446,23 @@ COARSE = 3.0
 
 @settings(SpectrumError)
 class PrepareConfig:
-    """How a model wants its spectra.
+    """How a model expects its spectra.
 
     Attributes
     ----------
     grid : Grid
         Wavelengths of the science pixels, padding and gaps.
     resample : {"auto", "rebin", "linear"}
-        How a spectrum gets onto the grid. "auto": an exact slice where the file's pixels are the
-        grid's to 1e-5 Angstrom; else "linear" where the file's pixels are wider than the grid's,
-        and "rebin" where they are not. See `resample`.
+        How a spectrum gets onto the grid: see `resample`. "auto": an exact slice where the file's
+        pixels are the grid's to 1e-5 Angstrom; else "linear" where they are wider, and "rebin".
     normalization : {"median-padded", "median-valid", "continuum"}
         What the flux is divided by: the median over all pixels, gaps, padding and invalid ones as
         zeros (astro-machines); the median over valid pixels (stellar-karaoke); the median over
         valid pixels and then a running mean, with the row [contrast g, log continuum at nodes].
     min_median : float, optional
-        A spectrum whose median is at most this, or whose mean over valid pixels is at most 0, is
-        degenerate: a row of zeros. In the file's flux unit. None: only spectra that cannot be
-        divided by their median (not positive) are degenerate.
+        A spectrum whose median is at most this in the file's flux unit, or whose mean over valid
+        pixels is at most 0, is degenerate: a row of zeros. None: only spectra whose median is not
+        positive are.
     window : int
         Continuum: odd number of pixels of the running mean.
     nodes : int
@@ -569,19 +529,13 @@ class PrepareConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PrepareConfig:
-        """Build a configuration from `to_dict`'s values.
-
-        Raises
-        ------
-        SpectrumError
-            If a key is unknown or missing, or a value makes no preparation.
-        """
+        """Build a configuration from `to_dict`'s values; raise SpectrumError if they make none."""
         return read_settings(cls, values, where="prepare", error=SpectrumError)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum as a model wants it.
+    """A spectrum as a model expects it.
 
     Parameters
     ----------
@@ -597,7 +551,7 @@ class Prepared:
         True if the row was set to zeros because the spectrum has no usable level.
     ivar : ndarray of float32, shape (ivar_size,), optional
         Inverse variance of the row's first values, in the row's units, where it was asked for; 0
-        for padding, in gaps, at invalid pixels, and where the spectrum has no inverse variance.
+        where a pixel is not valid or its variance not known.
     notes : tuple of str
         What was done or is odd: another frame, pixels of the file far wider than the model's.
     """
@@ -612,12 +566,11 @@ class Prepared:
 
 
 def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) -> Prepared:
-    """Turn a spectrum into the row of numbers that a model wants.
+    """Turn a spectrum into the row of numbers that a model expects.
 
     Wavelengths are converted to the grid's medium and frame (at rest without `rv`, they are taken
     for barycentric ones of a star at 0 km/s), the flux is brought onto the grid (`resample`) and
-    normalized. The median normalizations work in float32 throughout, as published:
-    float32 flux, median as the mean of the two middle values in float32, float32 division.
+    normalized. The median normalizations work in float32 throughout, as published.
 
     Parameters
     ----------
@@ -707,7 +660,7 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
 
 
 def restore(row: NDArray[np.floating[Any]], config: PrepareConfig) -> NDArray[np.floating[Any]]:
-    """Turn rows (prepared, or decoded by a model) back into normalized flux.
+    """Turn rows, prepared or decoded by a model, back into normalized flux.
 
     Parameters
     ----------
@@ -838,23 +791,11 @@ def _between_nodes(length: int, nodes: int) -> tuple[NDArray[np.intp], NDArray[n
 def running_mean(
     flux: NDArray[np.floating[Any]], valid: NDArray[np.bool_], window: int
 ) -> NDArray[np.float64]:
-    """Mean of the valid pixels in a centered window, cut short at the ends.
+    """Mean of the valid pixels in a centered window of odd width; NaN where there are none.
 
     Sums run forwards and backwards within blocks as long as the window, so that a window is the
     end of one block plus the start of the next: nothing is subtracted, and one huge pixel spoils
     no window but those it lies in (van Herk 1992, Pattern Recognition Letters 13, 517, for sums).
-
-    Parameters
-    ----------
-    flux : ndarray of float32 or float64, shape (n,)
-    valid : ndarray of bool, shape (n,)
-    window : int
-        Odd.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        NaN where no pixel of the window is valid.
     """
     n, half = len(flux), window // 2
     size = ((n + 2 * half + window - 1) // window) * window
