@@ -1,8 +1,7 @@
 """One star over time: how far its latents scatter, whether with a period, and with what.
 
-Among exposures of one star the star cannot explain anything, and shuffles of stars say nothing.
-What is shuffled here are its exposures, or its nights where each has several: exposures of one
-night share what the night did to them, so that a night then counts once, by its mean.
+Shuffles of stars say nothing about one star. So its exposures are shuffled; or its nights, each by
+its mean, since exposures of one night share the conditions of that night.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, rankdata
 
 from latentscope.data import LabelsLike, Latents
-from latentscope.diagnostics.groups import plain_name, unnamed
+from latentscope.diagnostics.groups import plain_name, star_names, unnamed
 from latentscope.diagnostics.mi.api import q_values
 from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
@@ -30,18 +29,18 @@ Floats = NDArray[np.float64]
 By = Literal["auto", "exposures", "nights"]
 
 TIMES = ("bjd", "hjd", "mjd", "jd", "time")
-"""Columns that are taken for the time in days, the first that is there."""
+"""Columns that may hold the time in days, the first that is there."""
 
 SURE = 0.01
 """False-alarm probability below which a period is called one."""
 
 _NIGHT = 0.25  # days without an exposure after which another night begins
-_KNOWN = 0.5
-_FEWEST = 5  # exposures of which anything is said
-_FEWEST_PERIODIC = 10  # exposures, or nights, in which a period is looked for
+_KNOWN = 0.5  # variance of q(z|x), over that of the prior, of a dimension that is used
+_FEWEST = 5  # exposures
+_FEWEST_PERIODIC = 10  # exposures, or nights, for a period
 _MOST_FREQUENCIES = 20_000
 _SAMPLES = 5  # frequencies per width of a peak
-# Of the latents' own table; others, such as what a probe reads, are made of the latents.
+# Of the latents' own table, in which other columns may be made from the latents.
 _OF_ROWS = ("rv", "berv", "airmass", "exptime", "snr", "resolution", "recon_error")
 
 
@@ -52,23 +51,22 @@ class TrackResult(Result):
     Attributes
     ----------
     star : str
-    series : DataFrame
+    series, table : DataFrame
         One row per exposure, ascending in time: `row` (of the latents), `time` in days, `night`
-        (counted from 0), `dim_3`, ... and `error_dim_3`, ..., one sigma of q(z|x), where known.
+        (from 0), `dim_3`, ... and, where known, `error_dim_3`, ..., one sigma of q(z|x).
     dims : DataFrame
-        One row per dimension: `dim`, `mean`, `std` (scatter of the exposures), `within` (what
-        exposures of one night differ by: root mean square of successive differences over the root
-        of 2; NaN without such), `allowed` (root mean square sigma of q(z|x)), `ratio` of std to
-        that, `p_value` of a scatter as large by q(z|x) alone (chi-squared), `period` in days with
-        the highest `power` (0 to 1, the share of the variance that a sine takes away), `fap` (share
-        of shuffles with as high a peak at any frequency) and `fap_baluev` (Baluev 2008, an upper
-        limit for white noise).
+        One row per dimension: `dim`, `mean`, `std` (scatter of the exposures), `within` (scatter
+        within nights: root mean square of successive differences, over sqrt(2); NaN without such),
+        `allowed` (root mean square sigma of q(z|x)), `ratio` (std over that), `p_value` (of as
+        large a scatter by q(z|x) alone, chi-squared), `period` in days of the highest `power` (0 to
+        1, share of the variance that a sine explains), `fap` (share of shuffles with as high a peak
+        at any frequency) and `fap_baluev` (Baluev 2008, an upper limit for white noise).
     correlations : DataFrame
-        One row per dimension and column: `dim, label, rho` (Spearman), `p_value, q_value, n`.
+        One row per dimension and column: `dim, label, rho` (Spearman), `p_value, n, q_value`.
     periodograms : DataFrame
-        `frequency` in cycles per day, and `dim_3`, ... its power. Empty without enough exposures.
+        `frequency` in cycles per day, and the power of `dim_3`, ... Empty if exposures are too few.
     by : {"exposures", "nights"}
-        What was shuffled, and went into periods and correlations.
+        What was shuffled, for periods and correlations.
     notes : tuple of str
     provenance : dict
     """
@@ -84,8 +82,13 @@ class TrackResult(Result):
     notes: tuple[str, ...]
     provenance: dict[str, Any]
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The series, which files hold."""
+        return self.series
+
     def sentences(self) -> list[str]:
-        """Say of each dimension how it scatters, whether with a period, and with what."""
+        """Say how each dimension scatters, whether with a period, and what it correlates with."""
         span = float(np.ptp(self.series["time"]))
         nights = int(self.series["night"].nunique())
         lines = [
@@ -132,12 +135,11 @@ def track(
     missing: Missing = "auto",
     seed: Seed = 0,
 ) -> TrackResult:
-    """Follow the latents of one star over time: scatter, periods, and what they go with.
+    """Follow the latents of one star over time: scatter, periods and correlations.
 
-    Periods are those of the Lomb-Scargle periodogram with a floating mean (Zechmeister & Kuerster
-    2009, A&A 496, 577), from the length of the series down to twice the median step. Their
-    false-alarm probability is the share of shuffles of the values over the times that have as high
-    a peak anywhere: exact where exposures (nights) are independent.
+    Lomb-Scargle periodograms with a floating mean (Zechmeister & Kuerster 2009, A&A 496, 577), from
+    the length of the series down to twice the median step. The false-alarm probability is the share
+    of shuffles of the values over the times with as high a peak at any frequency.
 
     Parameters
     ----------
@@ -148,11 +150,11 @@ def track(
     labels : DataFrame, array or path, optional
         Velocities, activity indices and the like, one row per spectrum.
     dims : "all", "informative" or list of int
-        "informative": by the spread over all rows; where these are of one star and vary too little,
-        those whose q(z|x) has less than half of the prior's variance.
+        "informative": by the spread over all rows; where none is, those whose mean variance of
+        q(z|x) is below half of the prior's.
     columns : list of str, optional
-        Columns to correlate with; by default all labels that are numbers and vary, and of the
-        latents' own table rv, berv, airmass, exptime, snr, resolution and recon_error.
+        Columns to correlate with; by default all labels that are numbers and vary, and rv, berv,
+        airmass, exptime, snr, resolution and recon_error of the latents' table.
     time : str, optional
         Column of the time in days; by default bjd, hjd, mjd, jd or time.
     by : {"auto", "exposures", "nights"}
@@ -183,7 +185,7 @@ def track(
     if by not in get_args(By):
         raise ChoiceError(f"by is {by!r}; expected one of {', '.join(get_args(By))}")
     study = read_study(latents, labels, groups=None, join=join, missing=missing)
-    chosen, note = _chosen(study, dims)
+    chosen, notes = _chosen(study, dims)
     name, rows = _rows_of(study.latents, star)
     frame = _columns_of(study.latents, study.labels)
     where = study.latents.source
@@ -195,7 +197,7 @@ def track(
             f"{where}: {len(usable)} of {len(rows)} exposures of {name} have latents and {clock}; "
             f"expected {_FEWEST} or more"
         )
-    notes = [*study.notes, *note]
+    notes = [*study.notes, *notes]
     if len(usable) < len(rows):
         notes.append(f"left out, without latents or {clock}: {len(rows) - len(usable)} exposures")
     usable = usable[np.argsort(days[usable], kind="stable")]
@@ -205,7 +207,7 @@ def track(
     logvar = study.latents.logvar
     sigma = None if logvar is None else np.exp(logvar[np.ix_(usable, chosen)] / 2.0)
     if sigma is None:
-        notes.append("what q(z|x) allows is unknown: encode with --logvar")
+        notes.append("the width of q(z|x) is unknown: encode with --logvar")
     seed = whole_seed(seed)
     rng = np.random.default_rng(seed)
     groups = night if unit == "nights" else np.arange(len(when))
@@ -214,10 +216,8 @@ def track(
     periods, spectra = _periods(
         means[:, 0], means[:, 1:], shuffles, (min_period, max_period), chosen
     )
-    if spectra is None:
-        notes.append(
-            f"no periods: {len(means)} {unit}; expected {_FEWEST_PERIODIC} or more at other times"
-        )
+    if spectra.empty:
+        notes.append(f"no periods: {len(means)} {unit}; expected {_FEWEST_PERIODIC} or more")
     table = pd.DataFrame({"dim": chosen, **_scatter(values, sigma, night), **periods})
     given = () if study.labels is None else study.labels.columns
     beside = _numbers(frame.iloc[usable], columns, {*given, *_OF_ROWS} - {clock})
@@ -231,47 +231,40 @@ def track(
         "source": where, "star": name, "time_column": clock, "by": unit, "dims": chosen,
         "n_permutations": n_permutations, "seed": seed,
     }  # fmt: skip
-    empty = pd.DataFrame(columns=["frequency"])
-    return TrackResult(
-        name, series, table, correlations, empty if spectra is None else spectra, unit,
-        tuple(notes), about,
-    )  # fmt: skip
+    return TrackResult(name, series, table, correlations, spectra, unit, tuple(notes), about)
 
 
 def _chosen(study: Study, dims: Dims) -> tuple[list[int], list[str]]:
     """Dimensions to follow, and a note where they are not those asked for."""
     if dims != "informative" or study.informative:
         return study.choose(dims), []
-    # Rows of one star need not vary as those do by which informative dimensions are told.
+    # Rows of one star need not vary as those of many do.
     logvar, ok = study.latents.logvar, study.latents.ok
+    note = "no dimension varies enough to be called informative: "
     if logvar is None:
-        return study.choose("all"), ["no dimension varies enough to be called informative: all"]
-    known = np.flatnonzero(np.exp(logvar[ok]).mean(axis=0) < _KNOWN)
-    note = (
-        "no dimension varies enough to be called informative: those with a variance of q(z|x) "
-        f"below {_KNOWN:g} of the prior's"
-    )
-    return [int(dim) for dim in known] or study.choose("all"), [note]
+        return study.choose("all"), [f"{note}all"]
+    known = np.flatnonzero(np.exp(logvar[ok]).mean(axis=0) < _KNOWN).tolist()
+    note += f"those with a variance of q(z|x) below {_KNOWN:g} of the prior's"
+    return known or study.choose("all"), [note]
 
 
 def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]]:
     """Name of the star and its rows."""
-    found = [latents.column(column) for column in STAR_COLUMNS]
-    named = [column for column in found if column is not None]
-    if not named:
-        if star is None:  # all rows are of one star, as far as anybody says
+    names = star_names(STAR_COLUMNS[0], latents, None)
+    if names is None:
+        if star is None:
             return "the star", np.arange(len(latents))
         raise ChoiceError(
-            f"{latents.source}: has no column {' or '.join(STAR_COLUMNS)}, so that nobody can tell "
-            f"which rows show {star}"
+            f"{latents.source}: no column {' or '.join(STAR_COLUMNS)} says which rows show {star}"
         )
-    counts = Counter(str(name) for name in named[0][~unnamed(named[0])])
+    counts = Counter(str(name) for name in names[~unnamed(names)])
     if star is None and len(counts) == 1:
         star = next(iter(counts))
     if star is not None:
         hit = np.zeros(len(latents), dtype=np.bool_)
-        for column in named:
-            hit |= np.array([plain_name(str(name)) == plain_name(star) for name in column])
+        for column in map(latents.column, STAR_COLUMNS):
+            if column is not None:
+                hit |= np.array([plain_name(str(name)) == plain_name(star) for name in column])
         if hit.any():
             return star, np.flatnonzero(hit)
     most = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))
@@ -280,24 +273,21 @@ def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]
 
 
 def _columns_of(latents: Latents, labels: pd.DataFrame | None) -> pd.DataFrame:
-    """Labels, and what the latents' table has besides, shape (n, columns)."""
-    own = latents.table
-    parts = [frame.reset_index(drop=True) for frame in (labels, own) if frame is not None]
-    if not parts:
-        return pd.DataFrame(index=range(len(latents)))
-    joined = pd.concat(parts, axis=1)
+    """Labels, and the other columns of the latents' table, shape (n, columns)."""
+    frames = [frame for frame in (labels, latents.table) if frame is not None]
+    empty = pd.DataFrame(index=range(len(latents)))
+    joined = pd.concat([empty, *(frame.reset_index(drop=True) for frame in frames)], axis=1)
     return joined.loc[:, ~joined.columns.duplicated()]
 
 
 def _clock(frame: pd.DataFrame, time: str | None, source: str) -> str:
     names = {str(name).casefold(): str(name) for name in frame.columns}
-    wanted = TIMES if time is None else (time.casefold(),)
-    for name in wanted:
+    for name in TIMES if time is None else (time.casefold(),):
         if name in names and (time is not None or frame[names[name]].notna().any()):
             return names[name]
     raise ChoiceError(
-        f"{source}: has no column {time or ', '.join(TIMES)} of the time in days; encode the "
-        "spectra again, give a table of labels that has one, or name it (--time)"
+        f"{source}: no column {time or ', '.join(TIMES)} of the time in days; encode again, give "
+        "a table of labels with one, or name it (--time)"
     )
 
 
@@ -319,16 +309,15 @@ def _scatter(values: Floats, sigma: Floats | None, night: NDArray[np.int64]) -> 
     unknown = np.full(d, np.nan)
     std = values.std(axis=0, ddof=1)
     within = np.sqrt(np.mean(steps**2, axis=0) / 2) if len(steps) else unknown
-    if sigma is None:
-        return {"mean": values.mean(axis=0), "std": std, "within": within, "allowed": unknown,
-                "ratio": unknown, "p_value": unknown}  # fmt: skip
-    weight = 1 / sigma**2
-    center = (weight * values).sum(axis=0) / weight.sum(axis=0)
-    squared = (weight * (values - center) ** 2).sum(axis=0)
-    allowed = np.sqrt(np.mean(sigma**2, axis=0))
+    allowed, p_value = unknown, unknown
+    if sigma is not None:
+        weight = 1 / sigma**2
+        center = (weight * values).sum(axis=0) / weight.sum(axis=0)
+        allowed = np.sqrt(np.mean(sigma**2, axis=0))
+        p_value = chi2.sf((weight * (values - center) ** 2).sum(axis=0), n - 1)
     return {
         "mean": values.mean(axis=0), "std": std, "within": within, "allowed": allowed,
-        "ratio": std / allowed, "p_value": chi2.sf(squared, n - 1),
+        "ratio": std / allowed, "p_value": p_value,
     }  # fmt: skip
 
 
@@ -338,7 +327,7 @@ def _periods(
     shuffles: NDArray[np.int64],
     limits: tuple[float | None, float | None],
     chosen: Sequence[int],
-) -> tuple[dict[str, Floats], pd.DataFrame | None]:
+) -> tuple[dict[str, Floats], pd.DataFrame]:
     """Best period of each dimension with its false-alarm probabilities, and the periodograms."""
     from astropy.timeseries import LombScargle
 
@@ -346,13 +335,13 @@ def _periods(
     found = {name: np.full(len(chosen), np.nan) for name in names}
     steps = np.diff(when)[np.diff(when) > 0]
     if len(when) < _FEWEST_PERIODIC or not len(steps):
-        return found, None
+        return found, pd.DataFrame(columns=["frequency"])
     shortest = limits[0] or 2 * float(np.median(steps))
     longest = limits[1] or float(np.ptp(when))
     if not 0 < shortest < longest:
         raise EstimatorError(
-            f"periods from {shortest:.4g} to {longest:.4g} days; expected an ascending range, and "
-            f"the series is {np.ptp(when):.4g} days long"
+            f"periods from {shortest:.4g} to {longest:.4g} days; expected an ascending range (the "
+            f"series is {np.ptp(when):.4g} days long)"
         )
     step = 1 / (_SAMPLES * float(np.ptp(when)))
     count = min(max(int((1 / shortest - 1 / longest) / step), 2), _MOST_FREQUENCIES)
@@ -415,7 +404,7 @@ def _correlations(
         ranks = _standard(rankdata(column[both])[:, None])[:, 0]
         mine = _standard(rankdata(values[both], axis=0))
         rho = ranks @ mine
-        # Ranks of the order in which the shuffled units come, so that those without label drop out.
+        # Ranks of the shuffled units, so that those without the label drop out.
         orders = np.argsort(np.argsort(shuffles[:, both], axis=1), axis=1)
         null = np.abs(ranks[orders] @ mine)
         above = (null >= np.abs(rho) * (1 - 1e-9)).sum(axis=0)

@@ -38,6 +38,7 @@ def test_an_injected_period_is_found_and_the_star_alone_is_used():
     assert first["fap"] == 1 / 200
     assert first["fap_baluev"] < 1e-6
     assert second["fap"] > 0.05
+    assert repr(result).startswith("TrackResult: a table of 60 rows\nhd1: 60 exposures in")
     assert first["ratio"] == pytest.approx(np.hypot(0.3 / np.sqrt(2), 0.1) / 0.1, rel=0.15)
     assert first["p_value"] < 1e-6 < 0.01 < second["p_value"]
     best = result.correlations.iloc[0]
@@ -132,3 +133,9 @@ def test_dates_of_pandas_are_days():
     )
     np.testing.assert_allclose(dates.series["time"], days.series["time"], atol=1e-6)
     np.testing.assert_allclose(dates.dims["period"], days.dims["period"], rtol=1e-6)
+
+
+def test_a_star_that_object_alone_names_is_the_only_one():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"star": [""] * 20, "object": "HD 1", "mjd": 55000.0 + np.arange(20)})
+    assert track(Latents(rng.normal(size=(20, 2)), table), n_permutations=9).star == "HD 1"
