@@ -1,11 +1,9 @@
 """Which latent dimensions carry information: the spread of each over a data set.
 
-N. Sedaghat et al., "Machines learn to infer stellar parameters just by looking at a large number of
-spectra", MNRAS 501, 6026 (2021), section 4.2 and figure 4: a dimension that the KL term has
-switched off stays near 0 for every spectrum; one whose median absolute deviation exceeds 0.02 is
-informative. Beside it: the KL divergence of each dimension, active units (Y. Burda, R. Grosse,
-R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5.2), and a threshold
-estimated from the deviations themselves.
+A dimension that the KL term has switched off stays near 0 for every spectrum (Sedaghat et al. 2021,
+MNRAS 501, 6026, section 4.2 and figure 4). Beside it: the KL divergence, active units (Burda et al.
+2016, "Importance Weighted Autoencoders", ICLR, section 5.2), and a threshold estimated from the
+deviations.
 """
 
 from __future__ import annotations
@@ -58,26 +56,23 @@ class MADResult(Result):
         Dimensions above it are informative.
     kind : {"median", "mean"}
         Which deviation.
-    n : int
-        Rows that counted.
-    ignored : int
-        Rows left out because they hold a NaN.
+    n, ignored : int
+        Rows that counted, and rows left out since they hold a NaN.
     kl : ndarray of float64, shape (d,), or None
         KL divergence of q(z|x) from a standard normal prior in nats, averaged over rows; None
-        where the log variance is not known.
+        without log variances.
     gap : Gap
         Where the deviations themselves put the threshold, or why they do not.
     table : DataFrame
         One row per dimension: `dim, mad, informative, median, mean, std, minimum, maximum,
-        half_equal, active, kl_nats, above_gap`. `kl_nats` is NaN where unknown, `above_gap` None
-        without a gap. Where half of the values or more are equal (`half_equal`), `mad` is their
-        mean deviation times 0.845, the median one of a Gaussian, since the median one is 0.
+        half_equal, active, kl_nats, above_gap`. Where half of the values or more are equal
+        (`half_equal`), the median deviation is 0, and `mad` is the mean one times 0.845 (for a
+        Gaussian, the median one). `kl_nats` is NaN where unknown, `above_gap` None without a gap.
     provenance : dict
-        Settings and where the latents come from.
+        Settings and origin of the latents.
     threshold_from : {"asked", "model", "published", "estimated", "varying"}
-        Who says the threshold: the caller; the model that made the latents; the paper, of latents
-        with a log variance but no model; the gap; or where there is none a hundredth of the
-        widest.
+        Source of the threshold: the caller; the model of the latents; the paper, for latents with a
+        log variance but no model; the gap; or, without one, a hundredth of the widest.
     """
 
     drawn_by = "plot_mad"
@@ -110,11 +105,11 @@ class MADResult(Result):
 
     @property
     def estimated_threshold(self) -> float | None:
-        """The middle of the gap between the noise floor and the rest; None where there is none."""
+        """The middle of the gap between the noise floor and the rest; None without a gap."""
         return self.gap.threshold
 
     def sentences(self) -> list[str]:
-        """Return lines a person can read: which dimensions, and what the other criteria say."""
+        """Say which dimensions are informative, by this and by other criteria."""
         dims, active = self.informative, np.flatnonzero(self.active)
         which = "the same" if np.array_equal(active, dims) else _named(active)
         lines = [
@@ -146,12 +141,7 @@ class MADResult(Result):
         return f"threshold estimated from the data: {threshold:.2g} ({self.gap.reason}), {verdict}"
 
 
-def mad(
-    latents: StudyLike,
-    *,
-    kind: Kind = "median",
-    threshold: float | None = None,
-) -> MADResult:
+def mad(latents: StudyLike, *, kind: Kind = "median", threshold: float | None = None) -> MADResult:
     """Median absolute deviation of each latent dimension, unscaled, in units of the latents.
 
     Parameters
@@ -162,10 +152,9 @@ def mad(
     kind : {"median", "mean"}
         median(|z - median(z)|), or mean(|z - mean(z)|). Neither is scaled to a standard deviation.
     threshold : float, optional
-        What informative means. By default what the model that made the latents says
-        (`mad_threshold` of their provenance); else, with a log variance, the paper's 0.02, which
-        belongs to latents with a unit Gaussian prior; else the gap in the deviations, or where
-        there is none a hundredth of the widest.
+        Dimensions above it are informative. By default that of the model (`mad_threshold` of the
+        provenance); else, with log variances, the paper's 0.02 for a unit Gaussian prior; else the
+        gap in the deviations, or without a gap a hundredth of the widest.
 
     Returns
     -------
@@ -205,23 +194,15 @@ def mad(
     kl, gap = _kl(read), find_gap(deviations)
     table["kl_nats"] = np.nan if kl is None else kl
     table["above_gap"] = None if gap.threshold is None else deviations > gap.threshold
-    provenance = {
-        **origin("mad"),
-        "kind": kind,
-        "threshold": threshold,
-        "threshold_from": threshold_from,
-        "estimated_threshold": gap.threshold,
-        "estimated_from": gap.reason,
-        "dims": list(range(read.dims)),
-        "rows": len(read),
-        "rows_finite": len(values),
-        "source": read.source,
-        "latents": read.provenance,
-    }
-    ignored = len(read) - len(values)
     n = len(values)
+    provenance = origin("mad") | {
+        "kind": kind, "threshold": threshold, "threshold_from": threshold_from,
+        "estimated_threshold": gap.threshold, "estimated_from": gap.reason,
+        "dims": list(range(read.dims)), "rows": len(read), "rows_finite": n, "source": read.source,
+        "latents": read.provenance,
+    }  # fmt: skip
     return MADResult(
-        deviations, threshold, kind, n, ignored, kl, gap, table, provenance, threshold_from
+        deviations, threshold, kind, n, len(read) - n, kl, gap, table, provenance, threshold_from
     )
 
 
@@ -268,17 +249,8 @@ def _spread(column: Floats, kind: Kind) -> dict[str, float]:
 def kl_divergence(mean: NDArray[np.floating], logvar: NDArray[np.floating]) -> Floats:
     """KL divergence of q(z|x) from a standard normal prior, in nats, averaged over rows.
 
-    0.5 (exp(logvar) + mean^2 - 1 - logvar): D. P. Kingma, M. Welling, "Auto-Encoding Variational
-    Bayes" (2014), appendix B. Nothing is clamped: a variance that overflows gives infinity.
-
-    Parameters
-    ----------
-    mean, logvar : ndarray of float, shape (n, d)
-        Of q(z|x).
-
-    Returns
-    -------
-    ndarray of float64, shape (d,)
+    0.5 (exp(logvar) + mean^2 - 1 - logvar), of mean and logvar (n, d) -> (d,): Kingma & Welling
+    2014, "Auto-Encoding Variational Bayes", appendix B. A variance that overflows gives infinity.
     """
     total = np.zeros(mean.shape[1])
     # By blocks, so that half-precision latents of an archive are not copied to float64 at once.

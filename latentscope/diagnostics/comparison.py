@@ -1,11 +1,12 @@
-"""Two models, two seeds, two releases: what their latents have in common, and along which axes."""
+"""Latents of several models, seeds or releases: what they have in common, and along which axes."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from functools import partial
+from itertools import combinations, count
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ from latentscope.diagnostics.study import (
     Result,
     Study,
     StudyLike,
+    check_least,
     check_none_infinite,
     read_study,
 )
@@ -58,10 +60,10 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 BEST, ALL = "best dim", "all dims"
-"""What is said to know a label: one dimension, or all of them together."""
+"""From what a label is known: one dimension, or all of them together."""
 
 _KEPT = 0.99
-"""Share of the variance that the directions of SVCCA hold (Raghu et al. 2017, section 2.1)."""
+"""Share of the variance in the directions of SVCCA (Raghu et al. 2017, section 2.1)."""
 
 _LASSO = 0.1
 """Penalty of the regressions of UDR, on columns of unit variance (Duan et al. 2020)."""
@@ -71,20 +73,17 @@ _MIN_STARS = 100
 _PLACES = 2000
 """Stars among which the neighbors of a row are looked for, so that all pairs can be measured."""
 
-_FAR = 10  # percent from which a moved row is worth a name
+_FAR = 10  # percent from which a moved row is named
 _BLOCK = 256
 _NOTHING = 1e-10  # share of the variance that rounding leaves
-
-
-# ---- measures of two or more sets of latents of the same rows ----
 
 
 def cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear centered kernel alignment of two sets of latents: 1 if equal up to rotation and scale.
 
-    Around 0 if they are independent, and then also below: the estimators of covariance are without
-    bias, whatever the number of dimensions. A rotation or one common factor changes nothing; a
-    factor for each dimension does, since the widest dimensions count most.
+    Around 0 if they are independent, also below: the estimators of covariance are unbiased. A
+    rotation or a common factor changes nothing; factors for single dimensions do, since the widest
+    count most.
 
     Parameters
     ----------
@@ -125,8 +124,8 @@ def _alignment(x: Floats, y: Floats) -> float:
 def svcca(x: ArrayLike, y: ArrayLike) -> float:
     """Mean canonical correlation of the leading directions of two sets of latents, 0 to 1.
 
-    Of each the principal directions that hold 99 % of its variance. 1 if the directions of one are
-    linear functions of the other's. Independent latents give more than 0, the more the fewer rows.
+    Leading directions hold 99 % of the variance. 1 if those of one are linear functions of the
+    other's. Independent latents give more than 0, the more the fewer rows.
 
     Parameters
     ----------
@@ -166,11 +165,6 @@ def relative_strength(relation: ArrayLike) -> float:
 
     The mean over rows and columns of their squared maximum over their sum, of absolute values (Duan
     et al. 2020, section 4): 1 for a permutation, 1 / p where all p x p are 1.
-
-    Examples
-    --------
-    >>> relative_strength(np.eye(3)), round(relative_strength(np.ones((3, 3))), 3)
-    (1.0, 0.333)
     """
     table = np.abs(np.asarray(relation, dtype=np.float64))
     found = []
@@ -214,7 +208,7 @@ def _similarities(values: Sequence[Floats]) -> dict[Key, float]:
     if len(values) > 2:
         for name, relation in (("UDR lasso", _weights), ("UDR Spearman", _rank_correlations)):
             for i, own in enumerate(values):
-                # The median over the others, each of which predicts this one's dimensions.
+                # Each of the others predicts this one's dimensions.
                 others = [other for j, other in enumerate(values) if j != i]
                 scores = [relative_strength(relation(other, own)) for other in others]
                 found[name, i, i] = float(np.median(scores))
@@ -224,20 +218,10 @@ def _similarities(values: Sequence[Floats]) -> dict[Key, float]:
 def moved_rows(x: Floats, y: Floats, places: Rows, stars: Rows, neighbors: int = 10) -> Floats:
     """How far each row's neighbors by x are from it by y, and the reverse, percent, (n,).
 
-    Neighbors are the nearest of other stars among `places`, rows of x (n, p) and y (n, q). Of each
-    its percentile among all of these by the other latents, the mean over neighbors and both ways:
-    50 if nothing is in common, and for equal latents half of the neighbors' own share.
-
-    Parameters
-    ----------
-    x, y : array, shape (n, p) and (n, q)
-        Latents, of which columns count as they are.
-    places : array of int, shape (m,)
-        One row for each of m stars.
-    stars : array of int, shape (n,)
-        Which star a row shows.
-    neighbors : int
-        Neighbors of each row, fewer than m - 1.
+    Neighbors in x (n, p) and y (n, q) are the nearest rows of other `stars` (n,) among `places`
+    (m,), one row per star. Each has a percentile among all of these by the other latents; the mean
+    over neighbors and both ways is 50 if nothing is in common, and for equal latents half of the
+    neighbors' own share.
     """
     found = np.empty(len(x))
     for first in range(0, len(x), _BLOCK):
@@ -257,9 +241,6 @@ def moved_rows(x: Floats, y: Floats, places: Rows, stars: Rows, neighbors: int =
     return found
 
 
-# ---- the comparison ----
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ComparisonResult(Result):
     """What two or more sets of latents of the same spectra have in common.
@@ -268,29 +249,26 @@ class ComparisonResult(Result):
     ----------
     models : DataFrame
         One row per model: `model, source, dims` (those compared, as text).
-    similarity : DataFrame
+    similarity, table : DataFrame
         One row per measure and pair, or model: `measure, a, b, value, low, high, chance, n`. CKA
         and SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ...
-        high` is a 95 % interval from random halves of the stars, `chance` the mean where
-        the stars of each are shuffled, n the number of stars.
+        high`: 95 % interval from random halves of the stars; `chance`: mean for shuffled stars; n:
+        number of stars.
     matching : DataFrame
         One row per pair of dimensions: `a, b, dim_a, dim_b, mi_nats, std_nats, p_value, q_value,
         n, n_groups, estimator, reason, rank_correlation, matched`. `matched`: assigned to each
-        other, so that the sum of the mutual information is largest, significant (q < 0.05) and 0.1
-        nats or more.
+        other by the largest sum of mutual information, with q < 0.05 and 0.1 nats or more.
     labels : DataFrame
         One row per pair of models, label and reading: `a, b, label, by, dim_a, dim_b, nats_a,
-        nats_b, difference, low, high, p_value, q_value, n`. `by` is "best dim", the dimension of
+        nats_b, difference, low, high, p_value, q_value, n`. `by`: "best dim", the dimension of
         each that knows most, or "all dims", what a prediction from all of them shares with the
-        label, a lower bound. `difference` is nats_a - nats_b on the same rows. Empty without
-        labels.
+        label, a lower bound. `difference` is nats_a - nats_b. Empty without labels.
     moved : DataFrame
         One row per spectrum and model after the first: `a, b, row, id, star, moved`, the most
-        first.
-        `moved`, percent, is where the neighbors of a row by one model are among all by the other:
-        about 0 if they are the same, 50 if nothing is in common.
+        first. `moved`, percent: where the neighbors of a row by one model are among all by the
+        other: about 0 if they are the same, 50 if nothing is in common.
     provenance : dict
-        Settings, versions, and where latents and labels come from.
+        Settings, versions, and origin of latents and labels.
     notes : tuple of str
         What was done to rows and labels, in words.
     """
@@ -311,10 +289,7 @@ class ComparisonResult(Result):
         return self.similarity
 
     def sentences(self, count: int = 5) -> list[str]:
-        """Say how alike all are, and what each has that the first has not, or the reverse.
-
-        At most so many moved rows are named.
-        """
+        """Say how alike all are and how each differs from the first; `count` moved rows at most."""
         first, *others = self.models["model"]
         return [
             *self._similar(),
@@ -417,17 +392,17 @@ def compare(
     labels : DataFrame, array (n, labels) or path, optional
         Joined to the first on an id, else row by row.
     names : list of str, optional
-        What to call the models; by default their files.
+        Of the models; by default their files.
     dims : "informative", "all" or a list of int
-        Dimensions that count, of each.
+        Of each.
     columns, discrete, numeric, groups, join, missing
         As for `mi_matrix`.
     where : str, optional
-        Take only rows that meet a condition, as `read_study` takes it.
+        Take only rows that meet a condition, as for `read_study`.
     neighbors : int
         Of each row, to tell whether it moved.
     n_halves : int
-        Random halves of the stars that the intervals come from, 10 or more.
+        Random halves of the stars for the intervals, 10 or more.
     max_stars : int
         Stars at most, of more a random part; rows of all stars may have moved.
     seed : int or Generator
@@ -468,10 +443,9 @@ def compare(
     seed = whole_seed(seed)
     if not others:
         raise ChoiceError("one set of latents; expected another to compare it with")
-    lowest = {"n_halves": 10, "max_stars": _MIN_STARS, "neighbors": 1}
-    for (name, least), value in zip(lowest.items(), (n_halves, max_stars, neighbors), strict=True):
-        if value < least:
-            raise EstimatorError(f"{name} is {value}; expected {least} or more")
+    check_least(10, n_halves=n_halves)
+    check_least(_MIN_STARS, max_stars=max_stars)
+    check_least(1, neighbors=neighbors)
     whole = read_study(
         latents, labels, groups=groups, join=join, missing=missing, discrete=discrete,
         numeric=numeric,
@@ -484,39 +458,32 @@ def compare(
     ok = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in values])
     rows = np.flatnonzero(ok if where is None else ok & whole.meets(where))
     common = whole.take(rows)
-    count = int(common.stars.codes.max(initial=-1)) + 1
-    if count < _MIN_STARS or neighbors >= count / 2:
-        raise EstimatorError(
-            f"{', '.join(called)}: {count:,} stars have latents by all; expected {_MIN_STARS}, and "
-            f"twice as many as neighbors ({neighbors}), or more"
-        )
     codes = common.stars.codes
+    n_stars = int(codes.max(initial=-1)) + 1
+    if n_stars < _MIN_STARS or neighbors >= n_stars / 2:
+        raise EstimatorError(
+            f"{', '.join(called)}: {n_stars:,} stars have latents by all; expected {_MIN_STARS}, "
+            f"and twice as many as neighbors ({neighbors}), or more"
+        )
     stars = common.stars.draws(codes >= 0, 1, own_rng(seed, 31)).rows[0]
     notes = [] if where is None else [f"{len(rows):,} rows have {where} and latents by all"]
-    if count > max_stars:
+    if n_stars > max_stars:
         stars = np.sort(own_rng(seed, 32).choice(stars, max_stars, replace=False))
-        notes.append(f"{max_stars:,} of {count:,} stars taken at random")
+        notes.append(f"{max_stars:,} of {n_stars:,} stars taken at random")
     part = np.flatnonzero(np.isin(codes, codes[stars]))
     models = []
-    for name, read, all_values in zip(called, reads, values, strict=True):
-        own = Latents(
-            all_values[rows], common.latents.table, provenance=read.provenance, source=name
-        )
-        study = replace(common, latents=own)
+    for name, read, each in zip(called, reads, values, strict=True):
+        own = Latents(each[rows], common.latents.table, provenance=read.provenance, source=name)
+        # Dimensions that the study was read with are those of the first model.
+        study = replace(common, latents=own, dims=None if models else common.dims)
         models.append(_Model(name, study, study.take(part), study.choose(dims)))
     frame = common.labels
     taken, why = ([], []) if frame is None else choose_labels(frame, columns, common.group_column)
-    sample = _Sample(
-        stars,
-        [
-            own_rng(seed, 33, i).choice(len(stars), len(stars) // 2, replace=False)
-            for i in range(n_halves)
-        ],
-        seed,
-    )
+    n = len(stars)
+    halves = [own_rng(seed, 33, i).choice(n, n // 2, replace=False) for i in range(n_halves)]
+    sample = _Sample(stars, halves, seed)
     n_pairs = len(models) * len(others) // 2
-    steps = 1 + n_halves + _SHUFFLES + n_pairs + len(taken) + len(others)
-    done = iter(range(1, steps + 1))
+    steps, done = 1 + n_halves + _SHUFFLES + n_pairs + len(taken) + len(others), count(1)
 
     def advance() -> None:
         if progress is not None:
@@ -526,10 +493,10 @@ def compare(
     matching = _matching_table(models, sample, advance)
     known, left = _label_table(models, sample, taken, strict=columns is not None, advance=advance)
     moved = _moved_table(models, sample, neighbors, advance)
-    # Rows as they were numbered in the first latents.
-    names_of = {"id": whole.latents.ids, "star": whole.latents.groups}
-    moved["row"] = rows[moved["row"]]
-    for place, (column, found) in enumerate(names_of.items(), start=3):
+    moved["row"] = rows[moved["row"]]  # as they are numbered in the first latents
+    for place, (column, found) in enumerate(
+        {"id": whole.latents.ids, "star": whole.latents.groups}.items(), start=3
+    ):
         moved.insert(place, column, None if found is None else found[moved["row"]])
     table = pd.DataFrame(
         {
@@ -560,7 +527,7 @@ class _Model(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """What is measured on: one row of each star, and halves of these, as places among them."""
+    """One row of each star, and halves of these, as places among them."""
 
     stars: Rows
     halves: list[Rows]
@@ -573,7 +540,7 @@ class _Sample(NamedTuple):
 
 
 def _names(reads: Sequence[Latents], names: Sequence[str] | None) -> list[str]:
-    """What the models are called: as asked, else by as much of their path as tells them apart."""
+    """Names as asked for, else as much of each path as tells the models apart."""
     if names is not None:
         found = [str(name) for name in names]
     else:
@@ -618,46 +585,33 @@ def _similarity_table(
     chance = [measured([rng.permutation(n) for _ in models]) for _ in range(_SHUFFLES)]
     records = []
     for key, value in values.items():
+        measure, i, j = key
         low, high = sample.interval(value, np.array([half[key] for half in halves]))
+        # An estimate may lie beyond 1; its interval need not.
+        high = max(value, min(high, 1.0))
         records.append(
-            {
-                "measure": key[0],
-                "a": models[key[1]].name,
-                "b": models[key[2]].name,
-                "value": value,
-                "low": low,
-                # An estimate may lie beyond 1; its interval need not.
-                "high": max(value, min(high, 1.0)),
-                "chance": float(np.mean([one[key] for one in chance])),
-                "n": n,
-            }
-        )
+            {"measure": measure, "a": models[i].name, "b": models[j].name, "value": value,
+             "low": low, "high": high, "chance": float(np.mean([one[key] for one in chance])),
+             "n": n}
+        )  # fmt: skip
     return pd.DataFrame(records)
 
 
 def _matching_table(
     models: Sequence[_Model], sample: _Sample, advance: Callable[[], None]
 ) -> pd.DataFrame:
+    def column(model: int, place: int) -> Column:
+        # Of another seed for each model: ties of both columns are not to be broken alike.
+        own = models[model]
+        dim = own.dims[place]
+        return read_dim(own.part.latents, dim, discrete="auto", seed=sample.seed + model)
+
     tables = []
     for i, j in combinations(range(len(models)), 2):
-        # Of another seed: ties of both columns are not to be broken alike.
-        (x, of_x, seed_x), (y, of_y, seed_y) = (
-            (models[place].part.latents, models[place].dims, sample.seed + place)
-            for place in (i, j)
-        )
-
-        def read_x(
-            place: int, x: Latents = x, dims: list[int] = of_x, seed: int = seed_x
-        ) -> Column:
-            return read_dim(x, dims[place], discrete="auto", seed=seed)
-
-        def read_y(
-            place: int, y: Latents = y, dims: list[int] = of_y, seed: int = seed_y
-        ) -> Column:
-            return read_dim(y, dims[place], discrete="auto", seed=seed)
-
+        of_x, of_y = models[i].dims, models[j].dims
+        kept = columns_kept(len(models[i].part))
         table = measured_table(
-            across(len(of_x), read_x, len(of_y), read_y, columns_kept(len(x))),
+            across(len(of_x), partial(column, i), len(of_y), partial(column, j), kept),
             {"dim_b": of_y, "dim_a": of_x},
             models[0].part.groups,
             Settings(seed=sample.seed, pairs=len(of_x) * len(of_y)),
@@ -702,9 +656,9 @@ def _label_table(
     strict: bool,
     advance: Callable[[], None],
 ) -> tuple[pd.DataFrame, list[str]]:
-    records, left = [], []
+    """The table of labels, and in words which are left out; these are errors where `strict`."""
+    study, records, left = models[0].study, [], []
     for name in names:
-        study = models[0].study
         label = read_label(
             name,
             study.label_table[name],
@@ -736,53 +690,39 @@ def _label_table(
 def _known(model: _Model, name: str, target: Target, sample: _Sample) -> dict[str, _Known]:
     """Measure what the best dimension, and all together, know of a label."""
     seed = sample.seed
+
+    def information(values: Floats, some: NDArray[np.bool_] | slice = slice(None)) -> float:
+        return mutual_information(
+            values[some], target.values[some], discrete=target.discrete, seed=seed
+        )
+
     with warnings.catch_warnings():
-        # Of constant columns and copies, which say nothing of the difference.
+        # Of constant columns and copies, which do not matter for the difference.
         warnings.simplefilter("ignore", LatentscopeWarning)
-        table = mi_matrix(
-            model.part,
-            dims=model.dims,
-            columns=[name],
-            n_permutations=1,
-            seed=seed,
-        ).best
-        dim, nats = int(table["dim"].iloc[0]), float(table["mi_nats"].iloc[0])
+        best = mi_matrix(
+            model.part, dims=model.dims, columns=[name], n_permutations=1, seed=seed
+        ).best.iloc[0]
+        dim, nats = int(best["dim"]), float(best["mi_nats"])
         rows = sample.stars[target.rows]
         one = model.study.latents.values[rows, dim].astype(np.float64)
         scores = scores_of(target, model.values(rows), own_rng(seed, 35))
-
-        def information(values: Floats, some: NDArray[np.bool_] | slice = slice(None)) -> float:
-            return mutual_information(
-                values[some], target.values[some], discrete=target.discrete, seed=seed
-            )
-
-        def in_half(half: Rows) -> NDArray[np.bool_]:
-            return np.isin(target.rows, half)
-
-        parts = [in_half(half) for half in sample.halves]
+        parts = [np.isin(target.rows, half) for half in sample.halves]
         halves = np.array([information(one, part) for part in parts])
         together = np.array([information(scores, part) for part in parts])
-        return {
-            BEST: _Known(nats, halves, dim),
-            # A prediction that is worse than one of its dimensions is no bound.
-            ALL: _Known(max(nats, information(scores)), np.maximum(halves, together)),
-        }
+        # A prediction that is worse than one of its dimensions is no bound.
+        whole = max(nats, information(scores))
+    return {BEST: _Known(nats, halves, dim), ALL: _Known(whole, np.maximum(halves, together))}
 
 
 def _difference(a: _Known, b: _Known, sample: _Sample) -> dict[str, Any]:
     value, parts, n = a.nats - b.nats, a.halves - b.halves, len(sample.stars)
     low, high = sample.interval(value, parts)
     error = error_of(parts, n // 2, n)
+    p_value = 2 * student.sf(abs(value) / error, len(parts) - 1) if error > 0 else np.nan
     return {
-        "dim_a": a.dim,
-        "dim_b": b.dim,
-        "nats_a": a.nats,
-        "nats_b": b.nats,
-        "difference": value,
-        "low": low,
-        "high": high,
-        "p_value": 2 * student.sf(abs(value) / error, len(parts) - 1) if error > 0 else np.nan,
-    }
+        "dim_a": a.dim, "dim_b": b.dim, "nats_a": a.nats, "nats_b": b.nats, "difference": value,
+        "low": low, "high": high, "p_value": p_value,
+    }  # fmt: skip
 
 
 def _moved_table(
@@ -797,13 +737,9 @@ def _moved_table(
     )
     tables = []
     for model, other in zip(models[1:], others, strict=True):
+        moved = moved_rows(first, other, places, codes, neighbors)
         table = pd.DataFrame(
-            {
-                "a": models[0].name,
-                "b": model.name,
-                "row": np.arange(len(codes)),
-                "moved": moved_rows(first, other, places, codes, neighbors),
-            }
+            {"a": models[0].name, "b": model.name, "row": np.arange(len(codes)), "moved": moved}
         )
         tables.append(table.sort_values("moved", ascending=False, kind="stable"))
         advance()
@@ -811,7 +747,7 @@ def _moved_table(
 
 
 def _whitened(values: Floats, stars: Rows) -> Floats:
-    """Principal components (n, k), of variance 1 over the stars, so that no linear map matters."""
+    """Principal components (n, k) of variance 1 over the stars, the same for any linear map."""
     centered = values - values[stars].mean(axis=0)
     _, sizes, axes = np.linalg.svd(centered[stars], full_matrices=False)
     kept = sizes**2 > _NOTHING * (sizes**2).sum()

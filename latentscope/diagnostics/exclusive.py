@@ -17,7 +17,7 @@ I(x; z_j | mu_S) <= h(z_j - f) - E[h(z_j | x)].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,36 +27,16 @@ from numpy.typing import NDArray
 from scipy.special import digamma
 from scipy.stats import t as student
 
-from latentscope.data import LabelsLike, Latents
+from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
 from latentscope.diagnostics.groups import Groups, GroupsLike
-from latentscope.diagnostics.mi.api import (
-    PairResult,
-    Progress,
-    Settings,
-    measure,
-    mutual_information,
-    pairwise_mi,
-)
-from latentscope.diagnostics.mi.columns import (
-    CLIP_SIGMA,
-    Column,
-    Names,
-    Seed,
-    choose_labels,
-    notes_of,
-    own_rng,
-    read_column,
-    read_label,
-    summary_of,
-    whole_seed,
-)
+from latentscope.diagnostics.mi.api import PairResult, Progress, Settings, measure, pairwise_mi
+from latentscope.diagnostics.mi.columns import Seed, own_rng, read_column, whole_seed
 from latentscope.diagnostics.mi.result import p_text
-from latentscope.diagnostics.prediction import Target, cross_fitted, scores_of, target_of
-from latentscope.diagnostics.study import Dims, Result, StudyLike, read_study
+from latentscope.diagnostics.prediction import cross_fitted
+from latentscope.diagnostics.study import Dims, Result, StudyLike, check_least, read_study
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
-from latentscope.labels import Missing
 
 Floats = NDArray[np.float64]
 
@@ -75,8 +55,6 @@ SHARED = 0.1
 _MIN_ROWS = 100
 _SPACING = 8
 _NULL_DRAWS = 20
-# Each measures every label again, so these are few; Student's t allows for that.
-_SHUFFLES = 8
 _N_NAMED = 12
 _SHARED = ("rest_nats", "rest_std_nats", "rest_p_value", "partner", "partner_nats")
 """Columns of what a dimension shares with the others."""
@@ -89,30 +67,27 @@ class ExclusiveResult(Result):
     Parameters
     ----------
     table : DataFrame
-        One row per dimension looked at: `dim, kl_nats, carried_nats, carried_std_nats,
-        carried_p_value, carries, rest_nats, rest_std_nats, rest_p_value, partner, partner_nats,
-        exclusive, adds`. `carries`: `carried_nats` is more than noise, p below 0.01, corrected for
-        the number of dimensions. `rest_nats`: mutual information with the other dimensions that
-        carry something, `partner` the strongest of them and `partner_nats` what it shares.
-        `exclusive`: carries something and shares less than 0.1 nats with the rest, or nothing
-        significant. `adds`: in the greedy order. NaN, None or False where not measured.
+        One row per dimension: `dim, kl_nats, carried_nats, carried_std_nats, carried_p_value,
+        carries, rest_nats, rest_std_nats, rest_p_value, partner, partner_nats, exclusive, adds`.
+        `carries`: more than noise (p below 0.01, corrected for the number of dimensions).
+        `rest_nats`: mutual information with the other dimensions that carry something; `partner`:
+        the strongest of them. `exclusive`: carries something and shares less than 0.1 nats with the
+        rest, or nothing significant. `adds`: in the greedy order. NaN or None where not measured.
     order : DataFrame
-        `step, dim, gain_nats, std_nats, p_value, adds, total_nats`: the greedy order, the most
-        first. Rows after the last that adds something say what each of the rest would add to it.
+        `step, dim, gain_nats, std_nats, p_value, adds, total_nats`: the greedy order. Rows after
+        the last that adds something say what each of the rest would add to it.
     n, n_rows : int
-        Independent rows measured, and rows that were there.
+        Independent rows measured, and all rows.
     resolution : str
         The noise that dimensions are read with, in words.
     limit : float
-        Nats; less than about that cannot be told from noise with n rows.
-    labels : tuple of str
-        Labels about which dimensions add something; empty: about the spectra.
+        Nats below which nothing can be told from noise with n rows, about.
     left_out : int
-        Dimensions that carry something and were not ordered, since too many do.
+        Dimensions that carry something but were not ordered, since too many do.
     provenance : dict
-        Settings, versions, and where the latents come from.
+        Settings, versions, and origin of the latents.
     notes : tuple of str
-        What was done to the rows and labels, in words.
+        What was done to the rows, in words.
     """
 
     drawn_by = "plot_exclusive"
@@ -123,7 +98,6 @@ class ExclusiveResult(Result):
     n_rows: int
     resolution: str
     limit: float
-    labels: tuple[str, ...]
     left_out: int
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -139,53 +113,40 @@ class ExclusiveResult(Result):
         return [int(dim) for dim in self.table.loc[self.table["carries"], "dim"]]
 
     def sentences(self) -> list[str]:
-        """Return lines a person can read: what adds, where it ends, what is shared, and on what."""
+        """Say which dimensions add something, which share it, and on what this is measured."""
         notes = [note for note in self.notes if note != self.provenance.get("groups_found")]
-        return [
-            *self._limit_text(),
-            *self._order_text(),
-            self._exclusive_text(),
-            self._basis_text(),
-            *notes,
-        ]
-
-    def _limit_text(self) -> list[str]:
-        """Say first where not all that carry something were ordered."""
-        if not self.left_out:
-            return []
-        carrying, ordered = len(self.carrying), len(self.order)
-        return [
-            f"only {ordered} of {carrying} dimensions that carry information were ordered, those "
-            f"that carry most (max_dims={ordered}); the others may add something too"
-        ]
+        return [*self._order_text(), self._exclusive_text(), self._basis_text(), *notes]
 
     def _order_text(self) -> list[str]:
-        adds = self.order[self.order["adds"]]
-        about = f" about {', '.join(self.labels)}" if self.labels else ""
-        count = len(adds)
-        lines = [
+        adds, rest = self.order[self.order["adds"]], self.order[~self.order["adds"]]
+        ordered, count = len(self.order), len(adds)
+        lines = []
+        if self.left_out:
+            lines.append(
+                f"only {ordered} of {len(self.carrying)} dimensions that carry information were "
+                f"ordered, those that carry most (max_dims={ordered}); the others may add "
+                "something too"
+            )
+        lines.append(
             f"{len(self.carrying)} of {len(self.table)} dimensions carry information, {count} of "
-            f"them add some{about} to those before: {_listed(self.informative)}"
-        ]
+            f"them add some to those before: {_listed(self.informative)}"
+        )
         if count:
             shown = adds.head(_N_NAMED).to_dict("records")
             gains = ", ".join(f"{row['dim']} ({row['gain_nats']:.2f})" for row in shown)
             more = f" and {count - _N_NAMED} more" if count > _N_NAMED else ""
-            lines.append(f"what each adds{about}, in order (nats): {gains}{more}")
-        return [*lines, self._end_text()]
-
-    def _end_text(self) -> str:
-        rest = self.order[~self.order["adds"]]
-        if not len(self.order):
-            return "nothing is carried, so nothing is added"
+            lines.append(f"what each adds, in order (nats): {gains}{more}")
+        if not ordered:
+            return [*lines, "nothing is carried, so nothing is added"]
         if not len(rest):
             which = "that was ordered" if self.left_out else "that carries something"
-            return f"every dimension {which} adds something"
+            return [*lines, f"every dimension {which} adds something"]
         best = rest.iloc[0]
-        return (
+        return [
+            *lines,
             f"nothing significant is added after that: dim {best['dim']} would add "
-            f"{best['gain_nats']:.3f} ± {best['std_nats']:.3f} nats, {p_text(best['p_value'])}"
-        )
+            f"{best['gain_nats']:.3f} ± {best['std_nats']:.3f} nats, {p_text(best['p_value'])}",
+        ]
 
     def _exclusive_text(self) -> str:
         carrying = self.table[self.table["carries"]]
@@ -215,13 +176,7 @@ def exclusive_information(
     latents: StudyLike,
     *,
     dims: Dims = "all",
-    labels: LabelsLike | None = None,
-    columns: Sequence[str] | None = None,
-    discrete: bool | Names | None = None,
-    numeric: Names | None = None,
     groups: GroupsLike = "auto",
-    join: str | None = None,
-    missing: Missing = "auto",
     max_rows: int = MAX_ROWS,
     max_dims: int = MAX_DIMS,
     seed: Seed = 0,
@@ -230,45 +185,35 @@ def exclusive_information(
     """What each dimension carries, what it shares with others, and what it adds to them, in nats.
 
     A large deviation does not make a dimension exclusive: it may repeat what another holds
-    (Sedaghat et al. 2021, MNRAS 501, 6026, section 4.3 and figure 5). Three questions are
-    answered.
+    (Sedaghat et al. 2021, MNRAS 501, 6026, section 4.3 and figure 5). Hence three questions.
 
     *Carried*: what one draw z = mu + sigma e of a dimension tells about the spectrum, as
-    h(mu + sigma e) - h(sigma e), with the sigma of q(z|x) where `Latents.logvar` is known. Else
-    sigma is that of a dimension just at the threshold of the deviations (`mad`), so that the
-    answer is then not independent of the deviations' scale. 0.5 log(1 + var(mu) / sigma^2) for
-    Gaussian means; the KL divergence is never below it but for noise.
+    h(mu + sigma e) - h(sigma e), with the sigma of q(z|x) where `Latents.logvar` is known; else
+    that of a dimension just at the threshold of the deviations (`mad`). For Gaussian means it is
+    0.5 log(1 + var(mu) / sigma^2). The KL divergence is never below it, except for noise.
 
     *Shared with the rest*: mutual information of mu with those of the other dimensions that carry
-    something. The larger of what the strongest partner shares, and what the best prediction from
-    all the others shares (of rows that the prediction was not fitted to): both are lower bounds.
-    Joint nearest-neighbor estimates are not used, since they lose most of a close relation in
-    five dimensions or more.
+    something: with the strongest partner, or with a prediction from all others (of rows that it was
+    not fitted to), whichever is larger. Both are lower bounds. Joint nearest-neighbor estimates
+    lose most of a close relation in five dimensions or more.
 
-    *Added*: greedily, what a draw of a dimension tells about the spectrum beyond the means of
-    those chosen before, I(x; z_j | mu_S) = I(x; z_j) - I(z_j; mu_S); 0 for a repetition. The second
-    term is a lower bound too, so gains are upper bounds. With labels: what it adds about them, the
-    sum over labels of I(y; mu_j | mu_S).
+    *Added*: greedily, what a draw of a dimension tells about the spectrum beyond the means of those
+    chosen before, I(x; z_j | mu_S) = I(x; z_j) - I(z_j; mu_S); 0 for a copy. The second term is a
+    lower bound, so gains are upper bounds.
 
     Parameters
     ----------
     latents : Latents, array (n, d), DataFrame, path, or Study
         Posterior means; draws would count their noise as information. Rows of NaN are left out.
     dims : "all", "informative" or a list of int
-        Those looked at.
-    labels : DataFrame, array (n, labels) or path, optional
-        Order dimensions by what they add about these; joined on an id column that both have, else
-        row by row.
-    columns : list of str, optional
-        Labels to take.
-    discrete, numeric, groups, join, missing
+    groups
         As for `mi_matrix`. One random row of each star is measured.
     max_rows : int
         Random rows measured at most.
     max_dims : int
-        Of more dimensions that carry something, those that carry most are compared.
+        Dimensions compared at most, those that carry most.
     seed : int or Generator
-        Of rows, noise, folds and shuffles.
+        Of rows, noise and folds.
     progress : callable, optional
         Called with (steps done, steps in all).
 
@@ -279,11 +224,11 @@ def exclusive_information(
     Raises
     ------
     ChoiceError
-        If a dimension, label or column of groups is not there.
+        If a dimension or column of groups is not there.
     EstimatorError
         If there are fewer than 100 independent rows, or values are infinite.
     TableError
-        If latents or labels cannot be read or matched.
+        If latents cannot be read.
 
     Warns
     -----
@@ -298,33 +243,12 @@ def exclusive_information(
     2
     """
     seed = whole_seed(seed)
-    for name, value in (("max_rows", max_rows), ("max_dims", max_dims)):
-        if value < 2:
-            raise EstimatorError(f"{name} is {value}; expected 2 or more")
-    study = read_study(
-        latents,
-        labels,
-        groups=groups,
-        join=join,
-        missing=missing,
-        discrete=discrete,
-        numeric=numeric,
-    )
-    read, frame = study.latents, study.labels
+    check_least(2, max_rows=max_rows, max_dims=max_dims)
+    study = read_study(latents, groups=groups)
+    read = study.latents
     readings = _read(read, study.choose(dims), study.groups, max_rows, seed)
-    names: list[str] = []
-    about: list[Column] = []
-    notes = [*study.notes, *study.left_out_of(dims)]
-    if frame is not None:
-        names, chosen = choose_labels(frame, columns, study.group_column)
-        about = [
-            read_label(name, frame[name], discrete=study.kinds.get(name, "auto"), seed=seed)
-            for name in names
-        ]
-        notes += [*chosen, *notes_of([summary_of(each, read.ok) for each in about], CLIP_SIGMA)]
     amount = widened(readings.means, readings.noise)
-    # Not a false discovery rate: of 6 informative dimensions in 128 that would let a dead one pass
-    # in one run of 16.
+    # A false discovery rate would let a dead one of 128 dimensions pass in one run of 16.
     p_value = np.minimum(1.0, amount.p_value * len(readings.dims))
     varies = np.ptp(readings.means, axis=0) > 0
     carries = (p_value < SIGNIFICANT) & (amount.nats > 0) & varies
@@ -342,9 +266,7 @@ def exclusive_information(
             progress(steps_done, n_steps)
 
     shared = _shared(readings, places, seed, step)
-    gains: Gains = (
-        _AboutLabels(readings, about, seed) if about else _AboutSpectra(readings, amount, seed)
-    )
+    gains = _Gains(readings, amount, seed)
     order = _greedy(gains, [readings.dims[i] for i in places], step)
     kl = np.full(len(readings.dims), np.nan)
     if read.logvar is not None:
@@ -360,39 +282,24 @@ def exclusive_information(
         }
     ).join(shared)
     alike = (table["rest_nats"] >= SHARED) & (table["rest_p_value"] < SIGNIFICANT)
-    # Where one dimension alone carries something there is no rest to share with.
+    # A dimension that alone carries something has no rest to share with.
     compared = table["rest_nats"].notna() | (len(places) < 2)
     table["exclusive"] = table["carries"] & compared & ~alike
     table["adds"] = table["dim"].isin(order.loc[order["adds"], "dim"])
+    provenance = study.provenance(
+        "exclusive information", dims=readings.dims, seed=seed, resolution=readings.resolution,
+        rows_measured=len(readings.rows), dims_compared=[readings.dims[i] for i in places],
+    )  # fmt: skip
     return ExclusiveResult(
-        table=table,
-        order=order,
-        n=len(readings.rows),
-        n_rows=len(read),
-        resolution=readings.resolution,
-        limit=readings.noise.limit(SIGNIFICANT / len(readings.dims)),
-        labels=tuple(names),
-        left_out=int(carries.sum()) - len(places),
-        provenance=study.provenance(
-            "exclusive information",
-            dims=readings.dims,
-            columns=names,
-            seed=seed,
-            resolution=readings.resolution,
-            rows_measured=len(readings.rows),
-            dims_compared=[readings.dims[i] for i in places],
-        ),
-        notes=tuple(notes),
-    )
+        table, order, len(readings.rows), len(read), readings.resolution,
+        readings.noise.limit(SIGNIFICANT / len(readings.dims)), int(carries.sum()) - len(places),
+        provenance, (*study.notes, *study.left_out_of(dims)),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Readings:
-    """Independent rows, few enough to be fast, and the noise that dimensions are read with.
-
-    `rows` of the latents, ascending, one per star where stars are known; their `means`, shape
-    (n, d), of these `dims`; and in words where the noise comes from.
-    """
+    """Independent `rows` of the latents, their `means` (n, d), and the noise, also in words."""
 
     dims: list[int]
     rows: NDArray[np.int64]
@@ -462,10 +369,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Amount:
-    """Amounts of information, each shape (d,): nats, signed; their sampling error; and the p-value.
-
-    That is of noise alone, with a mean that never moves, to look like as much.
-    """
+    """Information in nats, signed, its sampling error, and its p-value if all is noise, (d,)."""
 
     nats: Floats
     std: Floats
@@ -473,11 +377,10 @@ class Amount:
 
 
 def widened(means: Floats, noise: Noise) -> Amount:
-    """Return how much means spread the noise: h(mean + noise) - h(noise), in nats.
+    """How much means (n, d) spread the noise: h(mean + noise) - h(noise), in nats.
 
-    Where the noise is the same for every spectrum this is I(x; z). Where it differs, what its size
-    alone tells is left out. Half a log of (1 + variance of the mean / variance of the noise) of
-    Gaussian means. Means, shape (n, d), or what is left of them when a prediction is taken off.
+    This is I(x; z) where the noise is the same for every spectrum; where it differs, information in
+    its size alone is left out.
     """
     value, std = entropy(means + noise.drawn)
     nats = value - noise.entropy
@@ -485,16 +388,13 @@ def widened(means: Floats, noise: Noise) -> Amount:
 
 
 def _p_of_noise(nats: Floats, scatter: Floats) -> Floats:
-    """P-value of an amount in nats if there is nothing but noise of this scatter, shape (d,).
-
-    By Student's t, since the scatter and the center of the null come from 20 draws.
-    """
+    """P-value of nats if there is only noise of this scatter, (d,), by Student's t."""
     p_values: Floats = student.sf(nats / _wider(scatter), _NULL_DRAWS - 1)
     return p_values
 
 
 def _wider(scatter: Floats) -> Floats:
-    # A difference from the mean of 20 draws, which has an error too.
+    # The mean of 20 draws has an error too.
     wider: Floats = np.maximum(scatter, np.finfo(np.float64).tiny) * np.sqrt(1 + 1 / _NULL_DRAWS)
     return wider
 
@@ -515,7 +415,7 @@ def entropy(values: Floats) -> tuple[Floats, Floats]:
 def _shared(
     readings: _Readings, places: list[int], seed: int, step: Callable[[], None]
 ) -> pd.DataFrame:
-    """What each dimension shares with the others: per dimension, NaN where not compared."""
+    """What each dimension shares with the others; NaN where it is not compared."""
     means, nothing = readings.means, dict.fromkeys(_SHARED, np.nan) | {"partner": None}
     rows: dict[int, dict[str, Any]] = {}
     if len(places) > 1:
@@ -572,15 +472,10 @@ class Gain(NamedTuple):
     p_value: float
 
 
-Gains = Callable[[list[int], list[int]], list[Gain]]
-"""(dimensions chosen, dimensions left) -> what each of those left adds to the chosen."""
-
-
-def _greedy(gains: Gains, candidates: list[int], step: Callable[[], None]) -> pd.DataFrame:
+def _greedy(gains: _Gains, candidates: list[int], step: Callable[[], None]) -> pd.DataFrame:
     """Order dimensions by what each adds, until nothing significant is added.
 
-    `p_value` is corrected for the number of dimensions left to choose from. Rows after the last
-    that adds something say what each of the rest would add to it, the most first.
+    `p_value` is corrected for the number of dimensions left to choose from.
     """
     rows: list[tuple[int, float, float, float, bool]] = []
     chosen: list[int] = []
@@ -603,12 +498,12 @@ def _greedy(gains: Gains, candidates: list[int], step: Callable[[], None]) -> pd
     return table.assign(total_nats=table["gain_nats"].where(table["adds"], 0.0).cumsum())
 
 
-class _AboutSpectra:
-    """What dimensions add about the spectra, without labels: I(x; z_j | mu_S) in nats.
+class _Gains:
+    """What dimensions add to those chosen: I(x; z_j | mu_S) in nats.
 
-    Of three lower bounds on what the chosen dimensions tell about z_j the largest counts: what a
-    prediction from them takes off its spread, what that prediction shares with it, and what any
-    one of them shares with it.
+    Taken off is the largest of three lower bounds on I(z_j; mu_S): what a prediction from the
+    chosen takes off the spread of z_j, what that prediction shares with it, and what any one of the
+    chosen shares with it.
     """
 
     def __init__(self, readings: _Readings, carried: Amount, seed: int) -> None:
@@ -659,71 +554,12 @@ class _AboutSpectra:
         return max((self._pairs[dim, other] for other in chosen), key=lambda pair: pair.mi_nats)
 
 
-class _AboutLabels:
-    """What dimensions add about labels: the sum over labels of I(y; mu_j | mu_S) in nats.
-
-    That is J(S, j) - J(S), J the larger of what a prediction of the label from the dimensions
-    shares with it and what any one of them does: lower bounds of what they tell together. The null
-    is what a column of shuffled rows adds. Labels that say the same count as often as they are
-    given.
-    """
-
-    def __init__(self, readings: _Readings, columns: list[Column], seed: int) -> None:
-        self._means, self._seed = readings.means, seed
-        self._place = {dim: i for i, dim in enumerate(readings.dims)}
-        self._labels = [target_of(column, readings.rows) for column in columns]
-        self._held: dict[tuple[int, int], float] = {}
-
-    def __call__(self, chosen: list[int], left: list[int]) -> list[Gain]:
-        before = self._information(chosen)
-        rng = own_rng(self._seed, 7, len(chosen))
-        nothing = np.empty(_SHUFFLES)
-        for i in range(_SHUFFLES):
-            shuffled = rng.permutation(self._means[:, self._place[int(rng.choice(left))]])
-            nothing[i] = self._information(chosen, shuffled)
-        center = float((nothing - before).mean())
-        std = float(nothing.std(ddof=1) * np.sqrt(1 + 1 / _SHUFFLES))
-        gains = []
-        for dim in left:
-            nats = self._information([*chosen, dim]) - before
-            p_value = float(student.sf((nats - center) / max(std, 1e-12), _SHUFFLES - 1))
-            gains.append(Gain(dim, nats, std, p_value))
-        return gains
-
-    def _information(self, dims: list[int], other: Floats | None = None) -> float:
-        """Sum over labels of what dimensions, and another column, tell together."""
-        places = [self._place[dim] for dim in dims]
-        columns = self._means[:, places]
-        if other is not None:
-            columns = np.column_stack([columns, other])
-        if not columns.shape[1]:
-            return 0.0
-        return sum(
-            max([self._together(label, columns), *(self._alone(i, place) for place in places)])
-            for i, label in enumerate(self._labels)
-        )
-
-    def _together(self, label: Target, columns: Floats) -> float:
-        scores = scores_of(label, columns[label.rows], own_rng(self._seed, 8))
-        return self._mi(scores, label)
-
-    def _alone(self, number: int, place: int) -> float:
-        if (number, place) not in self._held:
-            label = self._labels[number]
-            self._held[number, place] = self._mi(self._means[label.rows, place], label)
-        return self._held[number, place]
-
-    def _mi(self, columns: Floats, label: Target) -> float:
-        return mutual_information(columns, label.values, discrete=label.discrete, seed=self._seed)
-
-
 @dataclass(frozen=True)
 class Agreement:
     """Whether deviations and information pick the same dimensions.
 
-    Dimensions above the threshold that add information (`both`), those above it that add nothing
-    significant (`only_varying`), those below it that add something (`only_adding`), and the
-    `reasons`, in words, of each dimension on which they differ.
+    `both`: above the threshold, and add information; `only_varying`: add nothing significant;
+    `only_adding`: below the threshold; and the `reasons`, in words, for those that differ.
     """
 
     both: list[int]
@@ -752,15 +588,13 @@ class Agreement:
 
 
 def compare(activity: MADResult, information: ExclusiveResult) -> Agreement:
-    """Compare which dimensions vary with which add information.
+    """Compare the dimensions that vary with those that add information, on the same latents.
 
     Parameters
     ----------
     activity : MADResult
-        Of `mad`.
     information : ExclusiveResult
-        Of `exclusive_information`, on the same latents. Dimensions that it did not look at or did
-        not order are not compared.
+        Dimensions that it did not order are not compared.
     """
     seen = {int(dim) for dim in information.table["dim"]}
     unordered = set(information.carrying) - {int(dim) for dim in information.order["dim"]}

@@ -1,4 +1,4 @@
-"""What each dimension knows, in plain words, from its mutual information with labels."""
+"""The meaning of each dimension in plain words, from its mutual information with labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABEL_WORDS = {
 
 # Nats from which a dimension is said to do so to a label.
 _VERBS = ((0.5, "follows"), (0.1, "knows something about"), (0.0, "knows little about"))
-# Information says nothing of the direction; below this a relation may well turn back on itself.
+# Rank correlation below which a relation may well turn back on itself.
 _MONOTONE = 0.3
 
 
@@ -37,16 +37,14 @@ class Meaning:
     Attributes
     ----------
     dim : int
-        The dimension.
     mad : float
         Its median absolute deviation.
     label : str or None
-        The label with the largest significant mutual information; None where there is none.
+        The label with the largest significant mutual information, if there is one.
     mi_nats : float
-        Mutual information with that label in nats; NaN without one.
+        That mutual information in nats; NaN without a label.
     correlation : float
-        Spearman's rank correlation with that label, -1 to 1; NaN without one, or if it holds
-        classes.
+        Spearman's rank correlation with the label; NaN without one, or if it holds classes.
     """
 
     dim: int
@@ -69,14 +67,15 @@ class Meaning:
     def _course(self) -> str:
         if np.isnan(self.correlation):
             return ""
-        how = "rising with it" if self.correlation > 0 else "falling as it rises"
         if abs(self.correlation) < _MONOTONE:
             how = "neither rising nor falling with it throughout"
+        else:
+            how = "rising with it" if self.correlation > 0 else "falling as it rises"
         return f", {how} (rank correlation {self.correlation:+.2f})"
 
 
 def meaning_lines(meanings: Sequence[Meaning]) -> list[str]:
-    """Say all of it: a sentence per dimension that matches a label, and one of all others."""
+    """Return a sentence for each dimension that matches a label, and one for all others."""
     lines = [meaning.sentence for meaning in meanings if meaning.label is not None]
     dims = [str(meaning.dim) for meaning in meanings if meaning.label is None]
     if len(dims) == 1:
@@ -102,18 +101,17 @@ def dimension_meanings(
     values : ndarray, shape (n, d)
         Latents; rows of NaN are left out.
     labels : DataFrame of n rows
-        Labels, row by row.
     activity : MADResult
         Which dimensions are informative.
     information : MIResult
-        Mutual information of (at least) these dimensions with the labels.
+        Mutual information of these dimensions with the labels.
     significance : float
-        Largest false discovery rate (q-value over the table) that counts.
+        Largest q-value over the table that counts.
 
     Returns
     -------
     list of Meaning
-        The strongest relation first; dimensions without one last, the largest MAD first.
+        The strongest relation first; dimensions without one last, by their MAD.
     """
     table = information.table[information.table["q_value"] <= significance]
     table = table[table["mi_nats"] > 0]
@@ -131,10 +129,7 @@ def dimension_meanings(
 
 
 def rank_correlation(x: NDArray[np.floating], label: pd.Series) -> float:
-    """Spearman's rank correlation over rows where both are finite, -1 to 1.
-
-    NaN where the label holds no numbers, or either side is constant.
-    """
+    """Spearman's rank correlation over finite rows; NaN for classes or a constant."""
     if not pd.api.types.is_numeric_dtype(label):
         return float("nan")
     y = label.to_numpy(dtype=np.float64)

@@ -43,11 +43,10 @@ def normal_scores(values: Floats) -> Floats:
 def cross_fitted(columns: Floats, targets: Floats, rng: np.random.Generator) -> Floats:
     """Predict each row from the others: five folds, each predicted by the fit to the rest.
 
-    So a prediction is independent of the noise in its own row's target, and what it shares with
-    that is no more than the columns share with it. Ridge regression on the columns, cubic splines
-    and products of their normal scores, and Gaussian bumps of two widths around random rows; the
-    penalty of each target is the one that predicts best. Columns (n, s), none constant, of
-    independent rows, and targets (n, t) give predictions (n, t).
+    So a prediction shares no more with its own row's target than the columns do. Ridge regression
+    on the columns, cubic splines and products of their normal scores, and Gaussian bumps of two
+    widths around random rows; the penalty of each target is the one that predicts best. Columns
+    (n, s), none constant, of independent rows, and targets (n, t) give predictions (n, t).
     """
     features = _features(columns, rng)
     center = targets.mean(axis=0)

@@ -65,23 +65,17 @@ class Study:
     latents : Latents of n rows
     labels : DataFrame of n rows or None
     groups : Groups of n rows or None
-        Which star each row shows; None takes rows for independent.
-    groups_found : str
-        How the stars were found, where nobody named their column.
-    label_notes : tuple of str
-        What was done to the values of labels, in words.
+        Which star each row shows; None: rows are independent.
+    groups_found, label_notes : str, tuple of str
+        How the stars were found, and what was done to the labels, in words.
     left_out : dict of str to dict of float to int
-        Of each label the values that stand for missing ones, and how many rows of its table had
-        them.
-    join : str or None
-        The column that latents and labels were joined on, if one was asked for.
+        For each label, the values taken for missing ones, and in how many rows of its table.
+    join, where : str or None
+        Column of the join, and condition that the rows meet, if asked for.
     dims : list of int or None
-        Dimensions that diagnostics take where they are not given numbers; None leaves the choice
-        to each.
+        Dimensions for diagnostics that are not given numbers; None: each chooses.
     kinds : dict of str to bool
-        Labels that someone says hold classes (True) or numbers (False); of others their values say.
-    where : str or None
-        The condition that its rows meet, if one was asked for.
+        Labels that someone says hold classes (True) or numbers (False).
     """
 
     latents: Latents
@@ -100,34 +94,25 @@ class Study:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done in reading, in words: which stars were found, which labels left out."""
+        """How the stars were found and what was done to the labels, in words."""
         return (self.groups_found, *self.label_notes) if self.groups_found else self.label_notes
 
     @property
     def label_table(self) -> pd.DataFrame:
-        """The labels.
-
-        Raises
-        ------
-        EstimatorError
-            If none were given.
-        """
+        """The labels; an EstimatorError if none were given."""
         if self.labels is None:
-            raise EstimatorError(
-                f"{self.latents.source}: no labels were given, and this needs some: a table with "
-                "one row per spectrum, or a column that names it"
-            )
+            raise EstimatorError(f"{self.latents.source}: no labels were given; expected a table")
         return self.labels
 
     @cached_property
     def stars(self) -> Groups:
-        """Which star each row shows; each its own where none are known."""
+        """Which star each row shows; where none are known, each its own."""
         alone = np.arange(len(self))
         return Groups(alone, alone) if self.groups is None else self.groups
 
     @property
     def group_column(self) -> str | None:
-        """The column that names the stars, which is no label; None where there is none."""
+        """Column that names the stars, which is no label; None where there is none."""
         return None if self.groups is None else self.groups.column or None
 
     @cached_property
@@ -142,7 +127,7 @@ class Study:
 
     @cached_property
     def threshold(self) -> tuple[float, ThresholdFrom]:
-        """Deviation above which a dimension is informative, and who says so."""
+        """Deviation above which a dimension is informative, and where it comes from."""
         return choose_threshold(self.latents, self.deviations)
 
     @property
@@ -151,9 +136,9 @@ class Study:
         return np.flatnonzero(self.deviations > self.threshold[0]).tolist()
 
     def left_out_of(self, dims: Dims, share: float = AS_GOOD_AS_CONSTANT) -> tuple[str, ...]:
-        """Name in a note the dimensions that "informative" leaves out though they vary.
+        """Note of the dimensions that "informative" leaves out though they vary.
 
-        Those count whose deviation is more than this share of the widest.
+        That is, by more than this share of the largest deviation.
         """
         if not isinstance(dims, str) or dims != "informative" or self.dims is not None:
             return ()
@@ -168,21 +153,25 @@ class Study:
             f"{named}; dims='all' (--dims all) takes them",
         )
 
+    @property
+    def _tables(self) -> list[pd.DataFrame]:
+        """Labels and the latents' own table, where there are any."""
+        return [table for table in (self.labels, self.latents.table) if table is not None]
+
     def choose(self, dims: Dims) -> list[int]:
         """Choose dimensions, ascending.
 
         Parameters
         ----------
         dims : int, list of int, slice, bool array (d,), "all" or "informative"
-            A name gives way to the dimensions that the study was read with. None means all.
-            "informative" warns of those that it leaves out though they vary by more than a
+            The dimensions that the study was read with go before a name. None means all.
+            "informative" warns of dimensions that it leaves out though they vary by more than a
             hundredth of the widest, unless a model sets the threshold.
 
         Raises
         ------
         ChoiceError
-            If a dimension is not there, is named twice or is not a whole number, or a mask
-            has another length.
+            If a dimension is not there or named twice, or a mask has another length.
         EstimatorError
             If values are infinite, or no dimension is informative.
         """
@@ -223,25 +212,18 @@ class Study:
         return replace(self, latents=self.latents.take(rows), labels=labels, groups=groups)
 
     def column(self, name: str) -> pd.Series:
-        """Return a column of the labels, else of the latents' table.
-
-        Raises
-        ------
-        ChoiceError
-            If neither has it.
-        """
-        tables = [table for table in (self.labels, self.latents.table) if table is not None]
-        for table in tables:
+        """Return a column of the labels, else of the latents' table, or raise a ChoiceError."""
+        for table in self._tables:
             if name in table:
                 return table[name]
-        known = ", ".join(str(column) for table in tables for column in table.columns) or "none"
+        known = ", ".join(str(one) for table in self._tables for one in table.columns) or "none"
         advice = "" if self.labels is not None else "; --labels-file names a table of labels"
         raise ChoiceError(
             f"no column {name!r} among labels and the latents' table; there are {known}{advice}"
         )
 
     def meets(self, where: str) -> NDArray[np.bool_]:
-        """Tell which rows meet a condition on labels and columns of the sidecar, shape (n,).
+        """Which rows meet a condition on labels and columns of the sidecar, shape (n,).
 
         Raises
         ------
@@ -250,15 +232,15 @@ class Study:
         EstimatorError
             If no row meets it.
         """
-        tables = [table for table in (self.labels, self.latents.table) if table is not None]
-        columns = {name: table[name].array for table in tables[::-1] for name in table.columns}
+        tables = self._tables[::-1]
+        columns = {name: table[name].array for table in tables for name in table.columns}
         found = rows_where(pd.DataFrame(columns, index=range(len(self))), where)
         if not found.any():
             raise EstimatorError(f"where is {where!r}, which none of {len(self):,} rows meets")
         return found
 
     def provenance(self, diagnostic: str, **settings: Any) -> dict[str, Any]:
-        """Return what a result says of its origin: the diagnostic, its settings, and the rows."""
+        """Return the origin of a result: the diagnostic, its settings, and the rows."""
         latents, labels = self.latents, self.labels
         source = {} if labels is None else {"labels": str(labels.attrs.get("source", "labels"))}
         return {
@@ -301,7 +283,8 @@ def read_study(
     Parameters
     ----------
     latents : Latents, array (n, d), DataFrame or path
-        Or a `Study`, which is returned as it is (without groups, where these are None).
+        Or a `Study`, which is returned unchanged, but for `dims`, `where`, the kinds of labels, and
+        groups of None.
     labels : DataFrame, array (n, labels) or path, optional
         Brought to the rows of the latents by an id, else by their order.
     groups : array (n,) or str, optional
@@ -310,17 +293,17 @@ def read_study(
     join : str, optional
         Column to join latents and labels on.
     dims : "all", "informative" or list of int, optional
-        Dimensions that diagnostics take unless they are given numbers.
+        Dimensions for diagnostics that are not given numbers.
     missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones and are left out, such as -999. "auto": those
-        that are far from all others and yet the same in many rows.
+        Label values to treat as missing, such as -999. "auto": values far from all others that
+        many rows share.
     discrete : bool or list of str, optional
-        Labels to take for classes, whatever they look like; True: all, False: none but text.
+        Labels to treat as classes; True: all, False: none but text.
     numeric : list of str, optional
-        Labels to take for numbers, such as those of a grid.
+        Labels to treat as numbers, such as those of a grid.
     where : str, optional
-        Take only rows that meet a condition on labels and columns of the sidecar, such as
-        ``Teff > 5000 and snr > 50``; it is read by pandas.
+        Take only rows that meet a condition on labels and columns of the sidecar, in the syntax of
+        pandas: ``Teff > 5000 and snr > 50``.
 
     Raises
     ------
@@ -335,18 +318,15 @@ def read_study(
     Warns
     -----
     LatentscopeWarning
-        If rows repeat a star or an id and no groups are found, or rows have no name in `groups`; if
-        values of labels are left out.
+        If rows repeat a star or an id and no groups are found, rows have no name in `groups`, or
+        label values are treated as missing.
     """
     if isinstance(latents, Study):
         off = groups is None or (isinstance(groups, str) and groups == "none")
         automatic = isinstance(groups, str) and groups == "auto"
         asked = labels is not None or join is not None or not isinstance(missing, str)
         if asked or missing != "auto" or not (automatic or off):
-            raise ChoiceError(
-                "labels, groups, join or missing are given beside a study, which has its own; "
-                "leave them out, or read another study"
-            )
+            raise ChoiceError("labels, groups, join or missing beside a study; it has its own")
         study = replace(latents, groups=None, groups_found="") if off else latents
     else:
         read = read_latents(latents)
@@ -378,14 +358,10 @@ OBSERVATION = ("instrument", "mode", "program", "mjd", "exptime", "airmass", "be
 def observed(
     study: Study, discrete: bool | Names | None = None, numeric: Names | None = None
 ) -> Study:
-    """Put how the spectra were observed in the place of the labels, as the sidecar has it.
+    """Take columns of the sidecar that say how the spectra were observed as the labels.
 
-    `discrete` and `numeric` are those of `read_study`.
-
-    Raises
-    ------
-    EstimatorError
-        If there is no sidecar, or none of `OBSERVATION` in it has more than one value.
+    `discrete` and `numeric` are those of `read_study`. An EstimatorError if none of `OBSERVATION`
+    is there with more than one value.
     """
     table = study.latents.table
     known = [] if table is None else [name for name in OBSERVATION if name in table]
@@ -396,9 +372,8 @@ def observed(
     varied = [name for name, count in values.items() if count > 1]
     if not varied:
         raise EstimatorError(
-            f"{study.latents.source}: no labels were given, and its table has no column that says "
-            f"how the spectra were observed and varies ({', '.join(OBSERVATION)}); encode them "
-            "again to have these, or give a table of labels"
+            f"{study.latents.source}: no labels were given, and none of {', '.join(OBSERVATION)} "
+            "in its table varies; encode again, or give a table of labels"
         )
     notes = []
     if alike := [name for name, count in values.items() if count == 1]:
@@ -411,12 +386,10 @@ def observed(
 
 
 def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
-    """Return dimensions that are asked for by number, or by a mask of all d, ascending.
+    """Return dimensions that are given by number, or by a mask of all d, ascending.
 
-    Raises
-    ------
-    ChoiceError
-        If one is not there, is named twice or is not a whole number, or a mask has another length.
+    A ChoiceError if one is not there, is given twice or is not a whole number, or a mask has
+    another length.
     """
     expected = f"expected some of 0 ... {d - 1} of {source}"
     array = np.atleast_1d(without_mask(dims))
@@ -426,9 +399,9 @@ def whole_dims(dims: ArrayLike, d: int, source: str) -> list[int]:
         if len(array) != d or not array.any():
             raise ChoiceError(
                 f"dims is a mask of {len(array)} values, {int(array.sum())} of them true; expected "
-                f"one for each of the {d} dimensions of {source}, and a true one"
+                f"{d}, and a true one, for {source}"
             )
-        return [int(dim) for dim in np.flatnonzero(array)]
+        return np.flatnonzero(array).tolist()
     wrong = [dim for dim in array.tolist() if not _is_dim(dim, d)]
     if wrong:
         raise ChoiceError(f"dims {wrong[:8]}: {expected}")
@@ -471,8 +444,15 @@ def check_some_finite(latents: Latents) -> None:
         )
 
 
+def check_least(least: int, **options: int | None) -> None:
+    """Refuse options below the least value that makes sense."""
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise EstimatorError(f"{name} is {value}; expected {least} or more")
+
+
 class Result:
-    """What all results have in common: in words, as a table, as a picture and as a file."""
+    """What all results have in common: words, a table, a picture and a file."""
 
     drawn_by = ""
     """The function of `latentscope.plots` that draws it."""
@@ -481,11 +461,11 @@ class Result:
 
         @property
         def table(self) -> pd.DataFrame:
-            """What was measured."""
+            """The measurements."""
 
         @property
         def provenance(self) -> dict[str, Any]:
-            """Settings, versions, and where latents and labels come from."""
+            """Settings, versions, and origin of latents and labels."""
 
         def sentences(self) -> list[str]:
             """Say what was found."""
@@ -503,13 +483,7 @@ class Result:
         return f"<p>{words}</p>{self.table.head(_ROWS).to_html(border=0)}"
 
     def __getitem__(self, name: str) -> pd.DataFrame | pd.Series:
-        """Return a column of the table, or its rows of that label, measure or other name.
-
-        Raises
-        ------
-        ChoiceError
-            If there is no such column or name.
-        """
+        """Return a column of the table, or its rows of that label, measure or other name."""
         table = self.table
         if name in table:
             return table[name]
@@ -529,7 +503,7 @@ class Result:
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Draw it, on given axes or new ones, by its function of `latentscope.plots`."""
-        # By name, since diagnostics stand below the pictures of them.
+        # By name, since diagnostics stand below plots.
         return getattr(import_module("latentscope.plots"), self.drawn_by)(self, ax, **options)
 
 

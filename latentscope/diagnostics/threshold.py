@@ -1,8 +1,8 @@
-"""Which dimensions are informative: how far each deviates, and from where on that says something.
+"""Deviation of a dimension, and the threshold above which it is informative.
 
-N. Sedaghat et al. 2021, MNRAS 501, 6026, section 4.2, take a dimension for informative if its
-median absolute deviation exceeds 0.02. That belongs to latents with a unit Gaussian prior. Where a
-model says another threshold that counts; of latents that say neither, the deviations themselves do.
+A median absolute deviation above 0.02 is that of Sedaghat et al. 2021, MNRAS 501, 6026, section
+4.2, for latents with a unit Gaussian prior. A model may have its own threshold; for latents with
+neither, it is estimated from the deviations.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ Floats = NDArray[np.float64]
 ThresholdFrom = Literal["asked", "model", "published", "estimated", "varying"]
 
 THRESHOLD = 0.02
-"""Median absolute deviation, unscaled, above which a dimension with a unit Gaussian prior is
-informative."""
+"""Of the median absolute deviation, unscaled, of latents with a unit Gaussian prior."""
 
 MAD_OF_NORMAL = 0.6745
 """Median absolute deviation of a Gaussian over its standard deviation."""
@@ -34,10 +33,10 @@ _MAD_OF_MEAN = 0.8453
 _MIN_DIMS = 4
 _MIN_FACTOR = 3.0
 AS_GOOD_AS_CONSTANT = 1e-3
-"""Share of the largest deviation below which dimensions do not vary."""
+"""Share of the largest deviation below which a dimension does not vary."""
 
 OF_WIDEST = 0.01
-"""Share of the largest deviation that is the threshold where nothing else says one."""
+"""Threshold, as a share of the largest deviation, where there is no other."""
 
 # Chance, over all spacings, of a gap where there is none: by spacings, and by width.
 _LEVELS = (0.001, 0.01)
@@ -53,15 +52,14 @@ SAID_BY: dict[str, str] = {
     "estimated": "estimated from the deviations, since no model says one",
     "varying": "a hundredth of the widest, since no model says one and no gap shows",
 }
-"""Who says the threshold, in words."""
+"""Source of the threshold, in words."""
 
 
 def deviation(column: Floats) -> float:
     """Median absolute deviation of a column, shape (n,), unscaled.
 
-    Where half of the values or more are equal, such as the zeros of a ReLU, that is 0 whatever the
-    others do. Then it is the mean absolute deviation from the median times 0.845, which is the same
-    of a Gaussian.
+    Where that is 0, since half of the values or more are equal (zeros of a ReLU), it is the mean
+    absolute deviation from the median times 0.845, which is the same for a Gaussian.
     """
     # The mean of equal numbers can miss them by a rounding error.
     if column.min() == column.max():
@@ -71,12 +69,9 @@ def deviation(column: Floats) -> float:
 
 
 def mad_threshold(latents: Latents) -> float | None:
-    """Deviation that the model that made these latents says; None where none does.
+    """`mad_threshold` of the latents' provenance, which their model has; None where it is absent.
 
-    Raises
-    ------
-    TableError
-        If `mad_threshold` of their provenance is something else than a number, 0 or more.
+    A TableError if it is no number, 0 or more.
     """
     given = latents.provenance.get("mad_threshold")
     if given is None:
@@ -84,7 +79,7 @@ def mad_threshold(latents: Latents) -> float | None:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
         raise TableError(
             f"{latents.source}: mad_threshold is {given!r} in their provenance; expected a number, "
-            "0 or more, as the config.json of their model has it"
+            "0 or more"
         )
     return float(given)
 
@@ -96,10 +91,10 @@ def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
 
 
 def choose_threshold(latents: Latents, deviations: Floats) -> tuple[float, ThresholdFrom]:
-    """Choose the deviation above which a dimension is informative, and say who says so.
+    """Choose the deviation above which a dimension is informative, and say where it comes from.
 
-    The model; else 0.02 where the log variance shows that there is a prior; else the gap in the
-    deviations, shape (d,); else a hundredth of the largest.
+    That of the model; else 0.02 for latents with log variances, which have a prior; else the gap in
+    the deviations (d,); else a hundredth of the largest.
     """
     given = mad_threshold(latents)
     if given is not None:
@@ -114,17 +109,10 @@ def choose_threshold(latents: Latents, deviations: Floats) -> tuple[float, Thres
 
 @dataclass(frozen=True)
 class Gap:
-    """The gap in the deviations of dimensions, or why there is none.
+    """The gap in the deviations of dimensions, or why there is none, in words.
 
-    Parameters
-    ----------
-    reason : str
-        What was found, or why there is no threshold, in words.
-    threshold : float or None
-        Geometric middle of the gap, in units of the latents; None where there is no gap.
-    below, above : float
-        Largest deviation of the floor and smallest of the rest; NaN without a gap. A floor below a
-        thousandth of the largest deviation of all is put there.
+    `threshold` is its geometric middle (None without a gap), `below` the largest deviation of the
+    floor, at least a thousandth of the largest of all, `above` the smallest of the rest.
     """
 
     reason: str
@@ -134,23 +122,22 @@ class Gap:
 
 
 def find_gap(deviations: Floats) -> Gap:
-    """Find the gap between the noise floor and the rest of some deviations, shape (d,), 0 or more.
+    """Find the gap between the noise floor and the rest of deviations (d,), 0 or more.
 
-    Deviations below a thousandth of the largest are taken for equal: they hold less than a
-    millionth of its variance, and how they differ says nothing of where information ends. Of
-    several gaps the lowest counts. A gap is a factor of 3 at least.
+    The lowest of several; a factor of 3 at least. Deviations below a thousandth of the largest, a
+    millionth of its variance, are taken for equal.
 
     Of 1,500 samples of 8 ... 256 dimensions without a gap (log-uniform over one or three decades,
-    or log-normal with 0.3 or 1 decade), at most 1.5 % have one by these tests; of those with long
-    tails (Laplace, Student t of 3 degrees on the logarithmic scale) 2 to 19 %, as single far
-    dimensions are what they are made of.
+    log-normal with 0.3 or 1 decade), at most 1.5 % seem to have one; of samples with long tails
+    (Laplace, Student t of 3 degrees, in the logarithm) 2 to 19 %.
     """
     largest = float(deviations.max())
     if largest == 0:
         return Gap(reason="every dimension is constant")
     if len(deviations) < _MIN_DIMS:
-        reason = f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
-        return Gap(reason)
+        return Gap(
+            f"{len(deviations)} dimensions are too few to tell a gap; {_MIN_DIMS} are needed"
+        )
     ascending = np.sort(np.maximum(deviations, AS_GOOD_AS_CONSTANT * largest))
     places = np.flatnonzero(_stands_out(np.log(ascending)))
     if not len(places):
@@ -169,20 +156,15 @@ def find_gap(deviations: Floats) -> Gap:
 
 
 def _stands_out(x: Floats) -> NDArray[np.bool_]:
-    """Tell which spacings of ascending points x are gaps, shape (d,) -> (d - 1,).
-
-    Deviations of switched-off dimensions lie together, orders of magnitude below those that carry
-    something. On a logarithmic scale that is a gap, and no smooth distribution of deviations has
-    one. Two tests find it; either is enough.
+    """Which spacings of ascending points x are gaps, (d,) -> (d - 1,), by either of two tests.
 
     Spacings. Where the density falls off like an exponential on either side, spacings times the
     number of points beyond them, s_i = min(i, d - i) (x_(i+1) - x_i), are exponential and
-    independent, all of one mean (A. Renyi, "On the theory of order statistics", Acta Math. Acad.
-    Sci. Hung. 4, 191, 1953). So s_i over the mean of the m = d - 2 others is larger than r with a
-    probability of (1 + r/m)^-m. We allow for twice the mean, since lumps of another shape have
-    uneven spacings.
+    independent, with one mean (A. Renyi, Acta Math. Acad. Sci. Hung. 4, 191, 1953). So s_i over the
+    mean of the m = d - 2 others exceeds r with a probability of (1 + r/m)^-m. Twice the mean is
+    allowed, since lumps of another shape have uneven spacings.
 
-    Width. A gap R times as wide as all the rest of the range has, among points spread evenly, a
+    Width. A gap R times as wide as the rest of the range has, among points spread evenly, a
     probability of at most (d - 1) (1 + R)^-m (W. A. Whitworth, "Choice and Chance", 1901).
     """
     spacing, others = np.diff(x), len(x) - 2

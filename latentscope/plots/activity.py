@@ -130,8 +130,7 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, (max(4.2, 1.8 + 0.36 * len(order)), 3.2))
     place = np.arange(len(order))
     carried = result.table.set_index("dim")["carried_nats"].reindex(order["dim"]).to_numpy()
-    if not result.labels:
-        ax.bar(place, carried, width=0.78, color=_CARRIED)
+    ax.bar(place, carried, width=0.78, color=_CARRIED)
     colors = [STRONG if adds else QUIET for adds in order["adds"]]
     ax.bar(
         place, order["gain_nats"], width=0.5, color=colors, yerr=order["std_nats"],
@@ -144,17 +143,16 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="x", length=0)
     ax.set_xlabel("latent dimension, in the order of what it adds")
     ax.set_ylabel("nats")
-    about = f" about {len(result.labels)} labels" if result.labels else ""
-    ax.set_title(
-        f"{count} of {len(result.table)} dimensions add information{about}, n = {result.n:,}"
-    )
+    ax.set_title(f"{count} of {len(result.table)} dimensions add information, n = {result.n:,}")
     _legend(ax, result, count)
     return ax
 
 
 def _legend(ax: Axes, result: ExclusiveResult, count: int) -> None:
-    patches = [] if result.labels else [Patch(color=_CARRIED, label="carries")]
-    patches.append(Patch(color=STRONG, label="adds to those before"))
+    patches = [
+        Patch(color=_CARRIED, label="carries"),
+        Patch(color=STRONG, label="adds to those before"),
+    ]
     if count < len(result.order):
         patches.append(Patch(color=QUIET, label="would add, not significant"))
     ax.legend(handles=patches, fontsize=8, loc="upper right")

@@ -15,6 +15,7 @@ from latentscope.diagnostics.comparison import (
     relative_strength,
     svcca,
 )
+from latentscope.diagnostics.study import read_study
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 
 STARS = 600
@@ -240,6 +241,12 @@ def test_shuffled_stars_are_no_relation():
     result = latentscope.compare(first + noise[0], second + noise[1], groups=star, n_halves=10)
     assert not result.matching["matched"].any()
     assert (result.matching["p_value"] > 0.005).all()
+
+
+def test_dimensions_of_a_study_are_those_of_the_first_model(models):
+    first = read_study(models["z"], dims=[2])
+    result = latentscope.compare(first, models["z"][:, :2], n_halves=10)
+    assert result.models["dims"].tolist() == ["2", "0,1"]
 
 
 def test_wrong_use_is_said(models):

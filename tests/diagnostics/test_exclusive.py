@@ -157,32 +157,6 @@ def test_the_verdict_names_dimensions_that_differ_and_why(base):
     assert agreement.sentences()[0].startswith("the two answers differ in 3 dimensions")
 
 
-def test_labels_order_dimensions_by_what_they_add_about_them(base):
-    rng = np.random.default_rng(4)
-    y = base[:, 0] + 0.5 * base[:, 1] + 0.3 * rng.normal(size=N)
-    result = exclusive_information(with_noise(base), labels=pd.DataFrame({"y": y}), max_rows=1000)
-    assert result.labels == ("y",)
-    assert result.informative == [0, 1]
-    gains = result.order["gain_nats"].to_numpy()
-    assert gains[0] == pytest.approx(0.5 * np.log(1.34 / 0.34), abs=0.08)
-    assert gains[1] == pytest.approx(0.5 * np.log(0.34 / 0.09), abs=0.08)
-    assert "about y" in result.sentences()[0]
-
-
-def test_labels_may_be_classes_with_holes(base):
-    kinds = np.where(base[:, 2] > 0, "giant", "dwarf").astype(object)
-    kinds[:300] = None
-    table = pd.DataFrame({"kind": kinds})
-    result = exclusive_information(
-        with_noise(base[:, 1:3]), labels=table, columns=["kind"], max_rows=1000
-    )
-    assert result.informative == [1]
-    assert result.order["gain_nats"][0] == pytest.approx(np.log(2), abs=0.03)
-    few = pd.DataFrame({"kind": np.where(np.arange(N) < 20, "dwarf", None)})
-    with pytest.raises(EstimatorError, match="kind: known for 20 of"):
-        exclusive_information(with_noise(base), labels=few, columns=["kind"])
-
-
 def test_one_row_a_star_is_measured(base):
     stars = np.arange(N) // 4
     named = Latents(base, pd.DataFrame({"star": stars}), np.full(base.shape, 2 * np.log(SIGMA)))
@@ -362,13 +336,3 @@ def test_normal_scores_keep_the_order():
     np.testing.assert_array_equal(np.argsort(values, axis=0), np.argsort(scores, axis=0))
     assert np.median(scores, axis=0) == pytest.approx(0)
     assert scores.std() == pytest.approx(1, abs=0.02)
-
-
-def test_labels_left_out_are_counted(base):
-    label = base[:, 0] + 0.1 * base[:, 1]
-    label[:3] = 100.0
-    frame = pd.DataFrame({"id": range(N), "v": label})
-    result = exclusive_information(with_noise(base), labels=frame)
-    assert "values beyond 5 sigma left out: v (3)" in result.notes
-    assert "left out, since it names rows or stars: id" in result.notes
-    assert result.sentences()[-1] == "values beyond 5 sigma left out: v (3)"

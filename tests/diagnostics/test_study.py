@@ -154,13 +154,10 @@ def test_every_diagnostic_finds_the_stars_and_takes_a_study(twice):
     assert read_study(study) is study
     assert read_study(study, dims=[1]).choose("all") == [1]
 
-    def of_labels(given):
-        return {"labels": given[1]} if len(given) > 1 else {}
-
     calls = {
         "mi": lambda *given: mi_matrix(*given).table,
         "pairwise": lambda *given: pairwise_mi(given[0]).table,
-        "exclusive": lambda *given: exclusive_information(given[0], **of_labels(given)).table,
+        "exclusive": lambda *given: exclusive_information(given[0]).table,
         "metrics": lambda *given: metrics(*given, n_halves=0).table,
         "robustness": lambda *given: robustness(*given, n_draws=3).table,
     }
