@@ -1,10 +1,9 @@
 """Which rows a model knows: latents and errors compared with those of ordinary spectra.
 
-A network gives latents of anything. Four questions are asked apart: do the latents lie where those
-of ordinary spectra do; is the spectrum reproduced as ordinary ones are; has it their resolving
-power; is it the light of a star, in the medium that is stated. Each answer is a p-value over the
-rows of a reference sample, and the smallest of them, corrected for there being several, is the
-trust.
+A network gives latents for anything. Four questions are asked apart: are the latents where those of
+ordinary spectra are; is the spectrum reproduced as well; has it their resolving power; is it the
+light of a star, in the stated medium. Each answer is a p-value among the rows of a reference; the
+smallest of them, corrected for there being several, is the trust.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ VERDICTS = ("ordinary", "doubtful", "outside")
 DOUBTFUL, OUTSIDE = 0.05, 0.001
 """Trust below which a row is doubtful, and outside."""
 
-# Share of the grid that a row may lack beyond what the reference lacks before it is doubtful.
+# Share of the grid that an ordinary row may lack beyond the reference.
 _COVERAGE_SLACK = 0.1
 _TESTS = ("fit", "latents", "resolution", "kind")
-# What is looked at besides the error in each part of the spectrum.
+# The last two parts, after those of the spectrum.
 _WHOLE = ("in the depth of its lines", "in the sharpness of its lines")
 
-# First and last wavelength, Angstrom in air, and what is there.
+# First and last wavelength, Angstrom in air, and the feature there.
 _FEATURES = (
     (3925.0, 3978.0, "Ca H and K"),
     (4093.0, 4110.0, "H-delta"),
@@ -72,29 +71,26 @@ class ScoreResult(Result):
     table : DataFrame
         One row per row of the latents:
 
-        - `id`: of the row, its number where there is none;
-        - `recon_percentile`: percentage of the reference with a smaller reconstruction error, each
-          over what like spectra with like noise have;
-        - `misfit_percentile`: the same of the pattern of that error over wavelength;
+        - `id`: or the row's number;
+        - `recon_percentile`: percentage of the reference with a smaller reconstruction error, over
+          that of similar spectra with similar noise;
+        - `misfit_percentile`: the same for the pattern of that error over wavelength;
         - `density_percentile`: percentage of the reference in emptier places of the latent space;
         - `resolution_percentile`: percentage of the reference with a lower resolution;
-        - `worst`, `worst_ratio`: where the pattern is oddest, Angstrom (NaN if it is the contrast
-          or the sharpness of all lines), and the error there over what the rest makes expect;
-        - `kind_percentile`: percentage of the reference with weaker signs of what is no star;
+        - `kind_percentile`: percentage of the reference with weaker signs of not being a star;
+        - `worst`, `worst_ratio`: where the pattern is oddest, Angstrom (NaN: the contrast or
+          sharpness of all lines), and the error there over that suggested by the rest;
         - `coverage`, `resolution`, `emission`, `elsewhere`, `vacuum`, `oxygen_rv`: as encoded;
-        - `trust_latents`, `trust_fit`, `trust_resolution`, `trust_kind`: chance that an ordinary
-          spectrum looks as odd in its latents, in how it is reproduced, in its resolution, and as
-          little like a star's, 0 to 1;
-        - `trust`: the smallest of them, corrected for there being four: the chance that an
-          ordinary spectrum looks as odd in any of them;
+        - `trust_latents`, `trust_fit`, `trust_resolution`, `trust_kind`: chance, 0 to 1, that an
+          ordinary spectrum looks as odd in its latents, fit, resolution and kind;
+        - `trust`: the smallest of these, corrected for there being four;
         - `verdict`: "ordinary", "doubtful" (trust below 0.05, or low coverage), "outside" (below
           0.001); empty for a row without latents;
-        - `reason`: in words, of rows that are not ordinary: what is odd, and what is not.
+        - `reason`: for rows that are not ordinary, what is odd and what is not.
 
-        Percentiles and percentages are of the reference. NaN where it cannot be told.
+        NaN where unknown.
     provenance : dict
-        Settings, versions, `reference` (what it is, its model, its rows), and where the latents
-        come from.
+        Settings, versions, `reference` (its origin, model and rows), and origin of the latents.
     """
 
     drawn_by = "plot_trust"
@@ -116,13 +112,7 @@ class ScoreResult(Result):
         return odd.sort_values("trust", kind="stable")
 
     def sentences(self, count: int = 10) -> list[str]:
-        """Return what the table says as lines a person can read.
-
-        Parameters
-        ----------
-        count : int
-            Rows that are named at most, the least trusted first.
-        """
+        """Say how many rows are ordinary, and why others are not: `count`, least trusted first."""
         counts, reference = self.counts, self.provenance["reference"]
         judged = sum(counts[name] for name in VERDICTS)
         without = f"; {counts['none']:,} without latents" if counts["none"] else ""
@@ -132,19 +122,18 @@ class ScoreResult(Result):
         ]
         if self.provenance["own_reference"]:
             lines.append(
-                "they were compared with each other: this ranks them, and about 5 % are called "
-                "doubtful whatever they are; a reference of spectra known to be ordinary would tell"
+                "they were compared with each other, which ranks them: about 5 % are doubtful "
+                "whatever they are; give a reference of ordinary spectra to know more"
             )
         else:
             lines.append(
                 f"compared with {reference['rows']:,} ordinary spectra ({reference['origin']}), of "
                 "which 5 % would be called doubtful or outside, and 0.1 % outside"
             )
-            # The bundled samples are simulated, and real archives differ from them as a whole.
             if counts["outside"] > judged / 2:
                 lines.append(
-                    "most are outside: the set differs from the reference as a whole; to find the "
-                    "odd ones in it, give spectra of its kind that you trust as the reference"
+                    "most are outside: the set differs from the reference as a whole; to find its "
+                    "odd ones, give spectra of its kind that you trust as the reference"
                 )
         odd = self.worst
         if len(odd):
@@ -179,14 +168,12 @@ def score_against(
 ) -> ScoreResult:
     """Compare rows of latents with a reference of ordinary ones.
 
-    Five things are compared, as far as both sides have them: the reconstruction error at equal
-    noise, its pattern over wavelength, the density of the latents, the resolution, and signs of
-    what is no star. The smallest p-value of pattern (the error, where there is no pattern),
-    density, resolution and signs becomes `trust`, corrected for there being several, so that 5 % of
-    ordinary rows fall below 0.05; each is a column besides.
+    What is compared, where both sides have it: the pattern of the reconstruction error over
+    wavelength (else the error), the density of the latents, the resolution, and signs of what is no
+    star. The smallest p-value is `trust`, corrected so that 5 % of ordinary rows fall below 0.05.
 
-    Arguments are those of `latentscope.score`; the reference may be ready to judge (`Reference`),
-    and errors of segments, shape (n, s), given as numbers.
+    Arguments are those of `latentscope.score`; the reference may also be a `Reference`, and errors
+    of segments (n, s) may be given as numbers.
     """
     seed = whole_seed(seed)
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
@@ -207,17 +194,12 @@ def score_against(
         drawn = drawn_rows(read, MAX_ROWS, stars, seed)
         model = Reference(rows.rows(drawn))
     _check_comparable(rows, model.sample, read.source)
-    provenance = {
-        **origin("score"),
+    provenance = origin("score") | {
         "reference": model.sample.info | {"rows": len(model.sample)},
-        "own_reference": drawn is not None,
-        "dims": model.dims.tolist(),
-        "doubtful_below": DOUBTFUL,
-        "outside_below": OUTSIDE,
-        "seed": seed,
-        "source": read.source,
+        "own_reference": drawn is not None, "dims": model.dims.tolist(),
+        "doubtful_below": DOUBTFUL, "outside_below": OUTSIDE, "seed": seed, "source": read.source,
         "latents": read.provenance,
-    }
+    }  # fmt: skip
     if note:
         provenance["groups_found"] = note
     return ScoreResult(_judged_table(read, rows, model, drawn), provenance)
@@ -231,7 +213,6 @@ def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
     if not isinstance(groups, str):
         return groups, ""
     if groups == "auto":
-        # Few stars or many: a reference holds each star once.
         names = latents.groups
         if names is None or unnamed(names).all():
             return alone, ""
@@ -255,34 +236,34 @@ def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) ->
     if rows.values.shape[1] != reference.values.shape[1]:
         raise TableError(
             f"{source}: {rows.values.shape[1]} dimensions, but {name} has "
-            f"{reference.values.shape[1]}; expected latents of one model"
+            f"{reference.values.shape[1]}"
         )
     weights = rows.info.get("weights_sha256"), reference.info.get("weights_sha256")
     if all(weights) and weights[0] != weights[1]:
         raise TableError(
             f"{source}: encoded by other weights ({_model_name(rows)}) than {name} "
-            f"({_model_name(reference)}); give the model that encoded them, or encode again"
+            f"({_model_name(reference)}); give their model, or encode again"
         )
     edges, others = rows.edges, reference.edges
     alike = len(edges) == len(others) and np.allclose(edges, others, rtol=1e-6)
     if len(edges) and len(others) and not alike:
         raise TableError(
-            f"{source}: its {len(edges) - 1} parts of the spectrum are not those of {name}; "
-            "expected one grid: encode again with this version"
+            f"{source}: its {len(edges) - 1} parts of the spectrum are not those of {name}; encode "
+            "again with this version"
         )
 
 
 def _judged_table(
     latents: Latents, rows: TrustSample, reference: Reference, drawn: Rows | None
 ) -> pd.DataFrame:
-    """Table of a `ScoreResult`; rows `drawn` are the reference and judged as held out from it."""
-    tests, (part, ratio), sign = reference.judge(rows)
+    """Table of a `ScoreResult`; rows `drawn` are the reference, and are judged as held out."""
+    tests = reference.judge(rows)
     if drawn is not None:
         # A row is its own nearest, and fits know it: it would look more ordinary than it is.
         for name, judged in tests.items():
-            judged.p[drawn], judged.percentile[drawn] = reference.own[name]
-        part[drawn], ratio[drawn] = reference.misfit.own_oddest
-        sign[drawn] = reference.kind.own_oddest
+            for column, own in zip(judged, reference.own[name], strict=True):
+                column[drawn] = own
+    part, sign = tests["misfit"].oddest, tests["kind"].oddest
     edges = reference.sample.edges if len(reference.sample.edges) else rows.edges
     worst = np.full(len(rows), np.nan)
     if len(edges):
@@ -293,7 +274,6 @@ def _judged_table(
     trust, corrected = combined(counted, _counted(reference.own))
     low_coverage = rows.coverage < reference.lowest_coverage - _COVERAGE_SLACK
     verdict = np.full(len(rows), "ordinary", dtype=object)
-    # A spectrum that fills little of the grid may look ordinary for want of anything odd.
     verdict[(trust < DOUBTFUL) | low_coverage] = "doubtful"
     verdict[trust < OUTSIDE] = "outside"
     verdict[np.isnan(trust)] = ""
@@ -303,7 +283,7 @@ def _judged_table(
             "id": np.arange(len(rows)) if ids is None else ids,
             **{f"{name}_percentile": judged.percentile for name, judged in tests.items()},
             "worst": worst,
-            "worst_ratio": ratio,
+            "worst_ratio": tests["misfit"].excess,
             "coverage": rows.coverage,
             "resolution": rows.resolution,
             **{name: getattr(rows, name) for name in (*SIGNS, "oxygen_rv")},
@@ -339,7 +319,7 @@ def _reasons(
     sign: Rows,
     reference: Reference,
 ) -> list[str]:
-    """One line per row, of why it is not ordinary and what of it is; empty for one that is."""
+    """Why a row is not ordinary, and what of it is; empty for an ordinary one."""
     out = [""] * len(table)
     odd = np.flatnonzero((table["verdict"] != "ordinary").to_numpy())
     for row, record in zip(odd.tolist(), table.iloc[odd].to_dict("records"), strict=True):
@@ -347,7 +327,7 @@ def _reasons(
             error = None if errors is None or pd.isna(errors[row]) else str(errors[row])
             out[row] = f"no latents: {error}" if error else "no latents"
             continue
-        # The most telling first; a test is named where it alone would make a row doubtful.
+        # A test is named if it alone makes a row doubtful, the surest first.
         order = [test for test in np.argsort(corrected[row]) if corrected[row, test] < DOUBTFUL]
         place = "" if places is None else places[row]
         words = [_reason(_TESTS[test], record, place, SIGNS[sign[row]]) for test in order]
@@ -366,7 +346,7 @@ def _reasons(
 
 
 def feature_names(edges: Floats) -> dict[float, str]:
-    """Names of what lies in each part of the spectrum, by its central wavelength."""
+    """Names of the features in each part of the spectrum, by its central wavelength."""
     names = {}
     for first, last in pairwise(edges):
         inside = [name for low, high, name in _FEATURES if low < last and high > first]

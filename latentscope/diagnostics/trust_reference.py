@@ -1,8 +1,8 @@
-"""Ordinary spectra to compare with, and the tests that say how odd a row is among them.
+"""A reference of ordinary spectra, and tests that say how odd a row is among them.
 
-Five tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength
-beside the lines themselves, how empty the place among the latents is, the resolving power, and
-signs of what is no star. Each gives a p-value and a percentile, by the rows of the sample.
+Five tests: the error of the reconstruction at equal latents and noise, its pattern over wavelength,
+how empty the place among the latents is, the resolving power, and signs of what is no star. Each
+gives a p-value and a percentile among the rows of the reference.
 """
 
 from __future__ import annotations
@@ -33,15 +33,11 @@ MIN_ROWS = 100
 """Rows that a reference needs."""
 
 N_FOLDS = 5
-"""Rows of the reference are judged by fits to the other four fifths of it."""
-
 SEGMENTS = "recon_segments"
 """Column of the sidecar, and entry of the provenance with the wavelengths of its edges."""
 
-_LEVEL = 0.05  # p-values that are combined keep their meaning here
-
-# One neighbor alone may be as odd as the row; ten of up to 3,000 still say where it lies.
-_N_NEIGHBORS = 10
+_LEVEL = 0.05  # at which combined p-values are exact
+_N_NEIGHBORS = 10  # a single neighbor may be as odd as the row
 _COLUMNS = (
     *("recon_error", "coverage", "snr", "resolution", "contrast", "roughness"),
     *("emission", "elsewhere", "vacuum", "oxygen_rv"),
@@ -50,31 +46,30 @@ _COLUMNS = (
 SIGNS = ("emission", "elsewhere", "vacuum")
 """Columns of the sidecar by which a spectrum shows that it is no star's or of another medium."""
 
-# km/s: how far oxygen of the air lies off where vacuum is taken for air, or the reverse; how well
-# that is measured; and within which it is in its place.
+# km/s: shift of oxygen of the air where vacuum is taken for air, or the reverse; its error; and the
+# shift within which it is in its place.
 _VACUUM_RV, _OXYGEN_ERROR, _IN_PLACE = 82.8, 3.0, 10.0
-_NO_STAR = 0.8  # of `elsewhere`: shifts of lines that are no star's say nothing of the medium
+_NO_STAR = 0.8  # of `elsewhere`: above it, shifts of lines say nothing about the medium
 
 
 @dataclass(frozen=True, eq=False)
 class TrustSample:
-    """Rows of latents with what is known of their trust, as arrays.
+    """Rows of latents with their trust columns, as arrays.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n, d)
         Latent means; a row of NaN where there are none.
-    recon_error, coverage, snr, resolution, contrast, roughness : ndarray of float64, shape (n,)
-        As `encode` writes them, as are `emission`, `elsewhere`, `vacuum`, `oxygen_rv`; NaN where
-        not known.
+    recon_error, coverage, snr, ..., oxygen_rv : ndarray of float64, shape (n,)
+        As `encode` writes them; NaN where unknown.
     segments : ndarray of float64, shape (n, s)
         Root mean square of the reconstruction's error in s parts of the spectrum; s is 0 where
-        nobody wrote them.
+        unknown.
     edges : ndarray of float64, shape (s + 1,)
-        Wavelengths between these parts, Angstrom; empty where not known.
+        Wavelengths between these parts, Angstrom; empty where unknown.
     info : dict of str
-        `model`, `weights_sha256`, `mad_threshold` where the model has one, and `origin`: in words,
-        what spectra these are.
+        `model`, `weights_sha256`, `mad_threshold` if the model has one, and `origin` of the
+        spectra, in words.
     """
 
     values: Floats
@@ -102,17 +97,12 @@ class TrustSample:
 
     @property
     def has_snr(self) -> Mask:
-        """Rows whose signal-to-noise ratio is known, shape (n,)."""
-        # Some headers say 0 where nobody measured.
+        """Rows whose signal-to-noise ratio is known (in some headers 0 means unknown), (n,)."""
         return np.isfinite(self.snr) & (self.snr > 0)
 
 
 def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
-    """All rows of latents, in order, with the trust columns of their table.
-
-    Errors of the parts of the spectrum, (n, s), are read from the column `recon_segments` unless
-    they are given.
-    """
+    """All rows of latents with the trust columns of their table, or with the given `segments`."""
     columns = {name: _numbers(latents, name) for name in _COLUMNS}
     parts = _parsed_segments(latents) if segments is None else segments
     edges = np.asarray(latents.provenance.get(SEGMENTS, []), dtype=np.float64)
@@ -134,19 +124,15 @@ def draw_trust_sample(
     seed: int = 0,
     origin: str | None = None,
 ) -> TrustSample:
-    """Draw a reference from latents: rows with latents, one per star, `max_rows` at most.
+    """Draw a reference from latents: finite rows, one per star, `max_rows` at most.
 
-    What is in the sample counts as ordinary. `groups`, shape (n,), names the star of each row, by
-    default `latents.groups`; `origin` says in words what these spectra are, by default their file.
-
-    Raises
-    ------
-    TableError
-        If no row has latents, or groups have another length.
+    `groups` (n,) names the star of each row, by default `latents.groups`; `origin` says what these
+    spectra are, by default their file. A TableError if no row is finite, or groups have another
+    length.
     """
     drawn = drawn_rows(latents, max_rows, groups, seed)
     if not len(drawn):
-        raise TableError(f"{latents.source}: no row has latents; a reference needs ordinary ones")
+        raise TableError(f"{latents.source}: no row has latents; expected ordinary ones")
     sample = trust_rows(latents).rows(drawn)
     return replace(sample, info=sample.info | {"origin": origin or latents.source})
 
@@ -171,7 +157,7 @@ def _numbers(latents: Latents, name: str) -> Floats:
 
 
 def _parsed_segments(latents: Latents) -> Floats:
-    """Errors of the parts of each row from the text of the sidecar, shape (n, s)."""
+    """Errors of the parts of each row, from text in the sidecar, shape (n, s)."""
     column = latents.column(SEGMENTS)
     filled = np.zeros(len(latents), dtype=np.bool_) if column is None else ~unnamed(column)
     if column is None or not filled.any():
@@ -179,7 +165,7 @@ def _parsed_segments(latents: Latents) -> Floats:
     rows = np.flatnonzero(filled)
     count = len(str(column[rows[0]]).split())
     out = np.full((len(latents), count), np.nan)
-    # In blocks, so that the joined text of an archive never stands in memory twice over.
+    # In blocks, so that the text of an archive is not in memory twice.
     for start in range(0, len(rows), 10_000):
         block = rows[start : start + 10_000]
         try:
@@ -189,8 +175,8 @@ def _parsed_segments(latents: Latents) -> Floats:
             out[block] = flat.reshape(len(block), count)
         except (ValueError, TypeError, DeprecationWarning) as error:
             raise TableError(
-                f"{latents.source}: column {SEGMENTS} holds something else than {count} numbers a "
-                f"row in rows {block[0]} to {block[-1]}; encode again, or remove the column"
+                f"{latents.source}: column {SEGMENTS} in rows {block[0]} to {block[-1]}; expected "
+                f"{count} numbers per row: encode again, or remove the column"
             ) from error
     return out
 
@@ -199,9 +185,8 @@ def share_above(reference: Floats, distance: Floats) -> Floats:
     """Probability that an ordinary row has at least this distance, in (0, 1].
 
     The share of the reference up to its 95 % quantile u; beyond it the power law
-    p(u) (distance / u)^-a with Hill's (1975, Annals of Statistics 3, 1163) estimate of a from the
-    rows above u. A distance that no row of the reference has is thus rarer the larger it is.
-    Distances are positive, the reference (n,) finite; NaN of NaN, shape (m,).
+    p(u) (distance / u)^-a, with a from the rows above u (Hill 1975, Annals of Statistics 3, 1163).
+    Distances (m,) are positive, the reference (n,) finite; NaN for NaN.
     """
     ordered = np.sort(reference)
     n = len(ordered)
@@ -209,7 +194,6 @@ def share_above(reference: Floats, distance: Floats) -> Floats:
     p = (1.0 + n - below) / (1.0 + n)
     edge = float(np.quantile(ordered, 0.95))
     above = ordered[ordered > edge]
-    # Of fewer than ten rows no power law can be told.
     if len(above) >= 10 and edge > 0:
         index = len(above) / np.log(above / edge).sum()
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -219,14 +203,14 @@ def share_above(reference: Floats, distance: Floats) -> Floats:
 
 
 def percent_below(reference: Floats, values: Floats) -> Floats:
-    """Percentage of the reference that is smaller, shape (m,); NaN of NaN."""
+    """Percentage of the reference that is smaller, shape (m,); NaN for NaN."""
     below = np.searchsorted(np.sort(reference), values, side="left")
     return np.where(np.isnan(values), np.nan, 100.0 * below / len(reference))
 
 
 def same_columns(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
     """Yield each set of columns that rows have, (n, k) -> (k,), and the indices of those rows."""
-    # Nearly all rows have all columns, and sorting a million rows takes longer than the rest.
+    # Nearly all rows have all columns; sorting a million rows takes long.
     whole = filled.all(axis=1)
     if whole.any():
         yield np.ones(filled.shape[1], dtype=np.bool_), np.flatnonzero(whole)
@@ -239,9 +223,9 @@ def same_columns(filled: Mask) -> Iterator[tuple[Mask, Rows]]:
 def combined(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
     """Smallest p-value of each row (n,), and all of them (n, t), corrected for there being several.
 
-    The chance that the smallest of t independent p-values is at most p is 1 - (1 - p)^t (Sidak
-    1967); t is such that 5 % of the reference (m, t), whose tests depend on each other, fall below
-    0.05, and 1 at least: where next to no ordinary row shows a sign, p-values stay as they are.
+    The smallest of t independent p-values is at most p with a chance of 1 - (1 - p)^t (Sidak 1967);
+    t, 1 at least, is such that 5 % of the reference (m, t), whose tests are not independent, fall
+    below 0.05.
     """
     smallest, corrected = np.full(len(p), np.nan), np.full(p.shape, np.nan)
     for tests, rows in same_columns(np.isfinite(p)):
@@ -259,9 +243,9 @@ def combined(p: Floats, reference: Floats) -> tuple[Floats, Floats]:
 
 
 class Fit:
-    """Quadratic regression of y (n, q) on x (n, p), with x held to the range it was fitted in.
+    """Quadratic regression of y (n, q) on x (n, p), with x clipped to the range of the fit.
 
-    Linear, or a mean alone, where there are fewer than ten rows a term.
+    Linear, or a mean, where there are fewer than ten rows per term.
     """
 
     def __init__(self, x: Floats, y: Floats) -> None:
@@ -269,17 +253,17 @@ class Fit:
         self._order = 2 if len(x) >= 10 * (width + 1) * (width + 2) // 2 else 1
         if len(x) < 10 * (width + 1):
             self._order = 0
-        # A parabola runs away outside of its data; the edges leave out stray rows.
+        # A parabola runs away outside its data.
         self._low, self._high = np.quantile(x, (0.005, 0.995), axis=0)
         self._center, deviation = x.mean(axis=0), x.std(axis=0)
         self._scale = np.where(deviation > 0, deviation, 1.0)
         terms = self._terms(x)
-        # A ridge of 1 on all but the constant: constant columns must not make it singular.
+        # A ridge of 1 on all but the constant, since columns may be constant.
         penalty = np.diag((np.arange(terms.shape[1]) > 0).astype(np.float64))
         self._weights = np.linalg.solve(terms.T @ terms + penalty, terms.T @ y)
 
     def residual(self, x: Floats, y: Floats) -> Floats:
-        """Return y less what is expected at x, shape (m, q)."""
+        """Return y minus the fit at x, shape (m, q)."""
         return np.asarray(y - self._terms(x) @ self._weights)
 
     def _terms(self, x: Floats) -> Floats:
@@ -304,24 +288,24 @@ def held_out(x: Floats, y: Floats) -> Floats:
 
 
 class _Expected:
-    """Logarithmic errors (n, q) less those that like spectra with like noise have.
+    """Logarithmic errors (n, q) over those of similar spectra with similar noise.
 
-    Two fits: one that knows the signal-to-noise ratio (True), if nine reference rows in ten have
-    it, and one that does not (False), for rows without.
+    Two fits: with the signal-to-noise ratio (True), if nine reference rows in ten have it, and
+    without it (False), for rows without.
     """
 
     def __init__(self, sample: TrustSample, dims: Rows, error: Floats) -> None:
         self._dims = dims
         self._fits: dict[bool, Fit] = {}
-        self.rows: dict[bool, Rows] = {}
+        self._rows: dict[bool, Rows] = {}
         self.own: dict[bool, Floats] = {}
         finite = np.isfinite(error).all(axis=1)
         for with_snr in (True, False):
             rows = np.flatnonzero(finite & sample.has_snr if with_snr else finite)
             if len(rows) >= MIN_ROWS and (not with_snr or len(rows) >= 0.9 * finite.sum()):
                 x, y = self._x(sample, rows, with_snr), error[rows]
-                self._fits[with_snr], self.rows[with_snr] = Fit(x, y), rows
-                # Held out, as rows to be judged are: a fit hugs the rows it was made of.
+                self._fits[with_snr], self._rows[with_snr] = Fit(x, y), rows
+                # A fit hugs the rows it was made of.
                 self.own[with_snr] = held_out(x, y)
 
     def __bool__(self) -> bool:
@@ -332,13 +316,17 @@ class _Expected:
         """Which fit serves the reference itself."""
         return True in self._fits
 
-    def residuals(
-        self, sample: TrustSample, rows: Mask, error: Floats
-    ) -> Iterator[tuple[bool, Rows, Floats]]:
+    @property
+    def of_reference(self) -> tuple[Rows, Floats]:
+        """Rows of the reference, and their residuals, each held out."""
+        return self._rows[self.best], self.own[self.best]
+
+    def residuals(self, sample: TrustSample, error: Floats) -> Iterator[tuple[bool, Rows, Floats]]:
         """Yield each fit, the rows of a sample that it serves, and their residuals (rows, q)."""
+        known = np.isfinite(error).any(axis=1) & np.isfinite(sample.values).all(axis=1)
         has_snr = sample.has_snr & self.best
         for with_snr, fit in self._fits.items():
-            served = np.flatnonzero(rows & (has_snr == with_snr))
+            served = np.flatnonzero(known & (has_snr == with_snr))
             yield with_snr, served, fit.residual(self._x(sample, served, with_snr), error[served])
 
     def _x(self, sample: TrustSample, rows: Rows, with_snr: bool) -> Floats:
@@ -347,12 +335,11 @@ class _Expected:
 
 
 class Judgement(NamedTuple):
-    """What a pattern says of m rows that have the same parts.
+    """Judgement of m rows that have the same parts.
 
-    `distance` (m, 2): of all parts together, and of the oddest part from what the others suggest,
-    in its standard deviations; `reference` (n, 2): of the reference over the same parts, each row
-    held out. `part` (m,) is where a row is oddest, and `excess` (m,) its residual there over what
-    the others suggest.
+    `distance` (m, 2): of all parts together, and of the oddest part from the value that the others
+    suggest, in its standard deviations; `reference` (n, 2): the same of the reference, each row
+    held out. `part` (m,) is the oddest part, `excess` (m,) its residual over the suggested value.
     """
 
     rows: Rows
@@ -372,10 +359,9 @@ class Judgement(NamedTuple):
 class Pattern:
     """Mahalanobis distance and oddest part of residuals (m, s), by those of a reference (n, s).
 
-    Errors of neighboring parts rise and fall together with the noise; what counts is what breaks
-    this pattern. Many parts that do a little add up in the distance; one part that does a lot, as a
-    line in emission, drowns in it. The covariance is shrunk to its diagonal by s / (10 n + s). The
-    reference is finite and in random order.
+    Errors of neighboring parts rise and fall together; what breaks this pattern counts: many parts
+    a little (the distance), or one part a lot, such as a line in emission. The covariance is shrunk
+    to its diagonal by s / (10 n + s). The reference is finite and in random order.
     """
 
     def __init__(self, reference: Floats) -> None:
@@ -410,7 +396,7 @@ class Pattern:
 
 def _judged(deviation: Floats, covariance: Floats) -> tuple[Floats, Rows, Floats]:
     """Both distances (m, 2) of rows, and part and excess (m,) of a `Judgement`."""
-    # The regression of each part on all others stands in the inverse covariance.
+    # The inverse covariance holds the regression of each part on all others.
     inverse = np.linalg.inv(covariance)
     precision = np.diag(inverse)
     weighted = deviation @ inverse
@@ -425,7 +411,7 @@ def _moments(rows: Floats) -> tuple[Floats, Floats]:
     """Median, and covariance of the 99 % of rows that lie closest to it."""
     center = np.median(rows, axis=0)
     distance = _distance(rows - center, _covariance(rows))
-    # A handful of spoiled spectra in the reference must not widen what is ordinary.
+    # A few spoiled spectra in the reference must not count.
     return center, _covariance(rows[distance <= np.quantile(distance, 0.99)])
 
 
@@ -442,49 +428,53 @@ def _distance(deviation: Floats, covariance: Floats) -> Floats:
 
 
 class Judged(NamedTuple):
-    """What a test says of rows: p-value of being ordinary, and percentile; NaN where it cannot."""
+    """Result of a test for rows: p-value of being ordinary, and percentile; NaN where unknown.
+
+    `oddest` is the part or sign that is oddest (-1: none), `excess` its error over the suggested
+    one, for tests that have several.
+    """
 
     p: Floats
     percentile: Floats
+    oddest: Rows
+    excess: Floats
 
     @classmethod
     def unknown(cls, n: int) -> Judged:
-        """Of n rows of which the test can say nothing; to be filled."""
-        return cls(np.full(n, np.nan), np.full(n, np.nan))
+        """Nothing is known of n rows, to be filled."""
+        p, percentile, excess = np.full((3, n), np.nan)
+        return cls(p, percentile, np.full(n, -1, dtype=np.int64), excess)
 
-    def fill(self, rows: Rows, reference: Floats, distance: Floats) -> None:
+    def fill(self, rows: Rows | Mask, reference: Floats, distance: Floats) -> None:
         """Judge some rows by their distances among those of the reference."""
         self.p[rows] = share_above(reference, distance)
         self.percentile[rows] = percent_below(reference, distance)
 
 
 class Reconstruction:
-    """Reconstruction error over what is expected; the percentile is that of the error."""
+    """Reconstruction error over the expected one; the percentile is that of the error."""
 
     def __init__(self, sample: TrustSample, dims: Rows) -> None:
         self._expected = _Expected(sample, dims, _log(sample.recon_error)[:, None])
         self.own = Judged.unknown(len(sample))
         if self._expected:
-            own = np.exp(self._expected.own[self._expected.best][:, 0])
-            self.own.fill(self._expected.rows[self._expected.best], own, own)
+            rows, residual = self._expected.of_reference
+            self.own.fill(rows, np.exp(residual[:, 0]), np.exp(residual[:, 0]))
 
     def judge(self, sample: TrustSample) -> Judged:
         """Judge rows."""
         out = Judged.unknown(len(sample))
         error = _log(sample.recon_error)[:, None]
-        rows = np.isfinite(error[:, 0]) & np.isfinite(sample.values).all(axis=1)
-        for with_snr, served, residual in self._expected.residuals(sample, rows, error):
-            own = np.exp(self._expected.own[with_snr][:, 0])
-            out.fill(served, own, np.exp(residual[:, 0]))
+        for with_snr, served, residual in self._expected.residuals(sample, error):
+            own = self._expected.own[with_snr]
+            out.fill(served, np.exp(own[:, 0]), np.exp(residual[:, 0]))
         return out
 
 
 class Misfit:
     """Pattern of the reconstruction's error over wavelength; the percentile is that of the misfit.
 
-    The contrast and the roughness of the spectrum itself are two more parts, the last: what was
-    there to be reproduced. `own_oddest`: the part of the spectrum that is oddest in each row of the
-    reference (-1: none), and its error over the one that the other parts make expect.
+    The last two parts are the contrast and the roughness of the spectrum itself.
     """
 
     def __init__(self, sample: TrustSample, dims: Rows) -> None:
@@ -500,31 +490,27 @@ class Misfit:
         self._parts = np.array(usable, dtype=np.int64)
         self._expected = _Expected(sample, dims, error[:, self._parts])
         self._patterns: dict[bool, Pattern] = {}
-        self.own, self.own_oddest = Judged.unknown(len(sample)), _no_part(len(sample))
+        self.own = Judged.unknown(len(sample))
         if usable and self._expected:
             self._patterns = {key: Pattern(own) for key, own in self._expected.own.items()}
-            best = self._expected.best
-            rows = self._expected.rows[best]
-            self._fill(self.own, self.own_oddest, rows, self._patterns[best].own())
+            found = self._patterns[self._expected.best].own()
+            self._fill(self.own, self._expected.of_reference[0], found)
 
-    def judge(self, sample: TrustSample) -> tuple[Judged, tuple[Rows, Floats]]:
+    def judge(self, sample: TrustSample) -> Judged:
         """Judge rows, and find the oddest part of each."""
-        out, oddest = Judged.unknown(len(sample)), _no_part(len(sample))
-        error = _parts(sample)
+        out, error = Judged.unknown(len(sample)), _parts(sample)
         if not self._patterns or error.shape[1] != self._n_parts:
-            return out, oddest
-        error = error[:, self._parts]
-        rows = np.asarray(np.isfinite(error).any(axis=1) & np.isfinite(sample.values).all(axis=1))
-        for with_snr, served, residual in self._expected.residuals(sample, rows, error):
+            return out
+        for with_snr, served, residual in self._expected.residuals(sample, error[:, self._parts]):
             for found in self._patterns[with_snr].judge(residual):
-                self._fill(out, oddest, served, found)
-        return out, oddest
+                self._fill(out, served, found)
+        return out
 
-    def _fill(self, out: Judged, oddest: tuple[Rows, Floats], rows: Rows, found: Judgement) -> None:
+    def _fill(self, out: Judged, rows: Rows, found: Judgement) -> None:
         mine = rows[found.rows]
         p, reference = found.p()
         out.p[mine], out.percentile[mine] = p, percent_below(-reference, -p)
-        oddest[0][mine], oddest[1][mine] = self._parts[found.part], np.exp(found.excess)
+        out.oddest[mine], out.excess[mine] = self._parts[found.part], np.exp(found.excess)
 
 
 def _parts(sample: TrustSample) -> Floats:
@@ -532,10 +518,6 @@ def _parts(sample: TrustSample) -> Floats:
     if sample.segments.shape[1] == 0:
         return np.empty((len(sample), 0))
     return _log(np.column_stack([sample.segments, sample.contrast, sample.roughness]))
-
-
-def _no_part(n: int) -> tuple[Rows, Floats]:
-    return np.full(n, -1, dtype=np.int64), np.full(n, np.nan)
 
 
 def _log(error: Floats) -> Floats:
@@ -552,94 +534,89 @@ class Density:
 
     def __init__(self, sample: TrustSample, dims: Rows) -> None:
         self._dims = dims
-        values = sample.values[:, dims]
         self.own = Judged.unknown(len(sample))
-        if not len(dims):
-            return
-        self._scale = values.std(axis=0)
-        self._tree = cKDTree(values / self._scale)
-        # One more than for others, since a row of the reference is its own nearest.
-        self._reference = self._kth(values, _N_NEIGHBORS + 1)
-        self.own = self._judged(self._reference)
+        if len(dims):
+            values = sample.values[:, dims]
+            self._scale = values.std(axis=0)
+            self._tree = cKDTree(values / self._scale)
+            # One more than for others: a row of the reference is its own nearest.
+            self._reference = self._kth(values, _N_NEIGHBORS + 1)
+            self._fill(self.own, slice(None), self._reference)
 
     def judge(self, sample: TrustSample) -> Judged:
         """Judge rows."""
         out = Judged.unknown(len(sample))
-        if not len(self._dims):
-            return out
-        ok = np.isfinite(sample.values).all(axis=1)
-        distance = self._kth(sample.values[ok][:, self._dims], _N_NEIGHBORS)
-        out.p[ok], out.percentile[ok] = self._judged(distance)
+        if len(self._dims):
+            ok = np.isfinite(sample.values).all(axis=1)
+            self._fill(out, ok, self._kth(sample.values[ok][:, self._dims], _N_NEIGHBORS))
         return out
 
     def _kth(self, values: Floats, k: int) -> Floats:
         distance, _ = self._tree.query(values / self._scale, [k])
         return np.asarray(distance, dtype=np.float64).reshape(len(values))
 
-    def _judged(self, distance: Floats) -> Judged:
-        percentile = percent_below(-self._reference, -distance)
-        return Judged(share_above(self._reference, distance), percentile)
+    def _fill(self, out: Judged, rows: Mask | slice, distance: Floats) -> None:
+        out.p[rows] = share_above(self._reference, distance)
+        out.percentile[rows] = percent_below(-self._reference, -distance)
 
 
 class Resolution:
     """Measured resolving power, to both sides of the reference's median."""
 
     def __init__(self, sample: TrustSample) -> None:
-        measured = sample.resolution[np.isfinite(sample.resolution)]
-        enough = len(measured) >= max(MIN_ROWS, len(sample) / 2)
-        self._reference = measured if enough else None
+        self._reference = sample.resolution[np.isfinite(sample.resolution)]
+        self._enough = len(self._reference) >= max(MIN_ROWS, len(sample) / 2)
         self.own = self.judge(sample)
 
     def judge(self, sample: TrustSample) -> Judged:
         """Judge rows; the percentile is that of the resolving power."""
-        if self._reference is None:
-            return Judged.unknown(len(sample))
-        median, given = float(np.median(self._reference)), sample.resolution
-        low = share_above(median / self._reference, median / given)
-        high = share_above(self._reference / median, given / median)
-        # Two sides, each tested.
-        p = np.minimum(2 * np.minimum(low, high), 1.0)
-        return Judged(p, percent_below(self._reference, given))
+        out = Judged.unknown(len(sample))
+        if self._enough:
+            median, given = float(np.median(self._reference)), sample.resolution
+            low = share_above(median / self._reference, median / given)
+            high = share_above(self._reference / median, given / median)
+            # Two sides, each tested.
+            out.p[:] = np.minimum(2 * np.minimum(low, high), 1.0)
+            out.percentile[:] = percent_below(self._reference, given)
+        return out
 
 
 class Kind:
-    """Signs that a spectrum is no star's, or of another medium than stated: the oddest of them.
+    """Signs that a spectrum is no star's, or in another medium than stated: the oddest of them.
 
-    The lines' own shifts are no proof where the air's oxygen lies in its place; where it lies off
-    as another medium puts it, nothing else is needed: no row of the reference does.
-    `own_oddest`: the oddest sign of each row of the reference, by its place in `SIGNS` (-1: none).
+    Shifts of the lines count as no sign where oxygen of the air is in its place; oxygen shifted as
+    by the other medium is sure. `oddest` is a place in `SIGNS`.
     """
 
     def __init__(self, sample: TrustSample) -> None:
         self._reference = {}
         for name in SIGNS:
-            values = getattr(sample, name)
-            known = (values if name == "emission" else np.abs(values))[np.isfinite(values)]
+            values = _size_of_sign(sample, name)
+            known = values[np.isfinite(values)]
             if len(known) >= max(MIN_ROWS, len(sample) / 2):
                 self._reference[name] = known
         self._least = 1.0 / (1.0 + len(sample))
         self._p = self._signs(sample)
-        self.own, self.own_oddest = self.judge(sample)
+        self.own = self.judge(sample)
 
-    def judge(self, sample: TrustSample) -> tuple[Judged, Rows]:
+    def judge(self, sample: TrustSample) -> Judged:
         """Judge rows, and find the oddest sign of each."""
-        if not self._reference:
-            return Judged.unknown(len(sample)), _no_part(len(sample))[0]
-        signs = self._signs(sample)
-        own = combined(self._p, self._p)[0]
-        p = combined(signs, self._p)[0]
-        oddest = np.where(np.isnan(p), -1, np.argmin(np.nan_to_num(signs, nan=2.0), axis=1))
-        return Judged(p, percent_below(-own[np.isfinite(own)], -p)), oddest
+        out = Judged.unknown(len(sample))
+        if self._reference:
+            signs = self._signs(sample)
+            own = combined(self._p, self._p)[0]
+            out.p[:] = combined(signs, self._p)[0]
+            out.percentile[:] = percent_below(-own[np.isfinite(own)], -out.p)
+            oddest = np.argmin(np.nan_to_num(signs, nan=2.0), axis=1)
+            out.oddest[:] = np.where(np.isnan(out.p), -1, oddest)
+        return out
 
     def _signs(self, sample: TrustSample) -> Floats:
         """P-value of each sign of rows, (n, 3)."""
         out = np.full((len(sample), len(SIGNS)), np.nan)
         for number, name in enumerate(SIGNS):
             if name in self._reference:
-                values = getattr(sample, name)
-                # What is missing is no sign: lines in emission are not negative.
-                distance = values if name == "emission" else np.abs(values)
-                out[:, number] = share_above(self._reference[name], distance)
+                out[:, number] = share_above(self._reference[name], _size_of_sign(sample, name))
         out[sample.elsewhere > _NO_STAR, -1] = np.nan
         off = np.abs(sample.oxygen_rv)
         out[off < _IN_PLACE, -1] = 1.0
@@ -647,10 +624,16 @@ class Kind:
         return out
 
 
-class Reference:
-    """A sample of ordinary rows with its tests; `own` has what these say of its own rows.
+def _size_of_sign(sample: TrustSample, name: str) -> Floats:
+    """How far a sign goes; only lines above the continuum are in emission."""
+    values: Floats = getattr(sample, name)
+    return values if name == "emission" else np.abs(values)
 
-    In random order, as `draw_trust_sample` draws it, and 100 rows with latents at least.
+
+class Reference:
+    """A sample of ordinary rows with its tests; `own` has their results for its own rows.
+
+    The rows are in random order, as `draw_trust_sample` draws them, and 100 at least.
     """
 
     def __init__(self, sample: TrustSample) -> None:
@@ -663,36 +646,23 @@ class Reference:
         self.sample = sample
         spread = np.median(np.abs(sample.values - np.median(sample.values, axis=0)), axis=0)
         threshold = float(sample.info.get("mad_threshold", THRESHOLD))
-        # Where no dimension is informative, those that vary at all have to do.
-        varying = sample.values.std(axis=0) > 0
-        self.dims = np.flatnonzero(spread > threshold if (spread > threshold).any() else varying)
-        self.density = Density(sample, self.dims)
-        self.reconstruction = Reconstruction(sample, self.dims)
-        self.misfit = Misfit(sample, self.dims)
-        self.resolution = Resolution(sample)
-        self.kind = Kind(sample)
-        self.own = {
-            "recon": self.reconstruction.own,
-            "misfit": self.misfit.own,
-            "density": self.density.own,
-            "resolution": self.resolution.own,
-            "kind": self.kind.own,
+        informative, varying = spread > threshold, sample.values.std(axis=0) > 0
+        self.dims = np.flatnonzero(informative if informative.any() else varying)
+        self._tests = {
+            "recon": Reconstruction(sample, self.dims),
+            "misfit": Misfit(sample, self.dims),
+            "density": Density(sample, self.dims),
+            "resolution": Resolution(sample),
+            "kind": Kind(sample),
         }
+        self.own = {name: test.own for name, test in self._tests.items()}
         coverage = sample.coverage[np.isfinite(sample.coverage)]
         self.lowest_coverage = float(np.quantile(coverage, 0.01)) if len(coverage) else float("nan")
 
-    def judge(self, rows: TrustSample) -> tuple[dict[str, Judged], tuple[Rows, Floats], Rows]:
-        """What each test says of rows, where the error of each is oddest, and its oddest sign."""
-        misfit, oddest = self.misfit.judge(rows)
-        kind, sign = self.kind.judge(rows)
-        tests = {
-            "recon": self.reconstruction.judge(rows),
-            "misfit": misfit,
-            "density": self.density.judge(rows),
-            "resolution": self.resolution.judge(rows),
-            "kind": kind,
-        }
+    def judge(self, rows: TrustSample) -> dict[str, Judged]:
+        """Result of each test for rows."""
+        tests = {name: test.judge(rows) for name, test in self._tests.items()}
         failed = ~np.isfinite(rows.values).all(axis=1)
         for judged in tests.values():
             judged.p[failed] = judged.percentile[failed] = np.nan
-        return tests, oddest, sign
+        return tests
