@@ -1,13 +1,9 @@
-"""Does each dimension hold one thing, and each thing sit in one dimension: published measures.
+"""Published measures of disentanglement, with intervals, beside random rotations and PCA.
 
-All measures (`disentanglement_measures.py`) of one set of latents and labels, with intervals,
-beside random rotations and PCA.
-
-Rows of a star are not independent, and nearest neighbors take a repeated row for a perfect
-relation. So a bootstrap that draws stars with replacement would not do. Half of the stars without
-replacement does: with n stars, a statistic of m of them deviates from that of all by
-sigma^2 (1/m - 1/n) in variance, which for m = n/2 is the sampling variance of the whole itself
-(the delete-d jackknife; J. Shao & C. F. J. Wu, Ann. Statist. 17, 1176, 1989).
+Nearest neighbors take a repeated row for a perfect relation, so a bootstrap of stars would not do.
+Half of the stars without replacement does: with n stars, a statistic of m of them deviates from
+that of all by sigma^2 (1/m - 1/n) in variance, which for m = n/2 is the sampling variance of the
+whole itself (the delete-d jackknife; J. Shao & C. F. J. Wu, Ann. Statist. 17, 1176, 1989).
 """
 
 from __future__ import annotations
@@ -56,7 +52,14 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     whole_seed,
 )
-from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Result,
+    Study,
+    StudyLike,
+    check_least,
+    read_study,
+)
 from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
@@ -70,15 +73,13 @@ COVERED = 0.95
 _SHOWN = ("metric", "estimator", "value", "low", "high", "rotation", "pca", "verdict")
 _BEST = ("mig", "knn")
 _REPEATS = 3
-# A standard deviation of fewer is itself uncertain by a quarter.
-_MIN_HALVES = 10
+_MIN_HALVES = 10  # fewer give a standard deviation that is uncertain by a quarter
 _SLOW_SHARE = 5
 _STARS_PER_BIN = 50
 _FEWEST_TO_COMPARE = BINS * _STARS_PER_BIN
 _MOST_IF_SLOW = 10_000
 _MOST_IN_PART = 5_000
-# Half of the stars are drawn, and half of those learned from: a quarter of a class has to do.
-_MIN_IN_CLASS = 20
+_MIN_IN_CLASS = 20  # a quarter of which is learned from
 _MIN_STARS = 100
 _LEADING_SHARE = 0.2
 """Share of the variance that a thousandth of the rows may have; Gaussian ones have 0.01."""
@@ -108,15 +109,13 @@ class MetricsResult(Result):
     table : DataFrame
         One row per measure and label: `metric, estimator, label, value, low, high, rotation,
         rotation_low, rotation_high, pca, verdict, draws, n, n_groups`. `label` is "mean" for all
-        labels (or the latents as a whole), and "dim 3" for a dimension, where the measure has one.
-        `low` ... `high` is the 95 % interval over samples of stars. `rotation` is the mean over
-        random rotations of the latents, `rotation_low` ... `rotation_high` their range, `pca` the
-        value of their principal components. `verdict` names the baselines that the whole interval
-        beats; it is empty where axes do not matter or there is no interval. `draws` is the number
-        of halves that the interval comes from. `n` counts rows, `n_groups` stars, each of which
-        counts once.
+        labels (or the latents as a whole), and "dim 3" for a dimension. `low ... high`: 95 %
+        interval over samples of stars; `rotation`: mean over random rotations of the latents, and
+        their range; `pca`: for their principal components; `verdict`: the baselines that the whole
+        interval beats, empty where axes do not matter or there is no interval; `draws`: halves for
+        the interval; `n`: rows; `n_groups`: stars, each of which counts once.
     provenance : dict
-        Settings, versions, and where latents and labels come from.
+        Settings, versions, and origin of latents and labels.
     notes : tuple of str
         What was done to the labels, in words.
     importance : DataFrame, dims x labels
@@ -141,11 +140,11 @@ class MetricsResult(Result):
 
     @property
     def compact(self) -> pd.DataFrame:
-        """The headlines with the columns that a person wants first."""
+        """The headlines with the most important columns."""
         return self.headlines[list(_SHOWN)]
 
     def sentences(self) -> list[str]:
-        """Say what the numbers mean beside the baselines, in lines a person can read."""
+        """Say what the measures mean beside the baselines."""
         records = self.headlines.to_dict("records")
         rows = {(row["metric"], row["estimator"]): row for row in records}
         judged = [rows[m.key]["verdict"] for m in MEASURES if m.of_axes and rows[m.key]["verdict"]]
@@ -210,33 +209,29 @@ def metrics(
     latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
-        Joined on an id column that both have, else row by row. A missing label leaves the row out
-        for that label. Values of a continuous label beyond 5 sigma are left out. It is cut
-        into 20 bins of equal count, fewer below 1,000 stars, where a measure takes classes: MIG
-        and modularity.
+        Joined on an id column that both have, else row by row. Values of a continuous label beyond
+        5 sigma are left out. For MIG and modularity it is cut into 20 bins of equal count, fewer
+        below 1,000 stars.
     dims : "informative", "all" or a list of int
-        "informative": as for `mi_matrix`. Two or more.
+        Two or more.
     columns : list of str, optional
-        Labels to take; by default all but ids, names of stars, and text that names nearly each
-        row, and those with fewer than 100 stars.
+        Labels to take; by default all that `mi_matrix` takes and 100 stars have.
     discrete : bool or list of str, optional
-        Labels to take for classes, whatever they look like: by default text and booleans alone.
-        Classes of fewer than 20 stars are left out.
+        Labels to treat as classes, by default text and booleans. Classes of fewer than 20 stars are
+        left out.
     numeric : list of str, optional
-        Labels to take for numbers, which are ordered: by default all that hold some, also those of
-        a grid.
+        Labels to treat as numbers, by default all others, also those of a grid.
     groups, join, missing
         As for `mi_matrix`.
     n_halves : int
-        Random halves of the stars that the intervals come from; a fifth of them, but at least 10,
-        for what takes long: the forests of DCI, explicitness, and total correlation by neighbors.
-        Above 10,000 stars, parts of 5,000. 0 leaves intervals out.
+        Random halves of the stars for the intervals; a fifth of them, but at least 10, for what
+        takes long: forests, explicitness, and total correlation by neighbors. Above 10,000 stars,
+        parts of 5,000. 0: no intervals.
     n_rotations : int
         Random rotations.
     max_stars : int, optional
-        Stars at most, of more a random part: MIG and modularity go by bins, of which there are
-        fewer where stars are, so compare archives at equal numbers. By default all, but for what
-        takes long 10,000.
+        Stars at most, of more a random part; by default all, but 10,000 for what takes long. Fewer
+        stars have fewer bins, so compare archives at equal numbers.
     seed : int or Generator
         Of all that is random.
     progress : callable, optional
@@ -249,8 +244,7 @@ def metrics(
     Raises
     ------
     EstimatorError
-        If there are fewer than two dimensions, values are infinite, no label can be used, one
-        asked for cannot, or a number of draws makes no sense.
+        If there are fewer than two dimensions, values are infinite, or labels cannot be used.
     TableError
         If latents and labels cannot be read or matched.
 
@@ -270,18 +264,11 @@ def metrics(
     seed = whole_seed(seed)
     if n_halves != 0 and n_halves < _MIN_HALVES:
         raise EstimatorError(f"n_halves is {n_halves}; expected 0, or {_MIN_HALVES} or more")
-    for name, value in (("n_rotations", n_rotations), ("max_stars", max_stars)):
-        if value is not None and value < 1:
-            raise EstimatorError(f"{name} is {value}; expected 1 or more")
+    check_least(1, n_rotations=n_rotations, max_stars=max_stars)
     study = read_study(
-        latents,
-        labels,
-        groups=groups,
-        join=join,
-        missing=missing,
-        discrete=discrete,
+        latents, labels, groups=groups, join=join, missing=missing, discrete=discrete,
         numeric=numeric,
-    )
+    )  # fmt: skip
     read, chosen = study.latents, study.choose(dims)
     if len(chosen) < 2:
         raise EstimatorError(f"{read.source}: {len(chosen)} dimension; expected two or more")
@@ -291,7 +278,7 @@ def metrics(
     if count < _FEWEST_TO_COMPARE and any(label.numbers is not None for label in usable):
         few = (
             f"{count:,} stars, below {_FEWEST_TO_COMPARE:,}: MIG, DMIG and modularity cut numbers "
-            f"into {_bins(count)} bins instead of {BINS}, and are higher than those of more stars; "
+            f"into {_bins(count)} bins instead of {BINS}, and are higher than with more stars; "
             "compare at equal numbers (max_stars=, --max-stars)"
         )
         warnings.warn(f"{read.source}: {few}", LatentscopeWarning, stacklevel=2)
@@ -315,27 +302,18 @@ def metrics(
         )
         for name in ("importance", "information (knn)")
     )
-    return MetricsResult(
-        table=_table(scores, samples),
-        provenance=study.provenance(
-            "metrics",
-            dims=chosen,
-            columns=names,
-            n_halves=n_halves,
-            n_rotations=n_rotations,
-            max_stars=max_stars,
-            seed=seed,
-        ),
-        notes=(*study.notes, *study.left_out_of(dims), *sampled, *([far] if far else []), *made),
-        importance=importance,
-        information=information,
-    )
+    provenance = study.provenance(
+        "metrics", dims=chosen, columns=names, n_halves=n_halves, n_rotations=n_rotations,
+        max_stars=max_stars, seed=seed,
+    )  # fmt: skip
+    notes = (*study.notes, *study.left_out_of(dims), *sampled, *([far] if far else []), *made)
+    return MetricsResult(_table(scores, samples), provenance, notes, importance, information)
 
 
 def _stars_kept(
     study: Study, max_stars: int | None, seed: int
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which rows have latents, of the stars that are taken; and in words which were not."""
+    """Which rows have latents, of the stars that are taken; and in words which are not."""
     ok, stars = study.latents.ok, study.stars.count(study.latents.ok)
     notes = []
     if max_stars is not None and stars > max_stars:
@@ -360,17 +338,13 @@ def _some_stars(
 
 
 def ready_labels(
-    study: Study,
-    columns: Sequence[str] | None,
-    ok: NDArray[np.bool_],
-    seed: int,
+    study: Study, columns: Sequence[str] | None, ok: NDArray[np.bool_], seed: int
 ) -> tuple[list[Label], list[str]]:
-    """Choose labels and make them ready: numbers where there are, and classes always.
+    """Choose labels and prepare their numbers and classes; and say what was left out or binned.
 
-    Numbers are ordered, however few values they have, unless the study takes them for classes.
-    `ok`, shape (n,), are the rows with latents, of the stars that are taken. Returns the labels,
-    and in words what was left out or binned. Labels with fewer than 100 stars or one class are an
-    error if they were asked for by name, else left out with a warning.
+    Numbers stay numbers, however few values they have, unless the study takes them for classes.
+    `ok` (n,) are the rows to use. Labels with fewer than 100 stars or one class are an error if
+    they were asked for by name, else left out with a warning.
     """
     frame = study.label_table
     names, notes = choose_labels(frame, columns, study.group_column)
@@ -379,7 +353,7 @@ def ready_labels(
         kind = study.kinds.get(name, is_text(frame[name]))
         column = read_label(name, frame[name], discrete=kind, seed=seed)
         keep = column.valid & ok
-        # Bins and rare classes are those of stars: one with ten spectra counts once.
+        # Bins and rare classes are those of stars.
         rows = study.stars.draws(keep, 1, np.random.default_rng(0)).rows[0]
         if column.codes is None:
             codes, note = _binned(column, keep, rows), ""
@@ -402,10 +376,8 @@ def ready_labels(
             f"{_MIN_STARS} stars with the label and two classes or more are needed: "
             f"{shortened(refused)}"
         )
-        if not labels:
-            raise EstimatorError(text)
-        if columns is not None:
-            raise EstimatorError(f"{text}; leave them out")
+        if not labels or columns is not None:
+            raise EstimatorError(f"{text}; leave them out" if labels else text)
         warnings.warn(f"left out, since {text}", LatentscopeWarning, stacklevel=3)
     for doubtful, doubt in ((_may_wrap, _WRAPS), (_may_be_codes, _CODES)):
         unsaid = shortened(
@@ -431,19 +403,22 @@ _WRAPS = (
     "spans a full turn, such as 0 to 360. Lines and errors break where an angle wraps: use its "
     "sine and cosine as labels, or say with numeric (--numeric) that it is no angle"
 )
-_TURNS = ((0.0, 360.0), (-180.0, 180.0), (0.0, 24.0), (0.0, 2 * np.pi), (-np.pi, np.pi))
 _CODES = (
     "looks like the numbers of classes (0, 1, 2, ...), but is treated as an ordered number; say "
     "which it is with discrete (--discrete) or numeric (--numeric)"
 )
+_TURNS = ((0.0, 360.0), (-180.0, 180.0), (0.0, 24.0), (0.0, 2 * np.pi), (-np.pi, np.pi))
+_END = 0.01
+"""Share of a turn that values may leave empty at its ends."""
 
 
 def _may_wrap(numbers: Floats) -> bool:
     """Whether numbers fill a whole turn, from end to end, and nothing beyond."""
     low, high = np.nanmin(numbers), np.nanmax(numbers)
-    near = [(abs(low - first) + abs(high - last)) / (last - first) for first, last in _TURNS]
-    within = [first <= low and high <= last for first, last in _TURNS]
-    return any(it and gap < _END for it, gap in zip(within, near, strict=True))
+    return any(
+        first <= low and high <= last and (low - first) + (last - high) < _END * (last - first)
+        for first, last in _TURNS
+    )
 
 
 def _may_be_codes(numbers: Floats) -> bool:
@@ -451,10 +426,6 @@ def _may_be_codes(numbers: Floats) -> bool:
     values = np.unique(numbers[~np.isnan(numbers)])
     few = 2 <= len(values) <= BINS and values[0] in (0, 1)
     return few and bool((np.diff(values) == 1).all())
-
-
-_END = 0.01
-"""Of a turn that values may leave empty at its ends, where rows are a hundred or more."""
 
 
 def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:
@@ -478,7 +449,7 @@ def _bins(stars: int) -> int:
 
 
 def _frequent(column: Column, keep: NDArray[np.bool_], rows: Rows) -> tuple[Codes, str]:
-    """Leave out classes of few stars, of which no half could be learned."""
+    """Leave out classes of few stars."""
     assert column.codes is not None
     codes = np.full(len(keep), -1, dtype=np.int64)
     stars = np.bincount(column.codes[rows], minlength=column.n_classes)
@@ -495,10 +466,7 @@ def _frequent(column: Column, keep: NDArray[np.bool_], rows: Rows) -> tuple[Code
 
 @dataclass(frozen=True, eq=False)
 class Stars:
-    """Standardized latents (n, d) of these dims, labels, and which rows show one star.
-
-    `ok`: which rows have latents; the values of others are NaN.
-    """
+    """Standardized latents (n, d) of these dims, labels, and stars; `ok`: which rows to use."""
 
     values: Floats
     ok: NDArray[np.bool_]
@@ -518,15 +486,12 @@ class Stars:
         return min(self.count // 2, _MOST_IN_PART)
 
     def draw(self, axes: Axes, stream: tuple[int, ...], part: int | None = None) -> Drawn:
-        """Draw one random row of each star, or of those of a part, which is numbered.
-
-        A row is drawn for each label among those that have the label.
-        """
+        """Draw one random row of each star (of a numbered part), and one with each label."""
         keep, codes = self.ok, self.groups.codes
         if part is not None:
             rng = own_rng(self.seed, 11, part)
             keep = keep & _some_stars(self.groups, keep, self.part_size, rng)
-        # Of its own for each label: a star may lack one in some of its spectra.
+        # A star may lack a label in some of its spectra.
         masks = [keep, *(keep & (label.codes >= 0) for label in self.labels)]
         rng = own_rng(self.seed, *stream)
         lots = rng.random(int(codes.max()) + 1)[codes]
@@ -547,10 +512,7 @@ class Stars:
 
 
 def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
-    """Say in which dims a few rows make up the variance, on which some measures rest; or nothing.
-
-    `values` have shape (n, d), and `rows` are those of one draw per star.
-    """
+    """Say in which dims of (n, d) a few rows, one per star, make up the variance; or nothing."""
     part = values[rows]
     away = np.abs(part - np.median(part, axis=0))
     squared = np.sort(away**2, axis=0)
@@ -573,10 +535,7 @@ def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
 
 
 def standardized(values: Floats, rows: Rows) -> Floats:
-    """Return values (n, d) with mean 0 and standard deviation 1 over some rows, column by column.
-
-    A column that is constant there becomes 0.
-    """
+    """Values (n, d) with mean 0 and standard deviation 1 over some rows; constant columns are 0."""
     part = values[rows]
     constant = np.ptp(part, axis=0) == 0
     scaled: Floats = (values - part.mean(axis=0)) / np.where(constant, 1.0, part.std(axis=0))
@@ -585,15 +544,14 @@ def standardized(values: Floats, rows: Rows) -> Floats:
 
 
 def random_rotation(d: int, rng: np.random.Generator) -> Axes:
-    """Return an orthogonal matrix, drawn evenly from all."""
+    """Return a random orthogonal matrix."""
     return Axes("rotation", ortho_group.rvs(d, random_state=rng))
 
 
 def principal_axes(values: Floats) -> Axes:
-    """Return the principal axes of values of shape (n, d), the widest first.
+    """Return the principal axes of values (n, d), the widest first; 0 where nothing varies.
 
-    An axis along which nothing varies but rounding errors is 0: ranks would make a column of them
-    as wide as any.
+    Ranks would make a column of rounding errors as wide as any.
     """
     variance, vectors = np.linalg.eigh(np.cov(values, rowvar=False))
     order = np.argsort(variance)[::-1]
@@ -602,7 +560,7 @@ def principal_axes(values: Floats) -> Axes:
 
 
 class _Task(NamedTuple):
-    """What is evaluated, and averaged over repeats: a family, along some axes, on all or a part."""
+    """A family of measures, along some axes, on all stars or a part, averaged over repeats."""
 
     family: Family
     axes: Axes
@@ -618,7 +576,6 @@ def _tasks(
     yield from (_Task(family, axes, repeats) for axes in (own, principal))
     yield from (_Task(family, axes, [i % len(repeats)]) for i, axes in enumerate(rotations))
     halves = max(n_halves // _SLOW_SHARE, _MIN_HALVES) if family.slow else n_halves
-    # The same mean over repeats, whose error is asked for.
     yield from (_Task(family, own, repeats, part) for part in range(min(halves, n_halves)))
 
 
@@ -632,7 +589,7 @@ def _evaluated(
 
     `samples` has the stars of families that are slow (True) and of the others (False).
     """
-    # Where a star has several rows, which of them is drawn is worth averaging over.
+    # Averaged over the rows drawn, where a star has several.
     stars = samples[False]
     repeated = stars.count < int(stars.ok.sum())
     tasks = [task for it in FAMILIES for task in _tasks(it, repeated, baselines, n_halves)]
@@ -640,16 +597,15 @@ def _evaluated(
     def work(task: _Task) -> Scores:
         sample, found = samples[task.family.slow], []
         for repeat in task.repeats:
-            # The same rows for all axes, so that they are compared on equal terms.
+            # The same rows for all axes.
             drawn = sample.draw(task.axes, (10, repeat), task.part)
             found.append(task.family.scores(drawn, own_rng(sample.seed, 12, repeat)))
         return mean_scores(found)
 
-    # Imported here, as scikit-learn, which needs it too, is.
     from threadpoolctl import threadpool_limits
 
     scores: dict[str, list[Scores]] = {}
-    # Evaluations keep all cores busy; algebra that starts threads of its own would slow them down.
+    # Evaluations keep all cores busy; threads of the algebra would slow them down.
     threads = threads_for(len(tasks))
     with threadpool_limits(limits=1), closing(in_order(work, tasks, threads)) as results:
         for done, (task, one) in enumerate(zip(tasks, results, strict=True), start=1):
@@ -692,20 +648,19 @@ def _row(
         "low": np.minimum(value, np.maximum(low, measure.least)),
         "high": np.maximum(value, np.minimum(high, measure.most)),
         "rotation": mean_of(turned),
-        "rotation_low": float(turned.min()) if len(turned) else float("nan"),
-        "rotation_high": float(turned.max()) if len(turned) else float("nan"),
-        "pca": mean_of(of("pca")) if comparable else float("nan"),
+        "rotation_low": float(turned.min()) if len(turned) else np.nan,
+        "rotation_high": float(turned.max()) if len(turned) else np.nan,
+        "pca": mean_of(of("pca")) if comparable else np.nan,
     }
     row["verdict"] = _verdict(row, measure) if comparable and measure.of_axes else ""
     return {**row, "draws": len(halves), "n": n, "n_groups": n_stars}
 
 
 def interval(value: float, parts: Floats, m: float, n: int) -> tuple[float, float]:
-    """95 % interval of a value of n stars from its values on random parts of them, shape (draws,).
+    """95 % interval of a value of n stars from its values on random parts of m of them, (draws,).
 
-    Parts are m stars, drawn without replacement. What counts is their standard deviation, times
-    sqrt(m / (n - m)); that fewer stars give another mean, as estimators with a bias do, does not.
-    By Student's t with draws - 1 degrees of freedom; NaN without draws.
+    From the standard deviation of the parts, drawn without replacement, times sqrt(m / (n - m)), by
+    Student's t; their mean, which the bias of estimators shifts, does not count. NaN without draws.
     """
     if len(parts) < 2 or not np.isfinite(parts).all():
         return float("nan"), float("nan")

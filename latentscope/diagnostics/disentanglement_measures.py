@@ -1,19 +1,19 @@
 """The measures of disentanglement, each evaluated on one random row per star.
 
-MIG: T. Q. Chen et al., "Isolating sources of disentanglement in variational autoencoders", NeurIPS
-(2018), section 4.1. DMIG: K. N. Watcharasupat, A. Lerch, "Evaluation of latent space
-disentanglement in the presence of interdependent attributes", ISMIR late-breaking demo (2021).
-Modularity and explicitness: K. Ridgeway, M. C. Mozer, "Learning deep disentangled embeddings with
-the F-statistic loss", NeurIPS (2018), section 3. SAP: A. Kumar, P. Sattigeri, A. Balakrishnan,
-"Variational inference of disentangled latent concepts from unlabeled observations", ICLR (2018),
-section 3. DCI: C. Eastwood, C. K. I. Williams, "A framework for the quantitative evaluation of
-disentangled representations", ICLR (2018), section 2. Total correlation: S. Watanabe, IBM J. Res.
-Dev. 4, 66 (1960); by nearest neighbors as A. Kraskov, H. Stoegbauer, P. Grassberger, Phys. Rev. E
-69, 066138 (2004), eq. 23.
-
-Importance in forests is measured on stars that the trees have not seen, as X. Li et al., "A
-debiased MDI feature importance measure for random forests", NeurIPS (2019), eq. 8: importance
-counted where trees learn adds noise for every dimension, however irrelevant.
+- MIG: T. Q. Chen et al. 2018, NeurIPS, "Isolating sources of disentanglement in variational
+  autoencoders", section 4.1.
+- DMIG: K. N. Watcharasupat & A. Lerch 2021, ISMIR late-breaking demo, "Evaluation of latent space
+  disentanglement in the presence of interdependent attributes".
+- Modularity, explicitness: K. Ridgeway & M. C. Mozer 2018, NeurIPS, "Learning deep disentangled
+  embeddings with the F-statistic loss", section 3.
+- SAP: A. Kumar, P. Sattigeri & A. Balakrishnan 2018, ICLR, "Variational inference of disentangled
+  latent concepts from unlabeled observations", section 3.
+- DCI: C. Eastwood & C. K. I. Williams 2018, ICLR, "A framework for the quantitative evaluation of
+  disentangled representations", section 2. Importance is measured on stars that the trees have not
+  seen (X. Li et al. 2019, NeurIPS, "A debiased MDI feature importance measure for random forests",
+  eq. 8), since training stars give every dimension some.
+- Total correlation: S. Watanabe 1960, IBM J. Res. Dev. 4, 66; by nearest neighbors A. Kraskov,
+  H. Stoegbauer & P. Grassberger 2004, Phys. Rev. E 69, 066138, eq. 23.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ _SINGULAR = 1e-10
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the table's headlines: how the table and a person name it, and what it asks."""
+    """A measure: its name in the table and in words, and its question.
+
+    `of_axes`: it depends on the choice of axes, so that baselines can be beaten; `most`, `least`:
+    what it cannot exceed but for noise, in nats where `most` is infinite.
+    """
 
     metric: str
     estimator: str
@@ -71,91 +75,66 @@ class Measure:
     question: str
     lower_is_better: bool = False
     of_axes: bool = True
-    """Whether it depends on the choice of axes, so that baselines are something to beat."""
-    bounded: bool = True
-    """Whether 1 is perfect; else it is in nats."""
+    most: float = 1.0
     least: float = 0.0
-    """What it cannot be below, but for the noise of its estimate."""
-
-    @property
-    def most(self) -> float:
-        """What it cannot be above, but for the noise of its estimate."""
-        return 1.0 if self.bounded else float("inf")
 
     @property
     def key(self) -> tuple[str, str]:
         """What finds it in the table."""
         return self.metric, self.estimator
 
+    @property
+    def bounded(self) -> bool:
+        """Whether 1 is perfect; else it is in nats."""
+        return self.most == 1
 
+
+_INF = float("inf")
 _AHEAD = "how far the best dimension of a label is ahead of the second best"
-
+_GAP = f"{_AHEAD}, as a share of the label's entropy"
 _DEPENDENT = f"{_AHEAD}, as a share of what other labels leave of it, where these are related"
+_SERVES = "whether a dimension serves one label only"
+_SERVED = "whether a label is served by one dimension only"
+_BORDERS_TELL = "how well straight borders tell labels apart, 0.5 being chance"
+_SHARED = "what the dimensions share in straight lines, in nats; PCA has none by construction"
+_FOREST = "how much of the labels a forest predicts from all dimensions"
 
 MEASURES = (
-    Measure("mig", "binned", "MIG (binned)", f"{_AHEAD}, as a share of the label's entropy"),
-    Measure("mig", "knn", "MIG (kNN)", f"{_AHEAD}, as a share of the label's entropy"),
+    Measure("mig", "binned", "MIG (binned)", _GAP),
+    Measure("mig", "knn", "MIG (kNN)", _GAP),
     Measure("dmig", "binned", "DMIG (binned)", _DEPENDENT),
     Measure("dmig", "knn", "DMIG (kNN)", _DEPENDENT),
     Measure("sap", "linear", "SAP", f"{_AHEAD}, for straight lines"),
-    Measure(
-        "dci_disentanglement",
-        "forest",
-        "DCI disentanglement",
-        "whether a dimension serves one label only",
-    ),
-    Measure(
-        "dci_completeness",
-        "forest",
-        "DCI completeness",
-        "whether a label is served by one dimension only",
-    ),
+    Measure("dci_disentanglement", "forest", "DCI disentanglement", _SERVES),
+    Measure("dci_completeness", "forest", "DCI completeness", _SERVED),
     Measure("modularity", "binned", "Modularity (binned)", "whether a dimension knows one label"),
     Measure("modularity", "knn", "Modularity (kNN)", "whether a dimension knows one label"),
     Measure(
-        "dci_informativeness",
-        "forest",
-        "DCI informativeness",
-        "how much of the labels a forest predicts from all dimensions",
-        of_axes=False,
-        least=float("-inf"),
+        "dci_informativeness", "forest", "DCI informativeness", _FOREST, of_axes=False, least=-_INF
+    ),
+    Measure("explicitness", "logistic", "Explicitness", _BORDERS_TELL, of_axes=False),
+    Measure(
+        "total_correlation", "gaussian", "Total correlation (Gaussian)", _SHARED,
+        lower_is_better=True, of_axes=False, most=_INF,
     ),
     Measure(
-        "explicitness",
-        "logistic",
-        "Explicitness",
-        "how well straight borders tell labels apart, 0.5 being chance",
-        of_axes=False,
+        "total_correlation", "knn", "Total correlation (kNN)",
+        "what the dimensions share in any way, in nats", lower_is_better=True, most=_INF,
     ),
-    Measure(
-        "total_correlation",
-        "gaussian",
-        "Total correlation (Gaussian)",
-        "what the dimensions share in straight lines, in nats; PCA has none by construction",
-        lower_is_better=True,
-        of_axes=False,
-        bounded=False,
-    ),
-    Measure(
-        "total_correlation",
-        "knn",
-        "Total correlation (kNN)",
-        "what the dimensions share in any way, in nats",
-        lower_is_better=True,
-        bounded=False,
-    ),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """A label, ready, with how many rows and stars have it and latents."""
+    """A label, and how many rows and stars have it and latents.
+
+    `codes` (n,) are its classes, or bins of equal count, -1 where missing; `numbers` (n,) are the
+    values of a continuous label, NaN where missing or beyond 5 sigma, and None for classes.
+    """
 
     name: str
     codes: Codes
-    """Class of each row, (n,); of a continuous label the bin of equal count; -1 where missing."""
     numbers: Floats | None
-    """Values of a continuous label, NaN where missing or beyond 5 sigma; None for classes."""
     n_rows: int
     n_stars: int
 
@@ -182,19 +161,20 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One row per star, seen along some axes: what a measure is evaluated on."""
+    """One row per star, seen along some axes: what a measure is evaluated on.
+
+    `values` (n, d) are the standardized latents of all rows, `every` a row of each star, `rows` for
+    each label a row of each star that has it, and `lots` (n,), the same for all rows of a star,
+    split stars in two.
+    """
 
     values: Floats
-    """Standardized latents of all rows, shape (n, d)."""
     dims: Sequence[int]
     labels: Sequence[Label]
     axes: Axes
     every: Rows
-    """A row of each star."""
     rows: Sequence[Rows]
-    """Of each label one row for each star that has it."""
     lots: Floats
-    """Of each row of `values`, the same for all rows of a star: what splits stars in two."""
 
     @property
     def each(self) -> list[tuple[Label, Rows]]:
@@ -221,10 +201,7 @@ class Drawn:
         return self.axes.of(self.values[rows])
 
     def split(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Split rows, one per star, into halves to learn and to judge: places among them.
-
-        By lots that stars keep: split anew, each part of the stars would scatter by that too.
-        """
+        """Places of rows, one per star, to learn from and to judge by lots that stars keep."""
         order = np.argsort(self.lots[rows], kind="stable")
         return np.sort(order[: len(rows) // 2]), np.sort(order[len(rows) // 2 :])
 
@@ -284,12 +261,9 @@ def dmig(information: ArrayLike, entropies: ArrayLike, between: ArrayLike) -> Fl
     """Dependency-aware mutual information gap of each label (Watcharasupat & Lerch 2021).
 
     The gap of `mig`, over H(label | other) in place of H(label) where the second best dimension is
-    the best of another label: so much is left for the gap where labels are related. Of several such
-    labels the one that leaves least counts. Equal to `mig` where labels are independent; NaN where
-    another label leaves nothing.
-
-    Information (d, labels), entropies (labels,), and mutual information of labels with one another,
-    `between` (labels, labels), in nats.
+    the best of another label (of several, the one that leaves least). Equal to `mig` where labels
+    are independent; NaN where another label leaves nothing. Information (d, labels), entropies
+    (labels,), and mutual information `between` labels (labels, labels), in nats.
     """
     table, left = np.asarray(information), np.array(entropies, dtype=np.float64)
     best, second = np.argsort(table, axis=0, kind="stable")[[-1, -2]]
@@ -328,10 +302,10 @@ def binned_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
 
 
 def knn_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
-    """MIG and modularity from Ross's estimate, between latents as they are and classes.
+    """MIG and modularity from Ross's estimate of latents with classes.
 
-    For modularity what is not above three standard deviations of independent columns counts as 0,
-    and dimensions that then know nothing are left out of its mean.
+    For modularity values within three standard deviations of independent columns count as 0, and
+    dimensions that then know nothing are left out of its mean.
     """
     seed = int(rng.integers(2**31))
     # Labels that the same stars have share their sorted columns.
@@ -397,8 +371,8 @@ def equal_width_bins(column: Floats) -> Codes:
 def plain_information(x: Codes, y: Codes) -> float:
     """Mutual information of two sets of classes in nats, from their shares, uncorrected.
 
-    Too large by about (classes of x - 1) (classes of y - 1) / (2 n). scikit-learn's
-    `mutual_info_score` says the same in 60 times the time.
+    Too large by about (classes of x - 1) (classes of y - 1) / (2 n). The same as scikit-learn's
+    `mutual_info_score`, in a 60th of the time.
     """
     together = np.bincount(x * (int(y.max()) + 1) + y)
     return entropy(x) + entropy(y) - _entropy_of_counts(together)
@@ -410,7 +384,7 @@ def _entropy_of_counts(counts: Codes) -> float:
 
 
 def _floor(codes: Codes) -> float:
-    """What independent columns reach: see `shrunk` of mi/nulls.py for its width."""
+    """What independent columns reach; its width is that of `shrunk` of mi/nulls.py."""
     n, outside = len(codes), len(codes) - int(np.bincount(codes).max())
     return float(_NULL_SIGMAS * _NULL_WIDTH * np.sqrt(outside) / n)
 
@@ -450,7 +424,7 @@ def squared_correlations(latents: Floats, numbers: Floats) -> Floats:
 
 
 def _accuracies(latents: Floats, codes: Codes, learn: Rows, judge: Rows) -> Floats:
-    # Imported here and below, since scikit-learn takes longer to load than most tables to measure.
+    # Imported here and below, since scikit-learn takes long to load.
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=_SVC_COST, class_weight="balanced", dual=False)
@@ -464,8 +438,8 @@ def _accuracies(latents: Floats, codes: Codes, learn: Rows, judge: Rows) -> Floa
 def explicitness_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     """Area under the ROC curve of logistic regressions on all dimensions, on stars not seen.
 
-    One class against the rest, and of a continuous label its values above each quintile against
-    those below: classes in its middle have no straight border.
+    One class against the rest; for a continuous label, values above each quintile against those
+    below.
     """
     each = [_explicitness(drawn, label, rows) for label, rows in drawn.each]
     areas = np.array(each)
@@ -522,9 +496,8 @@ def completeness(importance: ArrayLike) -> tuple[Floats, float]:
 def forest_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:
     """Disentanglement, completeness and informativeness from extremely randomized trees.
 
-    A label that the forest does not predict has no importances: its informativeness is below 9 / n
-    for n stars not seen, which a correlation of three standard deviations by chance gives.
-    Importances below 0 count as 0.
+    Without importances: a label with an informativeness below 9 / n for n stars not seen, which a
+    chance correlation of three standard deviations gives. Importances below 0 count as 0.
     """
     each = [_predicted(drawn, label, rows, rng) for label, rows in drawn.each]
     importance = np.column_stack([shares for shares, _ in each]).clip(min=0.0)
@@ -543,8 +516,8 @@ def _predicted(
 ) -> tuple[Floats, float]:
     """Importance of each dimension for a label, (d,), and how well the forest predicts it.
 
-    Of numbers the share of their variance (R^2), of classes the share of the errors of a constant
-    guess, the most frequent class, that are avoided.
+    That is R^2 of numbers, and for classes the share of the errors of the most frequent class that
+    are avoided.
     """
     from sklearn.tree import ExtraTreeRegressor
 
@@ -555,7 +528,7 @@ def _predicted(
     else:
         target = np.eye(label.classes)[codes]
     leaf = int(np.clip(len(learn) // _LEAVES, *_LEAF))
-    # One by one, which saves a forest's bookkeeping.
+    # Faster one by one than as a forest.
     trees = [
         ExtraTreeRegressor(min_samples_leaf=leaf, max_features=None, random_state=int(seed))
         .fit(values[learn], target[learn], check_input=False)
@@ -578,11 +551,10 @@ def held_out_importance(
 ) -> Floats:
     """Share of the variance of a target that a forest explains through each dimension.
 
-    The sum over the splits of a tree on a dimension of the covariance between what the split
-    changes in the prediction and the target (Li et al. 2019, eq. 8), on rows that the forest has
-    not seen; the mean over its trees. A dimension that tells nothing has 0 within the noise, and
-    may come out below. Trees are the `tree_` of scikit-learn's regression trees; values (n, d) and
-    target (n, outputs) give (d,).
+    For each tree, the covariance between the target and the change of the prediction by splits on
+    the dimension (Li et al. 2019, eq. 8), on rows that the forest has not seen. 0 within the noise,
+    also below, for a useless dimension. Trees are the `tree_` of scikit-learn's regression trees;
+    values (n, d) and target (n, outputs) give (d,).
     """
     centered = target - target.mean(axis=0)
     importance = np.zeros(values.shape[1])
@@ -601,10 +573,9 @@ def held_out_importance(
 
 
 def gaussian_total_correlation(values: Floats) -> float:
-    """Total correlation in nats of a Gaussian with the correlations of the columns.
+    """Total correlation of a Gaussian in nats, -1/2 log det of the correlations of columns (n, d).
 
-    -1/2 log det of their correlation matrix; infinite where a column is a sum of others. Constant
-    columns of values (n, d) do not count.
+    Infinite where a column is a sum of others; constant ones do not count.
     """
     values = values[:, np.ptp(values, axis=0) > 0]
     if values.shape[1] < 2:
@@ -619,8 +590,8 @@ def knn_total_correlation(values: Floats, neighbors: int = _NEIGHBORS) -> float:
     """Total correlation of columns in nats, signed (Kraskov et al. 2004, eq. 23).
 
     psi(k) + (d - 1) psi(n) - sum over the columns of < psi(n_j + 1) >, with n_j the points strictly
-    closer in column j than the k-th neighbor in all, in the Chebyshev norm. Values (n, d) are used
-    as they are: neither scaled nor jittered.
+    closer in column j than the k-th neighbor in all, in the Chebyshev norm. Values (n, d) are
+    neither scaled nor jittered.
     """
     n, d = values.shape
     near = cKDTree(values).query(values, k=neighbors + 1, p=np.inf)[0]
@@ -652,18 +623,14 @@ def knn_total_correlation_scores(drawn: Drawn, rng: np.random.Generator) -> Scor
 
 
 class Family(NamedTuple):
-    """Measures that come from one evaluation.
-
-    `splits`: stars are split at random to learn and to judge, so that several splits are worth
-    averaging. `slow`: an evaluation takes so long that fewer halves have to do.
-    """
+    """Measures of one evaluation, averaged over random `splits`, on fewer halves if `slow`."""
 
     scores: Callable[[Drawn, np.random.Generator], Scores]
     splits: bool = False
     slow: bool = False
 
 
-# The slow ones first, so that no core is left alone with them at the end.
+# The slow ones first, so that no core ends alone with them.
 FAMILIES = (
     Family(forest_scores, splits=True, slow=True),
     Family(knn_total_correlation_scores, slow=True),

@@ -1,10 +1,10 @@
-"""How well each label can be read from latents, and readings that are kept for other spectra.
+"""How well each label can be read from latents, and probes that read labels of other spectra.
 
-`probe` measures: four readers learn a label from the latents of some stars and are judged on the
-others. `fit_probe` keeps what `latentscope.models.probes` stores beside a model: for each label a
+`probe` measures: readers learn a label from the latents of some stars and are judged on others.
+`fit_probe` makes what `latentscope.models.probes` stores beside a model: for each label a
 polynomial of few dimensions, with intervals from stars that it did not learn from (split conformal
 prediction: Papadopoulos et al. 2002; scores over the local error: Lei et al. 2018, JASA 113, 1094,
-section 5.2; for each range of the label by itself: Vovk, Gammerman & Shafer 2005, Algorithmic
+section 5.2; separately for each range of the label: Vovk, Gammerman & Shafer 2005, Algorithmic
 Learning in a Random World, section 4.5). Each star counts once, by one random row.
 """
 
@@ -29,7 +29,14 @@ from latentscope.diagnostics.disentanglement_measures import Label, squared_corr
 from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import Progress, q_values
 from latentscope.diagnostics.mi.columns import Seed, own_rng, whole_seed
-from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Result,
+    Study,
+    StudyLike,
+    check_least,
+    read_study,
+)
 from latentscope.errors import ChoiceError, EstimatorError
 from latentscope.labels import Missing
 
@@ -44,31 +51,33 @@ _SHUFFLES = 999
 _NEIGHBORS = 15
 _COVERED = (2.5, 97.5)  # percentiles over samples of stars
 
-_KELVIN = ("teff", "temperature", "t_eff")
-_DEX = ("logg", "log g", "feh", "m_h", "mh", "alpha_m", "moh")
-_VELOCITY = ("radvel", "rv", "vrad", "radial_velocity", "vsini", "vmacro", "vmic", "berv")
+_UNITS = {
+    "K": ("teff", "temperature", "t_eff"),
+    "dex": ("logg", "log g", "feh", "m_h", "mh", "alpha_m", "moh"),
+    "km/s": ("radvel", "rv", "vrad", "radial_velocity", "vsini", "vmacro", "vmic", "berv"),
+}
 _BRACKETS = re.compile(r"\[\w+/\w+\]")  # [Fe/H]
 _ENDING = re.compile(r"[\s_]*(?:\((.+)\)|\[(.+)\]|_(kms|k|dex|mag|gyr|pc|days))$", re.IGNORECASE)
 _SPELLED = {"kms": "km/s", "k": "K", "gyr": "Gyr"}
 
 
 def unit_of(label: str) -> str:
-    """Return the unit of a label where its name tells: K, dex, km/s or what it ends with; else "".
+    """Return the unit of a label by its name: K, dex, km/s or its ending; empty where unknown.
 
     Examples
     --------
     >>> unit_of("Teff"), unit_of("[Fe/H]"), unit_of("age (Gyr)"), unit_of("mass")
     ('K', 'dex', 'Gyr', '')
     """
-    name = label.strip().lower()
-    known = {"K": _KELVIN, "dex": _DEX, "km/s": _VELOCITY}
-    for unit, names in known.items():
-        if name in names:
+    name = label.strip()
+    for unit, names in _UNITS.items():
+        if name.lower() in names:
             return unit
-    if _BRACKETS.fullmatch(label.strip()):
+    if _BRACKETS.fullmatch(name):
         return "dex"
     ending = _ENDING.search(label)
-    if ending is None:
+    # A name that ends in _k is a temperature or, as mag_k, of the K band.
+    if ending is None or (name.lower().endswith("_k") and not name.lower().startswith("t")):
         return ""
     spelled = next(part for part in ending.groups() if part)
     return _SPELLED.get(spelled.lower(), spelled)
@@ -78,16 +87,12 @@ def unit_of(label: str) -> str:
 
 
 class Curve:
-    """Polynomial of all columns, by ridge regression; the penalty by generalized cross-validation.
+    """Polynomial of all columns, by ridge regression, with ten rows or more for each term.
 
-    Values further off than six robust standard deviations weigh less, by the square of how far:
-    wrong velocities, not the few giants among dwarfs. Golub, Heath & Wahba 1979, Technometrics 21,
-    215, eq. 1.3 chooses the penalty.
-
-    Parameters
-    ----------
-    degree : int
-        Largest sum of powers in a term. Lowered until there are ten rows for each term.
+    `degree` is the largest sum of powers in a term. Generalized cross-validation chooses the
+    penalty (Golub, Heath & Wahba 1979, Technometrics 21, 215, eq. 1.3). Beyond six robust standard
+    deviations values weigh less, by the square of the distance: wrong velocities, but not giants
+    among dwarfs.
     """
 
     def __init__(self, degree: int) -> None:
@@ -107,7 +112,7 @@ class Curve:
             self.coefficients = _ridge(terms, y, weights)
             off = np.abs(y - terms @ self.coefficients)
             width = max(1.4826 * float(np.median(off)), _LEAST)
-            # Squared, so that what is left of a thousandfold error does not choose the penalty.
+            # Squared, so that a thousandfold error does not choose the penalty.
             weights = np.minimum(1.0, _USUAL * width / np.maximum(off, _LEAST)) ** 2
         return self
 
@@ -130,7 +135,6 @@ def monomials(x: Floats, powers: Codes) -> Floats:
     """Products of powers of columns: x (n, d), powers (terms, d) -> (n, terms)."""
     terms = np.ones((len(x), len(powers)))
     for column, power in zip(x.T, powers.T, strict=True):
-        # One table of powers a column, which many terms share.
         table = column[:, None] ** np.arange(power.max(initial=0) + 1)
         terms *= table[:, power]
     return terms
@@ -203,9 +207,6 @@ def _reader(name: ReaderName, classes: bool, seed: int) -> Any:
     return Curve(1 if name == "linear" else 3)
 
 
-# ---- how well is each label read ----
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ProbeResult(Result):
     """How well labels are read from latents, on stars that were not learned from.
@@ -214,19 +215,18 @@ class ProbeResult(Result):
     ----------
     table : DataFrame
         One row per label, set of dimensions and reader: `label, kind` ("number" or "classes"),
-        `dims, reader, unit`; of numbers `error` (median of |read - true|), `rms` and `r2` (share of
-        the variance explained), and `baseline` (the error of always saying the median); of classes
-        `accuracy` (mean share of each class that is read as such) and `baseline` (1 over the number
-        of classes). `..._low ... ..._high` is a 95 % interval over samples of stars. `p_value`: of
-        stars whose labels are shuffled; `q_value`: false discovery rate over the table. `n` is the
-        number of stars, each with one row.
+        `dims, reader, unit`; for numbers `error` (median of |read - true|), `rms`, `r2` (share of
+        the variance explained) and `baseline` (error of the median label); for classes `accuracy`
+        (mean over classes of the share read right) and `baseline` (1 over the number of classes).
+        `..._low ... ..._high`: 95 % interval over samples of stars. `p_value`: by shuffled labels;
+        `q_value`: false discovery rate over the table; `n`: number of stars, with one row each.
     predictions : DataFrame
-        Rows of the latents that were read: `row`, and of each label its value and, as
-        `..._read`, what the best reader says.
+        Rows of the latents that were read: `row`, and for each label its value and, as
+        `..._read`, that of the best reader.
     confusion : dict of str to DataFrame
-        Of labels of classes, how many stars of each class (rows) were read as which (columns).
+        For labels of classes, numbers of stars by true class (rows) and class read (columns).
     provenance : dict
-        Settings, versions, and where latents and labels come from.
+        Settings, versions, and origin of latents and labels.
     notes : tuple of str
         What was done to the labels, in words.
     """
@@ -241,18 +241,18 @@ class ProbeResult(Result):
 
     @property
     def told(self) -> list[str]:
-        """Labels of which the latents tell something: q below 0.05, and better than a constant."""
+        """Labels that can be read: q below 0.05, and better than a constant."""
         return [str(row["label"]) for row in self.best.to_dict("records") if _tells(row)]
 
     @property
     def best(self) -> pd.DataFrame:
-        """The row of the table of each label's best reader: least error, or largest accuracy."""
+        """The table's row of each label's best reader, by least error or largest accuracy."""
         order = self.table["error"].fillna(-self.table["accuracy"])
         rows = order.groupby(self.table["label"], sort=False).idxmin()
         return self.table.loc[rows].reset_index(drop=True)
 
     def sentences(self) -> list[str]:
-        """Say of each label how well its best reader reads it."""
+        """Say how well the best reader reads each label."""
         return [_sentence(row) for row in self.best.to_dict("records")]
 
 
@@ -310,22 +310,21 @@ def probe(
     latents : Latents, array (n, d), DataFrame, path, or Study
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
-        Joined on an id column that both have, else row by row. Values of a continuous label beyond
-        5 sigma are left out, and classes of fewer than 20 stars.
+        Joined on an id column that both have, else row by row. Numbers beyond 5 sigma and classes
+        of fewer than 20 stars are left out.
     dims : "informative", "all", "each" or a list of int
-        What is read from; "each": each informative dimension alone.
+        "each": the informative ones one by one.
     columns : list of str, optional
-        Labels to take; by default all but ids, names of stars, and text that names nearly each
-        row, and those with fewer than 100 stars.
+        Labels to take; by default all that `mi_matrix` takes and 100 stars have.
     discrete : list of str, optional
-        Labels to take for classes, whatever they look like.
+        Labels to treat as classes.
     readers : list of "linear", "curved", "knn", "boosted"
         Ridge regression (logistic for classes); the same on all terms up to the third power (not of
         classes); 15 neighbors; gradient-boosted trees.
     groups, join, missing
         As for `mi_matrix`.
     n_bootstraps : int
-        Samples of stars that the intervals come from; 0 leaves intervals out.
+        Samples of stars for the intervals; 0: no intervals.
     max_stars : int
         Stars at most; of more a random part is taken.
     seed : int or Generator
@@ -361,9 +360,8 @@ def probe(
     unknown = [name for name in readers if name not in READERS]
     if unknown or not readers:
         raise ChoiceError(f"readers are {list(readers)}; expected some of {', '.join(READERS)}")
-    for name, value, least in (("n_bootstraps", n_bootstraps, 0), ("max_stars", max_stars, 100)):
-        if value < least:
-            raise EstimatorError(f"{name} is {value}; expected {least} or more")
+    check_least(0, n_bootstraps=n_bootstraps)
+    check_least(100, max_stars=max_stars)
     study = read_study(
         latents, labels, groups=groups, join=join, missing=missing, discrete=discrete
     )
@@ -383,36 +381,27 @@ def probe(
         for reader in readers
         if label.numbers is not None or reader != "curved"
     ]
-    rows = {label.name: _one_row_a_star(study, label, max_stars, seed) for label in usable}
+    rows = {label.name: _one_row_per_star(study, label, max_stars, seed) for label in usable}
     lines, read = [], {}
-    for done, (label, name, reader) in enumerate(jobs):
+    for done, (label, name, reader) in enumerate(jobs, start=1):
+        line, read[label.name, name, reader] = _measured(
+            study, label, rows[label.name], sets[name], reader, n_bootstraps, seed
+        )
+        lines.append({"label": label.name, "dims": name, "reader": reader, **line})
         if progress is not None:
             progress(done, len(jobs))
-        job = _Job(study, label, rows[label.name], sets[name], reader, seed)
-        line, read[label.name, name, reader] = job.measured(n_bootstraps)
-        lines.append({"label": label.name, "dims": name, "reader": reader, **line})
-    if progress is not None:
-        progress(len(jobs), len(jobs))
     table = pd.DataFrame(lines, columns=_COLUMNS)
     table["q_value"] = q_values(table["p_value"].to_numpy(dtype=np.float64))
-    settings = {
-        "dims": dims if isinstance(dims, str) else chosen,
-        "columns": [label.name for label in usable],
-        "readers": list(readers),
-        "n_bootstraps": n_bootstraps,
-        "max_stars": max_stars,
-        "seed": seed,
-    }
-    result = ProbeResult(
-        table,
-        pd.DataFrame(),
-        {},
-        study.provenance("probe", **settings),
-        (*study.notes, *study.left_out_of(named), *notes),
-    )
+    provenance = study.provenance(
+        "probe", dims=dims if isinstance(dims, str) else chosen,
+        columns=[label.name for label in usable], readers=list(readers), n_bootstraps=n_bootstraps,
+        max_stars=max_stars, seed=seed,
+    )  # fmt: skip
+    notes = [*study.notes, *study.left_out_of(named), *notes]
+    result = ProbeResult(table, pd.DataFrame(), {}, provenance, tuple(notes))
     best = [(row["label"], row["dims"], row["reader"]) for row in result.best.to_dict("records")]
     predictions, confusion = _predictions(study, usable, rows, [read[key] for key in best])
-    return ProbeResult(table, predictions, confusion, result.provenance, result.notes)
+    return replace(result, predictions=predictions, confusion=confusion)
 
 
 _INTERVALS = ("error", "rms", "r2", "accuracy")
@@ -423,7 +412,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _one_row_a_star(study: Study, label: Label, max_stars: int, seed: int) -> Codes:
+def _one_row_per_star(study: Study, label: Label, max_stars: int, seed: int) -> Codes:
     keep = label.codes >= 0
     rows = study.stars.draws(keep, 1, own_rng(seed, 21)).rows[0]
     if len(rows) > max_stars:
@@ -431,50 +420,46 @@ def _one_row_a_star(study: Study, label: Label, max_stars: int, seed: int) -> Co
     return np.sort(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One label, read from some dimensions by one reader; rows (n,) have one of each star."""
+def _measured(
+    study: Study,
+    label: Label,
+    rows: Codes,
+    dims: Sequence[int],
+    reader: ReaderName,
+    n_bootstraps: int,
+    seed: int,
+) -> tuple[dict[str, Any], Floats | Codes]:
+    """Read a label on rows (n,), one per star: columns of the table, and the readings (n,)."""
+    x = study.latents.values[rows][:, list(dims)].astype(np.float64)
+    rng, numbers = own_rng(seed, 23), label.numbers
+    classes = numbers is None
+    y: Any = label.codes[rows] if numbers is None else numbers[rows]
 
-    study: Study
-    label: Label
-    rows: Codes
-    dims: Sequence[int]
-    reader: ReaderName
-    seed: int
+    def fresh() -> Any:
+        return _reader(reader, classes, seed)
 
-    def measured(self, n_bootstraps: int) -> tuple[dict[str, Any], Floats | Codes]:
-        """Return the columns of the table, and what was read, shape (n,)."""
-        x = self.study.latents.values[self.rows][:, list(self.dims)].astype(np.float64)
-        rng, numbers = own_rng(self.seed, 23), self.label.numbers
-        classes = numbers is None
-        y: Any = self.label.codes[self.rows] if numbers is None else numbers[self.rows]
-        read = held_out(self._fresh, x, y, rng)
-        score: Callable[[Any, Any], dict[str, float]] = _class_scores if classes else _number_scores
-        line: dict[str, Any] = {"kind": "classes" if classes else "number", "n": len(y)}
-        line |= score(read, y)
-        if n_bootstraps:
-            draws = [
-                score(read[some], y[some])
-                for some in rng.integers(len(y), size=(n_bootstraps, len(y)))
-            ]
-            for name in _INTERVALS:
-                if name in line:
-                    low, high = np.percentile([one[name] for one in draws], _COVERED)
-                    line |= {f"{name}_low": low, f"{name}_high": high}
-        if numbers is None:
-            line["baseline"] = 1 / self.label.classes
-        else:
-            line["unit"] = unit_of(self.label.name)
-            line["baseline"] = float(np.median(np.abs(y - np.median(y))))
-        line["p_value"] = shuffled_p_value(self._fresh, x, y, rng, classes=classes)
-        return line, read
-
-    def _fresh(self) -> Any:
-        return _reader(self.reader, self.label.numbers is None, self.seed)
+    read = held_out(fresh, x, y, rng)
+    score: Callable[[Any, Any], dict[str, float]] = _class_scores if classes else _number_scores
+    line: dict[str, Any] = {"kind": "classes" if classes else "number", "n": len(y)}
+    scores = score(read, y)
+    line |= scores
+    if n_bootstraps:
+        some = rng.integers(len(y), size=(n_bootstraps, len(y)))
+        draws = pd.DataFrame([score(read[one], y[one]) for one in some])
+        for name in scores:
+            low, high = np.percentile(draws[name], _COVERED)
+            line |= {f"{name}_low": low, f"{name}_high": high}
+    if classes:
+        line["baseline"] = 1 / label.classes
+    else:
+        line["unit"] = unit_of(label.name)
+        line["baseline"] = float(np.median(np.abs(y - np.median(y))))
+    line["p_value"] = shuffled_p_value(fresh, x, y, rng, classes=classes)
+    return line, read
 
 
 def held_out(fresh: Callable[[], Any], x: Floats, y: Any, rng: np.random.Generator) -> Any:
-    """What a reader says of rows x (n, d), one per star, learned from those of four other folds."""
+    """Read rows x (n, d), one per star, each by a reader that learned from four other folds."""
     fold = rng.permutation(len(y)) % FOLDS
     read = np.empty_like(y)
     for number in range(FOLDS):
@@ -495,11 +480,9 @@ def _number_scores(read: Floats, y: Floats) -> dict[str, float]:
 
 def _class_scores(read: Codes, y: Codes) -> dict[str, float]:
     """Mean over the classes of the share of their rows that is read right."""
-    return {
-        "accuracy": float(
-            (np.bincount(y, read == y)[np.unique(y)] / np.bincount(y)[np.unique(y)]).mean()
-        )
-    }
+    classes = np.unique(y)
+    right, every = np.bincount(y, read == y), np.bincount(y)
+    return {"accuracy": float((right[classes] / every[classes]).mean())}
 
 
 def shuffled_p_value(
@@ -507,9 +490,8 @@ def shuffled_p_value(
 ) -> float:
     """Chance that stars with shuffled labels are read as well.
 
-    A reader learns from one half of the stars; the labels of the other half are shuffled, which
-    is exact: what was learned knows none of them. Over cross-validation it would not be, since each
-    star then is learned from too.
+    A reader learns from one half of the stars; the labels of the other half are shuffled. This is
+    exact, as it would not be over cross-validation, where each star is learned from too.
     """
     order = rng.permutation(len(y))
     learn, judge = order[: len(y) // 2], order[len(y) // 2 :]
@@ -520,12 +502,13 @@ def shuffled_p_value(
             _class_scores(read, rng.permutation(truth))["accuracy"] for _ in range(_SHUFFLES)
         ]
     else:
-        # At a given read-out the squared error of a shuffle depends on this product alone.
+        # The squared error of a shuffle depends on this product alone.
         centered = read - read.mean()
         found = float(centered @ truth)
         shuffled = [float(centered @ rng.permutation(truth)) for _ in range(_SHUFFLES)]
-    # Of equal ones a random part, so that the value is even for a useless label.
-    above, same = int(np.sum(np.array(shuffled) > found)), int(np.sum(np.array(shuffled) == found))
+    # A random part of equal ones, so that p-values of a useless label are uniform.
+    null = np.array(shuffled)
+    above, same = int((null > found).sum()), int((null == found).sum())
     return (1 + above + int(rng.integers(same + 1))) / (1 + _SHUFFLES)
 
 
@@ -548,31 +531,30 @@ def _predictions(
     return frame.rename_axis("row").reset_index(), confusion
 
 
-# ---- readings that are kept, with intervals ----
+# ---- probes, with intervals ----
 
 COVERED = 0.9
 """Share of stars whose label lies inside the interval."""
 
 FAR = 3.0
-"""Distance from the training stars, over that of the outermost of them, beyond which nothing is
-said."""
+"""Distance from the training stars, over that of their outermost, beyond which nothing is read."""
 
 _CALIBRATION = 4  # one star in so many
 _CLOUD = 2000  # stars that are kept
-_NEAR = 10  # stars by which distance and local error are told
+_NEAR = 10  # stars for distance and local error
 _LOCAL = 60  # stars whose errors make a local one
 _LEAST_ERROR = 0.2  # of a local error, over that of all
 _OUTERMOST = 0.99
 _DEGREES = (1, 2, 3, 4)
 _MOST_DIMS = 16
 _WRONG = 20.0
-_OUTSIDE = 10  # stars outside of their intervals from which a range of a label is told by itself
+_OUTSIDE = 10  # stars outside of their intervals in a range of a label
 _WORTH = 0.05  # by which an error has to fall for one more dimension, or degree
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How one label is read: a polynomial of some dimensions, and how far to believe it.
+    """How one label is read: a polynomial of some dimensions, and its errors.
 
     Parameters
     ----------
@@ -581,17 +563,16 @@ class Reading:
         Dimensions of the latents that are read.
     center, scale : ndarray of float64, shape (k,)
         What dimensions are centered on and divided by.
-    powers : ndarray of int64, shape (terms, k)
-    coefficients : ndarray of float64, shape (terms,)
+    powers, coefficients : ndarray, shape (terms, k) and (terms,)
     errors : ndarray of float64, shape (m, 2)
-        How far labels lie below and above what is read near each star of the probe's cloud, in the
+        How far labels lie below and above their reading near each star of the probe's cloud, in the
         label's unit: the quantiles that leave out as much as the interval.
     edges : ndarray of float64, shape (b - 1,)
         Where ranges of the label meet, ascending.
     factors : ndarray of float64, shape (b,)
-        Of each range, how many of these errors a label in it may lie off.
+        For each range, how many of these errors a label in it may lie off.
     lowest, highest : float
-        Of the label among the stars that were learned from.
+        Of the label among the training stars.
     """
 
     label: str
@@ -613,13 +594,9 @@ class Reading:
         return np.asarray(monomials(scaled, self.powers) @ self.coefficients)
 
     def interval(self, read: Floats, below: Floats, above: Floats) -> tuple[Floats, Floats]:
-        """Lowest and highest label that lies no more errors off than its range allows.
+        """Lowest and highest label within the errors (n,) that its range allows, of readings (n,).
 
-        Parameters
-        ----------
-        read : ndarray of float64, shape (n,)
-        below, above : ndarray of float64, shape (n,)
-            As `Probe.errors` returns them.
+        The errors are those that `Probe.errors` returns.
         """
         start = np.concatenate([[-np.inf], self.edges])
         end = np.concatenate([self.edges, [np.inf]])
@@ -639,9 +616,9 @@ class Probe:
     ----------
     readings : list of Reading
     n_dims : int
-        Dimensions of the latents that it takes.
+        Dimensions of the latents.
     dims : list of int
-        Dimensions by which the distance from the training stars is told.
+        Dimensions for the distance from the training stars.
     spread : ndarray of float64, shape (k,)
         Standard deviations of these among the training stars.
     cloud : ndarray of float64, shape (m, k)
@@ -651,7 +628,7 @@ class Probe:
     covered : float
         Share of stars whose label lies inside the interval.
     info : dict of str
-        Origin: `weights_sha256`, `model`, `origin`, `stars`.
+        `weights_sha256`, `model`, `origin`, `stars`.
     """
 
     readings: list[Reading]
@@ -684,10 +661,10 @@ class Probe:
         Returns
         -------
         DataFrame
-            Of each label `..._probe` in its unit and `..._low ... ..._high`, an interval that holds
-            `covered` of the stars; `probe_distance` from the training stars, over that of the
-            outermost 1 % of them; `probe_outside`: whether that is above 1, or a value is beyond
-            all that was learned from. The interval then widens with the square of the distance;
+            For each label `..._probe` in its unit and `..._low ... ..._high`, an interval that
+            holds `covered` of the stars; `probe_distance` from the training stars, over that of
+            the outermost 1 % of them; `probe_outside`: whether that is above 1, or a value beyond
+            those of the training stars. Intervals widen with the square of a distance above 1;
             above 3 there is no value.
 
         Raises
@@ -697,8 +674,8 @@ class Probe:
         """
         if values.shape[1:] != (self.n_dims,):
             raise EstimatorError(
-                f"latents of shape {values.shape}; this probe reads {self.n_dims} dimensions "
-                f"({self.info.get('model', 'of an unnamed model')})"
+                f"latents of shape {values.shape}; expected {self.n_dims} dimensions, those of "
+                f"{self.info.get('model', 'an unnamed model')}"
             )
         n = len(values)
         found = pd.DataFrame(np.nan, index=range(n), columns=self.columns)
@@ -748,18 +725,18 @@ def fit_probe(
 ) -> Probe:
     """Learn to read labels of numbers from latents, with prediction intervals.
 
-    Three quarters of the stars are learned from: for each label the fewest dimensions and the
-    lowest degree of a polynomial that read it about as well as more would. The other quarter says
-    how long intervals have to be, over the usual error of the stars nearby.
+    Three quarters of the stars are for training: for each label the fewest dimensions and the
+    lowest degree of a polynomial that read it about as well as more would. The other quarter
+    calibrates the intervals, over the usual error of the stars nearby.
 
     Parameters
     ----------
     latents, labels, columns, groups, join, missing, max_stars, seed, progress
         As for `probe`. Labels of classes are left out.
     dims : "informative", "all" or a list of int
-        What may be read from, and by what spectra are told that are unlike the training stars.
+        Dimensions to read from, and for the distance from the training stars.
     covered : float
-        Share of stars whose label is to lie inside the interval.
+        Share of stars whose label should lie inside the interval.
 
     Returns
     -------
@@ -789,10 +766,10 @@ def fit_probe(
     numbers = [label for label in usable if label.numbers is not None]
     if not numbers:
         raise EstimatorError(
-            f"{study.latents.source}: no label holds numbers, and intervals are of numbers; "
-            "`probe` measures how well classes are read"
+            f"{study.latents.source}: no label holds numbers; `probe` measures how well classes "
+            "are read"
         )
-    rows = {label.name: _one_row_a_star(study, label, max_stars, seed) for label in numbers}
+    rows = {label.name: _one_row_per_star(study, label, max_stars, seed) for label in numbers}
     every = np.unique(np.concatenate(list(rows.values())))
     star = study.stars.codes
     calibrating = own_rng(seed, 24).permutation(int(star.max()) + 1) % _CALIBRATION == 0
@@ -824,7 +801,7 @@ def fit_probe(
 def _fitted(
     made: Probe, label: Label, values: Any, rows: Codes, held: NDArray[np.bool_], seed: int
 ) -> Reading:
-    """Reading of a label from rows (n,), one per star; those `held` say how long intervals are."""
+    """Reading of a label from rows (n,), one per star; those `held` calibrate its intervals."""
     assert label.numbers is not None
     x, y = values[rows].astype(np.float64), label.numbers[rows]
     learn, own = x[~held], y[~held]
@@ -846,8 +823,8 @@ def _fitted(
     judges, truth = x[held], y[held]
     if _rank(len(truth), made.covered) > len(truth):
         raise EstimatorError(
-            f"{label.name}: {len(truth)} of {len(rows)} stars are left to say how long an interval "
-            f"of {100 * made.covered:g} % is; expected {ceil(made.covered / (1 - made.covered))}"
+            f"{label.name}: {len(truth)} of {len(rows)} stars to calibrate an interval of "
+            f"{100 * made.covered:g} %; expected {ceil(made.covered / (1 - made.covered))}"
         )
     found = truth - reading.read(judges)
     below, above = made.errors(reading, *made.near(judges))
@@ -864,7 +841,7 @@ def _rank(n: int, covered: float) -> int:
 def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floats]:
     """Edges of ranges of a label (n,) with as many stars each, and the score that holds in each.
 
-    What holds on average is too short where a label is rare: hot stars read too cool.
+    The average one is too small where a label is rare: hot stars are read too cool.
     """
     n = len(truth)
     ranges = max(int(n * (1 - covered)) // _OUTSIDE, 1)
@@ -880,10 +857,9 @@ def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floa
 
 
 def _choice(x: Floats, y: Floats, seed: int) -> tuple[list[int], int]:
-    """Columns of x (n, k), the most telling first, and the degree, by which y is read best.
+    """Columns of x (n, k), the best first, and the degree, from which y is read best.
 
-    One more of either has to make the error smaller by 5 %: what hardly tells on training stars
-    may lead astray on others.
+    One more of either has to make the error smaller by 5 %.
     """
     ranks = np.argsort(np.argsort(x, axis=0), axis=0).astype(np.float64)
     alone = squared_correlations(ranks, np.argsort(np.argsort(y)).astype(np.float64))

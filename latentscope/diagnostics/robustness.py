@@ -1,8 +1,7 @@
-"""Is it the sample: the number of informative dimensions and the information, on other samples.
+"""Informative dimensions and mutual information on other samples of the rows.
 
-After N. Sedaghat et al., "Machines learn to infer stellar parameters just by looking at a large
-number of spectra", MNRAS 501, 6026 (2021), who repeat their analysis on one spectrum per star and
-on equal numbers of each spectral class.
+As Sedaghat et al. 2021, MNRAS 501, 6026, repeat their analysis on one spectrum per star and on
+equal numbers of each spectral class.
 """
 
 from __future__ import annotations
@@ -35,27 +34,32 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     whole_seed,
 )
-from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
-from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.diagnostics.mi.result import SIGNIFICANT
+from latentscope.diagnostics.study import (
+    Dims,
+    Result,
+    Study,
+    StudyLike,
+    check_least,
+    read_study,
+)
+from latentscope.errors import LatentscopeWarning
 from latentscope.labels import Missing
 
 Rows = NDArray[np.int64]
 
-# A sample of equal classes is called by its column.
 WHOLE, REPEATS, SINGLE, HALF = "all", "repeats counted", "one per star", "half of the stars"
 
 _BEST = 0.05
-"""Nats from which a dimension is worth calling the best of a label."""
+"""Nats above which a dimension is called the best of a label."""
 
 _MIN_DRAWS = 3
-# Draws of one row per star behind each value: fewer on samples that are drawn several times anyway.
-_WHOLE_DRAWS = 11
-_OTHER_DRAWS = 5
+# Draws of one row per star for each value: fewer on samples that are drawn several times.
+_WHOLE_DRAWS, _OTHER_DRAWS = 11, 5
 _MIN_EQUAL = 100
 
 _CLASS_COLUMNS = ("spec_type", "sp_type", "spectral_type", "Teff", "teff")
-"""Columns that classes are made of where none is named, the first that is there."""
+"""Columns of classes, the first that is there, where none is named."""
 
 _SPECTRAL_TYPE = re.compile(r"[OBAFGKM]([\d\s.:+/-]|I|V|$)")
 _N_BINS = 5
@@ -69,24 +73,22 @@ class RobustnessResult(Result):
     ----------
     mad : DataFrame
         One row per sample: `sample, draws, n, n_stars, informative, low, high, gained, lost`.
-        `informative` is the number of dimensions whose deviation exceeds the threshold, that of
-        `mad` on all rows, the median over the draws of the sample, `low` ... `high` their range;
-        `gained` and `lost` are the dimensions that most draws count and the whole does not, and the
-        other way round.
+        `informative`: number of dimensions above the threshold of all rows, the median over the
+        draws; `low ... high`: range over the draws; `gained`, `lost`: dimensions that most draws
+        count and all rows do not, and the reverse.
     mi : DataFrame
         One row per sample, label and dimension: `sample, label, dim, mi_nats, std_nats, scatter,
         whole, difference, std_difference, p_value, draws, n, n_stars, q_value, significant`.
-        `mi_nats` is the mean over the draws, `std_nats` the sampling error (68 %) of one,
-        `scatter` their standard deviation, `whole` the value on all rows, or for equal classes the
-        mean over random samples of as many stars; `difference` the mean minus that,
-        `std_difference` its error: for samples of fewer stars that of one draw, which is part of
-        the whole, else the error of the whole. `significant` is q below 0.05 over the table. Halves
-        have no p-value: they differ from the whole by their number of stars.
+        `mi_nats`: mean over the draws; `std_nats`: sampling error (68 %) of one; `scatter`: their
+        standard deviation; `whole`: value on all rows, or, for equal classes, the mean over random
+        samples of as many stars; `difference`: mean minus that; `std_difference`: its error, for
+        samples of fewer stars that of one draw, which is part of the whole, else that of the whole;
+        `significant`: q below 0.05 over the table. Halves have no p-value, since they differ from
+        the whole by their number of stars.
     provenance : dict
-        Settings, versions, and where latents and labels come from.
+        Settings, versions, and origin of latents and labels.
     notes : tuple of str
-        Which labels lost values or were left out, which samples there are not and why, and how many
-        stars each class has.
+        Labels that lost values or were left out, missing samples, and stars in each class.
     """
 
     drawn_by = "plot_robustness"
@@ -104,7 +106,7 @@ class RobustnessResult(Result):
 
     @property
     def samples(self) -> list[str]:
-        """Names of the samples, the whole first."""
+        """Names of the samples, all rows first."""
         return list(self.mad["sample"])
 
     @property
@@ -120,8 +122,8 @@ class RobustnessResult(Result):
     def error_ratio(self) -> float:
         """Scatter of halves of the stars in units of the quoted errors, the median over pairs.
 
-        1 where the errors are right: a half scatters about the whole as the whole does about what
-        infinitely many stars would give. NaN where no pair has both.
+        1 where the errors are right: a half scatters about the whole as the whole does about the
+        value of infinitely many stars. NaN where no pair has both.
         """
         half, whole = (self.of(name).set_index(["label", "dim"]) for name in (HALF, WHOLE))
         ratio = half["scatter"] / whole["std_nats"].where(whole["std_nats"] > 0)
@@ -139,15 +141,14 @@ class RobustnessResult(Result):
         return dict(zip(first["label"], first["dim"].astype(int), strict=True))
 
     def sentences(self) -> list[str]:
-        """Say what changes and what does not, in lines a person can read."""
+        """Say what changes from sample to sample, and what does not."""
         changes = [self._change(name) for name in self.samples[1:]]
         return [self._counts(), *changes, self._best_dims(), self._errors()]
 
     def _counts(self) -> str:
         parts = []
         for row in self.mad.to_dict("records"):
-            # The same rows as the whole, so the same dimensions.
-            if row["sample"] == REPEATS:
+            if row["sample"] == REPEATS:  # has the same rows as the whole
                 continue
             between = "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
             moved = "".join(f", {what} {row[what]}" for what in ("gained", "lost") if row[what])
@@ -199,7 +200,7 @@ class RobustnessResult(Result):
         return f"The dimension that knows most differs for {', '.join(moved)}."
 
     def _other_best(self, sample: str) -> dict[str, int]:
-        """Labels whose strongest dimension is not that of the whole, and which it is."""
+        """The strongest dimension of each label for which it is not that of the whole."""
         whole, here = self.best(WHOLE), self.best(sample)
         return {label: dim for label, dim in here.items() if whole.get(label, dim) != dim}
 
@@ -231,8 +232,8 @@ def robustness(
 ) -> RobustnessResult:
     """Count informative dimensions and measure information again on other samples of the rows.
 
-    On one spectrum per star, on equal numbers of stars of each class, on random halves of the
-    stars, and with every spectrum taken for a star.
+    One spectrum per star, equal numbers of stars of each class, random halves of the stars, and
+    every spectrum counted as a star.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ def robustness(
     labels : DataFrame, array (n, labels) or path
         Joined on an id column that both have, else row by row.
     groups : array (n,) or str, optional
-        As for `mi_matrix`; where none says so each row is a star.
+        As for `mi_matrix`; without any each row is a star.
     classes : str, optional
         The label whose classes are drawn in equal numbers: letters of spectral types, other
         classes, or five bins of equal width of a number. By default a column of spectral types, or
@@ -249,11 +250,8 @@ def robustness(
     n_draws : int
         Draws of each random sample, 3 or more.
     dims : "informative", "all" or a list of int
-        Dimensions whose information is measured: the informative ones of all rows.
-    columns : list of str, optional
-        Labels to take; by default all but ids, names of stars, and text that names nearly each
-        row.
-    discrete, numeric, join, missing
+        Dimensions whose information is measured, on all samples.
+    columns, discrete, numeric, join, missing
         As for `mi_matrix`.
     seed : int or Generator
         Of all that is random.
@@ -267,8 +265,7 @@ def robustness(
     Raises
     ------
     EstimatorError
-        If values are infinite, no dimension is informative, no label can be measured, or `n_draws`
-        is too small.
+        If values are infinite, no dimension is informative, or no label can be measured.
     TableError
         If latents and labels cannot be read or matched.
 
@@ -286,57 +283,24 @@ def robustness(
     {'Teff': 1}
     """
     seed = whole_seed(seed)
-    if n_draws < _MIN_DRAWS:
-        raise EstimatorError(f"n_draws is {n_draws}; expected {_MIN_DRAWS} or more")
+    check_least(_MIN_DRAWS, n_draws=n_draws)
     study = read_study(
-        latents,
-        labels,
-        groups=groups,
-        join=join,
-        missing=missing,
-        discrete=discrete,
+        latents, labels, groups=groups, join=join, missing=missing, discrete=discrete,
         numeric=numeric,
-    )
-    read, frame, grouping = study.latents, study.label_table, study.stars
+    )  # fmt: skip
+    frame, grouping = study.label_table, study.stars
     chosen = study.choose(dims)
     names, notes = choose_labels(frame, columns, study.group_column)
-    taken = frame[names]
-    # Every sample is measured in the dimensions of the whole, whatever is informative on it.
-    every = replace(study, labels=taken, groups=grouping, dims=chosen)
     class_of_row = read_classes(frame, classes, study.kinds)
     samples, sample_notes = _draw_samples(study, class_of_row, n_draws, seed)
-    # Classes on all rows are classes on every sample too.
-    kinds = {
-        name: study.kinds.get(name)
-        or read_label(
-            name,
-            taken[name],
-            discrete=study.kinds.get(name, "auto"),
-            clip_sigma=None,
-            seed=seed,
-        ).discrete
-        for name in names
-    }
-    every = replace(every, kinds=kinds)
-
-    def information(sample: _Sample, rows: Rows) -> MIResult:
-        whole, part = sample.name == WHOLE, every.take(np.sort(rows))
-        with warnings.catch_warnings():
-            # Said once, of the whole.
-            warnings.simplefilter("default" if whole else "ignore", LatentscopeWarning)
-            return mi_matrix(
-                part if sample.name in (WHOLE, HALF) else replace(part, groups=None),
-                n_draws=_WHOLE_DRAWS if whole else _OTHER_DRAWS,
-                # What is tested here is the difference to the whole, not each value.
-                n_permutations=1,
-                seed=seed,
-            )
-
-    values = replace(read, table=None, logvar=None)
+    # Labels that are classes on all rows, and dimensions, are the same on every sample.
+    kinds = {name: _is_discrete(study, name, seed) for name in names}
+    every = replace(study, labels=frame[names], groups=grouping, dims=chosen, kinds=kinds)
+    values = replace(study.latents, table=None, logvar=None)
     spreads: list[list[MADResult]] = [[] for _ in samples]
     tables: list[list[pd.DataFrame]] = [[] for _ in samples]
-    label_notes: tuple[str, ...] = ()
     alike: list[list[pd.DataFrame]] = [[] for _ in samples]
+    label_notes: tuple[str, ...] = ()
     draws = [
         (i, rows, into)
         for i, sample in enumerate(samples)
@@ -344,37 +308,51 @@ def robustness(
         for rows in part
     ]
     for done, (i, rows, into) in enumerate(draws, start=1):
-        found = information(samples[i], rows)
+        name, part = samples[i].name, every.take(np.sort(rows))
+        with warnings.catch_warnings():
+            # Given once, for the whole.
+            warnings.simplefilter("default" if name == WHOLE else "ignore", LatentscopeWarning)
+            found = mi_matrix(
+                part if name in (WHOLE, HALF) else replace(part, groups=None),
+                n_draws=_WHOLE_DRAWS if name == WHOLE else _OTHER_DRAWS,
+                # Differences to the whole are tested, not values.
+                n_permutations=1,
+                seed=seed,
+            )
         into[i].append(found.table)
         if into is tables:
             spreads[i].append(mad(values.take(rows), threshold=study.threshold[0]))
-        if samples[i].name == WHOLE:
+        if name == WHOLE:
             label_notes = found.notes
         if progress is not None:
             progress(done, len(draws))
-    provenance = study.provenance(
-        "robustness",
-        dims=chosen,
-        columns=names,
-        classes=None if class_of_row is None else class_of_row.name,
-        n_draws=n_draws,
-        seed=seed,
-    )
+    by = None if class_of_row is None else class_of_row.name
+    settings: dict[str, Any] = {"classes": by, "n_draws": n_draws, "seed": seed}
+    provenance = study.provenance("robustness", dims=chosen, columns=names, **settings)
+    # The whole repeats the notes of the study.
+    said = (*study.notes, *study.left_out_of(dims), *notes, *label_notes, *sample_notes)
     return RobustnessResult(
         _compared_spread(samples, spreads, grouping),
         _compared_information(samples, tables, alike),
         provenance,
-        # The whole says again what the study says.
-        tuple(
-            dict.fromkeys(
-                (*study.notes, *study.left_out_of(dims), *notes, *label_notes, *sample_notes)
-            )
-        ),
+        tuple(dict.fromkeys(said)),
     )
 
 
+def _is_discrete(study: Study, name: str, seed: int) -> bool:
+    if study.kinds.get(name):
+        return True
+    return read_label(
+        name,
+        study.label_table[name],
+        discrete=study.kinds.get(name, "auto"),
+        clip_sigma=None,
+        seed=seed,
+    ).discrete
+
+
 class _Sample(NamedTuple):
-    """A way to choose rows, drawn one or several times.
+    """A sample of rows, drawn once or several times, by name.
 
     All rows, each star counting once (WHOLE) or each row as a star (REPEATS); one row per star
     (SINGLE), or of those, equal numbers of each class; all rows of half of the stars (HALF).
@@ -388,7 +366,7 @@ class _Sample(NamedTuple):
 def _draw_samples(
     study: Study, classes: Classes | None, n_draws: int, seed: int
 ) -> tuple[list[_Sample], list[str]]:
-    """Draw the samples that make sense here, the whole first; and say what was left out."""
+    """Draw the samples that there are, the whole first; and say which are missing."""
     ok, groups = study.latents.ok, study.stars
     every = np.flatnonzero(ok)
     singles = [groups.draws(ok, 1, own_rng(seed, 20, i)).rows[0] for i in range(n_draws)]
@@ -434,10 +412,7 @@ class Classes:
     names: tuple[str, ...]
 
     def equal_rows(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """Draw as many of these rows, one per star, from each class as the smallest one has.
-
-        None is drawn where fewer than two classes are frequent.
-        """
+        """Draw as many of these rows, one per star, from each frequent class, of two or more."""
         codes = self.codes[rows]
         counts = self._counts(rows)
         taken = np.flatnonzero(self._frequent(counts))
@@ -448,7 +423,7 @@ class Classes:
         return np.sort(np.concatenate(drawn))
 
     def note(self, rows: Rows) -> str:
-        """Say how many of these rows, one per star, each class has, and which do not count."""
+        """Say how many of these rows, one per star, each class has, and which are left out."""
         counts = self._counts(rows)
         parts = [
             f"{name} {count:,}{'' if kept else ' (left out)'}"
@@ -463,18 +438,17 @@ class Classes:
 
     @staticmethod
     def _frequent(counts: Rows) -> NDArray[np.bool_]:
-        # A rarer class would leave next to nothing of the others.
+        # A rarer class would leave little of the others.
         return np.asarray(counts >= max(20, 0.02 * counts.sum()))
 
 
 def read_classes(
     frame: pd.DataFrame, name: str | None, kinds: Mapping[str, bool] = MappingProxyType({})
 ) -> Classes | None:
-    """Make classes of a column of the labels.
+    """Make classes of a column of the labels, by default spectral types or Teff, if there.
 
     Spectral types go by their letter; numbers of many values into five bins of equal width between
-    their 1st and 99th percentile. Without a name a column of spectral types or Teff is taken, if
-    there is one.
+    their 1st and 99th percentile.
     """
     if name is None:
         name = next((column for column in _CLASS_COLUMNS if column in frame), None)
@@ -486,7 +460,7 @@ def read_classes(
         text = values.astype(object).where(values.notna(), None)
         text = text.map(lambda value: str(value).strip() or None, na_action="ignore")
         spectral = text.dropna().map(lambda value: bool(_SPECTRAL_TYPE.match(value)))
-        # A few peculiar types do not make a column of spectral types something else.
+        # Some may be peculiar.
         if len(spectral) and spectral.mean() >= 0.8:
             text = text.map(lambda value: value[0], na_action="ignore")
         codes, names = pd.factorize(text, sort=True)
@@ -515,18 +489,15 @@ def _compared_spread(
         n_stars = [len(np.unique(groups.codes[rows])) for rows in sample.draws]
         records.append(
             {
-                "sample": sample.name,
-                "draws": len(found),
+                "sample": sample.name, "draws": len(found),
                 # Classes are drawn anew each time, so sizes may differ between draws.
                 "n": int(np.median([len(rows) for rows in sample.draws])),
-                "n_stars": int(np.median(n_stars)),
-                "informative": int(np.median(counts)),
-                "low": int(counts.min()),
-                "high": int(counts.max()),
+                "n_stars": int(np.median(n_stars)), "informative": int(np.median(counts)),
+                "low": int(counts.min()), "high": int(counts.max()),
                 "gained": " ".join(map(str, np.flatnonzero(mostly & ~whole))),
                 "lost": " ".join(map(str, np.flatnonzero(~mostly & whole))),
             }
-        )
+        )  # fmt: skip
     return pd.DataFrame(records)
 
 
@@ -543,15 +514,11 @@ def _compared_information(
         beside = (_pairs(like).reindex(whole.index) if like else whole)["mi_nats"]
         difference = pairs["mi_nats"] - beside
         error = _error(sample.name, pairs, whole)
+        p_value = 2 * norm.sf(np.abs(difference / error.where(error > 0)))
         pairs = pairs.assign(
-            sample=sample.name,
-            whole=beside,
-            difference=difference,
-            std_difference=error,
-            p_value=np.nan
-            if sample.name == HALF
-            else 2 * norm.sf(np.abs(difference / error.where(error > 0))),
-        )
+            sample=sample.name, whole=beside, difference=difference, std_difference=error,
+            p_value=np.nan if sample.name == HALF else p_value,
+        )  # fmt: skip
         parts.append(pairs.reset_index())
     table = pd.concat(parts, ignore_index=True)[
         ["sample", "label", "dim", "mi_nats", "std_nats", "scatter", "whole", "difference",
@@ -592,13 +559,11 @@ def _error(sample: str, pairs: pd.DataFrame, whole: pd.DataFrame) -> pd.Series:
 def nested_error(
     part: pd.Series, whole: pd.Series, part_stars: pd.Series, whole_stars: pd.Series
 ) -> pd.Series:
-    """Error of the difference between a sample and the whole that it is part of.
+    """Error of the difference between a sample of m stars and the whole of n that it is part of.
 
-    sqrt(s^2 + w^2 - 2 sqrt(m / n) s w): with s^2 = sigma^2 / m and w^2 = sigma^2 / n this is
-    sigma^2 (1/m - 1/n), since the m stars are among the n.
+    sqrt(s^2 + w^2 - 2 sqrt(m / n) s w): the variance is sigma^2 (1/m - 1/n) with s^2 = sigma^2 / m
+    and w^2 = sigma^2 / n. As if independent, halves would have an error sqrt(3) too large.
     """
-    # Correlated by their common stars; taken as independent the error would be sqrt(3) too large.
     shared = (part_stars / whole_stars).clip(upper=1.0) ** 0.5
     variance: pd.Series = part**2 + whole**2 - 2 * shared * part * whole
-    # Of equal errors and stars, rounding may leave it below 0.
     return variance.clip(lower=0.0) ** 0.5

@@ -141,6 +141,8 @@ def test_results_follow_from_the_seed_and_do_not_touch_their_input():
         ("radvel", "km/s"),
         ("age (Gyr)", "Gyr"),
         ("v_kms", "km/s"),
+        ("temp_k", "K"),
+        ("mag_k", ""),
         ("mass", ""),
         ("marvel", ""),
     ],
@@ -158,7 +160,7 @@ def test_wrong_requests_say_what_was_expected():
         fit_probe(z, frame, columns=["side"])
     with pytest.raises(EstimatorError, match="covered is 2"):
         fit_probe(z, frame, covered=2.0)
-    with pytest.raises(EstimatorError, match=r"an interval of 99.9 % is; expected 999"):
+    with pytest.raises(EstimatorError, match=r"an interval of 99.9 %; expected 999"):
         fit_probe(z, frame, columns=["y"], covered=0.999)
 
 
@@ -304,7 +306,7 @@ def test_repeated_rows_weigh_as_one_star():
 
 
 def test_another_number_of_dimensions_is_refused(fitted):
-    with pytest.raises(EstimatorError, match="reads 3 dimensions"):
+    with pytest.raises(EstimatorError, match="expected 3 dimensions"):
         fitted.apply(np.zeros((5, 4)))
 
 

@@ -46,8 +46,8 @@ class LineMapResult(Result):
     table : DataFrame
         One row per dimension and line, the most changed line of each dimension first: `dim, rank,
         line, element, kind, wavelength` (Angstrom in air), `depth, depth_per_sigma, depth_error`
-        and the same of `ew` and `width` (Angstrom), measured after the dimension's own velocity is
-        taken out. The errors are what the curvature of the change amounts to.
+        and the same for `ew` and `width` (Angstrom), after the dimension's own velocity is taken
+        out. Errors are from the curvature of the change.
     dims : DataFrame
         One row per dimension: `dim`, `sigma` (spread of the data), `rv_kms_per_sigma` (receding
         positive), `rv_error`, `correlation` (lower of the two), `shift_explained` (share of the
@@ -58,7 +58,7 @@ class LineMapResult(Result):
         Angstrom in air.
     derivative : ndarray of float32, shape (dims, pixels)
         Derivative of the flux with respect to each dimension, per sigma, over the base's flux;
-        NaN in gaps and where the base has none.
+        NaN in gaps and without flux.
     provenance : dict
     """
 
@@ -71,13 +71,7 @@ class LineMapResult(Result):
     provenance: dict[str, Any]
 
     def lines_of(self, dim: int) -> pd.DataFrame:
-        """Rows of the table of one dimension.
-
-        Raises
-        ------
-        ChoiceError
-            If the map does not hold it.
-        """
+        """Rows of the table of one dimension; a ChoiceError if it is not in the map."""
         if dim not in set(self.dims["dim"]):
             held = ", ".join(map(str, self.dims["dim"]))
             raise ChoiceError(f"dim {dim} is not in this line map; it holds {held}")
@@ -94,7 +88,7 @@ class LineMapResult(Result):
         return pd.DataFrame(columns).T.reindex(columns=order).rename_axis(index="dim")
 
     def sentences(self) -> list[str]:
-        """Say in a line for each dimension what it does, those that change the flux most first."""
+        """Say what each dimension does, those that change the flux most first."""
         order = self.dims.sort_values("rms_per_sigma", ascending=False)
         return [_sentence(row, self.lines_of(row["dim"])) for row in order.to_dict("records")]
 
@@ -115,17 +109,8 @@ def measure_line_map(
 ) -> LineMapResult:
     """Derivative of the decoded spectrum with respect to each latent: the core of `line_map`.
 
-    Central differences: each dimension is set to `step` sigma above and below the base, decoded,
-    and measured as in `measure_traversal`, whose arguments these are; `units`, shape (d,), are the
-    spread of the data in each dimension of the model: one sigma.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no such dimension.
-    EstimatorError
-        If shapes do not fit, values are not finite, a spread or the step is not positive, or the
-        decoder gives another number of pixels.
+    Central differences, `step` sigma above and below the base. Arguments and errors are those of
+    `measure_traversal`; `units` (d,) are the spread of the data in each dimension: one sigma.
     """
     start, spread = _checked(base, dims, units, step)
     reference = Base(decode, start, wavelength, valid, contrast, features, rv)
@@ -201,7 +186,7 @@ def _checked(
     if start.ndim != 1 or start.shape != spread.shape or not np.isfinite(start).all():
         raise EstimatorError(
             f"base has shape {start.shape}, units {spread.shape}; expected finite latents (d,) and "
-            "the spread of each dimension, (d,)"
+            "the spread of each, (d,)"
         )
     check_dims(dims, len(start))
     if not step > 0 or not (spread[list(dims)] > 0).all():
@@ -213,7 +198,7 @@ def _checked(
 
 
 def _sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:
-    """Say in a line what a dimension does: its row of `dims`, and its rows of the table."""
+    """Say what a dimension does, from its row of `dims` and its rows of the table."""
     share = percent(row["shift_explained"])
     rv = f"{measured(row['rv_kms_per_sigma'], row['rv_error'])} km/s"
     parts = {

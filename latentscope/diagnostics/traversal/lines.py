@@ -20,10 +20,10 @@ Span = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """Windows of a line, as velocities from its center in km/s.
+    """Windows of a line, km/s from its center.
 
-    The core, whose mean is the depth; the reach of the equivalent width; and where the windows of
-    the continuum begin and end on either side.
+    The core, for the depth; the reach of the equivalent width; and the inner and outer ends of the
+    windows of the continuum on either side.
     """
 
     core: float
@@ -60,7 +60,7 @@ COLOR_NOTICED = 0.005
 """Magnitudes per sigma below which the color is said to stay."""
 
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
-# Twice what is noticed of a line, since windows of telluric bands hold lines of the star too.
+# Twice NOTICED, since windows of telluric bands hold lines of the star too.
 _AIR_NOTICED, _AIR_SHARE = 0.01, 0.5
 _MEASURES = ("depth", "ew", "width")
 _CONTINUUM = 0.85  # quantile of the flux in a window that stands for its continuum
@@ -71,9 +71,9 @@ _SHALLOW = 0.02  # a line less deep than this has no width to speak of
 class Feature:
     """A line or a band, by name, such as "Fe I 5269.5", and by element: "Fe I", "H", "TiO", "O2".
 
-    `kind` is a key of `SHAPES`, "band" or "telluric"; the wavelength the center of a line or the
-    head of a band, Angstrom in air, at rest. `core` and `inside` are the windows of the depth and
-    of the equivalent width, `sides` one or two windows of the continuum.
+    `kind` is a key of `SHAPES`, "band" or "telluric"; `wavelength` the center of a line or the head
+    of a band, Angstrom in air, at rest. `core` and `inside` are the windows of depth and equivalent
+    width, `sides` one or two windows of the continuum.
     """
 
     name: str
@@ -91,13 +91,7 @@ class Feature:
 
 
 def line(element: str, wavelength: float, kind: str = "narrow", name: str | None = None) -> Feature:
-    """Make a line of an element, such as "Fe I", at rest in Angstrom in air; kinds are in `SHAPES`.
-
-    Raises
-    ------
-    EstimatorError
-        If there is no such kind, or the wavelength is not positive.
-    """
+    """Make a line of an element, such as "Fe I", of a kind in `SHAPES`; Angstrom in air."""
     if kind not in SHAPES:
         raise EstimatorError(f"{element}: kind is {kind!r}; expected one of {', '.join(SHAPES)}")
     if not 0 < wavelength < float("inf"):
@@ -128,11 +122,7 @@ def element_order(element: str) -> tuple[int, str]:
 
 
 def stellar_features() -> list[Feature]:
-    """The built-in list, ascending in wavelength.
-
-    Balmer lines, Ca II H and K, the G band, TiO, lines of fifteen elements between 3785 and
-    6910 Angstrom, and telluric bands.
-    """
+    """Built-in lines of fifteen elements, G band, TiO and telluric bands, 3785 to 6910 A."""
     text = files("latentscope.diagnostics.traversal").joinpath("lines.csv").read_text("utf-8")
     rows = csv.DictReader(row for row in text.splitlines() if not row.startswith("#"))
     return [_feature(row) for row in rows]
@@ -163,14 +153,12 @@ def _span(text: str) -> Span:
 
 
 class Gauge:
-    """Reads features off spectra, interpolated by splines, wherever a star's velocity puts them.
+    """Measures features of spectra, interpolated by splines, where a star's velocity puts them.
 
     The continuum of a feature is the straight line through the 85 % quantiles of the flux in its
-    windows on either side (the one window's, for the head of a band). In crowded spectra it lies
-    below the true continuum, by the same rule for each spectrum.
-
-    Wavelengths (n,) are ascending, in Angstrom; a feature that touches a pixel that is not `valid`
-    is not measured.
+    windows (that of the one window, for the head of a band); in crowded spectra it lies below the
+    true continuum. Wavelengths (n,) are ascending, in Angstrom; features that touch a pixel that is
+    not `valid` are not measured.
     """
 
     def __init__(
@@ -191,15 +179,14 @@ class Gauge:
         return span[0] + (span[1] - span[0]) * (np.arange(count) + 0.5) / count
 
     def measure(self, flux: NDArray[np.floating[Any]], rv: float) -> Floats:
-        """Measure a spectrum, shape (n,), of a star that recedes at `rv` km/s: (3, features).
+        """Measure a spectrum (n,) of a star that recedes at `rv` km/s, giving (3, features).
 
-        Depth: 1 minus the mean flux of the core over the continuum, deeper is larger. Equivalent
-        width in Angstrom, absorption positive. Width: equivalent width over depth in Angstrom, how
-        broad the line is whatever its strength; NaN for lines less than 0.02 deep. All NaN where a
-        line is not covered. Telluric bands are measured where they are.
+        Depth: 1 minus the mean flux of the core over the continuum. Equivalent width in Angstrom,
+        absorption positive. Width: equivalent width over depth in Angstrom; NaN for lines less than
+        0.02 deep. All are NaN where a line is not covered. Telluric bands stay in place.
         """
         at = self.points * np.where(self.moving, 1 + rv / SPEED_OF_LIGHT, 1.0)
-        # All features at once, since a spline through a whole spectrum is dear.
+        # All at once, since a spline through a whole spectrum takes long.
         sampled = spline(self.wavelength, flux, self.valid)(at)
         bad = np.interp(at, self.wavelength, ~self.valid, left=1.0, right=1.0)
         sampled[bad > 0] = np.nan
@@ -245,13 +232,10 @@ def line_table(
     offset: Floats,
     unit: float,
 ) -> pd.DataFrame:
-    """Table of the lines with their change per sigma.
+    """Table of the lines with their change per sigma: slopes of straight lines, and their errors.
 
-    `base`, shape (3, features), is what `Gauge.measure` gives; `along` and `errors` are k such
-    arrays of spectra along the dimension, the errors of either sign; `offset`, shape (k,), is their
-    distance from the base, and `unit` what one sigma is. Columns are `line, element, kind,
-    wavelength`, then for depth, ew and width: the base's, its change per sigma (slope of a straight
-    line), and the error of that: from the scatter about the line and from the errors.
+    `base` (3, features) comes from `Gauge.measure`, as do `along` and `errors` (of either sign) of
+    k spectra along the dimension, at `offset` (k,) from the base; `unit` is one sigma.
     """
     rows: dict[str, Any] = {
         "line": [f.name for f in features],
@@ -274,7 +258,7 @@ def line_table(
 
 
 def _at_least_typical(errors: Floats) -> Floats:
-    """Sizes of errors (lines, k), none below the median of its spectrum: some are small by luck."""
+    """Sizes of errors (lines, k), at least the median of their spectrum."""
     covered = np.isfinite(errors).any(axis=1)
     size = np.abs(np.nan_to_num(errors))
     return np.maximum(size, np.median(size[covered], axis=0)) if covered.any() else size
@@ -290,8 +274,8 @@ def noticed(lines: pd.DataFrame) -> pd.DataFrame:
 def by_element(lines: pd.DataFrame) -> pd.DataFrame:
     """Mean change of depth per sigma of each element's lines, the largest first.
 
-    `element, lines` (measured ones), `depth_per_sigma` (mean over them), `error` (from how much
-    they differ, or from their own errors, whichever is larger).
+    Columns `element, lines` (measured ones), `depth_per_sigma`, `error` (from their scatter or from
+    their own errors, whichever is larger).
     """
     rows: list[dict[str, Any]] = []
     for element, same in lines.dropna(subset=["depth_per_sigma"]).groupby("element", sort=False):
@@ -339,10 +323,10 @@ def element_words(lines: pd.DataFrame, max_elements: int = _ELEMENTS_NAMED) -> l
 
 
 def air_words(lines: pd.DataFrame) -> tuple[str, bool] | None:
-    """Return how the most changed band of the air changes, and whether that is a sign of airmass.
+    """Return the largest change of a band of the air, and whether that is a sign of airmass.
 
-    None if all stay within 0.01 per sigma. The windows of these bands hold lines of the star too;
-    so a change below half of the star's own largest one is no sign of airmass.
+    None if all stay within 0.01 per sigma. These bands hold lines of the star too, so a change
+    below half of the star's largest is no sign of airmass.
     """
     air = noticed(lines[lines["kind"] == "telluric"])
     air = air[air["depth_per_sigma"].abs() >= _AIR_NOTICED]

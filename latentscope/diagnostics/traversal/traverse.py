@@ -52,18 +52,18 @@ Flux = NDArray[np.floating[Any]]
 Verdict = Literal["shift", "partly", "none", "unlike"]
 
 UNLIKE = 0.5
-"""Height of the cross-correlation below which two spectra have no velocity between them."""
+"""Height of the cross-correlation below which two spectra have no relative velocity."""
 
 SHIFTS = 0.5
 """Share of the change explained by shifts from which a dimension is called a Doppler shift."""
 
 CONTRAST_WINDOW = 600.0
-"""Velocity, km/s, over which the flux is averaged to flatten it where a model gives no contrast."""
+"""Width in km/s of the running mean that flattens the flux of a model without contrast."""
 
 BLUE, VISUAL = (3920.0, 4810.0), (5030.0, 5870.0)
 """Boxes about as wide as Johnson's B and V, Angstrom."""
 
-# Share of the change, and km/s, below which lines stay: no traversal leaves either at exactly 0.
+# Share of the change, and km/s, below which lines stay.
 _STILL_SHARE, _STILL_KMS = 0.05, 0.5
 _N_LINES = 10
 _MIN_CORRELATION = 0.1
@@ -71,8 +71,7 @@ _LINE_SIGMA = 6.0  # km/s
 _UNSHIFTED = 0.01  # km/s
 _MIN_PIXELS = 64
 _BLOCKS = 100
-# Share of a box that light must cover: a hole elsewhere in it would tilt the color.
-_COVERED = 0.9
+_COVERED = 0.9  # share of a box that light must cover: a hole would tilt the color
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +84,7 @@ class TraversalResult(Result):
     base : ndarray, shape (d,)
         The latents that the dimension was moved from.
     unit : float
-        Spread of the data in this dimension: what "per sigma" means.
+        Spread of the data in this dimension: one sigma.
     wavelength, valid : ndarray, shape (pixels,)
         Angstrom in air; False in gaps.
     flux : ndarray, shape (k, pixels)
@@ -101,8 +100,8 @@ class TraversalResult(Result):
     lines : DataFrame
         One row per line or band: `line, element, kind, wavelength`, and `depth`, `ew` (Angstrom,
         absorption positive), `width` (Angstrom) of the base, each with its change per sigma
-        (`..._per_sigma`) and the error of that (`..._error`). Measured after the RV is taken out;
-        telluric bands where they are. NaN where the spectra do not cover it.
+        (`..._per_sigma`) and the error of that (`..._error`), after the RV is taken out; telluric
+        bands where they are. NaN where the spectra do not cover it.
     base_rv : float
         Velocity of the base's lines, km/s; 0 where it could not be measured.
     shift_explained : float
@@ -132,10 +131,7 @@ class TraversalResult(Result):
 
     @cached_property
     def rv_per_unit(self) -> Rate:
-        """Km/s per unit of the latent and its error: weighted regression, receding positive.
-
-        Of the spectra that correlate with the base by 0.5 or more.
-        """
+        """Km/s per unit of the latent, receding positive, from `comparable` spectra."""
         rv = np.where(self.comparable, self._column("rv_kms"), np.nan)
         return rate(self._column("offset"), rv, self._column("rv_error"))
 
@@ -153,11 +149,10 @@ class TraversalResult(Result):
     def verdict(self) -> Verdict:
         """Is the change a Doppler shift? "shift", "partly", "none", or "unlike".
 
-        "unlike": more than half of the spectra correlate with the base by less than 0.5, so that
-        there is no velocity to speak of. "none": the lines stay (the others lie within 0.5 km/s of
-        the base, the rate is within three errors of 0, or shifts explain less than 5 % of the
-        change). "shift": they move, and that explains at least half of the change. "partly": they
-        move, and other changes are larger.
+        "unlike": more than half of the spectra correlate with the base by less than 0.5. "none":
+        the lines stay (the others lie within 0.5 km/s of the base, the rate is within three errors
+        of 0, or shifts explain less than 5 % of the change). "shift": shifts explain at least half
+        of the change. "partly": other changes are larger.
         """
         rv, correlation = self._column("rv_kms"), self._column("correlation")
         return verdict(rv, correlation, self.rv_per_unit, self.shift_explained)
@@ -168,7 +163,7 @@ class TraversalResult(Result):
         return _comparable(self._column("rv_kms"), self._column("correlation"))
 
     def sentences(self) -> list[str]:
-        """Say in words what the dimension does, with numbers and errors."""
+        """Say what the dimension does, with numbers and errors."""
         strongest, elements = line_words(self.lines), element_words(self.lines)
         words = [self._velocity_words(), self._continuum_words()]
         if strongest:
@@ -256,12 +251,10 @@ def measure_traversal(
 ) -> TraversalResult:
     """Move one latent dimension, decode, and measure what changes: the core of `traverse`.
 
-    `decode` makes flux (k, pixels) of latents (k, d), `batch` rows at a time; `contrast` line
-    contrast, continuum at 0, where a model decodes lines apart from the continuum (velocities are
-    measured on it; by default on the flux over its running mean over 600 km/s). `unit` is the
-    spread of the data in the dimension, `wavelength` in Angstrom in air, `valid` False in gaps;
-    `rv` the velocity of the base's lines in km/s, by default where a mask of the features
-    correlates best with it.
+    `decode` makes flux (k, pixels) of latents (k, d), `batch` rows at a time; `contrast` makes line
+    contrast, continuum at 0, for velocities (by default the flux over its running mean over 600
+    km/s). `unit` is the spread of the data in the dimension, `wavelength` in Angstrom in air,
+    `valid` False in gaps; `rv` the velocity of the base's lines in km/s, by default measured.
 
     Raises
     ------
@@ -284,10 +277,7 @@ def measure_traversal(
             "numbers"
         )
     if not (np.isfinite(unit) and unit > 0):
-        raise EstimatorError(
-            f"unit is {unit} for dim {dim}; expected the positive spread of the data: a dimension "
-            "that does not vary has none"
-        )
+        raise EstimatorError(f"unit is {unit} for dim {dim}; expected a positive spread")
     reference = Base(decode, start, wavelength, valid, contrast, features, rv)
     moved = np.repeat(start[None], len(steps), axis=0)
     moved[:, dim] = steps
@@ -296,7 +286,6 @@ def measure_traversal(
         changes.append(change)
         if progress is not None:
             progress(len(changes), len(steps))
-    offset = steps - start[dim]
     return TraversalResult(
         dim=dim,
         base=start,
@@ -306,25 +295,28 @@ def measure_traversal(
         flux=np.array([change.flux for change in changes], dtype=np.float32),
         base_flux=reference.flux,
         table=pd.DataFrame(
-            {
-                "value": steps,
-                "offset": offset,
-                "rv_kms": [change.velocity.rv for change in changes],
-                "rv_error": [change.velocity.error for change in changes],
-                "correlation": [change.velocity.correlation for change in changes],
-                "shift_explained": [change.velocity.explained for change in changes],
-                "slope": [change.slope.value for change in changes],
-                "slope_error": [change.slope.error for change in changes],
-                "color_mag": [change.color for change in changes],
-                "rms": [change.rms for change in changes],
-            }
+            [
+                {
+                    "value": value,
+                    "offset": value - start[dim],
+                    "rv_kms": change.velocity.rv,
+                    "rv_error": change.velocity.error,
+                    "correlation": change.velocity.correlation,
+                    "shift_explained": change.velocity.explained,
+                    "slope": change.slope.value,
+                    "slope_error": change.slope.error,
+                    "color_mag": change.color,
+                    "rms": change.rms,
+                }
+                for value, change in zip(steps, changes, strict=True)
+            ]
         ),
         lines=line_table(
             reference.features,
             reference.strengths,
             [change.strengths for change in changes],
             [change.sampling for change in changes],
-            offset,
+            steps - start[dim],
             unit,
         ),
         base_rv=reference.rv,
@@ -340,7 +332,7 @@ def measure_traversal(
 
 
 def check_dims(dims: Sequence[int], count: int) -> None:
-    """Refuse dimensions that are not there, and none at all."""
+    """Refuse dimensions that are not there, and an empty list."""
     absent = [dim for dim in dims if not 0 <= dim < count]
     if absent:
         raise ChoiceError(f"dim is {absent[0]}; there are dimensions 0 to {count - 1}")
@@ -352,11 +344,11 @@ def check_dims(dims: Sequence[int], count: int) -> None:
 class Change:
     """How a decoded spectrum, `flux` (pixels,), differs from the base.
 
-    Its `velocity`, the `slope` of its continuum and its `color` (mag, positive: redder) against the
-    base's, and the `rms` of the difference over the base's mean flux. `strengths`, shape (3,
-    features), are those of its lines, measured where its velocity puts them, without the change of
-    the slope; `sampling` is what the same measurement makes of the base, shifted by that velocity,
-    minus what it makes of the base: the error of reading narrow lines off pixels.
+    Its `velocity`, `slope` of the continuum and `color` (mag, positive: redder) against the base,
+    and the `rms` difference over the base's mean flux. `strengths` (3, features) of its lines are
+    measured where its velocity puts them, without the change of the slope; `sampling` is the error
+    of reading narrow lines off pixels: strengths of the base shifted by that velocity, minus its
+    own.
     """
 
     flux: Flux
@@ -369,11 +361,9 @@ class Change:
 
 
 class Base:
-    """The decoded spectrum that others are measured against; its latents have shape (d,).
+    """The decoded spectrum of latents (d,), against which others are measured.
 
-    Arguments are those of `measure_traversal`. An EstimatorError where wavelengths are not
-    ascending and positive, `valid` does not fit, or the decoder gives another shape or values that
-    are not finite.
+    Arguments and errors are those of `measure_traversal`.
     """
 
     def __init__(
@@ -405,7 +395,7 @@ class Base:
         }
 
     def changes(self, latents: Floats, batch: int) -> Iterator[Change]:
-        """Yield what changes against the base in the spectrum of each row of latents, (k, d)."""
+        """Yield the change against the base for each row of latents (k, d)."""
         for flux, contrast in self._spectra(latents, batch):
             yield self._change(flux, contrast)
 
@@ -414,7 +404,7 @@ class Base:
         difference = (flux - self.flux)[self.valid].astype(np.float64)  # a sum of 300,000 squares
         tilt = slope(flux, self.flux, self.wavelength, self.valid)
         level = flux
-        # A slope within the windows of a wide line would be read as a change of its depth.
+        # A slope would change the depths of wide lines.
         if np.isfinite(tilt.value):
             level = flux / (self.wavelength / self.wavelength.mean()) ** tilt.value
         shift = moved.rv if np.isfinite(moved.rv) else 0.0
@@ -429,7 +419,7 @@ class Base:
         )
 
     def _sampling(self, shift: float) -> Floats:
-        """Error of the strengths of a spectrum that is shifted by so many km/s."""
+        """Error of the strengths of a spectrum shifted by so many km/s."""
         if abs(shift) < _UNSHIFTED:
             return self.strengths - self.strengths  # 0, and NaN where a line is not covered
         base = spline(self.wavelength, self.flux, self.valid)
@@ -454,7 +444,7 @@ class Base:
         if spectra.shape != (count, len(self.wavelength)):
             raise EstimatorError(
                 f"{what} gave an array of shape {spectra.shape} for {count} latents; expected "
-                f"{(count, len(self.wavelength))}: one value for each wavelength"
+                f"{(count, len(self.wavelength))}"
             )
         if not np.isfinite(spectra).all():
             raise EstimatorError(
@@ -482,7 +472,7 @@ def _pixels(wavelength: ArrayLike, valid: ArrayLike | None) -> tuple[Floats, NDA
 
 def _velocity_axis(wavelength: Floats, valid: NDArray[np.bool_]) -> tuple[LogAxis, int]:
     """Axis on which velocities are measured, and pixels of the running mean below the contrast."""
-    # What a shift of the star does, the air does not join in.
+    # The air does not shift with the star.
     stellar = valid.copy()
     for first, last in TELLURIC_SPANS:
         stellar &= (wavelength < first) | (wavelength > last)
@@ -491,9 +481,9 @@ def _velocity_axis(wavelength: Floats, valid: NDArray[np.bool_]) -> tuple[LogAxi
 
 
 def star_velocity(flux: Flux, wavelength: Floats, valid: NDArray[np.bool_]) -> float:
-    """Velocity of a star from the listed lines of its spectrum, (n,): see `line_velocity`.
+    """Velocity of a star from the lines of its spectrum (n,), wavelength in air, Angstrom.
 
-    Wavelengths in air, Angstrom, ascending.
+    As `line_velocity` measures it.
     """
     axis, window = _velocity_axis(wavelength, valid)
     contrast = running_contrast(axis.put(flux), axis.valid, window)
@@ -503,15 +493,15 @@ def star_velocity(flux: Flux, wavelength: Floats, valid: NDArray[np.bool_]) -> f
 def line_velocity(contrast: Floats, axis: LogAxis, features: Sequence[Feature]) -> float:
     """Velocity of a star from its lines, km/s, receding positive.
 
-    The cross-correlation with a mask of the listed atomic lines, all of one strength (Baranne et
-    al. 1996, A&AS 119, 373). NaN where fewer than ten of them are covered, or nothing correlates.
+    By cross-correlation with a mask of atomic lines, all of one strength (Baranne et al. 1996, A&AS
+    119, 373). NaN where fewer than ten of them are covered, or nothing correlates.
     """
     centers = np.array([f.wavelength for f in features if f.kind in ("narrow", "strong")])
     at = np.searchsorted(axis.wavelength, centers)
     inside = (at > 0) & (at < len(axis.wavelength))
     if inside.sum() < _N_LINES:
         return float("nan")
-    # All lines of one strength: how strong each is depends on the star, which nobody knows yet.
+    # The strength of each depends on the star, which is unknown.
     mask = np.zeros(len(axis.wavelength))
     sigma = max(_LINE_SIGMA / SPEED_OF_LIGHT / axis.step, 1.0)  # pixels
     reach = int(np.ceil(4 * sigma))
@@ -558,16 +548,12 @@ def slope(flux: Flux, base: Flux, wavelength: Floats, valid: NDArray[np.bool_]) 
 
 
 def _comparable(rv: Floats, correlation: Floats) -> NDArray[np.bool_]:
-    """Which spectra are like the base enough to have a velocity against it."""
+    """Which spectra are similar enough to the base to have a velocity against it."""
     return np.isfinite(rv) & (correlation >= UNLIKE)
 
 
 def verdict(rv: Floats, correlation: Floats, per_unit: Rate, explained: float) -> Verdict:
-    """Judge a dimension by the velocities of its spectra: see `TraversalResult.verdict`.
-
-    `rv` and `correlation`, shape (k,), are km/s against the base and the height of the
-    cross-correlation's peak; `per_unit` is in km/s per unit of the latent.
-    """
+    """Verdict of `TraversalResult.verdict` by rv (k,) in km/s against the base and correlations."""
     like = _comparable(rv, correlation)
     if like.sum() < max(2, len(like) / 2):
         return "unlike"
@@ -579,7 +565,7 @@ def verdict(rv: Floats, correlation: Floats, per_unit: Rate, explained: float) -
 
 
 def explained_by_shift(changes: Sequence[Change]) -> float:
-    """Share of the summed squared change of the line contrast that shifts take away.
+    """Share of the summed squared change of the line contrast that shifts explain.
 
     For small shifts it is the squared correlation of the change with the derivative of the base
     with respect to ln(wavelength). NaN where nothing changes.

@@ -1,7 +1,7 @@
-"""Radial velocity of a spectrum against another one, and straight lines through velocities.
+"""Radial velocity of a spectrum against another, and straight lines through velocities.
 
-J. Tonry & M. Davis, AJ 84, 1511 (1979): in ln(wavelength) a Doppler shift moves all lines by the
-same number of pixels, which is where the cross-correlation function peaks.
+In ln(wavelength) a Doppler shift moves all lines by the same number of pixels, where the
+cross-correlation peaks (J. Tonry & M. Davis 1979, AJ 84, 1511).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SPLINE: Final = 5
 _RINGING = 3  # pixels beside a gap that a spline of the other side's data reaches
 _CHUNKS = 16
 _SAME = 1e-10  # of the squared contrast: less is rounding
-_FLOOR = 1e-3  # of the scatter of y: no point is so sure that it alone decides
+_FLOOR = 1e-3  # least error, over the range of y
 
 
 @dataclass(frozen=True)
 class LogAxis:
     """Equal steps of ln(wavelength): wavelengths (n,) in Angstrom, and which of them count.
 
-    `step` times the speed of light is the velocity of a pixel. `source` (m,) are the wavelengths
-    that spectra come on, `source_valid` which of these hold a spectrum.
+    `step` times the speed of light is the velocity of a pixel. `source` (m,) are the wavelengths of
+    spectra, `source_valid` the pixels that hold one.
     """
 
     wavelength: Floats
@@ -57,8 +57,7 @@ class LogAxis:
 def log_axis(wavelength: Floats, valid: NDArray[np.bool_], use: NDArray[np.bool_]) -> LogAxis:
     """Return the axis for spectra on `wavelength` (m,): the same if it is logarithmic already.
 
-    `valid`, shape (m,), are the pixels that hold a spectrum, `use` those that should count in
-    velocities.
+    `valid` (m,) are the pixels that hold a spectrum, `use` those that count in velocities.
     """
     logs = np.log(wavelength)
     step = float((logs[-1] - logs[0]) / (len(logs) - 1))
@@ -76,7 +75,7 @@ def spline(
     """Cubic spline through the valid pixels, straight across the others."""
     bridged = np.asarray(values, dtype=np.float64)
     if not valid.all():
-        # What a decoder writes into gaps would ring into the pixels beside them.
+        # Values in gaps would ring into the pixels beside them.
         bridged = np.interp(wavelength, wavelength[valid], bridged[valid])
     return CubicSpline(wavelength, bridged)
 
@@ -94,11 +93,10 @@ def running_contrast(flux: Floats, valid: NDArray[np.bool_], pixels: int) -> Flo
 class Velocity:
     """How far a spectrum is shifted against another one, and its error, km/s, receding positive.
 
-    NaN if the correlation has no peak within the limit. `correlation` is the height of the peak: 1
-    for the same spectrum, shifted; 0 for unlike ones. `explained` is the part of the summed squared
-    difference of the two that goes away when the other is shifted by `rv`: 1 for a pure shift; NaN
-    where there is no difference; slightly below 0 is possible. `before` and `after` are the summed
-    squared differences themselves.
+    NaN if the correlation has no peak within the limit. `correlation` is the height of the peak, 1
+    for the same spectrum, shifted. `explained` is the share of the summed squared difference that a
+    shift by `rv` takes away: 1 for a pure shift, NaN without a difference, possibly a little below
+    0. `before` and `after` are the summed squared differences.
     """
 
     rv: float
@@ -112,18 +110,17 @@ class Velocity:
 def velocity(contrast: Floats, base: Floats, axis: LogAxis, *, limit: float = 500.0) -> Velocity:
     """Radial velocity of a spectrum against `base`, in km/s, receding positive.
 
-    The normalized cross-correlation of the two over the pixels that both have is evaluated at whole
-    pixels (by FFT), and its highest peak then refined with `base` shifted by fractions of a pixel
-    (splines of degree 5), so that it has no preference for whole pixels.
+    The normalized cross-correlation over common pixels is evaluated at whole pixels (FFT); its
+    highest peak is refined with `base` shifted by fractions of a pixel (splines of degree 5).
 
-    The error is what regions of the spectrum disagree by. Decoded spectra have no photon noise, and
-    what a shift does not explain is no white noise; so the pixels are cut into 16 stretches, each
-    says by how much it would move the peak (its part of sum(residual db/ds) / sum((db/ds)^2)), and
-    the error is the root of the sum of their squares times 16/15: the cluster-robust error of a
-    regression (Liang & Zeger 1986). A pure shift has an error near 0.
+    The error is that by which regions of the spectrum disagree, since decoded spectra have no
+    photon noise. Each of 16 stretches of pixels would move the peak by its part of
+    sum(residual db/ds) / sum((db/ds)^2); the error is the root of the sum of their squares times
+    16/15: the cluster-robust error of a regression (Liang & Zeger 1986). It is near 0 for a pure
+    shift.
 
-    Contrast and base, shape (n,), are line contrast on the axis, continuum at 0; `limit` is the
-    largest velocity looked at, km/s.
+    Contrast and base (n,) are line contrast on the axis, continuum at 0; `limit` is the largest
+    velocity considered, km/s.
     """
     b = np.where(axis.valid, base, 0.0)
     f = np.where(axis.valid, contrast, 0.0)
@@ -173,16 +170,15 @@ def lag_correlation(
         for product in (of_f * of_b.conj(), of_ff * of_mask.conj(), of_mask * of_bb.conj())
     )
     power = np.sqrt(np.maximum(power_f, 0) * np.maximum(power_b, 0))
-    # Lags at which hardly a pixel overlaps are rounding errors over rounding errors.
+    # Lags with hardly any overlap are rounding errors.
     height = np.divide(cross, power, out=np.zeros_like(cross), where=power > 1e-12 * power.max())
     return lags, height
 
 
 class _Aligned:
-    """A spectrum and a base that is shifted against it by fractions of a pixel.
+    """A spectrum and a base shifted against it by fractions of a pixel, up to a pixel from `lag`.
 
-    Shifts may be up to a pixel from `lag`; the pixels that count are the same for all of them:
-    those valid in both, where nothing that splines carry out of a gap enters.
+    The same pixels count for all shifts: those valid in both and clear of splines across gaps.
     """
 
     def __init__(self, f: Floats, base: Floats, valid: NDArray[np.bool_], lag: int) -> None:
@@ -228,11 +224,11 @@ class Rate(NamedTuple):
 
 
 def rate(x: Floats, y: Floats, error: Floats | None = None) -> Rate:
-    """Slope of y over x, shape (n,), by weighted least squares with a free intercept.
+    """Slope of y over x (n,) by weighted least squares with a free intercept; NaN is left out.
 
-    Weights are 1 / error^2, all the same by default; points with a NaN are left out. The error of
-    the slope is that of the weights, or the one that the scatter about the line asks for (with
-    n - 2 degrees of freedom), whichever is larger. NaN for fewer than two different x.
+    Weights are 1 / error^2, by default equal. The error of the slope is from these or from the
+    scatter about the line (n - 2 degrees of freedom), whichever is larger. NaN for fewer than two
+    different x.
     """
     finite = np.isfinite(x) & np.isfinite(y)
     if error is not None:

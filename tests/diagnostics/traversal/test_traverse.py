@@ -218,9 +218,9 @@ def test_few_lines_give_no_velocity_of_the_base():
         ({"base": [np.nan, 0, 0, 0]}, EstimatorError, "expected the finite latents"),
         ({"values": [1.0, 1.0]}, EstimatorError, "at least two different"),
         ({"values": [1.0, np.inf]}, EstimatorError, "at least two different"),
-        ({"unit": 0.0}, EstimatorError, "does not vary"),
+        ({"unit": 0.0}, EstimatorError, "a positive spread"),
         ({"wavelength": WAVELENGTH[::-1]}, EstimatorError, "ascending"),
-        ({"wavelength": WAVELENGTH[:-1]}, EstimatorError, "one value for each wavelength"),
+        ({"wavelength": WAVELENGTH[:-1]}, EstimatorError, "for 1 latents; expected"),
         ({"valid": np.zeros(len(WAVELENGTH), bool)}, EstimatorError, "0 usable pixels"),
     ],
 )
