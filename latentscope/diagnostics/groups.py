@@ -1,4 +1,4 @@
-"""Rows that show the same star: which they are, who says so, and draws of one row per star."""
+"""Rows that show the same star: which they are, by which column, and draws of one row per star."""
 
 from __future__ import annotations
 
@@ -21,17 +21,13 @@ GroupsLike = ArrayLike | pd.Series | str | None
 """Names of stars, the column that holds them, "auto" (`star`, else `object`), or "none"."""
 
 FEWEST_STARS = 20
-"""Stars below which the column that names them is taken only if it is asked for."""
+"""With fewer stars, the column that names them is taken only if it is asked for."""
 
-_COPIES = 0.01
-"""Share of rows that are copies of another from which they are worth a word."""
-
+_COPIES = 0.01  # share of rows that are copies of another from which they count as groups
 _CLOSE = 1e-6
 _LOOKED_AT = 300
 _SORTED = 8
-
-# Groups that change places together: among fewer, shuffles would hardly differ.
-_ALIKE = 10
+_ALIKE = 10  # groups that change places: among fewer, shuffles would hardly differ
 _REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)
 """Columns in which a repeated value means rows that are not independent."""
 
@@ -40,8 +36,8 @@ _REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_i
 class Groups:
     """Which group, such as a star, each of n rows belongs to.
 
-    `codes`, shape (n,), are 0, 1, ...; a row without a name is a group of its own. `order`, shape
-    (n,), has the rows sorted by group; `column` names the groups, and is empty where an array does.
+    `codes` (n,) are 0, 1, ...; a row without a name is a group of its own. `order` (n,) has the
+    rows sorted by group; `column` names the groups, empty where an array does.
     """
 
     codes: Indices
@@ -57,16 +53,22 @@ class Groups:
         """Count the groups among the rows kept."""
         return int(np.count_nonzero(np.bincount(self.codes[keep])))
 
+    @cached_property
+    def _starts(self) -> Indices:
+        ordered = self.codes[self.order]
+        return np.searchsorted(ordered, np.arange(len(ordered) + 1))
+
+    def rows_of(self, code: int) -> Indices:
+        """Rows of a group, ascending."""
+        return self.order[self._starts[code] : self._starts[code + 1]]
+
     def take(self, rows: Indices) -> Groups:
         """Return the groups of some rows, numbered anew."""
         codes = np.asarray(pd.factorize(self.codes[rows])[0], dtype=np.int64)
         return Groups(codes, np.argsort(codes, kind="stable"), self.column)
 
     def draws(self, keep: NDArray[np.bool_], number: int, rng: np.random.Generator) -> Draws:
-        """Draw one random kept row of each group, `number` times over.
-
-        Only once where no group has two rows, since all draws would be the same.
-        """
+        """Draw one random kept row of each group, `number` times; once where no group has two."""
         rows = self.order[keep[self.order]]
         start = np.flatnonzero(np.diff(self.codes[rows], prepend=-1))
         size = np.diff(np.append(start, len(rows)))
@@ -77,11 +79,11 @@ class Groups:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random rows of groups, of which groups can change places.
+    """Random rows of groups, which can change places.
 
-    `kept`, shape (n,), has rows sorted by group; `start` and `size`, shape (groups,), say where
-    each group's rows begin in it and how many they are; `lots`, shape (draws, groups), which of its
-    rows each group shows, as a share of its size.
+    `kept` (n,) has rows sorted by group; `start` and `size` (groups,) say where each group's rows
+    begin in it and how many they are; `lots` (draws, groups) which of its rows each group shows, as
+    a share of its size.
     """
 
     kept: Indices
@@ -97,9 +99,8 @@ class Draws:
     def rows_of(self, groups: Indices) -> Indices:
         """Rows that other groups show by the lots of these, shape (groups,) -> (draws, groups).
 
-        Draws that show the same row of a group then show the same row of the one in its place, as
-        if the two were one. With lots of their own, draws of groups that changed places would be
-        less alike than those of groups as they are, and their median would scatter less.
+        With lots of their own, draws of groups that changed places would be less alike than draws
+        of groups in their places, and their median would scatter less.
         """
         return self.kept[self.start[groups] + (self.lots * self.size[groups]).astype(np.int64)]
 
@@ -146,12 +147,8 @@ def _spelled(names: NDArray[np.object_]) -> str:
 def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
     """Make groups of n names; missing ones (NaN, None, empty text) make groups of one row.
 
-    Names that differ in spaces and case alone are the same, as HD 10700 and HD10700.
-
-    Raises
-    ------
-    EstimatorError
-        If there is not one name per row.
+    Names that differ in spaces and case alone, HD 10700 and hd10700, are the same. An
+    EstimatorError if there is not one name per row.
     """
     series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
@@ -166,9 +163,9 @@ def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
 def identical_rows(values: NDArray[np.floating], ok: NDArray[np.bool_]) -> Groups | None:
     """Put rows of the same values into one group, as copies of a file give them.
 
-    `values` have shape (n, d), `ok` (n,) says which rows count. Values may differ by a millionth of
-    their spread, since networks give that in other batches. None where less than 1 % of the rows
-    are copies, or rows are the same since their values are rounded.
+    Of values (n, d) the rows `ok` (n,) count. Values may differ by a millionth of their spread, as
+    networks make them in other batches. None where less than 1 % of the rows are copies, or values
+    are rounded.
     """
     rows = np.flatnonzero(ok)
     if len(rows) < 2:
@@ -207,7 +204,7 @@ def identical_rows(values: NDArray[np.floating], ok: NDArray[np.bool_]) -> Group
 
 
 def _rounded(values: NDArray[np.floating], dims: int) -> bool:
-    """Whether different rows have values of a grid in these of `dims` columns, (n, 1 or 2)."""
+    """Whether different rows have values of a grid in these columns, (n, 1 or 2), of `dims`."""
     if dims == 1:
         scaled = values.astype(np.float64) * 1e4
         whole = np.abs(scaled - np.round(scaled)) <= 1e-6 * np.abs(scaled) + 1e-6
@@ -240,9 +237,9 @@ def find_groups(
 ) -> tuple[Groups | None, str]:
     """Find which rows show the same star; and say in words what "auto" found.
 
-    `groups` are names, shape (n,); or the column of the sidecar or the labels that holds them, as
-    `star_names` reads it; "auto": `star`, else `object`, if it names 20 stars or more, some of them
-    in several rows, else rows of identical latents; None or "none": rows are taken for independent.
+    `groups` are names (n,); or the column of the sidecar or the labels that holds them; "auto":
+    `star`, else `object`, if it names 20 stars or more, some of them in several rows, else rows of
+    identical latents; None or "none": rows are independent.
 
     Raises
     ------
@@ -284,7 +281,7 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
     """Take the column `star`, else `object`, where rows repeat what it names."""
     tables = [table for table in (latents.table, labels) if table is not None]
     for column in STAR_COLUMNS:
-        # An archive may write the column and leave it empty: then the next one says more.
+        # An archive may write the column and leave it empty.
         if all(column not in table or unnamed(table[column]).all() for table in tables):
             continue
         names = star_names(column, latents, labels)

@@ -1,14 +1,10 @@
-"""Find the spectra that are nearest to a query in latent space.
-
-As the page RETR-SPECT does that goes with N. Sedaghat et al., "Machines learn to infer stellar
-parameters just by looking at a large number of spectra", MNRAS 501, 6026 (2021).
-"""
+"""Spectra nearest to a query in latent space, as RETR-SPECT of Sedaghat et al. 2021 finds them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +31,14 @@ from latentscope.diagnostics.nearest import (
     Spread,
     measure_space,
 )
-from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Result,
+    Study,
+    StudyLike,
+    check_least,
+    read_study,
+)
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, is_id_column
@@ -45,13 +48,13 @@ Rows = NDArray[np.int64]
 Query = int | str | Latents | ArrayLike | Sequence[Any]
 
 N_REFERENCE = 500
-"""Rows whose own nearest one tells what is usual: the percentile is then known to 2 points."""
+"""Rows whose distance to their nearest gives percentiles, which are then known to 2 points."""
 
 AGREE = 0.5
-"""Spreads within which two spectra agree in a dimension; two Gaussian ones do in 28 % of cases."""
+"""Spreads within which two spectra agree in a dimension: 28 % of Gaussian ones by chance."""
 
 NAMES = ("id", *STAR_COLUMNS[::-1], "file")
-"""Columns of the sidecar that name a row, in the order in which they are shown."""
+"""Columns of the sidecar that name a row, as they are shown."""
 
 _EXPOSURE_NAMES = ("id", "archive_id")
 _OF_RESULT = (
@@ -68,28 +71,27 @@ class RetrievalResult(Result):
     Parameters
     ----------
     table : DataFrame
-        One row per match, by query and then by rank: `query` (name), `rank` (from 1), `row` (of the
+        One row per match, by query and rank: `query` (name), `rank` (from 1), `row` (of the
         latents, from 0), `id`, `object`, `star` and `file` where known, `distance`, `percentile`
-        (share of spectra, in %, whose own nearest one is nearer than this match; NaN where none
-        has any), `agree` (number of dimensions within 0.5 spreads), `differ` (the three that differ
-        most, match minus query in spreads), and the labels.
+        (of spectra, % whose own nearest one is nearer; NaN where none has any), `agree` (number of
+        dimensions within 0.5 spreads), `differ` (the three that differ most, match minus query in
+        spreads), and the labels.
     queries : DataFrame
         One row per query: `query`, `row` (missing where it is not in the latents), `id`, `object`,
         `star` and `file` where known, `left_out` (rows of its own star, itself included),
         `matches`, `error` (why there are none, else empty), and the labels of its row.
     differences : DataFrame
-        One row per match, as in `table`; one column per dimension: match minus query, in spreads.
+        One row per match, one column per dimension: match minus query, in spreads.
     profiles : DataFrame
-        One row per query, as in `queries`; one column per dimension: spreads from the
-        sample's median.
+        One row per query, one column per dimension: spreads from the sample's median.
     band : DataFrame
         `low` and `high` of each dimension: where 90 % of stars (or rows) lie, in spreads.
     usual : ndarray of float64
         Ascending distances from rows of the sample, one per star, to their own nearest.
     provenance : dict
-        Settings, and where the latents come from.
+        Settings and origin of the latents.
     notes : tuple of str
-        What was left out, or is not known, in words.
+        What was left out or is not known, in words.
     """
 
     drawn_by = "plot_retrieval"
@@ -110,27 +112,18 @@ class RetrievalResult(Result):
 
     @property
     def failed(self) -> list[tuple[str, str]]:
-        """Queries that could not be answered, and why."""
+        """Queries without an answer, and why."""
         rows = self.queries[self.queries["error"] != ""]
         return list(zip(rows["query"], rows["error"], strict=True))
 
     def matches(self, query: int = 0) -> pd.DataFrame:
-        """Rows of the table that belong to a query, counted from 0.
-
-        Their index says which rows of `differences` are theirs.
-        """
+        """Rows of the table of a query, counted from 0; their index is that of `differences`."""
         counts = self.queries["matches"].to_numpy()
         first = int(counts[:query].sum())
         return self.table.iloc[first : first + int(counts[query])]
 
     def sentences(self, count: int = 3) -> list[str]:
-        """Say for each query what its first matches are, how near, and in what they differ.
-
-        Parameters
-        ----------
-        count : int
-            Matches of each query at most.
-        """
+        """Say for each query its first matches, `count` at most, how near, and how they differ."""
         lines = []
         for place in range(len(self.queries)):
             lines.append(self.heading(place))
@@ -149,10 +142,7 @@ class RetrievalResult(Result):
         return lines
 
     def heading(self, query: int = 0) -> str:
-        """Say of a query, counted from 0, among how many spectra it was looked for, and how.
-
-        Such as "spectrum-12: 10 nearest of 1,998 spectra over 5 dims (euclidean)".
-        """
+        """Such as "spectrum-12: 10 nearest of 1,998 spectra over 5 dims (euclidean)"."""
         asked = self.queries.iloc[query]
         if asked["error"]:
             return f"{asked['query']}: no matches, {asked['error']}"
@@ -170,24 +160,23 @@ class Retriever:
     Parameters
     ----------
     latents : Latents, array (n, d), DataFrame, path, or Study
-        The sample. Rows of NaN are never found. Of a .npy file the values stay on disk, mapped;
-        what a search reads lies in memory as 4 bytes a value of the chosen dimensions.
+        The sample. Rows of NaN are never found. The values of a .npy file stay on disk, mapped; the
+        search keeps 8 bytes for each value of the chosen dimensions in memory.
     dims : "informative", "all" or a list of int
         Dimensions that count. "informative": those whose median absolute deviation exceeds the
-        threshold of the model that made the latents, else 0.02; dividing a dimension that the
-        network does not use by its spread would make it count.
+        threshold of the model that made the latents, else 0.02. Divided by its spread, a dimension
+        that the network does not use would count as much as any.
     metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
-        Of differences in units of the spreads: their length; their length after the sample's
-        correlations are taken out, for dimensions that share what they know; the sum of their
-        absolute values, where one odd dimension should not decide; or 1 minus the cosine of the
-        angle at the sample's median, for which a spectrum is like another that departs from the
-        median in the same direction, however far.
+        Of differences in units of the spreads: their length; their length without the sample's
+        correlations, for dimensions that share information; the sum of their absolute values, where
+        one odd dimension should not decide; or 1 minus the cosine of the angle at the sample's
+        median, for spectra that depart from it in the same direction, however far.
     spread : {"robust", "plain", "none"}
-        What a dimension is divided by: 1.4826 times its median absolute deviation over the sample,
-        its standard deviation, or 1.
+        Unit of a dimension: 1.4826 times its median absolute deviation over the sample, its
+        standard deviation, or 1.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so. "auto": `star`, filled from
-        `object`, of the sidecar, where it has them; None or "none": no star is known.
+        `object`, of the sidecar; None or "none": no star is known.
     same_star : bool
         Whether other rows of a query's star may be found. Its own row never is.
     one_per_star : bool
@@ -199,10 +188,9 @@ class Retriever:
     join, missing
         As for `mi_matrix`.
     where : str, optional
-        Find only rows that meet a condition on labels and columns of the sidecar, as `read_study`
-        takes it. Queries need not meet it.
+        Find only rows that meet a condition, as for `read_study`. Queries need not meet it.
     n_reference : int
-        Rows at most, one per star, whose distances to their own nearest tell what is usual.
+        Rows at most, one per star, whose distances to their own nearest give percentiles.
     seed : int or Generator
         Of their choice.
     progress : callable, optional
@@ -212,7 +200,7 @@ class Retriever:
     ------
     EstimatorError
         If values are infinite, no row is finite, no dimension is informative or has a spread, a
-        choice is unknown, or some dimensions depend linearly on others for "mahalanobis".
+        choice is unknown, or dimensions depend linearly on others for "mahalanobis".
     ChoiceError
         If a dimension, label or column of groups is not there.
     TableError
@@ -251,52 +239,39 @@ class Retriever:
         progress: Progress | None = None,
     ) -> None:
         mapped = latents if isinstance(latents, Study) else _mapped(latents)
-        # Rows need not be independent here: stars are for what may be found.
+        # Rows need not be independent here; stars say what may be found.
         study = read_study(mapped, labels, groups=None, join=join, missing=missing)
         read, frame = study.latents, study.labels
-        self.latents = read
+        self.latents, self._same_star = read, same_star
         self._beside = _names_and_labels(read, frame, columns)
-        self._stars = _read_stars(groups, read, frame)
-        self._same_star = same_star
+        self._groups, self._star_column, self._star_codes = _read_stars(groups, read, frame)
         chosen = study.choose(dims)
         ok = read.ok if where is None else read.ok & study.meets(where)
         self._missing, self._searched, self._where = int((~read.ok).sum()), int(ok.sum()), where
         self.space = measure_space(read.values, ok, chosen, metric, spread, read.source)
-        codes = self._stars.groups.codes if one_per_star else None
+        codes = self._groups.codes if one_per_star else None
         self._neighbors = Neighbors(read.values, ok, self.space, codes)
-        # Usual is what rows find under the same rules: one row per star, its own star left out.
+        # Distances are compared with those of rows under the same rules, one row per star.
         rng, keep = np.random.default_rng(whole_seed(seed)), np.zeros(len(self), dtype=np.bool_)
         keep[self._neighbors.rows] = True
-        singles = self._stars.groups.draws(keep, 1, rng).rows[0]
+        singles = self._groups.draws(keep, 1, rng).rows[0]
         drawn = np.sort(rng.permutation(singles)[:n_reference])
         limits = np.quantile(self.space.standardized(self._values(drawn)), (0.05, 0.95), axis=0)
         self._band = pd.DataFrame(limits.T, index=self.space.dims, columns=["low", "high"])
         hidden = [self._hidden(asked) for asked in self._of_rows(drawn.tolist())]
         near = self._neighbors.nearest(self._values(drawn), hidden, 1, progress)
         self.usual = np.sort([float(one.distances[0]) for one in near if len(one.rows)])
-        self._provenance = {
-            **study.provenance(
-                "retrieval",
-                dims=self.space.dims,
-                metric=metric,
-                spread=spread,
-                same_star=same_star,
-                one_per_star=one_per_star,
-                reference=len(self.usual),
-                seed=seed,
-                rows_searched=len(self._neighbors),
-            ),
-            "groups": self._stars.column if self._stars.codes else False,
-        }
+        self._provenance = study.provenance(
+            "retrieval", dims=self.space.dims, metric=metric, spread=spread, same_star=same_star,
+            one_per_star=one_per_star, reference=len(self.usual), seed=seed,
+            rows_searched=len(self._neighbors),
+        ) | {"groups": self._star_column if self._star_codes else False}  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def queries(self, query: Query) -> list[Asked]:
-        """Read queries without answering them, to see early whether there are such rows.
-
-        Takes and raises what `query` does.
-        """
+        """Read queries as `query` does, without answering them: to see early if there are any."""
         if isinstance(query, Asked):
             return [query]
         if isinstance(query, Latents):
@@ -308,7 +283,7 @@ class Retriever:
         ):
             return [asked for item in query for asked in self.queries(item)]
         array = np.asarray(query)
-        # Latents have fractions, so whole numbers in a line can only be rows.
+        # Latents have fractions, so whole numbers are rows.
         if array.dtype.kind in "iu" and array.ndim <= 1 and array.size:
             return self._of_rows([int(row) for row in np.atleast_1d(array)])
         if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or not array.size:
@@ -324,17 +299,16 @@ class Retriever:
         Parameters
         ----------
         query : int, str, Latents, array (d,) or (m, d), or a list of these
-            Rows of the sample by number, counted from 0 (a whole number, or an array (m,) of them),
-            or by id (text); or values in all dimensions of the sample. Rows of other latents that
-            show an exposure of the sample (same `id` or `archive_id`) do not find it.
+            Rows of the sample by number, from 0 (whole numbers) or by id (text); or values in all
+            dimensions of the sample. Rows of other latents that show an exposure of the sample
+            (same `id` or `archive_id`) do not find it.
         n_matches : int
             Matches of each query; fewer where there are no more rows.
 
         Returns
         -------
         RetrievalResult
-            Of equally near rows the first one comes first. Queries of NaN have no matches, and say
-            why.
+            Of equally near rows the first comes first. Queries of NaN have no matches.
 
         Raises
         ------
@@ -344,8 +318,7 @@ class Retriever:
             If values have another number of dimensions, n_matches is below 1, or no query can be
             answered.
         """
-        if n_matches < 1:
-            raise EstimatorError(f"n_matches is {n_matches}; expected at least 1")
+        check_least(1, n_matches=n_matches)
         asked = self.queries(query)
         values = np.array([one.values[self.space.dims] for one in asked])
         hidden = [self._hidden(one) for one in asked]
@@ -400,30 +373,25 @@ class Retriever:
     def _answers(
         self, asked: list[Asked], values: Floats, hidden: list[Rows], n_matches: int
     ) -> tuple[list[Near], list[str]]:
-        """Rows found for each query, and why there are none, else empty."""
+        """Rows found for each query, and why there are none."""
         fine = [place for place, one in enumerate(asked) if not one.error]
         found = self._neighbors.nearest(values[fine], [hidden[place] for place in fine], n_matches)
         near = [Near(np.empty(0, dtype=np.int64), np.empty(0)) for _ in asked]
         failures = [one.error for one in asked]
+        other = "" if self._same_star else " of another star"
         for place, answer in zip(fine, found, strict=True):
             near[place] = answer
-            if len(answer.rows):
-                continue
             if np.isnan(self.space.points(values[place][None])).any():
-                failures[place] = (
-                    "it lies at the sample's median and has no direction for cosine to compare"
-                )
-            else:
-                other = "" if self._same_star else " of another star"
+                failures[place] = "it lies at the sample's median and has no direction"
+            elif not len(answer.rows):
                 failures[place] = f"the sample has no other row{other}"
         return near, failures
 
     def _hidden(self, asked: Asked) -> Rows:
         """Rows that a query must not find."""
-        # One star many times over is what an archive would offer first.
         if self._same_star or asked.star < 0:
             return asked.own
-        return np.union1d(asked.own, self._stars.rows_of(asked.star))
+        return np.union1d(asked.own, self._groups.rows_of(asked.star))
 
     def _values(self, rows: Rows) -> Floats:
         return self.space.part(self.latents.values, rows)
@@ -437,9 +405,8 @@ class Retriever:
             notes.append(f"{_rows_text(flat)} at the sample's median left out: no direction")
         if self._same_star:
             return notes
-        # A star that goes by another name here cannot be told from a new one.
         strangers = [one.name for one in asked if one.star < 0 and not one.error]
-        if not self._stars.codes:
+        if not self._star_codes:
             notes.append("no column says which star a row shows: matches may show the same star")
         elif strangers:
             notes.append(
@@ -448,7 +415,6 @@ class Retriever:
             )
         return notes
 
-    # Made when a name is asked for: an archive has a million of them.
     @cached_property
     def _rows_by_name(self) -> list[tuple[str, dict[str, Rows]]]:
         """Rows of each name of an exposure, for each column of such names."""
@@ -464,36 +430,30 @@ class Retriever:
         found = [rows[key] for _, rows in self._rows_by_name if key in rows]
         if not found:
             columns = ", ".join(column for column, _ in self._rows_by_name)
-            where = f"the column {columns}" if columns else "a table of ids, which it does not have"
+            where = f"column {columns}" if columns else "a table of ids, which it does not have"
             raise ChoiceError(
-                f"{source}: no row is named {name!r}; expected a value of {where}, or the number "
-                "of a row"
+                f"{source}: no row is named {name!r}; expected one of {where}, or a row's number"
             )
         if len(found[0]) > 1:
             shown = ", ".join(map(str, found[0][:5]))
             raise ChoiceError(
-                f"{source}: {len(found[0])} rows are named {name!r} ({shown}); ask for one of them "
-                "by its number"
+                f"{source}: {len(found[0])} rows are named {name!r} ({shown}); give a row's number"
             )
         return int(found[0][0])
 
     def _of_rows(self, rows: list[int]) -> list[Asked]:
-        latents, codes = self.latents, self._stars.groups.codes
+        latents = self.latents
         absent = [row for row in rows if not 0 <= row < len(latents)]
         if absent:
             raise ChoiceError(
                 f"{latents.source}: no row {', '.join(map(str, absent))}; expected 0 ... "
                 f"{len(latents) - 1}"
             )
-        ids, files, asked = latents.ids, latents.column("file"), []
-        for row in rows:
-            values = np.asarray(latents.values[row], dtype=np.float64)
-            name = f"row {row}" if ids is None else f"{ids[row]}"
-            fails = not np.isfinite(values).all()
-            error = "its latents are NaN: it could not be encoded" if fails else ""
-            own, star, file = np.array([row]), int(codes[row]), _text(files, row)
-            asked.append(Asked(name, values, row, own, star, file, error))
-        return asked
+        places = np.array(rows, dtype=np.int64)
+        names = [f"row {row}" for row in rows]
+        return _asked(
+            latents.take(places), list(places[:, None]), self._groups.codes[places], names
+        )
 
     def _of_latents(self, others: Latents) -> list[Asked]:
         if others.dims != self.latents.dims:
@@ -501,18 +461,12 @@ class Retriever:
                 f"{others.source} has {others.dims} dimensions, {self.latents.source} has "
                 f"{self.latents.dims}; expected latents of the same model"
             )
-        ids, files, errors = others.ids, others.column("file"), others.column("error")
-        own, stars, asked = self._same_exposures(others), self._stars.codes_in(others), []
-        for i, values in enumerate(np.asarray(others.values, dtype=np.float64)):
-            row, star = int(own[i][0]) if len(own[i]) else _NO_ROW, int(stars[i])
-            if star < 0 <= row:
+        own, stars = self._same_exposures(others), self._stars_in(others)
+        for place, rows in enumerate(own):
+            if stars[place] < 0 and len(rows):
                 # Its exposure is known here, whatever its star is called there.
-                star = int(self._stars.groups.codes[row])
-            name = f"query {i}" if ids is None else str(ids[i])
-            fails = not np.isfinite(values).all()
-            error = (_text(errors, i) or "its latents are not finite") if fails else ""
-            asked.append(Asked(name, values, row, own[i], star, _text(files, i), error))
-        return asked
+                stars[place] = self._groups.codes[rows[0]]
+        return _asked(others, own, stars, [f"query {i}" for i in range(len(others))])
 
     def _same_exposures(self, others: Latents) -> list[Rows]:
         """Rows of the sample that show the exposure of each row of other latents."""
@@ -524,14 +478,22 @@ class Retriever:
                     found[place].append(rows[key])
         return [np.unique(np.concatenate(rows)).astype(np.int64) for rows in found]
 
+    def _stars_in(self, latents: Latents) -> Rows:
+        """Codes of the stars that rows of other latents show; -1 of those not known here."""
+        names = None if self._star_column is None else latents.column(self._star_column)
+        if self._star_column == STAR_COLUMNS[0]:
+            names = latents.groups
+        if names is None:
+            return np.full(len(latents), _NO_ROW, dtype=np.int64)
+        return np.array([self._star_codes.get(plain_name(str(name)), _NO_ROW) for name in names])
+
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A query: what results call it, its latents in all dimensions, and what the sample has of it.
+    """A query: its name, its latents in all dimensions, and its rows in the sample.
 
-    `own` are the rows of the sample that it is or shows the same exposure as, `row` the first of
-    them (-1: none); `star` the code of its star (-1: no row is known to show it); `error` says why
-    it cannot be answered, if it cannot.
+    `own` are the rows that it is or shows the same exposure as, `row` the first of them (-1: none),
+    `star` the code of its star (-1: not known), `error` why it cannot be answered.
     """
 
     name: str
@@ -541,6 +503,20 @@ class Asked:
     star: int
     file: str
     error: str
+
+
+def _asked(latents: Latents, own: Sequence[Rows], stars: Rows, names: Sequence[str]) -> list[Asked]:
+    """Queries of all rows of latents, by their ids, else by these names."""
+    ids, files, errors = latents.ids, latents.column("file"), latents.column("error")
+    asked = []
+    for i, values in enumerate(np.asarray(latents.values, dtype=np.float64)):
+        error = ""
+        if not np.isfinite(values).all():
+            error = _text(errors, i) or "its latents are not finite"
+        name = names[i] if ids is None else str(ids[i])
+        row = int(own[i][0]) if len(own[i]) else _NO_ROW
+        asked.append(Asked(name, values, row, own[i], int(stars[i]), _text(files, i), error))
+    return asked
 
 
 def _text(column: NDArray[np.object_] | None, row: int) -> str:
@@ -554,68 +530,36 @@ def _exposure_names(latents: Latents) -> list[tuple[str, pd.Series]]:
     return [(name, row_keys(table[name], files=True)) for name in _EXPOSURE_NAMES if name in table]
 
 
-@dataclass(frozen=True, eq=False)
-class _Stars:
-    """Which star each row shows.
+def _read_stars(
+    groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None
+) -> tuple[Groups, str | None, dict[str, int]]:
+    """Which star each row shows, the column that says so elsewhere too, and the code of each name.
 
-    `column` of the sidecar says so for other latents too; None where there is none. `codes` has
-    the code of each name; a row without one is a star of its own.
+    A row without a name is a star of its own.
     """
-
-    groups: Groups
-    column: str | None
-    codes: dict[str, int] = field(default_factory=dict)
-
-    @cached_property
-    def _starts(self) -> Rows:
-        ordered = self.groups.codes[self.groups.order]
-        return np.searchsorted(ordered, np.arange(len(ordered) + 1))
-
-    def rows_of(self, code: int) -> Rows:
-        """Rows of a star, ascending."""
-        return self.groups.order[self._starts[code] : self._starts[code + 1]]
-
-    def codes_in(self, latents: Latents) -> Rows:
-        """Codes of the stars that rows of other latents show; -1 of those not known here."""
-        names = None if self.column is None else latents.column(self.column)
-        if self.column == STAR_COLUMNS[0]:
-            names = latents.groups
-        if names is None:
-            return np.full(len(latents), _NO_ROW, dtype=np.int64)
-        return np.array([self.codes.get(plain_name(str(name)), _NO_ROW) for name in names])
-
-
-def _read_stars(groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None) -> _Stars:
+    names: ArrayLike | None
+    column: str | None = STAR_COLUMNS[0]
     if isinstance(groups, str) and groups == "auto":
         # Few stars or many, whether rows repeat them or not: a query may show one of them.
         names = latents.groups
-        if names is not None and not unnamed(names).all():
-            return _named(read_groups(names, len(latents)), names, STAR_COLUMNS[0])
-        groups = None
-    found, _ = find_groups(groups, latents, labels)
-    if found is None:
+        known = names is not None and not unnamed(names).all()
+        found = read_groups(names, len(latents)) if names is not None and known else None
+    else:
+        found, _ = find_groups(groups, latents, labels)
+        column = groups if isinstance(groups, str) else None
+        names = star_names(groups, latents, labels) if isinstance(groups, str) else groups
+    if found is None or names is None:
         alone = np.arange(len(latents))
-        return _Stars(Groups(alone, alone), STAR_COLUMNS[0])
-    if not isinstance(groups, str):
-        return _named(found, np.asarray(groups, dtype=object), None)
-    names = star_names(groups, latents, labels)
-    assert names is not None
-    return _named(found, names, groups)
-
-
-def _named(groups: Groups, names: NDArray[np.object_], column: str | None) -> _Stars:
+        return Groups(alone, alone), STAR_COLUMNS[0], {}
     named = ~unnamed(names)
-    plain = [plain_name(str(name)) for name in names[named]]
-    return _Stars(groups, column, dict(zip(plain, groups.codes[named].tolist(), strict=True)))
+    plain = [plain_name(str(name)) for name in np.asarray(names, dtype=object)[named]]
+    return found, column, dict(zip(plain, found.codes[named].tolist(), strict=True))
 
 
 def _names_and_labels(
     latents: Latents, labels: pd.DataFrame | None, columns: Sequence[str] | None
 ) -> pd.DataFrame:
-    """What is shown beside a row: what names it, and the labels asked for.
-
-    A label that has the name of a column of results has " (label)" after it.
-    """
+    """Names and labels of each row; " (label)" follows one with the name of a column of results."""
     table = pd.DataFrame(index=range(len(latents))) if latents.table is None else latents.table
     names = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if labels is None:
@@ -630,7 +574,7 @@ def _names_and_labels(
 
 
 def _with_names(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
-    """Put what names a row after its number, and labels at the end."""
+    """Put the names of a row after its number, and labels at the end."""
     at = list(table.columns).index("row") + 1
     beside = beside.reset_index(drop=True)
     names = [name for name in NAMES if name in beside]
@@ -640,20 +584,17 @@ def _with_names(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
 
 def _reasons(differences: pd.DataFrame) -> tuple[list[int], list[str]]:
     """Number of dims in which matches agree, and those that differ most: "85 (+0.71), ..."."""
-    dims = [str(dim) for dim in differences.columns]
-    agree, differ = [], []
-    for row in differences.to_numpy(dtype=np.float64):
-        largest = np.argsort(-np.abs(row), kind="stable")[:3]
-        agree.append(int((np.abs(row) <= AGREE).sum()))
-        differ.append(", ".join(f"{dims[place]} ({row[place]:+.2f})" for place in largest))
-    return agree, differ
+    values, dims = differences.to_numpy(dtype=np.float64), list(differences.columns)
+    largest = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :3]
+    differ = [
+        ", ".join(f"{dims[place]} ({row[place]:+.2f})" for place in places)
+        for row, places in zip(values, largest, strict=True)
+    ]
+    return (np.abs(values) <= AGREE).sum(axis=1).tolist(), differ
 
 
 def percentiles(distances: Floats, usual: Floats) -> Floats:
-    """Share of the usual distances that are smaller, in %; of equal ones half counts.
-
-    NaN where there is no usual distance.
-    """
+    """Share of the usual distances that are smaller, in %; equal ones count half."""
     if not len(usual):
         return np.full(len(distances), np.nan)
     below = np.searchsorted(usual, distances, "left") + np.searchsorted(usual, distances, "right")
