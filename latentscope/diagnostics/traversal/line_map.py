@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.diagnostics.study import Result, origin
 from latentscope.diagnostics.traversal.lines import (
     COLOR_NOTICED,
+    SLOPE_NOTICED,
+    SURE,
     Feature,
     air_words,
     by_element,
@@ -209,9 +211,14 @@ def _sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:
     strongest = line_words(lines, max_lines=3)
     if strongest:
         parts.append(f"most {', '.join(strongest)}")
-    color = row["color_mag_per_sigma"]
+    color, slope, error = (
+        row[name] for name in ("color_mag_per_sigma", "slope_per_sigma", "slope_error")
+    )
     if abs(color) >= COLOR_NOTICED:
         parts.append(f"{'redder' if color > 0 else 'bluer'} by {abs(color):.3f} mag")
+    elif np.isnan(color) and abs(slope) >= max(SLOPE_NOTICED, SURE * error):
+        way = "redder" if slope > 0 else "bluer"
+        parts.append(f"continuum {way}, slope {measured(slope, error)}")
     air = air_words(lines)
     if air is not None and air[1]:
         parts.append(f"air {air[0]}")

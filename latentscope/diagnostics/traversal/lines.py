@@ -59,6 +59,9 @@ SURE = 3.0
 COLOR_NOTICED = 0.005
 """Magnitudes per sigma below which the color is said to stay."""
 
+SLOPE_NOTICED = 0.02
+"""Change of d ln flux / d ln wavelength that is about as large."""
+
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
 # Twice NOTICED, since windows of telluric bands hold lines of the star too.
 _AIR_NOTICED, _AIR_SHARE = 0.01, 0.5

@@ -1,5 +1,7 @@
 """Line maps of a decoder whose dimensions are known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,8 @@ def test_sentences_put_the_largest_change_first(mapped):
     assert by_dim["dim 0"].startswith("dim 0: Doppler shift of +")
     assert "depth" not in by_dim["dim 0"]
     assert "Fe I depth +" in by_dim["dim 1"]
+    # The star covers neither box of the color.
+    assert re.match(r"dim 2: continuum redder, slope \+0\.(49|50)", by_dim["dim 2"])
     assert by_dim["dim 3"] == words[-1] == "dim 3: changes nothing that is measured here"
 
 
