@@ -62,12 +62,8 @@ Rows = NDArray[np.int64]
 BEST, ALL = "best dim", "all dims"
 """From what a label is known: one dimension, or all of them together."""
 
-_KEPT = 0.99
-"""Share of the variance in the directions of SVCCA (Raghu et al. 2017, section 2.1)."""
-
-_LASSO = 0.1
-"""Penalty of the regressions of UDR, on columns of unit variance (Duan et al. 2020)."""
-
+_KEPT = 0.99  # share of the variance in the directions of SVCCA (Raghu et al. 2017, section 2.1)
+_LASSO = 0.1  # penalty of the regressions of UDR, on columns of unit variance (Duan et al. 2020)
 _SHUFFLES = 10
 _MIN_STARS = 100
 _PLACES = 2000
@@ -471,7 +467,7 @@ def compare(
         stars = np.sort(own_rng(seed, 32).choice(stars, max_stars, replace=False))
         notes.append(f"{max_stars:,} of {n_stars:,} stars taken at random")
     part = np.flatnonzero(np.isin(codes, codes[stars]))
-    models = []
+    models: list[_Model] = []
     for name, read, each in zip(called, reads, values, strict=True):
         own = Latents(each[rows], common.latents.table, provenance=read.provenance, source=name)
         # Dimensions that the study was read with are those of the first model.

@@ -26,7 +26,6 @@ from latentscope.diagnostics.disentanglement_measures import (
     FAMILIES,
     MEAN,
     MEASURES,
-    Axes,
     Codes,
     Drawn,
     Family,
@@ -85,12 +84,8 @@ _LEADING_SHARE = 0.2
 """Share of the variance that a thousandth of the rows may have; Gaussian ones have 0.01."""
 
 _FAR = 10.0
-_GAUSSIAN = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
-
-_NOTHING = 1e-10
-"""Share of the variance below which a principal component is rounding, not data."""
-
+_GAUSSIAN = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
+_NOTHING = 1e-10  # share of the variance below which a principal component is rounding, not data
 _MEANINGS = {
     (True, True): "the axes mean something",
     (True, False): "the axes are no accident, but PCA finds about as good ones",
@@ -290,9 +285,9 @@ def metrics(
     if far:
         warnings.warn(f"{read.source}: {far}", LatentscopeWarning, stacklevel=2)
     rotations = [random_rotation(len(chosen), own_rng(seed, 9, i)) for i in range(n_rotations)]
-    baselines = [principal_axes(stars.values[every]), *rotations]
+    pca = principal_axes(stars.values[every])
     samples = {False: stars, True: stars.at_most(_MOST_IF_SLOW)}
-    scores = _evaluated(samples, baselines, n_halves, progress)
+    scores = _evaluated(samples, pca, rotations, n_halves, progress)
     names = [label.name for label in usable]
     importance, information = (
         pd.DataFrame(
@@ -408,8 +403,7 @@ _CODES = (
     "which it is with discrete (--discrete) or numeric (--numeric)"
 )
 _TURNS = ((0.0, 360.0), (-180.0, 180.0), (0.0, 24.0), (0.0, 2 * np.pi), (-np.pi, np.pi))
-_END = 0.01
-"""Share of a turn that values may leave empty at its ends."""
+_END = 0.01  # share of a turn that values may leave empty at its ends
 
 
 def _may_wrap(numbers: Floats) -> bool:
@@ -485,7 +479,7 @@ class Stars:
         """Stars in a part that intervals come from."""
         return min(self.count // 2, _MOST_IN_PART)
 
-    def draw(self, axes: Axes, stream: tuple[int, ...], part: int | None = None) -> Drawn:
+    def draw(self, axes: Floats | None, stream: tuple[int, ...], part: int | None = None) -> Drawn:
         """Draw one random row of each star (of a numbered part), and one with each label."""
         keep, codes = self.ok, self.groups.codes
         if part is not None:
@@ -543,56 +537,63 @@ def standardized(values: Floats, rows: Rows) -> Floats:
     return scaled
 
 
-def random_rotation(d: int, rng: np.random.Generator) -> Axes:
-    """Return a random orthogonal matrix."""
-    return Axes("rotation", ortho_group.rvs(d, random_state=rng))
+def random_rotation(d: int, rng: np.random.Generator) -> Floats:
+    """Return a random orthogonal matrix (d, d)."""
+    return np.asarray(ortho_group.rvs(d, random_state=rng))
 
 
-def principal_axes(values: Floats) -> Axes:
-    """Return the principal axes of values (n, d), the widest first; 0 where nothing varies.
+def principal_axes(values: Floats) -> Floats:
+    """Return the principal axes of values (n, d) in columns, the widest first.
 
-    Ranks would make a column of rounding errors as wide as any.
+    They are 0 where nothing varies: ranks would make a column of rounding errors as wide as any.
     """
     variance, vectors = np.linalg.eigh(np.cov(values, rowvar=False))
     order = np.argsort(variance)[::-1]
     kept = variance[order] > _NOTHING * variance.sum()
-    return Axes("pca", vectors[:, order] * kept)
+    return np.asarray(vectors[:, order] * kept)
 
 
 class _Task(NamedTuple):
-    """A family of measures, along some axes, on all stars or a part, averaged over repeats."""
+    """A family of measures, along some axes, on all stars or a part, averaged over repeats.
 
+    `what` is "latents", "rotation", "pca", or "half" of the stars.
+    """
+
+    what: str
     family: Family
-    axes: Axes
+    axes: Floats | None
     repeats: Sequence[int]
     part: int | None = None
 
 
 def _tasks(
-    family: Family, repeated: bool, baselines: Sequence[Axes], n_halves: int
+    family: Family, repeated: bool, pca: Floats, rotations: Sequence[Floats], n_halves: int
 ) -> Iterator[_Task]:
-    own, (principal, *rotations) = Axes("latents"), baselines
     repeats = range(_REPEATS if family.splits or repeated else 1)
-    yield from (_Task(family, axes, repeats) for axes in (own, principal))
-    yield from (_Task(family, axes, [i % len(repeats)]) for i, axes in enumerate(rotations))
+    yield _Task("latents", family, None, repeats)
+    yield _Task("pca", family, pca, repeats)
+    for i, axes in enumerate(rotations):
+        yield _Task("rotation", family, axes, [i % len(repeats)])
     halves = max(n_halves // _SLOW_SHARE, _MIN_HALVES) if family.slow else n_halves
-    yield from (_Task(family, own, repeats, part) for part in range(min(halves, n_halves)))
+    for part in range(min(halves, n_halves)):
+        yield _Task("half", family, None, repeats, part)
 
 
 def _evaluated(
     samples: dict[bool, Stars],
-    baselines: Sequence[Axes],
+    pca: Floats,
+    rotations: Sequence[Floats],
     n_halves: int,
     progress: Progress | None,
 ) -> dict[str, list[Scores]]:
-    """Scores by what was evaluated: "latents", "rotation", "pca", or "half" of the stars.
+    """Scores by what was evaluated.
 
     `samples` has the stars of families that are slow (True) and of the others (False).
     """
-    # Averaged over the rows drawn, where a star has several.
     stars = samples[False]
+    # Averaged over the rows drawn, where a star has several.
     repeated = stars.count < int(stars.ok.sum())
-    tasks = [task for it in FAMILIES for task in _tasks(it, repeated, baselines, n_halves)]
+    tasks = [t for it in FAMILIES for t in _tasks(it, repeated, pca, rotations, n_halves)]
 
     def work(task: _Task) -> Scores:
         sample, found = samples[task.family.slow], []
@@ -609,7 +610,7 @@ def _evaluated(
     threads = threads_for(len(tasks))
     with threadpool_limits(limits=1), closing(in_order(work, tasks, threads)) as results:
         for done, (task, one) in enumerate(zip(tasks, results, strict=True), start=1):
-            scores.setdefault(task.axes.name if task.part is None else "half", []).append(one)
+            scores.setdefault(task.what, []).append(one)
             if progress is not None:
                 progress(done, len(tasks))
     return scores

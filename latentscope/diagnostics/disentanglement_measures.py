@@ -47,9 +47,7 @@ _NOTHING_LEFT = 0.02
 
 _NULL_WIDTH, _NULL_SIGMAS = 0.8, 3.0
 _SVC_COST = 0.01
-_BORDERS = (0.2, 0.4, 0.6, 0.8)
-"""Quantiles of a continuous label that borders are drawn at."""
-
+_BORDERS = (0.2, 0.4, 0.6, 0.8)  # quantiles of a continuous label that borders are drawn at
 _TREES = 30
 # A leaf holds a hundredth of the rows learned from, within these bounds: with fewer rows a tree
 # learns noise, with more it misses what is there.
@@ -145,33 +143,18 @@ class Label:
 
 
 @dataclass(frozen=True, eq=False)
-class Axes:
-    """Axes along which latents are seen: "latents" (their own, no matrix), "rotation" or "pca".
-
-    The matrix, shape (d, d), has the new axes in columns.
-    """
-
-    name: str
-    matrix: Floats | None = None
-
-    def of(self, values: Floats) -> Floats:
-        """Return values of shape (n, d) along these axes."""
-        return values if self.matrix is None else values @ self.matrix
-
-
-@dataclass(frozen=True, eq=False)
 class Drawn:
     """One row per star, seen along some axes: what a measure is evaluated on.
 
-    `values` (n, d) are the standardized latents of all rows, `every` a row of each star, `rows` for
-    each label a row of each star that has it, and `lots` (n,), the same for all rows of a star,
-    split stars in two.
+    `values` (n, d) are the standardized latents of all rows, `axes` (d, d) has other axes than
+    their own in columns, `every` a row of each star, `rows` for each label a row of each star that
+    has it, and `lots` (n,), the same for all rows of a star, split stars in two.
     """
 
     values: Floats
     dims: Sequence[int]
     labels: Sequence[Label]
-    axes: Axes
+    axes: Floats | None
     every: Rows
     rows: Sequence[Rows]
     lots: Floats
@@ -198,7 +181,8 @@ class Drawn:
 
     def latents(self, rows: Rows) -> Floats:
         """Latents of some rows along the axes, shape (rows, d)."""
-        return self.axes.of(self.values[rows])
+        values = self.values[rows]
+        return values if self.axes is None else values @ self.axes
 
     def split(self, rows: Rows) -> tuple[Rows, Rows]:
         """Places of rows, one per star, to learn from and to judge by lots that stars keep."""

@@ -22,14 +22,10 @@ _FOLDS = 5
 _MAX_PRODUCTS = 16
 """Columns up to which products are features; of more they would outnumber the rest."""
 
-_KNOTS = (-1.2, -0.6, 0.0, 0.6, 1.2)
-"""Of the splines, in normal scores."""
-
+_KNOTS = (-1.2, -0.6, 0.0, 0.6, 1.2)  # of the splines, in normal scores
 _BUMPS = 100
 _ROWS_PER_BUMP = 8
-_WIDTHS = (1.0, 6.0)
-"""Variances of the bumps over the number of columns, which have unit variance."""
-
+_WIDTHS = (1.0, 6.0)  # variances of the bumps over the number of columns, which have unit variance
 _PENALTIES = 10.0 ** np.arange(-6.0, 5.0, 2.0)
 
 

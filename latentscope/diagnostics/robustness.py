@@ -50,9 +50,7 @@ Rows = NDArray[np.int64]
 
 WHOLE, REPEATS, SINGLE, HALF = "all", "repeats counted", "one per star", "half of the stars"
 
-_BEST = 0.05
-"""Nats above which a dimension is called the best of a label."""
-
+_BEST = 0.05  # nats above which a dimension is called the best of a label
 _MIN_DRAWS = 3
 # Draws of one row per star for each value: fewer on samples that are drawn several times.
 _WHOLE_DRAWS, _OTHER_DRAWS = 11, 5
@@ -142,23 +140,34 @@ class RobustnessResult(Result):
 
     def sentences(self) -> list[str]:
         """Say what changes from sample to sample, and what does not."""
-        changes = [self._change(name) for name in self.samples[1:]]
-        return [self._counts(), *changes, self._best_dims(), self._errors()]
-
-    def _counts(self) -> str:
-        parts = []
-        for row in self.mad.to_dict("records"):
-            if row["sample"] == REPEATS:  # has the same rows as the whole
-                continue
+        counts = []
+        for row in self.mad[self.mad["sample"] != REPEATS].to_dict("records"):
             between = "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
             moved = "".join(f", {what} {row[what]}" for what in ("gained", "lost") if row[what])
-            parts.append(f"{row['sample']} {row['informative']}{between}{moved}")
-        return f"Informative dimensions: {'; '.join(parts)}."
+            counts.append(f"{row['sample']} {row['informative']}{between}{moved}")
+        ratio = self.error_ratio
+        errors = (
+            "Errors cannot be checked against the scatter of halves."
+            if np.isnan(ratio)
+            else f"Halves of the stars scatter by {ratio:.2f} of the quoted errors (median over "
+            "pairs; 1 where the errors are right)."
+        )
+        return [
+            f"Informative dimensions: {'; '.join(counts)}.",
+            *map(self._change, self.samples[1:]),
+            self._best_dims(),
+            errors,
+        ]
 
     def _change(self, sample: str) -> str:
-        if sample == HALF:
-            return self._change_of_halves()
         rows = self.of(sample)
+        if sample == HALF:
+            row = rows.iloc[int(np.nanargmax(rows["difference"].abs()))]
+            return (
+                f"With half of the stars: at most {row['difference']:+.2f} nats, {row['label']} "
+                f"with dim {row['dim']}, from {row['whole']:.2f} to {row['mi_nats']:.2f}; that is "
+                "their number, so compare archives at equal numbers."
+            )
         changed = rows[rows["significant"]]
         when = {
             REPEATS: "With every spectrum counted as a star",
@@ -166,23 +175,14 @@ class RobustnessResult(Result):
         }.get(sample, f"With {sample}")
         if not len(changed):
             return f"{when}: none of {len(rows)} pairs change (q < {SIGNIFICANT:g})."
-        largest = changed.iloc[int(np.argmax(changed["difference"].abs()))]
+        row = changed.iloc[int(np.argmax(changed["difference"].abs()))]
         others = self._other_best(sample) if sample == REPEATS else {}
         misled = f"; another dimension then seems to know most of {', '.join(others)}"
         return (
             f"{when}: {len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of "
-            f"all {largest['label']} with dim {largest['dim']}, from {largest['whole']:.2f} to "
-            f"{largest['mi_nats']:.2f} nats ({largest['difference']:+.2f} ± "
-            f"{largest['std_difference']:.2f}){misled if others else ''}."
-        )
-
-    def _change_of_halves(self) -> str:
-        rows = self.of(HALF)
-        row = rows.iloc[int(np.nanargmax(rows["difference"].abs()))]
-        return (
-            f"With half of the stars: at most {row['difference']:+.2f} nats, {row['label']} with "
-            f"dim {row['dim']}, from {row['whole']:.2f} to {row['mi_nats']:.2f}; that is their "
-            "number, so compare archives at equal numbers."
+            f"all {row['label']} with dim {row['dim']}, from {row['whole']:.2f} to "
+            f"{row['mi_nats']:.2f} nats ({row['difference']:+.2f} ± {row['std_difference']:.2f})"
+            f"{misled if others else ''}."
         )
 
     def _best_dims(self) -> str:
@@ -200,18 +200,8 @@ class RobustnessResult(Result):
         return f"The dimension that knows most differs for {', '.join(moved)}."
 
     def _other_best(self, sample: str) -> dict[str, int]:
-        """The strongest dimension of each label for which it is not that of the whole."""
         whole, here = self.best(WHOLE), self.best(sample)
         return {label: dim for label, dim in here.items() if whole.get(label, dim) != dim}
-
-    def _errors(self) -> str:
-        ratio = self.error_ratio
-        if np.isnan(ratio):
-            return "Errors cannot be checked against the scatter of halves."
-        return (
-            f"Halves of the stars scatter by {ratio:.2f} of the quoted errors (median over pairs; "
-            "1 where the errors are right)."
-        )
 
 
 def robustness(
@@ -374,9 +364,8 @@ def _draw_samples(
     if len(singles[0]) < len(every):
         samples += [_Sample(REPEATS, [every]), _Sample(SINGLE, singles)]
     else:
-        reason = (
-            "every row counts as a star" if study.groups is None else "every star has one spectrum"
-        )
+        known = study.groups is not None
+        reason = "every star has one spectrum" if known else "every row counts as a star"
         notes.append(f"no sample of {SINGLE}: {reason}")
     if classes is None:
         notes.append("no sample of equal classes: no column of spectral types or Teff; name one")
@@ -395,11 +384,11 @@ def _draw_samples(
                 for i, rows in enumerate(equal)
             ]
             samples.append(_Sample(f"equal {classes.name}", equal, like))
-    stars = np.unique(groups.codes[every])
-    halves = []
+    codes = groups.codes[every]
+    stars, halves = np.unique(codes), []
     for i in range(n_draws):
         half = own_rng(seed, 22, i).choice(stars, len(stars) // 2, replace=False)
-        halves.append(every[np.isin(groups.codes[every], half)])
+        halves.append(every[np.isin(codes, half)])
     return [*samples, _Sample(HALF, halves)], notes
 
 
@@ -411,35 +400,32 @@ class Classes:
     codes: NDArray[np.int64]
     names: tuple[str, ...]
 
-    def equal_rows(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """Draw as many of these rows, one per star, from each frequent class, of two or more."""
+    def counts(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """How many of these rows, one per star, each class has, and whether it counts."""
         codes = self.codes[rows]
-        counts = self._counts(rows)
-        taken = np.flatnonzero(self._frequent(counts))
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.names))
+        # A rarer class would leave little of the others.
+        return counts, np.asarray(counts >= max(20, 0.02 * counts.sum()))
+
+    def equal_rows(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Draw as many of these rows, one per star, from each class that counts, of two or more."""
+        counts, frequent = self.counts(rows)
+        taken = np.flatnonzero(frequent)
         if len(taken) < 2:
             return rows[:0]
-        size = int(counts[taken].min())
+        codes, size = self.codes[rows], int(counts[taken].min())
         drawn = [rng.choice(rows[codes == code], size, replace=False) for code in taken]
         return np.sort(np.concatenate(drawn))
 
     def note(self, rows: Rows) -> str:
         """Say how many of these rows, one per star, each class has, and which are left out."""
-        counts = self._counts(rows)
+        each = zip(self.names, *self.counts(rows), strict=True)
         parts = [
             f"{name} {count:,}{'' if kept else ' (left out)'}"
-            for name, count, kept in zip(self.names, counts, self._frequent(counts), strict=True)
+            for name, count, kept in each
             if count
         ]
         return f"stars by {self.name}: {', '.join(parts)}"
-
-    def _counts(self, rows: Rows) -> Rows:
-        codes = self.codes[rows]
-        return np.bincount(codes[codes >= 0], minlength=len(self.names))
-
-    @staticmethod
-    def _frequent(counts: Rows) -> NDArray[np.bool_]:
-        # A rarer class would leave little of the others.
-        return np.asarray(counts >= max(20, 0.02 * counts.sum()))
 
 
 def read_classes(
@@ -551,7 +537,7 @@ def _error(sample: str, pairs: pd.DataFrame, whole: pd.DataFrame) -> pd.Series:
     if sample == WHOLE:
         return pairs["std_nats"] * np.nan
     if sample in (REPEATS, SINGLE):
-        # The same stars: a change within the error of the whole says nothing.
+        # The same stars: a change within the error of the whole means nothing.
         return whole["std_nats"]
     return nested_error(pairs["std_nats"], whole["std_nats"], pairs["n_stars"], whole["n_stars"])
 

@@ -27,9 +27,7 @@ THRESHOLD = 0.02
 MAD_OF_NORMAL = 0.6745
 """Median absolute deviation of a Gaussian over its standard deviation."""
 
-_MAD_OF_MEAN = 0.8453
-"""Median absolute deviation of a Gaussian over its mean absolute deviation."""
-
+_MAD_OF_MEAN = 0.8453  # median absolute deviation of a Gaussian over its mean absolute deviation
 _MIN_DIMS = 4
 _MIN_FACTOR = 3.0
 AS_GOOD_AS_CONSTANT = 1e-3

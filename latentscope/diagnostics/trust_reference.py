@@ -648,7 +648,7 @@ class Reference:
         threshold = float(sample.info.get("mad_threshold", THRESHOLD))
         informative, varying = spread > threshold, sample.values.std(axis=0) > 0
         self.dims = np.flatnonzero(informative if informative.any() else varying)
-        self._tests = {
+        self._tests: dict[str, Reconstruction | Misfit | Density | Resolution | Kind] = {
             "recon": Reconstruction(sample, self.dims),
             "misfit": Misfit(sample, self.dims),
             "density": Density(sample, self.dims),
