@@ -392,7 +392,7 @@ def compare(
     dims : "informative", "all" or a list of int
         Of each.
     columns, discrete, numeric, groups, join, missing
-        As for `mi_matrix`.
+        As for `mi_matrix`, with its errors and warnings.
     where : str, optional
         Take only rows that meet a condition, as for `read_study`.
     neighbors : int
@@ -416,8 +416,6 @@ def compare(
         If there is nothing to compare with, names repeat, or a dimension or label is not there.
     EstimatorError
         If fewer than 100 stars have latents by all, or values are infinite.
-    TableError
-        If latents or labels cannot be read or matched.
 
     Warns
     -----

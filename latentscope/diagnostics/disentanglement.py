@@ -217,7 +217,7 @@ def metrics(
     numeric : list of str, optional
         Labels to treat as numbers, by default all others, also those of a grid.
     groups, join, missing
-        As for `mi_matrix`.
+        As for `read_study`, with its errors and warnings.
     n_halves : int
         Random halves of the stars for the intervals; a fifth of them, but at least 10, for what
         takes long: forests, explicitness, and total correlation by neighbors. Above 10,000 stars,
@@ -240,13 +240,6 @@ def metrics(
     ------
     EstimatorError
         If there are fewer than two dimensions, values are infinite, or labels cannot be used.
-    TableError
-        If latents and labels cannot be read or matched.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows repeat a star and no groups are found, or labels have too few stars.
 
     Examples
     --------

@@ -207,7 +207,7 @@ def exclusive_information(
         Posterior means; draws would count their noise as information. Rows of NaN are left out.
     dims : "all", "informative" or a list of int
     groups
-        As for `mi_matrix`. One random row of each star is measured.
+        As for `read_study`, with its errors and warnings. One random row of each star is measured.
     max_rows : int
         Random rows measured at most.
     max_dims : int
@@ -227,13 +227,6 @@ def exclusive_information(
         If a dimension or column of groups is not there.
     EstimatorError
         If there are fewer than 100 independent rows, or values are infinite.
-    TableError
-        If latents cannot be read.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows repeat a star and no groups are found.
 
     Examples
     --------
@@ -341,14 +334,14 @@ def _read(
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise that dimensions are read with, drawn once."""
+    """The noise that dimensions are read with: one draw of sigma_j(x) e, shape (n, d).
+
+    `entropy` and `scatter` (d,) are the mean and standard deviation of its entropy over 20 draws.
+    """
 
     drawn: Floats
-    """sigma_j(x) e, shape (n, d)."""
     entropy: Floats
-    """Of that noise, the same estimate as of the draws, averaged over draws, shape (d,)."""
     scatter: Floats
-    """Standard deviation of the estimate over such draws, shape (d,)."""
 
     @classmethod
     def of(cls, sigma: Floats, rng: np.random.Generator) -> Noise:

@@ -130,7 +130,7 @@ def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
 
 
 def plain_name(name: Any) -> Any:
-    """Return the text of a name without spaces and case; anything else as it is."""
+    """Return the text of a name without spaces and case; anything else unchanged."""
     return "".join(name.split()).casefold() if isinstance(name, str) else name
 
 

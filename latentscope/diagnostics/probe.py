@@ -268,21 +268,24 @@ def _sentence(row: dict[Any, Any]) -> str:
     if row["kind"] == "classes":
         return (
             f"{row['label']} is read right in {100 * row['accuracy']:.0f} % of each class "
-            f"({100 * row['accuracy_low']:.0f} ... {100 * row['accuracy_high']:.0f}; chance "
-            f"{100 * row['baseline']:.0f}; {by})"
+            f"({_between(row, 'accuracy', 100, '.0f')}chance {100 * row['baseline']:.0f}; {by})"
         )
     unit = f" {row['unit']}" if row["unit"] else ""
     return (
-        f"{row['label']} is read to {row['error']:.3g}{unit} ({row['error_low']:.3g} ... "
-        f"{row['error_high']:.3g}; without latents {row['baseline']:.3g}), R2 {row['r2']:.3f} "
-        f"({by})"
+        f"{row['label']} is read to {row['error']:.3g}{unit} ({_between(row, 'error', 1, '.3g')}"
+        f"without latents {row['baseline']:.3g}), R2 {row['r2']:.3f} ({by})"
     )
+
+
+def _between(row: dict[Any, Any], name: str, factor: float, digits: str) -> str:
+    low, high = factor * row[f"{name}_low"], factor * row[f"{name}_high"]
+    return "" if np.isnan(low) else f"{low:{digits}} ... {high:{digits}}; "
 
 
 def _dims_words(dims: str) -> str:
-    return (
-        f"dim {dims}" if dims.isdigit() else f"dims {dims}" if dims[0].isdigit() else f"{dims} dims"
-    )
+    if dims.isdigit():
+        return f"dim {dims}"
+    return f"dims {dims}" if dims[0].isdigit() else f"{dims} dims"
 
 
 def probe(
@@ -322,7 +325,7 @@ def probe(
         Ridge regression (logistic for classes); the same on all terms up to the third power (not of
         classes); 15 neighbors; gradient-boosted trees.
     groups, join, missing
-        As for `mi_matrix`.
+        As for `read_study`, with its errors and warnings.
     n_bootstraps : int
         Samples of stars for the intervals; 0: no intervals.
     max_stars : int
@@ -340,13 +343,6 @@ def probe(
     ------
     EstimatorError
         If no label can be used, one asked for cannot, or values are infinite.
-    TableError
-        If latents and labels cannot be read or matched.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows repeat a star and no groups are found, or labels have too few stars.
 
     Examples
     --------
@@ -746,8 +742,6 @@ def fit_probe(
     ------
     EstimatorError
         If no label of numbers can be used, or the stars are too few for such an interval.
-    TableError
-        If latents and labels cannot be read or matched.
 
     Examples
     --------

@@ -186,7 +186,7 @@ class Retriever:
     columns : list of str, optional
         Labels to show; by default all but ids and names of stars.
     join, missing
-        As for `mi_matrix`.
+        As for `read_study`, with its errors and warnings.
     where : str, optional
         Find only rows that meet a condition, as for `read_study`. Queries need not meet it.
     n_reference : int
@@ -203,8 +203,6 @@ class Retriever:
         choice is unknown, or dimensions depend linearly on others for "mahalanobis".
     ChoiceError
         If a dimension, label or column of groups is not there.
-    TableError
-        If latents and labels cannot be read or matched.
 
     Warns
     -----

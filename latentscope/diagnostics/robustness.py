@@ -231,8 +231,6 @@ def robustness(
         Rows of NaN are left out.
     labels : DataFrame, array (n, labels) or path
         Joined on an id column that both have, else row by row.
-    groups : array (n,) or str, optional
-        As for `mi_matrix`; without any each row is a star.
     classes : str, optional
         The label whose classes are drawn in equal numbers: letters of spectral types, other
         classes, or five bins of equal width of a number. By default a column of spectral types, or
@@ -241,8 +239,8 @@ def robustness(
         Draws of each random sample, 3 or more.
     dims : "informative", "all" or a list of int
         Dimensions whose information is measured, on all samples.
-    columns, discrete, numeric, join, missing
-        As for `mi_matrix`.
+    columns, groups, discrete, numeric, join, missing
+        As for `mi_matrix`, with its errors and warnings.
     seed : int or Generator
         Of all that is random.
     progress : callable, optional
@@ -256,13 +254,6 @@ def robustness(
     ------
     EstimatorError
         If values are infinite, no dimension is informative, or no label can be measured.
-    TableError
-        If latents and labels cannot be read or matched.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows repeat a star and no groups are found, columns are constant or rows are too few.
 
     Examples
     --------

@@ -364,21 +364,19 @@ def observed(
     is there with more than one value.
     """
     table = study.latents.table
-    known = [] if table is None else [name for name in OBSERVATION if name in table]
-    frame = (
-        pd.DataFrame() if table is None else table[known].reset_index(drop=True).replace("", None)
-    )
-    values = {str(name): int(count) for name, count in frame.nunique().items()}
-    varied = [name for name, count in values.items() if count > 1]
+    frame = pd.DataFrame(index=range(len(study))) if table is None else table
+    frame = frame.reindex(columns=list(OBSERVATION)).reset_index(drop=True).replace("", None)
+    counts = frame.nunique()
+    varied = [name for name in OBSERVATION if counts[name] > 1]
     if not varied:
         raise EstimatorError(
             f"{study.latents.source}: no labels were given, and none of {', '.join(OBSERVATION)} "
             "in its table varies; encode again, or give a table of labels"
         )
     notes = []
-    if alike := [name for name, count in values.items() if count == 1]:
+    if alike := [name for name in OBSERVATION if counts[name] == 1]:
         notes.append(f"the same in all rows: {shortened(alike)}")
-    if absent := [name for name in OBSERVATION if not values.get(name)]:
+    if absent := [name for name in OBSERVATION if counts[name] == 0]:
         notes.append(f"not in the table of the latents: {', '.join(absent)}")
     frame = frame[varied]
     kinds = asked_kinds(frame, discrete, numeric)

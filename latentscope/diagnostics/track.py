@@ -164,7 +164,7 @@ def track(
         In days.
     n_permutations : int
     join, missing
-        As for `mi_matrix`.
+        As for `read_study`.
     seed : int or Generator
 
     Returns

@@ -31,7 +31,7 @@ from latentscope.diagnostics.trust_reference import (
     drawn_rows,
     trust_rows,
 )
-from latentscope.errors import TableError
+from latentscope.errors import ChoiceError, TableError
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -221,7 +221,7 @@ def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
         return names, note if n_stars < n_rows else ""
     column = star_names(groups, latents, None)
     if column is None:
-        raise TableError(f"{latents.source}: no column {groups!r} to name the stars")
+        raise ChoiceError(f"{latents.source}: no column {groups!r} to name the stars")
     return column, ""
 
 

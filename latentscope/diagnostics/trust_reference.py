@@ -547,7 +547,7 @@ class Density:
         """Judge rows."""
         out = Judged.unknown(len(sample))
         if len(self._dims):
-            ok = np.isfinite(sample.values).all(axis=1)
+            ok = np.asarray(np.isfinite(sample.values).all(axis=1))
             self._fill(out, ok, self._kth(sample.values[ok][:, self._dims], _N_NEIGHBORS))
         return out
 

@@ -121,6 +121,7 @@ def test_each_dimension_alone():
     assert r2["2"] == pytest.approx(0.25 / 1.26, abs=0.06)
     assert abs(r2["1"]) < 0.05
     assert found.table["error_low"].isna().all()
+    assert "nan" not in " ".join(found.sentences())
 
 
 def test_results_follow_from_the_seed_and_do_not_touch_their_input():
