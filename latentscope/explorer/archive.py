@@ -21,14 +21,13 @@ from latentscope.data import LabelsLike, Latents, LatentsLike
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.meaning import dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
+from latentscope.diagnostics.probe import unit_of
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.lines import (
     COLOR_NOTICED,
-    Feature,
     noticed_elements,
-    stellar_features,
 )
 from latentscope.diagnostics.trust import score_against
 from latentscope.diagnostics.trust_reference import Reference
@@ -41,7 +40,7 @@ from latentscope.plots.spectrum import rest_lines
 from latentscope.plots.style import label_title
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import Reading, read_spectrum
-from latentscope.spectra.spectrum import Medium, Spectrum
+from latentscope.spectra.spectrum import Spectrum
 from latentscope.tables import STAR_COLUMNS, file_id, is_id_column
 
 if TYPE_CHECKING:
@@ -53,13 +52,6 @@ MOST_DIMS = 32
 
 LARGEST_UPLOAD = 64 * 1024 * 1024
 """Bytes of an uploaded file."""
-
-UNITS = {
-    **dict.fromkeys(("radvel", "rv", "berv", "vsini", "vmacro", "rv_second_peak"), "km/s"),
-    **dict.fromkeys(("Teff", "teff"), "K"),
-    **dict.fromkeys(("logg", "[M/H]", "[Fe/H]", "[alpha/M]", "[C/M]", "feh"), "dex"),
-}
-"""Of labels whose names say it."""
 
 _ROWS_OF_MI = 3000
 _RANGE = (0.005, 0.995)  # quantiles of the data that a slider spans
@@ -83,21 +75,9 @@ class Known:
 class Shown:
     """A spectrum on the page.
 
-    Parameters
-    ----------
-    title : str
-    latents : Latents of one row
-        With the columns that name it and its star.
-    row : int
-        Of the archive; -1 for one that is not in it.
-    flux : ndarray of float32, shape (pixels,), or None
-        On the model's grid, over its median; NaN where there is none.
-    facts : list of str
-        Its labels, each in words.
-    trust : str
-        Whether the model knows such spectra, in words.
-    note : str
-        Why there is no flux.
+    `latents` has one row, with the columns that name it and its star; `row` is its place in the
+    archive, -1 for one that is not in it. `flux` (pixels,) is on the model's grid over its median,
+    NaN where there is none; `note` says why there is no flux.
     """
 
     title: str
@@ -131,8 +111,7 @@ class Archive:
     dims : list of int
         Dimensions that have a slider, the most informative first.
     mean, sigma, low, high : ndarray, shape (d,)
-        Of the data: their mean, half the distance of the 16 % and 84 % quantiles, and what a slider
-        spans.
+        Of the data: mean, half the distance of the 16 % and 84 % quantiles, span of a slider.
     known : dict of int to Known
         What is known of each of `dims` so far.
     """
@@ -252,45 +231,38 @@ class Archive:
 
     # Spectra
 
-    @cached_property
-    def wavelength(self) -> Floats:
-        """Of the model's pixels, in its own medium, Angstrom."""
-        wavelength: Floats = self._prepare.grid.wavelength
-        return wavelength
-
     @property
     def _prepare(self) -> Any:
         assert self.model is not None
         return self.model.prepare
 
     @property
-    def axis(self) -> str:
-        """What the wavelengths are."""
-        grid = self._prepare.grid
-        return f"wavelength (Å, {grid.medium}, {grid.frame})"
+    def grid(self) -> Any:
+        """The model's wavelengths, with their medium and frame."""
+        return self._prepare.grid
+
+    @cached_property
+    def wavelength(self) -> Floats:
+        """Of the model's pixels, in its own medium, Angstrom."""
+        wavelength: Floats = self.grid.wavelength
+        return wavelength
 
     @property
-    def medium(self) -> Medium:
-        """What the wavelengths were measured in."""
-        medium: Medium = self._prepare.grid.medium
-        return medium
+    def axis(self) -> str:
+        """What the wavelengths are."""
+        return f"wavelength (Å, {self.grid.medium}, {self.grid.frame})"
 
     @cached_property
     def lines(self) -> list[tuple[str, float]]:
         """Names and wavelengths of known lines on the axis, at rest, ascending; no bands."""
         first, last = self.wavelength[0], self.wavelength[-1]
-        found = rest_lines(self.medium)
+        found = rest_lines(self.grid.medium)
         return [(line.name, at) for line, at in found if first <= at <= last]
-
-    @cached_property
-    def features(self) -> list[Feature]:
-        """Lines and bands that are measured."""
-        return stellar_features()
 
     def decoded(self, values: Floats) -> Singles:
         """Spectrum that latents (d,) stand for, over its median, (pixels,); NaN in gaps."""
         flux = np.array(self.decoder.flux(values[None])[0], dtype=np.float32)
-        flux[self._prepare.grid.gap_mask] = np.nan
+        flux[self.grid.gap_mask] = np.nan
         return flux
 
     @cached_property
@@ -305,13 +277,7 @@ class Archive:
         return Shown("the mean of all spectra", Latents(self.mean[None]), note="decoded only")
 
     def shown(self, row: int) -> Shown:
-        """A spectrum of the archive.
-
-        Raises
-        ------
-        SpectrumError
-            If its row is NaN.
-        """
+        """A spectrum of the archive; SpectrumError if its row is NaN."""
         latents = self.latents.take(np.array([row]))
         names = [latents.column(name) for name in ("object", "id")]
         title = ", ".join(dict.fromkeys(str(n[0]) for n in names if n is not None and n[0] == n[0]))
@@ -332,7 +298,7 @@ class Archive:
         Raises
         ------
         SpectrumError
-            If there is no spectrum in it, or the model cannot take it; with the reader's words.
+            If it holds no spectrum, or none that the model can take; with the reader's words.
         """
         from latentscope.models.queries import encode_queries
 
@@ -443,14 +409,10 @@ class Archive:
         assert frame is not None
         return label_colors(frame[name], name)
 
-    def label(self, name: str) -> str:
-        """How an axis of the map is called."""
-        return label_title(name)
-
     def map_name(self, name: str) -> str:
         """How an axis of the map is called, with what is known of a dimension."""
         dim = int(name[4:]) if name.startswith("dim ") and name not in self.labels else -1
-        return self.known[dim].name if dim in self.known else self.label(name)
+        return self.known[dim].name if dim in self.known else label_title(name)
 
     @cached_property
     def ids(self) -> NDArray[np.object_]:
@@ -471,35 +433,27 @@ class Archive:
     def neighbors(self, shown: Shown, values: Floats, count: int = 12) -> tuple[pd.DataFrame, str]:
         """Spectra whose latents are nearest to `values` (d,), a spectrum that was perhaps moved.
 
-        Returns
-        -------
-        table : DataFrame
-            `row, rank, name, distance, labels, why`.
-        heading : str
-            Among how many they were looked for, and how.
+        Returns a table of `row, rank, name, distance, labels, why`, and a heading that says among
+        how many they were looked for, and how.
         """
-        same = bool(np.array_equal(values, shown.values))
-        query: Any = shown.row if same and shown.row >= 0 else None
-        if query is None:
+        query: Any = shown.row
+        if shown.row < 0 or not np.array_equal(values, shown.values):
             # With its names, by which its own star is left out.
             query = replace(shown.latents, values=values[None].astype(np.float64), logvar=None)
         result = self.retriever.query(query, count)
         asked = result.queries.iloc[0]
-        rows = []
-        for place, match in enumerate(result.matches().to_dict("records")):
-            apart = result.differences.iloc[place]
-            rows.append(
-                {
-                    "row": match["row"],
-                    "rank": match["rank"],
-                    "name": self._called(match),
-                    "distance": round(float(match["distance"]), 3),
-                    "labels": self._beside(match, asked),
-                    "why": self._why(apart),
-                }
-            )
-        words = result.heading().partition(": ")[2]
-        return pd.DataFrame(rows), words
+        rows = [
+            {
+                "row": match["row"],
+                "rank": match["rank"],
+                "name": self._called(match),
+                "distance": round(float(match["distance"]), 3),
+                "labels": self._beside(match, asked),
+                "why": self._why(result.differences.iloc[place]),
+            }
+            for place, match in enumerate(result.matches().to_dict("records"))
+        ]
+        return pd.DataFrame(rows), result.heading().partition(": ")[2]
 
     @staticmethod
     def _called(match: dict[Any, Any]) -> str:
@@ -538,7 +492,8 @@ class Archive:
             if _given(own) and isinstance(value, str | bool | np.bool_):
                 more = "" if value == own else f" (not {own})"
             elif _given(own):
-                more = f" ({_signed(value - own)})"
+                apart = value - own
+                more = f" ({apart:+.0f})" if abs(apart) >= 100 else f" ({apart:+.3g})"
             words.append(_fact(name, value) + more)
         return ", ".join(words[:_MOST_LABELS])
 
@@ -566,15 +521,8 @@ def _given(value: Any) -> bool:
 
 
 def _fact(name: str, value: Any) -> str:
-    return f"{name} {_number(value)} {UNITS.get(name, '')}".strip()
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3g}"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else f"{value}"
+    number = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else value
+    return f"{name} {number} {unit_of(name)}".strip()
 
 
 def read_archive(

@@ -1,18 +1,16 @@
-"""What the panels draw, as arrays: smoothed spectra, density of points, what a lasso holds."""
+"""What the panels draw, as arrays: smoothed spectra, density of points, the nearest point."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from latentscope.compiled import njit
-
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 _SIGMAS_PER_WIDTH = 1 / 2.3548  # of a Gaussian, by its full width at half maximum
 
@@ -37,63 +35,42 @@ class Window(NamedTuple):
     y0: float
     y1: float
 
-    def holds(self, x: Floats, y: Floats) -> Mask:
-        """Which points lie in it."""
-        return (x >= self.x0) & (x <= self.x1) & (y >= self.y0) & (y <= self.y1)
+    def rows(self, x: Floats, y: Floats) -> NDArray[np.int64]:
+        """Points that lie in it."""
+        return np.flatnonzero((x >= self.x0) & (x <= self.x1) & (y >= self.y0) & (y <= self.y1))
 
 
-@njit(nogil=True)
 def density(
-    x: Any, y: Any, color: Any, x0: float, x1: float, y0: float, y1: float, shape: Any
-) -> tuple[Any, Any]:
-    """Points in each cell of a window, and the mean of their colors: (rows, columns) each.
-
-    Points and colors have shape (n,); the mean is over the colors that are finite, NaN where there
-    are none.
-    """
-    rows, columns = shape
-    counts, named = np.zeros((rows, columns), np.int64), np.zeros((rows, columns), np.int64)
-    total = np.zeros((rows, columns))
-    to_column, to_row = columns / (x1 - x0), rows / (y1 - y0)
-    for i in range(len(x)):
-        # NaN is in no window.
-        if x0 <= x[i] < x1 and y0 <= y[i] < y1:
-            row = min(int((y[i] - y0) * to_row), rows - 1)
-            column = min(int((x[i] - x0) * to_column), columns - 1)
-            counts[row, column] += 1
-            if np.isfinite(color[i]):
-                named[row, column] += 1
-                total[row, column] += color[i]
-    mean = np.full((rows, columns), np.nan)
-    for row in range(rows):
-        for column in range(columns):
-            if named[row, column]:
-                mean[row, column] = total[row, column] / named[row, column]
-    return counts, mean
+    x: Floats, y: Floats, rgb: Floats, window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Points in each cell of a window (rows, columns), and their mean color (rows, columns, 3)."""
+    inside = window.rows(x, y)
+    across = (x[inside] - window.x0) / (window.x1 - window.x0)
+    up = (y[inside] - window.y0) / (window.y1 - window.y0)
+    row, column = (
+        np.minimum((part * size).astype(np.int64), size - 1)
+        for part, size in zip((up, across), shape, strict=True)
+    )
+    cell, cells = row * shape[1] + column, shape[0] * shape[1]
+    counts = np.bincount(cell, minlength=cells)
+    sums = [np.bincount(cell, rgb[inside, channel], cells) for channel in range(3)]
+    mean = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]
+    return counts.reshape(shape), mean.reshape(*shape, 3)
 
 
-@njit(nogil=True)
-def inside(x: Any, y: Any, xs: Any, ys: Any) -> Any:
-    """Which points (n,) lie in the polygon with corners (m,): a ray from each crosses it oddly."""
-    found = np.zeros(len(x), np.bool_)
-    for i in range(len(x)):
-        odd = False
-        j = len(xs) - 1
-        for k in range(len(xs)):
-            if (ys[k] > y[i]) != (ys[j] > y[i]):
-                across = xs[k] + (y[i] - ys[k]) / (ys[j] - ys[k]) * (xs[j] - xs[k])
-                if x[i] < across:
-                    odd = not odd
-            j = k
-        found[i] = odd
+def inside(x: Floats, y: Floats, xs: Sequence[float], ys: Sequence[float]) -> NDArray[np.bool_]:
+    """Which points lie in the polygon with these corners: a ray from each crosses it oddly."""
+    found = np.zeros(len(x), dtype=bool)
+    corners = list(zip(xs, ys, strict=True))
+    for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        if y0 != y1:
+            crosses = (y0 > y) != (y1 > y)
+            found ^= crosses & (x < x0 + (y - y0) / (y1 - y0) * (x1 - x0))
     return found
 
 
 def nearest_point(x: Floats, y: Floats, at: tuple[float, float], window: Window) -> int | None:
-    """Row of the point nearest to a place, as seen in a window; None if none is within 3 % of it.
-
-    Points have shape (n,).
-    """
+    """Point nearest to a place, as seen in a window; None if none is within 3 % of it."""
     apart = np.hypot((x - at[0]) / (window.x1 - window.x0), (y - at[1]) / (window.y1 - window.y0))
     if not np.isfinite(apart).any():
         return None

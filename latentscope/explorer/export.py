@@ -64,9 +64,7 @@ def spectrum(
         from latentscope.plots.spectrum import plot_flux
         from latentscope.plots.style import save_figure
 
-        axes = plot_flux(
-            archive.wavelength, found, window=seen, title=about["title"], xlabel=archive.axis
-        )
+        axes = plot_flux(archive.wavelength, found, seen, title=about["title"], xlabel=archive.axis)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"picture.{kind}"
             save_figure(axes, path)
@@ -74,11 +72,9 @@ def spectrum(
     table = pd.DataFrame({"wavelength": archive.wavelength, **found})
     if kind == "csv":
         return _csv(table)
-    assert archive.model is not None
-    assert archive.model.prepare is not None
-    grid = archive.model.prepare.grid
     columns = {_FITS[name]: table[name].to_numpy() for name in _FITS if name in table}
+    grid, title = archive.grid, about["title"]
     return spectrum_fits(
-        columns, grid.medium, grid.frame, about["title"], creator="latentscope explore",
+        columns, grid.medium, grid.frame, title, creator="latentscope explore",
         latents=about["latents"],
     )  # fmt: skip

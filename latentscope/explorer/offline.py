@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bokeh.document import Document
 from bokeh.embed import file_html
-from bokeh.events import DocumentReady, MouseMove
+from bokeh.events import DocumentReady
 from bokeh.models import ColumnDataSource, CustomJS
 from bokeh.resources import INLINE
 
@@ -29,6 +29,7 @@ from latentscope.explorer.panels import (
 )
 from latentscope.files import atomic_path
 from latentscope.plots.spectrum import envelope
+from latentscope.plots.style import label_title
 
 MOST_ROWS = 20_000
 """Most points of the map; more are thinned out evenly."""
@@ -124,7 +125,7 @@ def _map_scope(archive: Archive, rows: Any, chart: MapPanel, near: NearPanel) ->
         "points": ColumnDataSource({str(i): points[:, i].astype(np.float32)
                                     for i in range(points.shape[1])}),
         "names": {name: plain(archive.map_name(name)) for name in names},
-        "legends": {name: f"<p class='legend'>{legend(colors[name], archive.label(name))}</p>"
+        "legends": {name: f"<p class='legend'>{legend(colors[name], label_title(name))}</p>"
                     for name in names},
     }  # fmt: skip
 
@@ -166,10 +167,7 @@ def _spectrum_scope(
     wide = float(np.nanmax(np.abs(left))) if np.isfinite(left).any() else 0.2
     panel.left.y_range.update(start=-wide, end=wide)
     panel.goto.options = ["", *(name for name, _ in archive.lines)]
-    panel.flux.js_on_event(
-        MouseMove,
-        CustomJS(args={"source": panel.source, "readout": head.readout}, code=asset("read.js")),
-    )
+    panel.read_out(head.readout)
     return {
         "spectrum": panel.source, "steps": ColumnDataSource(steps), "values": values,
         "change": sliders.change, "lines": dict(archive.lines), "flux": panel.flux,

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from bokeh.document import Document
-from bokeh.events import DocumentReady, MouseMove, SelectionGeometry, Tap
+from bokeh.events import DocumentReady, SelectionGeometry, Tap
 from bokeh.models import CustomJS
 from tornado.ioloop import IOLoop
 
-from latentscope.diagnostics.traversal.lines import SURE, measured
+from latentscope.diagnostics.traversal.lines import SURE, measured, stellar_features
 from latentscope.diagnostics.traversal.traverse import Base, Change
 from latentscope.errors import LatentscopeError
 from latentscope.explorer import export
@@ -50,6 +50,7 @@ from latentscope.explorer.panels import (
 )
 from latentscope.explorer.view import View, read_view
 from latentscope.plots.spectrum import BINS, envelope, marked_lines, runs
+from latentscope.plots.style import label_title
 
 MOST_POINTS = 8000
 """Points of the map that are drawn one by one; above it their density is."""
@@ -130,9 +131,10 @@ def _unexpected(error: Exception) -> str:
     return f"this failed unexpectedly ({type(error).__name__}: {error})"
 
 
-def _on(model: Any, name: str, act: Apply) -> None:
+def _on(act: Apply, *properties: tuple[Any, str]) -> None:
     """Act when a property of a model changes."""
-    model.on_change(name, lambda attr, old, new: act())
+    for model, name in properties:
+        model.on_change(name, lambda attr, old, new: act())
 
 
 class Page:
@@ -219,45 +221,36 @@ class Page:
     def _wire(self) -> None:
         figures = [self.map.figure]
         scope: dict[str, Any] = {"sliders": [], "goto": None}
-        for name in ("x", "y", "color"):
-            _on(getattr(self.map, name), "value", self._map_changed)
-        for axis in (self.map.figure.x_range, self.map.figure.y_range):
-            for end in ("start", "end"):
-                _on(axis, end, lambda: self._soon("map", self._draw_map))
+        chart, x_range, y_range = self.map, self.map.figure.x_range, self.map.figure.y_range
+        _on(self._map_changed, *((it, "value") for it in (chart.x, chart.y, chart.color)))
+        ends = [(axis, end) for axis in (x_range, y_range) for end in ("start", "end")]
+        _on(lambda: self._soon("map", self._draw_map), *ends)
         self.map.figure.on_event(Tap, self._tapped)
         self.map.figure.on_event(SelectionGeometry, self._lassoed)
         self.map.find.on_change("value", lambda attr, old, new: self._find(new))
         self.map.save.on_click(self._save_picked)
         self.near.source.on_change("tags", lambda attr, old, new: self._open_near(new))
         # The file's name comes after its content.
-        _on(self.head.upload, "value", lambda: self._soon("upload", self._upload))
+        _on(lambda: self._soon("upload", self._upload), (self.head.upload, "value"))
         if self.spectra:
             panel, sliders = self.panel, self.sliders
             figures = [panel.flux, panel.left, *figures]
             scope |= {"sliders": sliders.sliders, "goto": panel.goto}
-            for end in ("start", "end"):
-                _on(panel.flux.x_range, end, lambda: self._soon("zoom", self._zoomed))
+            seen = panel.flux.x_range
+            _on(lambda: self._soon("zoom", self._zoomed), (seen, "start"), (seen, "end"))
             panel.flux.on_change("inner_width", lambda attr, old, new: self._fit(new))
-            panel.flux.js_on_event(
-                MouseMove,
-                CustomJS(
-                    args={"source": panel.source, "readout": self.head.readout},
-                    code=asset("read.js"),
-                ),
-            )
-            _on(panel.show, "active", self._look)
-            _on(panel.smooth, "value", self._smooth)
-            _on(panel.rv, "value", self._mark_lines)
-            _on(panel.rv, "value", self._address)
+            panel.read_out(self.head.readout)
+            _on(self._look, (panel.show, "active"))
+            _on(self._smooth, (panel.smooth, "value"))
+            _on(self._mark_lines, (panel.rv, "value"))
+            _on(self._address, (panel.rv, "value"))
             panel.goto.on_change("value", lambda attr, old, new: self._go_to(new))
             panel.save.on_click(self._save_spectrum)
             for place, slider in enumerate(sliders.sliders):
                 slider.on_change("value", self._slid(place))
             sliders.mean.on_click(lambda: self._show(self.archive.average))
             sliders.reset.on_click(lambda: self._set_values(self.shown.values))
-            _on(sliders.other, "value", self._other)
-            sliders.other_value.on_change("value", lambda attr, old, new: self._moved_other(new))
-            _on(self.near.source.selected, "indices", self._overlay)
+            _on(self._overlay, (self.near.source.selected, "indices"))
         scope |= {
             "figures": figures, "message": self.head.message, "near": self.near.source,
             "upload": self.head.upload if self.spectra else None, "largest": LARGEST_UPLOAD,
@@ -354,7 +347,6 @@ class Page:
                 start=float(min(low, value, start)), end=float(max(high, value, start)),
                 value=float(value), tags=[float(start)],
             )  # fmt: skip
-        self._other()
 
     def _slid(self, place: int) -> Callable[[str, float, float], None]:
         slider = self.sliders.sliders[place]
@@ -367,18 +359,6 @@ class Page:
                 self._moved()
 
         return slid
-
-    def _other(self) -> None:
-        if self.sliders.other.value:
-            self.sliders.other_value.value = float(self.values[int(self.sliders.other.value)])
-
-    def _moved_other(self, value: float | None) -> None:
-        if not self.sliders.other.value or value is None:
-            return
-        dim = int(self.sliders.other.value)
-        if value != self.values[dim]:
-            self.values[dim] = value
-            self._moved()
 
     def _set_values(self, values: Floats) -> None:
         self.values = values.copy()
@@ -401,7 +381,7 @@ class Page:
             if self._base is None or self._base[0] is not shown:
                 decoder = archive.decoder
                 made = Base(
-                    decoder.flux, shown.values, features=archive.features, **decoder.options
+                    decoder.flux, shown.values, features=stellar_features(), **decoder.options
                 )
                 self._base = shown, made
             base = self._base[1]
@@ -429,12 +409,9 @@ class Page:
     def _smooth(self, draw: bool = True) -> None:
         # Limits of a box are kept by the browser alone, which may be anything.
         flux, pixels = self.shown.flux, min(float(self.panel.smooth.value or 0), 1000.0)
-        for name in ("input", "faint"):
-            self.rows.pop(name, None)
+        self.rows.pop("input", None)
         if flux is not None:
             self.rows["input"] = smoothed(flux, pixels)
-            if pixels > 0:
-                self.rows["faint"] = flux
         self._left_over()
         if draw:
             self._draw()
@@ -483,7 +460,7 @@ class Page:
         if len(panel.beside.data["x"]) or not data.keys().isdisjoint(BESIDE):
             panel.beside.data = drawn(BESIDE)
         for name in BESIDE:
-            panel.drawn[name].visible = name in data and (name != "faint" or self._wanted("input"))
+            panel.drawn[name].visible = name in data
         # After the lines, so that all of it is painted at once.
         if scale:
             self._scale(x, data)
@@ -524,7 +501,7 @@ class Page:
     def _mark_lines(self) -> None:
         factor = export.doppler(float(self.panel.rv.value or 0.0))
         apart = _NAME / self._bins
-        found = marked_lines(self.archive.medium, self.seen, factor, apart)
+        found = marked_lines(self.archive.grid.medium, self.seen, factor, apart)
         self.panel.lines.data = {
             "x": [at for _, at in found],
             "y": [float(self.panel.flux.y_range.end)] * len(found),
@@ -568,7 +545,7 @@ class Page:
             axis.update(start=start, end=end, reset_start=start, reset_end=end)
             side.axis_label = plain(self.archive.map_name(name))
         panel.legend.text = (
-            f'<p class="legend">{legend(self.colors, archive.label(panel.color.value))}</p>'
+            f'<p class="legend">{legend(self.colors, label_title(panel.color.value))}</p>'
         )
         self._draw_map()
         self._draw_picked()
@@ -585,7 +562,7 @@ class Page:
 
     def _draw_map(self) -> None:
         (x, y), window, panel = self.xy, self.window, self.map
-        rows = np.flatnonzero(window.holds(x, y))
+        rows = window.rows(x, y)
         points = len(rows) <= MOST_POINTS
         panel.points.visible, panel.image.visible = points, not points
         if points:
@@ -630,8 +607,7 @@ class Page:
         shape = event.geometry
         if not event.final or shape["type"] != "poly":
             return
-        corners = (np.asarray(shape[side], dtype=np.float64) for side in ("x", "y"))
-        self.picked = np.flatnonzero(inside(*self.xy, *corners))
+        self.picked = np.flatnonzero(inside(*self.xy, shape["x"], shape["y"]))
         self._draw_picked()
 
     def _find(self, name: str) -> None:
@@ -701,7 +677,7 @@ class Page:
         self.worker.ask("overlay", work)
 
     def _put_overlays(self, found: dict[str, Singles]) -> None:
-        for name in BESIDE[1:]:
+        for name in BESIDE:
             self.rows.pop(name, None)
         self.rows |= found
         self._draw()
@@ -774,14 +750,10 @@ class Page:
 
 def density_image(x: Floats, y: Floats, rgba: Floats, window: Window) -> Any:
     """Picture of many points, as Bokeh takes it: mean colors, and opaque where they are dense."""
-    channels = []
-    counts = np.zeros(_CELLS)
-    for channel in range(3):
-        counts, mean = density(x, y, np.ascontiguousarray(rgba[:, channel]), *window, _CELLS)
-        channels.append(np.nan_to_num(mean))
+    counts, mean = density(x, y, rgba, window, _CELLS)
     depth = np.log1p(counts) / np.log1p(max(counts.max(), 1))
     alpha = np.where(counts > 0, 0.25 + 0.75 * depth, 0.0)
-    image = np.stack([*channels, alpha], axis=2)
+    image = np.dstack([mean, alpha])
     return np.ascontiguousarray((255 * image).astype(np.uint8)).view(np.uint32)[..., 0]
 
 

@@ -8,10 +8,12 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from bokeh.events import MouseMove
 from bokeh.models import (
     Button,
     CheckboxButtonGroup,
     ColumnDataSource,
+    CustomJS,
     CustomJSTickFormatter,
     Div,
     Dropdown,
@@ -25,7 +27,7 @@ from bokeh.models import (
     TextInput,
 )
 from bokeh.plotting import figure
-from jinja2 import Template
+from jinja2 import Environment, Template
 
 from latentscope.explorer.archive import Archive
 from latentscope.plots.pairs import LabelColors
@@ -35,7 +37,7 @@ OVERLAYS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colors of spectra that are laid over the shown one."""
 
 COLUMNS = ("base", "moved", "input", "residual", "change")
-BESIDE = ("faint", *(f"other{i}" for i in range(len(OVERLAYS))))
+BESIDE = tuple(f"other{i}" for i in range(len(OVERLAYS)))
 
 LINES = ("input", "reconstruction", "moved", "residual", "lines", "masks")
 """What can be hidden."""
@@ -48,7 +50,7 @@ _FORMAT = "return tick.toFixed(2) + '  (' + ((tick - mean) / sigma).toFixed(1) +
 
 
 def plain(text: str) -> str:
-    """Text that Bokeh takes for nothing but text, where it would else read TeX, and as HTML."""
+    """Text in which Bokeh finds no TeX."""
     for mark in ("$$", "\\(", "\\["):
         text = text.replace(mark, mark[0] + "\u200b" + mark[1])
     return text
@@ -61,10 +63,7 @@ def asset(name: str) -> str:
 
 def template() -> Template:
     """The page around the panels."""
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True)
-    return environment.from_string(asset("page.html"))
+    return Environment(autoescape=True).from_string(asset("page.html"))
 
 
 def quiet(*figures: Any) -> None:
@@ -83,6 +82,11 @@ def _sheet() -> InlineStyleSheet:
     return InlineStyleSheet(css=asset("widgets.css"))
 
 
+def _widget(kind: Any, name: str, **options: Any) -> Any:
+    """A widget in the page's own look."""
+    return kind(name=name, stylesheets=[_sheet()], **options)
+
+
 def text(name: str, html: str = "", **options: Any) -> Div:
     """A piece of text, in which TeX is none; what users named must be escaped."""
     return Div(
@@ -92,10 +96,7 @@ def text(name: str, html: str = "", **options: Any) -> Div:
 
 
 class SpectrumPanel:
-    """A spectrum, and below it what is left of it; `source` has both, on the same wavelengths.
-
-    `beside` has what is there at times: what was smoothed, and spectra that are laid over it.
-    """
+    """A spectrum and its residual, on the wavelengths of `source`; `beside` has its overlays."""
 
     def __init__(self, wavelength: Any, axis: str) -> None:
         whole = (float(wavelength[0]), float(wavelength[-1]))
@@ -144,7 +145,6 @@ class SpectrumPanel:
         look: dict[str, Any] = {"source": self.source, "line_width": 1.2}
         over = look | {"source": self.beside, "visible": False}
         self.drawn = {
-            "faint": draw("x", "faint", **over | {"line_width": 1}, color=QUIET, alpha=0.5),
             "input": draw("x", "input", **look, color=QUIET, legend_label="input"),
             "base": draw("x", "base", **look, color=STRONG, legend_label="reconstruction"),
         }
@@ -163,19 +163,21 @@ class SpectrumPanel:
                 for place, color in enumerate((QUIET, STRONG, OVERLAY, QUIET), 1)
             ))],
         )  # fmt: skip
-        self.smooth = Spinner(
-            name="smooth", title="smooth (pixels)", low=0, high=1000, step=1, value=0, width=110,
-            stylesheets=[_sheet()],
-        )  # fmt: skip
-        self.rv = Spinner(
-            name="rv", title="RV of lines (km/s)", low=-3000, high=3000, step=1, value=0, width=110,
-            format="0.0", stylesheets=[_sheet()],
-        )  # fmt: skip
-        self.goto = Select(name="goto", title="go to a line", width=150, stylesheets=[_sheet()])
-        self.save = Dropdown(
-            name="save", label="save", width=90, stylesheets=[_sheet()],
-            menu=[(kind, kind) for kind in ("FITS", "CSV", "PNG", "SVG")],
-        )  # fmt: skip
+        number = {"step": 1, "value": 0, "width": 110}
+        self.smooth = _widget(
+            Spinner, "smooth", title="smooth (pixels)", low=0, high=1000, **number
+        )
+        self.rv = _widget(
+            Spinner, "rv", title="RV of lines (km/s)", low=-3000, high=3000, format="0.0", **number
+        )
+        self.goto = _widget(Select, "goto", title="go to a line", width=150)
+        kinds = [(kind, kind) for kind in ("FITS", "CSV", "PNG", "SVG")]
+        self.save = _widget(Dropdown, "save", label="save", width=90, menu=kinds)
+
+    def read_out(self, readout: Div) -> None:
+        """Say in the browser what is under the mouse."""
+        code = CustomJS(args={"source": self.source, "readout": readout}, code=asset("read.js"))
+        self.flux.js_on_event(MouseMove, code)
 
     @property
     def roots(self) -> list[Any]:
@@ -190,11 +192,9 @@ class MapPanel:
         options = [(name, plain(name)) for name in archive.columns]
         dims = [f"dim {dim}" for dim in archive.dims]
         self.x, self.y, self.color = (
-            Select(
-                name=name, title=title, options=options, width=96, stylesheets=[_sheet()],
-            )
+            _widget(Select, name, title=title, options=options, width=96)
             for name, title in (("map-x", "x axis"), ("map-y", "y axis"), ("map-color", "color"))
-        )  # fmt: skip
+        )
         self.x.value, self.y.value = (dims * 2)[:2]
         self.color.value = archive.labels[0] if archive.labels else (dims * 3)[2]
         self.source = ColumnDataSource({"x": [], "y": [], "color": []}, name="map-data")
@@ -228,14 +228,11 @@ class MapPanel:
         )
         self.legend = text("map-legend")
         self.count = text("map-count", "click a point to open it; draw a lasso to pick many")
-        self.find = TextInput(
-            name="find", title="open by name", placeholder="id or row", width=150,
-            stylesheets=[_sheet()],
-        )  # fmt: skip
-        self.save = Dropdown(
-            name="save-picked", label="save picked", width=130, stylesheets=[_sheet()],
-            menu=[("names as .csv", "csv"), ("@list.txt for encode", "list")],
-        )  # fmt: skip
+        self.find = _widget(
+            TextInput, "find", title="open by name", placeholder="id or row", width=150
+        )
+        kinds = [("names as .csv", "csv"), ("@list.txt for encode", "list")]
+        self.save = _widget(Dropdown, "save-picked", label="save picked", width=130, menu=kinds)
 
     @property
     def roots(self) -> list[Any]:
@@ -245,7 +242,7 @@ class MapPanel:
 
 
 class SliderPanel:
-    """A slider for each informative dimension, and a box for one of the others."""
+    """A slider for each informative dimension."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -255,17 +252,8 @@ class SliderPanel:
             text(f"does-{place}", self._does(dim), css_classes=["does"])
             for place, dim in enumerate(self.dims)
         ]
-        self.mean = Button(name="mean", label="start from the mean", stylesheets=[_sheet()])
-        self.reset = Button(name="reset", label="reset sliders", stylesheets=[_sheet()])
-        others = [dim for dim in range(archive.latents.dims) if dim not in self.dims]
-        self.other = Select(
-            name="other", title="other dimension", options=[str(dim) for dim in others],
-            value=str(others[0]) if others else "", width=110, stylesheets=[_sheet()],
-        )  # fmt: skip
-        self.other_value = Spinner(
-            name="other-value", title="its value", step=0.1, value=0, format="0.00", width=110,
-            stylesheets=[_sheet()],
-        )  # fmt: skip
+        self.mean = _widget(Button, "mean", label="start from the mean")
+        self.reset = _widget(Button, "reset", label="reset sliders")
         self.change = text("change", css_classes=["change"])
 
     def _slider(self, dim: int, place: int) -> Slider:
@@ -273,13 +261,13 @@ class SliderPanel:
         low, high = float(archive.low[dim]), float(archive.high[dim])
         high = high if high > low else low + 1.0
         mean, sigma = float(archive.mean[dim]), float(archive.sigma[dim])
-        return Slider(
-            name=f"slider-{place}", start=low, end=high, value=min(max(mean, low), high),
+        slider: Slider = _widget(
+            Slider, f"slider-{place}", start=low, end=high, value=min(max(mean, low), high),
             step=(high - low) / _STEPS, title=plain(archive.known[dim].name),
             format=CustomJSTickFormatter(args={"mean": mean, "sigma": sigma}, code=_FORMAT),
             sizing_mode="stretch_width", css_classes=["dim"], bar_color=STRONG,
-            stylesheets=[_sheet()],
         )  # fmt: skip
+        return slider
 
     def _does(self, dim: int) -> str:
         words = escape(self.archive.known[dim].does)
@@ -301,8 +289,7 @@ class SliderPanel:
     @property
     def roots(self) -> list[Any]:
         """What the page holds."""
-        widgets = [self.mean, self.reset, self.other, self.other_value, self.change]
-        return [*self.sliders, *self.does, *widgets]
+        return [*self.sliders, *self.does, self.mean, self.reset, self.change]
 
 
 class NearPanel:
@@ -333,9 +320,7 @@ class Head:
         self.trust = text("shown-trust")
         self.readout = text("readout", css_classes=["readout"])
         self.message = text("message")
-        self.upload = FileInput(
-            name="upload", title="open a file", multiple=False, width=240, stylesheets=[_sheet()]
-        )
+        self.upload = _widget(FileInput, "upload", title="open a file", multiple=False, width=240)
 
     @property
     def roots(self) -> list[Any]:

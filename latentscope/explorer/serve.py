@@ -102,10 +102,7 @@ class _Guarded(BokehTornado):  # type: ignore[misc]
 class Served:
     """A server that runs in a thread of its own, since notebooks and tests have a loop already.
 
-    Attributes
-    ----------
-    url : str
-        The page's address, with the token where one is needed.
+    Its address `url` has the token where one is needed.
     """
 
     def __init__(
@@ -142,16 +139,9 @@ class Served:
 
 
 def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served:
-    """Start a server for an archive.
+    """Start a server for an archive, on an address (`host`) or for this machine alone.
 
-    Parameters
-    ----------
-    archive : Archive
-    host : str, optional
-        Address to listen on, "0.0.0.0" for all; a token is then needed. By default this machine
-        alone can reach it.
-    port : int
-        0: any that is free.
+    "0.0.0.0" listens on all addresses; whoever asks then needs a token. Port 0 is any that is free.
 
     Raises
     ------
@@ -177,7 +167,6 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
     port = listening.getsockname()[1]
     token = "" if host is None else secrets.token_urlsafe(24)
     names = {"localhost"} if host is None else {"localhost", host, socket.gethostname()}
-
     pages: WeakSet[Page] = WeakSet()
 
     def open_page(document: Document) -> None:
@@ -242,19 +231,17 @@ def explore(
     labels : DataFrame, array (n, labels) or path, optional
         Joined on an id column that both have, else row by row.
     spectra : path, optional
-        Folder that holds the files of the spectra; by default they are where the latents' table
-        says.
+        Folder of the spectra; by default they are where the latents' table says.
     html : path, optional
-        Write one file that opens without a server, with what can be had so; nothing is served.
+        Write one file that opens without a server; nothing is served.
     host : str, optional
         Address to listen on, for others to look; the page's address then holds a token. By default
         this machine alone can reach it.
     port : int
-        By default any that is free.
+        0: any that is free.
     open_browser : bool
-        Whether to open the page.
     tell : callable
-        Called with what is to be said: the page's address.
+        Called with the page's address.
 
     Returns
     -------

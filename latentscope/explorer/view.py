@@ -13,20 +13,10 @@ from urllib.parse import urlencode
 class View:
     """A view.
 
-    Parameters
-    ----------
-    row : int
-        Of the spectrum shown; -1: the mean.
-    moved : tuple of (int, float)
-        Dimensions that were moved away from it, and where to.
-    x, y, color : str
-        Columns of the map; empty: not said.
-    first, last : float
-        Wavelengths in Angstrom that are seen; NaN: all.
-    rv : float
-        Velocity of the marked lines in km/s; NaN: that of the spectrum.
-    smooth : float
-        Pixels.
+    `row` of the spectrum shown, -1 for the mean; dimensions that were `moved` away from it, and
+    where to; columns of the map, empty where not said; wavelengths in Angstrom that are seen, NaN
+    for all; velocity of the marked lines in km/s, NaN for that of the spectrum; pixels that are
+    smoothed over.
     """
 
     row: int = -1
@@ -58,16 +48,9 @@ class View:
 def read_view(
     arguments: Mapping[str, list[bytes]], rows: int, dims: int, columns: list[str]
 ) -> View:
-    """Read the end of an address; what makes no sense there is not taken.
+    """Read the end of an address, as a request has it; what makes no sense there is not taken.
 
-    Parameters
-    ----------
-    arguments : mapping
-        As a request has them.
-    rows, dims : int
-        Of the archive.
-    columns : list of str
-        That a map can show.
+    `rows` and `dims` are those of the archive, `columns` those that a map can show.
     """
     given = {name: values[-1].decode("utf-8", "replace") for name, values in arguments.items()}
     row = _number(given.get("row", ""))

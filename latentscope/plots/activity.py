@@ -10,71 +10,50 @@ from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
 from latentscope.diagnostics.exclusive import ExclusiveResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, THIRD, new_axes, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, THIRD, WIDE, new_axes, styled
 
-_MOST_DOTS = 40
-"""Stems of small values end in a dot up to so many; more of them would smear into a line."""
-
+_MOST_DOTS = 40  # of stems; more would smear into a line
 _MOST_NAMES = 24
 _CARRIED = "#d9e6ef"
 _CLOSE = 0.06
-_BELOW = 0.05
-"""Of the threshold: where the axis ends below, if nothing is smaller."""
+_BELOW = 0.05  # of the threshold: where the axis ends, if nothing is smaller
 
 
 @styled
 def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
     """Draw the deviation of each dimension as stems, with the thresholds; informative ones named.
 
-    The scale is logarithmic; a deviation of 0 is a dot on the axis. On a new figure the KL
-    divergence of each dimension stands below, where it is known.
-
-    Parameters
-    ----------
-    result : MADResult
-    ax : Axes, optional
-        Where to draw the deviations alone; by default a new figure.
+    The scale is logarithmic; a deviation of 0 is a dot on the axis. A new figure has the KL
+    divergence of each dimension below, where it is known.
     """
     if ax is None and result.kl is not None and np.isfinite(result.kl).all():
-        _, (ax, below) = plt.subplots(
-            2, 1, figsize=(7.2, 4.4), dpi=150, layout="constrained", sharex=True,
-            height_ratios=(3, 2),
-        )  # fmt: skip
+        _, (ax, below) = plt.subplots(2, 1, figsize=(WIDE, 4.4), sharex=True, height_ratios=(3, 2))
         _stems(below, result.kl, result.values > result.threshold)
         below.set_ylim(0, max(float(result.kl.max()) * 1.1, 0.1))
         below.set_xlabel("latent dimension")
         below.set_ylabel("KL (nats)")
         below.set_title(f"{result.kl.sum():.3g} nats in all", fontsize=8, loc="right")
     else:
-        ax = new_axes(ax, (7.2, 3.0))
+        ax = new_axes(ax, (WIDE, 3.0))
         ax.set_xlabel("latent dimension")
     informative = result.values > result.threshold
     positive = [*result.values[result.values > 0], _BELOW * result.threshold or 1e-3]
     low, high = min(positive), max(*positive, 3 * result.threshold)
     ax.set_yscale("log")
     ax.set_ylim(0.7 * low, high * (high / low) ** 0.12)
+    ax.yaxis.set_major_formatter("{x:g}")
     _stems(ax, result.values, informative)
     _thresholds(ax, result)
-    if informative.sum() <= _MOST_NAMES:
-        _name(ax, result.values, informative)
+    for dim in np.flatnonzero(informative) if informative.sum() <= _MOST_NAMES else []:
+        ax.annotate(
+            str(dim), (dim, result.values[dim]), xytext=(0, 5), textcoords="offset points",
+            ha="center", fontsize=8, color=STRONG,
+        )  # fmt: skip
     count = len(result.values)
     ax.set_xlim(-0.02 * count - 0.5, 1.02 * count - 0.5)
     ax.set_ylabel(f"{result.kind} absolute deviation")
     ax.set_title(f"{int(informative.sum())} of {count} dimensions informative, n = {result.n:,}")
     return ax
-
-
-def _name(ax: Axes, values: NDArray[np.float64], which: NDArray[np.bool_]) -> None:
-    for dim in np.flatnonzero(which):
-        ax.annotate(
-            str(dim),
-            (dim, values[dim]),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=STRONG,
-        )
 
 
 def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> None:
@@ -99,33 +78,18 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
     # Names of lines that nearly coincide are moved apart.
     low, high = ax.get_ylim()
     near = len(lines) == 2 and lines[1][0] < lines[0][0] * (high / low) ** _CLOSE
-    places = ("top", "bottom") if near else ("center", "center")
-    for (level, name, color, dashes), place in zip(lines, places, strict=False):
+    for (level, name, color, dashes), place in zip(lines, ("top", "bottom"), strict=False):
         value = max(level, low)
         ax.axhline(value, color=color, linewidth=1, linestyle=dashes)
         ax.annotate(
-            name,
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            ha="left",
-            va=place if len(lines) == 2 else "center",
-            color=color,
-            fontsize=8,
-        )
+            name, (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va=place if near else "center", color=color, fontsize=8,
+        )  # fmt: skip
 
 
 @styled
 def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
-    """Draw what each dimension carries and what it adds to those before it, in greedy order.
-
-    Parameters
-    ----------
-    result : ExclusiveResult
-    ax : Axes, optional
-        Where to draw; by default a new figure.
-    """
+    """Draw what each dimension carries and what it adds to those before it, in greedy order."""
     order = result.order
     ax = new_axes(ax, (max(4.2, 1.8 + 0.36 * len(order)), 3.2))
     place = np.arange(len(order))
@@ -144,15 +108,11 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("latent dimension, in the order of what it adds")
     ax.set_ylabel("nats")
     ax.set_title(f"{count} of {len(result.table)} dimensions add information, n = {result.n:,}")
-    _legend(ax, result, count)
-    return ax
-
-
-def _legend(ax: Axes, result: ExclusiveResult, count: int) -> None:
     patches = [
         Patch(color=_CARRIED, label="carries"),
         Patch(color=STRONG, label="adds to those before"),
     ]
-    if count < len(result.order):
+    if count < len(order):
         patches.append(Patch(color=QUIET, label="would add, not significant"))
-    ax.legend(handles=patches, fontsize=8, loc="upper right")
+    ax.legend(handles=patches, loc="upper right")
+    return ax

@@ -12,13 +12,14 @@ from matplotlib.patches import Rectangle
 
 from latentscope.diagnostics.comparison import ALL, BEST, ComparisonResult
 from latentscope.errors import ChoiceError
-from latentscope.plots.information import counted, draw_nats
+from latentscope.plots.information import draw_nats
 from latentscope.plots.style import (
     INK,
     LITERAL,
     OVERLAY,
     STRONG,
     WIDE,
+    counted,
     label_name,
     nats_bar,
     new_axes,
@@ -36,21 +37,16 @@ def plot_comparison(
 ) -> Axes:
     """Draw mutual information of the dimensions of two models, and what each knows of labels.
 
-    Framed cells are dimensions that are matched to each other. Filled bars are the dimension that
-    knows most of a label, outlines what all tell together; names in bold differ significantly in
-    the former.
+    Framed cells are matched dimensions. Filled bars are the dimension that knows most of a label,
+    outlines all of them together; bold: the best dimensions differ significantly. On given axes the
+    matrix alone is drawn.
 
     Parameters
     ----------
     result : ComparisonResult
     ax : Axes, optional
-        Draw the matrix alone there.
     names : (str, str), optional
         The two models; by default the first two.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
@@ -64,14 +60,11 @@ def plot_comparison(
         raise ChoiceError(
             f"no models {a} and {b}, in this order; expected two of {', '.join(known)}"
         )
-    alone = ax is not None or not len(labels)
-    if alone:
+    if ax is not None or not len(labels):
         matrix = new_axes(ax, (4.8, 4.0))
     else:
-        rows = labels["label"].nunique()
-        _, (matrix, bars) = plt.subplots(
-            1, 2, figsize=(WIDE, max(3.2, 1.2 + 0.32 * rows)), dpi=150, layout="constrained"
-        )
+        height = max(3.2, 1.2 + 0.32 * labels["label"].nunique())
+        _, (matrix, bars) = plt.subplots(1, 2, figsize=(WIDE, height))
         _draw_labels(bars, labels, (a, b))
     _draw_matching(matrix, matching, (a, b))
     return matrix
@@ -91,17 +84,16 @@ def _draw_matching(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> Non
     draw_nats(ax, shown, chances.loc[kept[0], kept[1]].to_numpy(dtype=np.float64))
     for pair in matched.to_dict("records"):
         if pair["dim_a"] in kept[0] and pair["dim_b"] in kept[1]:
-            corner = kept[1].index(pair["dim_b"]) - 0.48, kept[0].index(pair["dim_a"]) - 0.48
-            ax.add_patch(
-                Rectangle(corner, 0.96, 0.96, fill=False, edgecolor=OVERLAY, linewidth=1.6)
-            )
+            x, y = kept[1].index(pair["dim_b"]), kept[0].index(pair["dim_a"])
+            look: dict[str, Any] = {"fill": False, "edgecolor": OVERLAY, "linewidth": 1.6}
+            ax.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, **look))
     ax.set_xticks(range(len(kept[1])), [str(dim) for dim in kept[1]])
     ax.set_yticks(range(len(kept[0])), [str(dim) for dim in kept[0]])
     ax.tick_params(length=0)
-    ax.set_xlabel(f"dimension of {names[1]}", **LITERAL)
-    ax.set_ylabel(f"dimension of {names[0]}", **LITERAL)
+    ax.set_xlabel(f"dimension of {names[1]}")
+    ax.set_ylabel(f"dimension of {names[0]}")
     ax.set_title(f"Shared by dimensions (framed: matched)\n{counted(table)}")
-    nats_bar(ax, "nats (gray: q \u2265 0.05)")
+    nats_bar(ax)
 
 
 def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
@@ -120,5 +112,4 @@ def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_xlabel("nats (outline: all dimensions together)")
     ax.set_title("Known of labels\nbold: the models differ (q < 0.05)")
-    for text in ax.legend(loc="lower right").get_texts():
-        text.set(**LITERAL)
+    ax.legend(loc="lower right")

@@ -12,7 +12,17 @@ from matplotlib.patches import Patch
 
 from latentscope.diagnostics.disentanglement import MetricsResult
 from latentscope.diagnostics.disentanglement_measures import MEASURES, Measure
-from latentscope.plots.style import INK, OVERLAY, QUIET, RULE, STRONG, new_axes, styled
+from latentscope.plots.style import (
+    INK,
+    OVERLAY,
+    QUIET,
+    RULE,
+    STRONG,
+    WIDE,
+    nats_text,
+    new_axes,
+    styled,
+)
 
 _ROW = 0.3
 """Inches per measure."""
@@ -25,20 +35,9 @@ _ROOM = 0.025
 def plot_metrics(result: MetricsResult, ax: Axes | None = None) -> Axes:
     """Draw each measure with its interval, beside random rotations and PCA of the same latents.
 
-    Total correlation, which is in nats and better when lower, has axes of its own below.
-
-    Parameters
-    ----------
-    result : MetricsResult
-    ax : Axes, optional
-        Where to draw; by default a new figure. Total correlation goes below it.
-
-    Returns
-    -------
-    Axes
-        The upper ones.
+    Total correlation, in nats and better when lower, has axes of its own below those returned.
     """
-    ax = new_axes(ax, (7.2, 1.7 + _ROW * len(MEASURES)))
+    ax = new_axes(ax, (WIDE, 1.7 + _ROW * len(MEASURES)))
     rows = {(row["metric"], row["estimator"]): row for row in result.headlines.to_dict("records")}
     upper = [measure for measure in MEASURES if measure.bounded]
     lower = [measure for measure in MEASURES if not measure.bounded]
@@ -50,17 +49,13 @@ def plot_metrics(result: MetricsResult, ax: Axes | None = None) -> Axes:
     below.set_xlim(*_limits(below, 0.1))
     below.set_xlabel("nats, lower is better")
     ax.set_xlabel("1 is perfect")
-    ax.set_title(_title(result), pad=24)
+    stars = result.headlines.iloc[0]["n_groups"]
+    dims, labels = len(result.provenance["dims"]), len(result.provenance["columns"])
+    ax.set_title(
+        f"{dims} dimensions against {labels} label{'s' * (labels > 1)}, {stars:,} stars", pad=24
+    )
     _legend(ax)
     return ax
-
-
-def _title(result: MetricsResult) -> str:
-    row = result.headlines.iloc[0]
-    dims, labels = len(result.provenance["dims"]), len(result.provenance["columns"])
-    return (
-        f"{dims} dimensions against {labels} label{'s' * (labels > 1)}, {row['n_groups']:,} stars"
-    )
 
 
 def _limits(ax: Axes, least: float) -> tuple[float, float]:
@@ -93,18 +88,13 @@ def _draw_row(ax: Axes, place: int, row: dict[Any, Any]) -> None:
     )  # fmt: skip
     ax.plot([row["low"], row["high"]], [place, place], color=STRONG, linewidth=2, zorder=5)
     ax.plot(row["value"], place, "o", color=STRONG, markersize=6, zorder=6)
+    text = "infinite" if row["value"] == np.inf else nats_text(row["value"])
     # In a column of their own, as marks may stand anywhere.
     ax.text(
-        1.02, place, _number(row["value"]), transform=ax.get_yaxis_transform(), va="center",
+        1.02, place, text, transform=ax.get_yaxis_transform(), va="center",
         ha="left", fontsize=8.5, color=STRONG,
         fontweight="bold" if "rotation and pca" in row["verdict"] else "normal",
     )  # fmt: skip
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:.2f}" if np.isfinite(value) else "infinite"
 
 
 def _legend(ax: Axes) -> None:
@@ -118,6 +108,6 @@ def _legend(ax: Axes) -> None:
         Line2D([], [], linestyle="", label="bold: better than both"),
     ]  # fmt: skip
     ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=4, fontsize=8,
+        handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=4,
         handlelength=1.6, columnspacing=1.4, borderaxespad=0.2,
     )  # fmt: skip

@@ -24,10 +24,12 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    counted,
     label_name,
     label_title,
     nats_bar,
     nats_scale,
+    nats_text,
     new_axes,
     short_names,
     styled,
@@ -35,25 +37,16 @@ from latentscope.plots.style import (
 
 _MOST_DIMS = 16
 _FEW_DIMS = 8
-_DARK = 0.5
-"""Part of the scale from which letters on a cell are white."""
+_DARK = 0.5  # of the scale: from where on letters on a cell are white
 
 
 @styled
 def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS) -> Axes:
     """Draw mutual information, labels x dims, as a heatmap with nats in the cells.
 
-    The scale of colors is the same in all pictures. Cells without a color are not significant at a
-    false discovery rate of 5 %.
-
-    Parameters
-    ----------
-    result : MIResult
-    ax : Axes, optional
-        Where to draw; by default a new figure that fits the matrix.
-    most : int
-        Dimensions at most. Of more than eight those without a significant pair are left out; if
-        more than `most` are left, the best of each label are shown and then the strongest.
+    The scale of colors is the same in all pictures. Gray cells are not significant at a false
+    discovery rate of 5 %. Of more than eight dimensions those without a significant pair are left
+    out; if more than `most` are left, the best of each label are shown and then the strongest.
     """
     matrix, q_values = result.matrix, result.pivot("q_value")
     dims = _shown_dims(matrix, q_values, most)
@@ -61,7 +54,7 @@ def plot_mi(result: MIResult, ax: Axes | None = None, *, most: int = _MOST_DIMS)
     ax.set_xlabel("latent dimension")
     known = ", ".join(result.given)
     what = f"Mutual information given {known}" if known else "Mutual information"
-    ax.set_title(_heatmap_title(what, len(dims), matrix.shape[1], result.table), **LITERAL)
+    ax.set_title(_heatmap_title(what, len(dims), matrix.shape[1], result.table))
     return ax
 
 
@@ -71,16 +64,7 @@ def plot_pairwise(
 ) -> Axes:
     """Draw mutual information of dimensions with one another as a heatmap with nats in the cells.
 
-    The scale of colors is the same in all pictures. Cells without a color are not significant at a
-    false discovery rate of 5 %.
-
-    Parameters
-    ----------
-    result : PairwiseResult
-    ax : Axes, optional
-        Where to draw; by default a new figure that fits the matrix.
-    most : int
-        Of more dimensions than that, those are shown that share most with another.
+    Colors as in `plot_mi`. Of more than `most` dimensions those that share most are shown.
     """
     matrix, q_values = result.matrix, result.pivot("q_value")
     strongest = matrix.max(axis=0).sort_values(ascending=False, kind="stable").index[:most]
@@ -104,7 +88,7 @@ def _heatmap(shown: pd.DataFrame, q_values: pd.DataFrame, ax: Axes | None) -> Ax
     ax.tick_params(length=0)
     if own:
         _make_room(ax, 1.3 + 0.5 * columns)
-    nats_bar(ax, f"nats (gray: q \u2265 {SIGNIFICANT:g})")
+    nats_bar(ax)
     return ax
 
 
@@ -126,8 +110,8 @@ def draw_nats(ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float6
     for (row, column), value in np.ndenumerate(values):
         dark = not quiet[row, column] and float(scale(value)) > _DARK
         ax.text(
-            column, row, "-" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00"),
-            ha="center", va="center", fontsize=8, color="white" if dark else INK,
+            column, row, nats_text(value), ha="center", va="center", fontsize=8,
+            color="white" if dark else INK,
             alpha=0.5 if quiet[row, column] else 1.0,
             fontweight="bold" if q_values[row, column] < SIGNIFICANT else "normal",
         )  # fmt: skip
@@ -145,14 +129,6 @@ def _heatmap_title(what: str, shown: int, dims: int, table: pd.DataFrame) -> str
     """Say what is shown, of how many dimensions and stars."""
     some = f", {shown} of {dims} dimensions" if shown < dims else ""
     return f"{what}{some}\n{counted(table)}"
-
-
-def counted(table: pd.DataFrame) -> str:
-    """Say on how many rows, and stars where they repeat, a table was measured: n = 60 to 80."""
-    least, most = int(table["n"].min()), int(table["n"].max())
-    rows = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
-    stars = int(table["n_groups"].max())
-    return rows if stars in (0, most) else f"{rows} ({stars:,} stars)"
 
 
 def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list[int]:
@@ -173,14 +149,13 @@ def _shown_dims(matrix: pd.DataFrame, q_values: pd.DataFrame, most: int) -> list
 def plot_indicator(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the indicator of Sedaghat et al. 2021, section 6.2: which dimension tells most.
 
-    A row for each label and number of bins, divided by its largest value, whatever that is.
+    One row per label and number of bins, divided by its largest value.
 
     Parameters
     ----------
     table : DataFrame
         Of `paper_indicator`.
     ax : Axes, optional
-        Where to draw; by default a new figure.
     """
     labels = list(dict.fromkeys(table["label"]))
     rows = table.pivot(index=["label", "bins"], columns="dim", values="indicator").loc[labels]
@@ -220,12 +195,9 @@ def plot_dim_against_label(
 
     Parameters
     ----------
-    latent : array (n,)
-        Values of the dimension.
-    label : array (n,)
+    latent, label : array (n,)
         Numbers; rows with a NaN on either side are left out.
     ax : Axes, optional
-        Where to draw; by default a new figure.
     dim : int, optional
         Number of the dimension, for the axis.
     name : str
@@ -233,13 +205,10 @@ def plot_dim_against_label(
     mi : float, optional
         Mutual information in nats, for the title.
     color : array (n,), optional
-        Another label, of numbers, that colors the points; gray where it is missing.
-    color_name : str
-        Of that label.
+        Another label, named `color_name`, that colors the points; gray where it is missing.
     track : (array, array), optional
-        Label and latent values of other spectra, drawn on top, joined in their order.
-    track_name : str
-        What the legend calls them.
+        Label and latent values of other spectra, drawn on top and joined in their order;
+        `track_name` is their legend.
     """
     ax = new_axes(ax, (4.6, 3.6))
     z = np.asarray(latent, dtype=np.float64)
@@ -258,10 +227,9 @@ def plot_dim_against_label(
         )
         add_bar(drawn, ax, label_title(color_name))
     elif len(z) > HEXBIN_ABOVE:
-        hexagons = ax.hexbin(
-            truth, z, gridsize=60, bins="log", mincnt=1, cmap=SEQUENCE, linewidths=0.1
-        )
-        add_bar(hexagons, ax, "rows")
+        look: dict[str, Any] = {"bins": "log", "cmap": SEQUENCE, "linewidths": 0.1}
+        bar = add_bar(ax.hexbin(truth, z, gridsize=60, mincnt=1, **look), ax, "rows")
+        bar.ax.yaxis.set_major_formatter("{x:g}")
     else:
         ax.scatter(truth, z, color=STRONG, alpha=0.5, **points)
     if track is not None:
@@ -271,16 +239,11 @@ def plot_dim_against_label(
             there, value, "o-", color=OVERLAY, markersize=4, linewidth=1.8, zorder=4,
             markeredgecolor="white", markeredgewidth=0.6, label=track_name,
         )  # fmt: skip
-        for text in ax.legend(loc="best", fontsize=8).get_texts():
-            text.set(**LITERAL)
-    ax.set_xlabel(label_title(name), **LITERAL)
+        ax.legend(loc="best")
+    ax.set_xlabel(label_title(name))
     ax.set_ylabel("latent dimension" + ("" if dim is None else f" {dim}"))
-    ax.set_title(_relation(truth, z, mi))
+    said = [] if mi is None else [f"{mi:.2f} nats"]
+    if len(z) > 2 and np.ptp(truth) > 0 and np.ptp(z) > 0:
+        said.append(f"rank correlation {spearmanr(truth, z).statistic:+.3f}")
+    ax.set_title(", ".join([*said, f"n = {len(z):,}"]))
     return ax
-
-
-def _relation(label: NDArray[np.float64], latent: NDArray[np.float64], mi: float | None) -> str:
-    parts = [] if mi is None else [f"{mi:.2f} nats"]
-    if len(label) > 2 and np.ptp(label) > 0 and np.ptp(latent) > 0:
-        parts.append(f"rank correlation {spearmanr(label, latent).statistic:+.3f}")
-    return ", ".join([*parts, f"n = {len(label):,}"])

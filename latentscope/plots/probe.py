@@ -13,7 +13,6 @@ from latentscope.diagnostics.probe import ProbeResult
 from latentscope.errors import ChoiceError
 from latentscope.plots.style import (
     INK,
-    LITERAL,
     OVERLAY,
     QUIET,
     SEQUENCE,
@@ -23,6 +22,7 @@ from latentscope.plots.style import (
     companion,
     label_name,
     label_title,
+    new_axes,
     styled,
 )
 
@@ -41,22 +41,18 @@ def plot_probe(
 ) -> Axes:  # fmt: skip
     """Draw labels of numbers as the best reader reads them, on stars it did not learn from.
 
-    Below each, what was read minus what is true, with the median and the middle 68 % of stars with
-    like values. Of more than four labels those that are read best are drawn, and 3,000 stars.
+    Below each, read minus true, with the median and the middle 68 % of stars of similar values. Of
+    more than four labels those that are read best are drawn, and 3,000 stars.
 
     Parameters
     ----------
     result : ProbeResult
     ax : Axes, optional
-        Draw one label there, without what is left.
+        Draw one label there, without the lower panel.
     label : str, optional
         Draw this one alone; by default all, and on given axes the best.
     color : str, optional
         Label of numbers that colors the points; by default Teff, and log g for Teff itself.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------
@@ -76,15 +72,12 @@ def plot_probe(
     rows = {str(row["label"]): row for row in best.to_dict("records")}
     if ax is not None:
         name = label or names[0]
-        _draw(ax, result, rows[name], name, _color_of(name, color, names))
+        _draw(new_axes(ax, (0, 0)), result, rows[name], name, _color_of(name, color, names))
         return ax
     shown = [label] if label is not None else names[:_MOST]
     across = _ACROSS[len(shown)]
     down = -(-len(shown) // across)
-    figure = plt.figure(
-        figsize=(max(WIDE * across / 3, 4.2) if down == 1 else WIDE, 4.0 * down), dpi=150,
-        layout="constrained",
-    )  # fmt: skip
+    figure = plt.figure(figsize=(max(WIDE * across / 3, 4.2) if down == 1 else WIDE, 4.0 * down))
     grid = figure.add_gridspec(down, across)
     drawn = []
     for number, name in enumerate(shown):
@@ -129,12 +122,12 @@ def _draw(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str, color: 
     )
     ax.set_xlim(*ends)
     ax.set_ylim(*ends)
-    ax.set_xlabel(label_title(name), **LITERAL)
-    ax.set_ylabel(f"read ({row['unit']})" if row["unit"] else "read", **LITERAL)
+    ax.set_xlabel(label_title(name))
+    ax.set_ylabel(f"read ({row['unit']})" if row["unit"] else "read")
     unit = f" {row['unit']}" if row["unit"] else ""
     ax.set_title(
         f"{label_name(name)}: error {row['error']:.3g}{unit}, R\u00b2 {row['r2']:.3f}\n"
-        f"{row['reader']}, n = {row['n']:,}", fontsize=8, **LITERAL,
+        f"{row['reader']}, n = {row['n']:,}", fontsize=8,
     )  # fmt: skip
     return points if color else None
 
@@ -158,5 +151,5 @@ def _draw_rest(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str) ->
     ax.axhline(0, color=INK, linewidth=0.8)
     if span > 0:
         ax.set_ylim(-1.3 * span, 1.3 * span)
-    ax.set_xlabel(label_title(name), **LITERAL)
+    ax.set_xlabel(label_title(name))
     ax.set_ylabel("read \u2212 true")

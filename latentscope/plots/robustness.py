@@ -20,6 +20,7 @@ from latentscope.plots.style import (
     RULE,
     STRONG,
     THIRD,
+    WIDE,
     label_name,
     new_axes,
     short_names,
@@ -37,8 +38,7 @@ _LOOKS: dict[str, tuple[str, str]] = {
 _BARS = 1.96
 _MAX_PAIRS = 14
 _MIN_NATS = 0.05
-_BELOW = 0.42
-"""Inches from the axes to the legend."""
+_BELOW = 0.42  # inches from the axes to the legend
 
 
 @styled
@@ -47,20 +47,13 @@ def plot_robustness(
 ) -> Axes:
     """Draw the information of the strongest pairs on every sample, with the samples' dimensions.
 
-    Bars are 95 % intervals of one sample. Filled marks differ from the whole (q < 0.05).
-
-    Parameters
-    ----------
-    result : RobustnessResult
-    ax : Axes, optional
-        Where to draw; by default a new figure.
-    max_pairs : int
-        Pairs shown: the strongest dimension of each label, and those that change most.
+    Bars are 95 % intervals of one sample. Filled marks differ from the whole (q < 0.05). Shown are
+    the strongest dimension of each label and the pairs that change most, up to `max_pairs`.
     """
     pairs = _shown_pairs(result, max_pairs)
     samples = result.samples
     step = 0.74 / len(samples)
-    ax = new_axes(ax, (7.2, 1.9 + 0.13 * len(samples) * max(len(pairs), 1)))
+    ax = new_axes(ax, (WIDE, 1.9 + 0.13 * len(samples) * max(len(pairs), 1)))
     for number, sample in enumerate(samples):
         rows = result.of(sample).set_index(["label", "dim"]).reindex(pairs)
         places = np.arange(len(pairs)) + step * (number - (len(samples) - 1) / 2)
@@ -115,19 +108,12 @@ def _legend(ax: Axes, result: RobustnessResult) -> None:
     handles = []
     for row in result.mad.to_dict("records"):
         marker, color = _look(row["sample"])
-        handles.append(
-            Line2D([], [], marker=marker, color=color, markersize=5, label=_sample_text(row))
-        )
+        between = "" if row["low"] == row["high"] else f", {row['low']} to {row['high']}"
+        text = f"{row['sample']} ({row['informative']}{between}; {row['n_stars']:,})"
+        handles.append(Line2D([], [], marker=marker, color=color, markersize=5, label=text))
     legend = ax.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize=8,
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2,
         bbox_transform=below, title="sample (informative dimensions, stars); filled marks "
         "differ from the whole, q < 0.05",
     )  # fmt: skip
     legend.get_title().set_fontsize(8)
-    for text in legend.get_texts():
-        text.set(**LITERAL)
-
-
-def _sample_text(row: dict[Any, Any]) -> str:
-    between = "" if row["low"] == row["high"] else f", {row['low']} to {row['high']}"
-    return f"{row['sample']} ({row['informative']}{between}; {row['n_stars']:,})"

@@ -12,13 +12,16 @@ from typing import Any, Literal, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import FuncNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.probe import unit_of
 from latentscope.files import atomic_path
 
@@ -27,7 +30,7 @@ P = ParamSpec("P")
 # Above so many points a cloud of them hides its own density.
 HEXBIN_ABOVE = 5000
 _LONGEST_NAME = 30
-# Names come from users: a dollar in one is a dollar, not the start of a formula.
+# For names on ticks, which axes that were given may have made before.
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 INK, QUIET, STRONG, OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
 THIRD, FOURTH, PALE, RULE = "#009e73", "#7b6ba8", "#f1f3f5", "#e3e7eb"
@@ -58,7 +61,10 @@ ALONG = LinearSegmentedColormap.from_list("along", ["#56b4e9", STRONG, INK, OVER
 """The same for lines on paper."""
 
 WIDE = 8.0
-"""Inches that a picture is wide at most, as a page shows it with letters that can be read."""
+"""Inches that a picture is wide at most, so that a page shows it with readable letters."""
+
+SIGNIFICANT_NATS = f"nats (gray: q \u2265 {SIGNIFICANT:g})"
+"""What colors of information mean."""
 
 _NATS = 6.0
 _NATS_TICKS = (0, 0.1, 0.3, 0.5, 1, 2, 5)
@@ -73,8 +79,13 @@ STYLE: dict[Any, Any] = {
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 150,
+    "legend.fontsize": 8,
     "legend.frameon": False,
-    # TeX would read names as formulas, and is missing on many machines.
+    # Names come from users: a dollar in one is a dollar, not the start of a formula.
+    "text.parse_math": False,
+    # Missing on many machines.
     "text.usetex": False,
 }
 
@@ -107,17 +118,26 @@ def styled(draw: Callable[P, Axes]) -> Callable[P, Axes]:
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Return `ax`, or the axes of a new figure of `size` inches where it is None."""
-    return plt.subplots(figsize=size, dpi=150, layout="constrained")[1] if ax is None else ax
+    if ax is None:
+        return plt.subplots(figsize=size)[1]
+    for text in (ax.xaxis.label, ax.yaxis.label, *ax.get_children()):
+        if isinstance(text, Text):
+            text.set(**LITERAL)
+    return ax
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure
 
 
 def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
-    """Write the figure that holds `ax` as its suffix says (.png, .pdf, .svg), whole or not at all.
+    """Write the figure that holds `ax` by the suffix (.png, .pdf, .svg), atomically, and close it.
 
-    All that is drawn is inside the picture, even where it reaches beyond the figure. The figure is
-    closed.
+    All that is drawn is inside the picture, even where it reaches beyond the figure.
     """
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
+    figure = _figure(ax)
     # Labels of ticks are made when they are drawn.
     with atomic_path(path) as temporary, settings_of(STYLE):
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
@@ -133,21 +153,33 @@ def nats_scale() -> FuncNorm:
 
 
 def add_bar(drawn: ScalarMappable, ax: Any, label: str, **options: Any) -> Colorbar:
-    """Add the bar of colors of what was drawn beside axes, with a name that is no formula."""
-    axes = ax[0] if isinstance(ax, list) else ax
-    figure = axes.get_figure()
-    settings = {"pad": 0.02, "fraction": 0.05} | options
-    bar: Colorbar = figure.colorbar(drawn, ax=ax, **settings)
+    """Add the bar of colors of what was drawn beside axes."""
+    figure = _figure(ax[0] if isinstance(ax, list) else ax)
+    bar: Colorbar = figure.colorbar(drawn, ax=ax, **{"pad": 0.02, "aspect": 30} | options)
     bar.outline.set_visible(False)
-    bar.set_label(label, **LITERAL)
+    bar.set_label(label)
     return bar
 
 
-def nats_bar(ax: Axes, label: str) -> None:
+def nats_bar(ax: Axes) -> None:
     """Add the bar of `nats_scale` beside axes."""
-    bar = add_bar(ScalarMappable(nats_scale(), SEQUENCE), ax, label, ticks=list(_NATS_TICKS))
+    mappable = ScalarMappable(nats_scale(), SEQUENCE)
+    bar = add_bar(mappable, ax, SIGNIFICANT_NATS, ticks=list(_NATS_TICKS))
     bar.ax.set_yticklabels([f"{tick:g}" for tick in _NATS_TICKS])
     bar.ax.minorticks_off()
+
+
+def nats_text(nats: float) -> str:
+    """Write nats as a cell of a picture shows them."""
+    return "-" if np.isnan(nats) else f"{nats:.2f}".replace("-0.00", "0.00")
+
+
+def counted(table: pd.DataFrame) -> str:
+    """Say on how many rows, and stars where they repeat, a table was measured: n = 60 to 80."""
+    least, most = int(table["n"].min()), int(table["n"].max())
+    rows = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
+    stars = int(table["n_groups"].max())
+    return rows if stars in (0, most) else f"{rows} ({stars:,} stars)"
 
 
 _SHORT = {
@@ -181,49 +213,34 @@ def label_title(label: str) -> str:
     return name if not unit or unit in name else f"{name} ({unit})"
 
 
-_COLORED_BY = {"teff": ("logg", "[m/h]", "[fe/h]")}
-_USUAL = ("teff", "[m/h]", "[fe/h]", "logg")
-
-
 def companion(label: str, labels: Iterable[str]) -> str | None:
     """Return the label that colors points of another: gravity for temperature, else temperature."""
     others = {name.lower(): name for name in labels if name != label}
-    wanted = _COLORED_BY.get(label.lower(), _USUAL)
-    return next((others[name] for name in wanted if name in others), None)
+    by_teff = ("teff", "[m/h]", "[fe/h]", "logg")
+    expected = ("logg", "[m/h]", "[fe/h]") if label.lower() == "teff" else by_teff
+    return next((others[name] for name in expected if name in others), None)
 
 
 def short_names(names: Iterable[str]) -> list[str]:
     """Cut long names in the middle, but not those that would then look the same."""
-    names = list(names)
-    short = [_short_name(name) for name in names]
+    names, head = list(names), _LONGEST_NAME // 2
+    tail = head - 1
+    short = [n if len(n) <= _LONGEST_NAME else f"{n[:head]}\u2026{n[-tail:]}" for n in names]
     times = Counter(short)
     return [cut if times[cut] == 1 else name for name, cut in zip(names, short, strict=True)]
-
-
-def _short_name(name: str) -> str:
-    if len(name) <= _LONGEST_NAME:
-        return name
-    head = _LONGEST_NAME // 2
-    return f"{name[:head]}\N{HORIZONTAL ELLIPSIS}{name[1 + head - _LONGEST_NAME :]}"
-
-
-Format = Literal["svg", "webp"]
-
-_DENSE = 192.0
-"""Dots per inch of WebP: two for a CSS pixel."""
-
-_WIDEST = 1600.0
-"""Dots that a picture is wide at most."""
 
 
 LARGEST_SVG = 90_000
 """Bytes of SVG above which a picture becomes WebP."""
 
+_DENSE, _WIDEST = 192.0, 1600.0
+"""Dots of WebP: per inch, two for a CSS pixel, and across at most."""
+
 
 def picture_bytes(
     ax: Axes, largest_svg: int = LARGEST_SVG
-) -> tuple[Format, bytes, tuple[int, int]]:
-    """Return the figure that holds `ax` as SVG, or as WebP where that would be larger than asked.
+) -> tuple[Literal["svg", "webp"], bytes, tuple[int, int]]:
+    """Return the figure that holds `ax` as SVG, or as lossless WebP where that would be larger.
 
     The same drawing gives the same bytes. The figure is closed.
 
@@ -236,33 +253,26 @@ def picture_bytes(
     Returns
     -------
     format : {"svg", "webp"}
-        WebP is without loss.
     data : bytes
     size : (int, int)
         Width and height in CSS pixels, 96 to the inch.
     """
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
+    figure = _figure(ax)
+    dense = min(_DENSE, _WIDEST / figure.get_figwidth())
+
+    def saved(**options: Any) -> bytes:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, bbox_inches="tight", dpi=dense, **options)
+        return buffer.getvalue()
+
+    kind: Literal["svg", "webp"] = "svg"
     try:
         with settings_of(STYLE | {"svg.hashsalt": "latentscope", "svg.fonttype": "path"}):
-            kind, data = _smallest(figure, largest_svg)
+            data = saved(format=kind, metadata={"Date": None}) if largest_svg else b""
+            if not 0 < len(data) <= largest_svg:
+                kind, data = "webp", saved(format="webp", pil_kwargs={"lossless": True})
             box = figure.get_tightbbox()
     finally:
         plt.close(figure)
     pad = 2 * float(plt.rcParams["savefig.pad_inches"])
     return kind, data, (round(96 * (box.width + pad)), round(96 * (box.height + pad)))
-
-
-def _smallest(figure: Figure, largest_svg: int) -> tuple[Format, bytes]:
-    dense = min(_DENSE, _WIDEST / figure.get_figwidth())
-    if largest_svg:
-        drawn = _saved(figure, format="svg", dpi=dense, metadata={"Date": None})
-        if len(drawn) <= largest_svg:
-            return "svg", drawn
-    return "webp", _saved(figure, format="webp", dpi=dense, pil_kwargs={"lossless": True})
-
-
-def _saved(figure: Figure, **settings: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, bbox_inches="tight", **settings)
-    return buffer.getvalue()

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.track import SURE, TrackResult
-from latentscope.plots.style import INK, LITERAL, OVERLAY, QUIET, STRONG, WIDE, label_name, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, WIDE, label_name, new_axes, styled
 
 _MOST = 6
 
@@ -18,26 +18,18 @@ def plot_track(result: TrackResult, ax: Axes | None = None, *, dim: int | None =
 
     Of more than six dimensions those are drawn whose scatter is largest against what q(z|x) allows.
     A period with a false-alarm probability below 0.01 is drawn as a curve through the exposures.
-
-    Parameters
-    ----------
-    result : TrackResult
-    ax : Axes, optional
-        Draw one dimension against time there; by default a new figure.
-    dim : int, optional
-        Draw this one alone; on given axes by default the first of those.
+    `dim`, or given axes, ask for one dimension alone; axes show it against time.
     """
     table = result.dims.sort_values("ratio", ascending=False, kind="stable")
     dims = [dim] if dim is not None else sorted(table["dim"].head(_MOST if ax is None else 1))
     if ax is not None:
-        _against_time(ax, result, dims[0])
-        ax.set_title(result.star, **LITERAL)
+        _against_time(new_axes(ax, (0, 0)), result, dims[0])
+        ax.set_title(result.star)
         return ax
     wide = not result.periodograms.empty
     _, grid = plt.subplots(
-        len(dims), 1 + wide, figsize=(WIDE if wide else 7, 1 + 1.25 * len(dims)), dpi=150,
-        squeeze=False, layout="constrained", sharex="col",
-        width_ratios=(1.4, 1.0)[: 1 + wide],
+        len(dims), 1 + wide, figsize=(WIDE if wide else 7, 1 + 1.25 * len(dims)),
+        squeeze=False, sharex="col", width_ratios=(1.4, 1.0)[: 1 + wide],
     )  # fmt: skip
     for row, one in zip(grid, dims, strict=True):
         _against_time(row[0], result, one)
@@ -47,19 +39,15 @@ def plot_track(result: TrackResult, ax: Axes | None = None, *, dim: int | None =
         ax_.set_xlabel("")
     nights = int(result.series["night"].nunique())
     grid[0, 0].set_title(
-        f"{result.star}: {len(result.series)} exposures in {nights} night{'s' * (nights != 1)}",
-        **LITERAL,
+        f"{result.star}: {len(result.series)} exposures in {nights} night{'s' * (nights != 1)}"
     )
     axes: Axes = grid[0, 0]
     return axes
 
 
-def _start(result: TrackResult) -> float:
-    return float(np.floor(result.series["time"].iloc[0]))
-
-
 def _against_time(ax: Axes, result: TrackResult, dim: int) -> None:
-    series, start = result.series, _start(result)
+    series = result.series
+    start = float(np.floor(series["time"].iloc[0]))
     when = series["time"].to_numpy(dtype=np.float64) - start
     value = series[f"dim_{dim}"].to_numpy(dtype=np.float64)
     error = series.get(f"error_dim_{dim}")
@@ -75,9 +63,7 @@ def _against_time(ax: Axes, result: TrackResult, dim: int) -> None:
         ax.plot(place, curve, color=STRONG, linewidth=0.9, zorder=0)
     ax.set_ylabel(f"dim {dim}")
     ax.locator_params(axis="y", nbins=4)
-    ax.set_xlabel(
-        f"{label_name(result.provenance['time_column'])} \u2212 {start:.0f} (days)", **LITERAL
-    )
+    ax.set_xlabel(f"{label_name(result.provenance['time_column'])} \u2212 {start:.0f} (days)")
 
 
 def _periodogram(ax: Axes, result: TrackResult, dim: int) -> None:

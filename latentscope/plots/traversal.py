@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 
@@ -28,6 +27,7 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    new_axes,
     styled,
 )
 
@@ -43,12 +43,29 @@ WINDOWS: dict[str, Window] = {
 }
 """Zooms that are drawn by default, Angstrom in air."""
 
+_VERDICTS = {
+    "shift": "a Doppler shift",
+    "partly": "partly a Doppler shift",
+    "none": "no Doppler shift",
+    "unlike": "excluded: correlation below 0.5",
+}
 _WAVELENGTH = "wavelength in air (\u00c5)"
 _MOST_BINS = 1600
 _LOCAL = 100.0  # Angstrom over which the flux is averaged that changes are compared with
 _BARS = 12
 _ROOM = 6  # bars that the axes have room for, if there are fewer
 _DENSE = 400  # pixels in a zoom from which lines are drawn thin
+
+
+def local_mean(wavelength: Floats, values: NDArray[np.floating]) -> Floats:
+    """Return the mean of spectra (..., n) over 100 Angstrom; NaN is left out, and stays."""
+    width = max(round(_LOCAL / float(np.median(np.diff(wavelength)))), 1)
+    known = np.isfinite(values)
+    level, share = (
+        uniform_filter1d(part, width, mode="nearest")
+        for part in (np.where(known, values, 0.0), known.astype(np.float64))
+    )
+    return np.where(known, level / np.maximum(share, 1 / width), np.nan)
 
 
 @styled
@@ -64,123 +81,105 @@ def plot_traversal(
     ----------
     result : TraversalResult
     ax : Axes, optional
-        Where to draw the spectra alone; by default a new figure with all panels: spectra,
-        residuals against the base, zooms, velocities, elements and lines.
+        Where to draw the spectra alone; a new figure also has changes against the base, zooms,
+        velocities, elements and lines.
     windows : list of (first, last), optional
         Zooms, Angstrom in air; by default those of `WINDOWS` that the spectra reach.
 
     Warns
     -----
     LatentscopeWarning
-        If the spectra do not reach a window that was asked for.
+        If the spectra do not reach a window.
     """
+    place, base, spectra = _binned(result)
+    level = float(np.nanmean(base))
+    colors = _colors(result)
+    model = result.provenance.get("model")
+    title = f"dim {result.dim}{f' of {model}' if model else ''}: {_VERDICTS[result.verdict]}"
     if ax is not None:
-        _spectra(ax, result)
-        ax.set_title(_title(result))
+        ax = new_axes(ax, (0, 0))
+        _curves(ax, place, base / level, spectra / level, colors)
+        ax.set(xlabel=_WAVELENGTH, ylabel="flux / mean", title=title)
         return ax
-    zooms = _covered(result, windows)
-    figure = plt.figure(figsize=(WIDE, 8.4 if zooms else 6.4), dpi=150, layout="constrained")
+    known = result.wavelength[result.valid]
+    zooms = zooms_of(windows, lambda window: bool(np.ptp(np.searchsorted(known, window)) > 1))
+    figure = plt.figure(figsize=(WIDE, 8.4 if zooms else 6.4))
     heights = [1.25, 0.95, *([1.25] if zooms else []), 1.45]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     first = figure.add_subplot(grid[0])
-    _spectra(first, result)
-    first.set_title(_title(result))
-    first.set_xlabel("")
+    _curves(first, place, base / level, spectra / level, colors)
+    first.set(ylabel="flux / mean", title=title)
     first.tick_params(labelbottom=False)
     second = figure.add_subplot(grid[1], sharex=first)
-    _residuals(second, result)
-    add_bar(_mappable(result), [first, second], f"dim {result.dim}", pad=0.01)
+    # Around the base, so that blue and red compare.
+    change = 100 * (spectra - base) / local_mean(place, base)
+    _curves(second, place, np.zeros(len(place)), change, colors)
+    second.set(xlabel=_WAVELENGTH, ylabel="change\n(% of local flux)")
+    add_bar(colors[0], [first, second], f"dim {result.dim}", pad=0.01)
     if zooms:
-        _zooms(figure, grid[2].subgridspec(1, len(zooms)), result, zooms)
+        row = grid[2].subgridspec(1, len(zooms)).subplots(squeeze=False)[0]
+        _zooms(row, result, zooms, colors)
     below = grid[len(heights) - 1].subgridspec(1, 3)
-    _velocities(figure.add_subplot(below[0]), result)
-    _elements(figure.add_subplot(below[1]), result)
-    _lines(figure.add_subplot(below[2]), result)
+    _velocities(figure.add_subplot(below[0]), result, colors[1])
+    elements = noticed_elements(result.lines).head(_BARS)
+    names = [
+        f"{row['element']} ({row['lines']})" if row["lines"] > 1 else str(row["element"])
+        for row in elements.to_dict("records")
+    ]
+    ax = figure.add_subplot(below[1])
+    _bars(ax, names, elements["depth_per_sigma"], elements["error"])
+    ax.set_title("change per sigma by element\n(number of its lines)", fontsize=8)
+    lines, ax = noticed(result.lines).head(_BARS), figure.add_subplot(below[2])
+    _bars(ax, list(lines["line"]), lines["depth_per_sigma"], lines["depth_error"])
+    ax.set_title("change per sigma of the lines\nthat change most", fontsize=8)
     return first
 
 
-def _title(result: TraversalResult) -> str:
-    words = {
-        "shift": "a Doppler shift",
-        "partly": "partly a Doppler shift",
-        "none": "no Doppler shift",
-        "unlike": "excluded: correlation below 0.5",
-    }[result.verdict]
-    model = result.provenance.get("model")
-    return f"dim {result.dim}{f' of {model}' if model else ''}: {words}"
-
-
-def _spectra(ax: Axes, result: TraversalResult) -> None:
-    place, base = _binned(result, result.base_flux)
-    level = float(np.nanmean(base))
-    for value, spectrum in zip(result.table["value"], result.flux, strict=True):
-        flux = _binned(result, spectrum)[1]
-        ax.plot(place, flux / level, color=_color(result, value), linewidth=0.7, alpha=0.85)
-    ax.plot(place, base / level, color=INK, linewidth=0.9)
-    ax.margins(x=0.01)
-    ax.set_ylabel("flux / mean")
-    ax.set_xlabel(_WAVELENGTH)
-
-
-def _residuals(ax: Axes, result: TraversalResult) -> None:
-    """Draw changes in per cent of the base's flux around them, so that blue and red compare."""
-    place, base = _binned(result, result.base_flux)
-    width = max(round(_LOCAL / (place[1] - place[0])), 1)
-    known = np.isfinite(base)
-    local, share = (
-        uniform_filter1d(values, width, mode="nearest")
-        for values in (np.where(known, base, 0.0), known.astype(np.float64))
+def _colors(result: TraversalResult) -> tuple[ScalarMappable, Any]:
+    """Colors of values of the dimension, symmetric about the base, which is dark."""
+    reach = float(np.abs(result.table["offset"]).max())
+    mappable = ScalarMappable(
+        Normalize(result.base_value - reach, result.base_value + reach), ALONG
     )
-    local = np.where(known, local / np.maximum(share, 1 / width), np.nan)
-    for value, spectrum in zip(result.table["value"], result.flux, strict=True):
-        flux = _binned(result, spectrum)[1]
-        ax.plot(
-            place, 100 * (flux - base) / local, color=_color(result, value), linewidth=0.7,
-            alpha=0.85,
-        )  # fmt: skip
-    ax.axhline(0, color=INK, linewidth=0.9)
-    ax.set_ylabel("change\n(% of local flux)")
-    ax.set_xlabel(_WAVELENGTH)
+    return mappable, mappable.to_rgba(result.table["value"].to_numpy(dtype=np.float64))
 
 
-def _zooms(
-    figure: Figure, grid: GridSpecFromSubplotSpec, result: TraversalResult, zooms: dict[str, Window]
+def _curves(
+    ax: Axes, place: Floats, base: Floats, spectra: Floats, colors: Any, width: float = 0.7
 ) -> None:
-    for number, (name, (first, last)) in enumerate(zooms.items()):
-        ax = figure.add_subplot(grid[number])
+    for spectrum, color in zip(spectra, colors[1], strict=True):
+        ax.plot(place, spectrum, color=color, linewidth=width, alpha=0.85)
+    ax.plot(place, base, color=INK, linewidth=width)
+    ax.margins(x=0.01)
+
+
+def _zooms(row: Any, result: TraversalResult, zooms: dict[str, Window], colors: Any) -> None:
+    flux = np.where(result.valid, np.vstack([result.base_flux, *result.flux]), np.nan)
+    for ax, (name, (first, last)) in zip(row, zooms.items(), strict=True):
         inside = (result.wavelength >= first) & (result.wavelength <= last)
-        place = result.wavelength[inside]
-        base = _blanked(result, result.base_flux)[inside]
-        level = float(np.nanmax(base))
-        for value, spectrum in zip(result.table["value"], result.flux, strict=True):
-            flux = _blanked(result, spectrum)[inside]
-            ax.plot(place, flux / level, color=_color(result, value))
-        ax.plot(place, base / level, color=INK)
+        base, *spectra = flux[:, inside] / np.nanmax(flux[0, inside])
+        width = 0.9 if np.count_nonzero(inside) < _DENSE else 0.45
+        _curves(ax, result.wavelength[inside], base, np.array(spectra), colors, width)
         ax.set_xlim(first, last)
         ax.set_title(name, fontsize=9)
-        width = 0.9 if np.count_nonzero(inside) < _DENSE else 0.45
-        for curve in ax.lines:
-            curve.set_linewidth(width)
-        if number == len(zooms) // 2:
-            ax.set_xlabel(_WAVELENGTH)
         ax.locator_params(axis="x", nbins=3)
         ax.locator_params(axis="y", nbins=4)
         ax.tick_params(labelsize=7)
-        if number == 0:
-            ax.set_ylabel("flux / base's largest")
+    row[len(row) // 2].set_xlabel(_WAVELENGTH)
+    row[0].set_ylabel("flux / base's largest")
 
 
-def _velocities(ax: Axes, result: TraversalResult) -> None:
+def _velocities(ax: Axes, result: TraversalResult, colors: Any) -> None:
     table, like = result.table, result.comparable
     ax.axhline(0, color=QUIET, linewidth=0.8)
     per_unit = result.rv_per_unit
     if np.isfinite(per_unit.value):
         fit = per_unit.at_zero + per_unit.value * table["offset"]
         ax.plot(table["value"], fit, color=QUIET, linewidth=1.2, zorder=1)
-    for (_, row), good in zip(table.iterrows(), like, strict=True):
+    for (_, row), good, color in zip(table.iterrows(), like, colors, strict=True):
         ax.errorbar(
-            row["value"], row["rv_kms"], row["rv_error"], fmt="o", markersize=5,
-            color=_color(result, row["value"]), markerfacecolor=None if good else "white",
+            row["value"], row["rv_kms"], row["rv_error"], fmt="o", markersize=5, color=color,
+            markerfacecolor=None if good else "white",
         )  # fmt: skip
     ax.axvline(result.base_value, color=QUIET, linewidth=0.8, linestyle=":")
     if np.nanmax(np.abs(table["rv_kms"])) < 1:
@@ -202,22 +201,6 @@ def _velocity_title(result: TraversalResult) -> str:
         f"{measured(per_unit.value, per_unit.error)} km/s per unit,\n"
         f"{sigma:+.3g} per sigma; explains {share}"
     )
-
-
-def _elements(ax: Axes, result: TraversalResult) -> None:
-    table = noticed_elements(result.lines).head(_BARS)
-    labels = [
-        f"{row['element']} ({row['lines']})" if row["lines"] > 1 else str(row["element"])
-        for row in table.to_dict("records")
-    ]
-    _bars(ax, labels, table["depth_per_sigma"], table["error"])
-    ax.set_title("change per sigma by element\n(number of its lines)", fontsize=8)
-
-
-def _lines(ax: Axes, result: TraversalResult) -> None:
-    table = noticed(result.lines).head(_BARS)
-    _bars(ax, list(table["line"]), table["depth_per_sigma"], table["depth_error"])
-    ax.set_title("change per sigma of the lines\nthat change most", fontsize=8)
 
 
 def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> None:
@@ -246,51 +229,34 @@ def _bars(ax: Axes, labels: list[str], values: ArrayLike, errors: ArrayLike) -> 
     ax.set_xlabel("depth (% of the continuum)")
 
 
-def _covered(result: TraversalResult, windows: Sequence[Window] | None) -> dict[str, Window]:
-    covered = result.wavelength[result.valid]
+def zooms_of(
+    windows: Sequence[Window] | None, reached: Callable[[Window], bool], factor: float = 1.0
+) -> dict[str, Window]:
+    """Return the windows, or the usual ones at a Doppler factor, that spectra reach, by name.
 
-    def reached(window: Window) -> bool:
-        return int(np.count_nonzero((covered >= window[0]) & (covered <= window[1]))) > 1
-
+    Warns
+    -----
+    LatentscopeWarning
+        If a window that was asked for is left out.
+    """
     if windows is None:
-        return {name: window for name, window in WINDOWS.items() if reached(window)}
-    for first, last in windows:
-        if not reached((first, last)):
-            warnings.warn(
-                f"window {first:g}-{last:g} Angstrom is left out; the spectra reach from "
-                f"{covered[0]:.0f} to {covered[-1]:.0f}, without their gaps",
-                LatentscopeWarning,
-                stacklevel=4,
-            )
-    return {
-        f"{first:g}-{last:g}": (first, last) for first, last in windows if reached((first, last))
-    }
+        named = {name: (a * factor, b * factor) for name, (a, b) in WINDOWS.items()}
+    else:
+        named = {f"{a:g}-{b:g} \u00c5": (a, b) for a, b in windows}
+    found = {name: window for name, window in named.items() if reached(window)}
+    for name in named.keys() - found.keys() if windows is not None else ():
+        warnings.warn(f"{name} is left out: no flux there", LatentscopeWarning, stacklevel=5)
+    return found
 
 
-def _mappable(result: TraversalResult) -> ScalarMappable:
-    return ScalarMappable(_norm(result), ALONG)
-
-
-def _norm(result: TraversalResult) -> Normalize:
-    """Symmetric about the base, which is dark."""
-    reach = float(np.abs(result.table["offset"]).max())
-    return Normalize(result.base_value - reach, result.base_value + reach)
-
-
-def _color(result: TraversalResult, value: float) -> tuple[float, float, float, float]:
-    return ALONG(_norm(result)(value))
-
-
-def _blanked(result: TraversalResult, flux: NDArray[np.floating]) -> Floats:
-    return np.where(result.valid, flux, np.nan)
-
-
-def _binned(result: TraversalResult, flux: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Mean wavelength and flux of equal blocks of pixels; NaN in blocks that gaps cut."""
-    size = -(-len(flux) // _MOST_BINS)
-    count = len(flux) // size
-    blocks = _blanked(result, flux)[: count * size].reshape(count, size)
-    return result.wavelength[: count * size].reshape(count, size).mean(axis=1), blocks.mean(axis=1)
+def _binned(result: TraversalResult) -> tuple[Floats, Floats, Floats]:
+    """Mean wavelength, base and spectra of equal blocks of pixels; NaN in blocks that gaps cut."""
+    flux = np.vstack([result.wavelength, result.base_flux, *result.flux])
+    flux[1:, ~result.valid] = np.nan
+    size = -(-flux.shape[1] // _MOST_BINS)
+    count = flux.shape[1] // size
+    place, base, *spectra = flux[:, : count * size].reshape(-1, count, size).mean(axis=2)
+    return place, base, np.array(spectra)
 
 
 _STRETCHES = 160
@@ -305,24 +271,15 @@ _BESIDE = {"pad": 0.01, "fraction": 0.03, "extend": "both"}
 def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
     """Draw how each dimension changes velocity and color, elements, and the spectrum.
 
-    Parameters
-    ----------
-    result : LineMapResult
-    ax : Axes, optional
-        Where to draw the elements alone; by default a new figure with all panels.
-
-    Returns
-    -------
-    Axes
-        Those of the elements.
+    On given axes the elements alone are drawn; their axes are returned.
     """
     if ax is not None:
-        _element_map(ax, result)
+        _element_map(new_axes(ax, (0, 0)), result)
         ax.set_title("Change of depth per sigma (% of the continuum)")
         return ax
     dims = len(result.dims)
     height = 0.30 * dims + 1.15
-    figure = plt.figure(figsize=(WIDE, 2 * height), dpi=150, layout="constrained")
+    figure = plt.figure(figsize=(WIDE, 2 * height))
     grid = figure.add_gridspec(2, 2, width_ratios=(0.27, 1))
     first = figure.add_subplot(grid[0, 0])
     elements = figure.add_subplot(grid[0, 1])
@@ -385,15 +342,7 @@ def _spectrum(ax: Axes, result: LineMapResult) -> None:
 
 
 def stretches(result: LineMapResult) -> tuple[Floats, Floats]:
-    """Mean change of the flux in equal stretches of wavelength, in per cent.
-
-    Returns
-    -------
-    place : ndarray, shape (stretches,)
-        Their centers, Angstrom.
-    change : ndarray, shape (dims, stretches)
-        NaN in gaps.
-    """
+    """Centers of equal stretches (m,) in Angstrom, and change of flux (dims, m) in per cent."""
     count = min(_STRETCHES, len(result.wavelength) // 4)
     edges = np.linspace(result.wavelength[0], result.wavelength[-1], count + 1)
     starts = np.searchsorted(result.wavelength, edges[:-1])

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
-from latentscope.plots.style import LITERAL, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
 
 _MIN_TRUST = 1e-6
 _MAX_POINTS = 3000
@@ -18,15 +18,9 @@ _COLORS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
 def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
     """Draw the trust of all spectra in order, against what ordinary spectra would show.
 
-    A point at (0.01, 0.001) says that one spectrum in a hundred has a trust of 0.001 or less;
-    ordinary spectra lie on the dashed line. Spectra below 1e-6 are drawn there; the least trusted
-    five that are outside are named.
-
-    Parameters
-    ----------
-    result : ScoreResult
-    ax : Axes, optional
-        Where to draw; by default a new figure.
+    A point at (0.01, 0.001) says that 1 % of the spectra have a trust of 0.001 or less; ordinary
+    spectra lie on the dashed line. Spectra below 1e-6 are drawn there; the five least trusted that
+    are outside are named.
     """
     ax = new_axes(ax, (5.6, 4.2))
     rows = result.table[result.table["verdict"] != ""].sort_values("trust", kind="stable")
@@ -47,18 +41,20 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
         ax.annotate(
             f"{limit.partition('_')[0]} below {value:g}", (1, value), xytext=(0, 2),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-            fontsize=7, color=QUIET,
+            fontsize=8, color=INK,
         )  # fmt: skip
     odd = [str(name) for name in rows[rows["verdict"] == "outside"]["id"].head(_N_NAMED)]
     if odd:
         # Beside their points they would cover each other.
         text = "\n".join(["least trusted:", *short_names(odd)])
-        ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=7, **LITERAL)
+        ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=7)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_ylim(_MIN_TRUST / 2, 1.5)
     ax.set_xlabel("share of the spectra with at most this trust")
     ax.set_ylabel("trust")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_title(f"{n:,} spectra (dashed: if all were ordinary)")
-    ax.legend(loc="lower right", fontsize=8)
+    ax.legend(loc="lower right")
     return ax

@@ -131,4 +131,4 @@ def test_a_window_out_of_reach_is_said(command, tiny_model, tmp_path):
         "--window", "7000:7010", "--plot", tmp_path / "x.png",
     )  # fmt: skip
     assert ended.code == 0
-    assert "warning: window 7000-7010 Angstrom is left out" in ended.err
+    assert "warning: 7000-7010 Å is left out" in ended.err

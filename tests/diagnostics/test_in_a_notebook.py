@@ -124,7 +124,7 @@ def test_pairs_colored_by_a_column(stars):
     import matplotlib.pyplot as plt
 
     study = read_study(*stars)
-    ax = plot_pairs(study, [0, 1], "Teff", cmap="plasma")
+    ax = plot_pairs(study, [0, 1], "Teff")
     figure = ax.get_figure(root=True)
     assert any(other.get_ylabel() == "effective temperature (K)" for other in figure.axes)
     plt.close(figure)

@@ -1,17 +1,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.exclusive import exclusive_information
 from latentscope.plots.activity import plot_exclusive, plot_mad
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def texts(ax):
@@ -92,9 +85,3 @@ def test_bars_stand_in_the_order_of_what_is_added():
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend[-1] == "would add, not significant"
     assert result.plot(ax) is ax
-
-
-def test_nothing_added_is_an_empty_picture():
-    result = exclusive_information(Latents(np.zeros((200, 2)), logvar=np.zeros((200, 2))))
-    title = plot_exclusive(result).get_title(loc="left")
-    assert title == "0 of 2 dimensions add information, n = 200"

@@ -1,22 +1,11 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pytest
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-
-from latentscope.diagnostics.disentanglement import MetricsResult  # noqa: E402
-from latentscope.diagnostics.disentanglement_measures import MEAN, MEASURES  # noqa: E402
-from latentscope.plots.disentanglement import plot_metrics  # noqa: E402
-from latentscope.plots.style import save_figure  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+from latentscope.diagnostics.disentanglement import MetricsResult
+from latentscope.diagnostics.disentanglement_measures import MEAN, MEASURES
+from latentscope.plots.disentanglement import plot_metrics
+from latentscope.plots.style import save_figure
 
 
 def result(**changed):

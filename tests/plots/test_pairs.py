@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -6,12 +5,6 @@ from latentscope.diagnostics.mi.api import pairwise_mi
 from latentscope.errors import EstimatorError
 from latentscope.plots.pairs import plot_pairs
 from latentscope.plots.style import save_figure
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

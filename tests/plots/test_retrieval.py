@@ -1,6 +1,5 @@
 """Pictures of matches, as latents and as spectra."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,12 +13,6 @@ from latentscope.plots.retrieval import (
     plot_retrieval,
     spectra_found,
 )
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def write_spectrum(path, depth, first=5140.0, medium="air"):
@@ -74,7 +67,7 @@ def test_many_dimensions_are_not_all_named():
 def test_spectra_are_read_from_the_folder_of_the_latents(latents):
     with pytest.warns(LatentscopeWarning, match=r"lacks 1 of 3 matches: 3.fits: no such file"):
         shown = spectra_found(found(latents))
-    assert [one.name for one in shown] == ["query", "1. w, 1", "2. x, 2.01"]
+    assert [name for name, _ in shown] == ["query", "1. w, 1", "2. x, 2.01"]
     ax = plot_matched_spectra(found(latents, k=2))
     assert names(ax) == ["query", "1. w, 1", "2. x, 2.01"]
     assert ax.get_xlim() == (5160, 5190)
@@ -102,9 +95,9 @@ def test_the_window_can_be_chosen_and_fits_other_spectra(latents, tmp_path):
 def test_spectra_in_vacuum_are_brought_to_the_air_of_the_query(latents, tmp_path):
     (tmp_path / "1.fits").unlink()
     write_spectrum(tmp_path / "1.fits", 0.5, medium="vacuum")
-    query, match = spectra_found(found(latents, k=1))
-    assert query.spectrum.medium == match.spectrum.medium == "air"
-    assert match.spectrum.wavelength[0] == pytest.approx(5140 - 1.43, abs=0.01)
+    (_, query), (_, match) = spectra_found(found(latents, k=1))
+    assert query.medium == match.medium == "air"
+    assert match.wavelength[0] == pytest.approx(5140 - 1.43, abs=0.01)
 
 
 def test_without_files_there_are_no_spectra(latents):

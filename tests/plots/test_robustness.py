@@ -1,26 +1,15 @@
+import matplotlib.pyplot as plt
 import pandas as pd
-import pytest
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-
-from latentscope.diagnostics.robustness import (  # noqa: E402
+from latentscope.diagnostics.robustness import (
     HALF,
     WHOLE,
     RobustnessResult,
 )
-from latentscope.plots.robustness import plot_robustness  # noqa: E402
-from latentscope.plots.style import save_figure  # noqa: E402
+from latentscope.plots.robustness import plot_robustness
+from latentscope.plots.style import save_figure
 
 SAMPLES = (WHOLE, "equal $_{spec", HALF)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def result(changed=(), labels=("rv", "teff")):
@@ -61,10 +50,3 @@ def test_marks_that_differ_are_filled():
     ax = plot_robustness(result([(SAMPLES[1], "rv", 0)]), plt.subplots()[1])
     marks = [line for line in ax.lines if line.get_marker() == "D"]
     assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True]
-
-
-def test_nothing_to_show_is_an_empty_picture(tmp_path):
-    empty = result()
-    empty.mi.loc[:, "mi_nats"] = 0.0
-    save_figure(plot_robustness(empty), tmp_path / "none.png")
-    assert (tmp_path / "none.png").exists()
