@@ -36,28 +36,14 @@ MAX_DIMS = 16
 
 @dataclass(frozen=True)
 class Findings:
-    """Figures of a network on validation rows, one spectrum per star.
+    """Figures of a network on validation rows, one spectrum per star."""
 
-    Parameters
-    ----------
-    n : int
-        Validation rows.
-    dims : DataFrame
-        `dim, kl, mad, variance, active` of every dimension.
-    informative : list of int
-        Strongest first.
-    labels : DataFrame
-        One row per label: `label, dim, mi_nats, std_nats, rank, next_dim, next_mi_nats`; empty
-        without labels or informative dimensions.
-    pair : tuple of (float, int, int), or None
-        Largest mutual information of two informative dimensions in nats, and which two.
-    """
-
-    n: int
-    dims: pd.DataFrame
-    informative: list[int]
+    n: int  # rows
+    dims: pd.DataFrame  # see `dims_table`
+    informative: list[int]  # strongest first
+    # label, dim, mi_nats, std_nats, rank, next_dim, next_mi_nats; empty where nothing is to tell.
     labels: pd.DataFrame
-    pair: tuple[float, int, int] | None
+    pair: tuple[float, int, int] | None  # the two dimensions that share most, and how many nats
 
 
 def findings(module: SpectrumModule, data: Data) -> Findings:
@@ -153,15 +139,7 @@ machine computed.
 def card(
     settings: ModelConfig, config: TrainConfig, found: Findings, older: str | None = None
 ) -> str:
-    """Return the text of a model card.
-
-    Parameters
-    ----------
-    settings : ModelConfig
-        What config.json says of the model.
-    older : str, optional
-        The card that it replaces; what the author wrote there is taken over.
-    """
+    """Return the text of a model card; what the author wrote in an older one is taken over."""
     info = settings.info
     sections = [
         f"{_FRONT_MATTER}\n# {info['name']}\n\n{info.get('description', '')}\n",

@@ -46,7 +46,7 @@ def fit(
     threads: int | None = None,
     progress: bool = False,
 ) -> Path:
-    """Train a model and export it.
+    """Train a model and export it; return the model folder.
 
     A run that was interrupted goes on from its last checkpoint in `folder`. Of several processes
     (`torchrun`, SLURM, `config.trainer.devices`) each calls this; one of them writes.
@@ -55,24 +55,17 @@ def fit(
     ----------
     folder : Path
         Receives `last.ckpt`, `best.ckpt`, `watch.csv`, `log/` and `model/`.
-    linelist : str, optional
-        Overrides the configuration's line list.
-    archive : str, optional
-        Overrides where the configuration's packed archive lies, or names one where it has none.
+    linelist, archive : str, optional
+        Override the configuration's line list, and where its packed archive lies.
     data_folder : Path, optional
         Where the simulated rows are kept; `folder/data` by default.
     watch_every : int
         Steps between checkpoints and lines of `watch.csv`.
     threads : int, optional
-        Of torch, which is left as it is by default. 0: what the checkpoint was trained with, or as
-        many as are fastest on this machine.
+        Of torch, which is left alone by default. 0: those of the checkpoint, or as many as are
+        fastest on this machine.
     progress : bool
         Show a progress bar; else a line per minute goes to the standard error stream.
-
-    Returns
-    -------
-    Path
-        The model folder, which `load_model` reads.
     """
     config = with_paths(config, linelist, archive)
     running = on_this_machine(config.trainer)
@@ -109,12 +102,8 @@ def with_paths(
     """Return the configuration with what is given or in the archive put into it.
 
     Places of its line list and archive, if given; the preparation of the archive's rows, where it
-    has none of its own.
-
-    Raises
-    ------
-    ModelError
-        If the archive has no place, or there is neither a preparation nor an archive.
+    has none of its own. ModelError if the archive has no place, or there is neither preparation nor
+    archive.
     """
     data, prepare = config.data, config.prepare
     if linelist is not None:
@@ -246,32 +235,12 @@ def export_checkpoint(
     data_folder: Path | None = None,
     checkpoint: str = LAST,
 ) -> int:
-    """Write the model folder of a run's checkpoint.
+    """Write the model folder of a run's checkpoint; return the steps that it was trained.
 
     Averaged weights, where the run has them; no dimension is closed. The run can go on meanwhile.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        The run's.
-    run : Path
-        Its folder.
-    folder : Path
-        Receives the model.
-    linelist, archive, data_folder
-        As `fit` takes them.
-    checkpoint : str
-        Name of the file in the run's folder, such as `best.ckpt`.
-
-    Returns
-    -------
-    int
-        Steps that the network was trained.
-
-    Raises
-    ------
-    ModelError
-        If there is not a checkpoint, or it belongs to another configuration.
+    `config` is the run's, `run` its folder, `checkpoint` the name of a file in it, such as
+    `best.ckpt`; the rest as `fit` takes it. ModelError if there is no such checkpoint, or it is
+    another run's.
     """
     path = run / checkpoint
     if not path.is_file():

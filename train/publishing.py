@@ -73,19 +73,8 @@ def simulated_sample(
     """Encode `n` simulated spectra, one per star, as a reference sample.
 
     They have the faults of real ones (`simulation.imperfect`), and in part the continuum of other
-    instruments: else every real star would be odd.
-
-    Parameters
-    ----------
-    model : SpectrumVAE
-        With its preparation.
-    seed : int
-        Of the simulated archive: another one than the network was trained on. No configuration
-        trains on the archive of the default.
-    linelist : str, optional
-        Line list file; the built-in list by default.
-    progress : callable, optional
-        Called with the number of spectra done.
+    instruments: else every real star would be odd. No configuration trains on the archive of the
+    default seed.
     """
     values, tables, provenance = [], [], {}
     archive = simulate(
@@ -124,20 +113,9 @@ def simulated_labels(
 ) -> tuple[Latents, pd.DataFrame]:
     """Encode `n` simulated stars, one spectrum each, for a probe; with their true labels.
 
-    Every other spectrum is shifted by up to 300 km/s, since few stars of a population are fast.
-
-    Parameters
-    ----------
-    model : SpectrumVAE
-        With its preparation.
-    n, seed : int
-        Size and seed of the archive: another one than the network was trained on.
-    population : str
-        Of `latentscope.simulation.population`: one in which no kind of star is rare.
-    folder : Path
-        Where the rows are kept, as those of a training run.
-    workers : int
-        Processes that simulate.
+    Every other spectrum is shifted by up to 300 km/s, since few stars of a population are fast. The
+    archive must have another seed than the network was trained on; `folder` keeps its rows, as
+    those of a training run.
     """
     assert model.prepare is not None
     rows, labels = simulated_archive(model.prepare, n, seed, None, folder, workers, population)
@@ -168,28 +146,9 @@ def export_probe(
     """Write the probe of a model folder, with the labels that can be read, and say so in its card.
 
     Dimensions with less than 0.1 nats (of a deterministic model: that are not informative) are not
-    read: their means are small, and other spectrographs move them.
-
-    Parameters
-    ----------
-    latents : Latents
-        Of the folder's model.
-    labels : DataFrame
-        Of the same rows, one per star.
-    origin : str
-        What the spectra are, in words.
-    seed : int
-        Of the split of the stars.
-
-    Returns
-    -------
-    DataFrame
-        How well each label is read, as `ProbeResult.best`.
-
-    Raises
-    ------
-    ModelError
-        If no label explains half of its variance.
+    read: their means are small, and other spectrographs move them. `labels` are of the rows of
+    `latents`, one per star; `origin` says what the spectra are; `seed` is that of the split of the
+    stars. Returns how well each label is read, as `ProbeResult.best`; ModelError if none is.
     """
     dims: Any = "informative"
     if latents.logvar is not None and np.isfinite(latents.logvar).all():
@@ -266,30 +225,11 @@ def export(
 ) -> Path:
     """Write the model folder: config.json, model.safetensors, README.md, reference.safetensors.
 
-    With 100 validation rows or more also sample.safetensors, by which spectra are judged.
-    Averaged weights, where the run has them. What an author wrote in an older README.md stays.
-
-    Parameters
-    ----------
-    module : SpectrumModule
-        As training left it.
-    data : data module
-        Set up; its validation rows are measured, three of them become the reference, and all the
-        sample.
-    folder : Path
-        Made if it is not there.
-    steps : int, optional
-        Steps that the network was trained; by default all of the configuration.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    ModelError
-        If the folder cannot be written, or the weights are not finite or too large for float16.
+    With 100 validation rows or more also sample.safetensors, by which spectra are judged. Averaged
+    weights, where the run has them. What an author wrote in an older README.md stays. The
+    validation rows of `data` are measured, three of them become the reference. `steps` is how many
+    the network was trained, by default all. ModelError if the folder cannot be written, or the
+    weights are not finite.
     """
     found = findings(module, data)
     with evaluated(module) as model:
@@ -330,22 +270,8 @@ def write_card(text: str, folder: Path) -> None:
 def half(folder: Path, target: Path) -> float:
     """Copy a model folder with float16 weights, which `load_model` reads back as float32.
 
-    Parameters
-    ----------
-    folder : Path
-        With reference latents.
-    target : Path
-        Another folder.
-
-    Returns
-    -------
-    float
-        How far the latents of the reference spectra moved, as `check_against_rows` measures it.
-
-    Raises
-    ------
-    ModelError
-        If the folder is no model with a reference, or a weight is too large for float16.
+    Returns how far the latents of the reference spectra moved, as `check_against_rows` measures it.
+    ModelError if the folder is no model with a reference, or a weight is too large for float16.
     """
     if target.resolve() == folder.resolve():
         raise ModelError(f"{target}: expected another folder than the model's own")
@@ -389,24 +315,12 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was uploaded, or would be.
+    """What was uploaded, or would be."""
 
-    Parameters
-    ----------
-    repository : str
-        `org/name`, with `@revision` if one was named: what `load_model` takes.
-    files : dict
-        Name -> size in bytes.
-    difference : float
-        Largest difference of the reference latents.
-    url : str or None
-        Of the commit; None of a dry run.
-    """
-
-    repository: str
-    files: dict[str, int]
-    difference: float
-    url: str | None
+    repository: str  # what `load_model` takes: org/name, with @revision if one was named
+    files: dict[str, int]  # name -> bytes
+    difference: float  # largest, of the reference latents
+    url: str | None  # of the commit; None of a dry run
 
 
 def push(
@@ -420,33 +334,10 @@ def push(
     """Check a model folder and upload it to the Hugging Face hub in one commit.
 
     The token is that of the environment (`HF_TOKEN`) or of `hf auth login`; `HF_ENDPOINT` names
-    another hub.
-
-    Parameters
-    ----------
-    folder : Path
-        As `export` writes it.
-    repository : str
-        `org/name`; made if it is not there.
-    private : bool
-        Make a private repository; one that is there and public is refused.
-    revision : str, optional
-        Branch, made if it is not there; by default `main`.
-    dry_run : bool
-        Check the folder and upload nothing.
-
-    Raises
-    ------
-    ChoiceError
-        If the repository's name is none.
-    ModelError
-        If the folder does not load, its reference latents do not agree, there is no token, or the
-        hub cannot be reached or refuses.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If the author's part of the model card is not written.
+    another hub. Repository (`org/name`) and branch are made if they are not there; `private`
+    refuses a public one. ModelError if the folder does not load, its reference latents do not
+    agree, there is no token, or the hub cannot be reached or refuses. A warning if the author's
+    part of the card is not written.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise ChoiceError(

@@ -70,185 +70,87 @@ def _short(key: str) -> BeforeValidator:
 
 @settings(ModelError)
 class TrainerConfig:
-    """Where and how the steps of a run are computed. Only `precision` changes what comes out.
+    """Where and how the steps of a run are computed. Only `precision` changes what comes out."""
 
-    Parameters
-    ----------
-    accelerator : {"auto", "cpu", "gpu", "mps"}
-        "auto": a GPU where there is one.
-    devices : int
-        Devices (processes, on CPUs) of each machine; -1: all. Under `torchrun` that says it.
-    nodes : int
-        Machines.
-    strategy : str
-        Of Lightning: "auto" (DDP for several devices), "ddp", ...
-    precision : {"auto", "32-true", "bf16-mixed"}
-        "auto": convolutions in bfloat16 on a GPU that has it, else float32 throughout.
-    compile : {"auto", "on", "off"}
-        Compile the convolutions by `torch.compile`; "auto": on GPUs.
-    keep_every : int, optional
-        Keep the checkpoint of every so many steps, as `step-N.ckpt`.
-    """
-
-    accelerator: Accelerator = "auto"
+    accelerator: Accelerator = "auto"  # a GPU where there is one
+    # Of each machine (processes, on CPUs); -1: all. Under `torchrun` that says it.
     devices: Whole = Field(1, ge=-1)
     nodes: AtLeastOne = 1
-    strategy: str = "auto"
-    precision: Precision = "auto"
-    compile: Annotated[Compile, BeforeValidator(lambda value: _switch(value))] = "auto"
-    keep_every: AtLeastOne | None = None
+    strategy: str = "auto"  # of Lightning: DDP for several devices
+    precision: Precision = "auto"  # convolutions in bfloat16 on a GPU that has it
+    # By `torch.compile`, the convolutions alone; on GPUs. YAML reads on and off as truths.
+    compile: Annotated[
+        Compile, BeforeValidator(lambda value: {True: "on", False: "off"}.get(value, value))
+    ] = "auto"
+    keep_every: AtLeastOne | None = None  # steps between checkpoints that are kept, step-N.ckpt
 
     def __post_init__(self) -> None:
         if self.devices == 0:
             raise ModelError("devices is 0; expected at least 1, or -1 for all")
 
 
-def _switch(value: Any) -> Any:
-    """Undo what YAML makes of on and off."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
 @settings(ModelError)
 class ArchiveConfig:
-    """A packed archive to learn from, and how it is split and balanced.
+    """A packed archive to learn from, and how it is split and balanced."""
 
-    Parameters
-    ----------
-    path : str
-        Folder or fsspec URL that `python -m train pack` made, on the grid of `prepare`; "" where
-        `--archive` says it.
-    group : str, optional
-        Column of the table that says which spectra show one star; by default `star`, else `object`.
-    aliases : str, optional
-        Table of names: one row per star, its names in any number of columns.
-    splits : str, optional
-        Table that says which star (or id, or file) belongs to which `split`: train, validation or
-        test, instead of the fractions. Spectra that it does not name are left out.
-    validation, test : float
-        Fractions of the stars that are held out; test stars are not looked at.
-    split_seed : int
-        Of the hash of a star's name that decides its split.
-    one_per_star : bool
-        Show one spectrum of each star an epoch, another one every epoch.
-    label : str, optional
-        Column of the table whose bins get equal shares of an epoch, or `weights`; spectra without
-        it are left out.
-    bins : int or list of float
-        Number of equal bins of a numeric label, or their borders; text is a class a value.
-    weights : dict, optional
-        Class (text) or number of the bin -> share of the epoch; 1 where one is not named.
-    window_mb : float
-        MB of rows that are in memory at once and mixed.
-    watch_rows : int
-        Validation spectra to watch the training with, one per star.
-    """
-
+    # Folder or fsspec URL, on the grid of `prepare`; "" where `--archive` says it.
     path: str = ""
-    group: str | None = None
-    aliases: str | None = None
+    group: str | None = None  # column that names the stars; by default `star`, else `object`
+    aliases: str | None = None  # table: one row per star, its names in any number of columns
+    # Table of star (or id, or file) and `split`, instead of the fractions; spectra that it does
+    # not name are left out.
     splits: str | None = None
-    validation: Fraction = 0.1
-    test: Fraction = 0.0
-    split_seed: Whole = 0
-    one_per_star: bool = False
+    validation: Fraction = 0.1  # of the stars
+    test: Fraction = 0.0  # of the stars, which training does not look at
+    split_seed: Whole = 0  # of the hash of a star's name that decides its split
+    one_per_star: bool = False  # in each epoch, another spectrum every epoch
+    # Column whose bins get equal shares of an epoch, or `weights`; spectra without it are left out.
     label: str | None = None
-    bins: int | list[int | float] = 10
-    weights: dict[int | str, int | float] | None = None
-    window_mb: Number = Field(256.0, gt=0)
-    watch_rows: AtLeastOne = 500
+    bins: int | list[int | float] = 10  # equal ones, or borders; text is one class per value
+    weights: dict[int | str, int | float] | None = None  # class or number of the bin -> share; 1
+    window_mb: Number = Field(256.0, gt=0)  # 10^6 bytes of rows in memory at once, and mixed
+    watch_rows: AtLeastOne = 500  # validation spectra, one per star
 
 
 @settings(ModelError)
 class StreamConfig:
-    """Simulated spectra made while training, on its device, instead of an archive made before.
+    """Simulated spectra made while training, on its device, instead of an archive made before."""
 
-    Parameters
-    ----------
-    ahead : int
-        Batches that a thread makes before they are asked for; 0: no thread.
-    block : int, optional
-        Spectra made at once; by default as many as suit the device.
-    mean_rows : int
-        Spectra whose mean the network starts from.
-    """
-
-    ahead: Whole = Field(1, ge=0)
-    block: AtLeastOne | None = None
-    mean_rows: AtLeastOne = 500
+    ahead: Whole = Field(1, ge=0)  # batches that a thread makes in advance; 0: no thread
+    block: AtLeastOne | None = None  # spectra made at once; by default as many as suit the device
+    mean_rows: AtLeastOne = 500  # spectra whose mean the network starts from
 
 
 @settings(ModelError)
 class MixtureConfig:
-    """Simulated and packed spectra in every batch.
+    """Simulated and packed spectra in every batch."""
 
-    Parameters
-    ----------
-    simulated : float
-        Fraction of each batch that is simulated, between 0 and 1; rounded to whole spectra, at
-        least one of each kind.
-    """
-
-    simulated: Number = Field(0.5, gt=0, lt=1)
+    simulated: Number = Field(0.5, gt=0, lt=1)  # share of a batch, at least one spectrum of each
 
 
 @settings(ModelError)
 class DopplerConfig:
-    """A velocity drawn anew for each spectrum each time it is shown, by which it is shifted.
+    """A velocity drawn anew for each spectrum each time it is shown, by which it is shifted."""
 
-    Parameters
-    ----------
-    spread : float
-        km/s: velocities are uniform between -spread and +spread.
-    whole_pixels : bool
-        Round shifts to whole pixels of a logarithmic grid: nothing is interpolated then.
-    """
-
-    spread: Number = Field(60.0, gt=0, lt=3000)
-    whole_pixels: bool = False
+    spread: Number = Field(60.0, gt=0, lt=3000)  # km/s, either way
+    whole_pixels: bool = False  # of a logarithmic grid: nothing is interpolated then
 
 
 @settings(ModelError)
 class DataConfig:
-    """What a network learns from: a simulated archive, a stream of spectra, a packed archive.
+    """What a network learns from: a simulated archive, a stream of spectra, a packed archive."""
 
-    Parameters
-    ----------
-    spectra, validation : int
-        Stars to train on, and stars to watch the training with; one spectrum each.
-    seed : int
-        Seed of the training stars; the next number seeds the validation stars.
-    linelist : str, optional
-        Line list file; the package's lines by default.
-    population : {"harps", "wide", "even"}
-        Stars and instruments: those of HARPS; resolutions of 40,000 to 190,000, SNR to 500 and
-        the continua of other spectrographs as well; three stars in four drawn broadly besides.
-    batch_size : int
-        Spectra per step, of all processes together.
-    accumulate : int
-        Parts in which a step's spectra go through the network, one after the other.
-    workers : int, optional
-        Processes that make the archive.
-    archive : ArchiveConfig, optional
-        A packed archive, in a file also its path alone; of the values above only `batch_size`
-        counts then, unless there is a `mixture`.
-    stream : StreamConfig, optional
-        Simulate while training, instead of `spectra` before it; this and the next two in a file
-        also true, for their defaults, or false.
-    mixture : MixtureConfig, optional
-        Simulated spectra (an archive or a stream) and those of `archive` in every batch.
-    doppler : DopplerConfig, optional
-        Shift training spectra by random velocities.
-    """
-
-    spectra: AtLeastOne = 16000
+    spectra: AtLeastOne = 16000  # stars, one spectrum each
     validation: AtLeastOne = 500
-    seed: Whole = Field(1000, ge=0)
-    linelist: str | None = None
-    population: Literal["harps", "wide", "even"] = "harps"
-    batch_size: AtLeastOne = 8
-    accumulate: AtLeastOne = 1
-    workers: AtLeastOne | None = None
+    seed: Whole = Field(1000, ge=0)  # of the training stars; validation stars have the next one
+    linelist: str | None = None  # file; by default the package's lines
+    population: Literal["harps", "wide", "even"] = "harps"  # see `simulation.population`
+    batch_size: AtLeastOne = 8  # of all processes together
+    accumulate: AtLeastOne = 1  # parts of a step that run one after the other
+    workers: AtLeastOne | None = None  # processes that make the archive
+    # In a file also its path alone; of the above only `batch_size` counts then, but in a mixture.
     archive: Annotated[ArchiveConfig | None, _short("path")] = None
+    # In a file also true, for their defaults, or false.
     stream: Annotated[StreamConfig | None, _short("")] = None
     mixture: Annotated[MixtureConfig | None, _short("")] = None
     doppler: Annotated[DopplerConfig | None, _short("")] = None
@@ -271,7 +173,7 @@ class DataConfig:
         values = dataclasses.asdict(self)
         del values["linelist"], values["workers"]
         if self.archive is not None:
-            # What lists hold counts, which a checkpoint knows, not where they lie.
+            # The contents of lists count, which a checkpoint knows, not where they lie.
             for place in ("path", "aliases", "splits"):
                 del values["archive"][place]
         if self.stream is not None:
@@ -288,32 +190,16 @@ class Schedule:
     `until`, then held there. "linear" may be bent by `power`: the remaining way to `end` falls as
     (1 - progress) ** power. "cyclic" goes the way several times and is back at `start` at once when
     a cycle begins (Fu et al. 2019, arXiv:1903.10145: beta from 0 to 1, 4 cycles, rise 0.5).
-
-    Parameters
-    ----------
-    start, end : float
-        Values from 0 on; `end` defaults to `start`.
-    hold, until : float
-        Fractions of the stage; with `until` above 1 the stage ends on the way.
-    curve : {"linear", "geometric", "cosine", "cyclic"}
-        Geometric changes by equal factors; cosine is slow at both ends.
-    power : float
-        Exponent of the linear curve.
-    cycles : int
-        Of the cyclic curve between `hold` and `until`.
-    rise : float
-        Fraction of each cycle in which the value moves evenly from `start` to `end`, where it stays
-        for the rest.
     """
 
     start: Number = Field(ge=0)
-    end: Annotated[Number, Field(ge=0)] | None = None
+    end: Annotated[Number, Field(ge=0)] | None = None  # by default `start`
     hold: Number = Field(0.0, ge=0)
-    until: Number = 1.0
-    curve: Curve = "linear"
+    until: Number = 1.0  # above 1 the stage ends on the way
+    curve: Curve = "linear"  # "geometric" changes by equal factors, "cosine" slowly at both ends
     power: Number = 1.0
     cycles: AtLeastOne = 4
-    rise: Number = Field(0.5, gt=0, le=1)
+    rise: Number = Field(0.5, gt=0, le=1)  # part of a cycle in which the value moves to `end`
 
     def __post_init__(self) -> None:
         if self.hold > self.until:
@@ -361,49 +247,21 @@ Scheduled = Annotated[
 
 @settings(ModelError)
 class Stage:
-    """A stretch of training with schedules of its own; a number alone is one that stays.
-
-    Parameters
-    ----------
-    steps : int
-        Optimizer steps.
-    beta : Schedule
-        Disentanglement weight: the factor of the KL term.
-    free_bits : Schedule
-        Nats: each dimension's KL, averaged over the batch, counts as at least this much, so that
-        nothing pulls it lower (Kingma et al. 2016).
-    blur : Schedule
-        Standard deviation in pixels of the Gaussian that smooths the residual of the line contrast
-        before it is squared. A wide blur lets a network find a shift first.
-    continuum_weight : Schedule
-        Factor of the squared residual of the log continuum.
-    total_correlation : Schedule
-        Factor of the total correlation of the latents in nats (Chen et al. 2018).
-    decorrelation : Schedule
-        Factor of the squared covariances between the means of different dimensions (Kumar et al.
-        2018).
-    dependence : Schedule
-        Factor of the squared correlations between Fourier features of the means of different
-        dimensions (Gretton et al. 2005).
-    learning_rate : Schedule
-        Of the optimizer.
-    revive : bool
-        Draw the weights of dead dimensions (KL below 0.1 nats on validation rows; of a plain
-        autoencoder, MAD below 0.02) anew at the start, with fresh optimizer moments.
-    turn : bool
-        Turn the open dimensions at the start to where they depend on each other least, and their
-        means on each other, with fresh optimizer moments. A penalty then keeps them there.
-    """
+    """A stretch of training with schedules of its own; a number alone is one that stays."""
 
     steps: AtLeastOne
-    beta: Scheduled
-    blur: Scheduled = Schedule(0.0)
-    continuum_weight: Scheduled = Schedule(1.0)
+    beta: Scheduled  # disentanglement weight: the factor of the KL term
+    blur: Scheduled = Schedule(0.0)  # pixels: Gaussian that smooths the residual of the lines
+    continuum_weight: Scheduled = Schedule(1.0)  # of the residual of the log continuum
     learning_rate: Scheduled = Schedule(1e-3)
+    # Draw the weights of dead dimensions anew at the start (KL below 0.1 nats on validation rows;
+    # of a plain autoencoder, MAD below 0.02), with fresh optimizer moments.
     revive: bool = False
+    # Turn the open dimensions at the start to where they depend on each other least.
     turn: bool = False
+    # Nats: the KL of each dimension, mean over the batch, counts as this at least.
     free_bits: Scheduled = Schedule(0.0)
-    total_correlation: Scheduled = Schedule(0.0)
+    total_correlation: Scheduled = Schedule(0.0)  # factors of penalties: see `learning.losses`
     decorrelation: Scheduled = Schedule(0.0)
     dependence: Scheduled = Schedule(0.0)
 
@@ -421,88 +279,41 @@ class Stage:
 
 @settings(ModelError)
 class OptimizerConfig:
-    """What takes the steps.
+    """What takes the steps."""
 
-    Parameters
-    ----------
-    name : str
-        A class of `torch.optim`.
-    arguments : dict
-        Of that class, such as `weight_decay`; the learning rate is a stage's.
-    """
-
-    name: str = "Adam"
-    arguments: dict[str, Any] = field(default_factory=dict)
+    name: str = "Adam"  # a class of `torch.optim`
+    arguments: dict[str, Any] = field(default_factory=dict)  # all but the learning rate
 
 
 @settings(ModelError)
 class TrainConfig:
-    """A training run.
+    """A training run; docs/training-configuration.md tells its keys."""
 
-    Parameters
-    ----------
-    name, description : str
-        Of the model that comes out.
-    prepare : PrepareConfig, optional
-        By default that of the packed archive.
-    start : str, optional
-        Model whose weights the run starts from, as `load_model` takes it; `architecture` and
-        `prepare` are that model's and need not be given.
-    optimizer : OptimizerConfig
-        In a file also the name alone.
-    seed : int
-        Of the initial weights, the order of the spectra and the draws of z.
-    close_below : float
-        Nats: when training ends, dimensions with less KL than this on the validation rows are
-        closed: their q(z|x) is the unit Gaussian and the decoder does not read them.
-    rotate : bool
-        When training ends, turn the open dimensions (without the one of a Doppler layer) to where
-        their total correlation is least.
-    loss : {"l2", "l1", "ivar"}
-        Reconstruction: half the sum of squared residuals, the sum of absolute ones, or half the
-        sum of squares weighted by the inverse variance of each pixel.
-    reduction : {"sum", "mean"}
-        "mean": reconstruction terms over the number of their pixels (valid or not) and the KL over
-        the number of latents, by which beta is the lambda of Sedaghat et al. (2021).
-    equal_lines : float, optional
-        Let spectra with strong lines count less: the line term of each is divided by the mean
-        square of its line contrast plus this (and multiplied by this plus 0.015, that of an
-        ordinary star).
-    logvar_range : tuple of float
-        Log variances are held to this range in training; the default is the network's own.
-    clip_gradients : float, optional
-        Longest Euclidean norm of the gradient over all weights; longer ones are scaled down.
-    ema_decay : float
-        Decay per step of an exponential moving average of the weights, which is what is validated
-        and exported; 0: no average.
-    penalty_spectra : int
-        Spectra over which the penalties are measured: the batch, and as many of those before it as
-        it takes.
-    collapse_grace : int, optional
-        Steps after a stage's loss has settled from which a run without any open dimension is
-        stopped; None: it never is. What comes out does not depend on it.
-    trainer : TrainerConfig
-        Devices and precision.
-    """
-
-    name: str
+    name: str  # of the model that comes out, as is the description
     description: str
     architecture: VAEConfig
     data: DataConfig
     stages: tuple[Stage, ...] = Field(min_length=1)
-    prepare: PrepareConfig | None = None
+    prepare: PrepareConfig | None = None  # by default that of the packed archive
+    # Model whose weights the run starts from; architecture and prepare may be left out then.
     start: str | None = None
+    # In a file also the name alone.
     optimizer: Annotated[OptimizerConfig, _short("name")] = field(default_factory=OptimizerConfig)
-    seed: Whole = Field(0, ge=0)
-    close_below: Number = Field(0.0, ge=0)
-    rotate: bool = False
-    loss: Loss = "l2"
+    seed: Whole = Field(0, ge=0)  # of the initial weights, the order of the spectra, the draws of z
+    close_below: Number = Field(0.0, ge=0)  # nats: dimensions with less are closed at the end
+    rotate: bool = False  # turn the open dimensions at the end to where they depend least
+    loss: Loss = "l2"  # half the squared residuals, absolute ones, or squares over the variance
+    # "mean": over the pixels (valid or not) and the latents, by which beta is the lambda of
+    # Sedaghat et al. (2021).
     reduction: Reduction = "sum"
+    # Divide the line term of a spectrum by its mean squared line contrast plus this, times this
+    # plus 0.015, that of an ordinary star: strong lines count less.
     equal_lines: Annotated[Number, Field(gt=0)] | None = None
-    logvar_range: tuple[Number, Number] = (-20.0, 10.0)
-    clip_gradients: Annotated[Number, Field(gt=0)] | None = None
-    ema_decay: Number = Field(0.0, ge=0, lt=1)
-    penalty_spectra: Whole = Field(1024, ge=2)
+    logvar_range: tuple[Number, Number] = (-20.0, 10.0)  # in training; the network's own
+    clip_gradients: Annotated[Number, Field(gt=0)] | None = None  # longest norm over all weights
+    ema_decay: Number = Field(0.0, ge=0, lt=1)  # per step, of averaged weights; 0: no average
+    penalty_spectra: Whole = Field(1024, ge=2)  # the batch and earlier ones, for the penalties
+    # Steps after a stage's loss has settled from which a run without open dimensions is stopped.
     collapse_grace: Annotated[Whole, Field(ge=0)] | None = 5000
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -553,13 +364,7 @@ class TrainConfig:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Return what a YAML (or JSON) file holds.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be read.
-    """
+    """Read the contents of a YAML (or JSON) file; ModelError if that fails."""
     try:
         return yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -569,17 +374,10 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
-    """Read a training configuration.
+    """Read a training configuration, with other values of some keys.
 
-    Parameters
-    ----------
-    changes : sequence of str
-        ``key=value``: keys of other values than the file's, such as ``stages.0.beta=0.3``.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, is no YAML, or a key of it is unknown, missing or does not fit.
+    `changes` are ``key=value``, such as ``stages.0.beta=0.3``. ModelError if the file is missing or
+    no YAML, or a key of it is unknown, missing or does not fit.
     """
     values = read_yaml(path)
     for change in changes:

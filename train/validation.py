@@ -54,21 +54,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network makes of the validation rows.
+    """What a network makes of the validation rows."""
 
-    Parameters
-    ----------
-    losses : dict
-        Mean of each term of the loss, unweighted and without blur.
-    mean : ndarray of float64, shape (n, latents)
-        Of q(z|x).
-    kl : ndarray of float64, shape (latents,)
-        Nats, mean over the rows.
-    """
-
-    losses: dict[str, float]
-    mean: Floats
-    kl: Floats
+    losses: dict[str, float]  # mean of each term, unweighted and without blur
+    mean: Floats  # of q(z|x), shape (n, latents)
+    kl: Floats  # nats, mean over the rows, shape (latents,)
 
     @property
     def mad(self) -> Floats:

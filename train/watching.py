@@ -31,13 +31,7 @@ from train.validation import Validation, dims_table, evaluated, figures, validat
 
 
 class StepTable:
-    """A CSV file whose rows belong to steps of a run.
-
-    Parameters
-    ----------
-    path : Path
-        Made when the first rows come.
-    """
+    """A CSV file whose rows belong to steps of a run; made when the first rows come."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,10 +39,7 @@ class StepTable:
     def cut(self, step: int) -> None:
         """Drop the rows of `step` and later ones, and a line that was not written to its end.
 
-        Raises
-        ------
-        TableError
-            If the file does not have steps in its first column.
+        TableError if the file does not have steps in its first column.
         """
         if not self.path.exists():
             return
@@ -84,11 +75,6 @@ class MetricsTable(Logger):
     """What the training step logs, as `metrics.csv`: one line per step, counted from 0.
 
     Lightning's own CSV logger deletes what a run wrote before it was interrupted.
-
-    Parameters
-    ----------
-    folder : Path
-        Receives the file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -164,23 +150,12 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Scene:
-    """The validation spectra that are drawn, and where one looks closer.
-
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        The model's.
-    rows : ndarray of float32, shape (k, row_size)
-    valid : ndarray of bool, shape (k, grid.length)
-        Pixels that a spectrum fills.
-    zoom : slice
-        Pixels of the grid.
-    """
+    """The validation spectra that are drawn, and where one looks closer."""
 
     prepare: PrepareConfig
-    rows: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    zoom: slice
+    rows: NDArray[np.float32]  # (k, row_size)
+    valid: NDArray[np.bool_]  # (k, grid.length): pixels that a spectrum fills
+    zoom: slice  # pixels of the grid
 
     def flux(self, rows: Floats) -> Floats:
         """Normalized flux of rows (n, row_size) on the grid, NaN in its gaps."""
@@ -324,17 +299,10 @@ _SHORTEST_EPOCH = 0.25
 class Watch(Callback):
     """Looks at the validation rows every so many steps, at the end of epochs and at the very end.
 
-    Writes `watch.csv` (a line per check), `dims.csv` (a line per dimension and check), `pictures/`
-    (the latest ones), and the same to TensorBoard where the trainer has such a logger. Global rank
-    0 looks, the others wait. A run that is taken up from a checkpoint goes on in the same files:
-    what was written of later steps is dropped.
-
-    Parameters
-    ----------
-    every : int
-        Steps from one check to the next.
-    folder : Path
-        Of the run.
+    Writes `watch.csv` (one line per check), `dims.csv` (one line per dimension and check),
+    `pictures/` (the latest ones), and the same to TensorBoard where the trainer has such a logger.
+    Global rank 0 looks, the others wait. A resumed run goes on in the same files: what was written
+    of later steps is dropped.
     """
 
     def __init__(self, every: int, folder: Path) -> None:

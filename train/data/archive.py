@@ -110,27 +110,14 @@ Compression = Literal["zstd", "lz4"]
 
 @settings(TableError)
 class Layout:
-    """How rows lie in the store.
-
-    Parameters
-    ----------
-    row_size : int
-        Values in a row.
-    dtype : {"float16", "float32"}
-    chunk, shard : int
-        Rows in a chunk (decompressed at once) and in a shard (one object of the store).
-    compression : {"zstd", "lz4"}
-        By Blosc, after its transposition of bits.
-    ivar_size : int
-        Values of a row, from the first on, that have an inverse variance; 0: none is kept.
-    """
+    """How rows lie in the store."""
 
     row_size: Annotated[int, Field(ge=1)]
     dtype: Dtype
-    chunk: Annotated[int, Field(ge=1)]
-    shard: Annotated[int, Field(ge=1)]
-    compression: Compression = "zstd"
-    ivar_size: int = Field(0, ge=0)
+    chunk: Annotated[int, Field(ge=1)]  # rows that are decompressed at once
+    shard: Annotated[int, Field(ge=1)]  # rows in one object of the store
+    compression: Compression = "zstd"  # by Blosc, after its transposition of bits
+    ivar_size: int = Field(0, ge=0)  # values of a row, from the first on, that have an ivar
 
     @classmethod
     def sized(
@@ -157,13 +144,7 @@ class MissingArchiveError(TableError):
 
 
 class ArchiveStore:
-    """A packed archive as a store: blocks are added one after the other.
-
-    Parameters
-    ----------
-    source : str
-        What messages call it.
-    """
+    """A packed archive as a store: blocks are added one after the other."""
 
     def __init__(self, group: zarr.Group, source: str) -> None:
         self.group, self.source = group, source
@@ -182,12 +163,7 @@ class ArchiveStore:
     def open(cls, url: str | os.PathLike[str], *, write: bool = False) -> ArchiveStore:
         """Open an archive that exists.
 
-        Raises
-        ------
-        MissingArchiveError
-            If there is none.
-        TableError
-            If it cannot be read.
+        MissingArchiveError if there is none, TableError if it cannot be read.
         """
         source = os.fspath(url)
         try:
@@ -205,19 +181,10 @@ class ArchiveStore:
     def create(
         cls, url: str | os.PathLike[str], settings: dict[str, Any], layout: Layout
     ) -> ArchiveStore:
-        """Make an archive without rows.
+        """Make an archive without rows in a folder (or fsspec URL) that is absent or empty.
 
-        Parameters
-        ----------
-        url : path or fsspec URL
-            A folder that is absent or empty.
-        settings : dict
-            What the rows depend on besides the files, as JSON: `prepare` at least.
-
-        Raises
-        ------
-        TableError
-            If something else is there, or nothing can be written.
+        `settings` is what the rows depend on besides the files, as JSON: `prepare` at least.
+        TableError if something else is there, or nothing can be written.
         """
         source = os.fspath(url)
         attributes = {
@@ -304,14 +271,9 @@ class ArchiveStore:
     ) -> None:
         """Write a block of at most a shard of rows.
 
-        Parameters
-        ----------
-        rows, valid : ndarray, shape (n, row_size)
-        records : list of dict
-            Of its files, with the keys of `COLUMNS`; their `row` counts within the block (-1: none)
-            and is turned into the archive's.
-        root_ivar : ndarray, shape (n, ivar_size)
-            Where the layout has it.
+        `valid` has the shape of `rows`, `root_ivar` is there where the layout has it. The records,
+        one per file, have the keys of `COLUMNS`; their `row` counts within the block (-1: none) and
+        is turned into the archive's.
         """
         block, shard = self._blocks, self.layout.shard
         # A shard per block, full or not: none is ever opened for writing again.
@@ -401,17 +363,7 @@ _CHECKSUM = 4
 
 
 class ChunkReader:
-    """Reads rows of an array whose shards and chunks are whole rows.
-
-    Parameters
-    ----------
-    files : fsspec file system
-        That of the archive.
-    path : str
-        Of the array in it.
-    array : zarr.Array
-        Says how the rows lie.
-    """
+    """Reads rows of an array whose shards and chunks are whole rows."""
 
     def __init__(self, files: Any, path: str, array: zarr.Array[Any]) -> None:
         assert array.shards is not None
@@ -424,10 +376,7 @@ class ChunkReader:
     def take(self, chunk: int, rows: NDArray[np.int64], into: Any, places: Any) -> None:
         """Put rows of a chunk, numbered within it, at some places of an array.
 
-        Raises
-        ------
-        TableError
-            If the chunk is missing or damaged.
+        TableError if the chunk is missing or damaged.
         """
         shard, at = divmod(chunk, self.shard // self.chunk)
         offset, length = (int(value) for value in self._index(shard)[at])
@@ -501,28 +450,19 @@ class PackedArchive:
     """The spectra of a packed archive that have a row, numbered 0 to n - 1.
 
     An archive can be read while it is being packed, or after packing was interrupted: its finished
-    blocks are there, labels as the last finished run left them.
-
-    Parameters
-    ----------
-    threads : int, optional
-        Threads that decompress; by default one per core, at most 32.
+    blocks are there, labels as the last finished run left them. TableError if there is no archive,
+    or no row in it.
 
     Attributes
     ----------
     table : DataFrame of n rows
-        The columns of `train.data.archive.COLUMNS`, then `labels`; in the order of packing.
+        The columns of `COLUMNS`, then `labels`; in the order of packing.
     failed : DataFrame
         The same for files without a row, with the reason in `error`.
     labels : list of str
         Columns of `table` that are labels.
     prepare : PrepareConfig
         Grid and normalization of the rows.
-
-    Raises
-    ------
-    TableError
-        If there is no archive, or no row in it.
     """
 
     def __init__(self, url: str | os.PathLike[str], *, threads: int | None = None) -> None:
@@ -577,23 +517,9 @@ class PackedArchive:
     def read(self, members: ArrayLike, *, ivar: bool = False) -> list[NDArray[Any]]:
         """Read spectra by number, each chunk once, whatever the order of the numbers.
 
-        Parameters
-        ----------
-        members : array of int, shape (m,)
-        ivar : bool
-            Read inverse variances too.
-
-        Returns
-        -------
-        list of ndarray
-            Rows of `dtype`, shape (m, row_size); bits of their masks, shape (m, row_size / 8), for
-            `unpacked`; 1 / sigma in the units of the row in float16, shape (m, ivar_size), 0 where
-            it is not known.
-
-        Raises
-        ------
-        TableError
-            If the archive has no inverse variances.
+        Returns rows of `dtype`, shape (m, row_size); bits of their masks, shape (m, row_size / 8),
+        for `unpacked`; and with `ivar` 1 / sigma in the units of the row in float16, shape (m,
+        ivar_size), 0 where it is not known. TableError if the archive has no inverse variances.
         """
         if ivar and not self.ivar_size:
             raise TableError(f"{self.source}: has no inverse variances; pack it with --ivar")

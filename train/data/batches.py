@@ -19,24 +19,12 @@ from latentscope.errors import ChoiceError
 
 
 class Batch(NamedTuple):
-    """Spectra of one step, on one device.
+    """Spectra of one step, on one device."""
 
-    Attributes
-    ----------
-    rows : Tensor of shape (n, row_size)
-        Prepared spectra, float16 or float32.
-    numbers : Tensor of int64, shape (n,)
-        Which spectra they are; the data module's `names(numbers)` says them in words.
-    valid : Tensor of bool, shape (n, row_size), or None
-        Pixels that count; None: all.
-    ivar : Tensor of shape (n, length), or None
-        Inverse variance of the first `length` values of each row; None: not known.
-    """
-
-    rows: Tensor
-    numbers: Tensor
-    valid: Tensor | None = None
-    ivar: Tensor | None = None
+    rows: Tensor  # (n, row_size), float16 or float32
+    numbers: Tensor  # (n,): which spectra; the data module's `names` says them in words
+    valid: Tensor | None = None  # (n, row_size): pixels that count; None: all
+    ivar: Tensor | None = None  # (n, length): of the first values of each row, if known
 
 
 def changed(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -57,16 +45,10 @@ def sent(batch: Batch, device: torch.device) -> Batch:
 
 
 def made_ahead(batches: Iterator[Batch], depth: int, device: torch.device) -> Iterator[Batch]:
-    """Yield batches in order, with up to `depth` of them taken from the iterator before.
+    """Yield batches in order, with up to `depth` of them taken from the iterator in advance.
 
-    A thread does that; on a GPU it works on a stream of its own, so that the two overlap there too.
-
-    Parameters
-    ----------
-    batches : iterator of Batch
-        On `device`.
-    depth : int
-        0: take each batch when it is asked for, without a thread.
+    A thread does that (none at a depth of 0); on a GPU it works on a stream of its own, so that the
+    two overlap there too.
     """
     if depth == 0:
         yield from batches
@@ -135,20 +117,10 @@ Sampled = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 
 
 class Place(NamedTuple):
-    """What a source has to know of the process that it serves.
+    """What a source has to know of the process that it serves."""
 
-    Attributes
-    ----------
-    step : int
-        The first batch to hand out.
-    rank, world : int
-        This process and the number of processes; it gets rows ``rank::world`` of each batch.
-    device : torch.device
-        Where it computes.
-    """
-
-    step: int = 0
-    rank: int = 0
+    step: int = 0  # the first batch to hand out
+    rank: int = 0  # this process gets rows rank::world of each batch
     world: int = 1
     device: torch.device = torch.device("cpu")
 
@@ -177,26 +149,15 @@ class Data(lightning.LightningDataModule, ABC):
     """What a run learns from, whatever its spectra come from.
 
     A source makes `batches`, `blocks`, `origin` and `names`, and in `setup` what is validated.
-
-    Parameters
-    ----------
-    size, steps : int
-        Spectra in a batch of all processes, and batches of the whole run.
-
-    Attributes
-    ----------
-    shifts : train.data.doppler.Shifts, optional
-        Shift training spectra by velocities; validation spectra stay as they were observed.
-    validation_rows : ndarray, shape (n, row_size)
-    validation_valid : ndarray of bool, shape (n, row_size), or None
-        Pixels that count; None: all.
-    validation_ivar : ndarray, shape (n, length), or None
+    `size` and `steps` are the spectra in a batch of all processes, and the batches of the whole
+    run.
     """
 
+    # `doppler.Shifts` of training spectra; those of validation stay as they were observed.
     shifts: Any = None
-    validation_rows: NDArray[Any]
-    validation_valid: NDArray[np.bool_] | None = None
-    validation_ivar: NDArray[np.float32] | None = None
+    validation_rows: NDArray[Any]  # (n, row_size)
+    validation_valid: NDArray[np.bool_] | None = None  # of the same shape; None: all count
+    validation_ivar: NDArray[np.float32] | None = None  # (n, length)
     validation_labels: pd.DataFrame
 
     def __init__(self, size: int, steps: int) -> None:

@@ -34,19 +34,11 @@ _CACHED = 2**19
 class DopplerShift:
     """Moves prepared rows by velocities, as if their stars had another radial velocity.
 
-    The value at a wavelength comes from the wavelength over the Doppler factor
-    sqrt((1 + v/c) / (1 - v/c)), by interpolation through six pixels (Lagrange, of degree 5). The
-    grid's gaps stay, since they are the detector's, and so does the log continuum at its nodes. A
-    pixel is invalid if a pixel that it comes from is, or lies in a gap or beyond the ends; it is 0
-    then.
-
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        Of the rows.
-    whole_pixels : bool
-        Round shifts to whole pixels of a logarithmic grid, which need no interpolation; a linear
-        grid knows no such shifts.
+    The value at a wavelength comes from the wavelength over the Doppler factor sqrt((1 + v/c) / (1
+    - v/c)), by interpolation through six pixels (Lagrange, of degree 5), or by whole pixels of a
+    logarithmic grid. The grid's gaps stay, since they are the detector's, and so does the log
+    continuum at its nodes. A pixel is invalid if a pixel that it comes from is, or lies in a gap or
+    beyond the ends; it is 0 then.
     """
 
     def __init__(self, prepare: PrepareConfig, *, whole_pixels: bool = False) -> None:
@@ -60,18 +52,11 @@ class DopplerShift:
         self._in_pixels = torch.from_numpy((grid.wavelength / grid.step).astype("f4"))
 
     def __call__(self, batch: Batch, velocity: Tensor) -> Batch:
-        """Shift the rows of a batch, a few at a time on a CPU, as its cache likes it.
+        """Shift the rows of a batch by km/s, positive to the red; a few at a time in a CPU's cache.
 
-        Parameters
-        ----------
-        velocity : Tensor of float64, shape (n,), on the CPU
-            km/s; positive velocities move lines to the red.
-
-        Returns
-        -------
-        Batch
-            With float32 rows on the batch's device, and masks. An inverse variance is interpolated
-            linearly, and is 0 where a pixel without a known one takes part.
+        `velocity` is float64 on the CPU, shape (n,). The batch gets float32 rows and masks; an
+        inverse variance is interpolated linearly, and is 0 where a pixel without a known one takes
+        part.
         """
         size = len(velocity)
         if batch.rows.device.type == "cpu":
@@ -200,14 +185,7 @@ def _weights(part: Tensor) -> list[Tensor]:
 class Shifts:
     """A velocity for each spectrum each time it is shown, by which it is shifted.
 
-    Parameters
-    ----------
-    config : DataConfig
-        With `doppler`.
-    prepare : PrepareConfig
-        The model's.
-    seed : int
-        Of the run; velocities follow from it, the step and the place in the batch.
+    Velocities follow from the run's seed, the step and the place in the batch.
     """
 
     def __init__(self, config: DataConfig, prepare: PrepareConfig, seed: int) -> None:

@@ -27,18 +27,9 @@ from train.settings import ArchiveConfig, DataConfig
 def binned(values: ArrayLike, bins: int | Sequence[float]) -> NDArray[np.int64]:
     """Return the bin of each value of a label, shape (n,); -1 where it has none.
 
-    Parameters
-    ----------
-    values : array, shape (n,)
-        Text is a class a value, in order of the text; numbers fall into bins.
-    bins : int or sequence of float
-        Equal bins from the smallest to the largest value; or their borders, ascending, of which
-        the last belongs to the last bin. Missing values and those outside have no bin.
-
-    Raises
-    ------
-    ChoiceError
-        If the bins are none.
+    Text is a class a value, in order of the text. Numbers fall into so many equal bins from the
+    smallest to the largest value, or between ascending borders, of which the last belongs to the
+    last bin; missing values and those outside have no bin. ChoiceError if the bins are none.
     """
     column = pd.Series(values)
     if not pd.api.types.is_numeric_dtype(column):
@@ -69,32 +60,16 @@ class Draw:
 
     Without stars or bins an epoch is all `members`, each once. With stars it is one spectrum of
     each star, another one every epoch. With bins, spectra are drawn so that every bin has its
-    weight's share of the epoch: the expected number of times a spectrum is drawn is
-    weight / (spectra of its bin), scaled to the epoch, and the true number is that rounded down or
-    up (systematic sampling).
-
-    Parameters
-    ----------
-    members : ndarray of int, shape (n,)
-        Numbers of the spectra to draw from.
-    stars : ndarray of str, shape (n,), optional
-        One spectrum of each an epoch.
-    bins : ndarray of int, shape (n,), optional
-        Bin of each member, none negative.
-    weights : mapping of bin to float, optional
-        Shares of the bins, in any unit; 1 where a bin is not named.
-
-    Raises
-    ------
-    TableError
-        If there is nothing to draw.
+    weight's share of the epoch: the expected number of times a spectrum is drawn is weight /
+    (spectra of its bin), scaled to the epoch, and the true number is that rounded down or up
+    (systematic sampling). TableError if there is nothing to draw.
     """
 
-    members: NDArray[np.int64]
+    members: NDArray[np.int64]  # numbers of the spectra to draw from, shape (n,)
     seed: int
-    stars: NDArray[np.object_] | None = None
-    bins: NDArray[np.int64] | None = None
-    weights: Mapping[int, float] = field(default_factory=dict)
+    stars: NDArray[np.object_] | None = None  # of each member
+    bins: NDArray[np.int64] | None = None  # of each member, none negative
+    weights: Mapping[int, float] = field(default_factory=dict)  # of bins, in any unit; else 1
 
     def __post_init__(self) -> None:
         if not len(self.members):
@@ -151,18 +126,10 @@ _Loaded = tuple[list[NDArray[Any]], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Window:
-    """Spectra that are in memory together, and the order in which they are handed out.
+    """Spectra that are in memory together, and the order in which they are handed out."""
 
-    Parameters
-    ----------
-    members : ndarray of int, shape (m,)
-        Numbers of the spectra to read, each once.
-    order : ndarray of int, shape (k,)
-        Places in `members`; with repeats where an epoch repeats spectra.
-    """
-
-    members: NDArray[np.int64]
-    order: NDArray[np.int64]
+    members: NDArray[np.int64]  # numbers of the spectra to read, each once
+    order: NDArray[np.int64]  # places in `members`, with repeats where an epoch repeats spectra
 
 
 def windows(
@@ -173,19 +140,10 @@ def windows(
 ) -> list[Window]:
     """Shuffle an epoch: chunks in random order, cut into windows, each of them permuted.
 
-    Parameters
-    ----------
-    members : ndarray of int, shape (k,)
-        Numbers of the spectra of the epoch, with repeats where it has some.
-    chunks : ndarray of int
-        Chunk of every spectrum of the archive; a chunk never stands in two windows.
-    n_spectra : int
-        A window ends with the chunk that brings it to so many different spectra.
-
-    Returns
-    -------
-    list of Window
-        Together they hold `members`, each as often as there.
+    `members` (k,) are the spectra of the epoch, with repeats where it has some, `chunks` the chunk
+    of every spectrum of the archive; a chunk never stands in two windows. A window ends with the
+    chunk that brings it to `n_spectra` different ones. Together the windows hold `members`, each as
+    often as there.
     """
     # A chunk is decompressed whole, so that its rows are cheapest together.
     unique, counts = np.unique(members, return_counts=True)
@@ -210,21 +168,8 @@ class PackedBatches:
 
     The spectra of one epoch after the other are cut into batches; an epoch's last few begin the
     next one's first batch, so that none is left out. While a window is handed out, a thread reads
-    the next: memory holds two windows and a chunk.
-
-    Parameters
-    ----------
-    draw : Draw
-        What an epoch shows.
-    batch_size, steps : int
-        Rows in a batch, and batches of the whole run.
-    place : Place
-        Batches before its step are not read. They go to its device in the archive's dtype; masks
-        travel as bits.
-    window_mb : float
-        Size of a window in MB (10^6 bytes). The larger, the better the shuffling.
-    ivar : bool
-        Hand out inverse variances, which the archive must have.
+    the next: memory holds two windows of `window_mb` (10^6 bytes) and a chunk. Batches before the
+    place's step are not read; they go to its device in the archive's dtype, masks as bits.
     """
 
     def __init__(
@@ -337,16 +282,8 @@ _FEWEST_LABELS = 20
 class PackedData(Data):
     """Training and validation rows of a packed archive.
 
-    Parameters
-    ----------
-    config : DataConfig
-        With an `archive`.
-    prepare : PrepareConfig
-        The model's; the archive's must be the same.
-    steps, seed : int
-        Of the run; the seed decides the order of the spectra.
-    ivar : bool
-        Hand out inverse variances, which the archive must have.
+    `prepare` is the model's; the archive's must be the same. With `ivar` inverse variances are
+    handed out, which the archive must have.
     """
 
     def __init__(
@@ -478,14 +415,7 @@ class PackedData(Data):
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with an archive that changed meanwhile.
-
-        Raises
-        ------
-        ModelError
-            If spectra or labels were added or changed since the checkpoint, or their stars or
-            splits are others.
-        """
+        """Refuse to go on if spectra, labels, stars or splits changed since the checkpoint."""
         if self.state_dict() != self.state_dict() | state_dict:
             raise ModelError(
                 f"{self._settings.path}: the archive, or how it is split, changed since the "

@@ -49,10 +49,7 @@ from train.settings import read_yaml, shape_of
 def alone(folder: Path | None, refusal: LatentscopeError | None = None) -> Iterator[None]:
     """Hold a folder, so that one process at a time works in it; nothing of a remote archive (None).
 
-    Parameters
-    ----------
-    refusal : LatentscopeError, optional
-        Raised if another process holds it; by default that is waited for.
+    `refusal` is raised if another process holds it; by default that is waited for.
     """
     held = None
     while folder is not None and (held := locked(folder)) is None:
@@ -67,21 +64,11 @@ def alone(folder: Path | None, refusal: LatentscopeError | None = None) -> Itera
 
 
 def named_preparation(model: str | None, grid: Path | None) -> tuple[str, PrepareConfig]:
-    """Return the name of a model and its preparation, or "" and the one that a file holds.
+    """Return the name of a model and its preparation, or "" and the one in a file.
 
-    Parameters
-    ----------
-    model : str, optional
-        As `load_model` takes it; the bundled model where neither is given.
-    grid : Path, optional
-        YAML or JSON: a training configuration, a model's config.json, or its `prepare` alone.
-
-    Raises
-    ------
-    UsageError
-        If both are given.
-    ModelError
-        If there is no such model, it has no preparation, or the file holds none.
+    `grid` is YAML or JSON: a training configuration, a model's config.json, or its `prepare` alone.
+    The bundled model where neither is given; UsageError if both are, ModelError if there is no such
+    model or it has no preparation.
     """
     if grid is not None:
         if model is not None:
@@ -109,21 +96,13 @@ _TASK_BYTES = 8e6
 
 
 class Read(NamedTuple):
-    """What came of some files.
+    """What came of some files."""
 
-    Attributes
-    ----------
-    rows : ndarray of the archive's dtype, shape (n, row_size)
-    valid : ndarray of bool, shape (n, row_size)
-    records : list of dict
-        One per file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 for a file without.
-    root_ivar : ndarray of float16, shape (n, ivar_size), or None
-        1 / sigma, 0 where it is not known, at most what float16 holds.
-    """
-
-    rows: NDArray[Any]
+    rows: NDArray[Any]  # (n, row_size), of the archive's dtype
     valid: NDArray[np.bool_]
+    # One per file, with the keys of `COLUMNS`; `row` counts within `rows`, -1 without a row.
     records: list[dict[str, Any]]
+    # (n, ivar_size): 1 / sigma, 0 where it is not known, at most what float16 holds.
     root_ivar: NDArray[np.float16] | None = None
 
 
@@ -141,19 +120,9 @@ def read_chunks(
 ) -> Generator[Read, None, None]:
     """Yield what came of some files at a time, in order of the files.
 
-    Parameters
-    ----------
-    store : ArchiveStore
-        Whose preparation, dtype and inverse variances (if any) the rows get.
-    min_coverage : float
-        Spectra that fill less of the grid fail.
-    workers : int
-        Processes; 1 reads in this one. At most two tasks a worker wait for the caller.
-
-    Raises
-    ------
-    TableError
-        If a worker was killed.
+    Rows get the preparation, dtype and inverse variances (if any) of `store`; spectra that fill
+    less than `min_coverage` of the grid fail. One worker reads in this process; at most two tasks a
+    worker wait for the caller. TableError if a worker was killed.
     """
     size = max(1, min(_TASK_FILES, int(_TASK_BYTES / (4 * store.layout.row_size))))
     size = min(size, -(-len(files) // workers) or 1)
@@ -242,25 +211,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PackReport:
-    """What a run of `pack` did.
-
-    Parameters
-    ----------
-    archive : str
-        Path or URL.
-    rows : int
-        Rows of the archive that its table names.
-    packed, kept : int
-        Files named in this call that it packed, and that were in the archive already.
-    failed : list of (file, reason)
-        Files named in this call that have no row.
-    """
+    """What a run of `pack` did."""
 
     archive: str
-    rows: int
-    packed: int
-    kept: int
-    failed: list[tuple[str, str]] = field(repr=False)
+    rows: int  # of the archive that its table names
+    packed: int  # files named in this call
+    kept: int  # files named in this call that were in the archive already
+    failed: list[tuple[str, str]] = field(repr=False)  # named files without a row, and why
 
 
 def pack(
@@ -289,11 +246,9 @@ def pack(
         Files, folders, globs, ``@list.txt``, ``-``: see `expand_sources`.
     archive : path or fsspec URL
         A new store, or one of the same preparation.
-    prepare : PrepareConfig
-        The grid and normalization of the rows.
     layout : Layout
-        Of a new archive; an existing one keeps its own, and must have the same `dtype` and
-        `ivar_size`. Where that is positive, inverse variances are packed too.
+        Of a new archive; an existing one must have the same `dtype` and `ivar_size`. Where that is
+        positive, inverse variances are packed too.
     model : str
         Name of the model whose preparation this is, for the record.
     min_coverage : float
@@ -306,10 +261,6 @@ def pack(
         Names that stars also have, as `read_aliases` takes them, for a join on stars.
     workers : int, optional
         Processes that read, by default one per core, at most 32; 1 reads in this one.
-
-    Returns
-    -------
-    PackReport
 
     Raises
     ------

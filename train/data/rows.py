@@ -49,22 +49,10 @@ def block_on(device: torch.device) -> int:
 class Maker:
     """Makes spectrum number i of a seed: another star for each number.
 
-    Star, night and response are those of spectrum i in an archive of
-    `latentscope.simulation` with this seed and without repeats. The noise is drawn on the device,
-    and follows from the number, the seed and the kind of device.
-
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        The model's.
-    seed : int
-    linelist : str, optional
-        Line list file; the package's lines by default.
-    device : torch device
-    block : int, optional
-        Spectra that are made at once; about 20 MB of memory each.
-    population : Population
-        Which stars and instruments; those of HARPS by default.
+    Star, night and response are those of spectrum i in an archive of `latentscope.simulation` with
+    this seed and without repeats. The noise is drawn on the device, and follows from the number,
+    the seed and the kind of device. Of `block` spectra, which are made at once, each takes about 20
+    MB of memory.
     """
 
     def __init__(
@@ -126,22 +114,9 @@ def simulated_rows(
     """Prepared rows and true labels of spectra `start` to `stop` of a simulated archive of `n`.
 
     The noise is drawn on the synthesis grid instead of the pipeline's 0.01 Angstrom pixels, which
-    on a coarser model grid has the same distribution and takes half the time.
-
-    Parameters
-    ----------
-    config : PrepareConfig
-        The model's preparation.
-    start, stop : int
-        Rows of the archive.
-    n, seed, linelist, repeats, population
-        The archive, as in `latentscope.simulate`. Faults of an imperfect one are made on the
-        pipeline's pixels, as there.
-
-    Returns
-    -------
-    rows : ndarray of float16, shape (stop - start, config.row_size)
-    labels : list of dict
+    on a coarser model grid has the same distribution and takes half the time. Faults of an
+    imperfect population are made on the pipeline's pixels, as by `latentscope.simulate`. The rows
+    are float16, shape (stop - start, config.row_size).
     """
     rows = np.empty((stop - start, config.row_size), np.float16)
     labels = []
@@ -227,25 +202,10 @@ def _over_median(flux: Tensor) -> Tensor:
 class Rows:
     """A model's preparation for spectra on the simulator's grid.
 
-    Parameters
-    ----------
-    wavelength : ndarray of float64, shape (n,)
-        The simulator's grid, Angstrom in air, barycentric.
-    prepare : PrepareConfig
-    device : torch device
-
-    Attributes
-    ----------
-    valid : Tensor of bool, shape (row_size,)
-        Values of a row that are neither padding, nor in a gap, nor beyond the simulator's grid.
-
-    Raises
-    ------
-    ModelError
-        If the preparation takes every simulated spectrum for degenerate, or the simulator fills no
-        pixel of the grid.
-    SpectrumError
-        If the grid's frame is not barycentric.
+    ModelError if the preparation takes every simulated spectrum for degenerate, or the simulator
+    fills no pixel of the grid; SpectrumError if the grid's frame is not barycentric. `valid`, bool
+    of shape (row_size,), are the values of a row that are neither padding, nor in a gap, nor beyond
+    the simulator's grid.
     """
 
     def __init__(
@@ -290,22 +250,11 @@ class Rows:
     def noisy(self, flux: Tensor, snr: Tensor, deviates: Tensor) -> tuple[Tensor, Tensor]:
         """Prepared rows of spectra with photon noise, and their inverse variance.
 
-        Parameters
-        ----------
-        flux : Tensor of float32, shape (b, n)
-            Noiseless, in any unit.
-        snr : Tensor, shape (b,)
-            Signal to noise of a 0.01 Angstrom pixel at the median flux.
-        deviates : Tensor, shape (b, n)
-            Standard normal.
-
-        Returns
-        -------
-        rows : Tensor of float32, shape (b, row_size)
-        ivar : Tensor of float32, shape (b, k)
-            Of all values of a row but log c, in the row's units; 0 where a row is not valid. It is
-            that of the noise, but no pixel counts as known better than one of 0.001 of the median
-            flux: in the cores of the air's lines there is next to no photon noise.
+        `flux` (b, n) is noiseless, in any unit, `snr` (b,) that of a 0.01 Angstrom pixel at the
+        median flux, `deviates` (b, n) are standard normal. The inverse variance is that of all
+        values of a row but log c, in the row's units; 0 where a row is not valid. It is that of the
+        noise, but no pixel counts as known better than one of 0.001 of the median flux: in the
+        cores of the air's lines there is next to no photon noise.
         """
         flux = _over_median(flux)
         unit_variance = self._variance / snr[:, None].square()

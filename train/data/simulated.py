@@ -53,25 +53,8 @@ def simulated_archive(
 ) -> tuple[NDArray[np.float16], pd.DataFrame]:
     """Rows and true labels of `n` simulated stars, one spectrum each; made once, then read back.
 
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        The model's preparation.
-    n, seed : int
-        Size and seed of the archive.
-    linelist : str, optional
-        Line list file; the package's lines by default.
-    folder : Path
-        Where finished blocks are kept; an interrupted run goes on with the missing ones.
-    workers : int
-        Processes.
-    population : str
-        Name of the stars and instruments.
-
-    Returns
-    -------
-    rows : memory-mapped ndarray of float16, shape (n, prepare.row_size)
-    labels : DataFrame of n rows
+    Finished blocks are kept in `folder`, and an interrupted run goes on with the missing ones. The
+    rows are a memory-mapped array of float16, shape (n, prepare.row_size).
     """
     recipe = [
         prepare.to_dict(), n, seed, linelist_digest(linelist), simulator_digest(), population
@@ -194,15 +177,7 @@ def shuffled(
     """Yield batches of shuffled rows, the same for a seed however often the run was interrupted.
 
     Each pass over the rows has its own permutation, drawn from (seed, pass). What a pass has left
-    beyond whole batches it leaves out.
-
-    Parameters
-    ----------
-    rows : ndarray of float16, shape (n, row_size)
-    batch_size : int
-        Rows in a batch of all processes, n at most.
-    steps : range
-        Which batches of the run.
+    beyond whole batches it leaves out. `steps` says which batches of the run.
     """
     of_pass = -1
     for step in steps:
@@ -216,17 +191,7 @@ def shuffled(
 
 
 class _Simulated(Data):
-    """Simulated stars, those of validation from the next seed.
-
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        The model's.
-    steps, seed : int
-        Of the run.
-    folder : Path
-        Where the rows of an archive are kept.
-    """
+    """Simulated stars, those of validation from the next seed."""
 
     kind: str
 
@@ -266,10 +231,7 @@ class SimulatedArchive(_Simulated):
     def setup(self, stage: str | None = None) -> None:
         """Make or read the archives: training with the data seed, validation with the next one.
 
-        Raises
-        ------
-        ChoiceError
-            If there are fewer rows than a batch holds.
+        ChoiceError if there are fewer rows than a batch holds.
         """
         c = self._config
         if self.size > c.spectra:
@@ -373,13 +335,7 @@ class SimulatedStream(_Simulated):
         return {"linelist_sha256": linelist_digest(self._config.linelist)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another line list.
-
-        Raises
-        ------
-        ModelError
-            If the checkpoint's spectra had other lines.
-        """
+        """Refuse to go on with another line list than the checkpoint's."""
         if state_dict != self.state_dict():
             raise ModelError(
                 f"the run's spectra were made with another line list than "

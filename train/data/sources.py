@@ -27,11 +27,6 @@ class Mixture(Data):
 
     Each kind has an order of its own, the simulated ones come first. Validation rows are those of
     both; labels that one kind does not have are NaN there, and the label `simulated` is 1 or 0.
-
-    Parameters
-    ----------
-    simulated, packed : data modules
-        With the same steps, each with its own part of the batch.
     """
 
     def __init__(self, simulated: Data, packed: PackedData) -> None:
@@ -112,17 +107,8 @@ class Mixture(Data):
 def data_of(config: TrainConfig, folder: Path) -> Data:
     """Return what a run learns from, as its configuration says.
 
-    Parameters
-    ----------
-    folder : Path
-        Where rows of a simulated archive are kept.
-
-    Raises
-    ------
-    ModelError
-        If the parts of `data` do not go together, or lack what the loss needs.
-    ChoiceError
-        If a batch is too small for a mixture.
+    Rows of a simulated archive are kept in `folder`. ModelError if the parts of `data` do not go
+    together, or lack what the loss needs; ChoiceError if a batch is too small for a mixture.
     """
     source = _source(config, folder)
     if config.data.doppler is not None:

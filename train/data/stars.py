@@ -21,15 +21,8 @@ SPLITS = ("train", "validation", "test")
 def read_aliases(path: str | Path) -> dict[str, str]:
     """Read a table of the names of stars: one row per star, its names in any number of columns.
 
-    Returns
-    -------
-    dict of str to str
-        Each name -> the first one of its row, both as `star_name` has them.
-
-    Raises
-    ------
-    TableError
-        If it cannot be read, or a name stands on two rows.
+    Returns each name -> the first one of its row, both as `star_name` has them. TableError if the
+    table cannot be read, or a name stands on two rows.
     """
     aliases: dict[str, str] = {}
     for row in read_labels(path).itertuples(index=False):
@@ -52,22 +45,11 @@ def resolved(names: Iterable[object], aliases: Mapping[str, str]) -> NDArray[np.
 def stars_of(
     table: pd.DataFrame, group: str | None = None, aliases: Mapping[str, str] | None = None
 ) -> NDArray[np.object_]:
-    """Return what keeps spectra together in splits, shape (n,).
+    """Return what keeps spectra of an archive's table together in splits, shape (n,).
 
-    Parameters
-    ----------
-    table : DataFrame of n rows
-        Of a packed archive.
-    group : str, optional
-        Column that names the stars; `star` by default. Where it is empty the name is that of
-        `star`, else of `object`, else the file, each a star of its own.
-    aliases : mapping of str to str, optional
-        As `read_aliases` returns them.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no such column, or its numbers are too long to be told apart.
+    `group` is the column that names the stars, by default `star`; where it is empty the name is
+    that of `star`, else of `object`, else the file, each a star of its own. ChoiceError if there is
+    no such column, or its numbers are too long to be told apart.
     """
     stars = np.full(len(table), "", dtype=object)
     for column in filter(None, (group, *STAR_COLUMNS)):
@@ -102,18 +84,8 @@ def split_by_star(
     """Return the split of each spectrum: "train", "validation" or "test", shape (n,).
 
     A star's split follows from a hash of its name and the seed alone. All its exposures share it,
-    and stars that an archive gains later move no other star.
-
-    Parameters
-    ----------
-    stars : sequence of str, shape (n,)
-    validation, test : float
-        Fractions of the stars, on average.
-
-    Raises
-    ------
-    ChoiceError
-        If the fractions leave nothing to train on.
+    and stars that an archive gains later move no other star. `validation` and `test` are fractions
+    of the stars, on average; ChoiceError if they leave nothing to train on.
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ChoiceError(
@@ -140,24 +112,10 @@ def listed_splits(
 ) -> NDArray[np.str_]:
     """Return the split of each spectrum by a list, shape (n,); "" for those that it leaves out.
 
-    Parameters
-    ----------
-    path : str
-        Table with a column `split` (train, validation or test) and a column `star`, or one that
-        names spectra (id, file, archive_id).
-    table, stars, aliases
-        As of `stars_of`, and what it returned.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If spectra are left out, or a star stands in two splits.
-
-    Raises
-    ------
-    TableError
-        If the list cannot be read, lacks a column, has another split, or names nothing of the
-        archive.
+    `path` is a table with a column `split` (train, validation or test) and a column `star`, or one
+    that names spectra (id, file, archive_id); `stars` is what `stars_of` said of `table`. Warns if
+    spectra are left out, or a star stands in two splits; TableError if the list cannot be read,
+    lacks a column, has another split, or names nothing of the archive.
     """
     given = read_labels(path)
     if "split" not in given or not given["split"].isin(SPLITS).all():

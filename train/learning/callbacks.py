@@ -31,41 +31,22 @@ _NAMED = 3
 
 
 class Loss(NamedTuple):
-    """A step's loss and where it came from.
-
-    Attributes
-    ----------
-    total : Later
-        The loss, mean over the batch of all processes.
-    terms : dict
-        Of each spectrum of this process, shape (n,).
-    """
+    """A step's loss and where it came from."""
 
     step: int
-    total: Later
-    terms: dict[str, Tensor]
+    total: Later  # mean over the batch of all processes
+    terms: dict[str, Tensor]  # of each spectrum of this process, shape (n,)
     batch: Batch
 
 
 def stop_if_not_finite(
     loss: Loss, folder: Path, names: Callable[[Iterable[int]], list[str]]
 ) -> None:
-    """Stop a run whose loss is NaN or infinite, with the spectra of the batch written down.
+    """Stop a run whose loss is NaN or infinite by a ModelError; its spectra are written down.
 
-    Every process of a run has the same `loss.total`, so that all of them stop.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run; receives `nan-batch.csv` with `step, number, name` and the terms of each
-        spectrum.
-    names : callable
-        Says spectra of these numbers in words.
-
-    Raises
-    ------
-    ModelError
-        If the loss is not finite.
+    Every process of a run has the same `loss.total`, so that all of them stop. The run's folder
+    receives `nan-batch.csv` with `step, number, name` and the terms of each spectrum; `names` says
+    spectra in words.
     """
     total = loss.total.item()
     if math.isfinite(total):
@@ -120,13 +101,7 @@ class CollapseStop(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look when it is time to.
-
-        Raises
-        ------
-        ModelError
-            If nothing was open the last time either.
-        """
+        """Look when it is time to; ModelError if nothing was open the last time either."""
         step = trainer.global_step
         # With accumulation several batches end at the same step.
         if step == self._looked or step % CHECK_EVERY or not settled(self._config, step):

@@ -85,10 +85,6 @@ def fastest_threads(module: Any, rows: Tensor, most: int) -> int:
     """Return the number of threads, `most` at most, at which a step's passes take least time.
 
     Beside other work that is often 1: threads wait for the slowest of them.
-
-    Parameters
-    ----------
-    rows : Tensor of shape (n, row_size), on the CPU
     """
     seconds: dict[int, float] = {}
     threads = 1
@@ -121,17 +117,9 @@ def rank_and_world() -> tuple[int, int]:
 def whole_batch(part: Tensor) -> Tensor:
     """Rows of all processes in the order of the batch: this process's stand at ``rank::world``.
 
-    Gradients flow into every process: of a function of the whole batch that each of them adds to
-    its loss, the averaged gradient is the gradient of the function.
-
-    Parameters
-    ----------
-    part : Tensor of shape (n, ...)
-        Of the same shape in every process.
-
-    Returns
-    -------
-    Tensor of shape (n * world, ...)
+    `part` has the same shape in every process. Gradients flow into every process: of a function of
+    the whole batch that each of them adds to its loss, the averaged gradient is the gradient of the
+    function.
     """
     if rank_and_world()[1] == 1:
         return part
@@ -170,15 +158,7 @@ def mean_over_ranks(values: Tensor) -> Tensor:
 
 
 def unit_noise(like: Tensor, seed: int | None) -> Tensor:
-    """Unit Gaussian draws for the rows of this process, as one process draws for the whole batch.
-
-    Parameters
-    ----------
-    like : Tensor of shape (n, latents)
-        Says how many draws, and on which device.
-    seed : int, optional
-        By default torch's global generator draws.
-    """
+    """Unit Gaussian draws for this process's rows, as one process draws for the whole batch."""
     rank, world = rank_and_world()
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     shape = (len(like) * world, like.shape[1])

@@ -90,16 +90,10 @@ def in_errors(residual: Tensor, ivar: Tensor) -> Tensor:
 def summed(residual: Tensor, loss: Loss, blur: float = 0.0) -> Tensor:
     """Reconstruction term of each row, shape (n,).
 
-    Parameters
-    ----------
-    residual : Tensor of shape (n, length)
-        0 where pixels do not count.
-    loss : {"l2", "l1", "ivar"}
-        "l1": the sum of absolute values, the negative logarithm of a Laplace likelihood. Else half
-        the sum of squares, that of a Gaussian one; of variance 1, or after `in_errors` ("ivar") of
-        each pixel's own.
-    blur : float
-        Pixels: standard deviation of the Gaussian that smooths the residual first.
+    "l1": the sum of absolute values, the negative logarithm of a Laplace likelihood. Else half the
+    sum of squares, that of a Gaussian one; of variance 1, or after `in_errors` ("ivar") of each
+    pixel's own. The residual (n, length), 0 where pixels do not count, is first smoothed by `blur`
+    pixels.
     """
     if loss == "l1":
         return blurred(residual, blur).abs().sum(1)
@@ -117,12 +111,6 @@ def with_free_bits(kl: Tensor, floor: float) -> Tensor:
     ``sum_j max(floor, mean_n KL_nj)``, the mean over the batch of all processes (Kingma et al.
     2016, arXiv:1606.04934, section "free bits" of the appendix): a dimension below the floor feels
     no pull towards the prior.
-
-    Parameters
-    ----------
-    kl : Tensor of shape (n, latents)
-    floor : float
-        Nats per dimension.
     """
     return whole_batch(kl).mean(0).clamp(min=floor).sum()
 
@@ -147,18 +135,9 @@ def dependence(mean: Tensor, earlier: tuple[Tensor, Tensor] | None = None) -> Te
     many features of both it would be the norm of Gretton et al. (2005, ALT, eq. 6), by random
     features of the kernel (Rahimi & Recht 2007), which such a spread raises too.
 
-    Parameters
-    ----------
-    mean : Tensor of shape (n, latents)
-    earlier : tuple of Tensor, each of shape (m, latents), optional
-        Means and log variances of other spectra, as in `penalties`; they say which dimensions are
-        open. The gradient, which is that of the batch, is scaled up to what it would be if all
-        n + m spectra had one.
-
-    Returns
-    -------
-    Tensor
-        Close to 0 where all are independent.
+    `earlier` are means and log variances (m, latents) of other spectra, which also say which
+    dimensions are open. The gradient, which is that of the batch, is scaled up to what it would be
+    if all n + m spectra had one.
     """
     if earlier is not None:
         share = (len(mean) + len(earlier[0])) / len(mean)
@@ -206,27 +185,14 @@ def total_correlation(
     """Total correlation KL(q(z) || prod_j q(z_j)) of the archive's latents in nats, estimated.
 
     The second term of eq. 2 of Chen et al. (2018, arXiv:1802.04942). q(z) is the mean of q(z|x)
-    over the archive. As in their stratified sampling (appendix C), the spectrum that z was drawn
-    from counts 1/N and the others together 1 - 1/N, which makes the estimate of q(z) unbiased;
-    their eq. 3, which weighs all alike, takes nearly every z for a place that its own spectrum
-    alone reaches when a batch is small.
+    over the archive of `spectra`. As in their stratified sampling (appendix C), the spectrum that z
+    was drawn from counts 1/N and the others together 1 - 1/N, which makes the estimate of q(z)
+    unbiased; their eq. 3, which weighs all alike, takes nearly every z for a place that its own
+    spectrum alone reaches when a batch is small.
 
-    The path through z is the full gradient of a KL of q(z): what its densities add has mean 0.
-    So spectra of earlier steps may stand for the archive without a gradient of their own.
-
-    Parameters
-    ----------
-    z, mean, logvar : Tensor of shape (n, latents)
-        Draws, and the q(z|x) that they were drawn from.
-    spectra : int
-        N, the spectra of the archive.
-    earlier : tuple of Tensor, each of shape (m, latents), optional
-        Means and log variances of other spectra.
-
-    Returns
-    -------
-    Tensor
-        A scalar. It is below the truth where few spectra overlap with each z.
+    The path through z is the full gradient of a KL of q(z): what its densities add has mean 0. So
+    spectra of earlier steps may stand for the archive without a gradient of their own (`earlier`,
+    means and log variances). The value is below the truth where few spectra overlap with each z.
     """
     own = torch.arange(len(z), device=z.device)
     if earlier is not None:
@@ -249,16 +215,11 @@ def _log_normal(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
 def decorrelation(mean: Tensor, earlier: Tensor | None = None) -> Tensor:
     """Sum of squared covariances between the means of different dimensions (scalar).
 
-    The first term of eq. 6 of Kumar et al. (2018, arXiv:1711.00848; DIP-VAE-I),
-    ``sum_{i != j} Cov[mean]_ij^2``, each pair counted twice as there. Their second term, which
-    pulls each variance to 1, would open every dimension, and is left out.
-
-    Parameters
-    ----------
-    mean : Tensor of shape (n, latents)
-    earlier : Tensor of shape (m, latents), optional
-        Means of other spectra. They take part in the covariance; the gradient is scaled up to what
-        it would be if all n + m spectra had one, given that the others are like the batch.
+    The first term of eq. 6 of Kumar et al. (2018, arXiv:1711.00848; DIP-VAE-I), ``sum_{i != j}
+    Cov[mean]_ij^2``, each pair counted twice as there. Their second term, which pulls each variance
+    to 1, would open every dimension, and is left out. Means of other spectra (`earlier`) take part;
+    the gradient is scaled up to what it would be if all had one, given that the others are like the
+    batch.
     """
     if earlier is not None:
         share = (len(mean) + len(earlier)) / len(mean)
@@ -269,13 +230,7 @@ def decorrelation(mean: Tensor, earlier: Tensor | None = None) -> Tensor:
 
 
 class Memory(nn.Module):
-    """q(z|x) of the latest spectra, without gradient; part of a module's state.
-
-    Parameters
-    ----------
-    n_spectra : int
-        Spectra that it holds.
-    """
+    """q(z|x) of the latest `n_spectra` spectra, without gradient; part of a module's state."""
 
     mean: Tensor
     logvar: Tensor
@@ -335,15 +290,8 @@ class Penalties(nn.Module):
     def forward(self, mean: Tensor, logvar: Tensor | None, z: Tensor) -> dict[str, Tensor]:
         """Penalties of the batch of all processes; 0 until enough spectra have gone before it.
 
-        Parameters
-        ----------
-        mean, logvar, z : Tensor of shape (n, latents)
-            Of q(z|x) and drawn from it, for this process's spectra; no `logvar` of a plain
-            autoencoder.
-
-        Returns
-        -------
-        dict of str to scalar Tensor
+        `mean`, `logvar` and `z` are of q(z|x) and drawn from it, for this process's spectra; no
+        `logvar` of a plain autoencoder.
         """
         memory = self._memory
         if memory is None:

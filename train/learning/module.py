@@ -37,7 +37,7 @@ class Average(AveragedModel):
     """An exponential moving average of a model's weights, quieter than those of any one step.
 
     It begins at its first update; each leaves ``decay`` of the average and adds ``1 - decay`` of
-    the weights. It is a module like others: a checkpoint holds it.
+    the weights.
     """
 
     def __init__(self, model: SpectrumVAE, decay: float) -> None:
@@ -90,22 +90,12 @@ def _exchange(model: SpectrumVAE, average: AveragedModel) -> None:
 
 
 class Passed(NamedTuple):
-    """What the network makes of n rows, in float32.
+    """What the network makes of n rows, in float32."""
 
-    Attributes
-    ----------
-    decoded : Tensor of shape (n, row_size)
-    mean : Tensor of shape (n, latents)
-    logvar : Tensor of shape (n, latents), or None
-        Held to the configuration's range; None of a plain autoencoder.
-    z : Tensor of shape (n, latents)
-        What was decoded: a draw of q(z|x) in training mode, else the mean.
-    """
-
-    decoded: Tensor
-    mean: Tensor
-    logvar: Tensor | None
-    z: Tensor
+    decoded: Tensor  # (n, row_size)
+    mean: Tensor  # (n, latents)
+    logvar: Tensor | None  # held to the configuration's range; None of a plain autoencoder
+    z: Tensor  # what was decoded: a draw of q(z|x) in training mode, else the mean
 
 
 class SpectrumModule(lightning.LightningModule):
@@ -116,11 +106,6 @@ class SpectrumModule(lightning.LightningModule):
     plus `beta` times the KL in nats; the mean over the batch is minimized (Higgins et al. 2017),
     with the penalties of the stage added. With `reduction: mean` each term is over the number of
     its pixels or latents (Sedaghat et al. 2021, eq. 2); what is logged are the sums.
-
-    Raises
-    ------
-    ModelError
-        If the model has no preparation.
     """
 
     valid: Tensor
@@ -170,18 +155,8 @@ class SpectrumModule(lightning.LightningModule):
     ) -> dict[str, Tensor]:
         """Return `lines` and `continuum`, shape (n,), and `kl` and `mean`, shape (n, latents).
 
-        Parameters
-        ----------
-        rows : Tensor of shape (n, row_size)
-        blur : float
-            Pixels.
-        seed : int, optional
-            Of the draw of z in training mode.
-        valid : Tensor of bool, shape (n, row_size), optional
-            Pixels that count.
-        ivar : Tensor of shape (n, length), optional
-            Inverse variance of the line contrast, for `loss: ivar`; without it every pixel counts
-            as if its variance were 1.
+        `blur` is in pixels, `seed` is that of the draw of z in training mode, `valid` are the
+        pixels that count, `ivar` (n, length) is that of the lines for `loss: ivar`, by default 1.
         """
         return self._terms(self.passed(rows, seed), rows, blur, valid, ivar)
 
@@ -210,10 +185,7 @@ class SpectrumModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; every random draw follows from the run's seed and the step number.
 
-        Raises
-        ------
-        ModelError
-            If the loss of the step before was not finite, or `loss: ivar` gets no errors.
+        ModelError if the loss of the step before was not finite, or `loss: ivar` gets no errors.
         """
         # Some steps later, so that a device need not wait; at the same step in every process.
         self._stop_if_not_finite(_LOOK_BACK if batch.rows.is_cuda else 0)
@@ -378,10 +350,7 @@ class SpectrumModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the stage (a resumed run must not revive twice), the time and the recipe.
 
-        Raises
-        ------
-        ModelError
-            If the loss of the last step was not finite: such weights are not worth keeping.
+        ModelError if the last loss was not finite: such weights are not worth keeping.
         """
         self._stop_if_not_finite()
         checkpoint["stage"] = self._stage
@@ -390,13 +359,7 @@ class SpectrumModule(lightning.LightningModule):
         checkpoint["recipe"] = self.config.recipe
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the checkpoint's stage and time.
-
-        Raises
-        ------
-        ModelError
-            If the checkpoint belongs to another configuration.
-        """
+        """Take up the checkpoint's stage and time; ModelError if it is another configuration's."""
         if not continues(self.config, checkpoint["recipe"]):
             raise ModelError(
                 "the checkpoint in this folder belongs to another configuration; put that one "

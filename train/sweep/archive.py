@@ -36,24 +36,13 @@ _SAID_TWICE = ("id", "object", "berv", "airmass", "snr")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A simulated archive.
-
-    Parameters
-    ----------
-    prepare : PrepareConfig
-        Grid and normalization of its rows.
-    spectra, seed : int
-    repeats : bool
-        Whether some stars are observed several times.
-    linelist : str, optional
-        Line list file; the built-in list by default.
-    """
+    """A simulated archive."""
 
     prepare: PrepareConfig
     spectra: int
     seed: int
-    repeats: bool
-    linelist: str | None = None
+    repeats: bool  # whether some stars are observed several times
+    linelist: str | None = None  # file; by default the built-in list
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -78,31 +67,10 @@ class Recipe:
 def make_archive(
     path: Path, recipe: Recipe, *, workers: int, progress: Progress | None = None
 ) -> Path:
-    """Make a simulated archive, or go on with one that was interrupted, or leave one that is done.
+    """Make a simulated archive, go on with one that was interrupted, or leave one that is done.
 
-    Parameters
-    ----------
-    path : Path
-        Folder of the packed archive.
-    recipe : Recipe
-    workers : int
-        Processes.
-    progress : callable (done, total), optional
-
-    Returns
-    -------
-    Path
-        The same.
-
-    Raises
-    ------
-    TableError
-        If another archive is there.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If it was made, or begun, by another version of the simulator.
+    TableError if another archive is there. An archive that another version of the simulator made is
+    taken, with a warning.
     """
     store = _store(path, recipe)
     store.sweep()

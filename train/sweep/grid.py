@@ -17,14 +17,7 @@ from train.settings import AtLeastOne, Number, Whole, read_yaml
 
 @settings(ModelError)
 class Archive:
-    """The simulated archive that all runs learn from.
-
-    Parameters
-    ----------
-    spectra : int
-        Some stars are observed several times, as by `latentscope simulate`.
-    seed : int
-    """
+    """The simulated archive that all runs learn from, some of its stars observed several times."""
 
     spectra: AtLeastOne
     seed: Whole = Field(ge=0)
@@ -32,14 +25,7 @@ class Archive:
 
 @settings(ModelError)
 class NewStars:
-    """New stars, one spectrum each, that all runs are measured on.
-
-    Parameters
-    ----------
-    stars : int
-    seed : int
-        Another one than the archive's.
-    """
+    """New stars, one spectrum each, that all runs are measured on."""
 
     stars: AtLeastOne
     seed: Whole = Field(ge=0)
@@ -47,20 +33,12 @@ class NewStars:
 
 @settings(ModelError)
 class Grid:
-    """Which networks are trained.
-
-    Parameters
-    ----------
-    latents : tuple of int
-    beta : tuple of float
-        Factors of the KL term, summed over dimensions, in nats.
-    deterministic : bool
-        A plain autoencoder at each size, too.
-    """
+    """Which networks are trained."""
 
     latents: tuple[AtLeastOne, ...] = Field(min_length=1)
+    # Factors of the KL term.
     beta: tuple[Annotated[Number, Field(ge=0)], ...] = Field(min_length=1)
-    deterministic: bool = True
+    deterministic: bool = True  # a plain autoencoder at each size, too
 
     def __post_init__(self) -> None:
         for name, values in (("latents", self.latents), ("beta", self.beta)):
@@ -78,34 +56,19 @@ class Setting:
 
 @settings(ModelError)
 class SweepConfig:
-    """A sweep.
+    """A sweep."""
 
-    Parameters
-    ----------
-    base : dict
-        A training configuration (docs/training.md) without name, description, latents and archive;
-        in its stages `beta` is a share of the run's.
-    archive : Archive
-    test : NewStars
-    grid : Grid
-    chosen : Setting
-        The point that is looked at closely and repeated on balanced archives.
-    too_small : float
-        The beta that stands against the chosen one in the picture of pairs.
-    balanced : dict of str to dict
-        Name of a balanced archive -> keys of `data.archive` that make it out of the simulated one.
-    seeds : tuple of int
-        Further seeds for the chosen setting, to know how far two runs differ by chance.
-    """
-
+    # A training configuration (docs/training.md) without name, description, latents and archive;
+    # in its stages `beta` is a share of the run's.
     base: dict[str, Any]
     archive: Archive
     test: NewStars
     grid: Grid
-    chosen: Setting
-    too_small: Number
+    chosen: Setting  # looked at closely, and repeated
+    too_small: Number  # the beta that stands against the chosen one in the picture of pairs
+    # Name of a balanced archive -> keys of `data.archive` that make it out of the simulated one.
     balanced: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seeds: tuple[Whole, ...] = ()
+    seeds: tuple[Whole, ...] = ()  # further ones, to know how far two runs differ by chance
 
     def __post_init__(self) -> None:
         lacking = sorted({"architecture", "prepare", "data", "stages"} - set(self.base))
@@ -125,13 +88,7 @@ class SweepConfig:
 
 
 def read_sweep(path: str | Path) -> SweepConfig:
-    """Read a sweep's configuration.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, is no YAML, or a key of it is unknown, missing or does not fit.
-    """
+    """Read a sweep's configuration; ModelError if it cannot be read or a key does not fit."""
     return read_settings(SweepConfig, read_yaml(path), where=str(path), error=ModelError)
 
 
@@ -146,31 +103,15 @@ Kind = Literal["grid", "seed", "balanced"]
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of a sweep.
+    """One training run of a sweep."""
 
-    Parameters
-    ----------
-    name : str
-        Also that of its folder.
-    kind : {"grid", "seed", "balanced"}
-        A point of the grid; the chosen setting with another seed, or on a balanced archive.
-    latents : int
-    beta : float or None
-        None: a deterministic autoencoder.
-    seed : int
-    balance : str
-        Name of the balanced archive; empty: the archive as it is.
-    archive : dict
-        Keys of `data.archive` that balance it.
-    """
-
-    name: str
-    kind: Kind
+    name: str  # also of its folder
+    kind: Kind  # a point of the grid; the chosen setting with another seed, or another archive
     latents: int
-    beta: float | None
+    beta: float | None  # None: a deterministic autoencoder
     seed: int = 0
-    balance: str = ""
-    archive: Mapping[str, Any] = field(default_factory=dict)
+    balance: str = ""  # name of the balanced archive
+    archive: Mapping[str, Any] = field(default_factory=dict)  # keys of `data.archive` for it
 
 
 def point_name(latents: int, beta: float | None) -> str:
@@ -214,12 +155,7 @@ def is_done(folder: Path, run: Run) -> bool:
 def values_of(config: SweepConfig, run: Run, archive: str) -> dict[str, Any]:
     """Training configuration of a run as YAML values.
 
-    Parameters
-    ----------
-    config : SweepConfig
-    run : Run
-    archive : str
-        Name of the packed archive; `fit --archive` says where it lies.
+    `archive` is the name of the packed archive; `fit --archive` says where it lies.
     """
     values: dict[str, Any] = copy.deepcopy(dict(config.base))
     values["name"] = run.name

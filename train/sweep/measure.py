@@ -52,18 +52,7 @@ _BATCH = 50
 
 @dataclass(frozen=True)
 class Stars:
-    """Rows and labels of the stars that all runs are measured on.
-
-    Parameters
-    ----------
-    rows : ndarray of float16, shape (n, row_size)
-    labels : DataFrame of n rows
-    fingerprint : str
-        SHA-256 of the archive's table.
-    prepare : PrepareConfig
-    example : int
-        Number of the spectrum that pictures show.
-    """
+    """Rows and labels of the stars that all runs are measured on."""
 
     rows: NDArray[np.float16]
     labels: pd.DataFrame
@@ -102,11 +91,7 @@ class Stars:
 def measured(folder: Path, stars: Stars) -> Figures:
     """Measure a run, or read what was measured of the same weights on the same stars.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the run; it holds `model/`, and receives the figures and latents.
-    stars : Stars
+    `folder` is the run's: it holds `model/`, and receives the figures and latents.
     """
     weights = weights_sha256(folder / "model")
     earlier = _read(folder, weights, stars.fingerprint)
@@ -203,17 +188,8 @@ def results_of(
 ) -> Results:
     """Measure the finished runs of a sweep's folder, and write what that gave into it.
 
-    Parameters
-    ----------
-    config : SweepConfig
-    folder : Path
-        Receives `results.json` and `runs.csv`, and for pictures `stars.csv` and `example.npy`.
-    failed : collection of str
-        Names of runs that failed.
-    command : str
-        What made it all.
-    say : callable
-        Told a line about each run that is measured.
+    The folder receives `results.json` and `runs.csv`, and for pictures `stars.csv` and
+    `example.npy`; `failed` are names of runs, `command` is what made it all.
     """
     stars = Stars.read(folder / TEST)
     runs, missing = {}, {}

@@ -40,33 +40,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of a run.
+    """What was measured of a run; lists have one value per dimension, information is in nats."""
 
-    Parameters
-    ----------
-    weights, test : str
-        SHA-256 of the model's weights and of the test stars' table.
-    mad, kl : list of float
-        Median absolute deviation, and mean KL in nats, of each dimension; no KL without variances.
-    line_variance : float
-        Share of the variance of the line contrast, around the mean spectrum, that is reconstructed.
-    mi, mi_fgk : dict of str to list of float
-        Mutual information of each label with each dimension, nats; all stars, and FGK stars.
-    rank : dict of str to list of float
-        Spearman's rank correlation of each label with each dimension.
-    pairs : list of [dim, dim, nats]
-        Mutual information of the informative dimensions with one another, the largest first.
-    """
-
-    weights: str
+    weights: str  # SHA-256, as is that of the test stars' table
     test: str
     mad: list[float]
-    kl: list[float]
-    line_variance: float
-    mi: dict[str, list[float]]
-    mi_fgk: dict[str, list[float]]
-    rank: dict[str, list[float]]
-    pairs: list[list[float]]
+    kl: list[float]  # empty of a network without variances
+    line_variance: float  # share of the variance around the mean spectrum that is reconstructed
+    mi: dict[str, list[float]]  # of each label
+    mi_fgk: dict[str, list[float]]  # on FGK stars alone
+    rank: dict[str, list[float]]  # Spearman's correlation with each label
+    pairs: list[list[float]]  # dim, dim, nats of informative dimensions, the largest first
 
     @property
     def deviating(self) -> list[int]:
@@ -105,15 +89,7 @@ def _above(values: list[float], threshold: float) -> list[int]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One finished run.
-
-    Parameters
-    ----------
-    run : Run
-    figures : Figures
-    training : dict
-        What the model's config.json says of its training.
-    """
+    """One finished run, with what the model's config.json says of its training."""
 
     run: Run
     figures: Figures
@@ -125,35 +101,15 @@ Value = Callable[[Figures], float]
 
 @dataclass(frozen=True)
 class Results:
-    """All of a sweep.
-
-    Parameters
-    ----------
-    config : SweepConfig
-    runs : dict of str to Measured
-        The finished ones, by name.
-    missing : dict of str to str
-        Name of every other run -> "failed" or "not finished".
-    archive : dict
-        `linelist`, `simulator_sha256`, `spectra`, `stars`, `max_exposures` (of the star that has
-        most) and `repeated` (share of the stars with more than one) of what they learned from.
-    test : dict
-        `sha256` of the test stars' table, `example` (number of the spectrum that pictures show),
-        and what the mean spectrum leaves unexplained of one: `half_squares` of the lines,
-        `deviation` of the flux.
-    command : str
-        What made it all, without this machine's folders.
-    latentscope : str
-        Version that measured.
-    """
+    """All of a sweep."""
 
     config: SweepConfig
-    runs: Mapping[str, Measured]
-    missing: Mapping[str, str]
-    archive: Mapping[str, Any]
-    test: Mapping[str, Any]
-    command: str
-    latentscope: str
+    runs: Mapping[str, Measured]  # the finished ones, by name
+    missing: Mapping[str, str]  # name of every other run -> "failed" or "not finished"
+    archive: Mapping[str, Any]  # see `facts_of`
+    test: Mapping[str, Any]  # see `results_of`
+    command: str  # what made it all, without this machine's folders
+    latentscope: str  # version that measured
 
     @property
     def columns(self) -> list[float | None]:
@@ -232,13 +188,7 @@ def write_results(results: Results, folder: Path) -> None:
 
 
 def read_results(folder: Path) -> Results:
-    """Read what `write_results` wrote.
-
-    Raises
-    ------
-    ModelError
-        If the folder holds no results, or they belong to another version.
-    """
+    """Read what `write_results` wrote; ModelError if there is nothing, or of another version."""
     path = folder / RESULTS
     try:
         values = json.loads(path.read_text("utf-8"))

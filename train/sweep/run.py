@@ -43,13 +43,7 @@ Fit = Callable[[Path, Path, Path], None]
 
 
 def write_configs(config: SweepConfig, runs: Sequence[Run], folder: Path) -> None:
-    """Write each run's training configuration into its folder.
-
-    Raises
-    ------
-    ModelError
-        If one makes no training run, or a run of another configuration was begun there.
-    """
+    """Write each run's configuration into its folder; ModelError if another was begun there."""
     for run in runs:
         here = folder_of(folder, run)
         text = yaml.safe_dump(values_of(config, run, ARCHIVE), sort_keys=False)
@@ -75,24 +69,10 @@ def fit_run(config: Path, folder: Path, archive: Path) -> None:
 def train_runs(
     folder: Path, runs: Sequence[Run], workers: int, say: Say, fit: Fit = fit_run
 ) -> dict[str, str]:
-    """Train what is not trained yet, in processes that end with this one.
+    """Train what is not trained yet, in `workers` processes that end with this one.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the sweep; it holds the archive and the runs' configurations.
-    runs : sequence of Run
-    workers : int
-        Processes at a time.
-    say : callable
-        Told a line about each run that ends.
-    fit : callable (configuration, folder, archive)
-        What trains a run.
-
-    Returns
-    -------
-    dict of str to str
-        Name of each run that failed -> why.
+    `folder` is the sweep's, with the archive and the runs' configurations; `fit` trains a run.
+    Returns why each run failed that did, by name.
     """
     todo = [run for run in runs if not is_done(folder, run)]
     number = len(runs) - len(todo)
@@ -154,15 +134,7 @@ def visible_gpus() -> list[str]:
 
 @dataclass(frozen=True)
 class Report:
-    """What a sweep did.
-
-    Parameters
-    ----------
-    finished, total : int
-        Runs that have a model, and runs in all.
-    failed : dict of str to str
-        Name of each run that failed in this call -> why.
-    """
+    """What a sweep did: runs that have a model, runs in all, and why some failed, by name."""
 
     finished: int
     total: int
@@ -189,15 +161,11 @@ def sweep(
     folder : Path
         Receives `archive.zarr`, `test.zarr` and `runs/`, a folder each, and the results.
     config : Path, optional
-        By default `train/configs/sweep.yaml`.
-    quick : bool
-        Take `train/configs/sweep-quick.yaml` instead.
+        By default `train/configs/sweep.yaml`; with `quick` `train/configs/sweep-quick.yaml`.
     linelist : str, optional
         Line list file of the simulation; the built-in list by default.
     workers : int
         Runs at a time.
-    measure_only : bool
-        Train nothing.
     say : callable
         Told what happens, a line at a time.
 
@@ -206,8 +174,8 @@ def sweep(
     UsageError
         If both `config` and `quick` are given.
     LatentscopeError
-        If the configuration makes no sweep, the folder is another sweep's or is being worked in,
-        or there is nothing to measure.
+        If the configuration makes no sweep, the folder is another sweep's or is being worked in, or
+        there is nothing to measure.
     """
     if quick and config is not None:
         raise UsageError("--quick and --config both say what to sweep; give one of them")
