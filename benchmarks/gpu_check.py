@@ -304,13 +304,6 @@ def against_plain(at: Setting) -> dict[str, Any]:
     return figures | {"ok": figures["difference"] < 1e-2}
 
 
-def information(at: Setting) -> dict[str, Any]:
-    """Mutual information on the device, where `latentscope mi` knows one."""
-    words = [sys.executable, "-m", "latentscope", "mi", "--help"]
-    known = "--device" in subprocess.run(words, capture_output=True, text=True).stdout
-    return {"ok": True, "known": known}
-
-
 def checks(at: Setting) -> dict[str, Callable[[Setting], dict[str, Any]]]:
     """All checks by name, the quickest and most telling first."""
     ways = [("32-true", "off")] if at.quick else [
@@ -325,7 +318,7 @@ def checks(at: Setting) -> dict[str, Callable[[Setting], dict[str, Any]]]:
     }
     return {
         "agreement": agreement, "no waiting": no_waiting, "resume": resumed, "one rank": one_rank,
-        "against a plain loop": against_plain, "mutual information": information, **runs,
+        "against a plain loop": against_plain, **runs,
     }  # fmt: skip
 
 

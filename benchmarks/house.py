@@ -1,9 +1,8 @@
 """How large the house is, and how many of its rooms a command passes through.
 
-python -m benchmarks.house
-
-prints files and lines of each folder, and in how many files of latentscope/ a function is entered
-while `latentscope encode` reads one file and `latentscope mi` measures two pairs.
+`python -m benchmarks.house` prints files and lines of each folder, and in how many files and
+functions of latentscope/ something is entered while `encode` reads one file and `mi` measures two
+pairs.
 """
 
 from __future__ import annotations
@@ -16,57 +15,43 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = (("encode", "spectra", "--workers", "1"), ("mi", "z.npy", "labels.csv"))
 
 
-def size(folder: Path) -> tuple[int, int]:
-    """Files and lines of Python below a folder."""
-    files = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
-    return len(files), sum(len(path.read_text("utf-8").splitlines()) for path in files)
+def print_size(folder: Path, indent: str = "") -> None:
+    files = list(folder.rglob("*.py"))
+    lines = sum(len(path.read_text("utf-8").splitlines()) for path in files)
+    if files:
+        print(f"{indent}{folder.name}: {lines:,} lines in {len(files)} files")
 
 
-class Walk:
-    """The files and functions of the package that a run enters, and how often the file changes."""
+def follow(arguments: list[str]) -> None:
+    """Run a command of the command line in this process, and print where it was."""
+    import latentscope
+    from latentscope.cli import main
 
-    def __init__(self, package: Path) -> None:
-        self.package = f"{package}/"
-        self.entered: set[tuple[str, str]] = set()
-        self.changes = 0
-        self.last = ""
+    package, entered = f"{Path(latentscope.__file__).parent}/", set()
 
-    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        """Note a call, as `sys.setprofile` reports it."""
-        code = frame.f_code
-        file = code.co_filename
-        if event != "call" or not file.startswith(self.package) or self._importing(frame):
-            return
-        self.entered.add((file, code.co_qualname))
-        self.changes += file != self.last
-        self.last = file
-
-    def _importing(self, frame: FrameType | None) -> bool:
-        """Whether a call is part of an import: the body of a module, or a function it calls."""
+    def importing(frame: FrameType | None) -> bool:
         while frame is not None:
             code = frame.f_code
-            if code.co_name == "<module>" and code.co_filename.startswith(self.package):
+            if code.co_name == "<module>" and code.co_filename.startswith(package):
                 return True
             frame = frame.f_back
         return False
 
-    @property
-    def files(self) -> list[str]:
-        """The files, by their path in the package."""
-        return sorted({file.removeprefix(self.package) for file, _ in self.entered})
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(package) and not importing(frame):
+            entered.add((code.co_filename.removeprefix(package), code.co_qualname))
 
-
-def walk(package: Path, arguments: list[str]) -> Walk:
-    """Run a command of the command line in this process, and follow it."""
-    from latentscope.cli import main
-
-    found = Walk(package)
     sys.argv = ["latentscope", *arguments]
-    threading.setprofile(found)
-    sys.setprofile(found)
+    threading.setprofile(note)
+    sys.setprofile(note)
     try:
         main()
     except SystemExit as end:
@@ -75,48 +60,33 @@ def walk(package: Path, arguments: list[str]) -> Walk:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
-    return found
+    files = sorted({file for file, _ in entered})
+    print(f"{len(files)} files, {len(entered)} functions:\n  {', '.join(files)}")
 
 
 def main() -> None:
-    """Print sizes, or follow the command that is named."""
-    import latentscope
-
-    package = Path(latentscope.__file__).parent
     if len(sys.argv) > 1:
-        found = walk(package, sys.argv[1:])
-        functions = len(found.entered)
-        print(f"{len(found.files)} files, {functions} functions, {found.changes} changes of file:")
-        print(f"  {', '.join(found.files)}")
+        follow(sys.argv[1:])
         return
     for name in ("latentscope", "train", "benchmarks"):
-        files, lines = size(ROOT / name)
-        print(f"{name}: {lines:,} lines in {files} files")
+        print_size(ROOT / name)
         for folder in sorted(path for path in (ROOT / name).iterdir() if path.is_dir()):
-            if any(folder.rglob("*.py")):
-                files, lines = size(folder)
-                print(f"  {folder.name}: {lines:,} lines in {files} files")
+            print_size(folder, "  ")
     with tempfile.TemporaryDirectory() as folder:
-        _follow_two_commands(Path(folder))
 
+        def run(module: str, *arguments: str) -> str:
+            command = [sys.executable, "-m", module, *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+            return done.stdout
 
-def _follow_two_commands(folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
-    def run(module: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", module, *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-        if module == "benchmarks.house":
-            print(f"\nlatentscope {' '.join(arguments)}", *done.stdout.splitlines()[-2:], sep="\n")
-
-    rng = np.random.default_rng(0)
-    np.save(folder / "z.npy", rng.normal(size=(500, 2)))
-    pd.DataFrame({"rv": rng.normal(size=500)}).to_csv(folder / "labels.csv", index=False)
-    run("latentscope", "simulate", "-n", "1", "-o", "spectra")
-    for arguments in (("encode", "spectra", "--workers", "1"), ("mi", "z.npy", "labels.csv")):
-        run("latentscope", *arguments)  # compiles what numba has not compiled yet
-        run("benchmarks.house", *arguments)
+        rng = np.random.default_rng(0)
+        np.save(Path(folder) / "z.npy", rng.normal(size=(500, 2)))
+        pd.DataFrame({"rv": rng.normal(size=500)}).to_csv(f"{folder}/labels.csv", index=False)
+        run("latentscope", "simulate", "-n", "1", "-o", "spectra")
+        for arguments in COMMANDS:
+            run("latentscope", *arguments)  # compiles what numba has not compiled yet
+            walked = run("benchmarks.house", *arguments).splitlines()[-2:]
+            print(f"\nlatentscope {' '.join(arguments)}", *walked, sep="\n")
 
 
 if __name__ == "__main__":

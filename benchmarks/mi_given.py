@@ -7,7 +7,6 @@ conditions; `--speed` times one pair of 50,000 rows, in turns.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 
 import ennemi
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from tigramite.independence_tests.cmiknn import CMIknn
 
+from benchmarks.timing import rounds, wall_and_processor
 from latentscope import mutual_information
 
 Case = tuple[str, np.ndarray, np.ndarray, np.ndarray, float]
@@ -67,14 +67,8 @@ def speed(rows: int) -> None:
         "ennemi": lambda: ennemi.estimate_mi(y, x, k=3, cond=z),
         "CMIknn": lambda: cmi_knn(x, y, z),
     }
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    for _ in range(5):
-        for name, job in jobs.items():
-            began, processor = time.perf_counter(), time.process_time()
-            job()
-            spent[name].append((time.perf_counter() - began, time.process_time() - processor))
-    for name, times in spent.items():
-        wall, processor = np.min(times, axis=0)
+    for name, times in rounds(jobs, 5, wall_and_processor).items():
+        wall, processor = times.min(axis=0)
         print(f"{name}: {wall:.3f} s, {processor:.3f} s of processor time")
 
 

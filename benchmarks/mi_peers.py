@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,11 @@ Estimate = Callable[[Array, Array, bool], float | None]
 
 @dataclass(frozen=True)
 class Peer:
-    """An estimator by somebody else.
+    """An estimator by somebody else."""
 
-    Attributes
-    ----------
-    name : str
-        With its version.
-    estimate : callable
-        (x, y, discrete) to nats; `discrete` says that y holds classes. x of integers holds classes
-        too. None where it does not take such variables.
-    """
-
-    name: str
+    name: str  # with its version
+    # (x, y, discrete) to nats; `discrete` says that y holds classes, and x of integers does too.
+    # None where it does not take such variables.
     estimate: Estimate
 
 
@@ -65,8 +59,6 @@ def scikit_learn() -> Peer:
 
 def npeet() -> Peer:
     """NPEET: mi, micd and midd by what x and y are."""
-    from importlib.metadata import version
-
     from npeet_plus import mi, micd, midd
 
     def estimate(x: Array, y: Array, discrete: bool) -> float:
@@ -81,8 +73,6 @@ def npeet() -> Peer:
 
 def ennemi() -> Peer:
     """estimate_mi, which scales the columns and adds noise by default; of single columns."""
-    from importlib.metadata import version
-
     from ennemi import estimate_mi
 
     def estimate(x: Array, y: Array, discrete: bool) -> float | None:
@@ -97,8 +87,6 @@ def ennemi() -> Peer:
 
 def infomeasure() -> Peer:
     """Its KSG, and Miller-Madow for two columns of classes; it has nothing for one of each."""
-    from importlib.metadata import version
-
     from infomeasure import mutual_information
 
     def estimate(x: Array, y: Array, discrete: bool) -> float | None:
@@ -113,8 +101,6 @@ def infomeasure() -> Peer:
 
 def gmm_mi() -> Peer:
     """GMM-MI with its cross-validated count of components, one fit to all rows (no bootstrap)."""
-    from importlib.metadata import version
-
     if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 6):
         raise ImportError(f"GMM-MI breaks on scikit-learn {sklearn.__version__}, needs < 1.6")
     from gmm_mi.mi import EstimateMI

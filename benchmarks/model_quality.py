@@ -5,15 +5,15 @@ Run:
     python -m benchmarks.model_quality harps-sim --stars 5000 --real Gl581.fits:-9.2
 
 Each real spectrum is Doppler-shifted by -60 ... +60 km/s; the number after the colon is its known
-radial velocity in km/s. Prints the table of the model card; `-o` writes JSON.
+radial velocity in km/s. Prints the table of the model card.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.timing import markdown_table
+from benchmarks.timing import table
 from latentscope.diagnostics.mi.api import mutual_information
-from latentscope.files import atomic_path
 from latentscope.models.weights import load_model
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
@@ -64,44 +63,32 @@ def simulated_latents(model: Any, args: argparse.Namespace) -> tuple[np.ndarray,
 
 def label_table(latents: np.ndarray, labels: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Best dimension of each label: MI in nats (KSG, k = 3), rank correlation, second-best MI."""
-    table = {}
+    found = {}
     for name in LABELS:
         y = labels[name].to_numpy(float)
         values = [mutual_information(latents[:, d], y) for d in range(latents.shape[1])]
         order = np.argsort(values)[::-1]
         best = int(order[0])
-        table[name] = {
+        found[name] = {
             "dim": best,
             "mi_nats": round(float(values[best]), 3),
             "rank_correlation": round(float(spearmanr(latents[:, best], y)[0]), 3),
             "second_dim": int(order[1]),
             "second_mi_nats": round(float(values[order[1]]), 3),
         }
-    return table
+    return found
 
 
-def informative(latents: np.ndarray, kl: np.ndarray) -> dict[str, Any]:
+def dimensions(latents: np.ndarray, kl: np.ndarray) -> str:
     """Informative dimensions by MAD and by KL, and the largest MI between two of them."""
-    mad = np.median(np.abs(latents - np.median(latents, 0)), 0)
-    by_mad = [int(d) for d in np.flatnonzero(mad > 0.02)]
-    by_kl, open_at_all = (
-        [int(d) for d in np.flatnonzero(kl.mean(0) > nats)] for nats in (0.1, 0.02)
+    by_mad = np.flatnonzero(np.median(np.abs(latents - np.median(latents, 0)), 0) > 0.02)
+    by_kl, open_at_all = (np.flatnonzero(kl.mean(0) > nats).tolist() for nats in (0.1, 0.02))
+    pairs = [(mutual_information(*latents[:, pair].T), pair) for pair in combinations(by_kl, 2)]
+    largest, pair = max(pairs, default=(0.0, ()))
+    return (
+        f"Informative dimensions: MAD > 0.02: {by_mad.tolist()}; KL > 0.1: {by_kl}; KL > 0.02: "
+        f"{open_at_all}. Largest MI between two above 0.1: {largest:.2f} nats ({list(pair)})."
     )
-    pairs = [
-        (mutual_information(latents[:, a], latents[:, b]), a, b)
-        for i, a in enumerate(by_kl)
-        for b in by_kl[i + 1 :]
-    ]
-    largest = max(pairs, default=(0.0, -1, -1))
-    return {
-        "mad": np.round(mad, 4).tolist(),
-        "kl": np.round(kl.mean(0), 3).tolist(),
-        "by_mad": by_mad,
-        "by_kl": by_kl,
-        "by_kl_0.02": open_at_all,
-        "largest_pair_mi_nats": round(float(largest[0]), 3),
-        "largest_pair": list(largest[1:]),
-    }
 
 
 def robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -129,89 +116,45 @@ def real_track(model: Any, path: str) -> np.ndarray:
 
 def track_figures(
     track: np.ndarray, rv_dim: int, teff_dim: int, latents: np.ndarray, labels: pd.DataFrame
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """How the RV dimension follows the shifts, and what is read off at no shift."""
     rv = labels["radvel"].to_numpy()
     core = abs(rv) < 60
     slope, intercept = robust_line(rv[core], latents[core, rv_dim])
     read = (track[:, rv_dim] - intercept) / slope  # km/s
-    inner = abs(SHIFTS) <= 40
     at_rest = track[len(SHIFTS) // 2]
     nearest = np.argsort(abs(latents[:, teff_dim] - at_rest[teff_dim]))[:50]
     return {
-        "steps_right": int(np.sum(np.diff(read) > 0)),
-        "steps": len(SHIFTS) - 1,
-        "monotone": bool(np.all(np.diff(read) > 0)),
-        "monotone_40": bool(np.all(np.diff(read[inner]) > 0)),
-        "slope": round(float(np.polyfit(SHIFTS, read, 1)[0]), 3),
-        "rv_read": round(float(read[len(SHIFTS) // 2]), 2),
-        "teff_read": round(float(labels["Teff"].to_numpy()[nearest].mean())),
+        "steps in the right direction": f"{np.sum(np.diff(read) > 0)} of {len(SHIFTS) - 1}",
+        "slope over simulated": float(np.polyfit(SHIFTS, read, 1)[0]),
+        "RV read, km/s": float(read[len(SHIFTS) // 2]),
+        "Teff read, K": round(labels["Teff"].to_numpy()[nearest].mean()),
     }
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All figures of the model card."""
+def measure(args: argparse.Namespace) -> None:
+    """Print all figures of the model card."""
     model = load_model(args.model)
     if args.no_fit:
         model.encode = partial(model.encode, fit=False)
     latents, kl, labels = simulated_latents(model, args)
-    result: dict[str, Any] = {
-        "model": args.model, "stars": args.stars, "seed": args.seed,
-        "labels": label_table(latents, labels), "dims": informative(latents, kl), "real": {},
-    }  # fmt: skip
-    rv_dim, teff_dim = (result["labels"][name]["dim"] for name in ("radvel", "Teff"))
+    of_labels = label_table(latents, labels)
+    print(f"{args.stars} new simulated stars (seed {args.seed}), kNN MI (KSG, k = 3):\n")
+    print(table({"label": name} | found for name, found in of_labels.items()))
+    rv_dim, teff_dim = (int(of_labels[name]["dim"]) for name in ("radvel", "Teff"))
     slope, intercept = robust_line(latents[:, rv_dim], labels["radvel"].to_numpy())
     residual = labels["radvel"] - slope * latents[:, rv_dim] - intercept
-    fgk = labels["Teff"].between(4000, 7000) & (labels["vsini"] < 10)
-    result["rv_error_fgk"] = round(float(1.4826 * np.median(abs(residual[fgk]))), 3)
-    result["km_s_per_unit"] = round(slope, 3)
+    slow = labels["Teff"].between(4000, 7000) & (labels["vsini"] < 10)
+    error = 1.4826 * np.median(abs(residual[slow]))
+    print(f"\n{dimensions(latents, kl)}\nRV dimension: {slope:.2f} km/s per unit, ", end="")
+    print(f"robust error {error:.2f} km/s for slowly rotating FGK stars.\n")
+    lines = []
     for entry in args.real:
         path, _, velocity = entry.rpartition(":")
-        track = real_track(model, path)
         name = read_spectrum(path).meta.get("object") or Path(path).name
-        result["real"][name] = track_figures(track, rv_dim, teff_dim, latents, labels)
-        result["real"][name]["rv_known"] = float(velocity)
-    return result
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """Tables for the model card."""
-    dims = result["dims"]
-    lines = [
-        f"{result['stars']} new simulated stars (seed {result['seed']}), one spectrum per star, "
-        "kNN MI (KSG, k = 3):",
-        "",
-        markdown_table(
-            ["label", "dim", "MI (nats)", "rank correlation", "next dim", "its MI"],
-            [
-                [
-                    name, str(e["dim"]), f"{e['mi_nats']:.2f}", f"{e['rank_correlation']:+.3f}",
-                    str(e["second_dim"]), f"{e['second_mi_nats']:.2f}",
-                ]
-                for name, e in result["labels"].items()
-            ],
-        ),
-        "",
-        f"Informative dimensions: MAD > 0.02: {dims['by_mad']}; KL > 0.1: {dims['by_kl']}; "
-        f"KL > 0.02: {dims['by_kl_0.02']}. "
-        f"Largest MI between two above 0.1: {dims['largest_pair_mi_nats']:.2f} nats "
-        f"({dims['largest_pair']}).",
-        f"RV dimension: {result['km_s_per_unit']:.2f} km/s per unit; robust error "
-        f"{result['rv_error_fgk']:.2f} km/s for slowly rotating FGK stars.",
-        "",
-        markdown_table(
-            ["real star", "steps in the right direction", "slope over simulated",
-             "RV read (known), km/s", "Teff read, K"],
-            [
-                [
-                    name, f"{e['steps_right']} of {e['steps']}", f"{e['slope']:.2f}",
-                    f"{e['rv_read']:+.1f} ({e['rv_known']:+.1f})", str(e["teff_read"]),
-                ]
-                for name, e in result["real"].items()
-            ],
-        ),
-    ]  # fmt: skip
-    return "\n".join(lines)
+        found = track_figures(real_track(model, path), rv_dim, teff_dim, latents, labels)
+        lines.append({"real star": name} | found | {"RV known": float(velocity)})
+    print(table(lines))
 
 
 def main() -> None:
@@ -222,13 +165,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5000)
     parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
     parser.add_argument("--no-fit", action="store_true", help="velocity by the convolutions alone")
-    parser.add_argument("-o", "--output")
     args = parser.parse_args()
-    result = measure(args)
-    print(markdown(result))
-    if args.output:
-        with atomic_path(args.output) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+    measure(args)
 
 
 if __name__ == "__main__":

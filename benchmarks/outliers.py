@@ -9,13 +9,12 @@ kind keeps the rest of an ordinary exposure: the pixels of the file, the photon 
 the night. A spectrum that is smoothed loses its noise, so noise of the same size is put back. For
 each kind of outlier: the area under the curve (AUC: the chance that an outlier is trusted less
 than an ordinary spectrum), the same against real spectra and their relatives (noisier, moving,
-rotating), and the shares called doubtful and outside. Prints tables; `-o` writes JSON.
+rotating), and the shares called doubtful and outside. Prints tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -28,9 +27,8 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.timing import markdown_table
+from benchmarks.timing import table
 from latentscope.data import Latents
-from latentscope.files import atomic_path
 from latentscope.models.encode import encode
 from latentscope.models.trust import score
 from latentscope.models.weights import load_model
@@ -54,6 +52,8 @@ TESTS = {
     "density": "density_percentile",
     "resolution": "resolution_percentile",
 }
+_TOLD = ("star", "relative", "model", "verdict", "trust", "trust_latents", "trust_fit",
+         "trust_resolution", "resolution", "reason")  # fmt: skip
 _AIR = 6862.0  # Angstrom: beyond it lies oxygen of the air
 _OWN = 115_000.0  # resolving power of the simulated instrument
 _FWHM = 2.3548
@@ -241,22 +241,22 @@ def figures(found: dict[str, Latents], stars: Floats) -> list[dict[str, Any]]:
     tables = {kind: score(latents).table for kind, latents in found.items()}
     usual = tables[ORDINARY]
     lines = []
-    for kind, table in tables.items():
+    for kind, judged in tables.items():
         # No latents at all is the plainest verdict.
-        trust = table["trust"].fillna(0.0).to_numpy()
+        trust = judged["trust"].fillna(0.0).to_numpy()
         line: dict[str, Any] = {
             "kind": kind,
-            "n": len(table),
+            "n": len(judged),
             "auc": auc(usual["trust"].to_numpy(), trust),
             "auc_real": auc(stars, trust) if len(stars) else float("nan"),
         }
         for name, column in TESTS.items():
-            measured = table[column].dropna().to_numpy()
+            measured = judged[column].dropna().to_numpy()
             line[name] = auc(*_as_trust(name, usual[column].dropna().to_numpy(), measured))
         for verdict in ("doubtful", "outside"):
-            line[verdict] = float((table["verdict"] == verdict).mean())
-        line["measured R"] = float(np.nanmedian(table["resolution"].fillna(0.0)))
-        line["no latents"] = float((table["verdict"] == "").mean())
+            line[verdict] = float((judged["verdict"] == verdict).mean())
+        line["measured R"] = float(np.nanmedian(judged["resolution"].fillna(0.0)))
+        line["no latents"] = float((judged["verdict"] == "").mean())
         lines.append(line)
     return lines
 
@@ -308,47 +308,10 @@ def real(models: dict[str, Any], files: list[str]) -> list[dict[str, Any]]:
     spectra = [one for made in found.values() for one in made.values()]
     lines = []
     for name, model in models.items():
-        table = score(encode(spectra, model, workers=1)).table if files else pd.DataFrame()
-        for (star, kind), row in zip(kinds, table.to_dict("records"), strict=True):
+        judged = score(encode(spectra, model, workers=1)).table if files else pd.DataFrame()
+        for (star, kind), row in zip(kinds, judged.to_dict("records"), strict=True):
             lines.append({"model": name, "star": star, "relative": kind, **row})
     return lines
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """Tables for the page on trust."""
-    lines = []
-    for name, of_model in result["models"].items():
-        rows = []
-        for line in of_model:
-            cells = [f"{line[key]:.3f}" for key in ("auc", "auc_real", *TESTS)]
-            shares = [f"{100 * line[key]:.1f} %" for key in ("doubtful", "outside", "no latents")]
-            first = [line["kind"], str(line["n"]), f"{line['measured R']:,.0f}"]
-            rows.append(first + cells + shares)
-        header = [
-            "kind",
-            "n",
-            "measured R",
-            "auc",
-            "auc, real",
-            *TESTS,
-            "doubtful",
-            "outside",
-            "no latents",
-        ]
-        lines += [f"\n{name}\n", markdown_table(header, rows)]
-    rows = [
-        [
-            row["star"], row["relative"], row["model"], row["verdict"],
-            *(f"{row[f'trust{which}']:.2g}" for which in ("", "_latents", "_fit", "_resolution")),
-            f"{row['resolution']:,.0f}", row["reason"],
-        ]
-        for row in result["real"]
-    ]  # fmt: skip
-    header = [
-        "spectrum", "relative", "model", "verdict", "trust", "latents", "fit", "resolution", "R",
-        "reason",
-    ]  # fmt: skip
-    return "\n".join([*lines, "", markdown_table(header, rows)])
 
 
 def main() -> None:
@@ -359,7 +322,6 @@ def main() -> None:
     parser.add_argument("--ordinary", type=int, default=1000, help="more ordinary spectra")
     parser.add_argument("--seed", type=int, default=8000)
     parser.add_argument("--real", action="append", default=[], metavar="FILE")
-    parser.add_argument("-o", "--output")
     args = parser.parse_args()
     models = {name: load_model(name) for name in args.models}
     for model in models.values():
@@ -369,17 +331,9 @@ def main() -> None:
         name: np.array([line["trust"] for line in stars if line["model"] == name])
         for name in models
     }
-    result = {
-        "stars": args.stars,
-        "ordinary": args.ordinary,
-        "seed": args.seed,
-        "models": {name: figures(of_model, trusted[name]) for name, of_model in found.items()},
-        "real": stars,
-    }
-    print(markdown(result))
-    if args.output:
-        with atomic_path(Path(args.output)) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+    for name, of_model in found.items():
+        print(f"\n{name}\n\n{table(figures(of_model, trusted[name]))}")
+    print(f"\n{table({key: line[key] for key in _TOLD} for line in stars)}")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,16 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def table(lines: Iterable[Mapping[str, Any]], form: str = ".4g") -> str:
+    """Return a markdown table of lines that have the same keys, its header."""
+    lines = list(lines)
+    cells = [
+        [format(cell, form) if isinstance(cell, float) else str(cell) for cell in line.values()]
+        for line in lines
+    ]
+    return markdown_table(list(lines[0]) if lines else [], cells)
+
+
 def wall_and_processor(work: Work) -> NDArray[np.float64]:
     """Seconds of one call by the wall, and of the processor, all threads together."""
     wall, processor = time.perf_counter(), time.process_time()

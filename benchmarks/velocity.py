@@ -9,14 +9,13 @@ star that differ by their noise alone, and real spectra shifted in steps of 20 k
 after the colon is the known velocity in km/s. The drift is what the other latents do meanwhile.
 Wrong is an error above 10 km/s. Velocities are read
 by the latent's own scale, less the median error of the first kind: the decoder's zero point.
-Prints tables; `-o` writes JSON. With `--exposures` alone: exposures of each real star that differ
+Prints tables. With `--exposures` alone: exposures of each real star that differ
 by noise drawn from its errors, and what the fit costs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,8 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.outliers import CHROMOSPHERE, emission
-from benchmarks.timing import markdown_table, rounds
-from latentscope.files import atomic_path
+from benchmarks.timing import rounds, table
 from latentscope.models.network import SECOND_PEAK, SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.simulation.population import RESPONSE_NODES, Observation, observe
@@ -349,78 +347,34 @@ def again(args: argparse.Namespace) -> None:
     print(f"{taken['fit'] / taken['plain']:.2f} times as long")
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All tables."""
+def measure(args: argparse.Namespace) -> None:
+    """Print all tables."""
     model = load_model(args.model)
     maker = Maker(model, args.linelist)
-    kinds: dict[str, dict[str, float]] = {}
+    kinds, empty = [], []
     zero: float | None = None
     for name, kind in KINDS.items():
         n = args.stars if zero is None else args.each
         found, truth = measured(model, maker, kind, n, args.seed)
         zero = float(np.median(found.velocity - truth)) if zero is None else zero
-        kinds[name] = figures(found._replace(velocity=found.velocity - zero), truth)
+        found = found._replace(velocity=found.velocity - zero)
+        kinds.append({"stars": name} | figures(found, truth))
     assert zero is not None
-    empty = {}
     for name, kind in NO_STARS.items():
         found, _ = measured(model, maker, kind, args.each, args.seed)
         by_peak = int((found.second_peak > SECOND_PEAK).sum())
-        empty[name] = {
-            "n": args.each, "flagged": int(found.ambiguous.sum()), "by second peak": by_peak,
-        }  # fmt: skip
+        flagged = int(found.ambiguous.sum())
+        empty.append({"no stars": name, "n": args.each, "flagged": flagged, "by peak": by_peak})
     entries = [entry.rpartition(":") for entry in args.real]
-    return {
-        "model": args.model, "seed": args.seed, "zero": zero, "kinds": kinds, "no stars": empty,
-        "repeats": repeats(model, maker, args.repeats, args.seed + 1),
-        "drifts": drifts(model, maker, args.repeats, args.seed + 2),
-        "real": [real(model, path, float(known), zero) for path, _, known in entries],
-    }  # fmt: skip
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """Tables for the page on models."""
-    stars = [
-        [
-            name, str(e["n"]), str(e["wrong"]), f"{e['wrong, flagged']} of {e['wrong']}",
-            f"{e['right, flagged']} of {e['n'] - e['wrong']}", f"{e['error']:.3f}",
-            f"{e['error over sigma']:.2f}", f"{e['slope']:.4f}", f"{e['second peak, 98 %']:.2f}",
-        ]
-        for name, e in result["kinds"].items()
-    ]  # fmt: skip
-    header = ["stars", "n", "wrong", "wrong, flagged", "right, flagged", "error, km/s",
-              "error over sigma", "slope", "second peak, 98 %"]  # fmt: skip
-    empty = [
-        [name, str(e["n"]), str(e["flagged"]), str(e["by second peak"])]
-        for name, e in result["no stars"].items()
-    ]
-    noise = [
-        [f"{e['snr from']:g}", e["spectra"], str(e["n"]), f"{e['ratio']:.2f}"]
-        for e in result["repeats"]
-    ]
-    own = [
-        [
-            e["star"], f"{e['read']:+.2f} ({e['known']:+.1f})", f"{e['largest error']:.2f}",
-            f"{e['scatter']:.3f}", f"{e['slope']:.4f}", f"{e['flagged']} of {len(SHIFTS)}",
-            f"{e['second peak']:.2f}", f"{e['once']:.2f}", f"{e['twice']:.2f}",
-        ]
-        for e in result["real"]
-    ]  # fmt: skip
-    moved = [
-        [f"{e['velocity']:g}", str(e["n"]), f"{e['once']:.2f}", f"{e['twice']:.2f}"]
-        for e in result["drifts"]
-    ]
-    tables = [
-        markdown_table(header, stars),
-        markdown_table(["no stars", "n", "flagged", "by the second peak"], empty),
-        markdown_table(["SNR from", "spectra", "stars", "sigma over scatter"], noise),
-        markdown_table(["velocity, km/s", "stars", "drift, read once", "as encoded"], moved),
-        markdown_table(
-            ["real star", "read (known), km/s", "largest error", "scatter", "slope", "flagged",
-             "second peak", "drift, read once", "as encoded"],
-            own,
-        ),
-    ]  # fmt: skip
-    return f"zero point {result['zero']:+.3f} km/s\n\n" + "\n\n".join(tables)
+    print(f"zero point {zero:+.3f} km/s\n")
+    for lines in (
+        kinds,
+        empty,
+        repeats(model, maker, args.repeats, args.seed + 1),
+        drifts(model, maker, args.repeats, args.seed + 2),
+        [real(model, path, float(known), zero) for path, _, known in entries],
+    ):
+        print(f"{table(lines)}\n")
 
 
 def main() -> None:
@@ -433,16 +387,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9100)
     parser.add_argument("--real", action="append", default=[], metavar="FILE:RV")
     parser.add_argument("--exposures", action="store_true")
-    parser.add_argument("-o", "--output")
     args = parser.parse_args()
     if args.exposures:
         again(args)
         return
-    result = measure(args)
-    print(markdown(result))
-    if args.output:
-        with atomic_path(Path(args.output)) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+    measure(args)
 
 
 if __name__ == "__main__":
