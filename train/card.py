@@ -237,6 +237,13 @@ def _besides(config: TrainConfig) -> str:
     return "".join(f" {sentence}" for applies, sentence in sentences if applies)
 
 
+_AT_START = {
+    "revive": "dead dimensions drawn anew",
+    "turn": "open dimensions rotated",
+    "gather": "closed dimensions gathered",
+}
+
+
 def _stages(stages: Iterable[Stage]) -> list[str]:
     """Table of the stages: a column for each schedule that any of them sets."""
     stages = list(stages)
@@ -251,12 +258,11 @@ def _stages(stages: Iterable[Stage]) -> list[str]:
             str(number),
             f"{stage.steps:,}",
             *(_schedule(getattr(stage, name)) for name in shown),
-            "yes" if stage.revive else "",
-            "yes" if stage.turn else "",
+            ", ".join(words for key, words in _AT_START.items() if getattr(stage, key)),
         ]
         for number, stage in enumerate(stages, 1)
     ]
-    return _table(["stage", "steps", *shown, "dead dimensions drawn anew", "turned"], rows)
+    return _table(["stage", "steps", *shown, "at its start"], rows)
 
 
 def _schedule(schedule: Schedule) -> str:

@@ -259,6 +259,9 @@ class Stage:
     revive: bool = False
     # Turn the open dimensions at the start to where they depend on each other least.
     turn: bool = False
+    # Turn the closed dimensions at the start to their principal axes: a direction that has opened
+    # a little in all of them comes to lie in one.
+    gather: bool = False
     # Nats: the KL of each dimension, mean over the batch, counts as this at least.
     free_bits: Scheduled = Schedule(0.0)
     total_correlation: Scheduled = Schedule(0.0)  # factors of penalties: see `learning.losses`

@@ -231,7 +231,7 @@ def test_the_recipe_knows_what_decides_the_outcome(config, key):
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Stage) if f.name != "steps"])
 def test_the_recipe_knows_every_part_of_a_stage(config, field):
-    value = True if field in ("revive", "turn") else Schedule(0.7, 0.8)
+    value = True if field in ("revive", "turn", "gather") else Schedule(0.7, 0.8)
     stages = (dataclasses.replace(config.stages[0], **{field: value}), config.stages[1])
     assert dataclasses.replace(config, stages=stages).recipe != config.recipe
 

@@ -44,14 +44,7 @@ def latents_of(
 
 
 def dead_dims(mean: Tensor, kl: Tensor | None) -> list[int]:
-    """Dimensions that say nothing: by their KL, or of a plain autoencoder by the MAD of the mean.
-
-    Parameters
-    ----------
-    mean : Tensor of shape (n, latents)
-    kl : Tensor of shape (n, latents), or None
-        Nats.
-    """
+    """Dimensions that say nothing: by their KL in nats, or of an autoencoder by their MAD."""
     if kl is not None:
         return _below(kl.mean(0), DEAD)
     deviation = median_abs_deviation(mean.cpu().numpy())
@@ -130,7 +123,32 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
     """Turn the open dimensions of a model by what some thousand training spectra say.
 
     The dimension that shifts the lines of a Doppler layer stays as it is.
+    """
+    mean, logvar, dims, _ = _sampled(model, data)
+    if len(dims) < 2:
+        return  # nothing to turn, nor anything to turn it against
+    rotate(model, dims, least_dependence(mean[:, dims]), logvar)
 
+
+def gather(model: SpectrumVAE, data: Any) -> None:
+    """Turn the closed dimensions to their principal axes, strongest first.
+
+    Adam moves every dimension alike, so a direction that hardly pays opens in all the closed ones
+    at once, a little in each, and takes very long to find one of them. The prior is the same in
+    every direction: turned like this, what they share lies in one dimension, and nothing that is
+    decoded changes.
+    """
+    mean, logvar, _, dims = _sampled(model, data)
+    if len(dims) < 2:
+        return
+    axes = torch.linalg.eigh(torch.cov(mean[:, dims].double().T)).eigenvectors
+    rotate(model, dims, axes.flip(1).T, logvar)
+
+
+def _sampled(model: SpectrumVAE, data: Any) -> tuple[Tensor, Tensor | None, list[int], list[int]]:
+    """Means and log variances of training spectra, and which dimensions are open, and closed.
+
+    Neither is that of a Doppler layer.
     """
     read, logvars = [], []
     device = next(model.parameters()).device
@@ -143,16 +161,12 @@ def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
     mean = torch.cat(read)
     logvar = torch.cat(logvars) if model.config.variational else None
     dead = dead_dims(mean, None if logvar is None else kl_per_dim(mean, logvar))
-    first = 1 if model.config.doppler else 0
-    dims = [d for d in range(first, model.config.latents) if d not in dead]
-    if len(dims) < 2:
-        return  # nothing to turn, nor anything to turn it against
-    rotation = least_dependence(mean[:, dims])
-    rotate(model, dims, rotation, None if logvar is None else logvar[:, dims])
+    dims = range(1 if model.config.doppler else 0, model.config.latents)
+    return mean, logvar, [d for d in dims if d not in dead], [d for d in dims if d in dead]
 
 
 def least_dependence(mean: Tensor) -> Tensor:
-    """Rotation that leaves dimensions that depend on each other least, shape (d, d), orthogonal.
+    """Rotation (d, d) that leaves dimensions that depend on each other least, of latents (n, d).
 
     A rotation keeps the joint entropy, so the sum of the entropies of single dimensions says what
     their total correlation is (Learned-Miller & Fisher 2003, JMLR 4, 1271; their RADICAL, without
@@ -161,11 +175,6 @@ def least_dependence(mean: Tensor) -> Tensor:
     with x and w independent. One pair after the other turns by the angle between -45 and 45 degrees
     with the least sum, to a degree, until none gains any more. A dimension stays the one that it
     was before most.
-
-    Parameters
-    ----------
-    mean : Tensor of shape (n, d)
-        Latents of the archive, not standardized.
     """
     values = mean.numpy().astype(np.float64)
     dims = values.shape[1]
@@ -253,16 +262,9 @@ def rotate(model: SpectrumVAE, dims: list[int], rotation: Tensor, logvar: Tensor
     """Turn some dimensions of a model; what it makes of a spectrum's mean latents stays the same.
 
     Encoder means are turned and the decoder turns them back. A turned posterior is no longer
-    independent in each dimension; the log variance is the turned mean of the log variances, plus
-    what the logarithm of the turned variances has above that on average.
-
-    Parameters
-    ----------
-    dims : list of int
-        Without the one that a Doppler layer reads.
-    rotation : Tensor of shape (d, d)
-    logvar : Tensor of shape (n, d), or None
-        Log variances of the archive before the turn.
+    independent in each dimension; the log variance is the turned mean of the log variances (n, d)
+    of the archive before the turn, plus what the logarithm of the turned variances has above that
+    on average.
     """
     full = torch.eye(model.config.latents, dtype=torch.float64)
     full[torch.tensor(dims)[:, None], torch.tensor(dims)] = rotation.double()
@@ -270,7 +272,7 @@ def rotate(model: SpectrumVAE, dims: list[int], rotation: Tensor, logvar: Tensor
         _multiply(model.mean, full)
         if logvar is not None:
             _multiply(model.logvar, full**2)
-            shares, logvar = rotation.double() ** 2, logvar.double()
+            shares, logvar = rotation.double() ** 2, logvar[:, dims].double()
             above = torch.log(logvar.exp() @ shares.T) - logvar @ shares.T
             model.logvar.bias[dims] += above.mean(0).to(model.logvar.bias)
         for layer in model.readers:

@@ -22,7 +22,7 @@ from train.data.batches import Batch
 from train.learning import dims as dimensions
 from train.learning.callbacks import CollapseStop, Loss, stop_if_not_finite
 from train.learning.devices import Later, mean_over_ranks, unit_noise
-from train.learning.dims import turn_to_least_dependence
+from train.learning.dims import gather, turn_to_least_dependence
 from train.learning.losses import Penalties, in_errors, kl_per_dim, summed, with_free_bits
 from train.settings import Stage, TrainConfig, continues
 
@@ -272,11 +272,14 @@ class SpectrumModule(lightning.LightningModule):
             self.penalties.learn_from(spectra)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Revive dead dimensions and turn the others when a stage that asks for it begins."""
+        """Revive or gather dead dimensions and turn the others when a stage that asks begins."""
         index, stage, fraction = self.config.stage_at(self.global_step)
         begins = fraction == 0.0 and self._stage != index
         if begins and stage.turn:
             turn_to_least_dependence(self.model, self.trainer.datamodule)
+            self._begin_anew()
+        if begins and stage.gather:
+            gather(self.model, self.trainer.datamodule)
             self._begin_anew()
         if begins and stage.revive:
             self.revive(self.dead_dims())

@@ -11,6 +11,7 @@ from train.learning.dims import (
     dead_dims,
     dims_below,
     entropy_given_spread,
+    gather,
     latents_of,
     least_dependence,
     redraw,
@@ -184,7 +185,7 @@ def test_the_posterior_of_a_turned_model_has_the_turned_variances(config):
     with torch.no_grad():
         mean, logvar = model.encode(rows)
         rotation = turned(0.5)
-        rotate(model, [1, 3], rotation, logvar[:, [1, 3]])
+        rotate(model, [1, 3], rotation, logvar)
         after_mean, after_logvar = model.encode(rows)
     exact = torch.log(logvar[:, [1, 3]].exp().double() @ (rotation**2).T)
     found = after_logvar[:, [1, 3]].double()
@@ -192,6 +193,26 @@ def test_the_posterior_of_a_turned_model_has_the_turned_variances(config):
     assert torch.equal(after_logvar[:, [0, 2]], logvar[:, [0, 2]])
     assert torch.allclose(after_mean[:, [1, 3]].double(), mean[:, [1, 3]].double() @ rotation.T,
                           atol=1e-4)  # fmt: skip
+
+
+def test_what_closed_dimensions_share_is_gathered_in_the_first_of_them(config):
+    model = model_of(config, doppler=False)
+    rows = np.random.default_rng(2).normal(size=(300, model.config.row_size)).astype("f4")
+    batch = torch.from_numpy(rows)
+    with torch.no_grad():
+        spread = model.encode(batch)[0].std(0)
+        model.mean.weight[0] *= 2.0 / spread[0]  # open
+        model.mean.weight[1:] = 0.2 / spread[1] * model.mean.weight[1]
+        model.mean.bias[:] = 0.0
+        model.logvar.weight[:], model.logvar.bias[:] = 0.0, 0.0
+        mean, _ = model.encode(batch)
+        before = model.decode(mean)
+        gather(model, Rows(rows))
+        after, _ = model.encode(batch)
+        assert torch.allclose(model.decode(after), before, atol=1e-4)
+    assert torch.equal(after[:, 0], mean[:, 0])
+    assert after[:, 1].std() == pytest.approx(0.2 * 3**0.5, rel=0.01)
+    assert after[:, 2:].std(0).max() < 1e-3
 
 
 def test_a_model_whose_dimensions_are_all_closed_is_left_as_it_is(model, config):

@@ -67,7 +67,7 @@ def test_the_card_says_what_the_hub_reads_and_what_was_run(folder):
     assert headings == ["How to use it", "How it was made", "What its dimensions know",
                         "What it cannot do", "Provenance"]  # fmt: skip
     assert "| 1 | 6 | 0.5 | 3 to 0, linear |  |" in text
-    assert "| 2 | 4 | 0.1 | 0 | yes |" in text
+    assert "| 2 | 4 | 0.1 | 0 | dead dimensions drawn anew |" in text
     assert UNWRITTEN in text
     provenance = json.loads(text.split("```json\n")[1].split("```")[0])
     assert provenance == load_model(folder).info["training"]
