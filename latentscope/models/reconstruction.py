@@ -20,7 +20,7 @@ from latentscope.models.rows import read_chunk, source_id
 from latentscope.spectra.prepare import PrepareConfig, restore
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum
-from latentscope.spectra.wavelength import vacuum_to_air
+from latentscope.spectra.wavelength import doppler_shift, vacuum_to_air
 from latentscope.tables import write_csv
 
 if TYPE_CHECKING:
@@ -311,6 +311,7 @@ def _velocity(
 ) -> tuple[float, str]:
     """Velocity of the lines, and where it is from: what was given, the lines, the header."""
     if given is not None:
+        doppler_shift(1.0, given)  # which refuses what is no velocity
         return given, "given"
     # All lines of the list lie where air has wavelengths.
     some = wavelength >= _SHORTEST

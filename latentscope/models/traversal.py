@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from latentscope.data import Latents, LatentsLike, read_latents
-from latentscope.diagnostics.study import Study, whole_dims
+from latentscope.diagnostics.study import Study, check_none_infinite, whole_dims
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.line_map import LineMapResult, measure_line_map
 from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
@@ -34,6 +34,7 @@ from latentscope.errors import (
     SpectrumError,
 )
 from latentscope.simulation.lines import ELEMENTS, LineList, read_linelist
+from latentscope.spectra.wavelength import doppler_shift
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -139,6 +140,8 @@ def traverse(
     _check_alone({"spectrum": spectrum, "base": base})
     decoder = _decoder(model, {"wavelength": wavelength, "valid": valid, "contrast": contrast})
     data = _data(decoder, latents, base)
+    if not isinstance(dim, int | np.integer) or isinstance(dim, bool):
+        raise ChoiceError(f"dim is {dim!r}; expected a whole number")
     check_dims([dim], data.dims)
     start, base_from = _start(decoder, data, spectrum, base)
     unit = data.unit(dim)
@@ -146,6 +149,8 @@ def traverse(
         values = start[dim] + unit * np.asarray(sigmas, dtype=np.float64)
     elif values is None:
         values = data.quantiles(dim, QUANTILES if quantiles is None else quantiles)
+    if rv is not None:
+        doppler_shift(1.0, rv)  # which refuses what is no velocity
     options = decoder.options | {"features": line_features(linelist), "rv": rv}
     result = measure_traversal(
         decoder.flux, start, dim, values, unit=unit, progress=progress, **options
@@ -216,6 +221,8 @@ def line_map(
             chosen = [int(dim) for dim in dims]
     units = data.sigma.copy()
     units[chosen] = [data.unit(dim) for dim in chosen]
+    if rv is not None:
+        doppler_shift(1.0, rv)  # which refuses what is no velocity
     options = decoder.options | {"features": line_features(linelist), "rv": rv}
     result = measure_line_map(
         decoder.flux, start, chosen, units, step=step, progress=progress, **options
@@ -351,6 +358,7 @@ def _data(decoder: Decoder, latents: LatentsLike | None, base: ArrayLike | None)
     model = decoder.model
     if latents is not None:
         read = read_latents(latents)
+        check_none_infinite(read)
         if model is not None:
             from latentscope.models.weights import check_made_by
 

@@ -91,6 +91,8 @@ def test_what_the_model_cannot_take_is_shown_alone_with_the_reason(model):
         found = view_spectrum(far, model)
     assert found.reconstruction is None
     assert len(found.flux) == 5000
+    with pytest.raises(SpectrumError, match="rv is nan km/s"):
+        reconstruct(far, None, rv=float("nan"))
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,9 @@ def test_a_line_list_takes_the_place_of_the_lines(tmp_path):
     ("options", "kind", "message"),
     [
         ({"dim": 3}, ChoiceError, "dim is 3; there are dimensions 0 to 2"),
+        ({"dim": 1.0}, ChoiceError, "dim is 1.0; expected a whole number"),
+        ({"rv": float("nan")}, SpectrumError, "rv is nan km/s; expected a finite velocity"),
+        ({"latents": np.diag([1.0, 2.0, np.inf])}, EstimatorError, "infinite values in dims 2"),
         ({"values": [1, 2], "sigmas": [1, 2]}, ChoiceError, "values and sigmas are given"),
         ({"spectrum": "a.fits", "base": np.zeros(3)}, ChoiceError, "spectrum and base are given"),
         ({"base": np.zeros(4)}, EstimatorError, r"base has shape \(4,\); there are \(3,\)"),
