@@ -129,7 +129,9 @@ def encode_queries(
     network = _model_of(latents) if model is None else as_model(model)
     check_made_by(network, latents)
     # A `Spectrum` has its own frame.
-    alike = vars(Reading.of(latents.provenance)) if not _any_spectrum(sources) else {}
+    items = sources if isinstance(sources, list | tuple) else [sources]
+    own = any(isinstance(item, Spectrum) for item in items)
+    alike = {} if own else vars(Reading.of(latents.provenance))
     return encode(
         sources,
         network,
@@ -139,11 +141,6 @@ def encode_queries(
         progress=progress,
         **alike,
     )
-
-
-def _any_spectrum(sources: Any) -> bool:
-    items = sources if isinstance(sources, list | tuple) else [sources]
-    return any(isinstance(item, Spectrum) for item in items)
 
 
 def _model_of(latents: Latents) -> SpectrumVAE:

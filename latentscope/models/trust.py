@@ -119,12 +119,7 @@ def trust_sample(
 ) -> TrustSample:
     """Return the reference sample of a model: what it makes of ordinary spectra.
 
-    Parameters
-    ----------
-    model : SpectrumVAE, str or path
-        A model, a bundled model's name, a folder, an address or a Hugging Face id.
-    cache_dir : path, optional
-        Folder for downloads.
+    `model` is as for `score`, `cache_dir` the folder for downloads.
 
     Raises
     ------

@@ -176,26 +176,15 @@ def convert_checkpoint(
     *,
     normalization: PublishedNormalization | None = None,
 ) -> Path:
-    """Write a published checkpoint as a model folder.
+    """Write a published checkpoint (.pth.tar) as a model folder, and return the folder.
 
-    Parameters
-    ----------
-    path : path
-        A `.pth.tar` file with the published names and shapes.
-    folder : path
-        Where config.json and model.safetensors go.
-    normalization : {"median-padded", "median-valid"}, optional
-        See `load_checkpoint`.
-
-    Returns
-    -------
-    Path
-        The folder.
+    `normalization`, "median-padded" or "median-valid", is what its spectra were divided by; by
+    default its name tells, or it is assumed to be "median-padded", with a warning.
 
     Raises
     ------
     ModelError
-        As `load_checkpoint`.
+        If the file cannot be read or does not fit the published architecture.
 
     Examples
     --------

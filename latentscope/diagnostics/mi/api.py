@@ -297,10 +297,10 @@ def mi_matrix(
         dimension among the eight rows nearest in these, 40 times at most.
     groups : array (n,) or str, optional
         Which star each row shows, or the column that says so: the sidecar's, filled from the label
-        table's of that name, and `star` from `object`. Rows of a star are not independent: the
-        value is then the median over draws of one random row per star, the error bar includes their
-        spread, and the null shuffles whole stars. "auto": `star`, else `object`, if rows repeat
-        it; None or "none": rows are independent.
+        table's of that name. Rows of a star are not independent: the value is then the median over
+        draws of one random row per star, the error bar includes their spread, and the null shuffles
+        whole stars. "auto": `star`, else `object`, if rows repeat it; None or "none": rows are
+        independent.
     join : str, optional
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
@@ -493,19 +493,10 @@ def pairwise_mi(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame, path, or Study
-        Rows of NaN are left out.
-    dims : "all", "informative" or a list of int
-        "informative": as for `mi_matrix`.
-    estimator, neighbors, n_draws, n_permutations, seed
+    latents, dims, estimator, neighbors, groups, n_draws, n_permutations, seed, progress
         As those of `mi_matrix`.
     discrete : bool or "auto"
         Whether dimensions hold classes; "auto": those of few values do.
-    groups : array (n,) or str, optional
-        Which star each row shows, or the sidecar's column that says so. "auto": `star`, else
-        `object`, if rows repeat it; None or "none": rows are independent.
-    progress : callable, optional
-        Called with (pairs done, pairs in all).
 
     Returns
     -------
@@ -513,13 +504,8 @@ def pairwise_mi(
 
     Raises
     ------
-    ChoiceError
-        If there is no such estimator or dimension.
-    EstimatorError
-        If there are fewer than two dimensions, values are infinite, rows or groups are too few, or
-        the estimator does not take such columns.
-    TableError
-        If latents cannot be read.
+    ChoiceError, EstimatorError, TableError
+        As `mi_matrix`; EstimatorError also for fewer than two dimensions.
 
     Warns
     -----
@@ -748,9 +734,9 @@ def measure(
         return result(np.nan, np.nan, np.nan, problem)
     if pair.constant:
         return result(0.0, 0.0, np.nan, f"constant: {pair.constant}")
-    rng = own_rng(settings.seed, 2)
     draws = None
     if groups is not None and n_groups < n:
+        rng = own_rng(settings.seed, 2)
         draws = groups.draws(pair.keep, settings.n_draws, rng)
     try:
         if given:
@@ -1008,30 +994,28 @@ def q_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check_measured(table: pd.DataFrame, named_by: str) -> None:
-    constant = table["reason"][table["reason"].str.startswith("constant: ")]
-    if len(constant):
-        warnings.warn(
-            "constant, hence mutual information 0: "
-            f"{shortened(constant.str.removeprefix('constant: '))}",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
-    scales = table["reason"].str.extract(f"{_SCALES}: ([^;]*)")[0].dropna()
-    if len(scales):
-        warnings.warn(
-            f"{len(scales)} of {len(table)} pairs are too different in scale for an estimator that "
-            f"takes values as they are, and may miss what they share: {shortened(scales)}; scale "
-            "them, or choose copula",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
-    missing = table[table["mi_nats"].isna()]
+    reasons, missing = table["reason"], table[table["mi_nats"].isna()]
     if len(missing) == len(table):
-        raise EstimatorError(f"no pair could be measured: {missing['reason'].iloc[0]}")
-    if len(missing):
-        warnings.warn(
-            f"{len(missing)} of {len(table)} pairs are NaN, with too few rows or groups: those of "
-            f"{shortened(map(str, missing[named_by]))}; the column reason says how many",
-            LatentscopeWarning,
-            stacklevel=4,
-        )
+        raise EstimatorError(f"no pair could be measured: {reasons.iloc[0]}")
+    constant = reasons[reasons.str.startswith("constant: ")].str.removeprefix("constant: ")
+    scales = reasons.str.extract(f"{_SCALES}: ([^;]*)")[0].dropna()
+    for found, words in (
+        (constant, "constant, hence mutual information 0: {names}"),
+        (
+            scales,
+            "{count} of {all} pairs are too different in scale for an estimator that takes values "
+            "as they are, and may miss what they share: {names}; scale them, or choose copula",
+        ),
+        (
+            missing[named_by],
+            "{count} of {all} pairs are NaN, with too few rows or groups: those of {names}; the "
+            "column reason says how many",
+        ),
+    ):
+        if len(found):
+            names = shortened(map(str, found))
+            warnings.warn(
+                words.format(names=names, count=len(found), all=len(table)),
+                LatentscopeWarning,
+                stacklevel=4,
+            )

@@ -40,25 +40,15 @@ def paper_indicator(
 
     Parameters
     ----------
-    latents : Latents, array (n, d), DataFrame, path, or Study
-        Rows of NaN are left out.
-    labels : DataFrame, array (n, labels) or path
-        A missing label leaves the row out for that label.
+    latents, labels, clip_sigma, columns, missing, dims
+        As those of `mi_matrix`; labels must be numbers.
     bins : sequence of int
         Numbers of bins.
-    clip_sigma : float, optional
-        As that of `mi_matrix`: rows whose label lies further out are left out; None keeps them.
-    columns : list of str, optional
-        Labels to take; by default all that hold numbers and do not name rows or stars.
-    missing : "auto", "none" or list of numbers
-        Values of labels that stand for missing ones, as `mi_matrix` takes them.
-    dims : "all", "informative" or a list of int
-        Dimensions among which the largest is looked for.
 
     Returns
     -------
     DataFrame
-        Columns `label`, `bins`, `dim`, `n`, `mi_nats`, `indicator`, a row for each dimension.
+        Columns `label, bins, dim, n, mi_nats, indicator`.
         `.pivot_table(index="label", columns="dim", values="indicator")` is the mean over the
         numbers of bins, labels x dimensions.
 

@@ -89,20 +89,35 @@ def reach(values: Floats, r: int, eps: float, guess: int, sign: int) -> int:
     return low
 
 
+# One function for both sides, told which by a sign, would take up to a quarter longer.
+
+
 @njit(inline="always")
-def _count(values: Floats, r: int, eps: float, guess: int, window: int, sign: int) -> int:
-    """`reach`, by a window around the guess where that is enough."""
+def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
     base = values[U(r)]
-    room = len(values) - 1 - r if sign > 0 else r
-    low = max(min(guess - (window >> 1), room - window), 0)
-    if low + window <= room:
-        start = r + low + 1 if sign > 0 else r - low - window
+    low = max(min(guess - (window >> 1), len(values) - 1 - r - window), 0)
+    if low + window < len(values) - r:
+        start = r + low + 1
         inside = 0
         for t in range(window):
-            inside += sign * (values[U(start + t)] - base) < eps
+            inside += values[U(start + t)] - base < eps
         if inside < window and (inside > 0 or low == 0):
             return low + inside
-    return reach(values, r, eps, guess, sign)
+    return reach(values, r, eps, guess, 1)
+
+
+@njit(inline="always")
+def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
+    base = values[U(r)]
+    low = max(min(guess - (window >> 1), r - window), 0)
+    if low + window <= r:
+        start = r - low - window
+        inside = 0
+        for t in range(window):
+            inside += base - values[U(start + t)] < eps
+        if inside < window and (inside > 0 or low == 0):
+            return low + inside
+    return reach(values, r, eps, guess, -1)
 
 
 @njit(inline="always")
@@ -111,14 +126,14 @@ def closer(values: Floats, density: float, typical: int, window: int, r: int, ep
     # The fields one by one: to take a tuple apart for every point would cost more than to count.
     if density > 0:
         even = int(min(eps * density, _FAR))
-        above = _count(values, r, eps, even, _EVEN_WINDOW, 1)
-        return above + _count(values, r, eps, even, _EVEN_WINDOW, -1)
+        above = _above(values, r, eps, even, _EVEN_WINDOW)
+        return above + _below(values, r, eps, even, _EVEN_WINDOW)
     # Elsewhere the distance to the value `typical` ranks gap_y says how dense the values are here.
     a, b = min(typical, len(values) - 1 - r), min(typical, r)
     base = values[U(r)]
     up = int(min(eps * (a / max(values[U(r + a)] - base, _TINY)), _FAR))
     down = int(min(eps * (b / max(base - values[U(r - b)], _TINY)), _FAR))
-    return _count(values, r, eps, up, window, 1) + _count(values, r, eps, down, window, -1)
+    return _above(values, r, eps, up, window) + _below(values, r, eps, down, window)
 
 
 @njit(nogil=True)
