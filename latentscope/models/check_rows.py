@@ -1,7 +1,7 @@
 """Check rows: what a model made of three spectra where it was trained.
 
-A model folder may hold `reference.safetensors`: prepared rows with their latents. Whoever loads the
-model on another machine, or with another version, can see that it still computes the same.
+A model folder may have `reference.safetensors`: prepared rows with their latents. They show that
+the model computes the same on another machine, or with another version.
 """
 
 from __future__ import annotations

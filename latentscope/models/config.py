@@ -59,7 +59,7 @@ def _one_or_even(stride: int) -> int:
 
 @settings(ModelError)
 class EncoderConfig:
-    """An encoder of one's own, in place of the convolutions.
+    """A custom encoder in place of the convolutions.
 
     `class_path`, "package.module.Class", names a torch module that is made with the arguments
     `length`, `features` and those of `init_args`, and takes rows (n, length) to features
@@ -338,7 +338,7 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder in the cache that holds the files of a published model."""
+    """Return the folder of a published model in the cache."""
     return cache_root(cache_dir) / "models" / name
 
 

@@ -45,7 +45,7 @@ PUBLISHED_KEYS = {
 
 
 class _Unread:
-    """Stands for a numpy scalar and its dtype, such as a best loss, that nobody asks for."""
+    """Stands for a numpy scalar and its dtype, such as a best loss, which is not needed."""
 
     def __init__(self, *_: Any) -> None: ...
 

@@ -1,7 +1,7 @@
-"""Saved probes: readings of labels beside a model's weights, or in a file of one's own.
+"""Saved probes: readings of labels beside a model's weights, or in a separate file.
 
-`probe.safetensors` holds arrays of numbers, and their names and units as JSON text: loading it runs
-no code, whoever wrote it.
+`probe.safetensors` has arrays of numbers, and their names and units as JSON text: loading it runs
+no code.
 """
 
 from __future__ import annotations
@@ -198,9 +198,9 @@ def _checked(probe: Probe) -> Probe:
     for one in probe.readings:
         terms, places = one.powers.shape
         shapes = [getattr(one, name).shape for name in _ARRAYS]
-        wanted = [(places,), (places,), (terms, places), (terms,), (len(probe.cloud), 2)]
-        wanted += [(len(one.edges),), (len(one.edges) + 1,)]
-        _expect(shapes == wanted and len(one.dims) == places, f"{one.label}: shapes {shapes}")
+        expected = [(places,), (places,), (terms, places), (terms,), (len(probe.cloud), 2)]
+        expected += [(len(one.edges),), (len(one.edges) + 1,)]
+        _expect(shapes == expected and len(one.dims) == places, f"{one.label}: shapes {shapes}")
         _expect(
             one.powers.dtype.kind == "i" and one.powers.min() >= 0 and one.powers.max() <= 9,
             f"{one.label}: powers are not 0 ... 9",

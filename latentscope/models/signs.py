@@ -27,7 +27,7 @@ class Signs(NamedTuple):
 
     `emission`: height of the Balmer lines above the continuum or above what the model expects,
     whichever is less, in units of the continuum; averaged over 80 km/s and those of the four lines
-    that the grid holds, at the velocity within 180 km/s where it is highest.
+    that lie on the grid, at the velocity within 180 km/s where it is highest.
 
     `elsewhere`: highest correlation with the lines of the model's mean star at 900 to 17,500 km/s,
     either way, over the highest at less; about 1 in noise, and above it in a galaxy.

@@ -305,8 +305,8 @@ def mi_matrix(
         Column to join latents and labels on.
     missing : "auto", "none" or list of numbers
         Values of labels that stand for missing ones, such as -999, and are left out. "auto":
-        nines, -1 among positive values and their like, 0, and limits of integers, where they are
-        far from all others and yet the same in many rows; the notes say which.
+        such as nines, -1 among positive values, 0 and limits of integers, where they are far from
+        all others and yet the same in many rows; the notes say which.
     n_draws : int
         Draws of one row per group.
     n_permutations : int

@@ -248,7 +248,7 @@ def beyond_sigma(values: Floats, sigma: float) -> Rows:
 
 
 def whole_seed(seed: Seed) -> Any:
-    """Return a seed as it is, or of a generator its next whole number, which is then the seed."""
+    """Return a seed unchanged; of a generator, its next whole number."""
     if isinstance(seed, np.random.RandomState):
         return int(seed.randint(2**31))
     return int(seed.integers(2**32)) if isinstance(seed, np.random.Generator) else seed

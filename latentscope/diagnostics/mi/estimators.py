@@ -645,7 +645,7 @@ class Gmm(Estimator):
 
 
 class Npeet(Estimator):
-    """NPEET itself, for whoever wants the published program's number.
+    """NPEET itself, to compare with the published program.
 
     NPEET is the "Non-parametric entropy estimation toolbox" of G. Ver Steeg; `npeet_plus` is its
     faster continuation. Continuous pairs are estimated as Kraskov et al. 2004 do (algorithm 1), a
