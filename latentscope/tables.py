@@ -397,6 +397,7 @@ def _head(path: Path) -> _Head:
     comment = lines[above - 1].lstrip(" #") if above and lines[above - 1].startswith("#") else ""
     comments = _words(next(csv.reader([comment], delimiter=separator, skipinitialspace=True), []))
     named = any(map(_is_number, names)) or any(map(_names_row, comments[:1]))
+    named = named and names != [str(dim) for dim in range(len(names))]
     if len(comments) == len(names) > 1 and named and not any(map(_is_number, comments)):
         names, count = comments, 0
     else:

@@ -212,6 +212,13 @@ def test_columns_between_blanks_and_of_several_levels(tmp_path):
     (tmp_path / "l.dat").write_text("  id   Teff  logg\n   1 5500.0   4.5\n  20  480.0  12.5\n")
     frame = read_labels(tmp_path / "l.dat")
     assert frame.to_dict("list") == {"id": ["1", "20"], "Teff": [5500, 480], "logg": [4.5, 12.5]}
+    (tmp_path / "l.txt").write_text("# id Teff\n  1 5500.5\n 20  480.0\n")  # of TOPCAT
+    assert read_labels(tmp_path / "l.txt").to_dict("list") == {
+        "id": ["1", "20"],
+        "Teff": [5500.5, 480],
+    }
+    (tmp_path / "z.csv").write_text("# of a model, 2 dims\n0,1\n0.5,1.5\n")
+    assert read_latents(tmp_path / "z.csv").shape == (1, 2)
     (tmp_path / "l.csv").write_text("observed at\n2012-01-01 10:00\n")
     assert list(read_labels(tmp_path / "l.csv")) == ["observed at"]
     levels = pd.DataFrame({("Teff", "mean"): [1.0], ("Teff", "std"): [2.0]})
