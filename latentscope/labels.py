@@ -347,10 +347,9 @@ def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
     empty = kinds[kinds.str.lower().isin(_EMPTY_AMONG_NUMBERS)]
     filled = kinds[~kinds.isin(empty)]
     count = int(column.notna().sum())
-    # So few numbers that someone made text of are classes.
-    if not len(empty) and len(filled) <= min(_CLASSES, count / 2):
-        return column, ""
-    for read, words in _READERS:
+    # So few numbers that someone made text of are classes; a decimal comma makes text of any.
+    few = not len(empty) and len(filled) <= min(_CLASSES, count / 2)
+    for read, words in [_DECIMAL_COMMAS] if few else _READERS:
         values = read(filled) if len(filled) else None
         if values is not None:
             missing = len(column) - count + int(column.isin(empty).sum())
@@ -434,11 +433,13 @@ def _dates(text: pd.Series) -> pd.Series | None:
     return None if found.isna().any() else found.dt.tz_localize(None)
 
 
-_READERS: tuple[tuple[Callable[[pd.Series], pd.Series | None], str], ...] = (
+_Reader = tuple[Callable[[pd.Series], pd.Series | None], str]
+_DECIMAL_COMMAS: _Reader = (_decimal_commas, "numbers with decimal commas")
+_READERS: tuple[_Reader, ...] = (
     (_plain, "numbers written as text"),
     (_dates, "dates written as text"),
     (_thousands, "numbers with commas between thousands"),
-    (_decimal_commas, "numbers with decimal commas"),
+    _DECIMAL_COMMAS,
     (_with_unit, "numbers with their unit"),
     (_with_error, "numbers with their errors, which are left out"),
     (_sexagesimal, "hours or degrees, minutes and seconds, taken for decimal ones"),

@@ -216,6 +216,12 @@ def test_other_text_stays(text):
     assert clean_labels(frame).frame is frame
 
 
+def test_few_decimal_commas_are_numbers_too():
+    clean = clean_labels(pd.DataFrame({"v": ["0,5", "1,5", "2"] * 30, "w": ["1,2,3", "2"] * 45}))
+    assert set(clean.frame["v"]) == {0.5, 1.5, 2.0}
+    assert set(clean.frame["w"]) == {"1,2,3", "2"}
+
+
 def test_dates_as_text_become_dates():
     days = [f"2012-03-{i % 28 + 1:02}T12:{i % 60:02}:00.5" for i in range(100)]
     frame = clean_labels(pd.DataFrame({"v": days})).frame

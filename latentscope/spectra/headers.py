@@ -135,7 +135,7 @@ WRITERS = {
     "PypeIt with VEL_TYPE": Custom("vacuum", "TOPOCENT"),
     "DESI": Custom("vacuum", "HELIOCEN"),
     "LAMOST": Custom("vacuum", "HELIOCEN"),
-    "SDSS": Custom(None, "HELIOCEN"),
+    "SDSS": Custom("vacuum", "HELIOCEN"),
     **dict.fromkeys(("HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "HPF", "SPIROU"),
                     Custom("vacuum")),
 }  # fmt: skip
