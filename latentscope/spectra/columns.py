@@ -198,14 +198,8 @@ def without_wavelength(draft: Draft, mask: NDArray[np.bool_] | None) -> Draft:
     """Leave out the pixels whose wavelength is masked, and say so."""
     if mask is None or mask.shape != np.shape(draft.wavelength):
         return draft
-    keep = ~mask
     draft.assumed.append(f"pixels: {np.count_nonzero(mask)} of masked wavelength were dropped")
-    kept = {
-        name: getattr(draft, name)[keep]
-        for name in ("wavelength", "flux", "error", "ivar", "quality", "mask")
-        if np.shape(getattr(draft, name)) == mask.shape
-    }
-    return replace(draft, **kept)
+    return draft.part(~mask)
 
 
 def table_draft(

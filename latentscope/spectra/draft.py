@@ -109,6 +109,14 @@ class Draft:
     title: str = ""
     target: str = ""
 
+    def part(self, pixels: slice | NDArray[np.bool_], **changes: Any) -> Draft:
+        """The same with these pixels alone, and other changes."""
+        names = ("wavelength", "flux", "error", "ivar", "quality", "mask")
+        arrays = {name: getattr(self, name) for name in names}
+        shape = np.shape(self.wavelength)
+        kept = {name: it[pixels] for name, it in arrays.items() if np.shape(it) == shape}
+        return replace(self, assumed=list(self.assumed), **kept, **changes)
+
 
 def filled(drafts: list[Draft]) -> list[Draft]:
     """Leave out the rows of several that hold no spectrum, and say so."""
@@ -188,17 +196,10 @@ def orders_of(draft: Draft, wavelength: NDArray[np.float64]) -> list[Draft]:
         return []
     # In Angstrom by now: the unit is that of the whole, not of each order by its own size.
     whole = replace(draft, wavelength=wavelength, unit="Angstrom", logarithmic=False)
-    return [_cut(whole, start, stop) for start, stop in pairwise(bounds)]
-
-
-def _cut(draft: Draft, start: int, stop: int) -> Draft:
-    cut = replace(
-        draft, title=f"pixels {start + 1} to {stop}", assumed=list(draft.assumed), name=""
-    )
-    for name in ("wavelength", "flux", "error", "ivar", "quality", "mask"):
-        array = getattr(draft, name)
-        setattr(cut, name, None if array is None else array[start:stop])
-    return cut
+    return [
+        whole.part(slice(start, stop), title=f"pixels {start + 1} to {stop}", name="")
+        for start, stop in pairwise(bounds)
+    ]
 
 
 def _angstrom(draft: Draft) -> NDArray[np.float64]:
