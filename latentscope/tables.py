@@ -387,6 +387,8 @@ def _head(path: Path) -> _Head:
     encoding = "utf-16" if wide else "utf-8-sig"
     with _opened(path, "rt", encoding) as file:
         lines = list(islice(file, _HEAD_LINES))
+    if any("\0" in line for line in lines):
+        raise TableError(f"{path}: is not UTF-8 text, since it holds zero bytes; save it as UTF-8")
     above = 0
     while above < len(lines) and _ABOVE.match(lines[above]):
         above += 1

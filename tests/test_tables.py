@@ -202,6 +202,13 @@ def test_what_stands_above_the_rows_of_a_table(tmp_path, head, mark, encoding):
     assert [str(w.message).endswith(("K", "[K]")) for w in caught] == [True] * units
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1"])
+def test_text_of_other_encodings_without_their_mark_is_refused(tmp_path, encoding):
+    (tmp_path / "l.csv").write_bytes("id,observer\n1,Lübeck\n".encode(encoding))
+    with pytest.raises(TableError, match=r"l\.csv: is not UTF-8.*save it as UTF-8"):
+        read_labels(tmp_path / "l.csv")
+
+
 @pytest.mark.parametrize("first", ["Sun,", "Sun,low", "1,", "--,--"])
 def test_a_first_row_of_text_is_no_row_of_units(tmp_path, first):
     (tmp_path / "l.csv").write_text(f"object,Teff\n{first}\n51,5000\n18,5600\n")
