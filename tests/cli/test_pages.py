@@ -1,11 +1,16 @@
 """What the pages show is what the commands print, on files that need no archive."""
 
+import ast
+import inspect
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+import latentscope
 
 ROOT = Path(__file__).resolve().parents[2]
 STARS = {
@@ -60,3 +65,48 @@ def test_readings_of_real_stars_are_those_of_readme_and_card(process, shared_dat
         assert verdict == row["verdict"]
         (trust,) = re.findall(rf"^\| {star}, .*\| ordinary, ([\d.]+) \|$", card, re.M)
         assert float(trust) == pytest.approx(row["trust"], abs=0.006)
+
+
+def python_of_the_pages():
+    """Each block of Python, by page."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+            yield page.name, ast.parse(block)
+
+
+def test_python_of_the_pages_names_what_exists():
+    """Imported names are there, and functions called by them take the arguments that are shown."""
+    wrong, calls = [], 0
+    for page, tree in python_of_the_pages():
+        names = {"latentscope": latentscope, "ls": latentscope}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in (
+                "latentscope",
+                "train",
+            ):
+                module = import_module(node.module)
+                for alias in node.names:
+                    names[alias.name] = getattr(module, alias.name, None)
+                    if names[alias.name] is None:
+                        wrong.append((page, node.module, alias.name))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            if isinstance(node.func, ast.Name):
+                called = names.get(node.func.id)
+            elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+                called = getattr(names.get(node.func.value.id), node.func.attr, None)
+                if called is None and node.func.value.id in ("ls", "latentscope"):
+                    wrong.append((page, ast.unparse(node)))
+            else:
+                called = None
+            if called is None:
+                continue
+            calls += 1
+            try:
+                given = {word.arg: None for word in node.keywords}
+                inspect.signature(called).bind(*[None] * len(node.args), **given)
+            except TypeError as error:
+                wrong.append((page, ast.unparse(node), str(error)))
+    assert calls > 50
+    assert wrong == []
