@@ -219,7 +219,7 @@ class ProbeResult(Result):
         the variance explained) and `baseline` (error of the median label); for classes `accuracy`
         (mean over classes of the share read right) and `baseline` (1 over the number of classes).
         `..._low ... ..._high`: 95 % interval over samples of stars. `p_value`: by shuffled labels;
-        `q_value`: false discovery rate over the table; `n`: number of stars, with one row each.
+        `q_value`: false discovery rate over the table; `n`: number of stars, one row per star.
     predictions : DataFrame
         Rows of the latents that were read: `row`, and for each label its value and, as
         `..._read`, that of the best reader.
