@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, aligned
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
-from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, without_mask
+from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, star_name, without_mask
 
 Indices = NDArray[np.int64]
 GroupsLike = ArrayLike | pd.Series | str | None
@@ -129,32 +129,40 @@ def unnamed(values: ArrayLike | pd.Series) -> NDArray[np.bool_]:
     return missing
 
 
-def plain_name(name: Any) -> Any:
-    """Return the text of a name without spaces and case; anything else unchanged."""
-    return "".join(name.split()).casefold() if isinstance(name, str) else name
+def plain_name(name: Any, column: str | None) -> Any:
+    """Return one spelling for all of a name in a column; anything else than text unchanged.
+
+    Of stars that is `star_name`, in other columns the text without spaces and case.
+    """
+    if not isinstance(name, str):
+        return name
+    return star_name(name) if column in STAR_COLUMNS else "".join(name.split()).casefold()
 
 
-def _spelled(names: NDArray[np.object_]) -> str:
+def _spelled(names: NDArray[np.object_], column: str) -> str:
     """Say that some names are spelled in several ways; empty if none are."""
     different = pd.Series(pd.unique(names[~unnamed(names)]), dtype=object)
-    again = different[different.map(plain_name).duplicated(keep=False)]
+    plain = different.map(lambda name: plain_name(name, column))
+    again = plain[plain.duplicated(keep=False)]
     if not len(again):
         return ""
-    first = again[again.map(plain_name) == plain_name(again.iloc[0])]
-    return f"names that differ in spaces or case alone are one star: {shortened(map(str, first))}"
+    first = different[plain == again.iloc[0]]
+    return f"names that differ in their spelling are one star: {shortened(map(str, first))}"
 
 
-def read_groups(values: ArrayLike | pd.Series, n: int) -> Groups:
-    """Make groups of n names; missing ones (NaN, None, empty text) make groups of one row.
+def read_groups(values: ArrayLike | pd.Series, n: int, column: str | None = None) -> Groups:
+    """Make groups of n names of a column; missing ones (NaN, None, "") make groups of one row.
 
-    Names that differ in spaces and case alone, HD 10700 and hd10700, are the same. An
+    Names that differ in their spelling alone, HD 10700 and hd10700, are the same. An
     EstimatorError if there is not one name per row.
     """
     series = pd.Series(without_mask(values), dtype=object)
     if len(series) != n:
         raise EstimatorError(f"groups has {len(series)} values for {n} rows; expected one per row")
-    plain = series.map(plain_name).where(~unnamed(series), None)
-    codes = np.asarray(pd.factorize(plain)[0], dtype=np.int64)
+    spelled, names = pd.factorize(series.where(~unnamed(series), None))
+    plain = pd.Series([plain_name(name, column) for name in names], dtype=object)
+    # Rows without a name have the code -1, and so the last place.
+    codes = np.append(pd.factorize(plain)[0], -1).astype(np.int64)[spelled]
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
     return Groups(codes, np.argsort(codes, kind="stable"))
@@ -232,6 +240,12 @@ def star_names(
     return names.to_numpy(dtype=object)
 
 
+def known_stars(latents: Latents) -> NDArray[np.object_] | None:
+    """Star of each row by the sidecar, `star` filled from `object`; None where it has neither."""
+    column = next((name for name in STAR_COLUMNS if latents.column(name) is not None), None)
+    return None if column is None else star_names(column, latents, None)
+
+
 def find_groups(
     groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None = None
 ) -> tuple[Groups | None, str]:
@@ -274,7 +288,8 @@ def find_groups(
             f"{', '.join(map(str, sidecar)) or 'none'}{columns}"
         )
     _check_names(unnamed(names)[latents.ok], f"column {groups!r}")
-    return replace(read_groups(names, len(latents)), column=groups), _spelled(names)
+    found = read_groups(names, len(latents), groups)
+    return replace(found, column=groups), _spelled(names, groups)
 
 
 def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | None, str]:
@@ -286,7 +301,7 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             continue
         names = star_names(column, latents, labels)
         assert names is not None
-        found, rows = read_groups(names, len(latents)), int(latents.ok.sum())
+        found, rows = read_groups(names, len(latents), column), int(latents.ok.sum())
         stars = found.count(latents.ok)
         if stars == rows:
             break
@@ -302,7 +317,8 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
         note = (
             f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
         )
-        return replace(found, column=column), "; ".join(filter(None, (note, _spelled(names))))
+        note = "; ".join(filter(None, (note, _spelled(names, column))))
+        return replace(found, column=column), note
     copies = identical_rows(latents.values, latents.ok)
     if copies is not None and copies.count(latents.ok) >= FEWEST_STARS:
         rows, different = int(latents.ok.sum()), copies.count(latents.ok)
@@ -341,7 +357,7 @@ def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
     columns = ((table, name) for table in tables for name in _REPEATED_COLUMNS if name in table)
     for table, name in columns:
         names = table[name].to_numpy(dtype=object)[latents.ok]
-        repeated = read_groups(names, len(names)).repeated
+        repeated = read_groups(names, len(names), name).repeated
         if repeated:
             warnings.warn(
                 f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "

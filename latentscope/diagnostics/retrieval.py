@@ -17,6 +17,7 @@ from latentscope.diagnostics.groups import (
     Groups,
     GroupsLike,
     find_groups,
+    known_stars,
     plain_name,
     read_groups,
     star_names,
@@ -276,10 +277,11 @@ class Retriever:
             return self._of_latents(query)
         if isinstance(query, str):
             return self._of_rows([self._row_named(query)])
-        if isinstance(query, list | tuple) and any(
-            isinstance(item, str | Latents | Asked | list) for item in query
-        ):
-            return [asked for item in query for asked in self.queries(item)]
+        if isinstance(query, list | tuple):
+            arrays = [isinstance(item, np.ndarray) for item in query]
+            several = any(isinstance(item, str | Latents | Asked | list) for item in query)
+            if several or (any(arrays) and not all(arrays)):
+                return [asked for item in query for asked in self.queries(item)]
         array = np.asarray(query)
         # Latents have fractions, so whole numbers are rows.
         if array.dtype.kind in "iu" and array.ndim <= 1 and array.size:
@@ -478,12 +480,14 @@ class Retriever:
 
     def _stars_in(self, latents: Latents) -> Rows:
         """Codes of the stars that rows of other latents show; -1 of those not known here."""
-        names = None if self._star_column is None else latents.column(self._star_column)
-        if self._star_column == STAR_COLUMNS[0]:
-            names = latents.groups
+        column = self._star_column
+        names = known_stars(latents)
+        if column != STAR_COLUMNS[0]:
+            names = None if column is None else star_names(column, latents, None)
         if names is None:
             return np.full(len(latents), _NO_ROW, dtype=np.int64)
-        return np.array([self._star_codes.get(plain_name(str(name)), _NO_ROW) for name in names])
+        plain = (plain_name(str(name), column) for name in names)
+        return np.array([self._star_codes.get(name, _NO_ROW) for name in plain])
 
 
 @dataclass(frozen=True, eq=False)
@@ -510,7 +514,7 @@ def _asked(latents: Latents, own: Sequence[Rows], stars: Rows, names: Sequence[s
     for i, values in enumerate(np.asarray(latents.values, dtype=np.float64)):
         error = ""
         if not np.isfinite(values).all():
-            error = _text(errors, i) or "its latents are not finite"
+            error = _text(errors, i) or "its latents are not finite (NaN)"
         name = names[i] if ids is None else str(ids[i])
         row = int(own[i][0]) if len(own[i]) else _NO_ROW
         asked.append(Asked(name, values, row, own[i], int(stars[i]), _text(files, i), error))
@@ -535,13 +539,14 @@ def _read_stars(
 
     A row without a name is a star of its own.
     """
+    found: Groups | None = None
     names: ArrayLike | None
     column: str | None = STAR_COLUMNS[0]
     if isinstance(groups, str) and groups == "auto":
         # Few stars or many, whether rows repeat them or not: a query may show one of them.
-        names = latents.groups
-        known = names is not None and not unnamed(names).all()
-        found = read_groups(names, len(latents)) if names is not None and known else None
+        names = known_stars(latents)
+        if names is not None and not unnamed(names).all():
+            found = read_groups(names, len(latents), column)
     else:
         found, _ = find_groups(groups, latents, labels)
         column = groups if isinstance(groups, str) else None
@@ -550,7 +555,7 @@ def _read_stars(
         alone = np.arange(len(latents))
         return Groups(alone, alone), STAR_COLUMNS[0], {}
     named = ~unnamed(names)
-    plain = [plain_name(str(name)) for name in np.asarray(names, dtype=object)[named]]
+    plain = [plain_name(str(name), column) for name in np.asarray(names, dtype=object)[named]]
     return found, column, dict(zip(plain, found.codes[named].tolist(), strict=True))
 
 

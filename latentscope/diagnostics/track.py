@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, rankdata
 
 from latentscope.data import LabelsLike, Latents
-from latentscope.diagnostics.groups import plain_name, star_names, unnamed
+from latentscope.diagnostics.groups import known_stars, unnamed
 from latentscope.diagnostics.mi.api import q_values
 from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
 from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
-from latentscope.tables import STAR_COLUMNS
+from latentscope.tables import STAR_COLUMNS, star_name
 
 Floats = NDArray[np.float64]
 By = Literal["auto", "exposures", "nights"]
@@ -250,7 +250,7 @@ def _chosen(study: Study, dims: Dims) -> tuple[list[int], list[str]]:
 
 def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]]:
     """Name of the star and its rows."""
-    names = star_names(STAR_COLUMNS[0], latents, None)
+    names = known_stars(latents)
     if names is None:
         if star is None:
             return "the star", np.arange(len(latents))
@@ -258,13 +258,13 @@ def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]
             f"{latents.source}: no column {' or '.join(STAR_COLUMNS)} says which rows show {star}"
         )
     counts = Counter(str(name) for name in names[~unnamed(names)])
-    if star is None and len(counts) == 1:
-        star = next(iter(counts))
+    if star is None and len(set(map(star_name, counts))) == 1:
+        star = counts.most_common(1)[0][0]
     if star is not None:
         hit = np.zeros(len(latents), dtype=np.bool_)
         for column in map(latents.column, STAR_COLUMNS):
             if column is not None:
-                hit |= np.array([plain_name(str(name)) == plain_name(star) for name in column])
+                hit |= np.array([star_name(name) == star_name(star) for name in column])
         if hit.any():
             return star, np.flatnonzero(hit)
     most = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))

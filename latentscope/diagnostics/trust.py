@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
-from latentscope.diagnostics.groups import GroupsLike, read_groups, star_names, unnamed
+from latentscope.diagnostics.groups import GroupsLike, known_stars, read_groups, star_names, unnamed
 from latentscope.diagnostics.mi.columns import Seed, whole_seed
 from latentscope.diagnostics.study import Result, Study, StudyLike, origin
 from latentscope.diagnostics.trust_reference import (
@@ -31,7 +31,8 @@ from latentscope.diagnostics.trust_reference import (
     drawn_rows,
     trust_rows,
 )
-from latentscope.errors import ChoiceError, TableError
+from latentscope.errors import TableError
+from latentscope.tables import STAR_COLUMNS
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -206,23 +207,23 @@ def score_against(
 
 
 def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
-    """Name the star of each row, and say how the names were found."""
+    """The star of each row, and in words how it was found."""
     alone = np.arange(len(latents))
     if groups is None or (isinstance(groups, str) and groups == "none"):
         return alone, ""
     if not isinstance(groups, str):
         return groups, ""
-    if groups == "auto":
-        names = latents.groups
-        if names is None or unnamed(names).all():
-            return alone, ""
-        n_rows, n_stars = int(latents.ok.sum()), read_groups(names, len(latents)).count(latents.ok)
-        note = f"the reference has one row per star: {n_stars:,} stars in {n_rows:,} rows"
-        return names, note if n_stars < n_rows else ""
-    column = star_names(groups, latents, None)
-    if column is None:
-        raise ChoiceError(f"{latents.source}: no column {groups!r} to name the stars")
-    return column, ""
+    column = STAR_COLUMNS[0] if groups == "auto" else groups
+    names = known_stars(latents) if groups == "auto" else star_names(column, latents, None)
+    if names is None and groups != "auto":
+        raise TableError(f"{latents.source}: no column {groups!r} to name the stars")
+    if names is None or unnamed(names).all():
+        return alone, ""
+    found, n_rows = read_groups(names, len(latents), column), int(latents.ok.sum())
+    n_stars = found.count(latents.ok)
+    told = groups == "auto" and n_stars < n_rows
+    note = f"the reference has one row per star: {n_stars:,} stars in {n_rows:,} rows"
+    return found.codes, note if told else ""
 
 
 def _model_name(sample: TrustSample) -> str:

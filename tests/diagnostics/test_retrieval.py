@@ -32,6 +32,8 @@ def test_queries_of_every_kind_in_one_list():
         "exposure-3", "exposure-4", "query 0", "query 1", "query 0",
     ]  # fmt: skip
     assert result.queries["matches"].tolist() == [10] * 5
+    mixed = retrieve([latents.values[5], 3], latents)
+    assert mixed.queries["query"].tolist() == ["query 0", "exposure-3"]
 
 
 def other(latents, rows, **columns):

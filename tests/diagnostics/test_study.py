@@ -417,3 +417,14 @@ def test_spellings_of_a_name_are_one_star(groups):
     study = read_study(latents, groups=names if groups == "array" else groups)
     assert study.stars.count(latents.ok) == 30
     assert ("one star: hd0, HD 0" in study.groups_found) == (groups != "array")
+
+
+def test_catalogs_are_spelled_in_several_ways_but_other_columns_are_not_names():
+    stars = pd.Series([f"Gl {row // 4}" if row % 2 else f"GJ{row // 4:04d}" for row in range(120)])
+    fibers = pd.Series([f"{row // 60}_{row}" for row in range(120)])
+    latents = Latents(
+        np.random.default_rng(0).normal(size=(120, 2)), pd.DataFrame({"star": stars, "at": fibers})
+    )
+    assert read_study(latents).stars.count(latents.ok) == 30
+    assert read_study(latents, groups="at").stars.count(latents.ok) == 120
+    assert Retriever(latents).query(0).queries["left_out"].tolist() == [4]

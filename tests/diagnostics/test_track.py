@@ -138,4 +138,7 @@ def test_dates_of_pandas_are_days():
 def test_a_star_that_object_alone_names_is_the_only_one():
     rng = np.random.default_rng(5)
     table = pd.DataFrame({"star": [""] * 20, "object": "HD 1", "mjd": 55000.0 + np.arange(20)})
-    assert track(Latents(rng.normal(size=(20, 2)), table), n_permutations=9).star == "HD 1"
+    for columns in (["star", "object", "mjd"], ["object", "mjd"]):
+        latents = Latents(rng.normal(size=(20, 2)), table[columns])
+        assert track(latents, n_permutations=9).star == "HD 1"
+        assert len(track(latents, "hd1", n_permutations=9).series) == 20

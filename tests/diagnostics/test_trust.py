@@ -26,7 +26,7 @@ from latentscope.diagnostics.trust_reference import (
     share_above,
     trust_rows,
 )
-from latentscope.errors import ChoiceError, TableError
+from latentscope.errors import TableError
 from tests.diagnostics.trust_cases import EDGES, SHA, made, without
 
 PARETO = (1 - (np.arange(2000) + 0.5) / 2000) ** (-1 / 4.0)  # P(d > x) = x^-4 for x > 1
@@ -520,11 +520,6 @@ def test_a_dimension_that_says_nothing_does_not_count(reference):
 def test_what_does_not_belong_together_is_refused(reference, rows, message):
     with pytest.raises(TableError, match=message):
         score_against(rows(), reference=reference)
-
-
-def test_a_column_of_stars_that_is_not_there_is_wrong_usage():
-    with pytest.raises(ChoiceError, match="no column 'nosuch'"):
-        score_against(made(200), groups="nosuch")
 
 
 def test_another_grid_is_refused(reference):
