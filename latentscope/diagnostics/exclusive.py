@@ -317,6 +317,8 @@ def _read(
         )
     rows = np.sort(rows if len(rows) <= max_rows else rng.choice(rows, max_rows, replace=False))
     means = latents.values[rows][:, dims].astype(np.float64)
+    if not np.ptp(means, axis=0).any():
+        raise EstimatorError(f"{latents.source}: no dimension varies, so none carries information")
     if latents.logvar is not None:
         sigma = np.exp(0.5 * latents.logvar[rows][:, dims].astype(np.float64))
         resolution = "the posterior's own width (logvar)"

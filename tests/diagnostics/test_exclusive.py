@@ -208,6 +208,8 @@ def test_what_has_no_answer_is_refused(base):
         exclusive_information(base[:500], groups=np.arange(500) // 20)
     with pytest.raises(ChoiceError, match=r"dims \[9\]"):
         exclusive_information(base, dims=[9])
+    with pytest.raises(EstimatorError, match="no dimension varies"):
+        exclusive_information(np.ones((200, 3)))
     with pytest.raises(EstimatorError, match="max_dims is 1"):
         exclusive_information(base, max_dims=1)
 

@@ -28,7 +28,7 @@ def made_space(values, metric="euclidean", spread="plain", dims=None, ok=None):
 
 def distances(space, values, query):
     points = space.points(np.concatenate([np.asarray(query, dtype=np.float64)[None], values]))
-    return space.distances(points[1:], points[:1])[0]
+    return space.distances(np.ascontiguousarray(points[1:].T), points[:1])[0]
 
 
 def test_robust_spread_is_that_of_a_gaussian_and_ignores_outliers():
