@@ -91,7 +91,7 @@ def _thresholds(ax: Axes, result: MADResult) -> None:
 def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     """Draw what each dimension carries and what it adds to those before it, in greedy order."""
     order = result.order
-    ax = new_axes(ax, (max(4.2, 1.8 + 0.36 * len(order)), 3.2))
+    ax = new_axes(ax, (WIDE, 3.2))
     place = np.arange(len(order))
     carried = result.table.set_index("dim")["carried_nats"].reindex(order["dim"]).to_numpy()
     ax.bar(place, carried, width=0.78, color=_CARRIED)

@@ -40,7 +40,7 @@ _MARGIN = 0.35  # of the view on either side, so that a short pan meets lines al
 _STRONG_KINDS = ("balmer", "resonance", "strong")
 _MOST_LINES = 40
 _ACROSS = 5  # zooms beside each other at most
-_NAME = (0.11, 50.0)  # inches across and points up that the name of a line needs
+_NAME = (0.11, 57.0)  # inches across and points up that the name of a line needs
 
 
 @styled

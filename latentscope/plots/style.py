@@ -66,6 +66,7 @@ WIDE = 8.0
 SIGNIFICANT_NATS = f"nats (gray: q \u2265 {SIGNIFICANT:g})"
 """What colors of information mean."""
 
+_LOW = 2.3  # inches
 _NATS = 6.0
 _NATS_TICKS = (0, 0.1, 0.3, 0.5, 1, 2, 5)
 STYLE: dict[Any, Any] = {
@@ -163,9 +164,11 @@ def add_bar(drawn: ScalarMappable, ax: Any, label: str, **options: Any) -> Color
 
 def nats_bar(ax: Axes) -> None:
     """Add the bar of `nats_scale` beside axes."""
-    mappable = ScalarMappable(nats_scale(), SEQUENCE)
-    bar = add_bar(mappable, ax, SIGNIFICANT_NATS, ticks=list(_NATS_TICKS))
-    bar.ax.set_yticklabels([f"{tick:g}" for tick in _NATS_TICKS])
+    # Beside few rows there is no room for more.
+    low = _figure(ax).get_figheight() < _LOW
+    ticks, label = ((0, 0.3, 1, 5), "nats") if low else (_NATS_TICKS, SIGNIFICANT_NATS)
+    bar = add_bar(ScalarMappable(nats_scale(), SEQUENCE), ax, label, ticks=list(ticks))
+    bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
 
 

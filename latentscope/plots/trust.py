@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, new_axes, short_names, styled
+from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, WIDE, new_axes, short_names, styled
 
 _MIN_TRUST = 1e-6
 _MAX_POINTS = 3000
@@ -22,7 +22,7 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
     spectra lie on the dashed line. Spectra below 1e-6 are drawn there; the five least trusted that
     are outside are named.
     """
-    ax = new_axes(ax, (5.6, 4.2))
+    ax = new_axes(ax, (WIDE, 4.2))
     rows = result.table[result.table["verdict"] != ""].sort_values("trust", kind="stable")
     n = len(rows)
     ranks = np.arange(1, n + 1)
