@@ -665,14 +665,34 @@ def _read_ecsv(path: Path) -> Contents:
     return _from_astropy(Table.read(path, format="ascii.ecsv"))
 
 
+def _longest(path: Path, rows: Mapping[int, int]) -> int:
+    """Number of the first of the longest tables of a file, by their rows; told if there are more.
+
+    What is said of a catalog as a whole stands in a table of its own.
+    """
+    number = max(rows, key=lambda number: rows[number])
+    if len(rows) > 1:
+        warnings.warn(
+            f"{path}: of its {len(rows)} tables number {number} is read, the first of the longest "
+            f"({rows[number]:,} rows)",
+            LatentscopeWarning,
+            stacklevel=6,
+        )
+    return number
+
+
 def _read_votable(path: Path) -> Contents:
-    from astropy.table import Table
+    from astropy.io.votable import parse
 
     with warnings.catch_warnings():
-        # Archives write many a VOTable that the standard does not allow, and it is read all the
-        # same.
+        # Archives write many a VOTable that the standard does not allow.
         warnings.simplefilter("ignore")
-        return _from_astropy(Table.read(path, format="votable"))
+        tables = list(parse(path, verify="ignore").iter_tables())
+        found = [table.to_table(use_names_over_ids=True) for table in tables]
+    rows = {number: len(table) for number, table in enumerate(found, start=1)}
+    if not rows:
+        raise TableError(f"{path}: has no table")
+    return _from_astropy(found[_longest(path, rows) - 1])
 
 
 def _read_fits(path: Path) -> Contents:
@@ -680,25 +700,16 @@ def _read_fits(path: Path) -> Contents:
     from astropy.table import Table
 
     with fits.open(path) as hdus:
-        tables: dict[int, int] = {}
+        rows: dict[int, int] = {}
         for number, hdu in enumerate(hdus):
             if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                tables[number] = int(hdu.header["NAXIS2"])
-            elif not tables and hdu.data is not None and hdu.data.ndim == 2:
+                rows[number] = int(hdu.header["NAXIS2"])
+            elif not rows and hdu.data is not None and hdu.data.ndim == 2:
                 return Contents({hdu.name: native(np.array(hdu.data))})
-        if not tables:
+        if not rows:
             raise TableError(f"{path}: has neither a table nor a 2-d image")
-        # What is said of a catalog as a whole stands in a table of its own.
-        number = max(tables, key=lambda number: tables[number])
-        if len(tables) > 1:
-            warnings.warn(
-                f"{path}: of its {len(tables)} tables the first of the longest is read, HDU "
-                f"{number} of {tables[number]:,} rows",
-                LatentscopeWarning,
-                stacklevel=5,
-            )
         options = {"unit_parse_strict": "silent", "character_as_bytes": False}
-        return _from_astropy(Table.read(hdus, hdu=number, format="fits", **options))
+        return _from_astropy(Table.read(hdus, hdu=_longest(path, rows), format="fits", **options))
 
 
 PROVENANCE = b"latentscope"

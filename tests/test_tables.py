@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Resource, VOTableFile
 from astropy.table import Table
 
 from latentscope.data import read_labels, read_latents
@@ -241,8 +243,19 @@ def test_of_a_catalog_with_vectors_and_tables_about_it_the_long_one_is_read(tmp_
         frame = read_labels(tmp_path / "l.fits")
     assert frame.to_dict("list") == {"Teff": [5000, 6000, 5500]}
     told = [str(warning.message) for warning in caught]
-    assert "HDU 2 of 3 rows" in told[0]
+    assert "of its 3 tables number 2 is read, the first of the longest (3 rows)" in told[0]
     assert "vector (3, 3)" in told[1]
+
+
+def test_the_long_table_of_a_votable_is_read(tmp_path):
+    votable = VOTableFile()
+    votable.resources.append(Resource())
+    for column in ([1.5], [5000.0, 6000.0]):
+        table = from_table(Table({"Teff": column})).get_first_table()
+        votable.resources[0].tables.append(table)
+    votable.to_xml(str(tmp_path / "l.vot"))
+    with pytest.warns(LatentscopeWarning, match="of its 2 tables number 2 is read"):
+        assert list(read_labels(tmp_path / "l.vot")["Teff"]) == [5000, 6000]
 
 
 def test_text_in_columns_of_latents_is_shown(tmp_path):
