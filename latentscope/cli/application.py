@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
@@ -34,6 +34,8 @@ CLOSED_PIPE = 141
 _DEBUG = "LATENTSCOPE_DEBUG"
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 class UsageError(LatentscopeError):
@@ -323,7 +325,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Advance | None]:
     # What is said meanwhile stands above the bar; a stdout that leads elsewhere stays there.
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True,
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=sys.stdout.isatty()
     ) as bar:  # fmt: skip
         task = bar.add_task(label, total=total)
 
@@ -331,3 +333,12 @@ def progress(label: str, total: int | None = None) -> Iterator[Advance | None]:
             bar.update(task, completed=done, total=total if whole is None else whole)
 
         yield advance
+
+
+def watched(
+    what: str, work: Callable[_Given, _Found], *given: _Given.args, **options: _Given.kwargs
+) -> _Found:
+    """Call something that takes `progress`, with a bar."""
+    with progress(what) as advance:
+        options["progress"] = advance
+        return work(*given, **options)

@@ -29,30 +29,27 @@ def explore(
         ),
     ] = None,
     model: Model = None,
-    labels: Annotated[Path | None, option("--labels", "FILE", LABELS)] = None,
+    labels: Annotated[Path | None, option("FILE", LABELS)] = None,
     spectra: Annotated[
         Path | None,
         option(
-            "--spectra",
             "FOLDER",
             "Where the spectra are; nothing outside it is read. Default: where the latents' table "
             "says.",
         ),
     ] = None,
     html: Annotated[
-        Path | None,
-        option("--html", "FILE", "Write one file that opens without a server, and exit."),
+        Path | None, option("FILE", "Write one file that opens without a server, and exit.")
     ] = None,
     host: Annotated[
         str | None,
         option(
-            "--host",
             "ADDRESS",
             "Listen there, for others to look; the printed address then holds a token. Default: "
             "this machine alone.",
         ),
     ] = None,
-    port: Annotated[int, option("--port", "N", "Port; 0: any free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, option("N", "Port; 0: any free one.", min=0, max=65535)] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
     """Explore latents in the browser: sliders, map, neighbors.

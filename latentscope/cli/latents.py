@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from latentscope.cli.application import SOME_FAILED, UsageError, command, progress
+from latentscope.cli.application import SOME_FAILED, UsageError, command, watched
 from latentscope.cli.options import (
     LABELS,
     Columns,
@@ -48,17 +48,13 @@ _MOST_DIMS = 32
 _STRONGEST = 15
 
 
-@command(
-    "latentscope mad latents.npy",
-    "latentscope mad latents.npy -o mad.csv --plot mad.png",
-)
+@command("latentscope mad latents.npy", "latentscope mad latents.npy -o mad.csv --plot mad.png")
 def mad(
     latents: Latents,
     out: Results,
     threshold: Annotated[
         float | None,
         option(
-            "--threshold",
             "MAD",
             "Dimensions above it are informative. Default: the model's own, else 0.02, that "
             "of the published network.",
@@ -143,14 +139,13 @@ def _information(latents: Any, groups: str, seed: int) -> tuple[ExclusiveResult 
     from latentscope.diagnostics.exclusive import exclusive_information
     from latentscope.errors import ChoiceError, EstimatorError
 
-    with progress("information") as advance:
-        try:
-            return exclusive_information(latents, groups=groups, seed=seed, progress=advance), ""
-        except ChoiceError:
-            raise
-        except EstimatorError as error:
-            # The deviations stand without it, such as those of a few rows.
-            return None, str(error)
+    try:
+        return watched("information", exclusive_information, latents, groups=groups, seed=seed), ""
+    except ChoiceError:
+        raise
+    except EstimatorError as error:
+        # The deviations stand without it, such as those of a few rows.
+        return None, str(error)
 
 
 def _dims_shown(result: MADResult, found: ExclusiveResult | None) -> list[int]:
@@ -168,11 +163,11 @@ def _dims_shown(result: MADResult, found: ExclusiveResult | None) -> list[int]:
 def _columns_shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that fit a terminal."""
     headings = {
-        "kl_nats": "kl", "carried_nats": "carried", "rest_nats": "shared", "gain_nats": "gain",
+        "kl_nats": "kl", "carried_nats": "carried", "rest_nats": "shared", "gain_nats": "gain"
     }  # fmt: skip
     columns = [
         "dim", "mad", "informative", "std", "active", "kl_nats", "carried_nats", "rest_nats",
-        "partner", "exclusive", "gain_nats", "adds",
+        "partner", "exclusive", "gain_nats", "adds"
     ]  # fmt: skip
     filled = [name for name in columns if name in table and table[name].notna().any()]
     shown = table.round(dict.fromkeys(headings, 3))
@@ -209,22 +204,13 @@ def mi(
     dims: Dims = "all",
     columns: Columns = None,
     given: Annotated[
-        Any, parsed("--given", names, "Known labels, a,b: measure what is shared beyond them.")
+        Any, parsed(names, "Known labels, a,b: measure what is shared beyond them.")
     ] = None,
-    estimator: Annotated[
-        str, option("--estimator", "NAME", f"One of {', '.join(['auto', *_NAMES])}.")
-    ] = "auto",
-    neighbors: Annotated[
-        int, option("--neighbors", "K", "Neighbors k of the kNN estimators.", min=1)
-    ] = 3,
+    estimator: Annotated[str, option("NAME", f"One of {', '.join(['auto', *_NAMES])}.")] = "auto",
+    neighbors: Annotated[int, option("K", "Neighbors k of the kNN estimators.", min=1)] = 3,
     clip_sigma: Annotated[
         float,
-        option(
-            "--clip-sigma",
-            "SIGMA",
-            "Drop labels more than this many sigma from the median; 0: none.",
-            min=0.0,
-        ),
+        option("SIGMA", "Drop labels more than this many sigma from the median; 0: none.", min=0.0),
     ] = 5.0,
     indicator: Annotated[
         bool,
@@ -234,10 +220,8 @@ def mi(
             "divided by the largest value.",
         ),
     ] = False,
-    n_draws: Annotated[int, whole("--n-draws", 1, "Draws of one random row per star.")] = 11,
-    n_permutations: Annotated[
-        int, whole("--n-permutations", 1, "Shuffles of stars, at most.")
-    ] = 199,
+    n_draws: Annotated[int, whole(1, "Draws of one random row per star.")] = 11,
+    n_permutations: Annotated[int, whole(1, "Shuffles of stars, at most.")] = 199,
     seed: Seed = 0,
     dask: Dask = None,
 ) -> None:
@@ -255,24 +239,23 @@ def mi(
             raise UsageError("--indicator is by histograms; leave out --given and --estimator")
         _indicate(out, study, dims, columns, clip_sigma or None)
         return
-    with progress("mutual information") as advance:
-        result = mi_matrix(
-            study,
-            dims=dims,
-            columns=columns,
-            given=given,
-            estimator=estimator,
-            neighbors=neighbors,
-            clip_sigma=clip_sigma or None,
-            n_draws=n_draws,
-            n_permutations=n_permutations,
-            seed=seed,
-            progress=advance,
-            dask=dask,
-        )
-    words = [*_strongest(result, "pairs are significant"), *result.notes]
-    record = {"notes": result.notes, "table": result.table}
-    out.give(result, words, record, more="the table of all pairs")
+    result = watched(
+        "mutual information",
+        mi_matrix,
+        study,
+        dims=dims,
+        columns=columns,
+        given=given,
+        estimator=estimator,
+        neighbors=neighbors,
+        clip_sigma=clip_sigma or None,
+        n_draws=n_draws,
+        n_permutations=n_permutations,
+        seed=seed,
+        dask=dask,
+    )
+    words = _strongest(result, "pairs are significant")
+    out.give(result, words, {"table": result.table}, more="the table of all pairs")
 
 
 def _strongest(result: MIResult | PairwiseResult, verdict: str) -> list[str]:
@@ -307,8 +290,9 @@ def _indicate(
         words.append(f"{label}: {first} (mean over the numbers of bins; n = {part['n'].iloc[0]:,})")
     out.give(
         None,
-        [*words, *study.notes],
-        {"notes": study.notes, "table": table},
+        words,
+        {"table": table},
+        notes=study.notes,
         table=table,
         provenance=study.provenance("indicator", **asked),
         draw=draw,
@@ -324,8 +308,7 @@ def pairs(
     rows: Rows,
     out: Results,
     color: Annotated[
-        str | None,
-        option("--color", "NAME", "Column that colors the points: of the labels or sidecar."),
+        str | None, option("NAME", "Column that colors the points: of the labels or sidecar.")
     ] = None,
     labels_file: LabelsFile = None,
     dims: Dims = "informative",
@@ -349,14 +332,12 @@ def pairs(
     study = rows.study(latents, labels_file)
     if color is not None:
         study.column(color)  # refused before the work
-    with progress("pairs") as advance:
-        result = pairwise_mi(study, dims=dims, seed=seed, progress=advance)
+    result = watched("pairs", pairwise_mi, study, dims=dims, seed=seed)
     ranked = result.table.sort_values("mi_nats", ascending=False, kind="stable", ignore_index=True)
     ranked.insert(0, "rank", range(1, len(ranked) + 1))
     named = ", ".join(map(str, result.dims))
-    words = [*_strongest(result, f"pairs of dims {named} share something"), *result.notes]
-    record = {"dims": result.dims, "notes": result.notes, "pairs": ranked}
-    out.give(result, words, record, table=ranked, draw=draw)
+    words = _strongest(result, f"pairs of dims {named} share something")
+    out.give(result, words, {"dims": result.dims, "pairs": ranked}, table=ranked, draw=draw)
 
 
 @command(
@@ -370,16 +351,10 @@ def metrics(
     out: Results,
     dims: Dims = "informative",
     columns: Columns = None,
-    n_halves: Annotated[
-        int, whole("--n-halves", 0, "Halves of the stars for the intervals; 0: none.")
-    ] = 100,
+    n_halves: Annotated[int, whole(0, "Halves of the stars for the intervals; 0: none.")] = 100,
     max_stars: Annotated[
         int | None,
-        whole(
-            "--max-stars",
-            100,
-            "Use a random sample of this many stars, to compare archives at equal numbers.",
-        ),
+        whole(100, "Use a random sample of this many stars, to compare archives at equal numbers."),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -391,21 +366,18 @@ def metrics(
 
     out.check(latents, labels)
     study = rows.study(latents, labels)
-    with progress("metrics") as advance:
-        result = measure(
-            study,
-            dims=dims,
-            columns=columns,
-            n_halves=n_halves,
-            max_stars=max_stars,
-            seed=seed,
-            progress=advance,
-        )
-    words = [result.compact, "", *result.sentences(), *result.notes]
-    record = {
-        "notes": result.notes, "sentences": result.sentences(), "table": result.table,
-    }  # fmt: skip
-    out.give(result, words, record, more="the table, label by label")
+    result = watched(
+        "metrics",
+        measure,
+        study,
+        dims=dims,
+        columns=columns,
+        n_halves=n_halves,
+        max_stars=max_stars,
+        seed=seed,
+    )
+    words = [result.compact, "", *result.sentences()]
+    out.give(result, words, {"table": result.table}, more="the table, label by label")
 
 
 @command(
@@ -422,34 +394,28 @@ def probe(
         typer.Argument(metavar="LABELS", help=f"{LABELS} With --apply: to compare with."),
     ] = None,
     apply: Annotated[
-        str | None,
-        option("--apply", "PROBE", "Read labels with a saved probe: a file, or a model."),
+        str | None, option("PROBE", "Read labels with a saved probe: a file, or a model.")
     ] = None,
     save: Annotated[
         Path | None,
         option(
-            "--save",
-            "PROBE",
-            "Save a probe with intervals: a .safetensors file, or the folder of the model.",
+            "PROBE", "Save a probe with intervals: a .safetensors file, or the folder of the model."
         ),
     ] = None,
     covered: Annotated[
-        float, option("--covered", "SHARE", "Share of stars that the saved intervals should hold.")
+        float, option("SHARE", "Share of stars that the saved intervals should hold.")
     ] = 0.9,
-    color: Annotated[
-        str | None, option("--color", "NAME", "Label that colors the points of --plot.")
-    ] = None,
+    color: Annotated[str | None, option("NAME", "Label that colors the points of --plot.")] = None,
     dims: Annotated[
         Any,
         parsed(
-            "--dims",
             dims_or("all", "informative", "each"),
             "all, informative, a list: 11,19, or each: informative ones one by one.",
         ),
     ] = "informative",
     columns: Columns = None,
     readers: Annotated[
-        Any, parsed("--readers", names, "Regressors: some of linear, curved, knn and boosted.")
+        Any, parsed(names, "Regressors: some of linear, curved, knn and boosted.")
     ] = "linear,curved,knn,boosted",
     groups: Groups = "auto",
     seed: Seed = 0,
@@ -481,15 +447,13 @@ def probe(
             )
         check_writable(save)
     study = rows.study(latents, labels, groups=groups)
-    with progress("probe") as advance:
-        result = measure(
-            study, dims=dims, columns=columns, readers=readers, seed=seed, progress=advance
-        )
+    result = watched(
+        "probe", measure, study, dims=dims, columns=columns, readers=readers, seed=seed
+    )
     words: list[Any] = result.sentences()
     for name, counts in result.confusion.items():
         words += ["", f"{name}: stars of each class (rows), and what they are read as"]
         words.append(counts.reset_index())
-    words += result.notes
     written = None
     told = [name for name in result.told if name not in result.confusion]
     if save is not None and not told:
@@ -497,27 +461,25 @@ def probe(
     elif save is not None:
         from latentscope.models.probes import write_probe
 
-        with progress("intervals") as advance:
-            fitted = fit_probe(
-                study,
-                dims="informative" if dims == "each" else dims,
-                columns=told,
-                covered=covered,
-                seed=seed,
-                progress=advance,
-            )
+        fitted = watched(
+            "intervals",
+            fit_probe,
+            study,
+            dims="informative" if dims == "each" else dims,
+            columns=told,
+            covered=covered,
+            seed=seed,
+        )
         written = write_probe(fitted, save)
         words.append(f"{written}: reads {', '.join(one.label for one in fitted.readings)}")
     record = {
-        "notes": result.notes,
-        "sentences": result.sentences(),
         "table": result.table,
         "confusion": {name: counts.to_dict("index") for name, counts in result.confusion.items()},
         "probe": written,
     }
     out.give(
         result, words, record, more="the table of all readers",
-        draw=lambda: result.plot(color=color),
+        draw=lambda: result.plot(color=color)
     )  # fmt: skip
 
 
@@ -559,12 +521,11 @@ def robustness(
     classes: Annotated[
         str | None,
         option(
-            "--classes",
             "NAME",
             "Label whose classes are drawn in equal numbers. Default: spectral type or Teff.",
         ),
     ] = None,
-    n_draws: Annotated[int, whole("--n-draws", 3, "Draws of each random sample.")] = 8,
+    n_draws: Annotated[int, whole(3, "Draws of each random sample.")] = 8,
     seed: Seed = 0,
 ) -> None:
     """Test sensitivity to sample selection.
@@ -576,23 +537,18 @@ def robustness(
 
     out.check(latents, labels)
     study = rows.study(latents, labels)
-    with progress("robustness") as advance:
-        result = measure(
-            study,
-            classes=classes,
-            n_draws=n_draws,
-            dims=dims,
-            columns=columns,
-            seed=seed,
-            progress=advance,
-        )
-    words = [result.overview, "", *result.sentences(), *result.notes]
-    record = {
-        "notes": result.notes,
-        "sentences": result.sentences(),
-        "mad": result.mad,
-        "mi": result.mi,
-    }
+    result = watched(
+        "robustness",
+        measure,
+        study,
+        classes=classes,
+        n_draws=n_draws,
+        dims=dims,
+        columns=columns,
+        seed=seed,
+    )
+    words = [result.overview, "", *result.sentences()]
+    record = {"mad": result.mad, "mi": result.mi}
     out.give(result, words, record, more="the table, pair by pair")
 
 
@@ -606,18 +562,16 @@ def compare(
     ],
     rows: Rows,
     out: Results,
-    labels: Annotated[Path | None, option("--labels, --labels-file", "FILE", LABELS)] = None,
+    labels: Annotated[Path | None, option("FILE", LABELS, "--labels", "--labels-file")] = None,
     names: Annotated[
-        Any, parsed("--names", names, "Names of the models: old,new. Default: the file names.")
+        Any, parsed(names, "Names of the models: old,new. Default: the file names.")
     ] = None,
     dims: Dims = "informative",
-    columns: Annotated[
-        Any, parsed("--columns", names, "Only these columns of LABELS: a,b.")
-    ] = None,
+    columns: Annotated[Any, parsed(names, "Only these columns of LABELS: a,b.")] = None,
     max_stars: Annotated[
-        int, whole("--max-stars", 100, "Largest number of stars; above it a random sample is used.")
+        int, whole(100, "Largest number of stars; above it a random sample is used.")
     ] = 10_000,
-    show: Annotated[int, whole("--show", 0, "Moved rows to list.")] = 5,
+    show: Annotated[int, whole(0, "Moved rows to list.")] = 5,
     seed: Seed = 0,
 ) -> None:
     """Compare the latents of two or more models, seeds or releases.
@@ -633,28 +587,21 @@ def compare(
     # The condition is for `measure`, which matches the rows first.
     first = replace(rows, where=None).study(latents[0], labels)
     others = [read_latents(str(path), rows.key) for path in latents[1:]]
-    with progress("compare") as advance:
-        result = measure(
-            first,
-            *others,
-            names=names,
-            dims=dims,
-            columns=columns,
-            where=rows.where,
-            max_stars=max_stars,
-            seed=seed,
-            progress=advance,
-        )
+    result = watched(
+        "compare",
+        measure,
+        first,
+        *others,
+        names=names,
+        dims=dims,
+        columns=columns,
+        where=rows.where,
+        max_stars=max_stars,
+        seed=seed,
+    )
     parts = {"dims": result.matching, "labels": result.labels, "rows": result.moved}
-    record = {
-        "notes": result.notes,
-        "sentences": result.sentences(show),
-        "models": result.models,
-        "similarity": result.table,
-        **parts,
-    }
-    words = [*result.sentences(show), *result.notes]
-    out.give(result, words, record, beside=parts, more="the tables")
+    record = {"models": result.models, "similarity": result.table, **parts}
+    out.give(result, result.sentences(show), record, beside=parts, more="the tables")
 
 
 @command(
@@ -670,14 +617,12 @@ def track(
         typer.Argument(metavar="LABELS", help="Table of velocities, activity indices, ..."),
     ] = None,
     star: Annotated[
-        str | None,
-        option("--star", "NAME", "Name of the star, in star or object. Default: the only one."),
+        str | None, option("NAME", "Name of the star, in star or object. Default: the only one.")
     ] = None,
     dims: Dims = "informative",
     columns: Columns = None,
     time: Annotated[
-        str | None,
-        option("--time", "COLUMN", "Time column, in days. Default: bjd, hjd, mjd or jd."),
+        str | None, option("COLUMN", "Time column, in days. Default: bjd, hjd, mjd or jd.")
     ] = None,
     by: Annotated[
         Literal["auto", "exposures", "nights"],
@@ -687,15 +632,11 @@ def track(
             "and some have several exposures.",
         ),
     ] = "auto",
-    min_period: Annotated[
-        float | None, option("--min-period", "DAYS", "Default: twice the median step.")
-    ] = None,
+    min_period: Annotated[float | None, option("DAYS", "Default: twice the median step.")] = None,
     max_period: Annotated[
-        float | None, option("--max-period", "DAYS", "Default: the length of the series.")
+        float | None, option("DAYS", "Default: the length of the series.")
     ] = None,
-    n_permutations: Annotated[
-        int, whole("--n-permutations", 1, "Shuffles of exposures or nights.")
-    ] = 199,
+    n_permutations: Annotated[int, whole(1, "Shuffles of exposures or nights.")] = 199,
     seed: Seed = 0,
 ) -> None:
     """Follow one star over time: scatter, periods, correlations.
@@ -718,15 +659,9 @@ def track(
         n_permutations=n_permutations,
         seed=seed,
     )
-    record = {
-        "star": result.star,
-        "by": result.by,
-        "dims": result.dims,
-        "correlations": result.correlations,
-        "series": result.series,
-        "notes": result.notes,
-    }
-    out.give(result, [*result.sentences(), *result.notes], record, table=result.series)
+    parts = {name: getattr(result, name) for name in ("dims", "correlations", "series")}
+    record = {"star": result.star, "by": result.by, **parts}
+    out.give(result, result.sentences(), record, table=result.series)
 
 
 _Spectrum = Annotated[
@@ -738,20 +673,20 @@ _Spectrum = Annotated[
 _OfModel = Annotated[
     Path | None,
     option(
-        "--latents",
         "LATENTS",
         "Latents of data by this model, for mean, quantiles and spread. Default: the sample "
         "that came with the model, or its prior.",
+        "--latents",
     ),
 ]
 _Lines = Annotated[
     Path | None,
     option(
-        "--linelist", "FILE", "Lines to measure: CSV, MOOG/linemake or VALD. Default: built in."
+        "FILE", "Lines to measure: CSV, MOOG/linemake or VALD. Default: built in.", "--linelist"
     ),
 ]
 _Velocity = Annotated[
-    float | None, option("--rv", "KM/S", "Velocity of the lines at the start. Default: measured.")
+    float | None, option("KM/S", "Velocity of the lines at the start. Default: measured.", "--rv")
 ]
 
 
@@ -761,27 +696,21 @@ _Velocity = Annotated[
     "latentscope traverse --dim 7 --window 5160:5190 --window 6550:6576 -o dim7.csv",
 )
 def traverse(
-    dim: Annotated[int, option("--dim", "DIM", "Dimension to move.", min=0)],
+    dim: Annotated[int, option("DIM", "Dimension to move.", min=0)],
     out: Results,
     spectrum: _Spectrum = None,
     model: Model = None,
     latents: _OfModel = None,
     quantiles: Annotated[
-        Any,
-        parsed(
-            "--quantiles",
-            numbers,
-            "Quantiles of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98.",
-        ),
+        Any, parsed(numbers, "Quantiles of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98.")
     ] = None,
     sigmas: Annotated[
-        Any, parsed("--sigmas", interval, "Range about the start, in spreads of the data: -3:3.")
+        Any, parsed(interval, "Range about the start, in spreads of the data: -3:3.")
     ] = None,
-    values: Annotated[Any, parsed("--values", numbers, "Values of the dimension: -2,0,2.")] = None,
-    n_steps: Annotated[int, whole("--n-steps", 2, "Number of steps of --sigmas.")] = 7,
+    values: Annotated[Any, parsed(numbers, "Values of the dimension: -2,0,2.")] = None,
+    n_steps: Annotated[int, whole(2, "Number of steps of --sigmas.")] = 7,
     window: Annotated[
-        list[Any] | None,
-        parsed("--window", interval, "Zoom of the plot, Angstrom: 5160:5190. Repeatable."),
+        list[Any] | None, parsed(interval, "Zoom of the plot, Angstrom: 5160:5190. Repeatable.")
     ] = None,
     linelist: _Lines = None,
     rv: _Velocity = None,
@@ -797,19 +726,19 @@ def traverse(
     from latentscope.models.traversal import traverse as measure
 
     out.check(spectrum, latents, linelist, beside=["lines"])
-    with progress("traverse") as advance:
-        result = measure(
-            model or DEFAULT_MODEL,
-            dim,
-            spectrum=spectrum,
-            latents=latents,
-            linelist=linelist,
-            rv=rv,
-            quantiles=quantiles,
-            sigmas=None if sigmas is None else np.linspace(sigmas[0], sigmas[1], n_steps).tolist(),
-            values=values,
-            progress=advance,
-        )
+    result = watched(
+        "traverse",
+        measure,
+        model or DEFAULT_MODEL,
+        dim,
+        spectrum=spectrum,
+        latents=latents,
+        linelist=linelist,
+        rv=rv,
+        quantiles=quantiles,
+        sigmas=None if sigmas is None else np.linspace(sigmas[0], sigmas[1], n_steps).tolist(),
+        values=values,
+    )
     record = {
         "dim": result.dim,
         "verdict": result.verdict,
@@ -817,15 +746,15 @@ def traverse(
         "rv_kms_per_unit_error": result.rv_per_unit.error,
         "shift_explained": result.shift_explained,
         "unit": result.unit,
-        "sentences": result.sentences(),
         "provenance": result.provenance,
         "table": result.table,
         "lines": result.lines,
     }
     out.give(
         result,
-        [result.table, "", *result.sentences(), _begun(result.provenance)],
+        [result.table, "", *result.sentences()],
         record,
+        notes=[_begun(result.provenance)],
         beside={"lines": result.lines},
         draw=lambda: result.plot(windows=window or None),
     )
@@ -841,10 +770,10 @@ def linemap(
     model: Model = None,
     latents: _OfModel = None,
     dims: Annotated[
-        Any, parsed("--dims", dims_or("informative"), "informative, or a list: 11,19.")
+        Any, parsed(dims_or("informative"), "informative, or a list: 11,19.")
     ] = "informative",
     step: Annotated[
-        float, option("--step", "SIGMA", "Step of the central differences, in spreads of the data.")
+        float, option("SIGMA", "Step of the central differences, in spreads of the data.")
     ] = 0.5,
     linelist: _Lines = None,
     rv: _Velocity = None,
@@ -858,25 +787,20 @@ def linemap(
     from latentscope.models.traversal import line_map
 
     out.check(spectrum, latents, linelist)
-    with progress("line map") as advance:
-        result = line_map(
-            model or DEFAULT_MODEL,
-            latents=latents,
-            dims=None if dims == "informative" else dims,
-            spectrum=spectrum,
-            linelist=linelist,
-            step=step,
-            rv=rv,
-            progress=advance,
-        )
-    record = {
-        "sentences": result.sentences(),
-        "provenance": result.provenance,
-        "dims": result.dims,
-        "table": result.table,
-    }
-    words = [result.dims, "", *result.sentences(), _begun(result.provenance)]
-    out.give(result, words, record, more="the table of all lines")
+    result = watched(
+        "line map",
+        line_map,
+        model or DEFAULT_MODEL,
+        latents=latents,
+        dims=None if dims == "informative" else dims,
+        spectrum=spectrum,
+        linelist=linelist,
+        step=step,
+        rv=rv,
+    )
+    parts = {name: getattr(result, name) for name in ("provenance", "dims", "table")}
+    words, notes = [result.dims, "", *result.sentences()], [_begun(result.provenance)]
+    out.give(result, words, parts, notes=notes, more="the table of all lines")
 
 
 def _begun(provenance: dict[str, Any]) -> str:
@@ -905,12 +829,12 @@ def retrieve(
     ],
     rows: Joined,
     out: Results,
-    n_matches: Annotated[int, whole("-k, --n-matches", 1, "Matches per query.")] = 10,
+    n_matches: Annotated[int, whole(1, "Matches per query.", "-k", "--n-matches")] = 10,
     row: Annotated[
-        list[int] | None, option("--row", "ROW", "Query row of LATENTS, from 0. Repeatable.")
+        list[int] | None, option("ROW", "Query row of LATENTS, from 0. Repeatable.")
     ] = None,
     name: Annotated[
-        list[str] | None, option("--id", "ID", "Query row of LATENTS, by id. Repeatable.")
+        list[str] | None, option("ID", "Query row of LATENTS, by id. Repeatable.", "--id")
     ] = None,
     model: Annotated[
         str | None, model_option("Model that encodes QUERY. Default: the one that made LATENTS.")
@@ -957,30 +881,29 @@ def retrieve(
     if columns is not None and labels is None:
         raise UsageError("--columns names columns to show; give their file too (--labels-file)")
     out.check(Path(latents), labels)
-    with progress("usual distances") as advance:
-        retriever = Retriever(
-            latents if rows.key is None else read_latents(latents, rows.key),
-            dims=dims,
-            metric=metric,
-            spread=spread,
-            groups=groups,
-            same_star=same_star,
-            one_per_star=one_per_star,
-            labels=None if labels is None else str(labels),
-            columns=columns,
-            join=rows.join,
-            missing=rows.missing,
-            where=rows.where,
-            seed=seed,
-            progress=advance,
-        )
+    retriever = watched(
+        "usual distances",
+        Retriever,
+        latents if rows.key is None else read_latents(latents, rows.key),
+        dims=dims,
+        metric=metric,
+        spread=spread,
+        groups=groups,
+        same_star=same_star,
+        one_per_star=one_per_star,
+        labels=None if labels is None else str(labels),
+        columns=columns,
+        join=rows.join,
+        missing=rows.missing,
+        where=rows.where,
+        seed=seed,
+    )
     # A row that is not there is told before a model is loaded.
     asked: list[Any] = [retriever.queries(of_sample)] if of_sample else []
     if files:
         from latentscope.models.queries import encode_queries
 
-        with progress("encode") as advance:
-            asked.append(encode_queries(files, retriever.latents, model, progress=advance))
+        asked.append(watched("encode", encode_queries, files, retriever.latents, model))
     result = retriever.query(asked, n_matches)
     words: list[Any] = []
     hidden = (*_ON_SCREEN, *_IN_FILES_ONLY)
@@ -999,11 +922,10 @@ def retrieve(
         "matches": matches,
         "dims": result.dims,
         "metric": result.provenance["metric"],
-        "notes": result.notes,
         "failed": [{"query": name, "error": why} for name, why in result.failed],
     }
     wide = result.table.join(result.differences.add_prefix("delta_"))
-    out.give(result, [*words, *result.notes], record, table=wide, draw=draw)
+    out.give(result, words, record, table=wide, draw=draw)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -1024,10 +946,9 @@ def score(
         ),
     ] = None,
     reference: Annotated[
-        Path | None,
-        option("--reference", "LATENTS", "Latents of ordinary spectra, encoded with that model."),
+        Path | None, option("LATENTS", "Latents of ordinary spectra, encoded with that model.")
     ] = None,
-    show: Annotated[int, whole("--show", 0, "Least trusted rows to list.")] = 10,
+    show: Annotated[int, whole(0, "Least trusted rows to list.")] = 10,
     groups: Groups = "auto",
     key: Key = None,
     seed: Seed = 0,

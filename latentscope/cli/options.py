@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
@@ -75,19 +75,19 @@ def codes(text: str) -> Any:
         ) from None
 
 
-def option(flags: str, metavar: str, text: str, **limits: Any) -> Any:
-    """Declare an option by its flags, as in "-k, --matches", what it takes, and its help."""
-    return typer.Option(*flags.split(", "), metavar=metavar, help=text, **limits)
+def option(takes: str, text: str, *flags: str, **limits: Any) -> Any:
+    """Declare an option by what it takes and its help; its flag is the parameter's name."""
+    return typer.Option(*flags, metavar=takes, help=text, **limits)
 
 
-def whole(flags: str, least: int, text: str) -> Any:
+def whole(least: int, text: str, *flags: str) -> Any:
     """Declare an option that takes a whole number of at least that."""
-    return option(flags, "N", text, min=least)
+    return option("N", text, *flags, min=least)
 
 
-def parsed(flags: str, parser: Callable[[str], Any], text: str) -> Any:
+def parsed(parser: Callable[[str], Any], text: str, *flags: str) -> Any:
     """Declare an option whose value the command gets parsed; it takes what the parser is named."""
-    return option(flags, parser.__name__.upper(), text, parser=parser)
+    return option(parser.__name__.upper(), text, *flags, parser=parser)
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -100,7 +100,7 @@ def complete_model(incomplete: str) -> list[str]:
 
 def model_option(text: str) -> Any:
     """Declare `-m`, with this help."""
-    return option("-m, --model", "MODEL", text, autocompletion=complete_model)
+    return option("MODEL", text, "-m", "--model", autocompletion=complete_model)
 
 
 LATENTS = ".npy, .npz, .csv, .parquet, .h5 or .fits of latents."
@@ -111,29 +111,29 @@ Labels = Annotated[Path, typer.Argument(metavar="LABELS", help=LABELS)]
 OptionalLabels = Annotated[Path | None, typer.Argument(metavar="LABELS", help=LABELS)]
 LabelsFile = Annotated[Path | None, typer.Option("--labels-file", help=LABELS)]
 Columns = Annotated[
-    Any, parsed("--columns, --labels", names, "Only these columns of LABELS: a,b. Default: all.")
+    Any, parsed(names, "Only these columns of LABELS: a,b. Default: all.", "--columns", "--labels")
 ]
 Dims = Annotated[
     Any,
     parsed(
-        "--dims",
         dims_or("all", "informative"),
         "all, informative (MAD above the model's threshold), or a list: 11,19.",
+        "--dims",
     ),
 ]
 Groups = Annotated[
     str,
     option(
-        "--groups",
         "COLUMN",
         "Column that names the star: its rows are not independent. none: all rows are. "
         "auto: star, else object.",
+        "--groups",
     ),
 ]
 Key = Annotated[
     str | None,
     option(
-        "--key", "NAME", "Array to read from .npz, .h5, .fits or .parquet: spectrum_embeddings."
+        "NAME", "Array to read from .npz, .h5, .fits or .parquet: spectrum_embeddings.", "--key"
     ),
 ]
 Model = Annotated[
@@ -143,17 +143,17 @@ Model = Annotated[
         "org/name. Default: the bundled harps-sim."
     ),
 ]
-Seed = Annotated[int, whole("--seed", 0, "Random seed.")]
+Seed = Annotated[int, whole(0, "Random seed.", "--seed")]
 Workers = Annotated[
-    int | None, whole("--workers", 1, "Number of parallel workers. Default: one per core.")
+    int | None, whole(1, "Number of parallel workers. Default: one per core.", "--workers")
 ]
 Dask = Annotated[
     str | None,
     option(
-        "--dask",
         "ADDRESS",
         "Scheduler of a Dask cluster that does the work, such as tcp://host:8786; local: a "
         "cluster of processes on this machine.",
+        "--dask",
     ),
 ]
 Files = Annotated[
@@ -172,7 +172,6 @@ class Reading:
     hdu: Annotated[
         str | None,
         option(
-            "--hdu",
             "HDU[:ROW]",
             "HDU to read, by number (0 is the primary one) or EXTNAME, and its row, order or "
             "aperture.",
@@ -180,11 +179,7 @@ class Reading:
     ] = None
     key: Annotated[
         str | None,
-        option(
-            "--key",
-            "NAME",
-            "Array, group or columns to read, where a file has several: wave=A,flux=B.",
-        ),
+        option("NAME", "Array, group or columns to read, where a file has several: wave=A,flux=B."),
     ] = None
     frame: Annotated[
         Literal["topocentric", "barycentric", "rest"] | None,
@@ -199,7 +194,6 @@ class Joined:
     where: Annotated[
         str | None,
         option(
-            "--where",
             "CONDITION",
             "Only rows that meet a condition on labels or the latents' table: 'Teff > 5000 "
             "and logg.notna()'.",
@@ -207,13 +201,11 @@ class Joined:
     ] = None
     key: Key = None
     join: Annotated[
-        str | None,
-        option("--join", "COLUMN", "Column to join on. Default: an id column both sides have."),
+        str | None, option("COLUMN", "Column to join on. Default: an id column both sides have.")
     ] = None
     missing: Annotated[
         Any,
         parsed(
-            "--missing",
             codes,
             "Codes of missing values in labels: -999,99. auto: values far from all others in "
             "many rows; none: keep all.",
@@ -240,9 +232,9 @@ class Rows(Joined):
     """The same, and which rows show one star and which labels are classes."""
 
     groups: Groups = "auto"
-    discrete: Annotated[Any, parsed("--discrete", names, "Labels to treat as classes: a,b.")] = None
+    discrete: Annotated[Any, parsed(names, "Labels to treat as classes: a,b.")] = None
     numeric: Annotated[
-        Any, parsed("--numeric", names, "Labels to treat as numbers, such as a grid of Teff: a,b.")
+        Any, parsed(names, "Labels to treat as numbers, such as a grid of Teff: a,b.")
     ] = None
 
     def study(self, latents: Path, labels: Path | None = None, **options: Any) -> Study:
@@ -257,9 +249,9 @@ class Results(Voice):
 
     output: Annotated[
         Path | None,
-        option("-o, --output", "CSV", "Write the table as CSV, and provenance as .json."),
+        option("CSV", "Write the table as CSV, and provenance as .json.", "-o", "--output"),
     ] = None
-    plot: Annotated[Path | None, option("--plot", "FILE", "Save a plot (.png, .pdf, .svg).")] = None
+    plot: Annotated[Path | None, option("FILE", "Save a plot (.png, .pdf, .svg).")] = None
     as_json: Json = False
 
     def check(self, *inputs: Path | None, beside: Iterable[str] = ()) -> None:
@@ -276,21 +268,23 @@ class Results(Voice):
     def give(
         self,
         result: Any,
-        words: Iterable[Any],
+        words: Sequence[Any],
         record: Mapping[str, Any],
         *,
+        notes: Sequence[str] | None = None,
         table: pd.DataFrame | None = None,
         provenance: Mapping[str, Any] | None = None,
         beside: Mapping[str, pd.DataFrame] | None = None,
         draw: Callable[[], Any] | None = None,
         more: str = "",
     ) -> None:
-        """Write tables, say words (and tables), print the record as JSON, and draw.
+        """Write tables, say words (and tables) and notes, print all as JSON, and draw.
 
-        Table, provenance and picture are the result's own unless given; each table of `beside` is
-        written as OUTPUT.NAME.csv; `more` names what -o would have written. Drawing comes last: if
-        it fails, everything else is there.
+        Notes, table, provenance and picture are the result's own unless given; each table of
+        `beside` is written as OUTPUT.NAME.csv; `more` names what -o would have written. Drawing
+        comes last: if it fails, everything else is there.
         """
+        notes = getattr(result, "notes", ()) if notes is None else notes
         if self.output is not None:
             from latentscope.tables import write_table
 
@@ -298,8 +292,9 @@ class Results(Voice):
             write_table(self.output, result.table if table is None else table, provenance)
             for name, other in (beside or {}).items():
                 write_table(self._beside(name), other, provenance)
-        self.say(*words, *([f"-o writes {more}"] if more and self.output is None else []))
-        self.result(record)
+        self.say(*words, *notes, *([f"-o writes {more}"] if more and self.output is None else []))
+        sentences = [line for line in words if isinstance(line, str) and line]
+        self.result({"sentences": sentences, "notes": notes, **record})
         if self.plot is not None:
             save_plot(self.plot, draw or result.plot)
 

@@ -55,22 +55,17 @@ def report(
         str | None, model_option("The model that made the latents. Default: no traversals.")
     ] = None,
     output: Annotated[
-        Path, option("-o, --output", "HTML", "The page; its numbers go beside it as .json.")
+        Path, option("HTML", "The page; its numbers go beside it as .json.", "-o", "--output")
     ] = Path("report.html"),
     columns: Columns = None,
     compare: Annotated[
-        str | None,
-        option("--compare", "LATENTS", "Latents of the same spectra by another model."),
+        str | None, option("LATENTS", "Latents of the same spectra by another model.")
     ] = None,
     max_rows: Annotated[
         int,
-        whole(
-            "--max-rows",
-            100,
-            "Largest number of rows for slow statistics; above it random ones are used.",
-        ),
+        whole(100, "Largest number of rows for slow statistics; above it random ones are used."),
     ] = 20_000,
-    title: Annotated[str | None, option("--title", "TEXT", "Heading of the page.")] = None,
+    title: Annotated[str | None, option("TEXT", "Heading of the page.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer repetitions and pictures, wider intervals.")
     ] = False,
@@ -122,9 +117,9 @@ def _leave_if_failed(failures: list[Outcome], out: Voice) -> None:
 @command("latentscope demo", "latentscope demo -n 100 -o try/ -m harps-sim-plain")
 def demo(
     out: Output,
-    n: Annotated[int, whole("-n, --number", 20, "Number of spectra.")] = 200,
+    n: Annotated[int, whole(20, "Number of spectra.", "-n", "--number")] = 200,
     output: Annotated[
-        Path, option("-o, --output", "FOLDER", "New folder, or that of an earlier demo.")
+        Path, option("FOLDER", "New folder, or that of an earlier demo.", "-o", "--output")
     ] = Path("latentscope-demo"),
     model: Model = None,
     seed: Seed = 0,

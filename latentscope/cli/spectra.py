@@ -20,6 +20,7 @@ from latentscope.cli.application import (
     command,
     echo,
     progress,
+    watched,
 )
 from latentscope.cli.options import (
     Dask,
@@ -41,7 +42,6 @@ from latentscope.errors import LatentscopeError, SpectrumError
 from latentscope.files import check_room, check_writable, write_json
 
 if TYPE_CHECKING:
-    from latentscope.data import Latents
     from latentscope.models.reconstruction import Reconstruction
     from latentscope.spectra.prepare import PrepareConfig
 
@@ -49,10 +49,8 @@ _Found = TypeVar("_Found")
 
 MinCoverage = Annotated[
     float,
-    option(
-        "--min-coverage", "SHARE", "Smallest fraction of the model's grid that a spectrum must "
-        "fill.", min=0.0, max=1.0,
-    ),
+    option("SHARE", "Smallest fraction of the model's grid that a spectrum must "
+        "fill.", "--min-coverage", min=0.0, max=1.0)
 ]  # fmt: skip
 
 
@@ -82,22 +80,23 @@ def encode(
     output: Annotated[
         Path,
         option(
-            "-o, --output",
             "FILE",
             "Latents: .npy, with .csv and .json beside it; or .parquet, with all in one.",
+            "-o",
+            "--output",
         ),
     ] = Path("latents.npy"),
     logvar: Annotated[
         bool, typer.Option("--logvar", help="Write the log variances too, as .logvar.npy.")
     ] = False,
     device: Annotated[
-        str, option("--device", "NAME", "cpu, cuda, cuda:1, or auto: a GPU if there is one.")
+        str, option("NAME", "cpu, cuda, cuda:1, or auto: a GPU if there is one.")
     ] = "cpu",
     precision: Annotated[
         Literal["float32", "bf16"],
         typer.Option("--precision", help="bf16 is faster on processors that have it, to 1e-3."),
     ] = "float32",
-    batch: Annotated[Any, parsed("--batch-size", batch_size, "Spectra per batch, or auto.")] = (
+    batch: Annotated[Any, parsed(batch_size, "Spectra per batch, or auto.", "--batch-size")] = (
         "auto"
     ),
     workers: Workers = None,
@@ -110,13 +109,11 @@ def encode(
         ),
     ] = False,
     no_recon_error: Annotated[
-        bool,
-        typer.Option("--no-recon-error", help="Leave the recon_error column empty; faster."),
+        bool, typer.Option("--no-recon-error", help="Leave the recon_error column empty; faster.")
     ] = False,
     probe: Annotated[
         str,
         option(
-            "--probe",
             "PROBE",
             "Probe that reads labels from the latents: a file, a model, or none. auto: the "
             "model's own.",
@@ -140,37 +137,33 @@ def encode(
     check_latents_path(output, logvar=logvar)
     earlier = output.exists()
     network = load_model(model or DEFAULT_MODEL)
-    with progress("encode") as advance:
-        latents = encode_spectra(
-            files,
-            network,
-            output=output,
-            batch_size=batch,
-            device=device,
-            precision=precision,
-            workers=workers,
-            dask=dask,
-            min_coverage=min_coverage,
-            logvar=logvar,
-            recon_error=not no_recon_error,
-            resume=not no_resume,
-            progress=advance,
-            probe=probe,
-            **vars(reading),
-        )
-    _say_encoded(out, latents, None if earlier and not latents.provenance["ok"] else output)
-
-
-def _say_encoded(out: Voice, latents: Latents, output: Path | None) -> None:
+    latents = watched(
+        "encode",
+        encode_spectra,
+        files,
+        network,
+        output=output,
+        batch_size=batch,
+        device=device,
+        precision=precision,
+        workers=workers,
+        dask=dask,
+        min_coverage=min_coverage,
+        logvar=logvar,
+        recon_error=not no_recon_error,
+        resume=not no_resume,
+        probe=probe,
+        **vars(reading),
+    )
     assert latents.table is not None
     failed = latents.table[~latents.ok]
     named = list(zip(map(str, failed["file"]), map(str, failed["error"]), strict=True))
     # Of a Parquet file the other rows are not in memory.
     counted = ("n", "ok", "outside", "unsaid", "model")
-    n, done, outside, unsaid, model = (latents.provenance[name] for name in counted)
-    out.failures(named)
-    where = "" if output is None else f": {output}"
-    out.say(f"encoded {done} of {n} spectra into {latents.dims} dimensions with {model}{where}")
+    n, done, outside, unsaid, name = (latents.provenance[it] for it in counted)
+    written = output if done or not earlier else None
+    where = "" if written is None else f": {written}"
+    out.say(f"encoded {done} of {n} spectra into {latents.dims} dimensions with {name}{where}")
     if unsaid:
         out.say(
             f"of {unsaid} the file does not say in which medium or frame the wavelengths are; the "
@@ -180,22 +173,22 @@ def _say_encoded(out: Voice, latents: Latents, output: Path | None) -> None:
         out.say(
             f"{outside} of them are outside of what the model knows; 'latentscope score' says why"
         )
-    out.result(
-        {
-            "output": output,
-            "model": model,
-            "spectra": n,
-            "encoded": done,
-            "dims": latents.dims,
-            "failed": _failures(named),
-        }
-    )
-    _leave_if_failed(done, n)
+    record = {
+        "output": written, "model": name, "spectra": n, "encoded": done, "dims": latents.dims,
+    }  # fmt: skip
+    _end(out, record, named, n)
 
 
-def _leave_if_failed(done: int, asked: int) -> None:
-    if done < asked:
-        raise typer.Exit(SOME_FAILED if done else NOTHING_DONE)
+def _end(out: Voice, record: dict[str, Any], failed: Sequence[tuple[str, str]], asked: int) -> None:
+    """Name the files that failed, print all as JSON, and leave with their exit code."""
+    out.failures(failed)
+    out.result(record | {"failed": _failures(failed)})
+    if failed:
+        raise typer.Exit(SOME_FAILED if len(failed) < asked else NOTHING_DONE)
+
+
+def _failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"file": file, "error": error} for file, error in failed]
 
 
 @command(
@@ -225,9 +218,7 @@ def inspect(
         return summary
 
     summaries, failed = _each(files, read)
-    out.failures(failed)
-    out.result({"spectra": summaries, "failed": _failures(failed)})
-    _leave_if_failed(len(summaries), len(files))
+    _end(out, {"spectra": summaries}, failed, len(files))
 
 
 def _each(
@@ -248,10 +239,6 @@ def _each(
     return found, failed
 
 
-def _failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"file": file, "error": error} for file, error in failed]
-
-
 @command(
     "latentscope plot spectrum.fits",
     "latentscope plot night1.fits night2.fits --wavelength 5160-5190 --rest -o both.png",
@@ -269,17 +256,15 @@ def plot(
         ),
     ] = None,
     output: Annotated[
-        Path, option("-o, --output", "FILE", "Plot to save: .png, .pdf or .svg.")
+        Path, option("FILE", "Plot to save: .png, .pdf or .svg.", "-o", "--output")
     ] = Path("plot.png"),
     wavelength: Annotated[
-        list[Any] | None,
-        parsed("--wavelength", interval, "A zoom in Angstrom: 5160-5190. Repeatable."),
+        list[Any] | None, parsed(interval, "A zoom in Angstrom: 5160-5190. Repeatable.")
     ] = None,
     rest: Annotated[bool, typer.Option("--rest", help="Shift each star to rest.")] = False,
     rv: Annotated[
         float | None,
         option(
-            "--rv",
             "KM/S",
             "Velocity of the stars' lines, receding positive. Default: measured on the lines, "
             "else the header's.",
@@ -308,11 +293,11 @@ def plot(
     if shown:
         save_plot(output, lambda: plot_spectrum(shown, windows=wavelength or None, rest=rest))
     facts = [_facts(one) for one in shown]
-    _say_reconstructions(out, facts, failed)
     if shown:
+        _say_reconstructions(out, facts)
         out.say(f"wrote {output}")
-    out.result({"output": output if shown else None, "spectra": facts, "failed": _failures(failed)})
-    _leave_if_failed(len(shown), len(sources))
+    record = {"output": output if shown else None, "spectra": facts}
+    _end(out, record, failed, len(sources))
 
 
 def _facts(one: Reconstruction) -> dict[str, Any]:
@@ -320,13 +305,9 @@ def _facts(one: Reconstruction) -> dict[str, Any]:
     return {"id": one.name, **about, "rv": one.rv, "rv_from": one.rv_from, **one.summary}
 
 
-def _say_reconstructions(
-    out: Voice, facts: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]
-) -> None:
-    if facts:
-        names = ("id", "object", "rv", "rv_from", "rms", "chi")
-        out.table(names, [[one[name] for name in names] for one in facts])
-    out.failures(failed)
+def _say_reconstructions(out: Voice, facts: Sequence[dict[str, Any]]) -> None:
+    names = ("id", "object", "rv", "rv_from", "rms", "chi")
+    out.table(names, [[one[name] for name in names] for one in facts])
 
 
 @command(
@@ -339,7 +320,7 @@ def reconstruct(
     out: Output,
     model: Model = None,
     output: Annotated[
-        Path, option("-o, --output", "FOLDER", "Files of the same name are replaced.")
+        Path, option("FOLDER", "Files of the same name are replaced.", "-o", "--output")
     ] = Path("reconstructions"),
     suffix: Annotated[
         Literal["fits", "csv"], typer.Option("--format", help="Of the files.")
@@ -377,14 +358,17 @@ def reconstruct(
 
     with progress("reconstruct", len(sources)) as advance:
         facts, failed = _each(sources, write, advance)
-    _say_reconstructions(out, facts, failed)
-    result = {"folder": output, "spectra": facts, "failed": _failures(failed)}
+    record = {"folder": output, "spectra": facts}
     if facts:
-        about = {"latentscope": __version__, "weights_sha256": weights_sha256(network)}
-        write_json(output / "reconstruct.json", about | options | result)
+        _say_reconstructions(out, facts)
         out.say(f"wrote {len(facts)} of {len(sources)} spectra to {output}")
-    out.result(result)
-    _leave_if_failed(len(facts), len(sources))
+        about: dict[str, Any] = {
+            "latentscope": __version__,
+            "weights_sha256": weights_sha256(network),
+        }
+        about |= options | record | {"failed": _failures(failed)}
+        write_json(output / "reconstruct.json", about)
+    _end(out, record, failed, len(sources))
 
 
 def _preparation(model: str | None) -> PrepareConfig | None:
@@ -418,9 +402,9 @@ _BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
 )
 def simulate(
     out: Output,
-    n: Annotated[int, whole("-n, --number", 1, "Number of spectra.")] = 1000,
+    n: Annotated[int, whole(1, "Number of spectra.", "-n", "--number")] = 1000,
     output: Annotated[
-        Path, option("-o, --output", "FOLDER", "Files of the same name are replaced.")
+        Path, option("FOLDER", "Files of the same name are replaced.", "-o", "--output")
     ] = Path("spectra"),
     seed: Seed = 0,
     layout: Annotated[
@@ -431,8 +415,7 @@ def simulate(
         ),
     ] = "adp",
     linelist: Annotated[
-        Path | None,
-        option("--linelist", "FILE", "Line list: CSV, MOOG/linemake or VALD extract-stellar."),
+        Path | None, option("FILE", "Line list: CSV, MOOG/linemake or VALD extract-stellar.")
     ] = None,
     workers: Workers = None,
 ) -> None:
@@ -467,7 +450,6 @@ def models(
     check: Annotated[
         str | None,
         option(
-            "--check",
             "MODEL",
             "Check that a model computes its reference latents: name, folder, Hugging Face id, or "
             "all for the bundled ones.",
@@ -495,22 +477,20 @@ def _check(model: str, out: Voice) -> None:
     from latentscope.models.config import bundled_models
 
     names = list(bundled_models()) if model == "all" else [model]
-    results: list[dict[str, Any]] = []
-    failed: list[tuple[str, str]] = []
-    for name in names:
-        try:
-            difference = check_model(name)
-        except LatentscopeError as error:
-            failed.append((name, str(error)))
-            continue
+
+    def examine(name: str) -> dict[str, Any]:
+        difference = check_model(name)
         out.say(
             f"{name}: its reference spectra give the latents they should, to {difference:.1g} "
             f"(allowed: {TOLERANCE:g})"
         )
-        results.append({"model": name, "difference": difference, "tolerance": TOLERANCE})
+        return {"model": name, "difference": difference, "tolerance": TOLERANCE}
+
+    results, failed = _each(names, examine)
     out.failures(failed)
     out.result(results if model == "all" else results[0] if results else None)
-    _leave_if_failed(len(results), len(names))
+    if failed:
+        raise typer.Exit(SOME_FAILED if results else NOTHING_DONE)
 
 
 @command("latentscope doctor", "latentscope doctor --json")

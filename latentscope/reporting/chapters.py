@@ -72,12 +72,7 @@ _MEASURED = "q_value, n, n_groups, estimator"
 
 
 def _table(
-    name: str,
-    frame: pd.DataFrame,
-    columns: str,
-    *,
-    by: str | None = None,
-    **shown: int,
+    name: str, frame: pd.DataFrame, columns: str, *, by: str | None = None, **shown: int
 ) -> Table:
     """Make a table of the columns named, some with a heading of their own: "dim, mi_nats=shared".
 
@@ -378,7 +373,7 @@ def disentanglement(study: ReportStudy) -> Part:
     study.check_stars(_FEWEST_STARS)
     result = study.run(
         "disentanglement", metrics, sample, dims=dims, columns=study.columns,
-        n_halves=study.effort.n_halves, seed=study.seed,
+        n_halves=study.effort.n_halves, seed=study.seed
     )  # fmt: skip
     headline, *findings = result.sentences()
     columns = "estimator, value, rotation, pca, verdict"
@@ -489,7 +484,7 @@ def against_labels(study: ReportStudy) -> Part:
         by = companion(label, list(map(str, numbers)))
         axes = plot_dim_against_label(
             values[:, dim], frame[label], dim=dim, name=label, mi=float(row["mi_nats"]),
-            color=None if by is None else frame[by], color_name=by or "label",
+            color=None if by is None else frame[by], color_name=by or "label"
         )  # fmt: skip
         pictures.append(
             _drawn("drawn", axes, raster=True, name=label_name(label), label=label, dim=dim)
@@ -514,7 +509,7 @@ def readable(study: ReportStudy) -> Part:
     study.check_stars(_FEWEST_STARS)
     result = study.run(
         "labels read from latents", probe, sample, dims=dims, columns=study.columns,
-        readers=_READ_BY, seed=study.seed,
+        readers=_READ_BY, seed=study.seed
     )  # fmt: skip
     pictures = []
     if (result.best["kind"] == "number").any():
@@ -760,7 +755,7 @@ def other_samples(study: ReportStudy) -> Part:
     study.check_rows()
     result = study.run(
         "other samples", robustness, study.labelled_sample, n_draws=study.effort.n_draws,
-        dims=study.dims, columns=study.columns, seed=study.seed,
+        dims=study.dims, columns=study.columns, seed=study.seed
     )  # fmt: skip
     others = result.mi[result.mi["sample"] != WHOLE]
     order = others["difference"].abs().fillna(-np.inf).sort_values(ascending=False, kind="stable")
@@ -802,7 +797,7 @@ def other_latents(study: ReportStudy) -> Part:
     """Show what these latents and other ones of the same spectra have in common."""
     result = study.run(
         "other latents", comparison.compare, study.data, study.other, columns=study.columns,
-        seed=study.seed,
+        seed=study.seed
     )  # fmt: skip
     first, *lines = result.sentences()
     return Part(

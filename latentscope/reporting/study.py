@@ -178,7 +178,7 @@ class ReportStudy:
             )
         result: PairwiseResult = self.run(
             "mutual information of dimensions", pairwise_mi, self.sample, dims=self.dims,
-            seed=self.seed,
+            seed=self.seed
         )  # fmt: skip
         return result
 
@@ -188,7 +188,7 @@ class ReportStudy:
         self.check_rows()
         result: MIResult = self.run(
             "mutual information with labels", mi_matrix, self.labelled_sample, dims=self.dims,
-            columns=self.columns, seed=self.seed,
+            columns=self.columns, seed=self.seed
         )  # fmt: skip
         return result
 
@@ -199,7 +199,7 @@ class ReportStudy:
 
         result: LineMapResult = self.run(
             "lines that dimensions move", line_map, self.network, latents=self.sample.latents,
-            dims=self.dims,
+            dims=self.dims
         )  # fmt: skip
         return result
 

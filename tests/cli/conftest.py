@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -103,3 +104,11 @@ def measured(tmp_path_factory) -> Path:
     labels = pd.DataFrame({"id": ids, "radvel": rv, "Teff": teff})
     labels.sample(frac=1, random_state=1).to_csv(folder / "labels.csv", index=False)
     return folder
+
+
+@pytest.fixture
+def here(measured, tmp_path, monkeypatch) -> Path:
+    """A copy of that folder, in which commands run."""
+    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

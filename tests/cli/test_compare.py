@@ -8,11 +8,8 @@ import pytest
 
 
 @pytest.fixture
-def here(measured, tmp_path, monkeypatch):
+def here(here, tmp_path):
     """Beside the latents those of another release: rows shuffled, dimensions 0 and 1 swapped."""
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
     order = np.random.default_rng(1).permutation(400)
     np.save("new.npy", np.load("latents.npy")[order][:, [1, 0, 3, 2]])
     pd.read_csv("latents.csv").iloc[order].to_csv("new.csv", index=False)

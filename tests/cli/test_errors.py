@@ -6,11 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def here(measured, tmp_path, monkeypatch):
+def here(here, tmp_path):
     """A folder of good latents and labels, and of everything that is wrong."""
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "empty").mkdir()
     (tmp_path / "garbage.txt").write_text("this is\nno spectrum, nor numbers\n")
     (tmp_path / "garbage.npy").write_bytes(b"\x00\x01garbage" * 20)

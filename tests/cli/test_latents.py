@@ -9,14 +9,6 @@ import pytest
 LATENTS, LABELS = "latents.npy", "labels.csv"
 
 
-@pytest.fixture
-def here(measured, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    return tmp_path
-
-
 def test_mad_says_which_dimensions_are_informative(process, here):
     ended = process("mad", here / LATENTS, "-o", here / "mad.csv", "--plot", here / "mad.png")
     assert ended.code == 0

@@ -4,15 +4,6 @@ import json
 
 import numpy as np
 import pandas as pd
-import pytest
-
-
-@pytest.fixture
-def here(measured, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    return tmp_path
 
 
 def test_both_answers_and_the_verdict_are_said(command, here):

@@ -10,14 +10,6 @@ LATENTS, LABELS = "latents.npy", "labels.csv"
 
 
 @pytest.fixture
-def here(measured, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    return tmp_path
-
-
-@pytest.fixture
 def repeats(here):
     """The same, where four rows show each star."""
     table = pd.read_csv(here / "latents.csv")

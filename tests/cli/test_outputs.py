@@ -14,15 +14,6 @@ import pytest
 from latentscope.data import Latents, read_latents, write_latents
 from latentscope.errors import TableError
 
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, measured):
-    """A folder with latents and labels, which commands run in."""
-    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 MAD = ("mad", "latents.npy", "--no-information")
 
 

@@ -8,10 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def here(measured, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+def here(here, tmp_path):
     values = np.load("latents.npy")
     values[:, 2] = values[:, 1] + 0.2 * values[:, 2]
     np.save("latents.npy", values)

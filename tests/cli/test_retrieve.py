@@ -10,11 +10,8 @@ LATENTS = "latents.npy"
 
 
 @pytest.fixture
-def here(measured, tmp_path, monkeypatch):
+def here(here, tmp_path):
     """The folder of latents and labels, with four exposures of each star."""
-    monkeypatch.chdir(tmp_path)
-    for path in measured.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
     table = pd.read_csv(tmp_path / "latents.csv")
     table["star"] = [f"star-{i // 4}" for i in range(len(table))]
     table.to_csv(tmp_path / "latents.csv", index=False)
