@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -184,9 +184,9 @@ _NAMES = re.findall(r'^    name = "(\w+)"$', _SOURCE.read_text("utf-8"), re.MULT
 
 @command(
     "latentscope mi latents.npy labels.csv -o mi.csv --plot mi.png",
-    "latentscope mi latents.npy labels.csv --dims informative --columns radvel,Teff",
+    "latentscope mi latents.npy labels.csv --dims 3,7 --columns radvel,Teff",
     "latentscope mi latents.npy labels.csv --given Teff,radvel",
-    "latentscope mi latents.npy labels.csv --where 'snr > 50' --indicator --plot mi.png",
+    "latentscope mi latents.npy labels.csv --where 'snr > 50' --indicator",
     "latentscope mi latents.npy",
 )
 def mi(
@@ -301,7 +301,7 @@ def _indicate(
 
 @command(
     "latentscope pairs latents.npy --plot pairs.png",
-    "latentscope pairs latents.npy --color spec_type --labels-file labels.csv --plot pairs.pdf",
+    "latentscope pairs latents.npy --color spec_type --plot pairs.pdf",
 )
 def pairs(
     latents: Latents,
@@ -342,7 +342,7 @@ def pairs(
 
 @command(
     "latentscope metrics latents.npy labels.csv --plot metrics.png",
-    "latentscope metrics latents.npy labels.csv --columns radvel,Teff -o metrics.csv",
+    "latentscope metrics latents.npy labels.csv --columns radvel,Teff -o m.csv",
 )
 def metrics(
     latents: Latents,
@@ -382,7 +382,7 @@ def metrics(
 
 @command(
     "latentscope probe latents.npy labels.csv --plot probe.png",
-    "latentscope probe latents.npy labels.csv --columns Teff,logg --save stars.safetensors",
+    "latentscope probe latents.npy labels.csv --save stars.safetensors",
     "latentscope probe others.npy --apply stars.safetensors -o others.probe.csv",
 )
 def probe(
@@ -509,7 +509,7 @@ def _apply_probe(out: Results, source: str, study: Study) -> None:
 
 @command(
     "latentscope robustness latents.npy labels.csv --plot robustness.png",
-    "latentscope robustness latents.npy labels.csv --classes Teff -o robustness.csv",
+    "latentscope robustness latents.npy labels.csv --classes Teff -o r.csv",
 )
 def robustness(
     latents: Latents,
@@ -606,7 +606,7 @@ def compare(
 
 @command(
     "latentscope track latents.npy --star HD128621 --plot track.png",
-    "latentscope track latents.npy activity.csv --star HD128621 --columns rv,log_rhk -o track.csv",
+    "latentscope track latents.npy activity.csv --star HD128621 -o track.csv",
 )
 def track(
     latents: Latents,
@@ -664,43 +664,43 @@ def track(
     out.give(result, result.sentences(), record, table=result.series)
 
 
-_Spectrum = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="SPECTRUM", help="Spectrum to start from. Default: the mean of the data."
-    ),
-]
-_OfModel = Annotated[
-    Path | None,
-    option(
-        "LATENTS",
-        "Latents of data by this model, for mean, quantiles and spread. Default: the sample "
-        "that came with the model, or its prior.",
-        "--latents",
-    ),
-]
-_Lines = Annotated[
-    Path | None,
-    option(
-        "FILE", "Lines to measure: CSV, MOOG/linemake or VALD. Default: built in.", "--linelist"
-    ),
-]
-_Velocity = Annotated[
-    float | None, option("KM/S", "Velocity of the lines at the start. Default: measured.", "--rv")
-]
+@dataclass(frozen=True)
+class Start:
+    """Where a model starts to decode, and which lines are measured."""
+
+    spectrum: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SPECTRUM", help="Spectrum to start from. Default: the mean of the data."
+        ),
+    ] = None
+    latents: Annotated[
+        Path | None,
+        option(
+            "LATENTS",
+            "Latents of data by this model, for mean, quantiles and spread. Default: the sample "
+            "that came with the model, or its prior.",
+        ),
+    ] = None
+    linelist: Annotated[
+        Path | None,
+        option("FILE", "Lines to measure: CSV, MOOG/linemake or VALD. Default: built in."),
+    ] = None
+    rv: Annotated[
+        float | None, option("KM/S", "Velocity of the lines at the start. Default: measured.")
+    ] = None
 
 
 @command(
     "latentscope traverse --dim 0 --plot dim0.png",
-    "latentscope traverse spectrum.fits -m harps-sim --dim 7 --latents latents.npy --sigmas -3:3",
+    "latentscope traverse spectrum.fits --dim 7 --latents latents.npy --sigmas -3:3",
     "latentscope traverse --dim 7 --window 5160:5190 --window 6550:6576 -o dim7.csv",
 )
 def traverse(
     dim: Annotated[int, option("DIM", "Dimension to move.", min=0)],
+    start: Start,
     out: Results,
-    spectrum: _Spectrum = None,
     model: Model = None,
-    latents: _OfModel = None,
     quantiles: Annotated[
         Any, parsed(numbers, "Quantiles of the data: 0.1,0.5,0.9. Default: seven, 0.02 to 0.98.")
     ] = None,
@@ -712,8 +712,6 @@ def traverse(
     window: Annotated[
         list[Any] | None, parsed(interval, "Zoom of the plot, Angstrom: 5160:5190. Repeatable.")
     ] = None,
-    linelist: _Lines = None,
-    rv: _Velocity = None,
 ) -> None:
     """Move one dimension, decode, and measure what changes.
 
@@ -725,19 +723,16 @@ def traverse(
     from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.traversal import traverse as measure
 
-    out.check(spectrum, latents, linelist, beside=["lines"])
+    out.check(start.spectrum, start.latents, start.linelist, beside=["lines"])
     result = watched(
         "traverse",
         measure,
         model or DEFAULT_MODEL,
         dim,
-        spectrum=spectrum,
-        latents=latents,
-        linelist=linelist,
-        rv=rv,
         quantiles=quantiles,
         sigmas=None if sigmas is None else np.linspace(sigmas[0], sigmas[1], n_steps).tolist(),
         values=values,
+        **vars(start),
     )
     record = {
         "dim": result.dim,
@@ -765,18 +760,15 @@ def traverse(
     "latentscope linemap --latents latents.npy --dims 7,12 --linelist lines.csv",
 )
 def linemap(
+    start: Start,
     out: Results,
-    spectrum: _Spectrum = None,
     model: Model = None,
-    latents: _OfModel = None,
     dims: Annotated[
         Any, parsed(dims_or("informative"), "informative, or a list: 11,19.")
     ] = "informative",
     step: Annotated[
         float, option("SIGMA", "Step of the central differences, in spreads of the data.")
     ] = 0.5,
-    linelist: _Lines = None,
-    rv: _Velocity = None,
 ) -> None:
     """Find which lines each dimension moves.
 
@@ -786,17 +778,14 @@ def linemap(
     from latentscope.models.config import DEFAULT_MODEL
     from latentscope.models.traversal import line_map
 
-    out.check(spectrum, latents, linelist)
+    out.check(start.spectrum, start.latents, start.linelist)
     result = watched(
         "line map",
         line_map,
         model or DEFAULT_MODEL,
-        latents=latents,
         dims=None if dims == "informative" else dims,
-        spectrum=spectrum,
-        linelist=linelist,
         step=step,
-        rv=rv,
+        **vars(start),
     )
     parts = {name: getattr(result, name) for name in ("provenance", "dims", "table")}
     words, notes = [result.dims, "", *result.sentences()], [_begun(result.provenance)]
@@ -816,7 +805,7 @@ _IN_FILES_ONLY = ("query", "object", "file")
 
 @command(
     "latentscope retrieve spectrum.fits latents.npy -k 5 --plot nearest.png",
-    "latentscope retrieve --row 12 --row 40 latents.npy --labels-file labels.csv -o nearest.csv",
+    "latentscope retrieve --row 12 --row 40 latents.npy -o nearest.csv",
     "latentscope retrieve --id ADP.2014-09-16T11:04:49.123 latents.npy --one-per-star",
 )
 def retrieve(

@@ -302,12 +302,12 @@ class Results(Voice):
 _PICTURES = (".png", ".pdf", ".svg")
 
 
-def check_plot(path: Path | None) -> None:
+def check_plot(path: Path | None, flag: str = "--plot") -> None:
     """Refuse, before the work, a picture of an odd kind or where nothing can be written."""
     if path is None:
         return
     if path.suffix.lower() not in _PICTURES:
-        raise UsageError(f"--plot is {path}; expected a name that ends in {', '.join(_PICTURES)}")
+        raise UsageError(f"{flag} is {path}; expected a name that ends in {', '.join(_PICTURES)}")
     check_writable(path)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,12 +80,6 @@ def report(
     """
     from latentscope.reporting.report import report as write
 
-    @contextmanager
-    def stage(label: str) -> Iterator[Advance | None]:
-        out.say(f"{label} ...")
-        with progress(label) as advance:
-            yield advance
-
     result = write(
         rows.study(latents, labels),
         output=output,
@@ -97,12 +91,22 @@ def report(
         command=printable(shlex.join(["latentscope", *sys.argv[1:]])),
         quick=quick,
         seed=seed,
-        progress=stage,
+        progress=_stages(out),
         dask=dask,
     )
     out.say("", *result.sentences(), "", f"wrote {result.output} and {result.json}")
     out.result({"output": result.output, **result.record})
     _leave_if_failed(result.failures, out)
+
+
+def _stages(out: Voice) -> Callable[..., AbstractContextManager[Advance | None]]:
+    """What is called with what begins: it says so, and shows a bar."""
+
+    def stage(label: str, total: int | None = None) -> AbstractContextManager[Advance | None]:
+        out.say(f"{label} ...")
+        return progress(label, total)
+
+    return stage
 
 
 def _leave_if_failed(failures: list[Outcome], out: Voice) -> None:
@@ -132,11 +136,7 @@ def demo(
     """
     from latentscope.demo import run_demo
 
-    def stage(label: str, total: int | None) -> AbstractContextManager[Advance | None]:
-        out.say(f"{label} ...")
-        return progress(label, total)
-
-    result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=stage)
+    result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=_stages(out))
     out.say(
         "",
         *result.lines,

@@ -68,7 +68,7 @@ _UNITS = dict.fromkeys(("first", "last", "step"), "Angstrom") | dict.fromkeys(
 
 @command(
     "latentscope encode spectra/*.fits",
-    "latentscope encode spectra/ more.fits @list.txt -m astro-machines -o latents.npy",
+    "latentscope encode spectra/ @list.txt -m astro-machines -o latents.npy",
     "find . -name '*_s1d_A.fits' | latentscope encode - -m folder/ --logvar",
     after_interrupt="; finished blocks are kept, the same command goes on from there",
 )
@@ -241,7 +241,7 @@ def _each(
 
 @command(
     "latentscope plot spectrum.fits",
-    "latentscope plot night1.fits night2.fits --wavelength 5160-5190 --rest -o both.png",
+    "latentscope plot one.fits two.fits --wavelength 5160-5190 --rest -o both.png",
     "latentscope plot spectrum.fits -m none",
 )
 def plot(
@@ -282,7 +282,7 @@ def plot(
     from latentscope.models.weights import load_model
     from latentscope.plots.spectrum import MOST_SPECTRA, plot_spectrum
 
-    check_plot(output)
+    check_plot(output, "-o")
     sources = expand_sources(files)
     if len(sources) > MOST_SPECTRA:
         raise UsageError(f"{len(sources)} spectra; expected {MOST_SPECTRA} at most in one picture")
@@ -398,7 +398,7 @@ _BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
 
 @command(
     "latentscope simulate -n 1000 -o spectra/",
-    "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv --seed 1",
+    "latentscope simulate -n 200 -o small/ --layout s1d --linelist lines.csv",
 )
 def simulate(
     out: Output,

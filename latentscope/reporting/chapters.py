@@ -253,7 +253,7 @@ def spread(study: ReportStudy) -> Part:
                 result.table.assign(mad_std=errors, n=result.n),
                 columns,
                 by="mad",
-                max_rows=max(count, 10),
+                max_rows=max(count, 10),  # those that are switched off are in the .json
             )
         ],
         pictures=[_drawn("spread", result.plot())],
@@ -324,7 +324,6 @@ def shared(study: ReportStudy) -> Part:
                 f"dim_x=dim, dim_y=with dim, mi_nats=shared (nats), {_MEASURED}",
                 by="mi_nats",
                 open_rows=5,
-                max_rows=100,
             )
         ],
         pictures=[_drawn("shared", result.plot())],
@@ -457,14 +456,7 @@ def labels(study: ReportStudy) -> Part:
 
 
 def _information_table(name: str, result: MIResult, **shown: int) -> Table:
-    return _table(
-        name,
-        result.table,
-        f"dim, label, mi_nats, {_MEASURED}",
-        by="mi_nats",
-        max_rows=1200,
-        **shown,
-    )
+    return _table(name, result.table, f"dim, label, mi_nats, {_MEASURED}", by="mi_nats", **shown)
 
 
 _MOST_PICTURES = 8
@@ -769,7 +761,7 @@ def other_samples(study: ReportStudy) -> Part:
         others.loc[order.index].reset_index(drop=True),
         "sample, label, dim, mi_nats=here (nats), whole, difference, p_value, q_value, n, n_stars",
         open_rows=5,
-        max_rows=100,
+        max_rows=10,
     )
     return Part(
         _samples_headline(result),
@@ -889,7 +881,9 @@ def _outcome(step: Step, study: ReportStudy, said: set[str]) -> Outcome:
         warnings.simplefilter("always", LatentscopeWarning)
         try:
             part = step.make(study)
-            part = replace(part, lines=[line for line in part.lines if line not in said])
+            warned = " ".join(str(warning.message) for warning in caught)
+            new = [line for line in part.lines if line not in said and line not in warned]
+            part = replace(part, lines=new)
             # Rendered here, so that what cannot be shown affects no other part.
             outcome = replace(outcome, part=part, html=part_html(part))
             said.update(part.lines)

@@ -45,7 +45,7 @@ class Table:
     frame: pd.DataFrame
     columns: Mapping[str, Column]
     open_rows: int = 10
-    max_rows: int = 200
+    max_rows: int = 50
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,11 +35,13 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_an_example_that_names_the_command(command, name):
+def test_help_has_an_example_that_names_the_command_and_json(command, name):
     ended = command(name, "--help")
     assert ended.code == 0
     example = ended.out.partition("Example:")[2]
     assert f"latentscope {name}" in example
+    assert "--json" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
 
 
 def test_help_lists_every_command_and_the_exit_codes(process):
@@ -51,11 +53,6 @@ def test_help_lists_every_command_and_the_exit_codes(process):
     for line in ("0 all done", "1 nothing done", "2 wrong usage", "3 done"):
         assert line in " ".join(ended.out.split())
     assert "Usage: latentscope " in ended.out
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_json(command, name):
-    assert "--json" in command(name, "--help").out
 
 
 def test_what_a_command_does_is_said_in_a_line_of_80_columns(process):
