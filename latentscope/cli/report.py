@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -91,7 +90,7 @@ def report(
         command=printable(shlex.join(["latentscope", *sys.argv[1:]])),
         quick=quick,
         seed=seed,
-        progress=_stages(out),
+        progress=_stage,
         dask=dask,
     )
     out.say("", *result.sentences(), "", f"wrote {result.output} and {result.json}")
@@ -99,14 +98,10 @@ def report(
     _leave_if_failed(result.failures, out)
 
 
-def _stages(out: Voice) -> Callable[..., AbstractContextManager[Advance | None]]:
-    """What is called with what begins: it says so, and shows a bar."""
-
-    def stage(label: str, total: int | None = None) -> AbstractContextManager[Advance | None]:
-        out.say(f"{label} ...")
-        return progress(label, total)
-
-    return stage
+def _stage(label: str, total: int | None = None) -> AbstractContextManager[Advance | None]:
+    """Say on stderr what begins, and show a bar."""
+    echo(f"{label} ...", err=True)
+    return progress(label, total)
 
 
 def _leave_if_failed(failures: list[Outcome], out: Voice) -> None:
@@ -136,7 +131,7 @@ def demo(
     """
     from latentscope.demo import run_demo
 
-    result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=_stages(out))
+    result = run_demo(output, n=n, model=model, seed=seed, workers=workers, stage=_stage)
     out.say(
         "",
         *result.lines,
