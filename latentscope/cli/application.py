@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
@@ -128,20 +128,25 @@ def command(
 def _options_of(function: Callable[..., None]) -> tuple[dict[str, Any], Signature]:
     """Its parameters that are groups of options, and its signature with these spread out."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    groups: dict[str, Any] = {name: it for name, it in hints.items() if is_dataclass(it)}
     found = [
         (name, hints[name], parameter.default)
         for name, parameter in signature(function).parameters.items()
         if name not in groups
     ]
     for kind in groups.values():
-        of_kind = get_type_hints(kind, include_extras=True)
-        found += [(it.name, of_kind[it.name], it.default) for it in fields(kind)]
+        found += _fields_of(kind)
     parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, annotation, default in found
     ]
     return groups, Signature(parameters)
+
+
+@cache
+def _fields_of(group: Any) -> list[tuple[str, Any, Any]]:
+    hints = get_type_hints(group, include_extras=True)
+    return [(it.name, hints[it.name], it.default) for it in fields(group)]
 
 
 def _at_home(value: object) -> object:
