@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
@@ -24,6 +23,7 @@ from scipy.ndimage import uniform_filter1d
 from latentscope.errors import TableError
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
+from latentscope.plots.style import ALONG
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.data.batches import Data
 from train.learning.module import SpectrumModule
@@ -210,7 +210,7 @@ def draw_traversal(model: SpectrumVAE, what: Scene, seen: Validation, title: str
         block = slice(place * len(QUANTILES), (place + 1) * len(QUANTILES))
         latents[block, dim] = np.quantile(seen.mean[:, dim], QUANTILES)
     flux = what.flux(_decoded(model, _tensor(model, latents)))
-    colors = matplotlib.colormaps["cividis"](np.linspace(0, 0.9, len(QUANTILES)))
+    colors = ALONG(np.linspace(0, 1, len(QUANTILES)))
     figure, axes = _figure(len(dims), title)
     for place, (dim, (left, right)) in enumerate(zip(dims, axes, strict=True)):
         moved = flux[place * len(QUANTILES) :][: len(QUANTILES)]
@@ -236,7 +236,7 @@ def _figure(rows: int, title: str) -> tuple[Figure, Any]:
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.005)
     for axis in axes[-1]:
-        axis.set_xlabel("wavelength (Angstrom)", fontsize=8)
+        axis.set_xlabel("wavelength (Å)", fontsize=8)
     return figure, axes
 
 

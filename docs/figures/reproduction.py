@@ -38,7 +38,7 @@ from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.plots.information import plot_mi
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, STYLE
+from latentscope.plots.style import INK, OVERLAY, QUIET, SPECTRAL, STRONG, STYLE
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.sweep.results import (
     EXAMPLE,
@@ -74,24 +74,12 @@ SHIFT = 0.2
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement of the paper, held against the sweep.
-
-    Parameters
-    ----------
-    statement : str
-        What the paper found.
-    agrees : bool or None
-        None: the runs that would tell are not there.
-    rule : str
-        When it counts as agreement.
-    numbers : str
-        What the runs gave.
-    """
+    """A statement of the paper, held against the sweep."""
 
     statement: str
-    agrees: bool | None
-    rule: str
-    numbers: str
+    agrees: bool | None  # None: the runs that would tell are not there
+    rule: str  # when it counts as agreement
+    numbers: str  # what the runs gave
 
 
 def findings(results: Results) -> list[Finding]:
@@ -108,7 +96,8 @@ def findings(results: Results) -> list[Finding]:
         rows = {n: np.array(results.row(n, value, over)) for n in results.sizes}
         whole = [row for row in rows.values() if not np.isnan(row).any()]
         agrees = all(map(holds, whole)) if whole else None
-        return Finding(statement, agrees, rule, _by_size(over, rows, form))
+        sized = (f"{n} latents: {_listed(row, form)}" for n, row in rows.items())
+        return Finding(statement, agrees, rule, "; ".join(sized))
 
     def in_most_seeds(
         statement: str, rule: str, judged: Callable[[Figures], tuple[bool, str]]
@@ -116,7 +105,7 @@ def findings(results: Results) -> list[Finding]:
         told = [judged(figures) for figures in results.seeds.values()]
         agrees = 2 * sum(holds for holds, _ in told) > len(told) if told else None
         words = "; ".join(words for _, words in told)
-        return Finding(statement, agrees, f"most seeds: {rule}", words or "-")
+        return Finding(statement, agrees, rule, words or "-")
 
     def variance(figures: Figures) -> float:
         return figures.line_variance
@@ -127,31 +116,31 @@ def findings(results: Results) -> list[Finding]:
     found = [
         along(
             "A deterministic autoencoder reconstructs best.",
-            f"at every size no beta has more line variance by {chance:.3f}, the scatter of seeds",
+            f"no lambda has more line variance by {chance:.3f}, the scatter of seeds",
             variance, columns, lambda row: row[0] + chance >= max(row[1:]),
         ),
         along(
             "The larger lambda, the worse the reconstruction.",
-            "at every size it falls with beta, and never rises by more than that",
+            "it falls, and never rises by more than that",
             variance, betas, lambda row: row[0] > row[-1] and max(np.diff(row)) <= chance,
         ),
         Finding(
             "The more latents, the better the reconstruction.",
             bool(gained.max() > chance and gained.min() >= -chance) if len(gained) else None,
-            "the largest network gains on the smallest somewhere, and loses nowhere by more",
-            f"gain for {_named(columns)}: {_listed(by_size[-1] - by_size[0], '+.3f')}",
+            "the larger network gains somewhere, and loses nowhere by more",
+            f"gains: {_listed(by_size[-1] - by_size[0], '+.3f')}",
         ),
     ]  # fmt: skip
     for words, dims in counts.items():
         found += [
             along(
-                f"The number of informative dimensions falls with lambda (here: {words}).",
-                "it never rises with beta, and ends lower, at every size",
+                f"Fewer dimensions are informative the larger lambda (here: {words}).",
+                "it never rises, and ends lower",
                 lambda f, dims=dims: len(dims(f)), betas,
                 lambda row: row[0] > row[-1] and max(np.diff(row)) <= 0, ".0f",
             ),
             in_most_seeds(
-                f"Six dimensions of 128 are informative at lambda = 0.3 (here: {words}).",
+                f"Six dimensions of 128 are informative (here: {words}).",
                 f"4 to 8 dimensions have {words}",
                 lambda f, dims=dims: (4 <= len(dims(f)) <= 8, str(len(dims(f)))),
             ),
@@ -162,7 +151,7 @@ def findings(results: Results) -> list[Finding]:
         Finding(
             "The 8-d network agrees on that number.",
             None if np.isnan(sizes).any() else max(sizes) - min(sizes) <= 1,
-            "at the chosen beta the numbers with KL > 0.1 nats differ by one at most",
+            "the numbers with KL > 0.1 nats differ by one at most",
             "; ".join(f"{n} latents: {k:.0f}" for n, k in zip(results.sizes, sizes, strict=True)),
         ),
         in_most_seeds(
@@ -173,8 +162,8 @@ def findings(results: Results) -> list[Finding]:
             ),
         ),
         along(
-            "Too small a lambda leaks information among dimensions (fig. 5).",
-            "at every size the largest MI of two dimensions is larger at the small beta",
+            "Too small a lambda leaks information among dimensions.",
+            "the largest MI of two dimensions is larger at the small lambda",
             lambda f: f.largest_pair, [small, chosen], lambda row: row[0] > row[1], ".2f",
         ),
         in_most_seeds(
@@ -207,7 +196,7 @@ def findings(results: Results) -> list[Finding]:
         ),
         along(
             "Too large a lambda loses detail.",
-            f"at every size the rank correlations with RV and Teff, added, fall by {LOST:g}",
+            f"the rank correlations with RV and Teff, added, fall by {LOST:g}",
             lambda f: f.best_rank("radvel") + f.best_rank("Teff"), [chosen, betas[-1]],
             lambda row: row[0] - row[1] > LOST, ".2f",
         ),
@@ -238,24 +227,13 @@ class Change:
     """What a balanced archive changes against the mean of the seeds on the archive as it is.
 
     Mutual information is that of the best dimension, on FGK stars, which every archive holds.
-
-    Parameters
-    ----------
-    entry : Measured
-    dimensions : float
-        Informative dimensions more than before.
-    velocity, temperature : float
-        Ratio of the mutual informations with radial velocity and effective temperature.
-    is_large : bool
-        Whether the number changes by more than one, or a ratio by more than `SHIFT`, and by more
-        than any seed does.
     """
 
     entry: Measured
-    dimensions: float
-    velocity: float
+    dimensions: float  # informative ones more than before
+    velocity: float  # ratio of the mutual informations, as of temperature
     temperature: float
-    is_large: bool
+    is_large: bool  # by more than one dimension, or `SHIFT`, and than any seed
 
     @property
     def leaves_out(self) -> bool:
@@ -297,8 +275,8 @@ def _balancing(results: Results) -> list[Finding]:
     for statement, leaves_out, rule in (
         (
             "The result is robust to balancing.", False,
-            "balanced archives change the number of dimensions by one at most and MI with RV and "
-            f"Teff (FGK stars) by {SHIFT:.0%} at most, or by no more than a seed does",
+            "the number of dimensions changes by one at most, MI with RV and Teff (FGK stars) by "
+            f"{SHIFT:.0%}, or by no more than a seed does",
         ),
         (
             "It is sensitive to which stars the sample holds.", True,
@@ -325,15 +303,6 @@ def _listed(values: Sequence[float] | Floats, form: str) -> str:
     return ", ".join("-" if math.isnan(value) else format(value, form) for value in values)
 
 
-def _named(columns: Sequence[float | None]) -> str:
-    return ", ".join(map(name_of, columns))
-
-
-def _by_size(columns: Sequence[float | None], rows: dict[int, Floats], form: str) -> str:
-    sized = "; ".join(f"{n} latents: {_listed(row, form)}" for n, row in rows.items())
-    return f"{_named(columns)}: {sized}"
-
-
 # Tables.
 
 
@@ -351,7 +320,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _HEAD = [
     "line variance", "MAD > 0.02", "KL > 0.1", "largest MI of two", "RV: MI, rank",
-    "Teff: MI, rank", "minutes",
+    "Teff: MI, rank",
 ]  # fmt: skip
 
 
@@ -362,7 +331,7 @@ def grid_table(results: Results) -> str:
         for latents in results.sizes
         for beta in results.columns
     ]
-    return markdown(["latents", "beta", *_HEAD], rows)
+    return markdown(["latents", "lambda", *_HEAD], rows)
 
 
 def robustness_table(results: Results) -> str:
@@ -381,14 +350,13 @@ def robustness_table(results: Results) -> str:
 def _cells(entry: Measured | None) -> list[str]:
     if entry is None:
         return ["-"] * len(_HEAD)
-    f, minutes = entry.figures, entry.training.get("minutes")
+    f = entry.figures
     return [
         f"{f.line_variance:.3f}",
         str(len(f.deviating)),
         str(len(f.informative)) if f.kl else "-",
         f"{f.largest_pair:.2f}",
         *(f"{f.best(label)[1]:.2f}, {f.best_rank(label):.2f}" for label in ("radvel", "Teff")),
-        "-" if minutes is None else f"{minutes:.1f}",
     ]
 
 
@@ -397,7 +365,6 @@ def _cells(entry: Measured | None) -> list[str]:
 _WIDE = 7.5
 OF_SIZES = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9")
 MARKERS = "osD^v"
-OF_CLASSES = {"A": "#0072b2", "F": "#56b4e9", "G": "#e69f00", "K": "#d55e00", "M": "#5b1a18"}
 
 ZOOM = 5160.0, 5190.0
 """Angstrom: the magnesium triplet."""
@@ -439,12 +406,12 @@ def reconstruction(results: Results, stars: Stars) -> Figure:
                 if entry is not None:
                     rest = truth - restore(stars.latents(entry)["example"], stars.prepare)
                     line(row, rest, color=color, linewidth=0.9)
-        ax[-1].set(xlim=(low, high), xlabel="wavelength (Angstrom, air)")
+        ax[-1].set(xlim=(low, high), xlabel="wavelength (Å, air)")
         ax[-1].xaxis.set_major_locator(MaxNLocator(4))
     axes[0, 0].set_ylabel("flux / median")
     for ax, beta in zip(axes[1:, 0], columns, strict=True):
         ax.set_ylim(-0.4, 0.4)
-        ax.set_ylabel("AE" if beta is None else f"beta {beta:g}")
+        ax.set_ylabel("AE" if beta is None else f"lambda {beta:g}")
     axes[1, 0].set_title("original minus reconstruction")
     _legend_of_sizes(figure, results)
     return figure
@@ -472,7 +439,7 @@ def stems(results: Results) -> Figure:
         for ax, beta in zip(row, columns, strict=True):
             _stems(ax, results.at(latents, beta), latents)
             if ax in axes[0]:
-                ax.set_title("AE" if beta is None else f"beta {beta:g}", pad=16)
+                ax.set_title("AE" if beta is None else f"lambda {beta:g}", pad=16)
         row[0].set_ylabel(f"MAD, {latents} latents")
     figure.supxlabel("dimension", fontsize=9)
     return figure
@@ -512,30 +479,33 @@ def pairs(results: Results, stars: Stars) -> Figure:
             ax.set_axis_off()
         if not found:
             why = "no run" if entry is None else "fewer than two informative dimensions"
-            row[0].text(0.0, 0.5, f"beta {beta:g}: {why}", transform=row[0].transAxes)
+            row[0].text(0.0, 0.5, f"lambda {beta:g}: {why}", transform=row[0].transAxes)
         for ax, (x, y, nats) in zip(row, found, strict=False):
             assert entry is not None
             _pair(ax, stars.latents(entry)["mean"], int(x), int(y), letters)
-            ax.set_title(f"beta {beta:g}: {nats:.2f} nats")
+            ax.set_title(f"lambda {beta:g}: {nats:.2f} nats")
     handles = [
         Line2D([], [], color=color, marker="o", linestyle="", label=letter)
-        for letter, color in OF_CLASSES.items()
+        for letter, color in SPECTRAL.items()
         if (letters == letter).any()
     ]
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), title="spectral class"
+        handles=handles,
+        loc="outside upper center",
+        ncols=len(handles),
+        title=f"spectral class, n = {len(letters):,}",
     )
     return figure
 
 
 def _pair(ax: Axes, mean: Floats, x: int, y: int, letters: NDArray[Any]) -> None:
-    colors = np.array([OF_CLASSES.get(letter, QUIET) for letter in letters])
+    colors = np.array([SPECTRAL.get(letter, QUIET) for letter in letters])
     order = np.random.default_rng(0).permutation(np.flatnonzero(colors != QUIET))
     ax.scatter(mean[order, x], mean[order, y], c=colors[order], s=4, linewidths=0, rasterized=True)
     for set_limits, values in ((ax.set_xlim, mean[:, x]), (ax.set_ylim, mean[:, y])):
         low, high = np.quantile(values, [0.003, 0.997])
         set_limits(low - 0.06 * (high - low), high + 0.06 * (high - low))
-    ax.set(xlabel=f"dimension {x}", ylabel=f"dimension {y}")
+    ax.set(xlabel=f"dim {x}", ylabel=f"dim {y}")
 
 
 def summary(results: Results) -> Figure:
@@ -563,9 +533,12 @@ def summary(results: Results) -> Figure:
         if "dimensions" in title:
             ax.set_yscale("symlog", linthresh=4)
             ax.set_yticks([0, 4, 8, 32, 128], ["0", "4", "8", "32", "128"])
-        ax.set_ylim(0, 1.03 if "rank" in title else 1.06 * ax.get_ylim()[1])
+        lowest, highest = ax.get_ylim()
+        # Of squares the median spectrum, that of a closed network, explains less than none.
+        lowest = min(lowest, 0) if title == "line variance" else 0
+        ax.set_ylim(lowest, 1.03 if "rank" in title else 1.06 * highest)
         ax.grid(axis="y", color="#e3e7eb", linewidth=0.7)
-    figure.supxlabel("beta (AE: deterministic)", fontsize=9)
+    figure.supxlabel("lambda (AE: deterministic)", fontsize=9)
     _legend_of_sizes(figure, results, marked=True)
     return figure
 
@@ -591,27 +564,16 @@ END = "<!-- sweep: end -->"
 
 _LARGEST = 200_000
 _RESOLUTIONS = (150, 120, 100, 80, 60)
-_PUBLISHED_LAMBDA, _PUBLISHED_LATENTS = 0.3, 128
 _ANSWERS = {True: "yes", False: "**no**", None: "not run"}
 
 
 @dataclass(frozen=True)
 class Stars:
-    """What pictures show of the stars that all runs were measured on.
+    """What pictures show of the stars that all runs were measured on."""
 
-    Parameters
-    ----------
-    folder : Path
-        Of the sweep.
-    labels : DataFrame
-    row : ndarray of float64, shape (row_size,)
-        The spectrum of the example.
-    prepare : PrepareConfig
-    """
-
-    folder: Path
+    folder: Path  # of the sweep
     labels: pd.DataFrame
-    row: Floats
+    row: Floats  # the spectrum of the example, shape (row_size,)
     prepare: PrepareConfig
 
     @classmethod
@@ -698,7 +660,7 @@ def _around(page: Path) -> tuple[str, str]:
 
 def _sections(results: Results, stars: Stars, found: Sequence[Finding], page: Path) -> list[str]:
     config = results.config
-    point = f"{config.chosen.latents} latents, beta = {config.chosen.beta:g}"
+    point = f"{config.chosen.latents} latents, lambda = {config.chosen.beta:g}"
     # Names without this machine's folders, so that the commands can be repeated elsewhere.
     script = f"docs/figures/reproduction.py runs/{stars.folder.name} {page.parent.name}/{page.name}"
     star = stars.labels.iloc[results.test["example"]]
@@ -709,28 +671,28 @@ def _sections(results: Results, stars: Stars, found: Sequence[Finding], page: Pa
     answers = [[f.statement, _ANSWERS[f.agrees], f.rule, f.numbers] for f in found]
     parts = [
         "## How it was made", f"```\n{results.command}\npython {script}\n```", _made(results),
-        _missing(results), _prices(results),
+        _missing(results),
         "## What agrees with the paper", _counted(found),
         markdown(["the paper found", "here", "counts as agreement if", "numbers"], answers),
-        "## Latent size and beta",
-        image("summary", "Reconstruction, dimensions and labels against beta"),
+        "## Latent size and lambda",
+        image("summary", "Reconstruction, dimensions and labels against lambda"),
         grid_table(results),
-        "*Line variance*: share of the variance of the line contrast around the mean spectrum that "
-        "is reconstructed. *Largest MI of two*: of informative dimensions (KL > 0.1 nats; of a "
-        "deterministic network MAD > 0.02), in nats. *RV, Teff*: mutual information of the best "
-        "informative dimension in nats, and the largest rank correlation. The latents of a "
-        "deterministic network have no scale, so that 0.02 means nothing there.",
+        "*Line variance*: share of the variance of the line contrast that is reconstructed; below "
+        "0 where all dimensions are closed, since this loss draws the median spectrum then. "
+        "*Largest MI of two*: of informative dimensions (KL > 0.1 nats), in nats. *RV, Teff*: MI "
+        "of the best informative dimension in nats, and the largest rank correlation. Of a "
+        "deterministic network, whose latents have no scale, all dimensions count.",
         "## Reconstruction (figure 3)",
         image("reconstruction", "One spectrum, and what its reconstructions leave"),
         f"A test star of class {star['spec_type']}: Teff {star['Teff']:.0f} K, [M/H] "
         f"{star['[M/H]']:+.2f}, radial velocity {star['radvel']:+.1f} km/s.",
         "## Which dimensions are informative (figure 4)",
         image("mad", "Median absolute deviation of each dimension"),
-        f"Blue: informative. Dashed: a MAD of 0.02. {_at_rest(results)}",
-        "## Too small a beta (figure 5)",
+        f"Blue: KL > 0.1 nats. Dashed: a MAD of 0.02. {_at_rest(results)}",
+        "## Too small a lambda (figure 5)",
         image("pairs", "Pairs of dimensions, colored by spectral class"),
-        f"{config.chosen.latents} latents; of each network the pairs of informative dimensions "
-        "that share most. Structure means that they depend on each other.",
+        f"{config.chosen.latents} latents; the pairs of informative dimensions that share most. "
+        "Structure means that they depend on each other.",
     ]  # fmt: skip
     if results.chosen is not None:
         parts += [
@@ -738,7 +700,6 @@ def _sections(results: Results, stars: Stars, found: Sequence[Finding], page: Pa
             image("mi", "Mutual information of informative dimensions with labels"),
             f"## Seeds and balanced archives: {point}",
             robustness_table(results),
-            "Every network is measured on the same test stars, of all kinds.",
         ]
     return [part for part in parts if part]
 
@@ -751,11 +712,10 @@ def _made(results: Results) -> str:
     lines = [
         f"- Archive: {archive['spectra']:,} spectra of {archive['stars']:,} stars, simulated "
         f"(seed {config.archive.seed}, line list {archive['linelist']}); {archive['repeated']:.0%} "
-        f"of the stars have several exposures, at most {archive['max_exposures']}. The published "
-        "archive holds 272,376 spectra of about 7,000 stars.",
+        f"of the stars have several exposures, at most {archive['max_exposures']}.",
         f"- Training: {training.get('steps', 0):,} steps of {training.get('batch_size', 0)} spectra"
-        f" each; {len(entries)} runs, {minutes:.0f} minutes in all, one thread a run. No network "
-        "saw a label; balanced archives use them to draw their spectra.",
+        f" each; {len(entries)} runs, {minutes:.0f} minutes in all, one thread each. No network "
+        "saw a label, but balanced archives are drawn by them.",
         f"- Test: {config.test.stars:,} new stars (seed {config.test.seed}), one spectrum each.",
         f"- latentscope {results.latentscope}; SHA-256 of the simulator begins with "
         f"`{archive['simulator_sha256'][:12]}`, of the archive's table with "
@@ -772,25 +732,13 @@ def _missing(results: Results) -> str:
     return "Runs that are missing on this page:\n\n" + "\n".join(lines)
 
 
-def _prices(results: Results) -> str:
-    squares, deviation = results.test["half_squares"], results.test["deviation"]
-    there = _PUBLISHED_LAMBDA / _PUBLISHED_LATENTS
-    return (
-        "What is beta in terms of the paper's lambda? A nat costs beta here; there it costs lambda "
-        "over the number of latents. By what the mean spectrum leaves unexplained of a test star, "
-        f"{squares:.0f} in this loss, beta = 1 asks {100 / squares:.1f} % of it for a nat. In the "
-        f"paper's, a mean absolute residual of {deviation:.3f} of the median, lambda = "
-        f"{_PUBLISHED_LAMBDA:g} with {_PUBLISHED_LATENTS} latents asks "
-        f"{100 * there / deviation:.1f} %, as much as beta = {there / deviation * squares:.2g}. "
-        "That is a guide and no identity: squares are no absolute values, and our spectra are "
-        "divided by their continuum."
-    )
-
-
 def _counted(found: Sequence[Finding]) -> str:
     yes, no, unknown = (sum(f.agrees is x for f in found) for x in (True, False, None))
     more = f"; {unknown} wait for runs" if unknown else ""
-    return f"Of {len(found)} statements {yes} hold here and {no} do not{more}."
+    return (
+        f"Of {len(found)} statements {yes} hold here and {no} do not{more}. A rule has to hold at "
+        "every size (numbers by lambda, AE first), or in most seeds of the chosen setting."
+    )
 
 
 def _at_rest(results: Results) -> str:
@@ -804,8 +752,8 @@ def _at_rest(results: Results) -> str:
     if not closed:
         return ""
     return (
-        f"In the chosen setting the {len(closed)} closed dimensions of all seeds have a median MAD "
-        f"of {np.median(closed):.3f}, and {max(closed):.3f} at most."
+        f"The {len(closed)} closed dimensions of all seeds have a median MAD of "
+        f"{np.median(closed):.3f}, and {max(closed):.3f} at most."
     )
 
 

@@ -19,7 +19,7 @@ from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model, weights_sha256
-from latentscope.spectra.prepare import PrepareConfig, restore
+from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import PackedArchive
 from train.sweep.archive import facts_of
 from train.sweep.grid import (
@@ -68,19 +68,6 @@ class Stars:
         table = archive.table
         labels = table[[*LABELS, "spec_type"]].reset_index(drop=True)
         return cls(rows, labels, archive.fingerprint, archive.prepare, _example(labels))
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """What the mean spectrum leaves unexplained of a spectrum, on average.
-
-        Half the sum of squared residuals of the lines, and the mean absolute residual of the flux
-        over its median.
-        """
-        kept, rows = ~self.prepare.grid.gap_mask, self.rows.astype(np.float64)
-        lines = rows[:, self.prepare.science][:, kept]
-        flux = np.asarray(restore(rows, self.prepare))[:, kept]
-        squares = 0.5 * ((lines - lines.mean(0)) ** 2).sum(1).mean()
-        return float(squares), float(np.abs(flux - flux.mean(0)).mean())
 
     @property
     def fgk(self) -> NDArray[np.bool_]:
@@ -201,13 +188,7 @@ def results_of(
         say(f"measure {run.name}")
         settings = json.loads((here / "model" / "config.json").read_text("utf-8"))
         runs[run.name] = Measured(run, measured(here, stars), settings.get("training", {}))
-    squares, deviation = stars.spread
-    test = {
-        "sha256": stars.fingerprint,
-        "example": stars.example,
-        "half_squares": squares,
-        "deviation": deviation,
-    }
+    test = {"sha256": stars.fingerprint, "example": stars.example}
     results = Results(
         config, runs, missing, facts_of(folder / ARCHIVE), test, command, latentscope.__version__
     )

@@ -19,7 +19,7 @@ import yaml
 
 from latentscope.cli.application import UsageError
 from latentscope.errors import LatentscopeError, ModelError
-from latentscope.files import atomic_path
+from latentscope.files import atomic_path, keep_freed_memory
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.packing import alone, leave_with_parent
 from train.settings import read_config
@@ -37,6 +37,7 @@ from train.sweep.grid import (
 )
 
 _CONFIG, _LOG = "run.yaml", "log.txt"
+_WATCH_EVERY = 3500  # steps: looks at validation rows would be a quarter of so short a run
 
 Say = Callable[[str], None]
 Fit = Callable[[Path, Path, Path], None]
@@ -63,7 +64,8 @@ def fit_run(config: Path, folder: Path, archive: Path) -> None:
     """Train one run, on one thread: runs beside each other would wait for each other's threads."""
     from train.fit import fit
 
-    fit(read_config(config), folder, archive=str(archive), threads=1)
+    keep_freed_memory((1 << 31) - 1, 1 << 30)
+    fit(read_config(config), folder, archive=str(archive), threads=1, watch_every=_WATCH_EVERY)
 
 
 def train_runs(

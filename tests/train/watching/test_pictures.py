@@ -55,7 +55,7 @@ def test_reconstructions_show_data_model_and_residual(module, config, data):
         flux = np.where(gap, np.nan, restore(rows[0], config.prepare))
         assert np.allclose(shown[name], flux, atol=1e-5, equal_nan=True)
     assert np.allclose(zoomed[2], zoomed[0] - zoomed[1], atol=1e-6)
-    assert axes[-1].get_xlabel() == "wavelength (Angstrom)"
+    assert axes[-1].get_xlabel() == "wavelength (Å)"
 
 
 def test_pixels_that_a_spectrum_does_not_fill_are_not_drawn(module, config, data):
