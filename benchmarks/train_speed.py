@@ -97,17 +97,9 @@ def blurred(residual: Tensor, sigma: float) -> Tensor:
 
 
 class PlainLoop:
-    """The loop: one stage of a configuration, Adam.
+    """The loop: one stage of a configuration, Adam, from the weights of a model.
 
-    Parameters
-    ----------
-    model : SpectrumVAE
-        Whose weights it starts from.
-    valid : Tensor of shape (length,)
-        0 at pixels that do not count.
-    config : TrainConfig
-        Of one stage.
-    device : torch.device
+    `valid` (length,) is 0 at pixels that do not count.
     """
 
     def __init__(

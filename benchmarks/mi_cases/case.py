@@ -26,27 +26,14 @@ TIES: Kind = "ties and mixtures"
 
 @dataclass(frozen=True)
 class Case:
-    """A pair of variables whose mutual information is known.
+    """A pair of variables whose mutual information is known."""
 
-    Attributes
-    ----------
-    name : str
-        Unique among the cases.
-    kind : str
-        "continuous", "discrete label" (y holds integer codes) or "ties and mixtures" (numbers).
-    draw : callable
-        (rng, n) to x and y, independent rows; each has shape (n,) or (n, d).
-    formula : callable
-        Computes the truth in nats; called once, when `truth` is first asked for.
-    pointwise : callable or None
-        (rng, n) to n values of the log density ratio ln p(x, y) / p(x) p(y) at fresh samples. Their
-        mean is the mutual information: a check of `formula`. None where densities are unknown.
-    """
-
-    name: str
-    kind: Kind
-    draw: Draw
-    formula: Callable[[], float]
+    name: str  # unique among the cases
+    kind: Kind  # of a "discrete label" y holds integer codes
+    draw: Draw  # (rng, n) to x and y, independent rows; each has shape (n,) or (n, d)
+    formula: Callable[[], float]  # the truth in nats; called once, when it is first asked for
+    # (rng, n) to n values of ln p(x, y) / p(x) p(y) at fresh samples, whose mean is the mutual
+    # information: a check of `formula`. None where densities are unknown.
     pointwise: Callable[[np.random.Generator, int], Floats] | None = None
 
     @cached_property
@@ -77,14 +64,7 @@ def case(
 ) -> Case:
     """Build a case from variables whose density ratio is known and invertible maps of each.
 
-    Parameters
-    ----------
-    draw, log_ratio : callable
-        Samples before the maps, and ln p(x, y) / p(x) p(y) of these.
-    formula : callable or float
-        The truth in nats.
-    of_x, of_y : callable
-        Invertible, so that they leave the truth as it is.
+    `draw` and `log_ratio` are those before the maps, which leave the truth as it is.
     """
 
     def mapped(rng: np.random.Generator, n: int) -> Sample:
@@ -104,19 +84,7 @@ NORMAL_REACH = 8.5
 
 
 def panels(edges: Floats, order: int = 8) -> tuple[Floats, Floats]:
-    """Points and weights of Gauss-Legendre quadrature on adjoining intervals.
-
-    Parameters
-    ----------
-    edges : array, shape (m + 1,)
-        Ends of the intervals, rising.
-    order : int
-        Points in each.
-
-    Returns
-    -------
-    points, weights : arrays, shape (m * order,)
-    """
+    """Points and weights (m * order,) of Gauss-Legendre quadrature between m + 1 rising edges."""
     at, weight = np.polynomial.legendre.leggauss(order)
     half = np.diff(edges)[:, None] / 2
     middle = (edges[:-1] + edges[1:])[:, None] / 2
@@ -147,12 +115,7 @@ def information_of_table(joint: Floats) -> float:
 def information_of_channel(weights: Floats, chances: Floats) -> float:
     """Mutual information, nats, of x at weighted points and a discrete y of known chances.
 
-    Parameters
-    ----------
-    weights : array, shape (m,)
-        Probability at each point of x; their sum is 1.
-    chances : array, shape (m, c)
-        Probability of each y at each of these.
+    `weights` (m,) sum to 1; `chances` (m, c) are the probabilities of each y at each point.
     """
     overall = weights @ chances
     return float((weights @ (xlogy(chances, chances))).sum() - xlogy(overall, overall).sum())

@@ -130,16 +130,9 @@ def _log_density(table: Floats, dof: float, covariance: Floats) -> Floats:
 
 
 def elliptical(covariance: Floats, columns: int, dof: float = np.inf) -> tuple[Draw, Any, float]:
-    """Recipe, log density ratio and truth of a normal or Student-t law.
+    """Recipe, log density ratio and truth of a normal (infinite `dof`) or Student-t law.
 
-    Parameters
-    ----------
-    covariance : array, shape (d, d)
-        Dispersion of all columns.
-    columns : int
-        How many of the d columns make up x.
-    dof : float
-        Degrees of freedom; infinite for the normal law.
+    `covariance` (d, d) is the dispersion of all columns, of which the first `columns` make up x.
     """
     root = np.linalg.cholesky(covariance)
     total = len(covariance)
@@ -234,18 +227,11 @@ def added_uniform(width: float) -> Case:
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """Equal parts of normal laws in the plane.
+    """Equal parts of normal laws in the plane."""
 
-    Attributes
-    ----------
-    means : array, shape (c, 2)
-    covariances : array, shape (c, 2, 2)
-    step : (float, float)
-        Spacing of the grid on which the truth is integrated, below half the narrowest part.
-    """
-
-    means: Floats
-    covariances: Floats
+    means: Floats  # (c, 2)
+    covariances: Floats  # (c, 2, 2)
+    # Spacing of the grid on which the truth is integrated, below half the narrowest part.
     step: tuple[float, float]
 
     def draw(self, rng: np.random.Generator, n: int) -> Sample:
@@ -341,12 +327,7 @@ BMI_CASES = (
 class Scatter:
     """Standard normal x, y = curve(x) + width(x) times standard normal noise.
 
-    Parameters
-    ----------
-    curve, width : callable
-        Of x.
-    reach : (float, float)
-        Range of y beyond which its density is negligible.
+    Beyond `reach` the density of y is negligible.
     """
 
     def __init__(

@@ -33,14 +33,9 @@ from benchmarks.mi_cases.continuous import information, log_ratio, pair
 
 
 class Classes:
-    """A class label, and x drawn from the law of the class.
+    """A class label, and x drawn from the law of the class (of scipy.stats).
 
-    Parameters
-    ----------
-    shares : array, shape (c,)
-        How common each class is, up to a factor.
-    laws : sequence of scipy.stats distributions
-        Of x, one a class.
+    `shares` say how common each class is, up to a factor.
     """
 
     def __init__(self, shares: ArrayLike, laws: Sequence[Any]) -> None:
@@ -198,18 +193,10 @@ CLASSES_CASES = (
 
 @dataclass(frozen=True)
 class Cut:
-    """Which intervals of a standard normal column become one value each.
+    """Which intervals of a standard normal column become one value each."""
 
-    Attributes
-    ----------
-    edges : array, shape (m + 1,)
-        Adjoining intervals, rising, from -inf to inf.
-    value : array, shape (m,)
-        What each becomes; NaN leaves the values in it as they are.
-    """
-
-    edges: Floats
-    value: Floats
+    edges: Floats  # (m + 1,): adjoining intervals, rising, from -inf to inf
+    value: Floats  # (m,): what each becomes; NaN leaves the values in it unchanged
 
     def __call__(self, z: Floats) -> Floats:
         """The column as it comes out."""
@@ -280,14 +267,7 @@ def classed(edges: list[float]) -> Cut:
 
 
 class CutPair:
-    """A Gaussian pair with a cut of either column.
-
-    Parameters
-    ----------
-    rho : float
-        Correlation before the cuts.
-    x, y : Cut
-    """
+    """A Gaussian pair with a cut of either column; `rho` is its correlation before the cuts."""
 
     def __init__(self, rho: float, x: Cut, y: Cut) -> None:
         self.rho, self.x, self.y = rho, x, y
@@ -397,16 +377,9 @@ def poisson(rate: Floats, most: int) -> Floats:
 
 
 def counts(name: str, law, rate: Callable[[Floats], Floats], zeros: float, most: int) -> Case:
-    """X of a scipy.stats law; y counts of a rate that depends on x, some of them set to zero.
+    """X of a scipy.stats law; y counts of a rate that depends on x, a share of them set to zero.
 
-    Parameters
-    ----------
-    rate : callable
-        Mean count at x.
-    zeros : float
-        Share of rows whose count is set to 0.
-    most : int
-        Counts beyond it are negligible.
+    Counts beyond `most` are negligible.
     """
 
     def chances(x: Floats) -> Floats:

@@ -302,15 +302,9 @@ class PackedData(Data):
     def setup(self, stage: str | None = None) -> None:
         """Open the archive, split it, and read the validation rows.
 
-        Raises
-        ------
-        TableError
-            If there is no archive, or nothing in it to train on.
-        ModelError
-            If its rows were prepared otherwise than the model wants, or it has no inverse variances
-            and the loss weighs by them.
-        ChoiceError
-            If no star is left for validation, or the label or its weights are not there.
+        TableError if there is no archive, or nothing in it to train on; ModelError if its rows were
+        prepared otherwise, or lack the inverse variances that the loss needs; ChoiceError if no
+        star is left for validation, or the label or its weights are not there.
         """
         c = self._settings
         archive = self.archive = PackedArchive(c.path)

@@ -321,24 +321,10 @@ _Means = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 class Resampling:
-    """A grid's pixels as weighted means of those of spectra at given wavelengths.
+    """A grid's pixels as weighted means of those of spectra at given wavelengths in air.
 
-    Parameters
-    ----------
-    wavelength : ndarray of float64, shape (n,)
-        Of the spectra, Angstrom in air, barycentric.
-    prepare : PrepareConfig
-    device : torch device
-
-    Attributes
-    ----------
-    filled : ndarray of bool, shape (grid.length,)
-        Pixels of the grid that the spectra fill.
-
-    Raises
-    ------
-    SpectrumError
-        If the grid is in a frame that only the velocity of a star or an observer leads to.
+    These are barycentric. `filled` (grid.length,) says which pixels the spectra fill. SpectrumError
+    if the grid is in a frame that only the velocity of a star or an observer leads to.
     """
 
     def __init__(
