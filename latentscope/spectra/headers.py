@@ -165,15 +165,15 @@ class Header:
         if "CONTINUE  " in text:
             cards = _continued(cards)
         # Backwards, so that the first of repeated keywords is the one that stays.
-        return cls({card.partition("=")[0].rstrip(): card for card in reversed(cards)})
-
-    def _card(self, key: str) -> str | None:
-        return self._cards.get(key) or self._cards.get(f"HIERARCH {key}")
+        found = {card.partition("=")[0].rstrip(): card for card in reversed(cards)}
+        if "HIERARCH " in text:
+            found = {key.removeprefix("HIERARCH "): card for key, card in found.items()}
+        return cls(found)
 
     def get(self, key: str, default: Value = None) -> Value:
         """Return the value of `key`, or `default` where it is absent, empty or broken."""
         value = self._values.get(key)
-        if value is None and (card := self._card(key)) is not None:
+        if value is None and (card := self._cards.get(key)) is not None:
             value = self._values[key] = _parse(card.partition("=")[2])
         return default if value is None else value
 
@@ -190,7 +190,7 @@ class Header:
 
     def comment(self, key: str) -> str:
         """Return the comment behind a value; empty where there is none."""
-        card = (self._card(key) or "").partition("=")[2]
+        card = self._cards.get(key, "").partition("=")[2]
         return _QUOTED.sub("", card, count=1).partition("/")[2].strip()
 
     def commentary(self) -> Iterable[str]:
@@ -203,8 +203,7 @@ class Header:
 
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""
-        starts = (prefix, f"HIERARCH {prefix}")
-        return any(key.startswith(starts) for key in (*self._cards, *self._values))
+        return any(key.startswith(prefix) for key in (*self._cards, *self._values))
 
 
 class Keywords:

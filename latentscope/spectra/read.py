@@ -135,11 +135,12 @@ def read_spectrum(
     reading = Reading(hdu, key, frame)
     if isinstance(source, Spectrum):
         return source if frame is None else replace(source, frame=frame)
-    name, file = "", None
+    file = None
     read: Callable[[], Draft | list[Draft]]
+    in_memory = is_specutils(source) or is_pair(source) or isinstance(source, np.ndarray)
     if is_table(source):
         name, read = "the table", lambda: read_table(source, key, row_of(hdu))
-    elif is_hdulist(source) or not (is_specutils(source) or is_pair(source) or _is_array(source)):
+    elif is_hdulist(source) or not in_memory:
         data, file = read_source(source)
         name, read = file or "the bytes given", lambda: _read_bytes(data, file, reading)
     else:
@@ -151,10 +152,6 @@ def read_spectrum(
         else:
             name, read = "the array", lambda: array_draft(source, "array", key)
     return _guarded(read, name, file, frame, ivar)
-
-
-def _is_array(source: Any) -> bool:
-    return isinstance(source, np.ndarray)
 
 
 def _check_unused(source: Any, reading: Reading) -> None:
@@ -273,13 +270,13 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
 
 def _fetched(url: str) -> bytes:
     """Download a file, of which no more than `MAX_BYTES` come into memory."""
-    data = bytearray()
     try:
         import fsspec
 
-        with fsspec.open(url, "rb") as file:
-            while len(data) <= MAX_BYTES and (chunk := file.read(_CHUNK)):
-                data += chunk
+        with fsspec.open(url, "rb") as stream:
+            return _drained(stream, url)
+    except SpectrumError:
+        raise
     except Exception as error:  # each kind of store raises its own
         # fsspec says no more than the address where a server does not answer; what it met, does.
         met = error.__cause__ or error
@@ -287,12 +284,6 @@ def _fetched(url: str) -> bytes:
         raise SpectrumError(
             f"{url}: cannot be fetched ({reason}); check the address and the connection"
         ) from None
-    if len(data) > MAX_BYTES:
-        raise SpectrumError(f"{url}: is larger than {MAX_BYTES / 1e9:g} GB, which no spectrum is")
-    return bytes(data)
-
-
-_CHUNK = 16_000_000
 
 
 def _content(source: Any) -> tuple[bytes, str | None]:

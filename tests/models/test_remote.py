@@ -69,7 +69,7 @@ def test_files_of_a_web_server(archive, web, tmp_path):
 
 def test_no_more_than_a_file_of_usual_size_is_taken(archive, web, monkeypatch):
     monkeypatch.setattr(reading, "MAX_BYTES", 5000)
-    with pytest.raises(SpectrumError, match="is larger than"):
+    with pytest.raises(SpectrumError, match="has more than"):
         read_spectrum(f"{web}/{archive[0].name}")
 
 
