@@ -262,7 +262,7 @@ def _read_pin(pin: Path) -> str | None:
         return None
     words = pin.read_text(encoding="utf-8").split()
     if not words or len(words[0]) != 64:
-        raise ModelError(f"{pin}: holds no SHA-256; remove it to record the file's hash anew")
+        raise ModelError(f"{pin}: is no SHA-256; remove it to record the file's hash anew")
     return words[0]
 
 

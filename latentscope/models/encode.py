@@ -73,7 +73,8 @@ BLOCK = 256
 _CPU_VALUES = 8 * 327_680
 """Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
 _MAX_BATCH = 32
-_MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "vacuum")
+_MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "vacuum",
+             "rv_second_peak")  # fmt: skip
 
 _LONGEST_NAME = 255  # bytes of a file's name
 
@@ -195,7 +196,9 @@ def encode(
     arguments = (model, device, batch_size, recon_error, precision)
     make = partial(_Run, arguments, model.prepare, min_coverage, reading)
     settings = _settings(model, min_coverage, recon_error, precision) | vars(reading)
-    count = _worker_count(workers)
+    count = min(cores(), 32) if workers is None else workers
+    if count < 1:
+        raise ModelError(f"workers is {workers}; expected at least 1")
     folder_matters = any(isinstance(item, Path) and not item.is_absolute() for item in items)
     with (
         nullcontext() if path is None else PartStore(path, settings) as store,
@@ -230,8 +233,7 @@ def encode(
         if earlier and not written:
             # Rows that are all NaN never go over those of an earlier run.
             warnings.warn(
-                f"none of {len(items)} spectra could be encoded; {path} of an earlier run is "
-                "left as it is",
+                f"none of {len(items)} spectra could be encoded; {path} of an earlier run stays",
                 LatentscopeWarning,
                 stacklevel=2,
             )
@@ -291,21 +293,21 @@ class _Run:
 
     def encoded(self, chunk: Chunk) -> Part:
         """Pass what was read through the network."""
-        found = self.network.encode(chunk.rows, chunk.valid)
-        part = Part.blank(chunk.records, found.mean.shape[1])
+        found, n = self.network.encode(chunk.rows, chunk.valid), len(chunk.records)
+        values, logvar = (np.full((n, found.mean.shape[1]), np.nan, "f4") for _ in range(2))
+        segments = np.full((n, SEGMENTS), np.nan, "f4")
         for row, index in enumerate(chunk.where):
+            record = chunk.records[index]
             # Finite rows can overflow in a network: an outlier of the detector, say.
             if not np.isfinite(found.mean[row]).all():
-                fail(part.records[index], "the network's latents of it are not finite")
+                fail(record, "the network's latents of it are not finite")
                 continue
-            part.values[index], part.logvar[index] = found.mean[row], found.logvar[row]
-            part.segments[index] = found.segments[row]
-            for column in _MEASURED:
-                part.records[index][column] = float(getattr(found, column)[row])
-            part.records[index]["rv_second_peak"] = float(found.second_peak[row])
-            if np.isfinite(found.ambiguous[row]):
-                part.records[index]["rv_ambiguous"] = bool(found.ambiguous[row])
-        return part
+            values[index], logvar[index] = found.mean[row], found.logvar[row]
+            segments[index] = found.segments[row]
+            record |= {column: float(getattr(found, column)[row]) for column in _MEASURED}
+            if np.isfinite(found.rv_ambiguous[row]):
+                record["rv_ambiguous"] = bool(found.rv_ambiguous[row])
+        return Part(values, logvar, segments, chunk.records)
 
 
 class _Engine(NamedTuple):
@@ -502,13 +504,6 @@ class Part:
     records: list[dict[str, Any]]
 
     @classmethod
-    def blank(cls, records: list[dict[str, Any]], d: int) -> Part:
-        """Rows of NaN, to be filled."""
-        n = len(records)
-        values, logvar = np.full((n, d), np.nan, "f4"), np.full((n, d), np.nan, "f4")
-        return cls(values, logvar, np.full((n, SEGMENTS), np.nan, "f4"), records)
-
-    @classmethod
     def joined(cls, parts: list[Part]) -> Part:
         """Rows of several, one after the other."""
         return cls(
@@ -615,8 +610,8 @@ class Encoded(NamedTuple):
     emission: NDArray[np.float32]  # as `elsewhere` and `vacuum`: see `Signs`
     elsewhere: NDArray[np.float32]
     vacuum: NDArray[np.float32]
-    second_peak: NDArray[np.float32]  # as `ambiguous`: see `Shift`
-    ambiguous: NDArray[np.float32]
+    rv_second_peak: NDArray[np.float32]  # as `rv_ambiguous`: see `Shift`
+    rv_ambiguous: NDArray[np.float32]
 
 
 class Network:
@@ -791,14 +786,6 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         return
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
-
-
-def _worker_count(workers: int | None) -> int:
-    if workers is None:
-        return min(cores(), 32)
-    if workers < 1:
-        raise ModelError(f"workers is {workers}; expected at least 1")
-    return workers
 
 
 def _settings(

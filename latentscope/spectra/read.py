@@ -100,8 +100,8 @@ def read_spectrum(
         Addresses are text (``https://``, ``s3://``, ...) and read through fsspec. Arrays are
         (wavelength, flux) or (wavelength, flux, error), each of shape (n,), masked or not, in
         Angstrom unless they carry a unit; one array of shape (2, n) or (n, 2) is wavelength and
-        flux. Tables are those of astropy and pandas, and mappings of columns. A `Spectrum` comes
-        back as it is.
+        flux. Tables are those of astropy and pandas, and mappings of columns. A `Spectrum` is
+        returned.
     hdu : int or str, optional
         The HDU of a FITS file to read: its number (0 is the primary one), its EXTNAME, or either
         with a row, order or aperture of it, counted from 1: ``"0:3"``, ``"SPECTRUM:2"``; a row
@@ -241,7 +241,7 @@ def read_source(source: Any) -> tuple[bytes, str | None]:
     ------
     SpectrumError
         If it is missing, a folder, a device or a pipe, empty, unreadable, larger than `MAX_BYTES`
-        as it is or unpacked, packed in another way, or no file at all.
+        (unpacked, too), packed in another way, or no file at all.
     """
     data, file = _content(source)
     name = file or "the bytes given"
@@ -394,7 +394,7 @@ def _read_fits(
         return found
     try:
         if hdu is not None:
-            raise SpectrumError(f"hdu {hdu!r} holds none")
+            raise SpectrumError(f"there is none in hdu {hdu!r}")
         return _read_with_specutils(data, file or "spectrum.fits")
     except SpectrumError as error:
         tables = [[column.name for column in it.columns] for it in hdus if it.kind == "table"]

@@ -174,7 +174,7 @@ def test_earlier_latents_outlive_a_run_in_which_all_failed(command, archive, tin
     before = output.read_bytes()
     ended = command("encode", tmp_path / "absent.fits", "-m", tiny_model, "-o", output, "--json")
     assert ended.code == 1
-    assert "left as it is" in ended.err
+    assert "of an earlier run stays" in ended.err
     assert (ended.json["encoded"], ended.json["output"]) == (0, None)
     assert output.read_bytes() == before
 

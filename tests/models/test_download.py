@@ -337,7 +337,7 @@ def test_without_a_published_hash_the_first_one_seen_is_trusted_and_then_held(
     with pytest.raises(ModelError, match=rf"{DIGEST}.*remove .*weights\.bin\.sha256"):
         fetch(address, tmp_path / "cache")
     pin.write_text("no hash\n")
-    with pytest.raises(ModelError, match="holds no SHA-256"):
+    with pytest.raises(ModelError, match="is no SHA-256"):
         fetch(address, tmp_path / "cache")
 
 

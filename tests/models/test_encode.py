@@ -471,7 +471,7 @@ def test_parquet_without_a_row_that_is_ok_leaves_the_earlier_file(archive, tmp_p
     output = tmp_path / "y.parquet"
     encode(archive, tiny_model(), output=output)
     before = output.read_bytes()
-    with pytest.warns(LatentscopeWarning, match="left as it is"):
+    with pytest.warns(LatentscopeWarning, match="of an earlier run stays"):
         encode(tmp_path / "absent.fits", tiny_model(), output=output)
     assert output.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["y.parquet"]

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.prepare import PrepareConfig, native, pixel_edges, prepare, rebin, restore
+from latentscope.spectra.prepare import (
+    PrepareConfig,
+    native,
+    pixel_edges,
+    prepare,
+    rebin,
+    resample,
+    restore,
+)
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import Grid, air_to_vacuum
 from tests.spectra.grids import COMPACT, SMALL
@@ -269,3 +277,20 @@ def test_what_lies_far_off_the_grid_changes_nothing(where):
         for w, f in ((wavelength, flux), (wavelength[near], flux[near]))
     ]
     np.testing.assert_array_equal(*rows)
+
+
+@pytest.mark.parametrize("how", ["auto", "rebin", "linear"])
+@pytest.mark.parametrize("step", [0.02, 0.4])
+def test_a_masked_pixel_counts_like_one_without_flux(how, step):
+    rng = np.random.default_rng(3)
+    wavelength = 5000 + np.cumsum(step * rng.uniform(0.8, 1.2, 2000))
+    wavelength = np.delete(wavelength, np.s_[700:705])  # a hole
+    flux, mask = rng.normal(5, 2, wavelength.size), rng.random(wavelength.size) < 0.05
+    mask[100:200] = mask[690:720] = True
+    ivar = rng.uniform(1, 2, wavelength.size)
+    grid = Grid("linear", 4999.0, 0.1, 400)
+    masked = resample(Spectrum(wavelength, flux, ivar=ivar, mask=mask), grid, how, ivar=True)
+    blank = np.where(mask, np.nan, flux)
+    expected = resample(Spectrum(wavelength, blank, ivar=ivar), grid, how, ivar=True)
+    for one, other in zip(masked, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
