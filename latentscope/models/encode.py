@@ -54,6 +54,7 @@ from latentscope.models.rows import (
     COLUMNS,
     SEGMENTS,
     Chunk,
+    check_coverage,
     expand_sources,
     fail,
     read_chunk,
@@ -164,7 +165,7 @@ def encode(
     ClusterError
         If there is no such cluster, or its workers die again and again.
     SpectrumError
-        If `sources` names nothing, or `frame` is unknown.
+        If `sources` names nothing, `frame` is unknown, or `min_coverage` not within 0 to 1.
     TableError
         If `output` does not end in .npy or .parquet, it or its siblings would replace files of
         somebody else, or another process writes it now.
@@ -187,6 +188,7 @@ def encode(
         )
     if logvar and not model.config.variational:
         raise ModelError("this model is deterministic and has no log variance; leave logvar out")
+    check_coverage(min_coverage)
     reading = Reading(hdu, key, frame)
     path = None if output is None else check_latents_path(output, logvar=logvar)
     items = expand_sources(sources)

@@ -269,6 +269,12 @@ class Chunk:
     ivar: NDArray[np.float32] | None = None  # (len(where), ivar_size), where it was asked for
 
 
+def check_coverage(min_coverage: float) -> None:
+    """Raise `SpectrumError` unless this is a fraction, of which NaN is none."""
+    if not 0 <= min_coverage <= 1:
+        raise SpectrumError(f"min_coverage is {min_coverage}; expected a number from 0 to 1")
+
+
 def read_chunk(
     sources: list[Any],
     first: int,
@@ -283,6 +289,7 @@ def read_chunk(
     Those that fail, as those do that fill less of the grid than `min_coverage`, and degenerate ones
     have a record with status and reason, and no row. `reading` is how to read those that are files.
     """
+    check_coverage(min_coverage)
     chosen = vars(reading) if reading else {}
     records: list[dict[str, Any]] = []
     where: list[int] = []

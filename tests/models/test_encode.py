@@ -387,6 +387,8 @@ def test_a_table_of_labels_is_never_replaced(archive, tmp_path):
         ({"batch_size": 0}, ModelError, "batch size is 0"),
         ({"batch_size": "large"}, ModelError, "batch size is 'large'"),
         ({"workers": 0}, ModelError, "workers is 0"),
+        ({"min_coverage": float("nan")}, SpectrumError, "min_coverage is nan"),
+        ({"min_coverage": -0.1}, SpectrumError, "from 0 to 1"),
         ({"precision": "float16"}, ModelError, "expected float32 or bf16"),
         ({"device": "abacus"}, ModelError, "expected auto, cpu, cuda"),
         ({"output": "latents.csv"}, TableError, r"ends in \.npy or \.parquet"),
