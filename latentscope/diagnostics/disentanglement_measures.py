@@ -30,7 +30,8 @@ from scipy.special import digamma, ndtri
 from latentscope.diagnostics.mi.api import Settings, value_of
 from latentscope.diagnostics.mi.columns import Column, read_column
 from latentscope.diagnostics.mi.estimators import plugin_terms
-from latentscope.diagnostics.mi.points import closer, digamma_table
+from latentscope.diagnostics.mi.kernels import digamma_table
+from latentscope.diagnostics.mi.points import closer
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

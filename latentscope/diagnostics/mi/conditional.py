@@ -35,7 +35,6 @@ from latentscope.diagnostics.mi.estimators import (
 )
 from latentscope.diagnostics.mi.points import (
     Part,
-    digamma_table,
     each_class,
     local_terms,
     part_of,
@@ -85,7 +84,7 @@ def mesner_shalizi_terms(x: Part, y: Part, z: Part, k: int) -> Floats:
         cKDTree(part).query_ball_point(part, distance, p=np.inf, return_length=True) - 1
         for part in parts
     ]
-    table = digamma_table(len(distance))
+    table = kernels.digamma_table(len(distance))
     used = np.where(distance == 0, counts[0], k)
     terms: Floats = table[used] - table[counts[1]] - table[counts[2]] + table[counts[3]]
     return terms

@@ -27,7 +27,6 @@ from latentscope.diagnostics.mi.columns import Column, Discrete, own_rng
 from latentscope.diagnostics.mi.points import (
     Part,
     closer,
-    digamma_table,
     local_terms,
     part_of,
     ranked,
@@ -203,7 +202,7 @@ def ksg_terms(
     same, bit by bit, on any number of threads: by default all where that pays and no other pairs
     are worked on.
     """
-    ks, table = np.array(neighbors, dtype=np.int64), digamma_table(len(x))
+    ks, table = np.array(neighbors, dtype=np.int64), kernels.digamma_table(len(x))
     threads = threads or _threads(len(x))
     pair = (_read_only(x), _read_only(y), pairing, ks, table)
     sums = kernels.pair_terms(*pair) if threads == 1 else _spread_terms(*pair, threads)
@@ -232,7 +231,7 @@ def ksg_shuffled(
 ) -> Floats:
     """KSG estimates, in nats, of ascending x and y (n,) under many pairings (m, n): (m,)."""
     n = len(x)
-    ks, table = np.array([neighbors], dtype=np.int64), digamma_table(n)
+    ks, table = np.array([neighbors], dtype=np.int64), kernels.digamma_table(n)
     pairings = np.ascontiguousarray(pairings, dtype=np.int64)
     x, y, sums = _read_only(x), _read_only(y), np.empty(len(pairings))
 
@@ -384,7 +383,7 @@ class Ross(RankTest):
         assert classes.codes is not None
         ranks = self.by_ranks or continuous.n_tied
         ascending = continuous.ascending_ranks if ranks else continuous.ascending
-        codes, table = classes.codes[continuous.order], digamma_table(len(x))
+        codes, table = classes.codes[continuous.order], kernels.digamma_table(len(x))
         number = int(codes.max()) + 1
         terms: Floats = kernels.ross_terms(_read_only(ascending), codes, number, neighbors, table)
         return terms
@@ -432,7 +431,7 @@ def _continuous_first(x: Column, y: Column) -> tuple[Column, Column]:
 
 def ross_shuffled(x: Floats, codes: Codes, neighbors: int) -> Floats:
     """Ross's estimates, in nats, of ascending values (n,) under many codes (m, n): (m,)."""
-    classes, table = int(codes.max()) + 1, digamma_table(len(x))
+    classes, table = int(codes.max()) + 1, kernels.digamma_table(len(x))
     means = np.empty(len(codes))
 
     def fill(first: int, end: int) -> None:
@@ -545,7 +544,7 @@ class Mixture(LocalTerms):
         together = np.where(distance == 0, equal[row], neighbors)
         inside = _inside(points, distance)
         near = [_near(column, level, inside) for column, level in zip((x, y), levels, strict=True)]
-        table = digamma_table(len(x))
+        table = kernels.digamma_table(len(x))
         terms: Floats = table[together] + np.log(len(x)) - table[near[0]] - table[near[1]]
         return terms
 

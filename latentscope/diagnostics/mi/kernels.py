@@ -1,4 +1,4 @@
-"""Compiled kernels of the nearest-neighbor estimators: numba and nothing else.
+"""Compiled kernels of the nearest-neighbor estimators, and their table of digammas.
 
 The KSG terms of a pair of sorted columns are exact, and the same on any number of threads. The
 points are put into overlapping strips of x, each in the order of y, so that no pair of columns is
@@ -14,10 +14,12 @@ confirms it or sends the count to a galloping search. So guesses decide the time
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma
 
 from latentscope.compiled import njit
 
@@ -30,6 +32,14 @@ _EVEN_WINDOW = 4  # values around a guess among evenly spaced ones, where it is 
 _EVEN_WITHIN = 2.5  # ranks that evenly spaced values may be off their place
 _FAR = 1e9  # a guess at most: a larger float has no int64
 _TINY = 1e-300  # in place of 0 in a divisor
+
+
+@lru_cache(maxsize=8)
+def digamma_table(n: int) -> Floats:
+    """Return psi(0 ... n), shape (n + 1,); the entry for 0, which has no value, is NaN."""
+    table = np.concatenate([[np.nan], digamma(np.arange(1, n + 1))])
+    table.setflags(write=False)
+    return table
 
 
 class Margin(NamedTuple):

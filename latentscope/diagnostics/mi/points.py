@@ -12,13 +12,13 @@ conditions that is Kraskov et al. 2004 and Ross 2014.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
-from scipy.special import digamma, ndtri
+from scipy.special import ndtri
 
 from latentscope.diagnostics.mi import kernels
 from latentscope.diagnostics.mi.columns import Column
@@ -28,14 +28,6 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _SPREAD_FROM = 2_000  # rows
-
-
-@lru_cache(maxsize=8)
-def digamma_table(n: int) -> Floats:
-    """Return psi(0 ... n), shape (n + 1,); the entry for 0, which has no value, is NaN."""
-    table = np.concatenate([[np.nan], digamma(np.arange(1, n + 1))])
-    table.setflags(write=False)
-    return table
 
 
 def closer(values: Floats, distance: Floats, order: Codes | None = None) -> Codes:
@@ -102,7 +94,7 @@ def local_terms(x: Part, y: Part, z: Part, neighbors: Sequence[int]) -> Floats:
     those of the other columns, says nothing: 0.
     """
     n = len(z.codes)
-    table = np.append(digamma_table(n), 0.0)
+    table = np.append(kernels.digamma_table(n), 0.0)
     xyz = x.and_(y, z)
     size = np.bincount(xyz.codes)[xyz.codes]
     together, *apart = in_order(_classes, (xyz, x.and_(z), y.and_(z), z), _threads(n))
