@@ -210,7 +210,7 @@ class Archive:
         )
         for one in found:
             if one.dim in self.known and one.label is not None:
-                name = f"{one.dim}: {one.label}, {one.mi_nats:.1f} nats"
+                name = f"{one.dim}: {one.label}, {one.mi_nats:.2g} nats"
                 self.known[one.dim] = replace(self.known[one.dim], name=name)
         best = [one.dim for one in found if one.dim in self.known and one.label is not None]
         self.dims = best + [dim for dim in self.dims if dim not in best]

@@ -46,7 +46,9 @@ SOFT, FAINT = "#56616b", "#dcd7cb"
 """--soft and --line of page.css."""
 
 _STEPS = 400
-_FORMAT = "return tick.toFixed(2) + '  (' + ((tick - mean) / sigma).toFixed(1) + ' σ)'"
+# Adding 0 takes the sign off -0.
+_FORMAT = """const sigmas = Math.round(10 * (tick - mean) / sigma) / 10 + 0;
+return `${tick.toFixed(2)}  (${sigmas.toFixed(1)} σ)`"""
 
 
 def plain(text: str) -> str:
@@ -192,7 +194,7 @@ class MapPanel:
         options = [(name, plain(name)) for name in archive.columns]
         dims = [f"dim {dim}" for dim in archive.dims]
         self.x, self.y, self.color = (
-            _widget(Select, name, title=title, options=options, width=96)
+            _widget(Select, name, title=title, options=options, width=112)
             for name, title in (("map-x", "x axis"), ("map-y", "y axis"), ("map-color", "color"))
         )
         self.x.value, self.y.value = (dims * 2)[:2]
