@@ -374,7 +374,7 @@ def measure(args: argparse.Namespace) -> None:
         drifts(model, maker, args.repeats, args.seed + 2),
         [real(model, path, float(known), zero) for path, _, known in entries],
     ):
-        print(f"{table(lines)}\n")
+        print(f"{table(lines, '.5g')}\n")
 
 
 def main() -> None:
