@@ -317,8 +317,6 @@ def _read(
         )
     rows = np.sort(rows if len(rows) <= max_rows else rng.choice(rows, max_rows, replace=False))
     means = latents.values[rows][:, dims].astype(np.float64)
-    if not np.ptp(means, axis=0).any():
-        raise EstimatorError(f"{latents.source}: no dimension varies, so none carries information")
     if latents.logvar is not None:
         sigma = np.exp(0.5 * latents.logvar[rows][:, dims].astype(np.float64))
         resolution = "the posterior's own width (logvar)"
@@ -326,6 +324,8 @@ def _read(
         spread = mad(latents)
         estimated = spread.estimated_threshold
         threshold = spread.threshold if estimated is None else estimated
+        if not threshold:
+            raise EstimatorError(f"{latents.source}: no dimension varies; nothing to measure")
         sigma = np.full(means.shape, threshold / MAD_OF_NORMAL)
         where = spread.threshold_from if estimated is None else "estimated"
         resolution = (

@@ -514,7 +514,8 @@ def _asked(latents: Latents, own: Sequence[Rows], stars: Rows, names: Sequence[s
     for i, values in enumerate(np.asarray(latents.values, dtype=np.float64)):
         error = ""
         if not np.isfinite(values).all():
-            error = _text(errors, i) or "its latents are not finite (NaN)"
+            how = "NaN" if np.isnan(values).any() else "not finite"
+            error = _text(errors, i) or f"its latents are {how}"
         name = names[i] if ids is None else str(ids[i])
         row = int(own[i][0]) if len(own[i]) else _NO_ROW
         asked.append(Asked(name, values, row, own[i], int(stars[i]), _text(files, i), error))

@@ -376,6 +376,8 @@ class Base:
         features: Sequence[Feature] | None = None,
         rv: float | None = None,
     ) -> None:
+        if rv is not None and not np.isfinite(rv):
+            raise EstimatorError(f"rv is {rv}; expected a velocity in km/s")
         self.wavelength, self.valid = _pixels(wavelength, valid)
         self.features = list(stellar_features() if features is None else features)
         self._decode, self._decode_contrast = decode, contrast

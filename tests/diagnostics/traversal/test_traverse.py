@@ -219,6 +219,7 @@ def test_few_lines_give_no_velocity_of_the_base():
         ({"values": [1.0, 1.0]}, EstimatorError, "at least two different"),
         ({"values": [1.0, np.inf]}, EstimatorError, "at least two different"),
         ({"unit": 0.0}, EstimatorError, "a positive spread"),
+        ({"rv": np.nan}, EstimatorError, "rv is nan"),
         ({"wavelength": WAVELENGTH[::-1]}, EstimatorError, "ascending"),
         ({"wavelength": WAVELENGTH[:-1]}, EstimatorError, "for 1 latents; expected"),
         ({"valid": np.zeros(len(WAVELENGTH), bool)}, EstimatorError, "0 usable pixels"),
