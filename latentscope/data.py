@@ -310,7 +310,7 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
                 stacklevel=4,
             )
     if not latent:
-        text = [name for name in map(str, frame) if numbers_dimension(name)]
+        text = [name for name in map(str, frame) if numbers_dimension(name) and len(frame)]
         example = f"; {text[0]} holds text such as {frame[text[0]].iloc[0]!r}" if text else ""
         raise TableError(
             f"{source}: no column of latents among {', '.join(frame.columns)}; expected numeric "

@@ -37,7 +37,7 @@ _WITH_UNIT = re.compile(rf"({_NUMBER})\s*({_UNITS})")
 _SEXAGESIMAL = re.compile(
     r"([+-]?)(\d{1,3})[: hd°] ?([0-5]?\d)[: m'′] ?([0-5]?\d(?:\.\d*)?)[s\"″]?"
 )
-_WITH_ERROR = re.compile(rf"({_NUMBER})(?:\s*(?:±|\+/?-)\s*{_NUMBER}|\(\d+\))")
+_WITH_ERROR = re.compile(rf"^({_NUMBER})(?:\s*(?:±|\+/?-)\s*{_NUMBER}|\(\d+\))$")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?")
 _NINES = re.compile(r"-?(9+(?:\.9+)?)(?:\.0*)?")

@@ -120,6 +120,7 @@ def file_id(name: str) -> str:
 # of BD, CD and 2MASS a hyphen is the sign of a declination.
 _CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot kepler k2 kic ross"
 _STAR_NAME = re.compile(rf"({'|'.join(_CATALOGS.split())})[-_.]*0*(\d.*)")
+_ZONE = re.compile(r"^((?:bd|cd|cpd) ?[+-] ?)(\d{1,2}) (?=\d)")
 _SAME_CATALOG = {"gl": "gj", "gliese": "gj"}
 _STAR_MARKS = re.compile(r"^((v\*|\*|name\s)\s*)+")  # SIMBAD's, for a variable, a double, a name
 
@@ -127,13 +128,19 @@ _STAR_MARKS = re.compile(r"^((v\*|\*|name\s)\s*)+")  # SIMBAD's, for a variable,
 def star_name(name: object) -> str:
     """Return a star's name in one spelling for all: GJ 581, Gl581 and GL-0581 are "gj581".
 
-    Lower case, without blanks and underscores; numbers of common catalogs follow the catalog's name
-    at once. What two catalogs call the same star stays two names.
+    Lower case, without blanks and underscores, but for a hyphen between two numbers; numbers of
+    common catalogs follow the catalog's name at once. What two catalogs call the same star stays
+    two names.
 
     >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
     ('hd10700', 'taucet', 'bd-124523')
+    >>> star_name("TYC 12 345 1"), star_name("BD+1 2345"), star_name("BD+12 345")
+    ('tyc12-345-1', 'bd+012345', 'bd+12345')
     """
-    text = "".join(_STAR_MARKS.sub("", str(name).strip().lower()).replace("_", " ").split())
+    text = " ".join(_STAR_MARKS.sub("", str(name).strip().lower()).replace("_", " ").split())
+    # The zone of a survey has two digits, and is written without a blank behind it too.
+    text = _ZONE.sub(lambda found: f"{found[1]}{found[2]:0>2}", text)
+    text = re.sub(r"(?<=\d) (?=\d)", "-", text).replace(" ", "")
     known = _STAR_NAME.fullmatch(text)
     return _SAME_CATALOG.get(known[1], known[1]) + known[2] if known else text
 
@@ -157,7 +164,9 @@ def tidy(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     frame.columns = pd.Index(
         [
             # Of several levels, as in a pivot table.
-            " ".join(map(str, filter(None, name))) if isinstance(name, tuple) else str(name).strip()
+            " ".join(str(level) for level in name if level != "").strip()
+            if isinstance(name, tuple)
+            else str(name).strip()
             for name in frame.columns
         ]
     )
@@ -211,7 +220,8 @@ def without_mask(values: Any) -> NDArray[Any]:
         values = np.ma.MaskedArray(values.unmasked, values.mask)
     if not np.ma.isMaskedArray(values):
         return np.asarray(values)
-    array, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
+    # Without the unit that a subclass of ndarray may have.
+    array, mask = np.asarray(np.ma.getdata(values)), np.ma.getmaskarray(values)
     if array.dtype.names or not mask.any():
         return array
     if array.dtype.kind in "iu":
@@ -346,20 +356,22 @@ def _read_csv(path: Path) -> Contents:
         if (is_id_column(name) and not is_index_column(name)) or name.lower() in STAR_COLUMNS
     }
     # Without these two, pandas takes the first column of rows that end in a comma for an index.
-    frame = pd.read_csv(
-        path,
-        sep=head.separator,
-        encoding=head.encoding,
-        header=None,
-        names=head.names,
-        skiprows=head.lines,
-        dtype=text,
-        low_memory=False,
-        skipinitialspace=True,
-        index_col=False,
-        usecols=range(len(head.names)),
-        na_values=["--", "---", "NaT"],
-    )
+    with _opened(path, "rt", head.encoding) as file:
+        # pandas would count a name of two lines as one.
+        for _ in islice(file, head.lines):
+            pass
+        frame = pd.read_csv(
+            file,
+            sep=head.separator,
+            header=None,
+            names=head.names,
+            dtype=text,
+            low_memory=False,
+            skipinitialspace=True,
+            index_col=False,
+            usecols=range(len(head.names)),
+            na_values=["--", "---", "NaT"],
+        )
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(_without_apostrophe)
@@ -444,6 +456,7 @@ def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:
     ]
     return bool(said) and all(
         not _is_number(field)
+        and not says_empty(field)
         and not _names_row(name)
         and (_is_number(other) or re.match(r"[+-]?\d+[: ]\d+[: ]\d|-{2,}$", other))
         for name, field, other in said

@@ -142,6 +142,7 @@ def test_dataframe_without_named_dims_takes_the_numeric_columns():
         (np.zeros((4, 0)), "shape"),
         (np.array([["a", "b"]]), "numbers"),
         (pd.DataFrame({"id": ["a"], "object": ["b"]}), "no column of latents"),
+        (pd.DataFrame({"z0": [], "z1": []}, dtype=object), "no column of latents"),
     ],
 )
 def test_what_is_not_a_table_of_latents_is_refused(bad, words):

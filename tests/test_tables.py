@@ -16,7 +16,7 @@ from astropy.table import Table
 
 from latentscope.data import read_labels, read_latents
 from latentscope.errors import LatentscopeWarning, TableError
-from latentscope.tables import file_id, read_contents, write_csv
+from latentscope.tables import file_id, read_contents, star_name, write_csv
 
 
 @pytest.mark.parametrize("prefix", ["z", "", "dim_", "latent "])
@@ -262,3 +262,32 @@ def test_text_in_columns_of_latents_is_shown(tmp_path):
     (tmp_path / "z.csv").write_text("id;z0\na;0,5\nb;0,25\n")
     with pytest.raises(TableError, match="z0 holds text such as '0,5'"):
         read_latents(tmp_path / "z.csv")
+
+
+@pytest.mark.parametrize("cell", ["NA", "n/a", "null", "#N/A"])
+def test_a_first_row_that_says_empty_is_no_row_of_units(tmp_path, cell, recwarn):
+    (tmp_path / "l.csv").write_text(f"teff,logg\n{cell},{cell}\n5777,4.4\n5000,4.0\n")
+    frame = read_labels(tmp_path / "l.csv")
+    assert frame["teff"].isna().tolist() == [True, False, False]
+    assert not recwarn.list
+
+
+def test_a_name_of_two_lines_loses_no_row(tmp_path):
+    (tmp_path / "l.csv").write_text('# of 5" and "more\n"teff\n[K]",logg\n5777,4.4\n5000,4.0\n')
+    assert read_labels(tmp_path / "l.csv")["logg"].tolist() == [4.4, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HD 1", "HD 10"),
+        ("HD 10 A", "HD 10 B"),
+        ("TYC 1 23 1", "TYC 12 3 1"),
+        ("TYC 1-23-1", "TYC 12-3-1"),
+        ("BD+1 2345", "BD+12 345"),
+        ("BD-12 345", "BD+12 345"),
+        ("NGC 104 1", "NGC 1041"),
+    ],
+)
+def test_names_of_two_stars_stay_two(one, other):
+    assert star_name(one) != star_name(other)

@@ -27,6 +27,8 @@ from train.settings import read_config
         (["V* Proxima Cen", "NAME Proxima Cen"], "proximacen"),
         (["BD-12 4523", "BD-12_4523"], "bd-124523"),
         (["BD+12 4523"], "bd+124523"),
+        (["BD+1 2345", "BD+01 2345", "BD+012345"], "bd+012345"),
+        (["TYC 1 23 1", "TYC 1-23-1"], "tyc1-23-1"),
         (["TOI-700", "TOI 700"], "toi700"),
         (["2MASS J18082002-5104378"], "2massj18082002-5104378"),
         (["GJ 1002", "GJ1002"], "gj1002"),
