@@ -261,10 +261,10 @@ def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]
     if star is None and len(set(map(star_name, counts))) == 1:
         star = counts.most_common(1)[0][0]
     if star is not None:
-        hit = np.zeros(len(latents), dtype=np.bool_)
+        hit, plain = np.zeros(len(latents), dtype=np.bool_), star_name(star)
         for column in map(latents.column, STAR_COLUMNS):
             if column is not None:
-                hit |= np.array([star_name(name) == star_name(star) for name in column])
+                hit |= np.array([star_name(name) == plain for name in column])
         if hit.any():
             return star, np.flatnonzero(hit)
     most = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))

@@ -63,6 +63,7 @@ def retrieve(
 
     Examples
     --------
+    >>> import numpy as np
     >>> z = np.random.default_rng(0).normal(size=(500, 2))
     >>> z[7] = z[3] + 0.0001
     >>> retrieve(3, z, n_matches=1).table["row"].tolist()
