@@ -80,7 +80,8 @@ class TrainerConfig:
     precision: Precision = "auto"  # convolutions in bfloat16 on a GPU that has it
     # By `torch.compile`, the convolutions alone; on GPUs. YAML reads on and off as truths.
     compile: Annotated[
-        Compile, BeforeValidator(lambda value: {True: "on", False: "off"}.get(value, value))
+        Compile,
+        BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
     ] = "auto"
     keep_every: AtLeastOne | None = None  # steps between checkpoints that are kept, step-N.ckpt
 

@@ -72,6 +72,7 @@ def test_shipped_configurations_make_small_or_published_networks(path):
         ({"logvar_range": 3}, r"wrong\.yaml"),
         ({"clip_gradients": 0}, "clip_gradients"),
         ({"ema_decay": 1.0}, "ema_decay"),
+        ({"trainer": {"compile": ["on"]}}, "compile"),
         ({"ema_decay": "slow"}, r"wrong\.yaml.*slow"),
         ({"penalty_spectra": 1}, "penalty_spectra"),
         ({"penalty_spectra": 2.5}, "penalty_spectra is 2.5"),

@@ -276,9 +276,10 @@ def rotate(model: SpectrumVAE, dims: list[int], rotation: Tensor, logvar: Tensor
             above = torch.log(logvar.exp() @ shares.T) - logvar @ shares.T
             model.logvar.bias[dims] += above.mean(0).to(model.logvar.bias)
         for layer in model.readers:
-            layer.weight.copy_(layer.weight.double() @ full.T)
+            layer.weight.copy_(layer.weight.cpu().double() @ full.T)
 
 
 def _multiply(layer: torch.nn.Linear, matrix: Tensor) -> None:
-    layer.weight.copy_(matrix @ layer.weight.double())
-    layer.bias.copy_(matrix @ layer.bias.double())
+    # On the CPU, where the matrix is, and where there is float64 whatever the model runs on.
+    layer.weight.copy_(matrix @ layer.weight.cpu().double())
+    layer.bias.copy_(matrix @ layer.bias.cpu().double())
