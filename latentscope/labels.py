@@ -16,14 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import ChoiceError, shortened
-from latentscope.tables import STAR_COLUMNS, is_id_column
+from latentscope.tables import EMPTY_AMONG_NUMBERS, STAR_COLUMNS, is_id_column
 
 Missing = Literal["auto", "none"] | Sequence[float] | float | None
 """Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
 
 Floats = NDArray[np.float64]
 
-_EMPTY_AMONG_NUMBERS = ("-", "...", "indef", "masked", "none", "na")
 _TEXT_COLUMNS = (*STAR_COLUMNS, "status", "error")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -344,7 +343,7 @@ def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
     kinds = _texts(column)
     if not len(kinds):
         return column, ""
-    empty = kinds[kinds.str.lower().isin(_EMPTY_AMONG_NUMBERS)]
+    empty = kinds[kinds.str.lower().isin(EMPTY_AMONG_NUMBERS)]
     filled = kinds[~kinds.isin(empty)]
     count = int(column.notna().sum())
     # So few numbers that someone made text of are classes; a decimal comma makes text of any.

@@ -42,6 +42,7 @@ _EMPTY_TEXT = ("", "nan", "n/a", "#n/a", "<na>", "null", "--", "---", "nat",
                "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!")  # fmt: skip
 _EMPTY_TEXT_EXACTLY = ("NA", "None")
 """As pandas has it in a CSV; Na may be sodium."""
+EMPTY_AMONG_NUMBERS = ("-", "...", "indef", "masked", "none", "na")
 _SWOLLEN = 100  # times its size that no file of measured numbers unpacks to
 _FORMULA = re.compile(r"'*[=+\-@].")
 
@@ -457,6 +458,7 @@ def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:
     return bool(said) and all(
         not _is_number(field)
         and not says_empty(field)
+        and field.lower() not in (*EMPTY_AMONG_NUMBERS, "unknown")
         and not _names_row(name)
         and (_is_number(other) or re.match(r"[+-]?\d+[: ]\d+[: ]\d|-{2,}$", other))
         for name, field, other in said
@@ -526,7 +528,7 @@ def _check_widths(path: Path, head: _Head) -> int:
     with _opened(path, "rt", head.encoding) as file:
         lines = islice(file, head.lines, None)
         for row in csv.reader(lines, delimiter=head.separator, skipinitialspace=True):
-            count += bool(row)
+            count += row not in ([], [""])
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
                     f"{path}: row {head.lines + count} has {len(row)} fields, the header {width}; "
