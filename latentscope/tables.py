@@ -517,7 +517,7 @@ def _fields(lines: list[str], separator: str) -> int:
     if separator == " " and len(rows) == 2:
         rows = [line.split() for line in lines if line.strip()][:2]
         # Text holds blanks as well.
-        if len(rows[0]) != len(rows[1]) or not _is_number(rows[1][-1]):
+        if len({*map(len, rows)}) != 1 or not _is_number(rows[-1][-1]):
             return 0
     return min(map(len, rows), default=0)
 

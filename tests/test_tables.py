@@ -271,6 +271,12 @@ def test_a_first_row_that_says_empty_is_no_row_of_units(tmp_path, cell, recwarn)
     assert not recwarn.list
 
 
+def test_blank_lines_alone_are_no_rows(tmp_path):
+    (tmp_path / "l.csv").write_text("id,teff\n   \n")
+    with pytest.raises(TableError, match="has 0 rows"):
+        read_labels(tmp_path / "l.csv")
+
+
 def test_a_name_of_two_lines_loses_no_row(tmp_path):
     (tmp_path / "l.csv").write_text('# of 5" and "more\n"teff\n[K]",logg\n5777,4.4\n5000,4.0\n')
     assert read_labels(tmp_path / "l.csv")["logg"].tolist() == [4.4, 4.0]
