@@ -522,7 +522,8 @@ def _given(value: Any) -> bool:
 
 def _fact(name: str, value: Any) -> str:
     number = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else value
-    return f"{name} {number} {unit_of(name)}".strip()
+    unit = unit_of(name)
+    return f"{name} {number}" if unit in name else f"{name} {number} {unit}"
 
 
 def read_archive(

@@ -108,6 +108,7 @@ def test_labels_that_are_classes_are_compared_too():
             "type": rng.choice(["G", "K"], 30),
             "binary": rng.choice([True, False], 30),
             "Teff": 5000.0 + np.arange(30),
+            "age (Gyr)": 1.5 + np.arange(30),
         }
     )
     labels.loc[4, "type"] = ""
@@ -121,6 +122,7 @@ def test_labels_that_are_classes_are_compared_too():
         assert (f"(not {own['type']})" in words) == (one["type"] not in ("", own["type"]))
         assert (f"(not {own['binary']})" in words) == (one["binary"] != own["binary"])
         assert f"(+{row})" in words
+        assert words.count("Gyr") == 1
 
 
 def test_a_notebook_gets_the_page_in_a_frame(archive, monkeypatch, browser):
