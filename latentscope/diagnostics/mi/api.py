@@ -769,9 +769,11 @@ def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
     names = f"{pair.x.name} and {pair.y.name}"
     if pair.given and count <= max(settings.neighbors, _FEWEST_GIVEN):
         known = ", ".join(column.name for column in pair.given)
+        classes = any(column.discrete for column in (pair.x, pair.y, *pair.given))
+        shared = ", and share their classes with another" if classes else ""
         return (
-            f"{names} given {known}: {count} rows or groups have all, and share their classes with "
-            f"another; expected more than {max(settings.neighbors, _FEWEST_GIVEN)}"
+            f"{names} given {known}: {count} rows or groups have all{shared}; expected more than "
+            f"{max(settings.neighbors, _FEWEST_GIVEN)}"
         )
     if count <= settings.neighbors:
         one_of_classes = pair.x.discrete != pair.y.discrete

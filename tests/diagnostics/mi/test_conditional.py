@@ -149,6 +149,8 @@ def test_rows_alone_in_their_classes_are_left_out_and_ids_are_no_condition():
     assert both == pytest.approx(common, abs=0.05)
     with pytest.raises(EstimatorError, match="0 rows or groups have all, and share their classes"):
         mutual_information(a, a + b, given=np.arange(1200).astype(str))
+    with pytest.raises(EstimatorError, match="10 rows or groups have all; expected"):
+        mutual_information(a[:10], b[:10], given=b[:10])
 
 
 @pytest.mark.parametrize("estimator", ["auto", "copula", "ksg"])
