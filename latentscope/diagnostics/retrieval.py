@@ -162,7 +162,7 @@ class Retriever:
     ----------
     latents : Latents, array (n, d), DataFrame, path, or Study
         The sample. Rows of NaN are never found. The values of a .npy file stay on disk, mapped; the
-        search keeps 8 bytes for each value of the chosen dimensions in memory.
+        search keeps 4 bytes for each value of the chosen dimensions in memory.
     dims : "informative", "all" or a list of int
         Dimensions that count. "informative": those whose median absolute deviation exceeds the
         threshold of the model that made the latents, else 0.02. Divided by its spread, a dimension

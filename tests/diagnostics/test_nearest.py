@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
-from latentscope.diagnostics.nearest import Neighbors, Space, measure_space
+from latentscope.diagnostics.nearest import (
+    Neighbors,
+    Space,
+    bound_distances,
+    measure_space,
+    rounded,
+)
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 RNG = np.random.default_rng(5)
@@ -26,11 +32,6 @@ def made_space(values, metric="euclidean", spread="plain", dims=None, ok=None):
     return measure_space(values, ok, dims, metric, spread, "latents")
 
 
-def distances(space, values, query):
-    points = space.points(np.concatenate([np.asarray(query, dtype=np.float64)[None], values]))
-    return space.distances(np.ascontiguousarray(points[1:].T), points[:1])[0]
-
-
 def test_robust_spread_is_that_of_a_gaussian_and_ignores_outliers():
     values = RNG.normal(3, 2, size=(20_000, 1))
     values[:100] = 1e6
@@ -42,7 +43,7 @@ def test_robust_spread_is_that_of_a_gaussian_and_ignores_outliers():
 
 def test_without_spread_distances_are_in_units_of_the_latents():
     made = made_space([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]], spread="none")
-    assert distances(made, np.array([[3.0, 4.0]]), np.zeros(2)) == pytest.approx([5])
+    assert made.distances(np.array([[3.0, 4.0]]), np.zeros(2)) == pytest.approx([5])
 
 
 @pytest.mark.parametrize(
@@ -55,28 +56,36 @@ def test_without_spread_distances_are_in_units_of_the_latents():
 def test_distances_are_those_of_scipy(metric, options):
     made = made_space(MIXED, metric)
     expected = cdist(MIXED, MIXED[:1], **options)[:, 0]
-    assert distances(made, MIXED, MIXED[0]) == pytest.approx(expected, rel=1e-9)
+    assert made.distances(MIXED, MIXED[0]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_manhattan_and_cosine_are_those_of_scipy_on_standardized_rows():
     standardized = (MIXED - np.median(MIXED, axis=0)) / MIXED.std(axis=0)
     for metric, name in (("manhattan", "cityblock"), ("cosine", "cosine")):
         expected = cdist(standardized, standardized[:1], name)[:, 0]
-        found = distances(made_space(MIXED, metric), MIXED, MIXED[0])
+        found = made_space(MIXED, metric).distances(MIXED, MIXED[0])
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "cosine"])
+def test_points_are_in_the_order_of_the_distances(metric):
+    made = made_space(MIXED, metric)
+    apart = np.linalg.norm(made.points(MIXED) - made.points(MIXED[:1]), axis=1)
+    expected = made.distances(MIXED, MIXED[0])
+    assert (apart**2 / 2 if metric == "cosine" else apart) == pytest.approx(expected, abs=1e-9)
 
 
 def test_mahalanobis_does_not_see_how_dimensions_are_mixed():
     turn = RNG.normal(size=(3, 3))
-    one = distances(made_space(MIXED, "mahalanobis"), MIXED, MIXED[0])
-    other = distances(made_space(MIXED @ turn, "mahalanobis"), MIXED @ turn, (MIXED @ turn)[0])
+    one = made_space(MIXED, "mahalanobis").distances(MIXED, MIXED[0])
+    other = made_space(MIXED @ turn, "mahalanobis").distances(MIXED @ turn, (MIXED @ turn)[0])
     assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_cosine_keeps_the_digits_of_small_angles():
     values = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [1.0, 1e-9]])
     made = made_space(values, "cosine", "none")
-    assert distances(made, values, values[0])[4] == pytest.approx(5e-19, rel=1e-6)
+    assert made.distances(values, values[0])[4] == pytest.approx(5e-19, rel=1e-6)
 
 
 def test_a_row_at_the_center_has_no_direction():
@@ -89,7 +98,7 @@ def test_equal_rows_are_equally_far_to_the_last_bit(metric):
     values = np.repeat(MIXED[:7], 9, axis=0)
     made = made_space(MIXED, metric)
     for count in range(1, 9):
-        far = distances(made, values[: 9 * count - 3], MIXED[20])
+        far = made.distances(values[: 9 * count - 3], MIXED[20])
         for row in range(len(far)):
             assert far[row] == far[row // 9 * 9]
 
@@ -125,6 +134,44 @@ def test_what_is_unknown_is_told():
         made_space(MIXED, spread="wide")
     with pytest.raises(EstimatorError, match="none of 400 rows"):
         made_space(MIXED, ok=np.zeros(400, bool))
+
+
+FINITE = st.floats(-1e6, 1e6, width=64)
+
+
+def at_least(points, query, absolute=False):
+    singles, slack = rounded(points, absolute)
+    queries, shifts = rounded(query[None], absolute)
+    lower = np.empty((1, len(points)), np.float32)
+    bound_distances(singles, slack, queries, shifts, absolute, 0, len(points), lower)
+    return lower[0].astype(float)
+
+
+def apart(points, query, absolute):
+    return np.linalg.norm(points - query, axis=1, ord=1 if absolute else 2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.integers(1, 9), st.integers(1, 70), st.booleans())
+def test_no_distance_is_below_its_bound(data, e, n, absolute):
+    points = data.draw(arrays(np.float64, (n, e), elements=FINITE))
+    query = data.draw(arrays(np.float64, e, elements=FINITE))
+    assert (at_least(points, query, absolute) <= apart(points, query, absolute)).all()
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_bounds_are_narrow(absolute):
+    rng = np.random.default_rng(0)
+    points, query = rng.normal(size=(5000, 40)), rng.normal(size=40)
+    true = apart(points, query, absolute)
+    assert (true - at_least(points, query, absolute)).max() < 1e-5 * true.mean()
+
+
+def test_points_beyond_float32_are_not_said_to_be_far():
+    points = np.array([[0.0, 0.0], [1e300, 0.0], [3e38, 3e38], [1.0, 0.0]])
+    lower = at_least(points, np.zeros(2))
+    assert np.isnan(lower).tolist() == [False, True, True, False]
+    assert lower[3] > 0.999
 
 
 METRICS = ["euclidean", "mahalanobis", "manhattan", "cosine"]
@@ -209,6 +256,16 @@ def test_heavy_tails_and_numbers_beyond_float32_do_no_harm():
         assert near.rows.tolist() == np.argsort(true, kind="stable")[:5].tolist()
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_a_row_that_rounding_moves_away_is_found_all_the_same(metric):
+    # bfloat16 makes 1.0078 of 1.004, and leaves the others nearly where they are.
+    values = np.array([[1.0, 0.006], [1.004, 0.0], [1.0, 0.5], [1.0, -0.5]])
+    space = Space([0, 1], metric, np.zeros(2), np.ones(2))
+    (near,) = Neighbors(values, np.ones(4, bool), space).nearest(np.array([[1.0, 0]]), [NONE], 1)
+    assert near.rows.tolist() == [1]
+    assert near.distances == pytest.approx([0.004])
+
+
 def test_all_rows_equal():
     neighbors = built(np.vstack([np.ones((500, 3)), [[0, 0, 0], [2, 2, 2]]]), spread="none")
     (near,) = neighbors.nearest(np.ones((1, 3)), [NONE], 4)
@@ -273,4 +330,4 @@ def test_progress_counts_queries():
     said = []
     neighbors = built(np.arange(50.0)[:, None])
     neighbors.nearest(np.zeros((40, 1)), [NONE] * 40, 1, lambda *done: said.append(done))
-    assert said == [(16, 40), (32, 40), (40, 40)]
+    assert said == [(32, 40), (40, 40)]
