@@ -463,7 +463,7 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
         # The table of a diagnostic has a provenance of ours too.
         if not is_sidecar(table) and (not made_by or "diagnostic" in made_by):
             others.insert(0, table)
-    others = [file for file in others if file.exists()]
+    others = [file for file in others if os.path.exists(file)]  # False of a name too long
     if others:
         raise TableError(
             f"{path}: these latents would replace {others[0]}, which no encode wrote; give the "
