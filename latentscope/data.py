@@ -331,7 +331,7 @@ def _with_siblings(latents: Latents, path: Path) -> Latents:
     found: dict[str, Any] = {"provenance": read_json(provenance) if provenance.is_file() else {}}
     if table.is_file():
         found["table"] = read_contents(table).frame
-    if logvar.is_file():
+    if os.path.isfile(logvar):  # False of a name too long
         found["logvar"] = _from_contents(read_contents(logvar), str(logvar)).values
     return replace(latents, **found)
 
