@@ -52,8 +52,8 @@ def test_a_list_on_stdin_and_the_model_of_the_bundle(night, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--dtype", "float8"], 2, "float16, float32"),
-        (["--compression", "rar"], 2, "zstd, lz4"),
+        (["--dtype", "float8"], 2, "'float16', 'float32'"),
+        (["--compression", "rar"], 2, "'zstd', 'lz4'"),
         (["-m", "harps-sim", "--grid", "x.yaml"], 2, "one of them"),
         (["--grid", "nowhere.yaml"], 1, "nowhere.yaml"),
         (["--labels", "nowhere.csv"], 1, "nowhere.csv"),
