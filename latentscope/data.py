@@ -504,6 +504,18 @@ def is_sidecar(path: Path) -> bool:
         return {"id", "status"} <= set(stream.readline(_LONGEST_HEADER).strip().split(","))
 
 
+def spectrum_path(file: str, latents: str | os.PathLike[str]) -> Path | None:
+    """Where the file of a row is now, seen from here or from the file of the latents; else None.
+
+    Its name was relative to the folder that `encode` was called from. That may be any above the
+    latents, where the file lies below them, such as after ``latentscope demo``.
+    """
+    beside = Path(latents).resolve().parent
+    below = (top / file for top in beside.parents)
+    paths = (Path(file), beside / file, *(path for path in below if path.is_relative_to(beside)))
+    return next((path for path in paths if file and path.is_file()), None)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()

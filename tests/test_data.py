@@ -20,6 +20,7 @@ from latentscope.data import (
     read_labels,
     read_latents,
     rows_where,
+    spectrum_path,
     write_latents,
 )
 from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
@@ -816,3 +817,18 @@ def test_a_parquet_file_of_somebody_else_is_not_replaced(tmp_path):
     with pytest.raises(TableError, match="which no encode wrote"):
         write_latents(Latents(np.ones((2, 2))), path)
     assert path.read_bytes() == before
+
+
+def test_a_spectrum_is_found_below_the_latents_and_nowhere_else(tmp_path, monkeypatch):
+    spectra = tmp_path / "demo" / "spectra"
+    spectra.mkdir(parents=True)
+    (spectra / "a.fits").touch()
+    (tmp_path / "spectra").mkdir()
+    (tmp_path / "spectra" / "b.fits").touch()
+    monkeypatch.chdir(tmp_path / "demo")
+    for latents in ("latents.npy", tmp_path / "demo" / "latents.npy"):
+        for name in ("demo/spectra/a.fits", "spectra/a.fits", str(spectra / "a.fits")):
+            assert spectrum_path(name, latents).samefile(spectra / "a.fits")
+        # One above the latents need not be the one that was encoded.
+        for name in ("spectra/b.fits", "spectra/c.fits", ""):
+            assert spectrum_path(name, latents) is None

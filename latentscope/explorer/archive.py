@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from latentscope.data import LabelsLike, Latents, LatentsLike
+from latentscope.data import LabelsLike, Latents, LatentsLike, spectrum_path
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.meaning import dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
@@ -342,8 +342,7 @@ class Archive:
         if self.folder is not None:
             path = self._files.get(file_id(given))
         else:
-            beside = Path(self.latents.source).parent
-            path = next((p for p in (Path(given), beside / given) if given and p.is_file()), None)
+            path = spectrum_path(given, self.latents.source)
         if path is None:
             where = self.folder or "its folder; --spectra DIR names another"
             raise SpectrumError(f"{given or f'row {row}'}: no such file in {where}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from latentscope.data import spectrum_path
 from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
 from latentscope.plots.style import OVERLAY, QUIET, STRONG, WIDE, new_axes, styled
@@ -147,8 +147,7 @@ def spectra_found(result: RetrievalResult, query: int = 0) -> list[tuple[str, Sp
 
 def _read(file: str, result: RetrievalResult, like: Spectrum | None = None) -> Spectrum | str:
     """Read a spectrum, or return why there is none."""
-    folder = Path(str(result.provenance["source"])).parent
-    path = next((path for path in (Path(file), folder / file) if path.is_file()), None)
+    path = spectrum_path(file, str(result.provenance["source"]))
     if path is None:
         return f"{file}: no such file"
     try:
