@@ -184,8 +184,8 @@ class Document:
         meanings = parts["meanings"].lines if "meanings" in parts else ()
         # The last line names the dimensions that match no label.
         found = [*meanings[:3], *meanings[3:][-1:]]
-        if len(meanings) > len(found):
-            found[-1] += f" Further dimensions are below: {len(meanings) - len(found)}."
+        if more := len(meanings) - len(found):
+            found[-1] += f" Described below: {more} more."
         if not found:
             found = [parts[key].headline for key in ("spread", "information") if key in parts]
         if found and "trust" in parts:
