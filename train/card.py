@@ -6,11 +6,13 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.diagnostics.threshold import THRESHOLD
@@ -139,10 +141,10 @@ machine computed.
 def card(
     settings: ModelConfig, config: TrainConfig, found: Findings, older: str | None = None
 ) -> str:
-    """Return the text of a model card; what the author wrote in an older one is taken over."""
+    """Return the text of a model card; an older one's front matter and author's part are kept."""
     info = settings.info
     sections = [
-        f"{_FRONT_MATTER}\n# {info['name']}\n\n{info.get('description', '')}\n",
+        f"{_front_matter(older)}\n# {info['name']}\n\n{info.get('description', '')}\n",
         _USE,
         _made(settings, config),
         _dimensions(found, settings),
@@ -150,6 +152,15 @@ def card(
         f"## Provenance\n\n```json\n{json.dumps(info['training'], indent=2)}\n```\n",
     ]
     return "\n".join(sections)
+
+
+def _front_matter(older: str | None) -> str:
+    """The older card's, for its author may have put a license there, unless it cannot be read."""
+    kept = re.match("---\n(.*?\n)---\n", older or "", re.DOTALL)
+    with suppress(yaml.YAMLError):
+        if kept and isinstance(yaml.safe_load(kept[1]), dict):
+            return kept[0]
+    return _FRONT_MATTER
 
 
 _PROBE = "## What its probe reads"

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 import shutil
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,10 @@ def known(data):
     return data
 
 
+def front_matter(card):
+    return yaml.safe_load(card.split("---\n")[1])
+
+
 def test_the_folder_is_whole_and_loads(module, config, data, folder):
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "config.json", "model.safetensors", "reference.safetensors"
@@ -59,9 +64,9 @@ def test_the_reference_is_of_three_validation_rows(data, folder):
 
 def test_the_card_says_what_the_hub_reads_and_what_was_run(folder):
     text = (folder / "README.md").read_text()
-    matter = ModelCard(text).data
-    assert matter.library_name == "latentscope"
-    assert {"astronomy", "spectroscopy"} <= set(matter.tags)
+    assert ModelCard(text).data.library_name == "latentscope"
+    assert front_matter(text)["pipeline_tag"] == "feature-extraction"
+    assert {"astronomy", "spectroscopy"} <= set(front_matter(text)["tags"])
     assert text.split("---\n")[2].startswith("\n# tiny\n")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert headings == ["How to use it", "How it was made", "What its dimensions know",
@@ -80,6 +85,27 @@ def test_what_an_author_wrote_outlives_another_export(module, config, data, fold
     text = card.read_text()
     assert text.count("Not for white dwarfs.\n\nNor galaxies.") == 1
     assert UNWRITTEN not in text
+
+
+def test_a_license_outlives_another_export_and_what_cannot_be_read_does_not(
+    module, config, data, folder
+):
+    card = folder / "README.md"
+    fresh = card.read_text()
+    card.write_text(fresh.replace("tags:", "license: mit\ntags:", 1))
+    export(module, config, data, folder)
+    licensed = front_matter(fresh) | {"license": "mit"}
+    assert front_matter(card.read_text()) == licensed
+    card.write_text(fresh.replace("\npipeline_tag", " pipeline_tag", 1))
+    export(module, config, data, folder)
+    assert front_matter(card.read_text()) == front_matter(fresh)
+
+
+@pytest.mark.parametrize("name", ["harps-sim", "harps-sim-plain"])
+def test_the_cards_of_the_package_have_the_front_matter_that_is_written(name, folder):
+    card = files("latentscope.models").joinpath("bundled", name, "README.md").read_text("utf-8")
+    fresh = front_matter((folder / "README.md").read_text())
+    assert front_matter(card) == fresh | {"license": "bsd-3-clause"}
 
 
 def test_averaged_weights_are_exported(config, data, tmp_path):
