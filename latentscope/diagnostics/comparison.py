@@ -21,7 +21,6 @@ from scipy.stats import t as student
 from latentscope.data import LabelsLike, Latents, LatentsLike, bring_latents, read_latents
 from latentscope.diagnostics.disentanglement import error_of, interval
 from latentscope.diagnostics.exclusive import SHARED
-from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import (
     Progress,
     Settings,
@@ -46,6 +45,7 @@ from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.prediction import Target, scores_of, target_of
 from latentscope.diagnostics.study import (
     Dims,
+    GroupsLike,
     Result,
     Study,
     StudyLike,

@@ -38,7 +38,6 @@ from latentscope.diagnostics.disentanglement_measures import (
     mean_of,
     mean_scores,
 )
-from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import Progress
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
@@ -53,6 +52,8 @@ from latentscope.diagnostics.mi.columns import (
 )
 from latentscope.diagnostics.study import (
     Dims,
+    Groups,
+    GroupsLike,
     Result,
     Study,
     StudyLike,

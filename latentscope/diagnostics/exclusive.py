@@ -29,12 +29,19 @@ from scipy.stats import t as student
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
-from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import PairResult, Progress, Settings, measure, pairwise_mi
 from latentscope.diagnostics.mi.columns import Seed, own_rng, read_column, whole_seed
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.prediction import cross_fitted
-from latentscope.diagnostics.study import Dims, Result, StudyLike, check_least, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Groups,
+    GroupsLike,
+    Result,
+    StudyLike,
+    check_least,
+    read_study,
+)
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
 

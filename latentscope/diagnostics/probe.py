@@ -26,11 +26,11 @@ from scipy.spatial import cKDTree
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.disentanglement import ready_labels
 from latentscope.diagnostics.disentanglement_measures import Label, squared_correlations
-from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.api import Progress, q_values
 from latentscope.diagnostics.mi.columns import Seed, own_rng, whole_seed
 from latentscope.diagnostics.study import (
     Dims,
+    GroupsLike,
     Result,
     Study,
     StudyLike,

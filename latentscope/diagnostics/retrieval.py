@@ -13,16 +13,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents, row_keys
-from latentscope.diagnostics.groups import (
-    Groups,
-    GroupsLike,
-    find_groups,
-    known_stars,
-    plain_name,
-    read_groups,
-    star_names,
-    unnamed,
-)
 from latentscope.diagnostics.mi.columns import Seed, check_columns, whole_seed
 from latentscope.diagnostics.nearest import (
     Metric,
@@ -34,11 +24,19 @@ from latentscope.diagnostics.nearest import (
 )
 from latentscope.diagnostics.study import (
     Dims,
+    Groups,
+    GroupsLike,
     Result,
     Study,
     StudyLike,
     check_least,
+    find_groups,
+    known_stars,
+    plain_name,
+    read_groups,
     read_study,
+    star_names,
+    unnamed,
 )
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing

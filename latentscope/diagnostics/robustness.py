@@ -21,7 +21,6 @@ from scipy.stats import norm
 
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.groups import Groups, GroupsLike
 from latentscope.diagnostics.mi.api import Progress, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     Names,
@@ -37,6 +36,8 @@ from latentscope.diagnostics.mi.columns import (
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.study import (
     Dims,
+    Groups,
+    GroupsLike,
     Result,
     Study,
     StudyLike,

@@ -17,10 +17,18 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, rankdata
 
 from latentscope.data import LabelsLike, Latents
-from latentscope.diagnostics.groups import known_stars, unnamed
 from latentscope.diagnostics.mi.api import q_values
 from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
-from latentscope.diagnostics.study import Dims, Result, Study, StudyLike, origin, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Result,
+    Study,
+    StudyLike,
+    known_stars,
+    origin,
+    read_study,
+    unnamed,
+)
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, star_name

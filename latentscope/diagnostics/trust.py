@@ -17,9 +17,18 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents, LatentsLike, read_latents
-from latentscope.diagnostics.groups import GroupsLike, known_stars, read_groups, star_names, unnamed
 from latentscope.diagnostics.mi.columns import Seed, whole_seed
-from latentscope.diagnostics.study import Result, Study, StudyLike, origin
+from latentscope.diagnostics.study import (
+    GroupsLike,
+    Result,
+    Study,
+    StudyLike,
+    known_stars,
+    origin,
+    read_groups,
+    star_names,
+    unnamed,
+)
 from latentscope.diagnostics.trust_reference import (
     MAX_ROWS,
     SIGNS,

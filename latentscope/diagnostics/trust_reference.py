@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from latentscope.data import Latents
-from latentscope.diagnostics.groups import unnamed
+from latentscope.diagnostics.study import unnamed
 from latentscope.diagnostics.threshold import THRESHOLD, mad_threshold
 from latentscope.errors import TableError
 

@@ -60,8 +60,7 @@ from latentscope.models.rows import (
     read_chunk,
     source_id,
 )
-from latentscope.models.signs import Reader
-from latentscope.models.trust import sample_beside, segment_edges, with_trust
+from latentscope.models.trust import Reader, sample_beside, segment_edges, with_trust
 from latentscope.models.weights import ModelLike, as_model, weights_sha256
 from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig

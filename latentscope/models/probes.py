@@ -18,10 +18,9 @@ from safetensors import SafetensorError, safe_open
 from scipy.stats import binomtest
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
-from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import in_days, own_rng
 from latentscope.diagnostics.probe import Probe, Reading
-from latentscope.diagnostics.study import StudyLike, read_study
+from latentscope.diagnostics.study import GroupsLike, StudyLike, read_study
 from latentscope.errors import LatentscopeError, ModelError, TableError
 from latentscope.files import atomic_path, expanded
 from latentscope.labels import Missing

@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from latentscope.diagnostics import comparison
 from latentscope.diagnostics.disentanglement import metrics
 from latentscope.diagnostics.exclusive import compare, exclusive_information
-from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
 from latentscope.diagnostics.mi.api import mi_matrix, q_values
-from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult
+from latentscope.diagnostics.mi.result import (
+    SIGNIFICANT,
+    Meaning,
+    MIResult,
+    dimension_meanings,
+    meaning_lines,
+)
 from latentscope.diagnostics.probe import ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.study import observed

@@ -15,9 +15,8 @@ import pandas as pd
 
 import latentscope
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
-from latentscope.diagnostics.groups import GroupsLike
 from latentscope.diagnostics.mi.columns import Names, Seed, check_columns, whole_seed
-from latentscope.diagnostics.study import Study, StudyLike, origin, read_study
+from latentscope.diagnostics.study import GroupsLike, Study, StudyLike, origin, read_study
 from latentscope.diagnostics.threads import on_cluster
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.errors import ChoiceError

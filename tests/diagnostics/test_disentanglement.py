@@ -40,8 +40,7 @@ from latentscope.diagnostics.disentanglement_measures import (
     sap,
     squared_correlations,
 )
-from latentscope.diagnostics.groups import read_groups
-from latentscope.diagnostics.study import read_study
+from latentscope.diagnostics.study import read_groups, read_study
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning
 from tests.diagnostics.mi.arrays import ksg
 

@@ -10,11 +10,10 @@ from latentscope.data import Latents, write_latents
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.disentanglement import metrics
 from latentscope.diagnostics.exclusive import exclusive_information
-from latentscope.diagnostics.groups import find_groups
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.robustness import robustness
-from latentscope.diagnostics.study import Study, read_study
+from latentscope.diagnostics.study import Study, find_groups, read_study
 from latentscope.diagnostics.threshold import mad_threshold
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 

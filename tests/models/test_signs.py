@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentscope.models.signs import Reader
+from latentscope.models.trust import Reader
 from latentscope.models.weights import load_model
 from latentscope.spectra.wavelength import air_to_vacuum
 

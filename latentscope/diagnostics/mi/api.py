@@ -19,7 +19,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike, aligned
-from latentscope.diagnostics.groups import Draws, Groups, GroupsLike, identical_rows
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     TIED_SHARE,
@@ -64,7 +63,16 @@ from latentscope.diagnostics.mi.nulls import (
     ranks_of,
 )
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
-from latentscope.diagnostics.study import Dims, StudyLike, observed, read_study
+from latentscope.diagnostics.study import (
+    Dims,
+    Draws,
+    Groups,
+    GroupsLike,
+    StudyLike,
+    identical_rows,
+    observed,
+    read_study,
+)
 from latentscope.diagnostics.threads import on_cluster, pairs_in_order, threads_for
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing

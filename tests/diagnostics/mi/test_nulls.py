@@ -6,12 +6,12 @@ from latentscope.diagnostics.mi import nulls
 from latentscope.diagnostics.mi.api import Settings, measure
 from latentscope.diagnostics.mi.columns import read_column
 from latentscope.diagnostics.mi.estimators import Copula, Plugin, Ross, margin, ross_shuffled
-from latentscope.diagnostics.mi.make_nulls import entry_of
 from latentscope.diagnostics.mi.nulls import (
     RESOLUTION,
     TABLE,
     Null,
     Shape,
+    entry_of,
     margin_of,
     null_of,
     read_table,

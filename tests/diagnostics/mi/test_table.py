@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import binomtest, false_discovery_control
 
 from latentscope.data import Latents
-from latentscope.diagnostics.groups import read_groups
 from latentscope.diagnostics.mi import api
 from latentscope.diagnostics.mi.api import (
     Settings,
@@ -26,6 +25,7 @@ from latentscope.diagnostics.mi.api import (
 from latentscope.diagnostics.mi.columns import read_column
 from latentscope.diagnostics.mi.estimators import Plugin, plugin_of_counts, plugin_terms
 from latentscope.diagnostics.mi.nulls import Null, group_p_value
+from latentscope.diagnostics.study import read_groups
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 
