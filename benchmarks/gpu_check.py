@@ -35,9 +35,8 @@ from lightning.pytorch.callbacks import Callback
 
 from benchmarks.train_speed import CONFIGS, Combs, measure
 from latentscope.files import atomic_path
-from latentscope.models.check_rows import check_model
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_model
+from latentscope.models.weights import check_model, load_model
 from latentscope.simulation.population import observe
 from latentscope.simulation.synthesis import synthesizer_of
 from train.data.batches import Batch, Batches, sent

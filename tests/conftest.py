@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from latentscope.cluster import NO_PAGE
+from latentscope.workers import NO_PAGE
 
 matplotlib.use("Agg")
 

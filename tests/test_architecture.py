@@ -13,7 +13,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "compiled": 1,
-    "cluster": 1,
+    "workers": 1,
     "settings": 1,
     "tables": 1,
     "labels": 1,

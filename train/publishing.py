@@ -31,12 +31,6 @@ from latentscope.diagnostics.trust_reference import (
 )
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.files import atomic_path
-from latentscope.models.check_rows import (
-    CHECK_FILE,
-    check_against_rows,
-    read_check_rows,
-    write_check_rows,
-)
 from latentscope.models.config import (
     CONFIG_FILE,
     PROBE_FILE,
@@ -47,7 +41,16 @@ from latentscope.models.encode import Network, encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.probes import probe_beside, write_probe
 from latentscope.models.trust import sample_beside, segment_edges, write_trust_sample
-from latentscope.models.weights import WEIGHTS_FILE, load_folder, save_model, weights_sha256
+from latentscope.models.weights import (
+    CHECK_FILE,
+    WEIGHTS_FILE,
+    check_against_rows,
+    load_folder,
+    read_check_rows,
+    save_model,
+    weights_sha256,
+    write_check_rows,
+)
 from latentscope.simulation.population import HARPS
 from latentscope.simulation.simulate import simulate
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT

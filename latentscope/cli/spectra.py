@@ -473,8 +473,8 @@ def models(
 
 
 def _check(model: str, out: Voice) -> None:
-    from latentscope.models.check_rows import TOLERANCE, check_model
     from latentscope.models.config import bundled_models
+    from latentscope.models.weights import TOLERANCE, check_model
 
     names = list(bundled_models()) if model == "all" else [model]
 

@@ -60,9 +60,9 @@ from latentscope.diagnostics.study import (
     check_least,
     read_study,
 )
-from latentscope.diagnostics.threads import in_order, threads_for
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
+from latentscope.workers import in_order, threads_for
 
 BINS = 20
 """Equal-count bins of a continuous label at most."""

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.compiled import njit
-from latentscope.diagnostics.threads import in_order, may_spread, spread
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.workers import in_order, may_spread, spread
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

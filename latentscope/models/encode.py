@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import latentscope
-from latentscope.cluster import answer, connected, held, threads_of
 from latentscope.compiled import njit
 from latentscope.data import Latents, check_latents_path, write_latents, write_parquet
 from latentscope.diagnostics.probe import Probe
@@ -66,6 +65,7 @@ from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Frame
+from latentscope.workers import answer, connected, held, threads_of
 
 BLOCK = 256
 """Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""

@@ -43,8 +43,7 @@ from latentscope.reporting.document import (
     Picture,
     Table,
 )
-from latentscope.reporting.numbers import whole_numbers, with_error
-from latentscope.reporting.page import part_html
+from latentscope.reporting.page import part_html, whole_numbers, with_error
 from latentscope.reporting.study import ReportStudy
 from latentscope.reporting.words import ALTS, COLUMNS, PICTURES, TABLES
 

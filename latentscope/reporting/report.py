@@ -17,7 +17,6 @@ import latentscope
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
 from latentscope.diagnostics.mi.columns import Names, Seed, check_columns, whole_seed
 from latentscope.diagnostics.study import GroupsLike, Study, StudyLike, origin, read_study
-from latentscope.diagnostics.threads import on_cluster
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
@@ -27,6 +26,7 @@ from latentscope.reporting.document import Document, Outcome
 from latentscope.reporting.page import page_html
 from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, draw_rows
 from latentscope.tables import provenance_beside
+from latentscope.workers import on_cluster
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE

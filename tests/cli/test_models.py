@@ -64,9 +64,8 @@ def test_convert_of_an_unknown_file_warns_what_it_assumes(command, checkpoint, t
 def folder(tmp_path):
     import torch
 
-    from latentscope.models.check_rows import write_check_rows
     from latentscope.models.network import SpectrumVAE, VAEConfig
-    from latentscope.models.weights import save_model
+    from latentscope.models.weights import save_model, write_check_rows
 
     config = VAEConfig(length=64, channels=(2,), kernels=(3,), strides=(4,), latents=2)
     model = SpectrumVAE(config, info={"name": "tiny"})

@@ -8,15 +8,18 @@ import safetensors.torch
 import torch
 
 from latentscope.errors import ModelError
-from latentscope.models.check_rows import (
+from latentscope.models.network import SpectrumVAE
+from latentscope.models.weights import (
     CHECK_FILE,
     TOLERANCE,
     check_against_rows,
     check_model,
+    load_folder,
+    load_model,
+    save_model,
+    weights_sha256,
     write_check_rows,
 )
-from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_folder, load_model, save_model, weights_sha256
 
 ROWS = 0.3 * np.random.default_rng(0).normal(size=(3, 264))
 

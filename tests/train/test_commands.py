@@ -7,9 +7,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from latentscope.models.check_rows import check_model, write_check_rows
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import save_model
+from latentscope.models.weights import check_model, save_model, write_check_rows
 from train.__main__ import app
 from train.data.archive import PackedArchive
 from train.settings import read_config

@@ -73,10 +73,10 @@ from latentscope.diagnostics.study import (
     observed,
     read_study,
 )
-from latentscope.diagnostics.threads import on_cluster, pairs_in_order, threads_for
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
+from latentscope.workers import on_cluster, pairs_in_order, threads_for
 
 Progress = Callable[[int, int], None]
 Read = Callable[[int], Column]

@@ -33,8 +33,8 @@ from latentscope.diagnostics.mi.points import (
     scores_of,
     values_of,
 )
-from latentscope.diagnostics.threads import may_spread, spread
 from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.workers import may_spread, spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

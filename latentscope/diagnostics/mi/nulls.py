@@ -30,8 +30,8 @@ from latentscope.diagnostics.mi.estimators import (
     plugin_of_counts,
 )
 from latentscope.diagnostics.study import Draws
-from latentscope.diagnostics.threads import together
 from latentscope.files import atomic_path
+from latentscope.workers import together
 
 Floats = NDArray[np.float64]
 Items = NDArray[np.int64]

@@ -22,7 +22,7 @@ from scipy.special import ndtri
 
 from latentscope.diagnostics.mi import kernels
 from latentscope.diagnostics.mi.columns import Column
-from latentscope.diagnostics.threads import in_order, may_spread, spread
+from latentscope.workers import in_order, may_spread, spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

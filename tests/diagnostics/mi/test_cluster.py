@@ -12,8 +12,8 @@ import pytest
 import latentscope.diagnostics.mi.api as api
 import latentscope.reporting.report as reporting
 from latentscope import mi_matrix, pairwise_mi
-from latentscope.diagnostics.threads import on_cluster
 from latentscope.errors import EstimatorError
+from latentscope.workers import on_cluster
 
 distributed = pytest.importorskip("distributed")
 

@@ -14,9 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from latentscope.errors import ModelError
-from latentscope.models.check_rows import check_model
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_model
+from latentscope.models.weights import check_model, load_model
 from train.__main__ import app
 from train.fit import export_checkpoint, fit
 from train.learning.callbacks import WholeCheckpoints

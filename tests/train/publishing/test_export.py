@@ -14,9 +14,14 @@ from safetensors.torch import load_file
 
 from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.errors import ModelError
-from latentscope.models.check_rows import check_against_rows, check_model
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_folder, load_model, save_model
+from latentscope.models.weights import (
+    check_against_rows,
+    check_model,
+    load_folder,
+    load_model,
+    save_model,
+)
 from train.card import UNWRITTEN, findings
 from train.learning.dims import close
 from train.learning.module import SpectrumModule
@@ -182,7 +187,7 @@ def test_the_published_size_fits_into_twenty_megabytes(tmp_path):
     model = SpectrumVAE(PUBLISHED_ARCHITECTURE, prepare, {"name": "x", "weights_dtype": "float16"})
     folder = save_model(model, tmp_path / "big")
     assert (folder / "model.safetensors").stat().st_size < 14.2e6
-    from latentscope.models.check_rows import write_check_rows
+    from latentscope.models.weights import write_check_rows
 
     rows = np.random.default_rng(0).normal(size=(3, 327680))
     write_check_rows(load_folder(folder), rows, folder)

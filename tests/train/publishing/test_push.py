@@ -9,8 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
-from latentscope.models.check_rows import check_model
-from latentscope.models.weights import load_model
+from latentscope.models.weights import check_model, load_model
 from train.__main__ import app
 from train.card import UNWRITTEN
 from train.publishing import push

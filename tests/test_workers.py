@@ -5,8 +5,7 @@ from itertools import pairwise
 import numba
 import pytest
 
-from latentscope.diagnostics import threads
-from latentscope.diagnostics.threads import in_order, may_spread, spread, threads_for, together
+from latentscope.workers import in_order, may_spread, spread, threads_for, together
 
 
 @pytest.mark.parametrize("number", [1, 4])
@@ -59,7 +58,7 @@ def test_a_worker_starts_no_threads_of_its_own():
 
 
 def test_few_tasks_leave_the_threads_to_the_kernel(monkeypatch):
-    monkeypatch.setattr(threads.numba, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 4)
     assert [threads_for(tasks) for tasks in (1, 3, 4, 1000)] == [1, 1, 4, 4]
     assert numba.get_num_threads() == 4
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentscope.reporting.chapters import mad_error, median_error
-from latentscope.reporting.numbers import (
+from latentscope.reporting.page import (
     decimals_for_column,
     number_text,
     p_value_text,
