@@ -184,6 +184,23 @@ class Latents:
             return target if star is None else star
         return np.asarray(np.where(pd.isna(star), target, star), dtype=object)
 
+    @property
+    def mad_threshold(self) -> float | None:
+        """Their model's threshold of the median absolute deviation; None where none is known.
+
+        A TableError if it is no number, 0 or more.
+        """
+        given = self.provenance.get("mad_threshold")
+        if given is None:
+            return None
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not number or not 0 <= given < np.inf:
+            raise TableError(
+                f"{self.source}: mad_threshold is {given!r} in their provenance; expected a "
+                "number, 0 or more"
+            )
+        return float(given)
+
     def column(self, name: str) -> NDArray[np.object_] | None:
         """Return a column of the sidecar, shape (n,); None where there is none of that name."""
         if self.table is None or name not in self.table:

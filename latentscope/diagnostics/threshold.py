@@ -7,7 +7,6 @@ neither, it is estimated from the deviations.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.data import Latents
-from latentscope.errors import TableError
 
 Floats = NDArray[np.float64]
 ThresholdFrom = Literal["asked", "model", "published", "estimated", "varying"]
@@ -66,22 +64,6 @@ def deviation(column: Floats) -> float:
     return float(np.median(distance)) or float(distance.mean()) * _MAD_OF_MEAN
 
 
-def mad_threshold(latents: Latents) -> float | None:
-    """`mad_threshold` of the latents' provenance, which their model has; None where it is absent.
-
-    A TableError if it is no number, 0 or more.
-    """
-    given = latents.provenance.get("mad_threshold")
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise TableError(
-            f"{latents.source}: mad_threshold is {given!r} in their provenance; expected a number, "
-            "0 or more"
-        )
-    return float(given)
-
-
 def with_threshold(latents: Latents, info: Mapping[str, Any]) -> Latents:
     """Return latents whose provenance has the threshold of their model's config.json, `info`."""
     provenance = {**latents.provenance, "mad_threshold": info.get("mad_threshold")}
@@ -94,7 +76,7 @@ def choose_threshold(latents: Latents, deviations: Floats) -> tuple[float, Thres
     That of the model; else 0.02 for latents with log variances, which have a prior; else the gap in
     the deviations (d,); else a hundredth of the largest.
     """
-    given = mad_threshold(latents)
+    given = latents.mad_threshold
     if given is not None:
         return given, "model"
     if latents.logvar is not None:

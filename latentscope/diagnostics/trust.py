@@ -174,7 +174,6 @@ def score_against(
     *,
     groups: GroupsLike = "auto",
     seed: Seed = 0,
-    segments: Floats | None = None,
 ) -> ScoreResult:
     """Compare rows of latents with a reference of ordinary ones.
 
@@ -182,12 +181,11 @@ def score_against(
     wavelength (else the error), the density of the latents, the resolution, and signs of what is no
     star. The smallest p-value is `trust`, corrected so that 5 % of ordinary rows fall below 0.05.
 
-    Arguments are those of `latentscope.score`; the reference may also be a `Reference`, and errors
-    of segments (n, s) may be given as numbers.
+    Arguments are those of `latentscope.score`; the reference may also be a `Reference`.
     """
     seed = whole_seed(seed)
     read = latents.latents if isinstance(latents, Study) else read_latents(latents)
-    rows = trust_rows(read, segments)
+    rows = trust_rows(read)
     drawn, note = None, ""
     if isinstance(reference, Reference):
         model = reference
@@ -203,7 +201,7 @@ def score_against(
         stars, note = _stars(read, groups)
         drawn = drawn_rows(read, MAX_ROWS, stars, seed)
         model = Reference(rows.rows(drawn))
-    _check_comparable(rows, model.sample, read.source)
+    table = judged_table(read, rows, model, drawn)
     provenance = origin("score") | {
         "reference": model.sample.info | {"rows": len(model.sample)},
         "own_reference": drawn is not None, "dims": model.dims.tolist(),
@@ -212,7 +210,7 @@ def score_against(
     }  # fmt: skip
     if note:
         provenance["groups_found"] = note
-    return ScoreResult(_judged_table(read, rows, model, drawn), provenance)
+    return ScoreResult(table, provenance)
 
 
 def _stars(latents: Latents, groups: GroupsLike) -> tuple[ArrayLike, str]:
@@ -263,10 +261,14 @@ def _check_comparable(rows: TrustSample, reference: TrustSample, source: str) ->
         )
 
 
-def _judged_table(
-    latents: Latents, rows: TrustSample, reference: Reference, drawn: Rows | None
+def judged_table(
+    latents: Latents, rows: TrustSample, reference: Reference, drawn: Rows | None = None
 ) -> pd.DataFrame:
-    """Table of a `ScoreResult`; rows `drawn` are the reference, and are judged as held out."""
+    """Table of a `ScoreResult`; rows `drawn` are the reference, and are judged as held out.
+
+    A TableError if the rows do not compare with the reference.
+    """
+    _check_comparable(rows, reference.sample, latents.source)
     tests = reference.judge(rows)
     if drawn is not None:
         # A row is its own nearest, and fits know it: it would look more ordinary than it is.

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from latentscope.data import Latents
 from latentscope.diagnostics.study import unnamed
-from latentscope.diagnostics.threshold import THRESHOLD, mad_threshold
+from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import TableError
 
 Floats = NDArray[np.float64]
@@ -109,8 +109,8 @@ def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
     if parts.shape[1] == 0 or len(edges) != parts.shape[1] + 1:
         edges = np.empty(0)
     info = {key: str(latents.provenance.get(key, "")) for key in ("model", "weights_sha256")}
-    if latents.provenance.get("mad_threshold") is not None:
-        info["mad_threshold"] = str(mad_threshold(latents))
+    if latents.mad_threshold is not None:
+        info["mad_threshold"] = str(latents.mad_threshold)
     info["origin"] = latents.source
     values = latents.values.astype(np.float64)
     return TrustSample(values, **columns, segments=parts, edges=edges, info=info)

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from latentscope.errors import LatentscopeError, SpectrumError, printable
 from latentscope.files import expanded, is_address
-from latentscope.spectra.objects import is_pair, is_table
 from latentscope.spectra.oxygen import frame_doubt, oxygen_seen
 from latentscope.spectra.prepare import PrepareConfig, Prepared, prepare
-from latentscope.spectra.read import Reading, read_spectrum
+from latentscope.spectra.read import Reading, is_pair, is_table, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.tables import file_id
 

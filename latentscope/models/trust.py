@@ -24,8 +24,8 @@ from torch import Tensor
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.mi.columns import Seed
 from latentscope.diagnostics.study import GroupsLike, Study, StudyLike
-from latentscope.diagnostics.trust import ScoreResult, score_against
-from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample
+from latentscope.diagnostics.trust import ScoreResult, judged_table, score_against
+from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample, trust_rows
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, bundled_models, read_config
@@ -222,7 +222,7 @@ def with_trust(
         digits = [float(f"{error:.3g}") for error in segments.ravel()]
         parts = np.array(digits).reshape(segments.shape)
         parts = parts if np.isfinite(segments).any() else np.empty((len(latents), 0))
-        found = score_against(latents, reference, segments=parts).table[list(TRUST_COLUMNS)]
+        found = judged_table(latents, trust_rows(latents, parts), reference)[list(TRUST_COLUMNS)]
     # Last, since it is long and made for programs.
     text = [segments_text(row) for row in segments]
     return latents.table.join(found).assign(recon_segments=text)

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from latentscope.errors import SpectrumError, shortened
 from latentscope.spectra.draft import (
     NAMED,
+    OTHER_TABLES,
     Choice,
     Draft,
     Label,
     choose,
     find_flux,
     find_wavelength,
+    is_line_list,
 )
 from latentscope.spectra.headers import Header
 
@@ -34,29 +36,6 @@ class AmbiguousError(SpectrumError):
 MIN_PIXELS = 20
 """Fewer values in a column without a name are not taken for the wavelengths of a spectrum."""
 
-# Names of columns that tables of other things have, in lower case, words joined by underscores.
-_OTHER_TABLES = {
-    "a light curve": """time t jd mjd bjd hjd rjd btjd bkjd tjd date phase epoch cadence cadenceno
-        sap_flux pdcsap_flux obstime""",
-    "a cross-correlation function or a line profile": """velocity vel vrad vhelio rv_grid
-        ccf lag""",
-    "a line list": """species element elem ion ionization ion_stage loggf log_gf gf excitation
-        excitation_potential ep ep_ev chi chi_ev lower_energy elow e_low ei ek ei_ev ek_ev aki fik
-        acc conf_i conf_k term_i term_k lande damping vdw stark molecule line_id equivalent_width
-        ew""",
-    "a table over frequency or energy": """wavenumber wavenumbers wave_number wn frequency freq nu
-        energy energies""",
-    "a table of latents": """recon_error recon_percentile density_percentile verdict trust latent
-        latents dim""",
-    "a catalog or a table of labels": """id ids source_id solution_id obj_id object_id ra dec
-        raj2000 dej2000 ra_deg dec_deg ra_icrs de_icrs glon glat pmra pmdec parallax plx teff logg
-        log_g feh fe_h m_h mh alpha_fe vsini vmic vmac rv radial_velocity mass
-        radius age luminosity lum distance ebv mag magnitude gmag bmag vmag rmag imag jmag hmag
-        kmag umag zmag phot_g_mean_mag phot_bp_mean_mag phot_rp_mean_mag bp_rp b_v kic tic epic hip
-        hd tmass gaia_id spt sptype spectral_type year month day""",
-}
-_OTHER = {name: what for what, names in _OTHER_TABLES.items() for name in names.split()}
-_LATENT = re.compile(r"(z|dim|latent|mu)_?\d+")
 # Columns that only count the pixels.
 _COUNTERS = ("pixel", "pixels", "pix", "index", "row", "order", "unnamed:_0")
 # What stands beside a flux and is none.
@@ -257,8 +236,8 @@ def row_of(hdu: int | str | None) -> int | None:
 
 def other_table(names: Sequence[str]) -> str | None:
     """Tell what table other than a spectrum has columns of these names."""
-    kinds = {_kind(Label(name)) for name in names}
-    return next((what for what in _OTHER_TABLES if what in kinds), None)
+    kinds = {Label(name).foreign for name in names}
+    return next((what for what in OTHER_TABLES if what in kinds), None)
 
 
 def refuse_other_tables(form: str, names: Sequence[str]) -> None:
@@ -272,29 +251,12 @@ def refuse_other_tables(form: str, names: Sequence[str]) -> None:
         )
 
 
-def is_line_list(labels: Sequence[Label]) -> bool:
-    """Whether columns have names that no spectrum has, beside wavelengths and intensities."""
-    return any(_kind(label) == "a line list" for label in labels)
-
-
 def are_names(words: Sequence[str]) -> bool:
     """Whether these words between blanks name columns, and are no title."""
     labels = [Label(word) for word in words]
     return find_wavelength(labels) is not None or all(
-        label.joined in NAMED or _kind(label) is not None for label in labels
+        label.joined in NAMED or label.foreign is not None for label in labels
     )
-
-
-def _kind(label: Label) -> str | None:
-    """Tell what else than a spectrum has a column of that name."""
-    if _LATENT.fullmatch(label.key):
-        return "a table of latents"
-    if label.key in _OTHER:
-        return _OTHER[label.key]
-    # Teff_gspphot, BJD-2450000, e_logg, V_mag; but lines have names that begin like others.
-    words = label.key.removeprefix("e_").split("_")
-    kinds = [_OTHER.get(word) for word in (words[0], words[-1]) if len(word) > 1]
-    return next((kind for kind in kinds if kind not in (None, "a line list")), None)
 
 
 def _chosen(
@@ -350,7 +312,7 @@ def _wavelength_by_content(
     rest = [
         place
         for place, (label, column) in enumerate(zip(labels, columns, strict=True))
-        if column.numeric and label.key not in _COUNTERS and _kind(label) is None
+        if column.numeric and label.key not in _COUNTERS and label.foreign is None
         if not (place == 0 and label.name == "" and counts_rows(column.values))
     ]
     if wave is None:
@@ -404,7 +366,7 @@ def _flux_by_content(form: str, labels: Sequence[Label], wave: int, rest: list[i
 
 def _may_be_wave(label: Label, column: Numbers) -> bool:
     """Whether a name says wavelength, among other words (lambda_obs), and the numbers may be."""
-    named = re.match(r"(wave|lam|wl)", label.key) is not None and _kind(label) is None
+    named = re.match(r"(wave|lam|wl)", label.key) is not None and label.foreign is None
     return named and column.numeric and looks_like_wavelengths(column.values)
 
 

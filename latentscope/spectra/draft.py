@@ -485,6 +485,31 @@ def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
     return first + int(moving[0]), first + int(moving[-1]) + 2
 
 
+# Names of columns that tables of other things have, in lower case, words joined by underscores.
+OTHER_TABLES = {
+    "a light curve": """time t jd mjd bjd hjd rjd btjd bkjd tjd date phase epoch cadence cadenceno
+        sap_flux pdcsap_flux obstime""",
+    "a cross-correlation function or a line profile": """velocity vel vrad vhelio rv_grid
+        ccf lag""",
+    "a line list": """species element elem ion ionization ion_stage loggf log_gf gf excitation
+        excitation_potential ep ep_ev chi chi_ev lower_energy elow e_low ei ek ei_ev ek_ev aki fik
+        acc conf_i conf_k term_i term_k lande damping vdw stark molecule line_id equivalent_width
+        ew""",
+    "a table over frequency or energy": """wavenumber wavenumbers wave_number wn frequency freq nu
+        energy energies""",
+    "a table of latents": """recon_error recon_percentile density_percentile verdict trust latent
+        latents dim""",
+    "a catalog or a table of labels": """id ids source_id solution_id obj_id object_id ra dec
+        raj2000 dej2000 ra_deg dec_deg ra_icrs de_icrs glon glat pmra pmdec parallax plx teff logg
+        log_g feh fe_h m_h mh alpha_fe vsini vmic vmac rv radial_velocity mass
+        radius age luminosity lum distance ebv mag magnitude gmag bmag vmag rmag imag jmag hmag
+        kmag umag zmag phot_g_mean_mag phot_bp_mean_mag phot_rp_mean_mag bp_rp b_v kic tic epic hip
+        hd tmass gaia_id spt sptype spectral_type year month day""",
+}
+_OTHER = {name: what for what, names in OTHER_TABLES.items() for name in names.split()}
+_LATENT = re.compile(r"(z|dim|latent|mu)_?\d+")
+
+
 @dataclass(frozen=True)
 class Label:
     """What a table says of one of its columns; empty where it is silent."""
@@ -523,6 +548,18 @@ class Label:
     def qualifiers(self) -> list[str]:
         """Words that say of which medium or frame wavelengths are."""
         return _QUALIFIER.findall(self.name.lower())
+
+    @property
+    def foreign(self) -> str | None:
+        """What else than a spectrum has a column of that name; None where a spectrum may."""
+        if _LATENT.fullmatch(self.key):
+            return "a table of latents"
+        if self.key in _OTHER:
+            return _OTHER[self.key]
+        # Teff_gspphot, BJD-2450000, e_logg, V_mag; but lines have names that begin like others.
+        words = self.key.removeprefix("e_").split("_")
+        kinds = [_OTHER.get(word) for word in (words[0], words[-1]) if len(word) > 1]
+        return next((kind for kind in kinds if kind not in (None, "a line list")), None)
 
 
 @lru_cache(maxsize=1024)  # the columns of an archive have few names
@@ -568,6 +605,11 @@ def find_wavelength(labels: Sequence[Label]) -> int | None:
         return min(ranks)[-1]
     logarithms = [place for place, label in enumerate(labels) if label.logarithmic]
     return logarithms[0] if logarithms else _find(labels, (), "spectralaxis.value", "em.wl")
+
+
+def is_line_list(labels: Sequence[Label]) -> bool:
+    """Whether columns have names that no spectrum has, beside wavelengths and intensities."""
+    return any(label.foreign == "a line list" for label in labels)
 
 
 def find_flux(labels: Sequence[Label]) -> int | None:

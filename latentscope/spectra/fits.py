@@ -30,9 +30,8 @@ from latentscope.spectra.columns import (
     Numbers,
     choose_by_key,
     columns_draft,
-    is_line_list,
 )
-from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled
+from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled, is_line_list
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import PIPELINES, Header, Inferred, Keywords, drs_pipeline
 from latentscope.spectra.spectrum import Medium

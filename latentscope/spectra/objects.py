@@ -28,38 +28,6 @@ from latentscope.spectra.draft import Draft, Label, choose
 from latentscope.spectra.headers import Header, Inferred
 
 
-def is_pair(source: Any) -> bool:
-    """Whether `source` is (wavelength, flux) or with a third part, each with a length."""
-    return (
-        isinstance(source, tuple | list)
-        and len(source) in (2, 3)
-        and all(
-            (hasattr(part, "__len__") or hasattr(part, "uncertainty_type"))
-            and not isinstance(part, str | bytes | Mapping)
-            for part in source
-        )
-    )
-
-
-def is_specutils(source: Any) -> bool:
-    """Whether `source` is a specutils Spectrum or Spectrum1D, told without importing specutils."""
-    return hasattr(source, "spectral_axis") and hasattr(source, "flux")
-
-
-def is_table(source: Any) -> bool:
-    """Whether `source` is a table or mapping of columns, told without importing its package."""
-    return (
-        isinstance(source, Mapping)
-        or hasattr(source, "colnames")
-        or (hasattr(source, "iloc") and hasattr(source, "to_numpy"))
-    )
-
-
-def is_hdulist(source: Any) -> bool:
-    """Whether `source` is an astropy HDUList, told without importing astropy."""
-    return isinstance(source, list) and hasattr(source, "writeto")
-
-
 def read_specutils(source: Any) -> Draft:
     """Take a specutils spectrum with its uncertainty, mask and header."""
     flux = Numbers.of(source.flux)

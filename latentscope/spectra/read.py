@@ -31,11 +31,7 @@ from latentscope.spectra.hdus import plain_fits, read_hdus
 from latentscope.spectra.headers import Keywords
 from latentscope.spectra.join import Piece, join
 from latentscope.spectra.objects import (
-    is_hdulist,
     is_npz,
-    is_pair,
-    is_specutils,
-    is_table,
     is_votable,
     read_hdf5,
     read_npy,
@@ -152,6 +148,38 @@ def read_spectrum(
         else:
             name, read = "the array", lambda: array_draft(source, "array", key)
     return _guarded(read, name, file, frame, ivar)
+
+
+def is_pair(source: Any) -> bool:
+    """Whether `source` is (wavelength, flux) or with a third part, each with a length."""
+    return (
+        isinstance(source, tuple | list)
+        and len(source) in (2, 3)
+        and all(
+            (hasattr(part, "__len__") or hasattr(part, "uncertainty_type"))
+            and not isinstance(part, str | bytes | Mapping)
+            for part in source
+        )
+    )
+
+
+def is_specutils(source: Any) -> bool:
+    """Whether `source` is a specutils Spectrum or Spectrum1D, told without importing specutils."""
+    return hasattr(source, "spectral_axis") and hasattr(source, "flux")
+
+
+def is_table(source: Any) -> bool:
+    """Whether `source` is a table or mapping of columns, told without importing its package."""
+    return (
+        isinstance(source, Mapping)
+        or hasattr(source, "colnames")
+        or (hasattr(source, "iloc") and hasattr(source, "to_numpy"))
+    )
+
+
+def is_hdulist(source: Any) -> bool:
+    """Whether `source` is an astropy HDUList, told without importing astropy."""
+    return isinstance(source, list) and hasattr(source, "writeto")
 
 
 def _check_unused(source: Any, reading: Reading) -> None:

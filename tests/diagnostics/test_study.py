@@ -14,7 +14,6 @@ from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.robustness import robustness
 from latentscope.diagnostics.study import Study, find_groups, read_study
-from latentscope.diagnostics.threshold import mad_threshold
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 
 N = 300
@@ -247,7 +246,7 @@ def test_the_threshold_of_the_model_decides_what_is_informative():
 def test_a_threshold_that_is_no_number_is_an_error(value):
     latents = Latents(np.ones((3, 2)), provenance={"mad_threshold": value}, source="l.npy")
     with pytest.raises(TableError, match=r"l\.npy: mad_threshold"):
-        mad_threshold(latents)
+        _ = latents.mad_threshold
 
 
 def test_the_deviations_are_those_of_mad():
