@@ -274,7 +274,7 @@ def _indicate(
     out: Results, study: Study, dims: Any, columns: list[str] | None, clip_sigma: float | None
 ) -> None:
     """Measure the indicator of the paper, and tell the dimension of each label."""
-    from latentscope.diagnostics.mi.indicator import paper_indicator
+    from latentscope.diagnostics.mi.api import paper_indicator
 
     def draw() -> Any:
         from latentscope.plots.information import plot_indicator

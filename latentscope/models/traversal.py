@@ -17,13 +17,14 @@ from scipy.special import ndtri
 from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.study import Study, check_none_infinite, whole_dims
 from latentscope.diagnostics.threshold import with_threshold
-from latentscope.diagnostics.traversal.line_map import LineMapResult, measure_line_map
 from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
 from latentscope.diagnostics.traversal.traverse import (
     Decode,
+    LineMapResult,
     Progress,
     TraversalResult,
     check_dims,
+    measure_line_map,
     measure_traversal,
 )
 from latentscope.errors import (

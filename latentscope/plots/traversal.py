@@ -14,9 +14,8 @@ from matplotlib.colors import CenteredNorm, Normalize
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 
-from latentscope.diagnostics.traversal.line_map import LineMapResult
 from latentscope.diagnostics.traversal.lines import measured, noticed, noticed_elements, percent
-from latentscope.diagnostics.traversal.traverse import TraversalResult
+from latentscope.diagnostics.traversal.traverse import LineMapResult, TraversalResult
 from latentscope.errors import LatentscopeWarning
 from latentscope.plots.style import (
     ALONG,

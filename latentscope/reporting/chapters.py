@@ -41,10 +41,10 @@ from latentscope.reporting.document import (
     Outcome,
     Part,
     Picture,
+    ReportStudy,
     Table,
 )
 from latentscope.reporting.page import part_html, whole_numbers, with_error
-from latentscope.reporting.study import ReportStudy
 from latentscope.reporting.words import ALTS, COLUMNS, PICTURES, TABLES
 
 

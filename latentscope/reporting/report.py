@@ -22,9 +22,16 @@ from latentscope.errors import ChoiceError
 from latentscope.files import atomic_path, check_writable, expanded, write_json
 from latentscope.labels import Missing
 from latentscope.reporting.chapters import chapters_of
-from latentscope.reporting.document import Document, Outcome
+from latentscope.reporting.document import (
+    FULL,
+    QUICK,
+    Document,
+    Outcome,
+    ReportStudy,
+    Stage,
+    draw_rows,
+)
 from latentscope.reporting.page import page_html
-from latentscope.reporting.study import FULL, QUICK, ReportStudy, Stage, draw_rows
 from latentscope.tables import provenance_beside
 from latentscope.workers import on_cluster
 

@@ -27,8 +27,8 @@ def checkpoint(tmp_path):
     import torch
 
     from latentscope.models.config import PUBLISHED_ARCHITECTURE
-    from latentscope.models.convert import PUBLISHED_KEYS
     from latentscope.models.network import SpectrumVAE
+    from latentscope.models.weights import PUBLISHED_KEYS
 
     with torch.device("meta"):
         ours = SpectrumVAE(PUBLISHED_ARCHITECTURE).state_dict()

@@ -40,8 +40,8 @@ def published_checkpoint(tmp_path_factory):
     import torch
 
     from latentscope.models.config import PUBLISHED_ARCHITECTURE
-    from latentscope.models.convert import PUBLISHED_KEYS
     from latentscope.models.network import SpectrumVAE
+    from latentscope.models.weights import PUBLISHED_KEYS
 
     with torch.random.fork_rng():
         torch.manual_seed(2)

@@ -12,12 +12,14 @@ import torch
 from latentscope.errors import ModelError
 from latentscope.files import file_sha256
 from latentscope.models.config import published_prepare
-from latentscope.models.convert import (
+from latentscope.models.weights import (
     PUBLISHED_KEYS,
+    convert_checkpoint,
     load_checkpoint,
+    load_model,
     read_checkpoint,
+    weights_sha256,
 )
-from latentscope.models.weights import convert_checkpoint, load_model, weights_sha256
 
 
 @pytest.fixture(scope="module")

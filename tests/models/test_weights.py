@@ -20,9 +20,8 @@ import torch
 from latentscope.errors import LatentscopeWarning, ModelError
 from latentscope.models import config, weights
 from latentscope.models.config import DEFAULT_MODEL, available_models
-from latentscope.models.convert import load_checkpoint
 from latentscope.models.network import SpectrumVAE
-from latentscope.models.weights import load_model, save_model, weights_sha256
+from latentscope.models.weights import load_checkpoint, load_model, save_model, weights_sha256
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.line_map import measure_line_map
-from latentscope.diagnostics.traversal.traverse import measure_traversal
+from latentscope.diagnostics.traversal.traverse import measure_line_map, measure_traversal
 from latentscope.errors import LatentscopeWarning
 from latentscope.plots.style import save_figure
 from latentscope.plots.traversal import (

@@ -1,7 +1,8 @@
 """Mutual information of two variables, and of all pairs of latents and labels, in nats.
 
 Public functions come first; then how one pair is measured, with its error bar and p-value; then the
-one loop over many pairs, on all threads, with few columns at a time in memory.
+one loop over many pairs, on all threads, with few columns at a time in memory. Last comes the
+indicator of Sedaghat et al. 2021.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from latentscope.diagnostics.mi.columns import (
     LabelSummary,
     Names,
     Seed,
+    beyond_sigma,
     check_columns,
     choose_labels,
     is_text,
@@ -42,12 +44,15 @@ from latentscope.diagnostics.mi.conditional import CONDITIONAL, Recipe, measured
 from latentscope.diagnostics.mi.estimators import (
     AUTO,
     ESTIMATORS,
+    Codes,
     Estimate,
     Estimator,
     RankTest,
+    bin_codes,
     check_estimator,
     check_takes_several,
     choose,
+    counts_of,
     joint_value,
     kinds_of,
     of_other_scale,
@@ -1029,3 +1034,131 @@ def _check_measured(table: pd.DataFrame, named_by: str) -> None:
                 LatentscopeWarning,
                 stacklevel=4,
             )
+
+
+Floats = NDArray[np.float64]
+
+# Which dimension tells most of each label.
+
+PAPER_BINS = (5, 10, 20, 40, 80, 160)
+"""Numbers of bins of Sedaghat et al. 2021, section 6.2."""
+
+
+def paper_indicator(
+    latents: StudyLike,
+    labels: LabelsLike | None = None,
+    bins: Sequence[int] = PAPER_BINS,
+    clip_sigma: float | None = CLIP_SIGMA,
+    columns: Sequence[str] | None = None,
+    missing: Missing = "auto",
+    dims: Dims = "all",
+) -> pd.DataFrame:
+    """Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2.
+
+    For each label and number of bins, the mutual information of every dimension with it, both in so
+    many equal bins, divided by the largest of them. So 1 marks the dimension that tells most,
+    whatever it tells: the indicator of a label that none of them knows has a 1 too.
+
+    Parameters
+    ----------
+    latents, labels, clip_sigma, columns, missing, dims
+        As those of `mi_matrix`; labels must be numbers.
+    bins : sequence of int
+        Numbers of bins.
+
+    Returns
+    -------
+    DataFrame
+        Columns `label, bins, dim, n, mi_nats, indicator`.
+        `.pivot_table(index="label", columns="dim", values="indicator")` is the mean over the
+        numbers of bins, labels x dimensions.
+
+    Raises
+    ------
+    EstimatorError
+        If no label, or not each of those asked for, holds numbers; no row has it, or a number of
+        bins is below 1.
+    TableError
+        If latents and labels cannot be read or matched.
+
+    Warns
+    -----
+    LatentscopeWarning
+        If no dimension tells anything of a label, as of a constant, which leaves its indicator NaN.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> labels = pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]})
+    >>> table = paper_indicator(z, labels)
+    >>> table.pivot_table(index="label", columns="dim", values="indicator").loc["Teff", 1].item()
+    1.0
+    """
+    for number in bins:
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise EstimatorError(f"bins is {number!r}; expected a whole number, 1 or more")
+    # Counting in bins makes no claim of significance, so that repeated rows are no matter.
+    study = read_study(latents, labels, groups=None, missing=missing)
+    read, frame, numbers = study.latents, study.label_table, study.choose(dims)
+    parts = []
+    for name in _numeric(frame, columns):
+        label = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        rows = np.flatnonzero(read.ok & np.isfinite(label))
+        if not len(rows):
+            raise EstimatorError(f"{name}: no row has both latents and this label; leave it out")
+        if clip_sigma is not None:
+            rows = rows[~beyond_sigma(label[rows], clip_sigma)]
+        part = _indicator(name, label[rows], read.values[rows][:, numbers], bins)
+        parts.append(part.assign(dim=np.tile(numbers, len(bins))))
+    table = pd.concat(parts, ignore_index=True)
+    empty = table.loc[table["indicator"].isna(), "label"].unique()
+    if len(empty):
+        warnings.warn(
+            f"{', '.join(empty)}: no dimension tells anything of it; its indicator is NaN",
+            LatentscopeWarning,
+            stacklevel=2,
+        )
+    return table
+
+
+def _numeric(frame: pd.DataFrame, columns: Sequence[str] | None) -> list[str]:
+    names, _ = choose_labels(frame, columns, None)
+    others = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
+    if others and (columns is not None or len(others) == len(names)):
+        raise EstimatorError(
+            f"{', '.join(others)}: no numbers, which equal bins need; mi_matrix takes classes"
+        )
+    return [name for name in names if name not in others]
+
+
+def _indicator(
+    name: str, label: Floats, latents: NDArray[np.floating[Any]], bins: Sequence[int]
+) -> pd.DataFrame:
+    dims = latents.shape[1]
+    of_label = [bin_codes(label, number) for number in bins]
+    nats = np.empty((len(bins), dims))
+    for dim in range(dims):
+        values = np.ascontiguousarray(latents[:, dim], dtype=np.float64)
+        for i, number in enumerate(bins):
+            nats[i, dim] = _information(counts_of(of_label[i], bin_codes(values, number), number))
+    largest = nats.max(axis=1, keepdims=True)
+    indicator = np.full_like(nats, np.nan)
+    np.divide(nats, largest, out=indicator, where=largest > 0)
+    cells = {
+        "label": name,
+        "bins": np.repeat(bins, dims),
+        "dim": np.tile(np.arange(dims), len(bins)),
+        "n": len(label),
+        "mi_nats": nats.ravel(),
+        "indicator": indicator.ravel(),
+    }
+    return pd.DataFrame(cells)
+
+
+def _information(together: Codes) -> float:
+    """Mutual information of a table of counts, in nats, uncorrected."""
+    n = together.sum()
+    expected = np.outer(together.sum(axis=1), together.sum(axis=0))
+    filled = together > 0
+    counts = together[filled]
+    return float((counts * np.log(counts * n / expected[filled])).sum() / n)

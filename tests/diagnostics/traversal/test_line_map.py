@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.line_map import measure_line_map
-from latentscope.diagnostics.traversal.traverse import measure_traversal
+from latentscope.diagnostics.traversal.traverse import measure_line_map, measure_traversal
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import RATE, Decoder, log_grid, star
 
