@@ -72,7 +72,7 @@ _SIDECAR_COLUMNS = (*STAR_COLUMNS, "status", "error", *_TRUST_COLUMNS)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Latents:
-    """Latent values, one row per spectrum, with whatever is known about the rows.
+    """Latent values, one row per spectrum, with what is known about the rows.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Latents:
     source : str
         What messages call these latents; the file's path where they were read from one.
     index : Index of n values, optional
-        Of the DataFrame that they come from.
+        Index of the DataFrame that they come from.
     names : tuple of str
         Columns of a table that were taken for them though their names do not number dimensions.
 
@@ -234,7 +234,7 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
         a trust column. Vectors in one column (HDF5, FITS, lists in Parquet) are latents. Masked
         cells are NaN.
     key : str, optional
-        Of several arrays in a file the one to take, such as `spectrum_embeddings`.
+        Array to read from a file that has several, such as `spectrum_embeddings`.
 
     Raises
     ------

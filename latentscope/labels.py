@@ -65,7 +65,7 @@ class CleanLabels:
     frame : DataFrame
         With NaN in their place, and numbers where they were written as text.
     left_out : dict of str to dict of float to int
-        Of each label the values left out, and how many rows had them.
+        For each label the values left out, and how many rows had them.
     converted : tuple of str
         What was made of text, in words.
     kept : dict of str to dict of float to int

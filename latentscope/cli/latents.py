@@ -308,7 +308,7 @@ def pairs(
     rows: Rows,
     out: Results,
     color: Annotated[
-        str | None, option("NAME", "Column that colors the points: of the labels or sidecar.")
+        str | None, option("NAME", "Column of the labels or of latents.csv that colors the points.")
     ] = None,
     labels_file: LabelsFile = None,
     dims: Dims = "informative",
@@ -403,7 +403,7 @@ def probe(
         ),
     ] = None,
     covered: Annotated[
-        float, option("SHARE", "Share of stars that the saved intervals should hold.")
+        float, option("SHARE", "Share of stars whose true label a saved interval should contain.")
     ] = 0.9,
     color: Annotated[str | None, option("NAME", "Label that colors the points of --plot.")] = None,
     dims: Annotated[
@@ -831,7 +831,7 @@ def retrieve(
     dims: Dims = "informative",
     metric: Annotated[
         Literal["euclidean", "mahalanobis", "manhattan", "cosine"],
-        typer.Option("--metric", help="Of differences in units of the spreads."),
+        typer.Option("--metric", help="Distance, in units of the spreads."),
     ] = "euclidean",
     spread: Annotated[
         Literal["robust", "plain", "none"],

@@ -133,7 +133,9 @@ Groups = Annotated[
 Key = Annotated[
     str | None,
     option(
-        "NAME", "Array to read from .npz, .h5, .fits or .parquet: spectrum_embeddings.", "--key"
+        "NAME",
+        "Array to read from .npz, .h5, .fits or .parquet, such as spectrum_embeddings.",
+        "--key",
     ),
 ]
 Model = Annotated[
@@ -183,7 +185,7 @@ class Reading:
     ] = None
     frame: Annotated[
         Literal["topocentric", "barycentric", "rest"] | None,
-        typer.Option("--frame", help="Frame of the wavelengths, whatever the file says."),
+        typer.Option("--frame", help="Frame of the wavelengths; overrules the file."),
     ] = None
 
 

@@ -188,8 +188,8 @@ def explore(
         str | None,
         option(
             "ADDRESS",
-            "Listen there, for others to look; the printed address then holds a token. Default: "
-            "this machine alone.",
+            "Address to listen on, so that others can look; the printed one then has a token. "
+            "Default: this machine alone.",
         ),
     ] = None,
     port: Annotated[int, option("N", "Port; 0: any free one.", min=0, max=65535)] = 0,

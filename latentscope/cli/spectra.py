@@ -320,10 +320,10 @@ def reconstruct(
     out: Output,
     model: Model = None,
     output: Annotated[
-        Path, option("FOLDER", "Files of the same name are replaced.", "-o", "--output")
+        Path, option("FOLDER", "Folder; files of the same name are replaced.", "-o", "--output")
     ] = Path("reconstructions"),
     suffix: Annotated[
-        Literal["fits", "csv"], typer.Option("--format", help="Of the files.")
+        Literal["fits", "csv"], typer.Option("--format", help="Format of the files.")
     ] = "fits",
     min_coverage: MinCoverage = 0.5,
 ) -> None:
@@ -393,7 +393,7 @@ def _describe(out: Voice, summary: dict[str, Any]) -> None:
 
 
 _BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
-"""Of a file of each layout."""
+"""Of one file, by layout."""
 
 
 @command(
@@ -404,7 +404,7 @@ def simulate(
     out: Output,
     n: Annotated[int, whole(1, "Number of spectra.", "-n", "--number")] = 1000,
     output: Annotated[
-        Path, option("FOLDER", "Files of the same name are replaced.", "-o", "--output")
+        Path, option("FOLDER", "Folder; files of the same name are replaced.", "-o", "--output")
     ] = Path("spectra"),
     seed: Seed = 0,
     layout: Annotated[

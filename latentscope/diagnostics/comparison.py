@@ -388,21 +388,21 @@ def compare(
     labels : DataFrame, array (n, labels) or path, optional
         Joined to the first on an id, else row by row.
     names : list of str, optional
-        Of the models; by default their files.
+        Names of the models; by default those of their files.
     dims : "informative", "all" or a list of int
-        Of each.
+        Dimensions of each model.
     columns, discrete, numeric, groups, join, missing
         As for `mi_matrix`, with its errors and warnings.
     where : str, optional
         Take only rows that meet a condition, as for `read_study`.
     neighbors : int
-        Of each row, to tell whether it moved.
+        Nearest stars by which a row is said to have moved.
     n_halves : int
         Random halves of the stars for the intervals, 10 or more.
     max_stars : int
         Stars at most, of more a random part; rows of all stars may have moved.
     seed : int or Generator
-        Of all that is random.
+        Seed of all random draws.
     progress : callable, optional
         Called with (steps done, steps in all).
 

@@ -229,7 +229,7 @@ def metrics(
         Stars at most, of more a random part; by default all, but 10,000 for what takes long. Fewer
         stars have fewer bins, so compare archives at equal numbers.
     seed : int or Generator
-        Of all that is random.
+        Seed of all random draws.
     progress : callable, optional
         Called with (evaluations done, evaluations in all).
 

@@ -220,7 +220,7 @@ def exclusive_information(
     max_dims : int
         Dimensions compared at most, those that carry most.
     seed : int or Generator
-        Of rows, noise and folds.
+        Seed of rows, noise and folds.
     progress : callable, optional
         Called with (steps done, steps in all).
 

@@ -331,7 +331,7 @@ def probe(
     max_stars : int
         Stars at most; of more a random part is taken.
     seed : int or Generator
-        Of all that is random.
+        Seed of all random draws.
     progress : callable, optional
         Called with (readings done, readings in all).
 
@@ -568,7 +568,7 @@ class Reading:
     factors : ndarray of float64, shape (b,)
         For each range, how many of these errors a label in it may lie off.
     lowest, highest : float
-        Of the label among the training stars.
+        Range of the label among the training stars.
     """
 
     label: str

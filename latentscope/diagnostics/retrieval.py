@@ -166,10 +166,10 @@ class Retriever:
         threshold of the model that made the latents, else 0.02. Divided by its spread, a dimension
         that the network does not use would count as much as any.
     metric : {"euclidean", "mahalanobis", "manhattan", "cosine"}
-        Of differences in units of the spreads: their length; their length without the sample's
-        correlations, for dimensions that share information; the sum of their absolute values, where
-        one odd dimension should not decide; or 1 minus the cosine of the angle at the sample's
-        median, for spectra that depart from it in the same direction, however far.
+        Distance, in units of the spreads: Euclidean; Euclidean without the sample's correlations,
+        for dimensions that share information; the sum of absolute differences, where one odd
+        dimension should not decide; or 1 minus the cosine of the angle at the sample's median, for
+        spectra that depart from it in the same direction, however far.
     spread : {"robust", "plain", "none"}
         Unit of a dimension: 1.4826 times its median absolute deviation over the sample, its
         standard deviation, or 1.
@@ -191,7 +191,7 @@ class Retriever:
     n_reference : int
         Rows at most, one per star, whose distances to their own nearest give percentiles.
     seed : int or Generator
-        Of their choice.
+        Seed of that choice.
     progress : callable, optional
         Called with (of these done, of these in all).
 

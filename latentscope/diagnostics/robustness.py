@@ -243,7 +243,7 @@ def robustness(
     columns, groups, discrete, numeric, join, missing
         As for `mi_matrix`, with its errors and warnings.
     seed : int or Generator
-        Of all that is random.
+        Seed of all random draws.
     progress : callable, optional
         Called with (draws done, draws in all).
 

@@ -154,9 +154,9 @@ def track(
     latents : Latents, array (n, d), DataFrame, path, or Study
         With `mjd` and `star` or `object` in their table, as `encode` writes it.
     star : str, optional
-        Its name in `star` or `object`, in whatever case; not needed where there is only one.
+        Its name in `star` or `object`, in upper or lower case; not needed where there is only one.
     labels : DataFrame, array or path, optional
-        Velocities, activity indices and the like, one row per spectrum.
+        Velocities, activity indices, ..., one row per spectrum.
     dims : "all", "informative" or list of int
         "informative": by the spread over all rows; where none is, those whose mean variance of
         q(z|x) is below half of the prior's.

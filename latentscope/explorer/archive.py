@@ -111,7 +111,7 @@ class Archive:
     dims : list of int
         Dimensions that have a slider, the most informative first.
     mean, sigma, low, high : ndarray, shape (d,)
-        Of the data: mean, half the distance of the 16 % and 84 % quantiles, span of a slider.
+        Mean of the data, half the distance of the 16 % and 84 % quantiles, span of a slider.
     known : dict of int to Known
         What is known of each of `dims` so far.
     """

@@ -75,7 +75,7 @@ def check_url(url: str) -> None:
         raise ModelError(f"{url}: is not an address ({error})") from None
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or local) or not parts.hostname:
-        raise ModelError(f"{url}: models are loaded over https:// only, so that nobody swaps them")
+        raise ModelError(f"{url}: models are loaded over https:// only")
 
 
 def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:

@@ -119,8 +119,8 @@ def encode(
     device : str
         "cpu", "auto" or a torch device such as "cuda:1".
     precision : {"float32", "bf16"}
-        Of the convolutions. bf16 (bfloat16) is faster where the processor has it, and changes
-        latents by some 1e-3 of their spread; the provenance says so.
+        Precision of the convolutions. bf16 (bfloat16) is faster where the processor has it, and
+        changes latents by about 1e-3 of their spread; the provenance says so.
     workers : int, optional
         Threads that read and prepare spectra, on the CPU each with its own passes of the network;
         by default one per core, at most 32.

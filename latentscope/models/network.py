@@ -137,7 +137,7 @@ class SpectrumVAE(nn.Module):
         rows : Tensor of shape (n, row_size)
             Prepared spectra.
         fit : bool
-            Of a Doppler model: fit latent 0, which costs a decoder's pass. False: what the
+            With a Doppler model: fit latent 0, which takes a pass of the decoder. False: what the
             convolutions say.
 
         Returns

@@ -46,7 +46,7 @@ def write_probe(probe: Probe, path: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
-        Of the file.
+        The file.
 
     Raises
     ------
@@ -280,7 +280,7 @@ def compare_probe(
     latents, labels, groups, join, missing
         As for `latentscope.probe`.
     seed : int
-        Of the draw of rows.
+        Seed of the draw of rows.
 
     Returns
     -------

@@ -44,7 +44,7 @@ class Reconstruction:
     name : str
         The file's name without suffixes.
     wavelength : ndarray of float64, shape (n,)
-        Of the model's pixels in Angstrom, in its `medium` and `frame`.
+        Wavelength of the model's pixels in Angstrom, in its `medium` and `frame`.
     flux : ndarray of float32, shape (n,)
         Over its median; NaN where the model was given nothing: gaps, masked pixels, no data.
     error : ndarray of float32, shape (n,), or None

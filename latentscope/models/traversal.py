@@ -100,9 +100,9 @@ def traverse(
     rv : float, optional
         Velocity of the base's lines, km/s, receding positive; by default measured on them.
     wavelength : array (pixels,), optional
-        Of a function that decodes: Angstrom in air, ascending. A model knows its own.
+        For a function that decodes: Angstrom in air, ascending. A model knows its own.
     valid : array of bool (pixels,), optional
-        Of such a function: False in gaps.
+        For such a function: False in gaps.
     contrast : callable, optional
         From latents (k, d) to line contrast (k, pixels), continuum at 0, where such a function
         decodes lines apart from the continuum. By default the flux over its running mean.
@@ -186,7 +186,7 @@ def line_map(
         threshold; without data, those that change the decoded spectrum by at least 1 % of what the
         one with the largest change does.
     step : float
-        Of the central differences, in spreads of the data.
+        Step of the central differences, in spreads of the data.
     progress : callable, optional
         Called with (dimensions done, dimensions in all).
 

@@ -73,7 +73,7 @@ def score(
         The star of each row of the reference (without one, of the latents), or the column that
         names it. "auto": `star`, filled from `object`; None or "none": rows are independent.
     seed : int or Generator
-        Of the draw of 3,000 rows from a larger reference.
+        Seed of the draw of 3,000 rows from a larger reference.
     cache_dir : path, optional
         Folder for downloads.
 

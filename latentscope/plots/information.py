@@ -201,7 +201,7 @@ def plot_dim_against_label(
     dim : int, optional
         Number of the dimension, for the axis.
     name : str
-        Of the label. Common ones are written out, with their units.
+        Name of the label. Common ones are written out, with their units.
     mi : float, optional
         Mutual information in nats, for the title.
     color : array (n,), optional

@@ -94,15 +94,15 @@ def plot_pairs(
         "informative": those that `mi_matrix` takes. Of more than `max_dims`, those that share most
         with another, unless a list asks for more.
     color : array (n,) or str, optional
-        Of each row, called `name`; or the column of a study's labels, or of the latents' table,
-        that says so. Numbers get a color bar; text, booleans and whole numbers of few values a
-        legend. Rows without are gray.
+        A value per row, called `name`; or a column of a study's labels or of the latents' table.
+        Numbers get a color bar; text, booleans and whole numbers of few values a legend. Rows
+        without a value are gray.
     discrete : bool or "auto"
         Whether the label holds classes.
     pairs : PairwiseResult, optional
         Mutual information of these dimensions, if it is known; else it is measured.
     seed : int
-        Of the order in which points are drawn, and of the mutual information.
+        Seed of the order in which points are drawn, and of the mutual information.
 
     Returns
     -------

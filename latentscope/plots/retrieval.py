@@ -80,7 +80,7 @@ def plot_answers(result: RetrievalResult, *, window: Window | None = None) -> Ax
     Returns
     -------
     Axes
-        Of the first query.
+        Those of the first query.
 
     Warns
     -----

@@ -341,7 +341,7 @@ def marked_lines(
     Parameters
     ----------
     medium : {"air", "vacuum"}
-        Of the window.
+        Medium of the window's wavelengths.
     window : (float, float)
         Angstrom.
     factor : float

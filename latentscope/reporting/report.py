@@ -162,7 +162,7 @@ def report(
     quick : bool
         Whether fewer repetitions (hence wider intervals) and pictures do.
     seed : int or Generator
-        Of all that is random.
+        Seed of all random draws.
     progress : callable, optional
         Called with what begins; returns a context manager that yields a function (done, total) or
         None.

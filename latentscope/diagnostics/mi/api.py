@@ -118,7 +118,7 @@ def mutual_information(
         Samples, row by row, or matched by the indexes of two Series or DataFrames. NaN and masked
         values (and None or empty text among classes) drop the row.
     discrete : bool or "auto"
-        True says that y holds classes, False that both hold numbers, whatever they look like.
+        True: y are classes; False: both are numbers.
         "auto" takes text, booleans and numbers of few values (5 with 10 rows each, 50 with 50) for
         classes.
     neighbors : int
@@ -126,7 +126,7 @@ def mutual_information(
     estimator : str
         "auto" takes "copula", "ross" or "plugin" by what x and y are, and extrapolates strong
         relations to no neighbors. "copula": KSG (Kraskov et al. 2004, algorithm 1) of ranks, ties
-        broken at random. "ksg": the same of the values as they are, which should be of one scale.
+        broken at random. "ksg": KSG of the values themselves, which should be of one scale.
         "ross": Ross 2014, y discrete. "plugin": both discrete, Miller's correction. "mixture": Gao
         et al. 2017. "histogram": 40 equal bins. "gmm": mixtures of Gaussians. "npeet": NPEET, if
         installed.
@@ -134,7 +134,7 @@ def mutual_information(
         Conditions: the value is then I(x; y | given), what x and y share once these are known.
         x and y have shape (n,), and the estimator is auto, copula, ksg or mixture.
     seed : int or Generator
-        Of the order of ties and the jitter of ranks.
+        Seed of the order of ties and of the jitter of ranks.
 
     Returns
     -------
@@ -299,8 +299,8 @@ def mi_matrix(
         Leave out rows whose continuous label lies further than so many standard deviations from
         its median, again until none does, at most five times, as published; None keeps them.
     discrete : bool or list of str, optional
-        Labels to take for classes, whatever they look like. True takes all for classes, False none
-        but text, and dimensions for numbers too. By default text, booleans and numbers of few
+        Labels to treat as classes. True: all of them; False: none but text, and dimensions are
+        numbers too. By default text, booleans and numbers of few
         values (5 with 10 rows each, 50 with 50).
     numeric : list of str, optional
         Labels to take for numbers, however few values they have.
@@ -325,7 +325,7 @@ def mi_matrix(
     n_permutations : int
         Shuffles of groups at most.
     seed : int or Generator
-        Of ties, jitter, draws and shuffles.
+        Seed of ties, jitter, draws and shuffles.
     progress : callable, optional
         Called with (pairs done, pairs in all).
     dask : str or distributed.Client, optional
@@ -501,8 +501,8 @@ def pairwise_mi(
 ) -> PairwiseResult:
     """Mutual information of latent dimensions with one another, in nats, with errors.
 
-    What two dimensions share, whatever the shape of the relation: 0 if they are independent, as
-    those of a disentangled network are.
+    What two dimensions share, in a relation of any shape: 0 if they are independent, as those of a
+    disentangled network are.
 
     Parameters
     ----------
