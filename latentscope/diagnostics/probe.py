@@ -209,7 +209,7 @@ def _reader(name: ReaderName, classes: bool, seed: int) -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProbeResult(Result):
-    """How well labels are read from latents, on stars that were not learned from.
+    """How well labels are read from latents, on held-out stars.
 
     Parameters
     ----------

@@ -395,8 +395,8 @@ def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
             warnings.warn(
                 f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "
                 "independent: a label that is constant for a star then seems to share 0.3 nats and "
-                "more at 3 exposures per star, 1 and more at 10, with whatever tells stars apart, "
-                f"and p-values call it significant; pass groups={name!r} (--groups {name})",
+                "more at 3 exposures per star, 1 and more at 10, with dimensions that tell stars "
+                f"apart, and p-values call it significant; pass groups={name!r} (--groups {name})",
                 LatentscopeWarning,
                 stacklevel=6,
             )

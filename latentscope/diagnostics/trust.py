@@ -132,8 +132,8 @@ class ScoreResult(Result):
         ]
         if self.provenance["own_reference"]:
             lines.append(
-                "they were compared with each other, which ranks them: about 5 % are doubtful "
-                "whatever they are; give a reference of ordinary spectra to know more"
+                "they were compared with each other, which only ranks them: about 5 % are always "
+                "doubtful; give a reference of ordinary spectra to judge them"
             )
         else:
             lines.append(

@@ -49,7 +49,7 @@ COLUMNS = {
     "rotation": Column("rotation", interval=("rotation_low", "rotation_high")),
     "rv_kms": Column("RV (km/s)", error="rv_error", hint="against the base"),
     "rv_kms_per_sigma": Column("RV (km/s per σ)", error="rv_error", hint="receding positive"),
-    "rv_kms_per_unit": Column("(km/s per unit)", hint="whatever the spread of the data"),
+    "rv_kms_per_unit": Column("(km/s per unit)", hint="independent of the spread of the data"),
     "shift_explained": Column("shift explains", decimals=3, hint="share of the lines' change"),
     "sigma": Column("σ of the data"),
     "slope": Column("slope", error="slope_error"),
@@ -59,15 +59,15 @@ COLUMNS = {
     "wavelength": Column("wavelength (Å)", decimals=1),
     "whole": Column("on all (nats)"),
 }
-"""Columns that need more than their name, in whatever table they stand."""
+"""Columns that need more than their name, in any table."""
 
 TABLES = {
     "quality": "Quality of the encoded spectra: median and the range that holds 95 % of the rows.",
-    "verdicts": "How many spectra the model knows.",
+    "verdicts": "How many spectra are like the training data.",
     "odd": "The rows that are trusted least. The command score writes all of them.",
     "mad": "Spread of each dimension, the widest first.",
     "order": "What each dimension adds to those chosen before it, in greedy order.",
-    "exclusive": "What each dimension carries, and shares with the others, the richest first.",
+    "exclusive": "What each dimension carries, and shares with the others; the most first.",
     "pairwise": "Mutual information of each pair of dimensions, the strongest first. 0: "
     "independent.",
     "metrics": "Measures over all labels: value [95 %], the same for random rotations [range] and "
@@ -76,7 +76,7 @@ TABLES = {
     "meanings": "The label that each dimension knows most of.",
     "mi": "Mutual information of dimensions with labels, the strongest first; in nats, ± standard "
     "error.",
-    "readable": "How well each label is read on stars not learned from; of classes the accuracy.",
+    "readable": "How well each label is read on held-out stars; for classes the accuracy.",
     "left": "What dimensions share with labels beyond the label they know most of, in nats.",
     "effects": "What one sigma of the data does to the decoded spectrum, the largest change first.",
     "lines": "The lines that each dimension changes most, the first of each dimension first.",
@@ -91,29 +91,27 @@ TABLES = {
 
 PICTURES = {
     "trust": "Trust of every row, sorted: the chance that an ordinary spectrum looks as odd. "
-    "Ordinary spectra follow the dashed line; what drops below it the model does not know.",
-    "spread": "Each stem is a dimension. Those above the dashed line are informative; a dimension "
-    "that the network has switched off stays near 0 for every spectrum.",
-    "information": "Dimensions in the order in which each adds most to those before it; what "
-    "follows after the last significant one adds nothing that these data can show.",
+    "Ordinary spectra follow the dashed line; rows below it are unlike the reference.",
+    "spread": "Each stem is a dimension. Those above the dashed line are informative; unused ones "
+    "stay near 0 for every spectrum.",
+    "information": "Dimensions in the order in which each adds most to those before it. After the "
+    "last significant one, nothing measurable is added.",
     "shared": "Every cell is a pair of dimensions. Gray cells are not significant; in a well "
     "separated network all of them are gray.",
     "scatter": "Each panel below the diagonal shows two dimensions{by}. Separate dimensions give "
     "clouds without a shape; bands, curves and empty corners are shared information.",
-    "disentanglement": "Each measure beside the same measure of other axes: random rotations of "
-    "these latents and their principal components. Only what beats both says that these axes "
-    "are special.",
+    "disentanglement": "Each measure beside that of other axes: random rotations of these latents "
+    "and their principal components. Only a measure that beats both says that these axes matter.",
     "labels": "Rows are labels that the network never saw, columns are dimensions. Gray cells are "
     "not significant; a label that is dark in one column alone has a dimension of its own.",
     "drawn": "{name} and dimension {dim}, which knows most of it.",
-    "readable": "Labels as they are read from stars that were not learned from, against what is "
-    "true; below, what is left.",
+    "readable": "Labels read on held-out stars, against the truth; below, the residuals.",
     "lines": "How much deeper (or shallower) the lines of each element become when a dimension "
     "grows by one sigma of the data.",
     "traversal": "{found}",
     "time": "Latents of the star with most exposures against time, and their periodograms.",
     "samples": "The same numbers on other samples of the same rows; where the marks of all "
-    "samples agree, it is not the sample.",
+    "samples agree, the result does not depend on the sample.",
     "other": "Mutual information of the dimensions of both, and what each knows of labels. Framed "
     "cells are dimensions that are matched.",
 }

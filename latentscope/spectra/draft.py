@@ -142,7 +142,7 @@ def finish(
 ) -> Spectrum:
     """Make the Spectrum of a draft: Angstrom, ascending, errors to ivar, notes of it all.
 
-    A `frame` that is given counts, whatever the file says. Without `ivar` errors tell no more than
+    A `frame` that is given overrules the file. Without `ivar` errors tell no more than
     which pixels are to be masked. A SpectrumError that starts with the place in the file, if a unit
     is unknown, the arrays do not fit, or no flux is finite.
     """

@@ -106,7 +106,7 @@ def read_spectrum(
         The array, column or group to read where there are several: ``"flux"``, ``"night2/star"``;
         or ``"wave=a,flux=b,err=c"``.
     frame : {"topocentric", "barycentric", "rest"}, optional
-        The frame of the wavelengths, whatever the file says.
+        The frame of the wavelengths; overrules the file.
     ivar : bool
         Whether to compute the inverse variance, where the file has errors. False is faster.
 
