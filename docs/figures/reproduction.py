@@ -38,7 +38,7 @@ from latentscope.diagnostics.threshold import THRESHOLD
 from latentscope.errors import LatentscopeError
 from latentscope.files import atomic_path
 from latentscope.plots.information import plot_mi
-from latentscope.plots.style import INK, OVERLAY, QUIET, SPECTRAL, STRONG, STYLE
+from latentscope.plots.style import CLASSES, INK, OVERLAY, QUIET, RULE, SPECTRAL, STRONG, STYLE
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.sweep.results import (
     EXAMPLE,
@@ -79,7 +79,7 @@ class Finding:
     statement: str
     agrees: bool | None  # None: the runs that would tell are not there
     rule: str  # when it counts as agreement
-    numbers: str  # what the runs gave
+    numbers: str = ""  # what the runs gave, where no table of the page tells it
 
 
 def findings(results: Results) -> list[Finding]:
@@ -91,21 +91,18 @@ def findings(results: Results) -> list[Finding]:
 
     def along(
         statement: str, rule: str, value: Value, over: Sequence[float | None],
-        holds: Callable[[Floats], bool], form: str = ".3f",
+        holds: Callable[[Floats], bool],
     ) -> Finding:  # fmt: skip
-        rows = {n: np.array(results.row(n, value, over)) for n in results.sizes}
-        whole = [row for row in rows.values() if not np.isnan(row).any()]
-        agrees = all(map(holds, whole)) if whole else None
-        sized = (f"{n} latents: {_listed(row, form)}" for n, row in rows.items())
-        return Finding(statement, agrees, rule, "; ".join(sized))
+        rows = [np.array(results.row(latents, value, over)) for latents in results.sizes]
+        whole = [row for row in rows if not np.isnan(row).any()]
+        return Finding(statement, all(map(holds, whole)) if whole else None, rule)
 
     def in_most_seeds(
         statement: str, rule: str, judged: Callable[[Figures], tuple[bool, str]]
     ) -> Finding:
         told = [judged(figures) for figures in results.seeds.values()]
         agrees = 2 * sum(holds for holds, _ in told) > len(told) if told else None
-        words = "; ".join(words for _, words in told)
-        return Finding(statement, agrees, rule, words or "-")
+        return Finding(statement, agrees, rule, "; ".join(words for _, words in told if words))
 
     def variance(figures: Figures) -> float:
         return figures.line_variance
@@ -115,8 +112,8 @@ def findings(results: Results) -> list[Finding]:
     gained = (by_size[-1] - by_size[0])[~np.isnan(by_size).any(0)]
     found = [
         along(
-            "A deterministic autoencoder reconstructs best.",
-            f"no lambda has more line variance by {chance:.3f}, the scatter of seeds",
+            "A deterministic network reconstructs best.",
+            f"no lambda explains {chance:.3f} (the scatter of seeds) more of the line variance",
             variance, columns, lambda row: row[0] + chance >= max(row[1:]),
         ),
         along(
@@ -128,7 +125,6 @@ def findings(results: Results) -> list[Finding]:
             "The more latents, the better the reconstruction.",
             bool(gained.max() > chance and gained.min() >= -chance) if len(gained) else None,
             "the larger network gains somewhere, and loses nowhere by more",
-            f"gains: {_listed(by_size[-1] - by_size[0], '+.3f')}",
         ),
     ]  # fmt: skip
     for words, dims in counts.items():
@@ -137,12 +133,12 @@ def findings(results: Results) -> list[Finding]:
                 f"Fewer dimensions are informative the larger lambda (here: {words}).",
                 "it never rises, and ends lower",
                 lambda f, dims=dims: len(dims(f)), betas,
-                lambda row: row[0] > row[-1] and max(np.diff(row)) <= 0, ".0f",
+                lambda row: row[0] > row[-1] and max(np.diff(row)) <= 0,
             ),
             in_most_seeds(
                 f"Six dimensions of 128 are informative (here: {words}).",
-                f"4 to 8 dimensions have {words}",
-                lambda f, dims=dims: (4 <= len(dims(f)) <= 8, str(len(dims(f)))),
+                "4 to 8 dimensions",
+                lambda f, dims=dims: (4 <= len(dims(f)) <= 8, ""),
             ),
         ]  # fmt: skip
     sizes = [results.row(n, lambda f: len(f.informative), [chosen])[0] for n in results.sizes]
@@ -151,25 +147,22 @@ def findings(results: Results) -> list[Finding]:
         Finding(
             "The 8-d network agrees on that number.",
             None if np.isnan(sizes).any() else max(sizes) - min(sizes) <= 1,
-            "the numbers with KL > 0.1 nats differ by one at most",
-            "; ".join(f"{n} latents: {k:.0f}" for n, k in zip(results.sizes, sizes, strict=True)),
+            "the numbers by KL differ by one at most",
         ),
         in_most_seeds(
-            "(Not in the paper.) MAD > 0.02 and KL > 0.1 nats name the same dimensions.",
+            "(Not in the paper:) MAD and KL name the same dimensions.",
             "both sets are equal",
-            lambda f: (
-                f.deviating == f.informative, f"{len(f.deviating)} and {len(f.informative)}"
-            ),
+            lambda f: (f.deviating == f.informative, ""),
         ),
         along(
             "Too small a lambda leaks information among dimensions.",
-            "the largest MI of two dimensions is larger at the small lambda",
-            lambda f: f.largest_pair, [small, chosen], lambda row: row[0] > row[1], ".2f",
+            "the largest MI of two is larger at the small lambda",
+            lambda f: f.largest_pair, [small, chosen], lambda row: row[0] > row[1],
         ),
         in_most_seeds(
             "At the chosen lambda the dimensions are disentangled.",
-            f"the largest MI of two dimensions is below {INDEPENDENT:g} nats",
-            lambda f: (f.largest_pair < INDEPENDENT, f"{f.largest_pair:.2f} nats"),
+            f"the largest MI of two is below {INDEPENDENT:g} nats",
+            lambda f: (f.largest_pair < INDEPENDENT, ""),
         ),
         *(
             in_most_seeds(
@@ -198,7 +191,7 @@ def findings(results: Results) -> list[Finding]:
             "Too large a lambda loses detail.",
             f"the rank correlations with RV and Teff, added, fall by {LOST:g}",
             lambda f: f.best_rank("radvel") + f.best_rank("Teff"), [chosen, betas[-1]],
-            lambda row: row[0] - row[1] > LOST, ".2f",
+            lambda row: row[0] - row[1] > LOST,
         ),
         *_balancing(results),
     ]  # fmt: skip
@@ -219,12 +212,12 @@ def unmatched(figures: Figures) -> list[int]:
 def _stands_for(figures: Figures, label: str) -> tuple[bool, str]:
     dim, nats = figures.best(label)
     second = max((figures.mi[label][d] for d in figures.telling if d != dim), default=0.0)
-    return nats > KNOWN and nats > AHEAD * second, f"{nats:.2f}, next {second:.2f} nats"
+    return nats > KNOWN and nats > AHEAD * second, f"{nats:.2f}, next {second:.2f}"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a balanced archive changes against the mean of the seeds on the archive as it is.
+    """What a balanced archive changes against the mean of the seeds on the unbalanced archive.
 
     Mutual information is that of the best dimension, on FGK stars, which every archive holds.
     """
@@ -275,7 +268,7 @@ def _balancing(results: Results) -> list[Finding]:
     for statement, leaves_out, rule in (
         (
             "The result is robust to balancing.", False,
-            "the number of dimensions changes by one at most, MI with RV and Teff (FGK stars) by "
+            "dimensions change by one at most, MI with RV and Teff (FGK stars) by "
             f"{SHIFT:.0%}, or by no more than a seed does",
         ),
         (
@@ -287,20 +280,16 @@ def _balancing(results: Results) -> list[Finding]:
         large = any(c.is_large for c in changes)
         agrees = large if leaves_out else not large
         words = [
-            f"{c.entry.run.balance}: {c.dimensions:+.1f} dimensions, RV x {c.velocity:.2f}, "
+            f"{c.entry.run.balance} {c.dimensions:+.1f}, RV x {c.velocity:.2f}, "
             f"Teff x {c.temperature:.2f}"
             for c in changes
         ]
-        told.append(Finding(statement, agrees if changes else None, rule, "; ".join(words) or "-"))
+        told.append(Finding(statement, agrees if changes else None, rule, "; ".join(words)))
     return told
 
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) - min(values) if values else 0.0
-
-
-def _listed(values: Sequence[float] | Floats, form: str) -> str:
-    return ", ".join("-" if math.isnan(value) else format(value, form) for value in values)
 
 
 # Tables.
@@ -338,7 +327,7 @@ def robustness_table(results: Results) -> str:
     """Figures of the chosen setting with every seed and on every archive."""
     rows = [
         [
-            entry.run.balance.replace("-", " ") or f"as it is, seed {entry.run.seed}",
+            entry.run.balance.replace("-", " ") or f"unbalanced, seed {entry.run.seed}",
             f"{entry.training.get('spectra_an_epoch', 0):,}",
             *_cells(entry),
         ]
@@ -363,7 +352,6 @@ def _cells(entry: Measured | None) -> list[str]:
 # Pictures, 7.5 inches wide: their letters are as large on the page as those around them.
 
 _WIDE = 7.5
-OF_SIZES = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9")
 MARKERS = "osD^v"
 
 ZOOM = 5160.0, 5190.0
@@ -401,7 +389,7 @@ def reconstruction(results: Results, stars: Stars) -> Figure:
         line(ax[0], truth, color=INK, linewidth=1)
         for row, beta in zip(ax[1:], columns, strict=True):
             row.axhline(0, color=QUIET, linewidth=0.7)
-            for color, latents in zip(OF_SIZES, results.sizes, strict=False):
+            for color, latents in zip(CLASSES, results.sizes, strict=False):
                 entry = results.at(latents, beta)
                 if entry is not None:
                     rest = truth - restore(stars.latents(entry)["example"], stars.prepare)
@@ -420,7 +408,7 @@ def reconstruction(results: Results, stars: Stars) -> Figure:
 def _legend_of_sizes(figure: Figure, results: Results, marked: bool = False) -> None:
     handles = [
         Line2D([], [], color=color, label=f"{latents} latents", marker=marker if marked else "")
-        for latents, color, marker in zip(results.sizes, OF_SIZES, MARKERS, strict=False)
+        for latents, color, marker in zip(results.sizes, CLASSES, MARKERS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
 
@@ -523,7 +511,7 @@ def summary(results: Results) -> Figure:
     places = np.arange(len(columns))
     first = 1 if columns[0] is None else 0
     for ax, (title, value) in zip(axes.flat, panels, strict=True):
-        for latents, color, marker in zip(results.sizes, OF_SIZES, MARKERS, strict=False):
+        for latents, color, marker in zip(results.sizes, CLASSES, MARKERS, strict=False):
             values = results.row(latents, value)
             # The deterministic network stands apart: its value is not one of a curve in beta.
             for part, line in ((slice(first, None), "-"), (slice(0, first), "")):
@@ -537,7 +525,7 @@ def summary(results: Results) -> Figure:
         # Of squares the median spectrum, that of a closed network, explains less than none.
         lowest = min(lowest, 0) if title == "line variance" else 0
         ax.set_ylim(lowest, 1.03 if "rank" in title else 1.06 * highest)
-        ax.grid(axis="y", color="#e3e7eb", linewidth=0.7)
+        ax.grid(axis="y", color=RULE, linewidth=0.7)
     figure.supxlabel("lambda (AE: deterministic)", fontsize=9)
     _legend_of_sizes(figure, results, marked=True)
     return figure
@@ -668,31 +656,32 @@ def _sections(results: Results, stars: Stars, found: Sequence[Finding], page: Pa
     def image(name: str, words: str) -> str:
         return f"![{words}](images/{page.stem}-{name}.png)"
 
-    answers = [[f.statement, _ANSWERS[f.agrees], f.rule, f.numbers] for f in found]
+    answers = [
+        [f.statement, _ANSWERS[f.agrees], f"{f.rule}: {f.numbers}" if f.numbers else f.rule]
+        for f in found
+    ]
     parts = [
         "## How it was made", f"```\n{results.command}\npython {script}\n```", _made(results),
         _missing(results),
         "## What agrees with the paper", _counted(found),
-        markdown(["the paper found", "here", "counts as agreement if", "numbers"], answers),
+        markdown(["the paper found", "here", "counts as agreement if"], answers),
         "## Latent size and lambda",
         image("summary", "Reconstruction, dimensions and labels against lambda"),
         grid_table(results),
-        "*Line variance*: share of the variance of the line contrast that is reconstructed; below "
-        "0 where all dimensions are closed, since this loss draws the median spectrum then. "
-        "*Largest MI of two*: of informative dimensions (KL > 0.1 nats), in nats. *RV, Teff*: MI "
-        "of the best informative dimension in nats, and the largest rank correlation. Of a "
-        "deterministic network, whose latents have no scale, all dimensions count.",
+        "*Line variance*: the share of it that is reconstructed; below 0 where only the median "
+        "spectrum is drawn. *MI*: nats, of informative dimensions (KL > 0.1; deterministic: of "
+        "all). *RV, Teff*: the best dimension's MI, and the largest rank correlation.",
         "## Reconstruction (figure 3)",
         image("reconstruction", "One spectrum, and what its reconstructions leave"),
         f"A test star of class {star['spec_type']}: Teff {star['Teff']:.0f} K, [M/H] "
         f"{star['[M/H]']:+.2f}, radial velocity {star['radvel']:+.1f} km/s.",
         "## Which dimensions are informative (figure 4)",
         image("mad", "Median absolute deviation of each dimension"),
-        f"Blue: KL > 0.1 nats. Dashed: a MAD of 0.02. {_at_rest(results)}",
+        f"Blue: KL > 0.1 nats. Dashed: MAD 0.02. {_at_rest(results)}",
         "## Too small a lambda (figure 5)",
         image("pairs", "Pairs of dimensions, colored by spectral class"),
         f"{config.chosen.latents} latents; the pairs of informative dimensions that share most. "
-        "Structure means that they depend on each other.",
+        "Structure is dependence.",
     ]  # fmt: skip
     if results.chosen is not None:
         parts += [
@@ -713,13 +702,13 @@ def _made(results: Results) -> str:
         f"- Archive: {archive['spectra']:,} spectra of {archive['stars']:,} stars, simulated "
         f"(seed {config.archive.seed}, line list {archive['linelist']}); {archive['repeated']:.0%} "
         f"of the stars have several exposures, at most {archive['max_exposures']}.",
-        f"- Training: {training.get('steps', 0):,} steps of {training.get('batch_size', 0)} spectra"
-        f" each; {len(entries)} runs, {minutes:.0f} minutes in all, one thread each. No network "
-        "saw a label, but balanced archives are drawn by them.",
+        f"- Training: {len(entries)} runs of {training.get('steps', 0):,} steps of "
+        f"{training.get('batch_size', 0)} spectra each, {minutes:.0f} minutes of one thread in all."
+        " Labels balance archives alone.",
         f"- Test: {config.test.stars:,} new stars (seed {config.test.seed}), one spectrum each.",
-        f"- latentscope {results.latentscope}; SHA-256 of the simulator begins with "
-        f"`{archive['simulator_sha256'][:12]}`, of the archive's table with "
-        f"`{str(training.get('archive_sha256'))[:12]}`, of the test stars' with "
+        f"- latentscope {results.latentscope}; SHA-256 of the simulator "
+        f"`{archive['simulator_sha256'][:12]}`, the archive's table "
+        f"`{str(training.get('archive_sha256'))[:12]}`, the test stars' "
         f"`{results.test['sha256'][:12]}`.",
     ]
     return "\n".join(lines)
@@ -737,7 +726,8 @@ def _counted(found: Sequence[Finding]) -> str:
     more = f"; {unknown} wait for runs" if unknown else ""
     return (
         f"Of {len(found)} statements {yes} hold here and {no} do not{more}. A rule has to hold at "
-        "every size (numbers by lambda, AE first), or in most seeds of the chosen setting."
+        "every size, or in most seeds of the chosen setting, whose numbers follow it. The last two "
+        "statements rest on one run of each archive."
     )
 
 

@@ -69,7 +69,7 @@ def test_all_statements_hold_where_all_is_as_in_the_paper(results):
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
-        ("d008-ae", {"line_variance": 0.1}, ["A deterministic autoencoder"]),
+        ("d008-ae", {"line_variance": 0.1}, ["A deterministic network"]),
         ("d008-beta3", {"line_variance": 0.85}, ["The larger lambda", "The more latents"]),
         ("d128-beta3", {"mad": [0.5] * 30 + [0.0] * 98}, [FALLS + "MAD"]),
         ("d128-beta3", {"kl": [0.5] * 30 + [0.0] * 98}, [FALLS + "KL"]),

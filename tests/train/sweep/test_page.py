@@ -148,7 +148,7 @@ def test_the_archive_is_described_as_it_is(swept):
     said = f"40 spectra of {len(counts)} stars"
     assert said in page.read_text()
     assert f"at most {counts.max()}" in page.read_text()
-    drawn = int(cells_of(page, "| as it is, seed 0 |")[1])
+    drawn = int(cells_of(page, "| unbalanced, seed 0 |")[1])
     assert 40 - counts.max() * 4 < drawn < 40
 
 
@@ -157,11 +157,13 @@ def test_findings_follow_from_the_numbers(swept):
     row = cells_of(page, "| Fewer dimensions are informative the larger lambda (here: MAD")
     counts = [int(cells_of(page, f"| 3 | {beta} |")[3]) for beta in ("0", "0.3")]
     assert row[1] == ("yes" if counts[0] > counts[1] else "no")
-    assert row[3].endswith(f"3 latents: {counts[0]}, {counts[1]}")
     row = cells_of(page, "| At the chosen lambda the dimensions are disentangled")
     shared = float(cells_of(page, "| 3 | 0.3 |")[5])
-    assert float(row[3].split()[0]) == pytest.approx(shared, abs=1e-9)
     assert row[1] == ("yes" if shared < 0.3 else "no")
+    row = cells_of(page, "| One dimension is radial velocity")
+    best = float(cells_of(page, "| 3 | 0.3 |")[6].split(",")[0])
+    assert float(row[2].split(": ")[1].split(",")[0]) == pytest.approx(best, abs=1e-9)
+    assert row[1] == ("yes" if best > 0.5 and best > 1.5 * float(row[2].split()[-1]) else "no")
     answers = re.findall(r"^\|[^|]+\| (yes|\*\*no\*\*|not run) \|", page.read_text(), re.MULTILINE)
     assert f"Of {len(answers)} statements {answers.count('yes')} hold" in page.read_text()
 
