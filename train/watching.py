@@ -17,13 +17,14 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from latentscope.errors import TableError
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
-from latentscope.plots.style import ALONG
+from latentscope.plots.style import ALONG, OVERLAY, QUIET, STRONG
 from latentscope.spectra.prepare import PrepareConfig, restore
 from train.data.batches import Data
 from train.learning.module import SpectrumModule
@@ -143,8 +144,6 @@ _AVERAGED = 200
 
 _LEAST_ZOOM = 64
 
-_DATA, _MODEL, _RESIDUAL = "#9aa5b1", "#0072b2", "#d55e00"
-
 Floats = NDArray[np.floating[Any]]
 
 
@@ -185,8 +184,8 @@ def draw_reconstructions(model: SpectrumVAE, what: Scene, title: str) -> Figure:
     found = np.where(what.valid, what.flux(decoded), np.nan)
     figure, axes = _figure(len(data), title)
     for place, (left, right) in enumerate(axes):
-        parts = (("data", _DATA, data[place]), ("reconstruction", _MODEL, found[place]))
-        for name, color, flux in (*parts, ("residual", _RESIDUAL, data[place] - found[place])):
+        parts = (("data", QUIET, data[place]), ("reconstruction", STRONG, found[place]))
+        for name, color, flux in (*parts, ("residual", OVERLAY, data[place] - found[place])):
             _whole(left, what, flux, color, name)
             _zoomed(right, what, flux, color)
         left.set_ylabel("normalized flux", fontsize=8)
@@ -219,6 +218,7 @@ def draw_traversal(model: SpectrumVAE, what: Scene, seen: Validation, title: str
             _zoomed(right, what, curve, color)
         left.set_ylabel(f"dim {dim}, change", fontsize=8)
         left.set_title(f"KL {seen.kl[dim]:.2f}, MAD {seen.mad[dim]:.2f}", fontsize=8, loc="left")
+    figure.align_ylabels(axes[:, 0])
     _legend(figure, axes[0][0])
     return figure
 
@@ -237,6 +237,8 @@ def _figure(rows: int, title: str) -> tuple[Figure, Any]:
         axis.margins(x=0.005)
     for axis in axes[-1]:
         axis.set_xlabel("wavelength (Å)", fontsize=8)
+    for axis in axes[:, 1]:
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     return figure, axes
 
 
