@@ -129,7 +129,7 @@ def main() -> None:
 
         prepare(read_spectrum(next(files.iterdir())), PrepareConfig(GRID))  # compiles
         run("undisturbed")
-        wanted = outputs(Path(folder) / "undisturbed")
+        expected = outputs(Path(folder) / "undisturbed")
         kept, early, late = 0, 0, 0
         for number in range(options.kills):
             target = Path(folder) / str(number)
@@ -149,8 +149,8 @@ def main() -> None:
             ended = written and not done  # before the kill: all is done once more
             assert ended or again == left, f"kill {number}: {again} files read, {left} were left"
             found = sorted(path.name for path in target.iterdir())
-            assert found == sorted(wanted), f"kill {number}: {found} in the folder"
-            assert outputs(target) == wanted, f"kill {number}: other outputs"
+            assert found == sorted(expected), f"kill {number}: {found} in the folder"
+            assert outputs(target) == expected, f"kill {number}: other outputs"
             kept, early, late = kept + done, early + (not done), late + final
         print(
             f"{options.kills} kills of a run over {options.files} files: "

@@ -199,7 +199,7 @@ class ArchiveStore:
         }
         place = _place(source)
         if isinstance(place, Path) and any(f.suffix != _PARTIAL for f in place.glob("*")):
-            raise TableError(f"{source}: holds other files; expected a new or an empty folder")
+            raise TableError(f"{source}: contains other files; expected a new or an empty folder")
         try:
             group = zarr.create_group(place, zarr_format=3, attributes=attributes)
         except (OSError, ValueError, ImportError) as error:
@@ -475,7 +475,7 @@ class PackedArchive:
         self.failed: pd.DataFrame = table[~packed].reset_index(drop=True)
         self.labels = self._store.labels
         if self.table.empty:
-            raise TableError(f"{self.source}: holds no row; pack spectra into it first")
+            raise TableError(f"{self.source}: has no rows; pack spectra into it first")
         files, root = url_to_fs(str(_place(self.source)))
         self._readers = {
             name: ChunkReader(files, f"{root}/{name}", self._store.array(name))

@@ -86,7 +86,7 @@ def _from_file(path: Path) -> PrepareConfig:
     if isinstance(values, Mapping) and "prepare" in values:
         values = values["prepare"]
     if not isinstance(values, Mapping) or "grid" not in values:
-        raise ModelError(f"{path}: holds no preparation; expected `prepare` with a `grid` in it")
+        raise ModelError(f"{path}: no preparation; expected `prepare` with a `grid` in it")
     return read_settings(PrepareConfig, values, where=f"{path}: prepare", error=ModelError)
 
 

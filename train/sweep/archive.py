@@ -124,7 +124,7 @@ def _store(path: Path, recipe: Recipe) -> ArchiveStore:
         )
     if store.settings.get("simulator_sha256") != digest:
         warnings.warn(
-            f"{path}: made by another version of the simulator, and taken as it is; sweep into a "
+            f"{path}: made by another version of the simulator, and used unchanged; sweep into a "
             "new folder for new spectra",
             LatentscopeWarning,
             stacklevel=3,

@@ -93,10 +93,10 @@ def read_sweep(path: str | Path) -> SweepConfig:
 
 
 ARCHIVE, TEST, RUNS = "archive.zarr", "test.zarr", "runs"
-"""What a sweep's folder holds."""
+"""Contents of a sweep's folder."""
 
 DONE = "done.json"
-"""What a run's folder holds once it ended."""
+"""In the folder of a run that ended."""
 
 Kind = Literal["grid", "seed", "balanced"]
 

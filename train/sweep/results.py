@@ -20,7 +20,7 @@ from latentscope.settings import read_settings
 from train.sweep.grid import Run, SweepConfig, folder_of, point_name, runs_of
 
 RESULTS, TABLE, STARS, EXAMPLE = "results.json", "runs.csv", "stars.csv", "example.npy"
-"""What a sweep's folder holds when it was measured."""
+"""In the folder of a sweep that was measured."""
 
 LATENTS = "latents.npz"
 """In the folder of a run: `mean` of shape (n, latents), and the reconstruction of the example."""
@@ -134,7 +134,7 @@ class Results:
 
     @property
     def seeds(self) -> dict[int, Figures]:
-        """Figures of the chosen setting on the archive as it is, by seed, as finished."""
+        """Figures of the chosen setting on the unbalanced archive, by seed, as finished."""
         return {e.run.seed: e.figures for e in self.repeated() if not e.run.balance}
 
     def repeated(self) -> list[Measured]:
@@ -207,7 +207,7 @@ def read_results(folder: Path) -> Results:
             f"{path}: no such file; `python -m train sweep -o {folder} --measure` writes it"
         ) from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path}: holds no results of a sweep: {error}") from error
+        raise ModelError(f"{path}: contains no results of a sweep: {error}") from error
 
 
 def read_latents(folder: Path, run: Run) -> dict[str, Floats]:
