@@ -16,8 +16,8 @@ def here(here, tmp_path):
     return tmp_path
 
 
-def test_compare_prints_writes_and_draws(process, here):
-    ended = process(
+def test_compare_prints_writes_and_draws(command, here):
+    ended = command(
         "compare", "latents.npy", "new.npy", "--labels", "labels.csv", "-o", "compare.csv",
         "--plot", "compare.png",
     )  # fmt: skip

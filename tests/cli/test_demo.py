@@ -1,12 +1,15 @@
 """The demo, small: what it writes, what it says, and what it leaves alone."""
 
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from latentscope.reporting import chapters
 
 WRITTEN = {
     "Teff.png", "demo.json", "latents.csv", "latents.json", "latents.logvar.npy", "latents.npy",
@@ -15,27 +18,40 @@ WRITTEN = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
-def test_demo_with_the_bundled_model_names_a_velocity_and_a_temperature(process, tmp_path):
+@pytest.fixture
+def demo(process, tmp_path):
+    """Folder of a demo, and what it printed.
+
+    LATENTSCOPE_DEMO names a folder in which `latentscope demo > printed.txt` ran before.
+    """
+    if ran := os.environ.get("LATENTSCOPE_DEMO"):
+        return Path(ran) / "latentscope-demo", (Path(ran) / "printed.txt").read_text("utf-8")
     ended = process("demo", "-n", 120, "-o", tmp_path / "demo", timeout=300)
     assert ended.code == 0, ended.err
-    assert "follows radial velocity" in ended.out
-    assert "follows effective temperature" in ended.out
-    folder = tmp_path / "demo"
+    return tmp_path / "demo", ended.out
+
+
+@pytest.mark.slow
+def test_demo_with_the_bundled_model_names_a_velocity_and_a_temperature(demo, command):
+    folder, printed = demo
+    assert "follows radial velocity" in printed
+    assert "follows effective temperature" in printed
     assert {path.name for path in folder.iterdir()} == WRITTEN
-    assert np.load(folder / "latents.npy").shape == (120, 16)
+    n = json.loads((folder / "demo.json").read_text())["n"]
+    assert np.load(folder / "latents.npy").shape == (n, 16)
     summary = (folder / "summary.txt").read_text()
-    assert all(line in summary for line in ended.out.splitlines() if line.startswith("Dimension"))
+    assert all(line in summary for line in printed.splitlines() if line.startswith("Dimension"))
     table = pd.read_csv(folder / "mi.csv").sort_values("mi_nats").groupby("label").last()
     best = table["mi_nats"]
     parts = json.loads((folder / "report.json").read_text())["chapters"]
     absent = {
         part["key"] for chapter in parts for part in chapter["parts"] if part["status"] != "done"
     }
-    assert absent == {"information", "disentanglement", "readable"}  # with 67 stars
+    few = {"information", "disentanglement", "readable"}  # need more than the 67 stars of 120
+    assert absent == (few if n == 120 else set())
     assert best["radvel"] > 1
     assert best["Teff"] > 0.5
-    _pages_show_what_comes_out(ended.out + process("mad", folder / "latents.npy").out)
+    _pages_show_what_comes_out(printed + command("mad", folder / "latents.npy").out)
     _pages_name_the_best_dimension(table["dim"])
 
 
@@ -68,7 +84,11 @@ def _pages_name_the_best_dimension(best):
         assert known == best[list(known)].to_dict(), page
 
 
-def test_demo_runs_again_in_its_own_folder_and_with_any_model(command, tiny_model, tmp_path):
+def test_demo_runs_again_in_its_own_folder_and_with_any_model(
+    command, tiny_model, tmp_path, monkeypatch
+):
+    # The whole page is that of the demo above.
+    monkeypatch.setattr(chapters, "PLANS", chapters.PLANS[:1])
     folder = tmp_path / "demo"
     options = ("-n", 40, "-o", folder, "-m", tiny_model, "--workers", 1, "--json")
     first = command("demo", *options)

@@ -55,8 +55,8 @@ def test_help_lists_every_command_and_the_exit_codes(process):
     assert "Usage: latentscope " in ended.out
 
 
-def test_what_a_command_does_is_said_in_a_line_of_80_columns(process):
-    listed = process("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
+def test_what_a_command_does_is_said_in_a_line_of_80_columns(command):
+    listed = command("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
     assert [line for line in listed.splitlines() if "..." in line or line.startswith("   ")] == []
 
 

@@ -9,8 +9,8 @@ import pytest
 LATENTS, LABELS = "latents.npy", "labels.csv"
 
 
-def test_mad_says_which_dimensions_are_informative(process, here):
-    ended = process("mad", here / LATENTS, "-o", here / "mad.csv", "--plot", here / "mad.png")
+def test_mad_says_which_dimensions_are_informative(command, here):
+    ended = command("mad", here / LATENTS, "-o", here / "mad.csv", "--plot", here / "mad.png")
     assert ended.code == 0
     assert "3 of 4 dimensions are informative (MAD > 0.0231): 0, 1, 2" in ended.out
     assert "399 rows counted, 1 of NaN left out" in ended.out
@@ -22,8 +22,8 @@ def test_mad_says_which_dimensions_are_informative(process, here):
     assert (here / "mad.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_mad_as_json_is_alone_on_stdout(process, here):
-    ended = process("mad", here / LATENTS, "--json", "--threshold", "1e-5", "--kind", "mean")
+def test_mad_as_json_is_alone_on_stdout(command, here):
+    ended = command("mad", here / LATENTS, "--json", "--threshold", "1e-5", "--kind", "mean")
     assert ended.code == 0
     assert ended.json["informative"] == [0, 1, 2, 3]
     assert ended.json["kind"] == "mean"
@@ -31,8 +31,8 @@ def test_mad_as_json_is_alone_on_stdout(process, here):
     assert "informative" in ended.err
 
 
-def test_mi_finds_what_each_dimension_knows(process, here):
-    ended = process(
+def test_mi_finds_what_each_dimension_knows(command, here):
+    ended = command(
         "mi", here / LATENTS, here / LABELS, "-o", here / "mi.csv", "--plot", here / "mi.svg"
     )
     assert ended.code == 0
@@ -51,8 +51,8 @@ def test_mi_finds_what_each_dimension_knows(process, here):
     ]
 
 
-def test_mi_as_json_is_alone_on_stdout_and_takes_lists(process, here):
-    ended = process(
+def test_mi_as_json_is_alone_on_stdout_and_takes_lists(command, here):
+    ended = command(
         "mi", here / LATENTS, here / LABELS, "--json", "--dims", "1,2", "--labels", "Teff",
         "--estimator", "ksg", "--neighbors", "5", "--clip-sigma", "0", "--seed", "4",
     )  # fmt: skip
@@ -202,8 +202,8 @@ def test_a_column_that_is_not_there_names_the_file(command, here):
     assert f"{here / LABELS}: no label Tef" in ended.err
 
 
-def test_mi_of_the_rows_that_meet_a_condition(process, here):
-    ended = process("mi", LATENTS, LABELS, "--where", "Teff > 5000 and status == 'ok'", "--json")
+def test_mi_of_the_rows_that_meet_a_condition(command, here):
+    ended = command("mi", LATENTS, LABELS, "--where", "Teff > 5000 and status == 'ok'", "--json")
     assert ended.code == 0
     labels = pd.read_csv(LABELS).set_index("id")
     rows = pd.read_csv("latents.csv").join(labels, on="id")
@@ -215,7 +215,7 @@ def test_mi_of_the_rows_that_meet_a_condition(process, here):
         ("teff > 5000", 2, "on id, star, status, radvel, Teff; "),
         ("Teff > 1e9", 1, "none of 400 rows meets"),
     ):
-        wrong = process("mi", LATENTS, LABELS, "--where", where)
+        wrong = command("mi", LATENTS, LABELS, "--where", where)
         assert wrong.code == code
         assert words in wrong.err
 
@@ -237,7 +237,7 @@ def test_every_command_of_labels_takes_a_condition(command, here, arguments):
     assert "have Teff > 5000" in ended.out
 
 
-def test_the_paper_in_two_commands_on_files_of_its_names(process, tmp_path, monkeypatch):
+def test_the_paper_in_two_commands_on_files_of_its_names(process, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     unique = rng.random(900) < 0.6
@@ -258,7 +258,7 @@ def test_the_paper_in_two_commands_on_files_of_its_names(process, tmp_path, monk
             "Teff": teff,
         }
     ).to_csv("harps_metadata_and_labels.csv", index=False)
-    first = process("mad", latents_file, "--threshold", "0.02", "--no-information")
+    first = command("mad", latents_file, "--threshold", "0.02", "--no-information")
     assert "2 of 128 dimensions are informative (MAD > 0.02): 85, 124" in first.out
     second = process(
         "mi", latents_file, "harps_metadata_and_labels.csv", "--where", "median > 50",
@@ -274,5 +274,5 @@ def test_the_paper_in_two_commands_on_files_of_its_names(process, tmp_path, monk
     table = pd.read_csv("indicator.csv")
     assert len(table) == 2 * 6 * 128
     assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
-    wrong = process("mi", latents_file, latents_file, "--indicator", "--given", "Teff")
+    wrong = command("mi", latents_file, latents_file, "--indicator", "--given", "Teff")
     assert wrong.code == 2

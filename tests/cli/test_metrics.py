@@ -19,8 +19,8 @@ def repeats(here):
 
 
 @pytest.mark.slow
-def test_metrics_prints_writes_and_draws(process, here):
-    ended = process(
+def test_metrics_prints_writes_and_draws(command, here):
+    ended = command(
         "metrics", LATENTS, LABELS, "--n-halves", "10", "-o", "metrics.csv", "--plot",
         "metrics.png",
     )  # fmt: skip
@@ -52,8 +52,8 @@ def test_metrics_as_json_is_alone_on_stdout(command, here):
 
 
 @pytest.mark.slow
-def test_robustness_prints_writes_and_draws(process, repeats):
-    ended = process(
+def test_robustness_prints_writes_and_draws(command, repeats):
+    ended = command(
         "robustness", LATENTS, LABELS, "--groups", "star", "--n-draws", "3", "-o", "r.csv",
         "--plot", "r.svg",
     )  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 from latentscope.models.config import DEFAULT_MODEL
 
 
-def test_models_lists_bundled_and_published_ones(process):
-    ended = process("models")
+def test_models_lists_bundled_and_published_ones(command):
+    ended = command("models")
     assert ended.code == 0
     rows = {line.split()[0]: line for line in ended.out.splitlines()}
     assert "bundled" in rows[DEFAULT_MODEL]

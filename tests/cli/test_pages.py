@@ -28,30 +28,31 @@ def shown_after(page, command):
     return block.strip("\n").splitlines()
 
 
-def test_the_page_of_models_shows_the_list(process, tmp_path):
-    printed = process("models", env={"LATENTSCOPE_CACHE": str(tmp_path)}).out.splitlines()
+def test_the_page_of_models_shows_the_list(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTSCOPE_CACHE", str(tmp_path))
+    printed = command("models").out.splitlines()
     assert shown_after("models.md", "latentscope models") == printed
 
 
-def test_the_page_about_reading_shows_what_inspect_says(process, shared_data):
-    printed = process("inspect", shared_data / STARS["HD140283"]).out.splitlines()
+def test_the_page_about_reading_shows_what_inspect_says(command, shared_data):
+    printed = command("inspect", shared_data / STARS["HD140283"]).out.splitlines()
     shown = shown_after("reading-spectra.md", "latentscope inspect hd140283.fits")
     assert [line for line in printed if line in shown] == [
         line for line in shown[1:] if line != "..."
     ]
 
 
-def test_the_page_about_plot_shows_what_it_prints(process, shared_data, tmp_path):
+def test_the_page_about_plot_shows_what_it_prints(command, shared_data, tmp_path):
     spectrum = shutil.copy(shared_data / STARS["alpha Cen B"], tmp_path / "alpha-cen-b.fits")
-    printed = process("plot", spectrum, "-o", tmp_path / "plot.png").out.splitlines()
+    printed = command("plot", spectrum, "-o", tmp_path / "plot.png").out.splitlines()
     shown = shown_after("plot.md", "latentscope plot alpha-cen-b.fits")
     assert printed[:2] == shown[:2]
 
 
 @pytest.mark.slow
-def test_readings_of_real_stars_are_those_of_readme_and_card(process, shared_data, tmp_path):
+def test_readings_of_real_stars_are_those_of_readme_and_card(command, shared_data, tmp_path):
     files = [shared_data / name for name in STARS.values()]
-    assert process("encode", *files, "-o", tmp_path / "latents.npy").code == 0
+    assert command("encode", *files, "-o", tmp_path / "latents.npy").code == 0
     read = pd.read_csv(tmp_path / "latents.csv").set_index(pd.Index(STARS))
     readme = (ROOT / "README.md").read_text("utf-8")
     card = (ROOT / "latentscope/models/bundled/harps-sim/README.md").read_text("utf-8")

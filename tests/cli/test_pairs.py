@@ -15,8 +15,8 @@ def here(here, tmp_path):
     return tmp_path
 
 
-def test_pairs_are_ranked_drawn_and_written(process, here):
-    ended = process(
+def test_pairs_are_ranked_drawn_and_written(command, here):
+    ended = command(
         "pairs", here / "latents.npy", "--color", "Teff", "--labels-file", here / "labels.csv",
         "--plot", here / "pairs.png", "-o", here / "pairs.csv",
     )  # fmt: skip

@@ -9,8 +9,8 @@ import pytest
 LATENTS, LABELS = "latents.npy", "labels.csv"
 
 
-def test_probe_prints_writes_draws_saves_and_applies(process, here):
-    ended = process(
+def test_probe_prints_writes_draws_saves_and_applies(command, here):
+    ended = command(
         "probe", LATENTS, LABELS, "-o", "probe.csv", "--plot", "probe.png", "--save",
         "stars.safetensors", "--readers", "linear,curved",
     )  # fmt: skip
@@ -23,7 +23,7 @@ def test_probe_prints_writes_draws_saves_and_applies(process, here):
     assert (table["r2"] > 0.95).all()
     assert json.loads((here / "probe.json").read_text())["diagnostic"] == "probe"
     assert (here / "probe.png").read_bytes().startswith(b"\x89PNG")
-    applied = process("probe", LATENTS, LABELS, "--apply", "stars.safetensors", "-o", "read.csv")
+    applied = command("probe", LATENTS, LABELS, "--apply", "stars.safetensors", "-o", "read.csv")
     assert applied.code == 0
     assert "400 rows read, with intervals that hold 90 % of the stars; " in applied.out
     found = pd.read_csv(here / "read.csv").set_index("id")

@@ -87,13 +87,3 @@ def test_a_model_that_is_not_there_is_exit_code_1(command, measured, tmp_path):
     )
     assert ended.code == 1
     assert not (tmp_path / "r.html").exists()
-
-
-@pytest.mark.slow
-def test_the_whole_report_of_a_process(process, measured, tiny_model, tmp_path):
-    ended = process(
-        "report", measured / "latents.npy", measured / "labels.csv", "--quick",
-        "-o", tmp_path / "r.html", timeout=300,
-    )  # fmt: skip
-    assert ended.code == 0, ended.err
-    assert "No model was given" in (tmp_path / "r.html").read_text(encoding="utf-8")

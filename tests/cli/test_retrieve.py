@@ -31,8 +31,8 @@ def encoded(archive, tiny_model, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_by_row_with_labels_a_table_and_a_picture(process, here):
-    ended = process(
+def test_by_row_with_labels_a_table_and_a_picture(command, here):
+    ended = command(
         "retrieve", "--row", 12, "--row", 40, LATENTS, "-k", 3, "--labels-file", "labels.csv",
         "--columns", "radvel", "-o", "near.csv", "--plot", "near.png",
     )  # fmt: skip
@@ -82,9 +82,9 @@ def test_by_id_as_json_with_every_choice(command, here):
 
 
 @pytest.mark.slow
-def test_by_file_with_the_model_of_the_latents(process, encoded, tiny_model):
+def test_by_file_with_the_model_of_the_latents(command, encoded, tiny_model):
     files, latents = encoded
-    ended = process("retrieve", files[3], latents, "-m", tiny_model, "-k", 4, "--dims", "all")
+    ended = command("retrieve", files[3], latents, "-m", tiny_model, "-k", 4, "--dims", "all")
     assert ended.code == 0
     rows = [line.split()[1] for line in ended.out.splitlines()[2:6]]
     assert "3" not in rows

@@ -22,8 +22,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_score_names_the_rows_that_are_odd(process, here):
-    ended = process(
+def test_score_names_the_rows_that_are_odd(command, here):
+    ended = command(
         "score", "latents.npy", "--reference", "ordinary.npy", "-o", "trust.csv", "--plot",
         "trust.png", "--show", "3",
     )  # fmt: skip

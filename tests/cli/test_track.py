@@ -7,7 +7,7 @@ import pytest
 from latentscope.data import Latents, write_latents
 
 
-def test_track_follows_the_star_that_is_named(process, tmp_path):
+def test_track_follows_the_star_that_is_named(command, tmp_path):
     rng = np.random.default_rng(5)
     when = 55000.0 + np.arange(40)
     values = np.column_stack([np.sin(when[:30] / 2), np.zeros(30)]) + 0.1 * rng.normal(size=(30, 2))
@@ -17,7 +17,7 @@ def test_track_follows_the_star_that_is_named(process, tmp_path):
     write_latents(Latents(values, table.assign(status="ok")), tmp_path / "latents.npy")
     labels = tmp_path / "activity.csv"
     pd.DataFrame({"id": table["id"], "index": values[:, 0] ** 3}).to_csv(labels, index=False)
-    ended = process(
+    ended = command(
         "track", tmp_path / "latents.npy", labels, "--star", "hd1", "--dims", "all", "--json",
         "-o", tmp_path / "track.csv", "--plot", tmp_path / "track.png",
     )  # fmt: skip
@@ -28,6 +28,6 @@ def test_track_follows_the_star_that_is_named(process, tmp_path):
     assert len(pd.read_csv(tmp_path / "track.csv")) == 30
     assert (tmp_path / "track.png").read_bytes().startswith(b"\x89PNG")
     assert "goes with index" in ended.err
-    wrong = process("track", tmp_path / "latents.npy", "--star", "HD 9")
+    wrong = command("track", tmp_path / "latents.npy", "--star", "HD 9")
     assert wrong.code == 2
     assert "HD 1 (30)" in wrong.err

@@ -15,8 +15,8 @@ def latents(tmp_path):
 
 
 @pytest.mark.slow
-def test_traverse_measures_the_doppler_dimension_and_writes_all_files(process, tmp_path):
-    ended = process(
+def test_traverse_measures_the_doppler_dimension_and_writes_all_files(command, tmp_path):
+    ended = command(
         "traverse", "-m", "harps-sim", "--dim", "0", "--sigmas", "-1:1", "--n-steps", "3",
         "--window", "5160:5190", "-o", tmp_path / "dim.csv", "--plot", tmp_path / "dim.png",
     )  # fmt: skip
