@@ -100,10 +100,6 @@ def run_demo(
         Called with (what begins, number of steps); returns a context manager that yields a
         progress function or None.
 
-    Returns
-    -------
-    DemoResult
-
     Raises
     ------
     LatentscopeError

@@ -103,6 +103,17 @@ def answer(future: Any) -> Any:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+
+def counted(items: Iterable[T], total: int, progress: Progress | None) -> Iterator[T]:
+    """Yield items, and tell `progress` of each once it has been worked on."""
+    for done, item in enumerate(items, start=1):
+        yield item
+        if progress is not None:
+            progress(done, total)
+
 
 # Items begun ahead, a thread: a slow one at the front must not leave the others idle.
 _AHEAD = 3

@@ -156,10 +156,6 @@ def mad(latents: StudyLike, *, kind: Kind = "median", threshold: float | None = 
         provenance); else, with log variances, the paper's 0.02 for a unit Gaussian prior; else the
         gap in the deviations, or without a gap a hundredth of the widest.
 
-    Returns
-    -------
-    MADResult
-
     Raises
     ------
     EstimatorError

@@ -22,7 +22,6 @@ from latentscope.data import LabelsLike, Latents, LatentsLike, bring_latents, re
 from latentscope.diagnostics.disentanglement import error_of, interval
 from latentscope.diagnostics.exclusive import SHARED
 from latentscope.diagnostics.mi.api import (
-    Progress,
     Settings,
     across,
     columns_kept,
@@ -55,6 +54,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
+from latentscope.workers import Progress
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -85,10 +85,6 @@ def cka(x: ArrayLike, y: ArrayLike) -> float:
     ----------
     x, y : array, shape (n, p) and (n, q)
         The same n rows, 4 or more.
-
-    Returns
-    -------
-    float
 
     References
     ----------
@@ -127,10 +123,6 @@ def svcca(x: ArrayLike, y: ArrayLike) -> float:
     ----------
     x, y : array, shape (n, p) and (n, q)
         The same n rows.
-
-    Returns
-    -------
-    float
 
     References
     ----------
@@ -405,10 +397,6 @@ def compare(
         Seed of all random draws.
     progress : callable, optional
         Called with (steps done, steps in all).
-
-    Returns
-    -------
-    ComparisonResult
 
     Raises
     ------

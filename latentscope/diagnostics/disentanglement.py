@@ -38,7 +38,6 @@ from latentscope.diagnostics.disentanglement_measures import (
     mean_of,
     mean_scores,
 )
-from latentscope.diagnostics.mi.api import Progress
 from latentscope.diagnostics.mi.columns import (
     CLIP_SIGMA,
     Column,
@@ -62,7 +61,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
-from latentscope.workers import in_order, threads_for
+from latentscope.workers import Progress, counted, in_order, threads_for
 
 BINS = 20
 """Equal-count bins of a continuous label at most."""
@@ -232,10 +231,6 @@ def metrics(
         Seed of all random draws.
     progress : callable, optional
         Called with (evaluations done, evaluations in all).
-
-    Returns
-    -------
-    MetricsResult
 
     Raises
     ------
@@ -603,10 +598,8 @@ def _evaluated(
     # Evaluations keep all cores busy; threads of the algebra would slow them down.
     threads = threads_for(len(tasks))
     with threadpool_limits(limits=1), closing(in_order(work, tasks, threads)) as results:
-        for done, (task, one) in enumerate(zip(tasks, results, strict=True), start=1):
+        for task, one in counted(zip(tasks, results, strict=True), len(tasks), progress):
             scores.setdefault(task.what, []).append(one)
-            if progress is not None:
-                progress(done, len(tasks))
     return scores
 
 

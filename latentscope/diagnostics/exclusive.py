@@ -29,7 +29,7 @@ from scipy.stats import t as student
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
-from latentscope.diagnostics.mi.api import PairResult, Progress, Settings, measure, pairwise_mi
+from latentscope.diagnostics.mi.api import PairResult, Settings, measure, pairwise_mi
 from latentscope.diagnostics.mi.columns import Seed, own_rng, read_column, whole_seed
 from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.prediction import cross_fitted
@@ -44,6 +44,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
+from latentscope.workers import Progress
 
 Floats = NDArray[np.float64]
 
@@ -223,10 +224,6 @@ def exclusive_information(
         Seed of rows, noise and folds.
     progress : callable, optional
         Called with (steps done, steps in all).
-
-    Returns
-    -------
-    ExclusiveResult
 
     Raises
     ------

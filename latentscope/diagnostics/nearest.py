@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from latentscope.compiled import njit
 from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
-from latentscope.workers import in_order, may_spread, spread
+from latentscope.workers import Progress, in_order, may_spread, spread
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Rows = NDArray[np.int64]
-Progress = Callable[[int, int], None]
 Metric = Literal["euclidean", "mahalanobis", "manhattan", "cosine"]
 Spread = Literal["robust", "plain", "none"]
 

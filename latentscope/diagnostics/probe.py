@@ -26,7 +26,7 @@ from scipy.spatial import cKDTree
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.disentanglement import ready_labels
 from latentscope.diagnostics.disentanglement_measures import Label, squared_correlations
-from latentscope.diagnostics.mi.api import Progress, q_values
+from latentscope.diagnostics.mi.api import q_values
 from latentscope.diagnostics.mi.columns import Seed, own_rng, whole_seed
 from latentscope.diagnostics.study import (
     Dims,
@@ -39,6 +39,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import ChoiceError, EstimatorError
 from latentscope.labels import Missing
+from latentscope.workers import Progress, counted
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -335,10 +336,6 @@ def probe(
     progress : callable, optional
         Called with (readings done, readings in all).
 
-    Returns
-    -------
-    ProbeResult
-
     Raises
     ------
     EstimatorError
@@ -379,13 +376,11 @@ def probe(
     ]
     rows = {label.name: _one_row_per_star(study, label, max_stars, seed) for label in usable}
     lines, read = [], {}
-    for done, (label, name, reader) in enumerate(jobs, start=1):
+    for label, name, reader in counted(jobs, len(jobs), progress):
         line, read[label.name, name, reader] = _measured(
             study, label, rows[label.name], sets[name], reader, n_bootstraps, seed
         )
         lines.append({"label": label.name, "dims": name, "reader": reader, **line})
-        if progress is not None:
-            progress(done, len(jobs))
     table = pd.DataFrame(lines, columns=_COLUMNS)
     table["q_value"] = q_values(table["p_value"].to_numpy(dtype=np.float64))
     provenance = study.provenance(
@@ -734,10 +729,6 @@ def fit_probe(
     covered : float
         Share of stars whose label should lie inside the interval.
 
-    Returns
-    -------
-    Probe
-
     Raises
     ------
     EstimatorError
@@ -782,13 +773,9 @@ def fit_probe(
     judges = values[every[calibrating[star[every]]]].astype(np.float64)
     made = replace(made, reach=float(np.quantile(made.near(judges)[0], _OUTERMOST)))
     readings = []
-    for done, label in enumerate(numbers):
-        if progress is not None:
-            progress(done, len(numbers))
+    for label in counted(numbers, len(numbers), progress):
         held = calibrating[star[rows[label.name]]]
         readings.append(_fitted(made, label, values, rows[label.name], held, seed))
-    if progress is not None:
-        progress(len(numbers), len(numbers))
     return replace(made, readings=readings)
 
 

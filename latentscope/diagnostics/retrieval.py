@@ -18,7 +18,6 @@ from latentscope.diagnostics.nearest import (
     Metric,
     Near,
     Neighbors,
-    Progress,
     Spread,
     measure_space,
 )
@@ -41,6 +40,7 @@ from latentscope.diagnostics.study import (
 from latentscope.errors import ChoiceError, EstimatorError, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, is_id_column
+from latentscope.workers import Progress
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.mi.api import Progress, mi_matrix, q_values
+from latentscope.diagnostics.mi.api import mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     Names,
     Seed,
@@ -46,6 +46,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import LatentscopeWarning
 from latentscope.labels import Missing
+from latentscope.workers import Progress, counted
 
 Rows = NDArray[np.int64]
 
@@ -247,10 +248,6 @@ def robustness(
     progress : callable, optional
         Called with (draws done, draws in all).
 
-    Returns
-    -------
-    RobustnessResult
-
     Raises
     ------
     EstimatorError
@@ -289,7 +286,7 @@ def robustness(
         for part, into in ((sample.draws, tables), (sample.like, alike))
         for rows in part
     ]
-    for done, (i, rows, into) in enumerate(draws, start=1):
+    for i, rows, into in counted(draws, len(draws), progress):
         name, part = samples[i].name, every.take(np.sort(rows))
         with warnings.catch_warnings():
             # Given once, for the whole.
@@ -306,8 +303,6 @@ def robustness(
             spreads[i].append(mad(values.take(rows), threshold=study.threshold[0]))
         if name == WHOLE:
             label_notes = found.notes
-        if progress is not None:
-            progress(done, len(draws))
     by = None if class_of_row is None else class_of_row.name
     settings: dict[str, Any] = {"classes": by, "n_draws": n_draws, "seed": seed}
     provenance = study.provenance("robustness", dims=chosen, columns=names, **settings)

@@ -175,10 +175,6 @@ def track(
         As for `read_study`.
     seed : int or Generator
 
-    Returns
-    -------
-    TrackResult
-
     Raises
     ------
     ChoiceError

@@ -93,10 +93,6 @@ def read_probe(source: SpectrumVAE | str | os.PathLike[str]) -> Probe:
     source : SpectrumVAE, str or path
         A file that `write_probe` wrote; or a model, its name or folder, beside which one lies.
 
-    Returns
-    -------
-    Probe
-
     Raises
     ------
     ModelError

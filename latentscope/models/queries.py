@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,12 @@ from latentscope.diagnostics.study import StudyLike
 from latentscope.errors import ChoiceError, LatentscopeError, ModelError
 from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Spectrum
+from latentscope.workers import Progress
 
 # Who searches by rows or values waits for no torch.
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
     from latentscope.models.weights import ModelLike
-
-Progress = Callable[[int, int], None]
 
 
 def retrieve(
@@ -49,10 +47,6 @@ def retrieve(
     **options
         `dims`, `metric`, `spread`, `groups`, `same_star`, `one_per_star`, `labels`, `columns`,
         `join`, `where`, `n_reference`, `seed`, `progress`: as `Retriever` takes them.
-
-    Returns
-    -------
-    RetrievalResult
 
     Raises
     ------

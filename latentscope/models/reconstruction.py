@@ -173,10 +173,6 @@ def reconstruct(
         Velocity of the star's lines, km/s, receding positive. By default measured on them by
         cross-correlation, else what the header says.
 
-    Returns
-    -------
-    Reconstruction
-
     Raises
     ------
     SpectrumError

@@ -21,7 +21,6 @@ from latentscope.diagnostics.traversal.lines import Feature, line, stellar_featu
 from latentscope.diagnostics.traversal.traverse import (
     Decode,
     LineMapResult,
-    Progress,
     TraversalResult,
     check_dims,
     measure_line_map,
@@ -36,6 +35,7 @@ from latentscope.errors import (
 )
 from latentscope.simulation.lines import ELEMENTS, LineList, read_linelist
 from latentscope.spectra.wavelength import doppler_shift
+from latentscope.workers import Progress
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -108,10 +108,6 @@ def traverse(
         decodes lines apart from the continuum. By default the flux over its running mean.
     progress : callable, optional
         Called with (spectra done, spectra in all).
-
-    Returns
-    -------
-    TraversalResult
 
     Raises
     ------
@@ -189,10 +185,6 @@ def line_map(
         Step of the central differences, in spreads of the data.
     progress : callable, optional
         Called with (dimensions done, dimensions in all).
-
-    Returns
-    -------
-    LineMapResult
 
     Raises
     ------

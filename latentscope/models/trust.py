@@ -77,10 +77,6 @@ def score(
     cache_dir : path, optional
         Folder for downloads.
 
-    Returns
-    -------
-    ScoreResult
-
     Raises
     ------
     ChoiceError

@@ -257,10 +257,6 @@ def load_model(
     device : str or torch.device
         Where the model runs.
 
-    Returns
-    -------
-    SpectrumVAE
-
     Raises
     ------
     ModelError

@@ -46,6 +46,7 @@ from latentscope.reporting.document import (
 )
 from latentscope.reporting.page import part_html, whole_numbers, with_error
 from latentscope.reporting.words import ALTS, COLUMNS, PICTURES, TABLES
+from latentscope.workers import counted
 
 
 @dataclass(frozen=True)
@@ -550,7 +551,7 @@ def left_after_labels(study: ReportStudy) -> Part:
         sample = sample.take(np.sort(drawn))
     tables = []
     with study.stage("what is left after labels") as advance:
-        for done, row in enumerate(best.to_dict("records"), start=1):
+        for row in counted(best.to_dict("records"), len(best), advance):
             result = mi_matrix(
                 sample,
                 dims=[row["dim"]],
@@ -560,8 +561,6 @@ def left_after_labels(study: ReportStudy) -> Part:
                 seed=study.seed,
             )
             tables.append(result.table)
-            if advance is not None:
-                advance(done, len(best))
     frame = pd.concat(tables, ignore_index=True)
     frame["q_value"] = q_values(frame["p_value"].to_numpy(dtype=np.float64))
     table = _table(

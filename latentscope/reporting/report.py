@@ -169,10 +169,6 @@ def report(
     dask : str or distributed.Client, optional
         Cluster that measures mutual information, as for `mi_matrix`.
 
-    Returns
-    -------
-    ReportResult
-
     Raises
     ------
     TableError

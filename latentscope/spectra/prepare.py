@@ -583,10 +583,6 @@ def prepare(spectrum: Spectrum, config: PrepareConfig, *, ivar: bool = False) ->
         g = x / c - 1, ivar * (m c)^2, which a value that was clipped keeps. Median and
         pseudo-continuum, which are means of many pixels, count as known.
 
-    Returns
-    -------
-    Prepared
-
     Raises
     ------
     SpectrumError

@@ -81,9 +81,8 @@ from latentscope.diagnostics.study import (
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
-from latentscope.workers import on_cluster, pairs_in_order, threads_for
+from latentscope.workers import Progress, counted, on_cluster, pairs_in_order, threads_for
 
-Progress = Callable[[int, int], None]
 Read = Callable[[int], Column]
 Place = tuple[int, int]
 PairOfColumns = tuple[Place, Column, Column]
@@ -332,10 +331,6 @@ def mi_matrix(
         Address of the scheduler of a Dask cluster that measures the pairs, or its client; "local":
         one process for each core here. The numbers are the same.
 
-    Returns
-    -------
-    MIResult
-
     Raises
     ------
     ChoiceError
@@ -510,10 +505,6 @@ def pairwise_mi(
         As those of `mi_matrix`.
     discrete : bool or "auto"
         Whether dimensions hold classes; "auto": those of few values do.
-
-    Returns
-    -------
-    PairwiseResult
 
     Raises
     ------
@@ -938,10 +929,8 @@ def measured_table(
     results: list[tuple[Place, PairResult]] = []
     with closing(pairs_in_order(work, _batches(pairs), threads_for(settings.pairs))) as found:
         try:
-            for result in chain.from_iterable(found):
+            for result in counted(chain.from_iterable(found), settings.pairs, progress):
                 results.append(result)
-                if progress is not None:
-                    progress(len(results), settings.pairs)
         finally:
             work.ended = True
     table = _tidy(results, names)

@@ -45,12 +45,10 @@ from latentscope.diagnostics.traversal.velocity import (
     velocity,
 )
 from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.workers import Progress, counted
 
 Decode = Callable[[Floats], Any]
 """From latents (k, d) to spectra (k, pixels)."""
-
-Progress = Callable[[int, int], None]
-"""Called with (spectra done, spectra in all)."""
 
 Flux = NDArray[np.floating[Any]]
 Verdict = Literal["shift", "partly", "none", "unlike"]
@@ -285,11 +283,7 @@ def measure_traversal(
     reference = Base(decode, start, wavelength, valid, contrast, features, rv)
     moved = np.repeat(start[None], len(steps), axis=0)
     moved[:, dim] = steps
-    changes: list[Change] = []
-    for change in reference.changes(moved, batch):
-        changes.append(change)
-        if progress is not None:
-            progress(len(changes), len(steps))
+    changes = list(counted(reference.changes(moved, batch), len(steps), progress))
     return TraversalResult(
         dim=dim,
         base=start,
@@ -664,15 +658,13 @@ def measure_line_map(
     light = np.where(reference.valid & (reference.flux > 0), reference.flux, np.nan)
     tables, rows = [], []
     derivative = np.empty((len(dims), len(light)), np.float32)
-    for number, dim in enumerate(dims):
+    for number, dim in counted(enumerate(dims), len(dims), progress):
         moved = np.repeat(start[None], 2, axis=0)
         moved[:, dim] += np.array([-step, step]) * spread[dim]
         below, above = reference.changes(moved, batch=2)
         derivative[number] = (above.flux - below.flux) / (2 * step * light)
         tables.append(_lines(reference, below, above, dim, step))
         rows.append(_row(below, above, dim, float(spread[dim]), step))
-        if progress is not None:
-            progress(number + 1, len(dims))
     return LineMapResult(
         table=pd.concat(tables, ignore_index=True),
         dims=pd.DataFrame(rows),
