@@ -33,12 +33,8 @@ NO_PAGE = {"dashboard": False, "dashboard_address": ":0"}
 def connected(dask: Any, workers: int | None = None) -> Iterator[Any]:
     """Yield a `distributed.Client`: `dask` itself, or that of its address.
 
-    "local" starts a cluster of so many processes, by default one per core, and ends it.
-
-    Raises
-    ------
-    ClusterError
-        If the package is missing, or no scheduler answers.
+    "local" starts a cluster of so many processes, by default one per core, and ends it. A
+    ClusterError if the package is missing, or no scheduler answers.
     """
     try:
         import distributed
@@ -85,10 +81,8 @@ def held(client: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def answer(future: Any) -> Any:
     """Return what a task found.
 
-    Raises
-    ------
-    LatentscopeError
-        As it was raised there; `ClusterError` for what Dask says of workers that died.
+    A LatentscopeError as it was raised there; `ClusterError` for what Dask says of workers that
+    died.
     """
     try:
         return future.result()

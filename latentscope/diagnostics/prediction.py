@@ -96,10 +96,7 @@ class Target:
 def target_of(column: Column, of_rows: NDArray[np.int64]) -> Target:
     """Make a label ready to be predicted on some rows, (m,); `Target.rows` are places among these.
 
-    Raises
-    ------
-    EstimatorError
-        If fewer than 100 of them have the label, or no two classes have several rows.
+    An EstimatorError if fewer than 100 of them have the label, or no two classes have several rows.
     """
     rows = np.flatnonzero(column.valid[of_rows])
     if len(rows) < _MIN_ROWS:

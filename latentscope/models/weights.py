@@ -483,13 +483,8 @@ def check_against_rows(
     """Return the largest difference of a model's latents from those of `reference.safetensors`.
 
     Of means, log variances and residuals: in units of the latents, whose prior has a standard
-    deviation of 1, and relative for numbers above 1.
-
-    Raises
-    ------
-    ModelError
-        If there is no such file, it is damaged or of another model, or the difference exceeds the
-        tolerance.
+    deviation of 1, and relative for numbers above 1. A ModelError if there is no such file, it is
+    damaged or of another model, or the difference exceeds the tolerance.
     """
     path = Path(folder) / CHECK_FILE
     stored = _checks_in(path)
@@ -596,13 +591,8 @@ def load_checkpoint(
     It has the published names and shapes, but for the number of latents (the paper trained 8 to
     128). `normalization` is what its spectra were divided by, which the file does not say: by
     default the names of the two published files tell, and any other is taken for "median-padded",
-    with a warning.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read, does not fit the published architecture, or the normalization
-        is another one.
+    with a warning. A ModelError if the file cannot be read, does not fit the published
+    architecture, or the normalization is another one.
     """
     path = expanded(path)
     normalization = normalization or _assumed_normalization(path)

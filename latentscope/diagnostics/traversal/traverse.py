@@ -256,15 +256,9 @@ def measure_traversal(
     `decode` makes flux (k, pixels) of latents (k, d), `batch` rows at a time; `contrast` makes line
     contrast, continuum at 0, for velocities (by default the flux over its running mean over 600
     km/s). `unit` is the spread of the data in the dimension, `wavelength` in Angstrom in air,
-    `valid` False in gaps; `rv` the velocity of the base's lines in km/s, by default measured.
-
-    Raises
-    ------
-    ChoiceError
-        If there is no such dimension.
-    EstimatorError
-        If shapes do not fit, values are not finite or all the same, or the decoder gives another
-        number of pixels.
+    `valid` False in gaps; `rv` the velocity of the base's lines in km/s, by default measured. A
+    ChoiceError if there is no such dimension. An EstimatorError if shapes do not fit, values are
+    not finite or all the same, or the decoder gives another number of pixels.
     """
     start = np.asarray(base, dtype=np.float64)
     if start.ndim != 1 or not np.isfinite(start).all():
