@@ -254,7 +254,7 @@ def sample(
         typer.Option(help="Latents of ordinary spectra, encoded with this model: take 3,000."),
     ] = None,
     n_spectra: Annotated[
-        int, typer.Option(min=100, help="Without --latents: simulate and encode so many spectra.")
+        int, typer.Option(min=100, help="Spectra to simulate and encode, without --latents.")
     ] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 7000,
     linelist: Linelist = None,
@@ -296,7 +296,7 @@ def probe(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Their labels; with --latents.")] = None,
     n_spectra: Annotated[
-        int, typer.Option(min=400, help="Without --latents: simulate and encode so many stars.")
+        int, typer.Option(min=400, help="Stars to simulate and encode, without --latents.")
     ] = 3072,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 9000,
     population: Annotated[str, typer.Option(help="Stars and instruments of it.")] = "imperfect",

@@ -146,7 +146,7 @@ def simulated_labels(
 def export_probe(
     folder: Path, latents: Latents, labels: pd.DataFrame, *, origin: str, seed: int = 0
 ) -> pd.DataFrame:
-    """Write the probe of a model folder, with the labels that can be read, and say so in its card.
+    """Write the probe of a model folder, of labels that can be read, and describe it in the card.
 
     Dimensions with less than 0.1 nats (of a deterministic model: that are not informative) are not
     read: their means are small, and other spectrographs move them. `labels` are of the rows of

@@ -299,7 +299,7 @@ _SHORTEST_EPOCH = 0.25
 
 
 class Watch(Callback):
-    """Looks at the validation rows every so many steps, at the end of epochs and at the very end.
+    """Looks at the validation rows every `every` steps, at the end of epochs and at the very end.
 
     Writes `watch.csv` (one line per check), `dims.csv` (one line per dimension and check),
     `pictures/` (the latest ones), and the same to TensorBoard where the trainer has such a logger.

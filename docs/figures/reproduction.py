@@ -57,8 +57,9 @@ KNOWN = 0.5
 """Nats: a dimension with less about a label does not stand for it."""
 
 AHEAD = 1.5
-"""A label's dimension tells so many times what the next one does. In the published latents it is
-1.9 times for temperature (1.33 and 0.69 nats; data/harps_mi_reference.csv of dpiras/GMM-MI)."""
+"""Least ratio of a label's information in its own dimension and in the next one. In the published
+latents it is 1.9 for temperature (1.33 and 0.69 nats; data/harps_mi_reference.csv of
+dpiras/GMM-MI)."""
 
 INDEPENDENT = 0.3
 """Nats: two dimensions that share less count as disentangled."""
@@ -79,7 +80,7 @@ class Finding:
     statement: str
     agrees: bool | None  # None: the runs that would tell are not there
     rule: str  # when it counts as agreement
-    numbers: str = ""  # what the runs gave, where no table of the page tells it
+    numbers: str = ""  # from the runs, where no table of the page has them
 
 
 def findings(results: Results) -> list[Finding]:

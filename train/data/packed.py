@@ -27,7 +27,7 @@ from train.settings import ArchiveConfig, DataConfig
 def binned(values: ArrayLike, bins: int | Sequence[float]) -> NDArray[np.int64]:
     """Return the bin of each value of a label, shape (n,); -1 where it has none.
 
-    Text is a class a value, in order of the text. Numbers fall into so many equal bins from the
+    Text has one class per value, in order of the text. Numbers fall into equal bins from the
     smallest to the largest value, or between ascending borders, of which the last belongs to the
     last bin; missing values and those outside have no bin. ChoiceError if the bins are none.
     """
@@ -276,7 +276,7 @@ _MEAN_ROWS = 4000
 """Training spectra whose mean stands for the archive's."""
 
 _FEWEST_LABELS = 20
-"""A label is watched if so many validation spectra have it."""
+"""Validation spectra that need a label for it to be watched."""
 
 
 class PackedData(Data):

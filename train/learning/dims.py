@@ -19,7 +19,7 @@ DEAD = 0.1
 """Nats: a dimension with less KL than this on the validation rows counts as dead."""
 
 _ROWS = 256
-"""Validation spectra that are looked at."""
+"""Validation spectra that decide."""
 
 _BLOCK = 32
 
@@ -113,7 +113,7 @@ def _layers_of_z(model: SpectrumVAE) -> tuple[list[Any], list[Any]]:
 
 _COARSE, _FINE = 5.0, 1.0  # degrees
 _SWEEPS = 6
-_SAMPLE_BLOCK, _SAMPLE_BLOCKS = 50, 160  # training spectra that are looked at
+_SAMPLE_BLOCK, _SAMPLE_BLOCKS = 50, 160  # training spectra that decide
 _DEGREE = 5
 _CENTERS = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles, from one of which a dimension widens
 _NARROWEST = 1e-3  # standard deviations

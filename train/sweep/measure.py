@@ -1,4 +1,4 @@
-"""What a network of a sweep learned, on stars that it never saw: one table of figures a run."""
+"""What a network of a sweep learned, on stars that it never saw: one set of figures per run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Stars:
 def measured(folder: Path, stars: Stars) -> Figures:
     """Measure a run, or read what was measured of the same weights on the same stars.
 
-    `folder` is the run's: it holds `model/`, and receives the figures and latents.
+    `folder` is the run's, with `model/` in it, and receives the figures and latents.
     """
     weights = weights_sha256(folder / "model")
     earlier = _read(folder, weights, stars.fingerprint)
@@ -173,7 +173,7 @@ def results_of(
     command: str = "",
     say: Callable[[str], None] = print,
 ) -> Results:
-    """Measure the finished runs of a sweep's folder, and write what that gave into it.
+    """Measure the finished runs of a sweep's folder, and write the results into it.
 
     The folder receives `results.json` and `runs.csv`, and for pictures `stars.csv` and
     `example.npy`; `failed` are names of runs, `command` is what made it all.

@@ -161,7 +161,7 @@ def sweep(
     Parameters
     ----------
     folder : Path
-        Receives `archive.zarr`, `test.zarr` and `runs/`, a folder each, and the results.
+        Receives `archive.zarr`, `test.zarr` and `runs/`, with one folder per run, and the results.
     config : Path, optional
         By default `train/configs/sweep.yaml`; with `quick` `train/configs/sweep-quick.yaml`.
     linelist : str, optional
@@ -169,7 +169,7 @@ def sweep(
     workers : int
         Runs at a time.
     say : callable
-        Told what happens, a line at a time.
+        Gets a line for each thing that happens.
 
     Raises
     ------
