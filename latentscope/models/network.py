@@ -601,10 +601,8 @@ class _PackedEnd(nn.Module):
         super().__init__()
         assert layer.bias is not None
         self.before = before
-        sums = nn.Conv2d(layer.in_channels, 4, 1)
-        sums.weight = nn.Parameter(layer.weight.detach()[:, 0, 0].T[:, :, None, None])
-        nn.init.zeros_(cast(Tensor, sums.bias))
-        self.sums = Packed(sums, None, dtype)
+        # For a matrix product: oneDNN would fill the four channels up to sixteen.
+        self.sums = layer.weight.detach()[:, 0, 0].to(dtype, memory_format=torch.contiguous_format)
         taps, shift = [0.0, 1.0, 0.0], 0.0
         if final is not None:
             taps = final.weight.detach().flatten().tolist()
@@ -621,8 +619,8 @@ class _PackedEnd(nn.Module):
         parts = []
         for start in range(0, width, step):
             first = min(max(start - _HALO, 0), width - size)
-            hidden = self.sums(self.before(x[..., first : first + size]))
-            sums = hidden.permute(0, 2, 3, 1)[:, 0].float().contiguous()
+            hidden = self.before(x[..., first : first + size]).permute(0, 2, 3, 1)[:, 0]
+            sums = (hidden @ self.sums).float()
             rows = _ended(sums.numpy(), *self.numbers)
             each = rows.shape[1] // size
             parts.append(rows[:, (start - first) * each : (start - first + step) * each])

@@ -235,10 +235,12 @@ def _best(position: Floats, flux: Floats) -> Seen:
     grid += lag * _STEP
     low, high = np.searchsorted(grid, (position[0], position[-1]))
     seen = _contrast(np.interp(grid[low:high], position, flux))
-    bands = bands[..., low:high]
     squares = sums[high] - sums[low]
     seen_square = float(seen @ seen)
-    overlap = (bands @ seen.astype(np.float32)).astype(np.float64)
+    # Filled up with zeros, so that one product goes through the bands as they lie in memory.
+    filled = np.zeros(size, dtype=np.float32)
+    filled[low:high] = seen
+    overlap = (bands.reshape(-1, size) @ filled).reshape(squares.shape).astype(np.float64)
     best = np.unravel_index((overlap / np.sqrt(squares)).argmax(), overlap.shape)
     if not overlap[best] > _MIN_CORRELATION * np.sqrt(squares[best] * seen_square):
         return _UNSEEN
