@@ -340,6 +340,12 @@ def _prepared(
         spectrum = read_spectrum(source, **reading, ivar=ivar)
         _describe(record, spectrum)
         prepared = prepare(spectrum, config, ivar=ivar)
+    except MemoryError:
+        # No row may stay failed because others took the memory when it was read.
+        raise SpectrumError(
+            f"{name}: out of memory while it was read; give fewer workers (finished blocks are "
+            "kept), or leave this file out"
+        ) from None
     except Exception as error:  # one file in an archive may break a reader in any way
         known = isinstance(error, LatentscopeError)
         fail(record, str(error) if known else f"{name}: {type(error).__name__}: {error}")

@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -219,10 +220,20 @@ def _guarded(
         message = str(error)
         raise SpectrumError(message if message.startswith(name) else f"{name}: {message}") from None
     except _BROKEN as error:
+        if isinstance(error, MemoryError) and not _is_absurd(error):
+            raise  # which says nothing of the file
         raise SpectrumError(
             f"{name}: its content contradicts its header ({type(error).__name__}: {error}); "
             "download or write it again"
         ) from error
+
+
+def _is_absurd(error: MemoryError) -> bool:
+    """Whether an array was asked for that no file of at most `MAX_BYTES` can fill."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if shape is None or dtype is None:  # numpy's errors say them
+        return False
+    return bool(prod(shape) * dtype.itemsize > 8 * MAX_BYTES)  # bytes, as float64
 
 
 def _finished(draft: Draft, file: str | None, frame: Frame | None, ivar: bool) -> Spectrum:

@@ -140,6 +140,26 @@ def test_any_exception_of_a_reader_is_one_failed_row(archive, monkeypatch):
     assert latents.table["error"][2] == f"{archive[2]}: RecursionError: too deep"
 
 
+def test_a_shortage_of_memory_is_no_failed_row(archive, tmp_path, monkeypatch):
+    import latentscope.models.encode as encoding
+    import latentscope.models.rows as rows
+
+    def hungry(source, **options):
+        if source == archive[5]:
+            raise MemoryError
+        return read_spectrum(source, **options)
+
+    monkeypatch.setattr(encoding, "BLOCK", 4)
+    output = tmp_path / "latents.npy"
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "read_spectrum", hungry)
+        with pytest.raises(SpectrumError, match=f"{archive[5].name}: out of memory"):
+            encode(archive, tiny_model(), output=output, workers=1)
+    assert not output.exists()
+    assert len(list(tmp_path.glob("latents.npy.parts/*.npz"))) == 1
+    assert encode(archive, tiny_model(), output=output).ok.all()
+
+
 def test_coverage_below_the_limit_fails_and_a_lower_limit_lets_it_through(tmp_path):
     write_adp(tmp_path / "half.fits", last=5090.25)
     model = tiny_model()

@@ -228,3 +228,21 @@ def test_unknown_layouts_go_to_specutils_of_either_generation(name, monkeypatch)
     spectrum = read_spectrum(layouts.image(WAVELENGTH))
     check(spectrum)
     assert "read by specutils" in spectrum.meta["assumed"]
+
+
+def test_a_shortage_of_memory_is_not_the_files_fault(tmp_path, monkeypatch):
+    import latentscope.spectra.read as reading
+
+    file = tmp_path / "spectrum.fits"
+    fits.PrimaryHDU(np.ones(100, np.float32)).writeto(file)
+
+    def short(data):
+        raise MemoryError
+
+    monkeypatch.setattr(reading, "read_hdus", short)
+    with pytest.raises(MemoryError):
+        read_spectrum(file)
+    # But no honest file asks for a petabyte.
+    monkeypatch.setattr(reading, "read_hdus", lambda data: np.empty(10**15, np.uint8))
+    with pytest.raises(SpectrumError, match="its content contradicts its header"):
+        read_spectrum(file)
