@@ -105,7 +105,7 @@ def _map_scope(archive: Archive, rows: Any, chart: MapPanel, near: NearPanel) ->
     names = archive.columns[:_MOST_COLUMNS]
     colors = {name: archive.colors(name) for name in names}
     for select in (chart.x, chart.y, chart.color):
-        select.options = [(name, plain(archive.map_name(name))) for name in names]
+        select.options = [(name, plain(name)) for name in names]
     space = archive.retriever.space
     points = space.points(space.part(archive.latents.values, rows))
     stars = archive.study.stars.codes[rows]

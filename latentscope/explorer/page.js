@@ -14,7 +14,6 @@ function paint() {
       });
     }
     for (const grid of it.center) if (grid.grid_line_color !== undefined) grid.grid_line_color = color("--line");
-    it.outline_line_color = color("--line");
   }
   const night = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
   const button = document.getElementById("theme");

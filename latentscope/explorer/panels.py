@@ -31,7 +31,7 @@ from jinja2 import Environment, Template
 
 from latentscope.explorer.archive import Archive
 from latentscope.plots.pairs import LabelColors
-from latentscope.plots.style import OVERLAY, QUIET, STRONG
+from latentscope.plots.style import OVERLAY, QUIET, STRONG, beyond, minus
 
 OVERLAYS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colors of spectra that are laid over the shown one."""
@@ -77,7 +77,9 @@ def quiet(*figures: Any) -> None:
                 major_label_text_color=SOFT, axis_line_color=FAINT,
                 major_tick_line_color=FAINT, minor_tick_line_color=None,
             )  # fmt: skip
-        one.grid.grid_line_color = one.outline_line_color = FAINT
+        one.grid.grid_line_color = FAINT
+        # Around a transparent background Bokeh 3.9 would also draw the ticks of the view before.
+        one.outline_line_color = None
 
 
 def _sheet() -> InlineStyleSheet:
@@ -337,11 +339,16 @@ def legend(colors: LabelColors, label: str) -> str:
         named = zip(colors.classes, colors.palette, strict=True)
         dots = (f'<span style="color:{color}">●</span> {escape(one)}' for one, color in named)
         return f"{name}: {' '.join(dots)}"
-    low, high = float(colors.norm.vmin or 0), float(colors.norm.vmax or 0)
+    if not np.isfinite(colors.values).any():
+        return f"{name}: no values"
+    low, high = colors.limits
+    ends = beyond(colors.values, low, high)
+    least = "\u2264 " if ends in ("min", "both") else ""
+    most = "\u2265 " if ends in ("max", "both") else ""
     shades = [_hex(rgba) for rgba in colors.rgba(np.linspace(low, high, 9))]
     strip = f"linear-gradient(to right,{','.join(shades)})"
     bar = f'<span class="bar" style="background:{strip}"></span>'
-    return f"{name} {low:.4g} {bar} {high:.4g}"
+    return f"{name} {least}{minus(f'{low:.4g}')} {bar} {most}{minus(f'{high:.4g}')}"
 
 
 def _hex(rgba: Sequence[float]) -> str:

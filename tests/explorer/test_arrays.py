@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from latentscope.explorer.arrays import Window, density, inside, nearest_point, smoothed
+from latentscope.explorer.panels import SpectrumPanel, legend
+from latentscope.plots.pairs import label_colors
 
 
 def test_smoothing_keeps_a_constant_and_the_holes_and_takes_the_noise():
@@ -51,3 +53,17 @@ def test_the_nearest_point_is_near_as_seen_or_none_is():
     assert nearest_point(x, y, (0.99, 99.0), window) == 1
     assert nearest_point(x, y, (0.5, 50.0), window) is None
     assert nearest_point(x * np.nan, y, (0.5, 50.0), window) is None
+
+
+def test_legend_says_where_colors_saturate_and_where_there_are_none():
+    assert legend(label_colors(np.full(3, np.nan)), "mass") == "mass: no values"
+    said = legend(label_colors(np.arange(-500.0, 501)), "radial velocity (km/s)")
+    assert "(km/s) ≤ −490" in said
+    assert said.endswith("≥ 490")
+    assert "≤" not in legend(label_colors(np.array([1.5, 1.5])), "mass")
+
+
+def test_figures_have_no_outline():
+    # Bokeh 3.9 strokes it together with the path of the paint before, which is that of old ticks.
+    panel = SpectrumPanel(np.linspace(5000.0, 5100.0, 11), "wavelength")
+    assert panel.flux.outline_line_color is panel.left.outline_line_color is None
