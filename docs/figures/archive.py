@@ -41,8 +41,14 @@ def archive(model: str = "harps-sim") -> tuple[Latents, pd.DataFrame]:
 
 
 def save(ax: Axes, name: str) -> None:
-    """Write a picture as the commands do, but in 128 colors, which a page loads faster."""
+    """Write a picture as the commands do, but in few colors."""
     path = IMAGES / name
     save_figure(ax, path)
+    shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """Leave a picture 256 colors, so that a page loads faster."""
     with Image.open(path) as drawn:
-        drawn.convert("RGB").quantize(128).save(path, optimize=True)
+        few = drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)

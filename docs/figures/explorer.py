@@ -8,14 +8,13 @@ Look at all of them afterwards.
 import shutil
 import sys
 import warnings
-from pathlib import Path
 
+from archive import IMAGES, shrink
 from playwright.sync_api import sync_playwright
 
 from latentscope.explorer.archive import read_archive
 from latentscope.explorer.serve import serve
 
-IMAGES = Path(__file__).parents[1] / "images"
 MODEL = "window.model = name => Bokeh.documents[0].get_model_by_name(name);"
 READY = (
     "window.Bokeh?.documents?.[0]?.is_idle && model('near-heading').text"
@@ -34,7 +33,7 @@ def main() -> None:
     hot = archive.dims[1]
     hotter = archive.mean[hot] + archive.sigma[hot]
     pictures = {
-        "explorer": ((1400, 1000), "light", f"z={hot}:{hotter:.2f}"),
+        "explorer": ((1400, 1180), "light", f"z={hot}:{hotter:.2f}"),
         "explorer-velocity": ((1400, 900), "light", f"z={shift}:{moved:.3f}&wavelength=5160-5190"),
         "explorer-dark": ((1024, 900), "dark", f"z={hot}:{hotter:.2f}&x=Teff&y=logg"),
         "explorer-tablet": ((820, 1180), "light", "wavelength=6540-6590&color=Teff&smooth=3"),
@@ -60,8 +59,8 @@ def main() -> None:
             if name == "explorer":
                 page.locator("#near tbody tr button").first.click()
                 page.wait_for_timeout(3000)
-            whole = name in ("explorer", "explorer-tablet")
-            page.screenshot(path=IMAGES / f"{name}.png", full_page=whole)
+            page.screenshot(path=IMAGES / f"{name}.png")
+            shrink(IMAGES / f"{name}.png")
             context.close()
         browser.close()
     served.stop()

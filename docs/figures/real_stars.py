@@ -66,8 +66,8 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     synthesizer = Synthesizer()
     count = sum(len(real.windows) for real in REAL)
-    _, axes = plt.subplots(count, 1, figsize=(WIDE, 1.2 * count), dpi=150, layout="constrained")
-    left = iter(axes)
+    figure, axes = plt.subplots(count // 2, 2, figsize=(WIDE, 0.6 * count), layout="constrained")
+    left = iter(axes.T.ravel())
     for real in REAL:
         spectrum = read_spectrum(folder / real.file)
         at_rest = spectrum.frame == "rest"  # nobody knows where the air was
@@ -87,8 +87,10 @@ def main(folder: Path) -> None:
             ax.set(xlim=(first, last), ylim=(0, 1.25))
             ax.set_title(f"{real.name}: {what} (rms {rms:.3f})", fontsize=9)
             ax.tick_params(labelsize=8)
-    axes[-1].set_xlabel("wavelength in air (\u00c5); black: HARPS, orange: simulation")
-    save(axes[0], "real-stars.png")
+            ax.locator_params(axis="x", nbins=6)
+    figure.supxlabel("wavelength in air (\u00c5); black: HARPS, orange: simulation", fontsize=9)
+    figure.supylabel("flux / continuum", fontsize=9)
+    save(axes[0, 0], "real-stars.png")
 
 
 def continuum(wavelength: np.ndarray, data: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -30,7 +30,12 @@ def exposures(template: Spectrum) -> Iterator[Spectrum]:
     for mjd in 56000.0 + np.arange(EXPOSURES) + rng.uniform(-0.15, 0.15, EXPOSURES):
         rv = KMS * np.sin(2 * np.pi * mjd / PERIOD)
         noise = np.sqrt(level * flux) * rng.normal(size=len(flux))
-        meta = template.meta | {"mjd": mjd, "star": "made star", "object": "made star", "snr": SNR}
+        meta = template.meta | {
+            "mjd": mjd,
+            "star": "simulated star",
+            "object": "simulated star",
+            "snr": SNR,
+        }
         moved = doppler_shift(template.wavelength, rv)
         yield replace(template, wavelength=moved, flux=flux + noise, rv=rv, meta=meta)
 

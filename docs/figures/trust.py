@@ -1,8 +1,8 @@
 """Draw the picture of docs/trust.md: ordinary spectra with a few of each kind of outlier.
 
-Run from the repository, with the line list that the bundled models were trained with:
+Run from the repository; --linelist replaces the built-in lines:
 
-    python docs/figures/trust.py --linelist lines.csv.gz
+    python docs/figures/trust.py
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
         for copy in range(OF_EACH):
             at = number * OF_EACH + copy
             spoiled = spoil(spectra[at], np.random.default_rng(at))
-            spectra[at] = replace(spoiled, meta=spoiled.meta | {"file": f"{name} {copy + 1}"})
+            spectra[at] = replace(spoiled, meta=spoiled.meta | {"file": f"{name} ({copy + 1})"})
     result = score(encode(spectra, load_model("harps-sim")))
     print("\n".join(result.sentences(20)))
     save(result.plot(), "trust.png")

@@ -6,16 +6,29 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.activity import MADResult
 from latentscope.diagnostics.exclusive import ExclusiveResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, THIRD, WIDE, new_axes, styled
+from latentscope.plots.style import (
+    INK,
+    OVERLAY,
+    QUIET,
+    STRONG,
+    THIRD,
+    WIDE,
+    new_axes,
+    plain_log,
+    styled,
+)
 
 _MOST_DOTS = 40  # of stems; more would smear into a line
 _MOST_NAMES = 24
 _CARRIED = "#d9e6ef"
 _CLOSE = 0.06
+_WHOSE = {"asked": "", "model": "", "varying": ",\n1 % of the widest"}
+_LEGEND = 1.35  # of the bars below it
 _BELOW = 0.05  # of the threshold: where the axis ends, if nothing is smaller
 
 
@@ -41,7 +54,7 @@ def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
     low, high = min(positive), max(*positive, 3 * result.threshold)
     ax.set_yscale("log")
     ax.set_ylim(0.7 * low, high * (high / low) ** 0.12)
-    ax.yaxis.set_major_formatter("{x:g}")
+    plain_log(ax.yaxis)
     _stems(ax, result.values, informative)
     _thresholds(ax, result)
     for dim in np.flatnonzero(informative) if informative.sum() <= _MOST_NAMES else []:
@@ -51,6 +64,7 @@ def plot_mad(result: MADResult, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     count = len(result.values)
     ax.set_xlim(-0.02 * count - 0.5, 1.02 * count - 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel(f"{result.kind} absolute deviation")
     ax.set_title(f"{int(informative.sum())} of {count} dimensions informative, n = {result.n:,}")
     return ax
@@ -60,7 +74,9 @@ def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> 
     dims, foot = np.arange(len(values)), ax.get_ylim()[0]
     # What lies below the axis, such as a deviation of 0 on a logarithmic one, is a dot on it.
     values = np.maximum(values, foot)
-    for which, color, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, 5, 1.4)):
+    # Dots of many stems would cover each other.
+    large = float(np.clip(400 / len(values), 2, 5))
+    for which, color, size, width in ((~strong, QUIET, 2.5, 0.8), (strong, STRONG, large, 1.4)):
         if which.any():
             ax.vlines(dims[which], foot, values[which], color=color, linewidth=width)
         if which.any() and (color == STRONG or len(values) <= _MOST_DOTS):
@@ -69,7 +85,7 @@ def _stems(ax: Axes, values: NDArray[np.float64], strong: NDArray[np.bool_]) -> 
 
 def _thresholds(ax: Axes, result: MADResult) -> None:
     """Draw the threshold that was used, and the estimated one."""
-    whose = "" if result.threshold_from in ("asked", "model") else f", {result.threshold_from}"
+    whose = _WHOSE.get(result.threshold_from, f", {result.threshold_from}")
     lines = [(result.threshold, f"threshold {result.threshold:.3g}{whose}", OVERLAY, "--")]
     if result.estimated_threshold not in (None, result.threshold):
         estimated = result.estimated_threshold
@@ -103,7 +119,8 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     count = int(order["adds"].sum())
     if 0 < count < len(order):
         ax.axvline(count - 0.5, color=OVERLAY, linewidth=1, linestyle="--")
-    ax.set_xticks(place, [str(dim) for dim in order["dim"]])
+    every = -(-len(order) // _MOST_NAMES)
+    ax.set_xticks(place[::every], [str(dim) for dim in order["dim"]][::every])
     ax.tick_params(axis="x", length=0)
     ax.set_xlabel("latent dimension, in the order of what it adds")
     ax.set_ylabel("nats")
@@ -114,5 +131,8 @@ def plot_exclusive(result: ExclusiveResult, ax: Axes | None = None) -> Axes:
     ]
     if count < len(order):
         patches.append(Patch(color=QUIET, label="would add, not significant"))
+    # The last bars leave room for the legend.
+    last = carried[-max(len(order) // 3, 1) :]
+    ax.set_ylim(0, max(ax.get_ylim()[1], _LEGEND * float(np.nanmax(last, initial=0.0))))
     ax.legend(handles=patches, loc="upper right")
     return ax

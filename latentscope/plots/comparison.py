@@ -28,6 +28,7 @@ from latentscope.plots.style import (
 )
 
 _MOST = 16
+_BESIDE = 8  # dimensions whose cells have room for numbers in half of the width
 _COLORS = (STRONG, OVERLAY)
 
 
@@ -64,7 +65,13 @@ def plot_comparison(
         matrix = new_axes(ax, (4.8, 4.0))
     else:
         height = max(3.2, 1.2 + 0.32 * labels["label"].nunique())
-        _, (matrix, bars) = plt.subplots(1, 2, figsize=(WIDE, height))
+        if matching["dim_b"].nunique() > _BESIDE:
+            heights = 1.2 + 0.32 * min(matching["dim_a"].nunique(), _MOST), height
+            _, (matrix, bars) = plt.subplots(
+                2, 1, figsize=(WIDE, sum(heights)), height_ratios=heights
+            )
+        else:
+            _, (matrix, bars) = plt.subplots(1, 2, figsize=(WIDE, height))
         _draw_labels(bars, labels, (a, b))
     _draw_matching(matrix, matching, (a, b))
     return matrix
@@ -110,6 +117,6 @@ def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
     for text, bold in zip(ax.get_yticklabels(), differs, strict=True):
         text.set_fontweight("bold" if bold else "normal")
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.set_xlabel("nats (outline: all dimensions together)")
-    ax.set_title("Known of labels\nbold: the models differ (q < 0.05)")
+    ax.set_xlabel("nats of the best dimension (outline: of all)")
+    ax.set_title("What each model knows of labels\nbold: they differ (q < 0.05)")
     ax.legend(loc="lower right")

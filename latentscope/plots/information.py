@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
 from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
+from latentscope.errors import EstimatorError
 from latentscope.plots.style import (
     HEXBIN_ABOVE,
     INK,
@@ -24,6 +25,7 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    beyond,
     counted,
     label_name,
     label_title,
@@ -31,12 +33,14 @@ from latentscope.plots.style import (
     nats_scale,
     nats_text,
     new_axes,
+    plain_log,
     short_names,
     styled,
 )
 
 _MOST_DIMS = 16
 _FEW_DIMS = 8
+_ROOMY = 12  # columns whose cells have room for larger letters
 _DARK = 0.5  # of the scale: from where on letters on a cell are white
 
 
@@ -107,10 +111,11 @@ def draw_nats(ax: Axes, values: NDArray[np.float64], q_values: NDArray[np.float6
     # White lines between cells, so that quiet ones are told apart too.
     ax.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", linewidth=1.2)
     ax.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", linewidth=1.2)
+    size = 8 if columns <= _ROOMY else 7
     for (row, column), value in np.ndenumerate(values):
         dark = not quiet[row, column] and float(scale(value)) > _DARK
         ax.text(
-            column, row, nats_text(value), ha="center", va="center", fontsize=8,
+            column, row, nats_text(value), ha="center", va="center", fontsize=size,
             color="white" if dark else INK,
             alpha=0.5 if quiet[row, column] else 1.0,
             fontweight="bold" if q_values[row, column] < SIGNIFICANT else "normal",
@@ -172,7 +177,8 @@ def plot_indicator(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(0, len(dims), every), [str(dim) for dim in dims[::every]])
     ax.tick_params(length=0, labelsize=7 if len(dims) > 16 else 9)
     ax.set_xlabel("latent dimension")
-    ax.set_title(f"Indicator by {', '.join(map(str, sorted(table['bins'].unique())))} bins")
+    numbers = ", ".join(map(str, sorted(table["bins"].unique())))
+    ax.set_title(f"Indicator by {numbers} bins\n{counted(table)}")
     add_bar(image, ax, "relative to the largest of the row")
     return ax
 
@@ -205,33 +211,25 @@ def plot_dim_against_label(
     mi : float, optional
         Mutual information in nats, for the title.
     color : array (n,), optional
-        Another label, named `color_name`, that colors the points; gray where it is missing.
+        Another label, named `color_name`, that colors the points, gray where it is missing; above
+        5,000 points its mean.
     track : (array, array), optional
         Label and latent values of other spectra, drawn on top and joined in their order;
         `track_name` is their legend.
+
+    Raises
+    ------
+    EstimatorError
+        If latents, label or color are no numbers.
     """
     ax = new_axes(ax, (4.6, 3.6))
-    z = np.asarray(latent, dtype=np.float64)
-    truth = np.asarray(label, dtype=np.float64)
+    z, truth = _numbers(latent, "latent"), _numbers(label, name)
     both = np.isfinite(z) & np.isfinite(truth)
     z, truth = z[both], truth[both]
-    size = float(np.clip(4000 / max(len(z), 1), 3, 18))
-    points: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
-    if color is not None:
-        other = np.asarray(color, dtype=np.float64)[both]
-        known = np.isfinite(other)
-        ax.scatter(truth[~known], z[~known], color=QUIET, **points)
-        low, high = np.percentile(other[known], (1, 99)) if known.any() else (0.0, 1.0)
-        drawn = ax.scatter(
-            truth[known], z[known], c=other[known], cmap=SEQUENCE, vmin=low, vmax=high, **points
-        )
-        add_bar(drawn, ax, label_title(color_name))
-    elif len(z) > HEXBIN_ABOVE:
-        look: dict[str, Any] = {"bins": "log", "cmap": SEQUENCE, "linewidths": 0.1}
-        bar = add_bar(ax.hexbin(truth, z, gridsize=60, mincnt=1, **look), ax, "rows")
-        bar.ax.yaxis.set_major_formatter("{x:g}")
-    else:
-        ax.scatter(truth, z, color=STRONG, alpha=0.5, **points)
+    other = None if color is None else _numbers(color, color_name)[both]
+    _cloud(ax, truth, z, other, color_name)
+    if not len(z):
+        ax.text(0.5, 0.5, "no row has both", transform=ax.transAxes, ha="center")
     if track is not None:
         there, value = (np.asarray(part, dtype=np.float64) for part in track)
         ax.plot(there, value, "-", color="white", linewidth=4, zorder=3)
@@ -239,6 +237,7 @@ def plot_dim_against_label(
             there, value, "o-", color=OVERLAY, markersize=4, linewidth=1.8, zorder=4,
             markeredgecolor="white", markeredgewidth=0.6, label=track_name,
         )  # fmt: skip
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best")
     ax.set_xlabel(label_title(name))
     ax.set_ylabel("latent dimension" + ("" if dim is None else f" {dim}"))
@@ -247,3 +246,50 @@ def plot_dim_against_label(
         said.append(f"rank correlation {spearmanr(truth, z).statistic:+.3f}")
     ax.set_title(", ".join([*said, f"n = {len(z):,}"]))
     return ax
+
+
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise EstimatorError(
+            f"{name}: not all of it are numbers; plot_pairs colors by classes"
+        ) from None
+
+
+def _cloud(
+    ax: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    color: NDArray[np.float64] | None,
+    name: str,
+) -> None:
+    """Draw points, or hexagons where they are many, colored by a label."""
+    size = float(np.clip(4000 / max(len(x), 1), 3, 18))
+    points: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
+    hexagons: dict[str, Any] = {"gridsize": 60, "linewidths": 0.1, "cmap": SEQUENCE}
+    many = len(x) > HEXBIN_ABOVE
+    if color is None and many:
+        bar = add_bar(ax.hexbin(x, y, mincnt=1, bins="log", **hexagons), ax, "rows")
+        plain_log(bar.ax.yaxis)
+        return
+    if color is None:
+        ax.scatter(x, y, color=STRONG, alpha=0.5, **points)
+        return
+    known = np.isfinite(color)
+    if not known.all():
+        (short,) = short_names([label_name(name)])
+        said = f"no {short} ({np.count_nonzero(~known):,})"
+        ax.scatter(x[~known], y[~known], color=QUIET, label=said, **points)
+    x, y, color = x[known], y[known], color[known]
+    if not len(x):
+        return
+    low, high = np.percentile(color, (1, 99))
+    drawn: Any
+    if many:
+        # Their mean: of points that cover each other only the last would be seen.
+        drawn = ax.hexbin(x, y, C=color, vmin=low, vmax=high, **hexagons)
+    else:
+        drawn = ax.scatter(x, y, c=color, cmap=SEQUENCE, vmin=low, vmax=high, **points)
+    title = f"{label_title(name)}{', mean' if many else ''}"
+    add_bar(drawn, ax, title, extend=beyond(color, low, high))

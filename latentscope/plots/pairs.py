@@ -32,6 +32,7 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    beyond,
     counted,
     label_name,
     label_title,
@@ -46,8 +47,8 @@ Floats = NDArray[np.float64]
 MAX_DIMS = 8
 """Dimensions drawn at most, by default."""
 
-_KEY = 1.3
-"""Inches beside the panels, for what colors mean."""
+_KEY, _LETTER = 1.3, 0.075
+"""Inches beside the panels at least, for what colors mean, and of a letter there."""
 
 _HEXAGONS = 38
 _BINS = 48
@@ -137,9 +138,10 @@ def plot_pairs(
     grid = _Grid(values, [_window(column) for column in values.T], colors, order)
     d = len(shown)
     # As large as a page shows it, but for many dimensions, whose panels need their room.
-    side = float(np.clip((WIDE - _KEY) / d, 0.9, 1.9))
+    key = _key_width(colors)
+    side = float(np.clip((WIDE - key) / d, 0.9, 1.9))
     axes: Any
-    figure, axes = plt.subplots(d, d, figsize=(side * d + _KEY, side * d + 0.3), squeeze=False)
+    figure, axes = plt.subplots(d, d, figsize=(side * d + key, side * d + 0.3), squeeze=False)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]
     for row, column in np.ndindex(d, d):
         _panel(axes[row, column], grid, pairs, shown, row, column)
@@ -277,26 +279,32 @@ def _information(ax: Axes, pairs: PairwiseResult, x: int, y: int) -> None:
         spine.set_visible(False)
 
 
+def _key_width(colors: LabelColors | None) -> float:
+    names = [] if colors is None else short_names([colors.name, *colors.classes])
+    return max(_KEY, 0.8 + _LETTER * max(map(len, names), default=0))
+
+
 def _key(figure: Any, axes: NDArray[Any], grid: _Grid) -> None:
     """Say what colors mean: a legend of classes or a bar of numbers."""
     colors = grid.colors
     if colors is None:
         return
-    if not colors.classes:
+    missing = int(np.isnan(colors.values).sum())
+    if not colors.classes and missing < len(colors.values):
         add_bar(
             ScalarMappable(colors.norm, SEQUENCE), list(axes.ravel()), label_title(colors.name),
-            shrink=0.6, pad=0.01, extend="both",
+            shrink=0.6, pad=0.01, extend=beyond(colors.values, *colors.limits),
         )  # fmt: skip
-        return
     named = zip(short_names(colors.classes), colors.palette, colors.counts, strict=True)
-    missing = int(np.isnan(colors.values).sum())
     shown = [*named, *([("no label", QUIET, missing)] if missing else [])]
+    if not shown:
+        return
     handles = [
         Line2D([], [], marker="o", linestyle="", color=c, markersize=5, label=f"{name} ({count:,})")
         for name, c, count in shown
     ]
     (name,) = short_names([colors.name])
-    figure.legend(handles=handles, title=name, loc="outside right upper")
+    figure.legend(handles=handles, title=name, loc="outside right center")
 
 
 _SPECTRAL_TYPE = re.compile(r"[OBAFGKM](?![A-Za-z]*[a-z]{2})[\d\s.:+/IVbp-]*")
@@ -319,11 +327,16 @@ class LabelColors:
     palette: tuple[str, ...]
 
     @property
-    def norm(self) -> Normalize:
-        """Scale of the numbers: from the 1st to the 99th percentile."""
+    def limits(self) -> tuple[float, float]:
+        """Ends of the scale of the numbers: the 1st and the 99th percentile."""
         labeled = self.values[np.isfinite(self.values)]
         low, high = np.percentile(labeled, (1, 99)) if len(labeled) else (0.0, 1.0)
-        return Normalize(low, high if high > low else low + 1.0)
+        return float(low), float(high if high > low else low + 1.0)
+
+    @property
+    def norm(self) -> Normalize:
+        """Scale of the numbers."""
+        return Normalize(*self.limits)
 
     def rgba(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Colors of values, gray of NaN, shape (m,) -> (m, 4)."""

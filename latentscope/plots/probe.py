@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from latentscope.diagnostics.probe import ProbeResult
 from latentscope.errors import ChoiceError
@@ -16,13 +17,16 @@ from latentscope.plots.style import (
     OVERLAY,
     QUIET,
     SEQUENCE,
+    SOFT,
     STRONG,
     WIDE,
     add_bar,
+    beyond,
     companion,
     label_name,
     label_title,
     new_axes,
+    short_names,
     styled,
 )
 
@@ -42,7 +46,8 @@ def plot_probe(
     """Draw labels of numbers as the best reader reads them, on stars it did not learn from.
 
     Below each, read minus true, with the median and the middle 68 % of stars of similar values. Of
-    more than four labels those that are read best are drawn, and 3,000 stars.
+    more than four labels those that are read best are drawn, and 3,000 stars; the title counts
+    those, and the axes those beyond.
 
     Parameters
     ----------
@@ -77,7 +82,7 @@ def plot_probe(
     shown = [label] if label is not None else names[:_MOST]
     across = _ACROSS[len(shown)]
     down = -(-len(shown) // across)
-    figure = plt.figure(figsize=(max(WIDE * across / 3, 4.2) if down == 1 else WIDE, 4.0 * down))
+    figure = plt.figure(figsize=(max(WIDE * across / 3, 4.2) if down == 1 else WIDE, 4.5 * down))
     grid = figure.add_gridspec(down, across)
     drawn = []
     for number, name in enumerate(shown):
@@ -88,9 +93,12 @@ def plot_probe(
         points = _draw(above, result, rows[name], name, by)
         above.set_xlabel("")
         above.tick_params(labelbottom=False)
-        if points is not None:
-            add_bar(points, above, label_title(str(by)))
         _draw_rest(below, result, rows[name], name)
+        if points is not None:
+            add_bar(
+                points, below, label_title(str(by)), location="bottom", aspect=40,
+                extend=beyond(points.get_array(), *points.get_clim()),
+            )  # fmt: skip
         drawn.append(above)
     return drawn[0]
 
@@ -125,11 +133,21 @@ def _draw(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str, color: 
     ax.set_xlabel(label_title(name))
     ax.set_ylabel(f"read ({row['unit']})" if row["unit"] else "read")
     unit = f" {row['unit']}" if row["unit"] else ""
+    (short,) = short_names([label_name(name)])
+    drawn = f", {len(frame):,} drawn" if len(frame) < row["n"] else ""
+    outside = _count_beyond(frame[[name, f"{name}_read"]], ends)
     ax.set_title(
-        f"{label_name(name)}: error {row['error']:.3g}{unit}, R\u00b2 {row['r2']:.3f}\n"
-        f"{row['reader']}, n = {row['n']:,}", fontsize=8,
+        f"{short} ({row['reader']})\nerror {row['error']:.3g}{unit}, "
+        f"R\u00b2 {row['r2']:.3f}\nn = {row['n']:,}{drawn}{outside}", fontsize=9,
     )  # fmt: skip
     return points if color else None
+
+
+def _count_beyond(values: pd.DataFrame, ends: ArrayLike) -> str:
+    """Say how many rows have a value that axes of these ends do not show."""
+    low, high = np.asarray(ends, dtype=np.float64)
+    count = int(((values < low) | (values > high)).any(axis=1).sum())
+    return f", {count:,} beyond" if count else ""
 
 
 def _draw_rest(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str) -> None:
@@ -151,5 +169,7 @@ def _draw_rest(ax: Axes, result: ProbeResult, row: dict[Any, Any], name: str) ->
     ax.axhline(0, color=INK, linewidth=0.8)
     if span > 0:
         ax.set_ylim(-1.3 * span, 1.3 * span)
+        outside = _count_beyond(rest.to_frame(), ax.get_ylim())
+        ax.set_title(outside.removeprefix(", "), fontsize=8, loc="right", color=SOFT, pad=2)
     ax.set_xlabel(label_title(name))
     ax.set_ylabel("read \u2212 true")

@@ -24,7 +24,7 @@ MAGNESIUM = (5160.0, 5190.0)
 """Angstrom; the Mg b lines, which know of temperature, gravity and metals, and iron beside them."""
 
 _MAX_QUERIES, _MAX_MATCHES = 4, 10
-_NAMED = 24
+_LETTERS = 48  # along the axis of the dimensions
 _HEIGHTS = (1.0, 0.62)  # inches of a picture, and of each spectrum in it
 _POINTS = 2000
 _FEW_PIXELS = 20
@@ -59,11 +59,11 @@ def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: in
         ax.plot(places, row, "-", color=STRONG, alpha=strength, linewidth=1)
     ax.plot([], [], color=STRONG, linewidth=1, label=f"{len(found)} nearest, the nearest darkest")
     ax.plot(places, asked, "o-", color=OVERLAY, markersize=4, linewidth=1.8, label="query")
-    every = -(-len(places) // _NAMED)
+    every = -(-len(places) * len(str(max(result.dims))) // _LETTERS)
     ax.set_xticks(places[::every], [str(dim) for dim in result.dims[::every]])
     ax.set_xlim(-0.4, len(places) - 0.6)
     ax.set_xlabel("latent dimension")
-    ax.set_ylabel("distance from the median (spreads)")
+    ax.set_ylabel("offset from the median (spreads)")
     far = matches["distance"]
     ax.set_title(f"{name}: distance {far.iloc[0]:.3g} to {far.iloc[-1]:.3g}")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -65,7 +65,7 @@ def plot_robustness(
     ax.set_ylim(max(len(pairs), 1) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.axvline(0, color=RULE, linewidth=0.8, zorder=0)
-    ax.set_xlabel("mutual information (nats)")
+    ax.set_xlabel("mutual information (nats, with 95 % intervals)")
     ax.set_title("The same pairs on other samples of the same stars", pad=12)
     _legend(ax, result)
     return ax
@@ -101,6 +101,12 @@ def _draw_sample(
         )  # fmt: skip
 
 
+def _called(sample: str) -> str:
+    """Name a sample, and the label of which all classes are equal as an astronomer does."""
+    column = sample.removeprefix("equal ")
+    return sample if column == sample else f"equal {label_name(column)}"
+
+
 def _legend(ax: Axes, result: RobustnessResult) -> None:
     figure = ax.get_figure(root=True)
     assert figure is not None
@@ -109,7 +115,7 @@ def _legend(ax: Axes, result: RobustnessResult) -> None:
     for row in result.mad.to_dict("records"):
         marker, color = _look(row["sample"])
         between = "" if row["low"] == row["high"] else f", {row['low']} to {row['high']}"
-        text = f"{row['sample']} ({row['informative']}{between}; {row['n_stars']:,})"
+        text = f"{_called(row['sample'])} ({row['informative']}{between}; {row['n_stars']:,})"
         handles.append(Line2D([], [], marker=marker, color=color, markersize=5, label=text))
     legend = ax.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2,

@@ -20,6 +20,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import FuncNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from numpy.typing import ArrayLike
 
 from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.probe import unit_of
@@ -34,6 +35,7 @@ _LONGEST_NAME = 30
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 INK, QUIET, STRONG, OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
 THIRD, FOURTH, PALE, RULE = "#009e73", "#7b6ba8", "#f1f3f5", "#e3e7eb"
+SOFT = "#5c6670"  # of words: QUIET is too pale to be read
 
 CLASSES = (
     STRONG, OVERLAY, THIRD, "#cc79a7", "#e6a700", "#56b4e9", "#8c564b", FOURTH, "#444444",
@@ -68,6 +70,7 @@ SIGNIFICANT_NATS = f"nats (gray: q \u2265 {SIGNIFICANT:g})"
 
 _LOW = 2.3  # inches
 _NATS = 6.0
+_FEW_POWERS = 20.0  # highest over lowest value
 _NATS_TICKS = (0, 0.1, 0.3, 0.5, 1, 2, 5)
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -162,6 +165,27 @@ def add_bar(drawn: ScalarMappable, ax: Any, label: str, **options: Any) -> Color
     return bar
 
 
+def plain_log(axis: Any) -> None:
+    """Write plain numbers along a logarithmic axis; 2, 3 and 5 too where few powers of ten are."""
+
+    def between(value: float, place: float = 0) -> str:
+        low, high = sorted(axis.get_view_interval())
+        return f"{value:g}" if high < _FEW_POWERS * low and f"{value:e}"[0] in "235" else ""
+
+    axis.set_major_formatter("{x:g}")
+    # Matplotlib's own would be formulas, which are not drawn as such here.
+    axis.set_minor_formatter(between)
+
+
+def beyond(values: ArrayLike, low: float, high: float) -> Literal["neither", "min", "max", "both"]:
+    """Say at which ends of a bar of colors values lie beyond it, as its `extend`."""
+    known = np.asarray(values, dtype=np.float64)
+    below, above = bool((known < low).any()), bool((known > high).any())
+    if below and above:
+        return "both"
+    return "min" if below else "max" if above else "neither"
+
+
 def nats_bar(ax: Axes) -> None:
     """Add the bar of `nats_scale` beside axes."""
     # Beside few rows there is no room for more.
@@ -174,14 +198,19 @@ def nats_bar(ax: Axes) -> None:
 
 def nats_text(nats: float) -> str:
     """Write nats as a cell of a picture shows them."""
-    return "-" if np.isnan(nats) else f"{nats:.2f}".replace("-0.00", "0.00")
+    return "-" if np.isnan(nats) else minus(f"{nats:.2f}".replace("-0.00", "0.00"))
+
+
+def minus(number: str) -> str:
+    """Write a number with the minus sign that axes have."""
+    return number.replace("-", "\u2212")
 
 
 def counted(table: pd.DataFrame) -> str:
     """Say on how many rows, and stars where they repeat, a table was measured: n = 60 to 80."""
     least, most = int(table["n"].min()), int(table["n"].max())
     rows = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
-    stars = int(table["n_groups"].max())
+    stars = int(table["n_groups"].max()) if "n_groups" in table else 0
     return rows if stars in (0, most) else f"{rows} ({stars:,} stars)"
 
 
@@ -204,7 +233,7 @@ def label_name(label: str) -> str:
 
 
 def label_title(label: str) -> str:
-    """Return a label as an axis names it, with its unit where the name tells.
+    """Return a label as an axis names it, with its unit where the name tells; long names are cut.
 
     Examples
     --------
@@ -213,6 +242,7 @@ def label_title(label: str) -> str:
     """
     unit = unit_of(label)
     name = "effective temperature" if label.lower() == "teff" else label_name(label)
+    (name,) = short_names([name])
     return name if not unit or unit in name else f"{name} ({unit})"
 
 

@@ -7,7 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.track import SURE, TrackResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, WIDE, label_name, new_axes, styled
+from latentscope.plots.style import (
+    INK,
+    OVERLAY,
+    QUIET,
+    SOFT,
+    STRONG,
+    WIDE,
+    label_name,
+    new_axes,
+    styled,
+)
 
 _MOST = 6
 
@@ -75,8 +85,8 @@ def _periodogram(ax: Axes, result: TrackResult, dim: int) -> None:
         ax.axvline(1 / row["period"], color=STRONG if sure else QUIET, linewidth=0.9, zorder=0)
     ax.set_ylim(0, 1)
     ax.set_ylabel("power")
-    ax.set_xlabel("cycles per day")
+    ax.set_xlabel("frequency (cycles per day)")
     ax.set_title(
         f"{row['period']:.4g} d, false alarm {row['fap']:.2g}", fontsize=8, loc="right",
-        color=STRONG if sure else OVERLAY if np.isnan(row["fap"]) else QUIET,
+        color=STRONG if sure else OVERLAY if np.isnan(row["fap"]) else SOFT,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    minus,
     new_axes,
     styled,
 )
@@ -181,10 +182,11 @@ def _velocities(ax: Axes, result: TraversalResult, colors: Any) -> None:
             markerfacecolor=None if good else "white",
         )  # fmt: skip
     ax.axvline(result.base_value, color=QUIET, linewidth=0.8, linestyle=":")
-    if np.nanmax(np.abs(table["rv_kms"])) < 1:
+    if not (table["rv_kms"].abs() >= 1).any():
         ax.set_ylim(-1, 1)
-    ax.set_xlabel(f"dim {result.dim}")
-    ax.set_ylabel("RV against the base (km/s)")
+    excluded = "" if all(like) else " (open: excluded)"
+    ax.set_xlabel(f"dim {result.dim}{excluded}")
+    ax.set_ylabel("RV relative to the base (km/s)")
     ax.set_title(_velocity_title(result), fontsize=8)
 
 
@@ -197,8 +199,8 @@ def _velocity_title(result: TraversalResult) -> str:
         return f"no Doppler shift:\nlines stay within {largest:.2g} km/s"
     sigma = per_unit.value * result.unit
     return (
-        f"{measured(per_unit.value, per_unit.error)} km/s per unit,\n"
-        f"{sigma:+.3g} per sigma; explains {share}"
+        f"{minus(measured(per_unit.value, per_unit.error))} km/s per unit,\n"
+        f"{minus(f'{sigma:+.3g}')} per sigma; explains {share}"
     )
 
 
@@ -360,7 +362,7 @@ def _centered(values: Floats, least: float) -> Normalize:
 
 def _write(ax: Axes, row: int, column: int, text: str, dark: bool) -> None:
     color = "white" if dark else "black"
-    ax.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+    ax.text(column, row, minus(text), ha="center", va="center", fontsize=7, color=color)
 
 
 def _frame(ax: Axes, result: LineMapResult) -> None:

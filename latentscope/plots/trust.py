@@ -6,11 +6,25 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentscope.diagnostics.trust import VERDICTS, ScoreResult
-from latentscope.plots.style import INK, OVERLAY, QUIET, STRONG, WIDE, new_axes, short_names, styled
+from latentscope.plots.style import (
+    INK,
+    OVERLAY,
+    QUIET,
+    STRONG,
+    WIDE,
+    new_axes,
+    plain_log,
+    short_names,
+    styled,
+)
 
 _MIN_TRUST = 1e-6
 _MAX_POINTS = 3000
 _N_NAMED = 5
+_PLAIN = 1e-3  # from where on numbers are written out
+_RAISED = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 _COLORS = dict(zip(VERDICTS, (QUIET, STRONG, OVERLAY), strict=True))
 
 
@@ -53,8 +67,22 @@ def plot_trust(result: ScoreResult, ax: Axes | None = None) -> Axes:
     ax.set_ylim(_MIN_TRUST / 2, 1.5)
     ax.set_xlabel("share of the spectra with at most this trust")
     ax.set_ylabel("trust")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_major_formatter("{x:g}")
+    plain_log(ax.xaxis)
+    ax.xaxis.set_major_formatter(_tick)
+    ax.yaxis.set_major_formatter(_trust_tick)
+    ax.yaxis.set_minor_formatter("")
     ax.set_title(f"{n:,} spectra (dashed: if all were ordinary)")
     ax.legend(loc="lower right")
     return ax
+
+
+def _tick(value: float, place: float = 0) -> str:
+    """Write a power of ten on an axis."""
+    if value > 0.99 * _PLAIN:
+        return f"{value:g}"
+    return "10" + str(round(np.log10(value))).translate(_RAISED)
+
+
+def _trust_tick(value: float, place: float = 0) -> str:
+    """Say that the least trust drawn stands for all below."""
+    return ("\u2264 " if value < 1.01 * _MIN_TRUST else "") + _tick(value)

@@ -71,6 +71,16 @@ def test_numbers_have_a_bar(values, measured):
     ax.get_figure().canvas.draw()
 
 
+def test_rows_without_a_number_are_counted(values, measured):
+    label = values[:, 1].copy()
+    label[:40] = np.nan
+    figure = plot_pairs(values, color=label, name="Teff", pairs=measured).get_figure()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["no label (40)"]
+    nothing = np.full(len(values), np.nan)
+    ax = plot_pairs(values, color=nothing, name="Teff", pairs=measured)
+    assert len(ax.get_figure().axes) == len(panels(ax))  # no bar of colors that nothing has
+
+
 @pytest.mark.parametrize("color", [None, "class", "number"])
 def test_many_rows_are_hexagons(color, tmp_path):
     rng = np.random.default_rng(1)

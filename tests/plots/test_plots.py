@@ -6,6 +6,8 @@ import pytest
 
 from latentscope.diagnostics.activity import mad
 from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.trust import ScoreResult
+from latentscope.errors import EstimatorError
 from latentscope.plots.activity import plot_mad
 from latentscope.plots.information import (
     plot_dim_against_label,
@@ -13,6 +15,7 @@ from latentscope.plots.information import (
     plot_pairwise,
 )
 from latentscope.plots.style import picture_bytes, save_figure, styled
+from latentscope.plots.trust import plot_trust
 
 
 def texts(ax):
@@ -98,6 +101,47 @@ def test_points_are_colored_by_another_label_and_gray_without_it():
     assert len(gray.get_offsets()) == 1
     assert len(np.unique(colored.to_rgba(colored.get_array()), axis=0)) == 8
     assert [one.get_ylabel() for one in ax.figure.axes] == ["latent dimension", "log g (dex)"]
+
+
+def test_rows_without_a_color_are_counted_and_many_points_are_averaged():
+    other = np.append(np.arange(8.0), np.nan)
+    ax = plot_dim_against_label(np.arange(9.0), np.arange(9.0), color=other, color_name="logg")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no log g (1)"]
+    nothing = np.full(9, np.nan)
+    ax = plot_dim_against_label(np.arange(9.0), np.arange(9.0), color=nothing)
+    assert len(ax.figure.axes) == 1  # no bar of colors that nothing has
+    rng = np.random.default_rng(2)
+    x, y, other = rng.normal(size=(3, 6000))
+    ax = plot_dim_against_label(x, y, color=other, color_name="logg")
+    assert type(ax.collections[0]).__name__ == "PolyCollection"
+    assert ax.figure.axes[1].get_ylabel() == "log g (dex), mean"
+
+
+def test_a_label_that_is_empty_or_text_is_no_empty_picture():
+    ax = plot_dim_against_label(np.arange(9.0), np.full(9, np.nan))
+    assert texts(ax) == ["no row has both"]
+    with pytest.raises(EstimatorError, match="survey"):
+        plot_dim_against_label(np.arange(2.0), ["a", "b"], name="survey")
+
+
+def test_no_tick_of_a_logarithmic_axis_is_a_formula():
+    few = ScoreResult(
+        pd.DataFrame({"id": ["a", "b", "c"], "trust": [0.2, 0.5, 0.9], "verdict": "ordinary"}),
+        {"doubtful_below": 0.05, "outside_below": 0.001},
+    )
+    rng = np.random.default_rng(3)
+    drawn = [
+        plot_mad(mad(np.zeros((1, 4)))),
+        plot_trust(few),
+        plot_dim_against_label(rng.normal(size=6000), rng.normal(size=6000)),
+    ]
+    for ax in drawn:
+        ax.figure.canvas.draw()
+        axes = [axis for one in ax.figure.axes for axis in (one.xaxis, one.yaxis)]
+        ticks = [tick for axis in axes for tick in axis.get_ticklabels(which="both")]
+        assert not [tick.get_text() for tick in ticks if "$" in tick.get_text()]
+    ticks = [tick.get_text() for tick in drawn[1].get_yticklabels()]
+    assert {"\u2264 10\u207b\u2076", "10\u207b\u2074", "0.1"} <= set(ticks)
 
 
 def test_information_has_one_scale_in_all_pictures():
