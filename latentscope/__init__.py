@@ -26,12 +26,8 @@ if TYPE_CHECKING:
     from latentscope.diagnostics.comparison import compare
     from latentscope.diagnostics.disentanglement import metrics
     from latentscope.diagnostics.exclusive import exclusive_information
-    from latentscope.diagnostics.mi.api import (
-        mi_matrix,
-        mutual_information,
-        pairwise_mi,
-        paper_indicator,
-    )
+    from latentscope.diagnostics.meaning import paper_indicator
+    from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
     from latentscope.diagnostics.probe import fit_probe, probe
     from latentscope.diagnostics.retrieval import Retriever
     from latentscope.diagnostics.robustness import robustness
@@ -61,7 +57,8 @@ _NAMES_OF_MODULE = {
     "diagnostics.comparison": "compare",
     "diagnostics.disentanglement": "metrics",
     "diagnostics.exclusive": "exclusive_information",
-    "diagnostics.mi.api": "mi_matrix mutual_information pairwise_mi paper_indicator",
+    "diagnostics.meaning": "paper_indicator",
+    "diagnostics.mi.api": "mi_matrix mutual_information pairwise_mi",
     "diagnostics.probe": "fit_probe probe",
     "diagnostics.retrieval": "Retriever",
     "diagnostics.robustness": "robustness",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from latentscope.data import Latents, read_labels
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.mi.result import Meaning, MIResult, dimension_meanings, meaning_lines
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
+from latentscope.diagnostics.mi.api import MIResult, mi_matrix
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.trust import VERDICTS
 from latentscope.errors import LatentscopeError

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from latentscope.diagnostics.activity import MADResult
     from latentscope.diagnostics.exclusive import ExclusiveResult
-    from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+    from latentscope.diagnostics.mi.api import MIResult, PairwiseResult
     from latentscope.diagnostics.study import Study
 
 _MOST_DIMS = 32
@@ -260,7 +260,7 @@ def mi(
 
 def _strongest(result: MIResult | PairwiseResult, verdict: str) -> list[str]:
     """Put the strongest significant pairs into words, and count them."""
-    from latentscope.diagnostics.mi.result import SIGNIFICANT
+    from latentscope.diagnostics.mi.api import SIGNIFICANT
 
     pairs, count = len(result.table), len(result.significant)
     first = f", the strongest {_STRONGEST} shown" if count > _STRONGEST else ""
@@ -274,7 +274,7 @@ def _indicate(
     out: Results, study: Study, dims: Any, columns: list[str] | None, clip_sigma: float | None
 ) -> None:
     """Measure the indicator of the paper, and tell the dimension of each label."""
-    from latentscope.diagnostics.mi.api import paper_indicator
+    from latentscope.diagnostics.meaning import paper_indicator
 
     def draw() -> Any:
         from latentscope.plots.information import plot_indicator

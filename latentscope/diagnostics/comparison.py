@@ -22,6 +22,7 @@ from latentscope.data import LabelsLike, Latents, LatentsLike, bring_latents, re
 from latentscope.diagnostics.disentanglement import error_of, interval
 from latentscope.diagnostics.exclusive import SHARED
 from latentscope.diagnostics.mi.api import (
+    SIGNIFICANT,
     Settings,
     across,
     columns_kept,
@@ -40,7 +41,6 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     whole_seed,
 )
-from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.prediction import Target, scores_of, target_of
 from latentscope.diagnostics.study import (
     Dims,

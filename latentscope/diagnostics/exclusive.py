@@ -29,9 +29,8 @@ from scipy.stats import t as student
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, kl_divergence, mad
-from latentscope.diagnostics.mi.api import PairResult, Settings, measure, pairwise_mi
+from latentscope.diagnostics.mi.api import PairResult, Settings, measure, p_text, pairwise_mi
 from latentscope.diagnostics.mi.columns import Seed, own_rng, read_column, whole_seed
-from latentscope.diagnostics.mi.result import p_text
 from latentscope.diagnostics.prediction import cross_fitted
 from latentscope.diagnostics.study import (
     Dims,

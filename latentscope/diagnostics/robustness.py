@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.mi.api import mi_matrix, q_values
+from latentscope.diagnostics.mi.api import SIGNIFICANT, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     Names,
     Seed,
@@ -33,7 +33,6 @@ from latentscope.diagnostics.mi.columns import (
     read_label,
     whole_seed,
 )
-from latentscope.diagnostics.mi.result import SIGNIFICANT
 from latentscope.diagnostics.study import (
     Dims,
     Groups,

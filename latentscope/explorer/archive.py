@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, spectrum_path
 from latentscope.diagnostics.activity import mad
+from latentscope.diagnostics.meaning import dimension_meanings
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.mi.result import dimension_meanings
 from latentscope.diagnostics.probe import unit_of
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.study import Study, read_study

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
-from latentscope.diagnostics.mi.result import SIGNIFICANT, MIResult, PairwiseResult
+from latentscope.diagnostics.mi.api import SIGNIFICANT, MIResult, PairwiseResult
 from latentscope.errors import EstimatorError
 from latentscope.plots.style import (
     HEXBIN_ABOVE,

@@ -15,9 +15,8 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.diagnostics.mi.api import pairwise_mi
+from latentscope.diagnostics.mi.api import SIGNIFICANT, PairwiseResult, pairwise_mi
 from latentscope.diagnostics.mi.columns import Discrete
-from latentscope.diagnostics.mi.result import SIGNIFICANT, PairwiseResult
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError
 from latentscope.plots.style import (

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-from latentscope.diagnostics.mi.result import SIGNIFICANT
+from latentscope.diagnostics.mi.api import SIGNIFICANT
 from latentscope.diagnostics.probe import unit_of
 from latentscope.files import atomic_path
 

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from latentscope.diagnostics import comparison
 from latentscope.diagnostics.disentanglement import metrics
 from latentscope.diagnostics.exclusive import compare, exclusive_information
-from latentscope.diagnostics.mi.api import mi_matrix, q_values
-from latentscope.diagnostics.mi.result import (
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
+from latentscope.diagnostics.mi.api import (
     SIGNIFICANT,
-    Meaning,
     MIResult,
-    dimension_meanings,
-    meaning_lines,
+    mi_matrix,
+    q_values,
 )
 from latentscope.diagnostics.probe import ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness

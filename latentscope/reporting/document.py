@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.mi.api import mi_matrix, pairwise_mi
-from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.mi.api import MIResult, PairwiseResult, mi_matrix, pairwise_mi
 from latentscope.diagnostics.study import Study
 from latentscope.diagnostics.traversal.traverse import LineMapResult
 from latentscope.errors import LatentscopeError, TableError

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from latentscope.diagnostics.activity import mad
+from latentscope.diagnostics.meaning import Meaning, dimension_meanings, rank_correlation
 from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.mi.result import Meaning, dimension_meanings, rank_correlation
 
 
 def meanings_of(values, labels):

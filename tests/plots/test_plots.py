@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from latentscope.diagnostics.activity import mad
-from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
+from latentscope.diagnostics.mi.api import MIResult, PairwiseResult
 from latentscope.diagnostics.trust import ScoreResult
 from latentscope.errors import EstimatorError
 from latentscope.plots.activity import plot_mad

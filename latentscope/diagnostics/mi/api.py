@@ -1,19 +1,20 @@
 """Mutual information of two variables, and of all pairs of latents and labels, in nats.
 
-Public functions come first; then how one pair is measured, with its error bar and p-value; then the
-one loop over many pairs, on all threads, with few columns at a time in memory. Last comes the
-indicator of Sedaghat et al. 2021.
+First the results, tables that say themselves in words; then the public functions; then how one pair
+is measured, with its error bar and p-value; then the one loop over many pairs, on all threads, with
+few columns at a time in memory.
 """
 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,6 @@ from latentscope.diagnostics.mi.columns import (
     LabelSummary,
     Names,
     Seed,
-    beyond_sigma,
     check_columns,
     choose_labels,
     is_text,
@@ -44,15 +44,12 @@ from latentscope.diagnostics.mi.conditional import CONDITIONAL, Recipe, measured
 from latentscope.diagnostics.mi.estimators import (
     AUTO,
     ESTIMATORS,
-    Codes,
     Estimate,
     Estimator,
     RankTest,
-    bin_codes,
     check_estimator,
     check_takes_several,
     choose,
-    counts_of,
     joint_value,
     kinds_of,
     of_other_scale,
@@ -67,12 +64,12 @@ from latentscope.diagnostics.mi.nulls import (
     null_of,
     ranks_of,
 )
-from latentscope.diagnostics.mi.result import MIResult, PairwiseResult
 from latentscope.diagnostics.study import (
     Dims,
     Draws,
     Groups,
     GroupsLike,
+    Result,
     StudyLike,
     identical_rows,
     observed,
@@ -82,6 +79,210 @@ from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, 
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
 from latentscope.workers import Progress, counted, on_cluster, pairs_in_order, threads_for
+
+Normalization = Literal["maximum", "correlation", "entropy"]
+
+SIGNIFICANT = 0.05
+"""False discovery rate below which a pair is called significant."""
+
+_DECIMALS = (2, 4)
+
+
+class _Sentences(Result, ABC):
+    """What tables of pairs have in common."""
+
+    @property
+    def significant(self) -> pd.DataFrame:
+        """Rows of the table with q below 0.05, strongest first."""
+        return _strongest(self.table[self.table["q_value"] < SIGNIFICANT])
+
+    def sentences(self, count: int = 10, *, significant: bool = False) -> list[str]:
+        """Return the strongest pairs as lines a person can read.
+
+        Such as "dim 3: radvel 4.10 ± 0.02 nats, p < 0.001, n = 4,090", or "dims 3 and 7: ...".
+
+        Parameters
+        ----------
+        count : int
+            Lines at most.
+        significant : bool
+            Whether only pairs with q below 0.05 count.
+        """
+        rows = self.significant if significant else _strongest(self.table)
+        return [
+            f"{self._pair_text(row)} {_value_text(row)}"
+            for row in rows.head(count).to_dict("records")
+        ]
+
+    @abstractmethod
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        """Name the pair of a row."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MIResult(_Sentences):
+    """Mutual information of latent dimensions with labels, in nats.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per pair: `label, dim, mi_nats, std_nats, p_value, q_value, n, n_groups, estimator,
+        reason`; with conditions `given` after `dim`. `mi_nats` is signed. `std_nats` is the
+        sampling error (68 %). `p_value` is that of independence, `q_value` the false discovery
+        rate over the table; both are NaN for a constant column, whose value is 0. Of a pair with
+        too few rows or groups all are NaN. `n_groups` is the number of independent rows: groups
+        where they were given, else n.
+    provenance : dict
+        Settings, versions, and where latents and labels come from.
+    notes : tuple of str
+        What was done to the labels, in words: left out, short of values, treated as classes.
+    entropies : dict
+        Entropy of each label's classes in nats, NaN of a continuous label.
+    """
+
+    drawn_by = "plot_mi"
+
+    table: pd.DataFrame
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    entropies: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def given(self) -> list[str]:
+        """Labels that are known: values are what is shared beyond these."""
+        return list(self.provenance.get("given", ()))
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels, in their order in the table."""
+        return list(dict.fromkeys(self.table["label"]))
+
+    @property
+    def dims(self) -> list[int]:
+        """Latent dimensions, ascending."""
+        return sorted({int(dim) for dim in self.table["dim"]})
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """Mutual information in nats, labels x dims."""
+        return self.pivot("mi_nats")
+
+    def pivot(self, column: str) -> pd.DataFrame:
+        """Return a column of the table as labels x dims."""
+        return self.table.pivot(index="label", columns="dim", values=column).loc[
+            self.labels, self.dims
+        ]
+
+    def normalized(self, kind: Normalization) -> pd.DataFrame:
+        """Return the matrix on another scale, labels x dims.
+
+        Parameters
+        ----------
+        kind : {"maximum", "correlation", "entropy"}
+            "maximum": divided by the largest value of the label over the dimensions, as the
+            indicator of Sedaghat et al. 2021, section 6.2; 1 marks the dimension that tells most,
+            whatever that is. NaN for a label of which no value is above 0. "correlation":
+            sqrt(1 - exp(-2 MI)), which is |r| of the Gaussian pair with this mutual information;
+            a value below 0 gives 0. "entropy": divided by the entropy of the label's classes, the
+            share of it that the dimension tells; NaN for a continuous label, and for one class.
+
+        Raises
+        ------
+        ChoiceError
+            If `kind` is another.
+        """
+        matrix = self.matrix
+        if kind == "maximum":
+            largest = matrix.max(axis=1)
+            return matrix.div(largest.where(largest > 0), axis=0)
+        if kind == "correlation":
+            share = -np.expm1(-2 * matrix.clip(lower=0).to_numpy(dtype=np.float64))
+            return pd.DataFrame(np.sqrt(share), index=matrix.index, columns=matrix.columns)
+        if kind == "entropy":
+            entropy = pd.Series(self.entropies, dtype=np.float64).reindex(matrix.index)
+            return matrix.div(entropy.where(entropy > 0), axis=0)
+        raise ChoiceError(f"kind is {kind!r}; expected one of {', '.join(get_args(Normalization))}")
+
+    @property
+    def best(self) -> pd.DataFrame:
+        """The strongest dimension of each label: those rows of the table, strongest first."""
+        measured = self.table[self.table["mi_nats"].notna()]
+        rows = measured.groupby("label", sort=False)["mi_nats"].idxmax()
+        return self.table.loc[rows].sort_values("mi_nats", ascending=False)
+
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        known = f" given {row['given']}" if row.get("given") else ""
+        return f"dim {row['dim']}: {row['label']}{known}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PairwiseResult(_Sentences):
+    """Mutual information of latent dimensions with one another, in nats.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
+    provenance : dict
+        Settings, versions, and where the latents come from.
+    notes : tuple of str
+        Which rows show one star, and which dimensions were left out, in words.
+    """
+
+    drawn_by = "plot_pairwise"
+
+    table: pd.DataFrame
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> list[int]:
+        """Latent dimensions, ascending."""
+        return sorted({int(dim) for dim in (*self.table["dim_x"], *self.table["dim_y"])})
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """Mutual information in nats, dims x dims, symmetric.
+
+        The diagonal is NaN: what a continuous column shares with itself has no upper limit.
+        """
+        return self.pivot("mi_nats")
+
+    def pivot(self, column: str) -> pd.DataFrame:
+        """Return a column of the table as dims x dims, symmetric, NaN on the diagonal."""
+        above = self.table.pivot(index="dim_x", columns="dim_y", values=column)
+        above = above.reindex(index=self.dims, columns=self.dims).astype(np.float64)
+        filled = above.fillna(above.T)
+        return filled.rename_axis(index="dim", columns="dim")
+
+    def _pair_text(self, row: dict[Any, Any]) -> str:
+        return f"dims {row['dim_x']} and {row['dim_y']}:"
+
+
+def _strongest(table: pd.DataFrame) -> pd.DataFrame:
+    measured = table.dropna(subset="mi_nats")
+    return measured.sort_values("mi_nats", ascending=False, kind="stable")
+
+
+def _value_text(row: dict[Any, Any]) -> str:
+    groups = f", {row['n_groups']:,} groups" if row["n_groups"] < row["n"] else ""
+    std = max(float(row["std_nats"]), 1e-9)
+    decimals = int(np.clip(np.ceil(-np.log10(std)), *_DECIMALS))
+    return (
+        f"{row['mi_nats']:.{decimals}f} ± {row['std_nats']:.{decimals}f} nats, "
+        f"{p_text(row['p_value'])}, n = {row['n']:,}{groups}"
+    )
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value in words: "p < 0.001", "p < 0.01", "p = 0.23"; "no p-value" of NaN."""
+    if np.isnan(p_value):
+        return "no p-value"
+    for limit in (0.001, 0.01):
+        if p_value < limit:
+            return f"p < {limit}"
+    return f"p = {p_value:.2g}"
+
 
 Read = Callable[[int], Column]
 Place = tuple[int, int]
@@ -975,9 +1176,9 @@ def _tidy(
         title: [of_side[place[side]] for place, _ in results]
         for side, (title, of_side) in enumerate(names.items())
     }
-    for field in fields(PairResult):
-        cells[field.name] = [getattr(result, field.name) for _, result in results]
-        if field.name == "p_value":
+    for column in fields(PairResult):
+        cells[column.name] = [getattr(result, column.name) for _, result in results]
+        if column.name == "p_value":
             cells["q_value"] = list(q_values(np.array(cells["p_value"], dtype=np.float64)))
     return pd.DataFrame(cells)
 
@@ -1023,131 +1224,3 @@ def _check_measured(table: pd.DataFrame, named_by: str) -> None:
                 LatentscopeWarning,
                 stacklevel=4,
             )
-
-
-Floats = NDArray[np.float64]
-
-# Which dimension tells most of each label.
-
-PAPER_BINS = (5, 10, 20, 40, 80, 160)
-"""Numbers of bins of Sedaghat et al. 2021, section 6.2."""
-
-
-def paper_indicator(
-    latents: StudyLike,
-    labels: LabelsLike | None = None,
-    bins: Sequence[int] = PAPER_BINS,
-    clip_sigma: float | None = CLIP_SIGMA,
-    columns: Sequence[str] | None = None,
-    missing: Missing = "auto",
-    dims: Dims = "all",
-) -> pd.DataFrame:
-    """Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2.
-
-    For each label and number of bins, the mutual information of every dimension with it, both in so
-    many equal bins, divided by the largest of them. So 1 marks the dimension that tells most,
-    whatever it tells: the indicator of a label that none of them knows has a 1 too.
-
-    Parameters
-    ----------
-    latents, labels, clip_sigma, columns, missing, dims
-        As those of `mi_matrix`; labels must be numbers.
-    bins : sequence of int
-        Numbers of bins.
-
-    Returns
-    -------
-    DataFrame
-        Columns `label, bins, dim, n, mi_nats, indicator`.
-        `.pivot_table(index="label", columns="dim", values="indicator")` is the mean over the
-        numbers of bins, labels x dimensions.
-
-    Raises
-    ------
-    EstimatorError
-        If no label, or not each of those asked for, holds numbers; no row has it, or a number of
-        bins is below 1.
-    TableError
-        If latents and labels cannot be read or matched.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If no dimension tells anything of a label, as of a constant, which leaves its indicator NaN.
-
-    Examples
-    --------
-    >>> z = np.random.default_rng(0).normal(size=(500, 2))
-    >>> labels = pd.DataFrame({"Teff": 5500 + 500 * z[:, 1]})
-    >>> table = paper_indicator(z, labels)
-    >>> table.pivot_table(index="label", columns="dim", values="indicator").loc["Teff", 1].item()
-    1.0
-    """
-    for number in bins:
-        if not isinstance(number, int | np.integer) or number < 1:
-            raise EstimatorError(f"bins is {number!r}; expected a whole number, 1 or more")
-    # Counting in bins makes no claim of significance, so that repeated rows are no matter.
-    study = read_study(latents, labels, groups=None, missing=missing)
-    read, frame, numbers = study.latents, study.label_table, study.choose(dims)
-    parts = []
-    for name in _numeric(frame, columns):
-        label = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        rows = np.flatnonzero(read.ok & np.isfinite(label))
-        if not len(rows):
-            raise EstimatorError(f"{name}: no row has both latents and this label; leave it out")
-        if clip_sigma is not None:
-            rows = rows[~beyond_sigma(label[rows], clip_sigma)]
-        part = _indicator(name, label[rows], read.values[rows][:, numbers], bins)
-        parts.append(part.assign(dim=np.tile(numbers, len(bins))))
-    table = pd.concat(parts, ignore_index=True)
-    empty = table.loc[table["indicator"].isna(), "label"].unique()
-    if len(empty):
-        warnings.warn(
-            f"{', '.join(empty)}: no dimension tells anything of it; its indicator is NaN",
-            LatentscopeWarning,
-            stacklevel=2,
-        )
-    return table
-
-
-def _numeric(frame: pd.DataFrame, columns: Sequence[str] | None) -> list[str]:
-    names, _ = choose_labels(frame, columns, None)
-    others = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
-    if others and (columns is not None or len(others) == len(names)):
-        raise EstimatorError(
-            f"{', '.join(others)}: no numbers, which equal bins need; mi_matrix takes classes"
-        )
-    return [name for name in names if name not in others]
-
-
-def _indicator(
-    name: str, label: Floats, latents: NDArray[np.floating[Any]], bins: Sequence[int]
-) -> pd.DataFrame:
-    dims = latents.shape[1]
-    of_label = [bin_codes(label, number) for number in bins]
-    nats = np.empty((len(bins), dims))
-    for dim in range(dims):
-        values = np.ascontiguousarray(latents[:, dim], dtype=np.float64)
-        for i, number in enumerate(bins):
-            nats[i, dim] = _information(counts_of(of_label[i], bin_codes(values, number), number))
-    largest = nats.max(axis=1, keepdims=True)
-    indicator = np.full_like(nats, np.nan)
-    np.divide(nats, largest, out=indicator, where=largest > 0)
-    cells = {
-        "label": name,
-        "bins": np.repeat(bins, dims),
-        "dim": np.tile(np.arange(dims), len(bins)),
-        "n": len(label),
-        "mi_nats": nats.ravel(),
-        "indicator": indicator.ravel(),
-    }
-    return pd.DataFrame(cells)
-
-
-def _information(together: Codes) -> float:
-    """Mutual information of a table of counts, in nats, uncorrected."""
-    n = together.sum()
-    expected = np.outer(together.sum(axis=1), together.sum(axis=0))
-    filled = together > 0
-    counts = together[filled]
-    return float((counts * np.log(counts * n / expected[filled])).sum() / n)

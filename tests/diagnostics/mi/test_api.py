@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 
 import latentscope
 from latentscope.data import Latents, read_latents, write_latents
-from latentscope.diagnostics.mi.api import (
-    mi_matrix,
-    mutual_information,
-    pairwise_mi,
-    paper_indicator,
-)
+from latentscope.diagnostics.meaning import paper_indicator
+from latentscope.diagnostics.mi.api import mi_matrix, mutual_information, pairwise_mi
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, TableError
 from tests.diagnostics.mi.arrays import ksg
 

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latentscope.diagnostics.mi.api import mi_matrix
-from latentscope.diagnostics.mi.result import MIResult, PairwiseResult, p_text
+from latentscope.diagnostics.mi.api import MIResult, PairwiseResult, mi_matrix, p_text
 from latentscope.errors import ChoiceError
 
 

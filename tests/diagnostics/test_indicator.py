@@ -4,7 +4,7 @@ import pytest
 from astropy.stats import sigma_clip
 from sklearn.metrics import mutual_info_score
 
-from latentscope.diagnostics.mi.api import PAPER_BINS, paper_indicator
+from latentscope.diagnostics.meaning import PAPER_BINS, paper_indicator
 from latentscope.errors import EstimatorError, LatentscopeWarning
 
 
