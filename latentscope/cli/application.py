@@ -15,9 +15,19 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    get_type_hints,
+)
 
 import typer
+from typer.core import TyperCommand
 
 from latentscope import __version__
 from latentscope.errors import ChoiceError, LatentscopeError, LatentscopeWarning, printable
@@ -113,17 +123,31 @@ def command(
 
         @wraps(function)
         def guarded(**options: object) -> None:
-            with _guard(f"{of.info.name} {function.__name__}", after_interrupt):
+            as_json = bool(options.get("as_json"))
+            with _guard(f"{of.info.name} {function.__name__}", after_interrupt, as_json):
                 given = {name: _at_home(value) for name, value in options.items()}
                 for name, group in groups.items():
                     given[name] = group(**{it.name: given.pop(it.name) for it in fields(group)})
                 function(**given)
 
         guarded.__signature__ = flat  # type: ignore[attr-defined]
-        of.command(epilog=epilog)(guarded)
+        of.command(epilog=epilog, cls=_Parsed)(guarded)
         return function
 
     return register
+
+
+class _Parsed(TyperCommand):
+    """A command whose errors of usage are worded as all others."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            # As pydantic has them, by which typer checks.
+            words = error.message.removeprefix("Value error, ")
+            error.message = words.replace("Input should be ", "expected ", 1)
+            raise
 
 
 def _options_of(function: Callable[..., None]) -> tuple[dict[str, Any], Signature]:
@@ -160,7 +184,18 @@ def _at_home(value: object) -> object:
 
 
 @contextmanager
-def _guard(name: str, after_interrupt: str) -> Iterator[None]:
+def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
+    """End a command with a line on stderr, a code, and, with `--json`, JSON in any case."""
+
+    def leave(code: int, message: str) -> NoReturn:
+        if debugging():
+            echo(traceback.format_exc(), err=True)
+        echo(message, err=True)
+        if as_json and not Voice.answered:
+            Output(as_json).result({"error": message.splitlines()[0].removeprefix("error: ")})
+        raise typer.Exit(code) from None
+
+    Voice.answered = False
     try:
         with _warnings_as_lines():
             yield
@@ -172,27 +207,20 @@ def _guard(name: str, after_interrupt: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(CLOSED_PIPE) from None
     except KeyboardInterrupt:
-        _leave(INTERRUPTED, f"interrupted{after_interrupt or '; nothing half-written is left'}")
+        leave(INTERRUPTED, f"interrupted{after_interrupt or '; nothing half-written is left'}")
     except (UsageError, ChoiceError) as error:
-        _leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry '{name} --help'.")
+        leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry '{name} --help'.")
     except OSError as error:
-        _leave(NOTHING_DONE, f"error: {_of_the_system(error)}")
+        leave(NOTHING_DONE, f"error: {_of_the_system(error)}")
     except (LatentscopeError, ImportError) as error:
-        _leave(NOTHING_DONE, f"error: {_one_line(error)}")
+        leave(NOTHING_DONE, f"error: {_one_line(error)}")
     except Exception as error:
-        _leave(
+        leave(
             NOTHING_DONE,
             f"error: {name} met an unexpected {type(error).__name__}: {_one_line(error)}\n"
             "This is a fault in latentscope. Please report it in the project's issue tracker with "
             f"the command line and what it prints with {_DEBUG}=1 set.",
         )
-
-
-def _leave(code: int, message: str) -> NoReturn:
-    if debugging():
-        echo(traceback.format_exc(), err=True)
-    echo(message, err=True)
-    raise typer.Exit(code) from None
 
 
 def _one_line(message: object) -> str:
@@ -243,6 +271,8 @@ class Voice:
     """What a command says: with `--json`, stdout carries JSON alone and text is on stderr."""
 
     as_json: bool
+    answered: ClassVar[bool] = False
+    """Whether the command that runs has printed its JSON."""
 
     def say(self, *items: str | pd.DataFrame) -> None:
         """Print lines for people, and tables; an empty line without any."""
@@ -272,6 +302,7 @@ class Voice:
         NaN becomes null, and a DataFrame a list of its rows.
         """
         if self.as_json:
+            Voice.answered = True
             if isinstance(value, Mapping):
                 value = {name: _records(item) for name, item in value.items()}
             echo(json.dumps(plain(value), indent=2, allow_nan=False))

@@ -1,5 +1,7 @@
 """Whatever comes in, what comes out is one line and an exit code, never a traceback."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,7 +40,8 @@ FAILURES = [
     (("mad", "inf.npy"), 1, "infinite"),
     (("mad", "flat.npy"), 1, "expected (n, d)"),
     (("mad", "text.npy"), 1, "expected numbers"),
-    (("mad", "latents.npy", "--kind", "mode"), 2, "'mode' is not one of 'median', 'mean'"),
+    (("mad", "latents.npy", "--kind", "mode"), 2, "--kind': 'mode' is not one of 'median', 'mean'"),
+    (("mad", "latents.npy", "--threshold", "-1"), 2, "': expected greater than or equal to 0"),
     (("mad", "latents.npy", "-o", "file/mad.csv"), 1, "file"),
     (("mad", "latents.npy", "-o", "empty"), 1, "empty"),
     (("mad", "latents.npy", "--plot", "mad.doc"), 2, ".png, .pdf, .svg"),
@@ -53,6 +56,7 @@ FAILURES = [
     ((*MI, "labels.csv", "--dims", "-1"), 2, "--dims"),
     ((*MI, "labels.csv", "--columns", ","), 2, "--columns"),
     ((*MI, "labels.csv", "--labels", "mass"), 2, "no label mass"),
+    ((*MI, "labels.csv", "--labels", "tef"), 2, "no label tef (did you mean Teff?)"),
     ((*MI, "labels.csv", "--estimator", "magic"), 2, "expected one of auto"),
     ((*MI, "labels.csv", "--neighbors", "4000"), 1, "neighbors"),
     ((*MI, "labels.csv", "--groups", "planet"), 2, "planet"),
@@ -104,8 +108,9 @@ def test_bad_input_is_one_line_and_an_exit_code(command, here, tiny_model, argum
 
 def test_a_bad_input_in_a_process_of_its_own(process, here):
     ended = process("mad", here / "nosuch.npy", "--json")
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err == f"error: {here / 'nosuch.npy'}: no such file\n"
+    why = f"{here / 'nosuch.npy'}: no such file"
+    assert (ended.code, json.loads(ended.out)) == (1, {"error": why})
+    assert ended.err == f"error: {why}\n"
 
 
 def raising(error):
