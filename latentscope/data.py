@@ -19,13 +19,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, shortened
+from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, meant, shortened
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.tables import (
     ID_COLUMNS,
     PROVENANCE,
     STAR_COLUMNS,
     Contents,
+    beyond_floats,
     counts_rows,
     file_id,
     from_other_frames,
@@ -809,14 +810,14 @@ def match_rows(
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]
     pairs = _pairs_of_ids(left, right) if join is None else _pairs_with(join, left, right, sources)
-    matches = [_matched(table, labels, *pair) for pair in pairs if table is not None]
+    matches = [_matched(table, labels, *pair, sources) for pair in pairs if table is not None]
     best = max(matches, key=lambda match: (match.count, not match.repeated), default=None)
     if join is None and (best is None or not best.count):
         if not matches and indexes is not None and indexes[0].equals(indexes[1]):
             return None
         best = _by_index(*indexes, labels, sources) if indexes is not None else None
         if best is None and table is not None:
-            best = _by_values(table, labels)
+            best = _by_values(table, labels, sources)
         if best is not None and not best.repeated:
             _warn(
                 f"{sources[1]} is joined to {sources[0]} on its {best.right}, whose values are "
@@ -885,7 +886,7 @@ def _by_index(
     if left.equals(right) or (counts_rows(left) and counts_rows(right)):
         return None
     table = pd.DataFrame({"index": left})
-    match = _matched(table, labels.assign(index=right), "index", "index")
+    match = _matched(table, labels.assign(index=right), "index", "index", sources)
     if match.count == len(left) or len(right) == int(right.isin(left).sum()) > 0:
         return match
     if not match.count and (counts_rows(left) or counts_rows(right)):
@@ -900,13 +901,15 @@ def _by_index(
     )
 
 
-def _by_values(table: pd.DataFrame, labels: pd.DataFrame) -> _Match | None:
+def _by_values(
+    table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]
+) -> _Match | None:
     """Match any column of the labels, its values being names of rows, or of stars; None if none.
 
     Small whole numbers might be anything.
     """
     matches = [
-        _matched(table, labels, left, right)
+        _matched(table, labels, left, right, sources)
         for left in table.columns
         if (is_id_column(left) or left.lower() in STAR_COLUMNS) and not counts_rows(table[left])
         for right in map(str, labels.columns)
@@ -923,7 +926,7 @@ def _by_values(table: pd.DataFrame, labels: pd.DataFrame) -> _Match | None:
 
 
 def _may_name(column: pd.Series) -> bool:
-    if pd.api.types.is_bool_dtype(column):
+    if pd.api.types.is_bool_dtype(column) or _without_digits(column):
         return False
     if not pd.api.types.is_numeric_dtype(column):
         return all(isinstance(value, str | int) for value in column.dropna())
@@ -945,14 +948,20 @@ def _pairs_with(
 ) -> list[tuple[str, str]]:
     if join not in right:
         raise TableError(
-            f"{sources[1]}: has no column {join!r} to join on; it has {', '.join(right)}"
+            f"{sources[1]}: has no column {join!r}{meant(join, right)} to join on; it has "
+            f"{', '.join(right)}"
         )
     same = [name for name in left if name.lower() == join.lower()]
     if same:
         return [(join if join in same else same[0], join)]
-    kind = STAR_COLUMNS if join.lower() in STAR_COLUMNS else ID_COLUMNS
-    alike = [(name, join) for name in left if name.lower() in kind]
+    star = join.lower() in STAR_COLUMNS
+    alike = [
+        (name, join)
+        for name in left
+        if (name.lower() in STAR_COLUMNS if star else is_id_column(name))
+    ]
     if not alike:
+        kind = STAR_COLUMNS if star else (*ID_COLUMNS, "*_id")
         raise TableError(
             f"{sources[0]}: has no column {join!r}, nor any of {', '.join(kind)}, to join "
             f"{sources[1]} on; it has {', '.join(left) or 'no sidecar table'}"
@@ -960,16 +969,24 @@ def _pairs_with(
     return alike
 
 
-def _matched(table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str) -> _Match:
+def _matched(
+    table: pd.DataFrame, labels: pd.DataFrame, left: str, right: str, sources: tuple[str, str]
+) -> _Match:
     files = left.lower() in ID_COLUMNS or right.lower() in ID_COLUMNS
     stars = left.lower() in STAR_COLUMNS
-    keys = row_keys(labels[right], files=files, stars=stars).dropna()
+    sides = [(table[left], sources[0]), (labels[right], sources[1])]
+    for column, source in sides:
+        _check_digits(column, source)
+    # A catalog may leave out what all its ids begin with; two releases number stars anew.
+    bare = not all(column.astype(str).str.match(_GAIA).any() for column, _ in sides)
+    ids = [row_keys(column, files=files, stars=stars, bare=bare) for column, _ in sides]
+    keys = ids[1].dropna()
     repeated = keys[keys.duplicated(keep=False)]
     if len(repeated):
         repeated = _with_other_values(labels, repeated)
     lookup = keys.drop_duplicates()
     place = pd.Series(lookup.index, index=lookup.to_numpy())
-    rows = row_keys(table[left], files=files, stars=stars).map(place).fillna(-1).astype(np.int64)
+    rows = ids[0].map(place).fillna(-1).astype(np.int64)
     return _Match(left, right, rows, sorted(set(repeated)))
 
 
@@ -982,27 +999,55 @@ def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
     return kept[kept.duplicated()]
 
 
-_GAIA = re.compile(r"^gaia ?e?dr\d ?(?=\d)", re.IGNORECASE)  # before an id of the archive
+_GAIA = re.compile(r"^\s*gaia ?e?dr(\d) ?(?=\d)", re.IGNORECASE)  # before an id of the archive
+_AS_FLOATS = r"\d+\.0+|\d(?:\.\d+)?[eE]\+?\d+"
 
 
-def row_keys(column: pd.Series, *, files: bool, stars: bool = False) -> pd.Series:
+def _without_digits(column: pd.Series) -> list[float]:
+    """Values so large that a column of floats, also written as text, lacks their last digits."""
+    filled = column.dropna()
+    if pd.api.types.is_integer_dtype(filled) or pd.api.types.is_bool_dtype(filled):
+        return []
+    if not pd.api.types.is_float_dtype(filled):
+        text = filled.astype(str).str.strip()
+        if not text.str.fullmatch(_AS_FLOATS).all():
+            return []
+        filled = text.astype(float)
+    return filled[beyond_floats(filled)].tolist()
+
+
+def _check_digits(column: pd.Series, source: str) -> None:
+    """Refuse ids that would name another row, or none."""
+    if large := _without_digits(column):
+        raise TableError(
+            f"{source}: {column.name} has ids of more than 15 digits as floats, such as "
+            f"{large[0]:.16g}, whose last digits are lost; expected whole numbers or text: read "
+            "and save that column as such"
+        )
+
+
+def row_keys(
+    column: pd.Series, *, files: bool, stars: bool = False, bare: bool = True
+) -> pd.Series:
     """Return ids as text that compares equal for the same row, NaN where missing.
 
-    Whole numbers lose their point (7.0 is 7); with `files` names lose folders and suffixes, with
-    `stars` they have one spelling (`star_name`).
+    Whole numbers lose their point (7.0 is 7, and so is 7e0); with `files` names lose folders and
+    suffixes, with `stars` they have one spelling (`star_name`); ids of Gaia lose their release if
+    `bare`.
     """
     column = column.reset_index(drop=True)
     if column.map(lambda value: isinstance(value, str)).any():
         # So is one that was written as text.
         text = column.dropna().astype(str).str.strip()
-        if text.str.fullmatch(r"\d+\.0+").all():
-            column = text.str.partition(".")[0].reindex(column.index)
+        written = text.str.fullmatch(_AS_FLOATS)
+        if written.any() and (written | text.str.fullmatch(r"\d+")).all():
+            column = text.map(float).reindex(column.index)
 
     def key(value: object) -> str:
         # A column of whole numbers with a gap is one of floats.
         if isinstance(value, float | np.floating) and float(value).is_integer():
             value = int(value)
-        text = _GAIA.sub("", str(value).strip())
+        text = _GAIA.sub("" if bare else r"gaia dr\1 ", str(value).strip())
         return file_id(text) if files else star_name(text) if stars else text
 
     return column.map(key, na_action="ignore")
@@ -1047,4 +1092,6 @@ def _warn_of_unused_ids(left: list[str], labels: pd.DataFrame, sources: tuple[st
 
 def _looks_like_ids(column: pd.Series) -> bool:
     names = column.dropna()
+    if pd.api.types.is_numeric_dtype(names):
+        return len(names) > 1 and bool(beyond_floats(names).all())
     return len(names) > 1 and names.is_unique and all(isinstance(name, str) for name in names)

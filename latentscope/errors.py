@@ -1,9 +1,12 @@
 """The errors a user can meet; each says what came, what was expected and what to do."""
 
+import difflib
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 _N_NAMES = 8
+_N_COMPARED = 10_000  # names of an archive's rows are compared for seconds
 # Control characters, ends of lines and paragraphs, turns of the reading direction, and what stands
 # for bytes that are no UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -46,6 +49,13 @@ def shortened(names: Iterable[str]) -> str:
     different = list(dict.fromkeys(names))
     more = len(different) - _N_NAMES
     return ", ".join(different[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def meant(name: object, known: Iterable[object], cutoff: float = 0.6) -> str:
+    """Ask whether a known name was meant: " (did you mean Teff?)"; empty if none is near."""
+    lower = {str(one).lower(): str(one) for one in islice(known, _N_COMPARED)}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=cutoff)
+    return f" (did you mean {' or '.join(lower[one] for one in close)}?)" if close else ""
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError, printable, shortened
+from latentscope.errors import LatentscopeWarning, TableError, meant, printable, shortened
 from latentscope.files import MAX_BYTES, atomic_path, write_json
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
@@ -118,8 +118,8 @@ def file_id(name: str) -> str:
 
 
 # Catalogs in whose names blanks, hyphens and leading zeros before the number say nothing. In those
-# of BD, CD and 2MASS a hyphen is the sign of a declination.
-_CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot kepler k2 kic ross"
+# of BD, CD and 2MASS a hyphen is the sign of a declination, and K2-18 is not K 218.
+_CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot kepler kic ross"
 _STAR_NAME = re.compile(rf"({'|'.join(_CATALOGS.split())})[-_.]*0*(\d.*)")
 _ZONE = re.compile(r"^((?:bd|cd|cpd) ?[+-] ?)(\d{1,2}) (?=\d)")
 _SAME_CATALOG = {"gl": "gj", "gliese": "gj"}
@@ -190,7 +190,12 @@ def _without_empty_text(column: pd.Series, name: str, source: str) -> pd.Series:
         raise TableError(f"{source}: column {name} holds arrays; expected one value per row")
     if not is_id_column(name):
         values = [float(value) if isinstance(value, Decimal) else value for value in values]
-    return pd.Series(values, index=column.index, dtype=object).infer_objects()
+    column = pd.Series(values, index=column.index, dtype=object)
+    found = column.infer_objects()
+    floats = pd.api.types.is_float_dtype(found)
+    if floats and beyond_floats(found).any() and pd.api.types.infer_dtype(column) == "integer":
+        return column.astype("Int64")  # a gap made floats of whole numbers
+    return found
 
 
 def says_empty(text: str) -> bool:
@@ -225,11 +230,20 @@ def without_mask(values: Any) -> NDArray[Any]:
     array, mask = np.asarray(np.ma.getdata(values)), np.ma.getmaskarray(values)
     if array.dtype.names or not mask.any():
         return array
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and not beyond_floats(array).any():
         array = array.astype(np.float64)
     filled = array.copy() if array.dtype.kind in "fc" else array.astype(object)
     filled[mask] = np.nan if filled.dtype.kind in "fc" else None
     return filled
+
+
+_EXACT = 2**53
+
+
+def beyond_floats(values: ArrayLike) -> NDArray[np.bool_]:
+    """Which numbers are so large that floats no longer tell whole ones apart, as ids of Gaia."""
+    array = np.asarray(values)
+    return np.asarray((array > _EXACT) | (array < -_EXACT))
 
 
 def _columns_of(records: Any) -> dict[str, NDArray[Any]]:
@@ -292,14 +306,14 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
         what = "a folder" if path.is_dir() else "a device, a pipe or a socket"
         what = f"is {what}; expected a file of numbers" if path.exists() else "no such file"
         raise TableError(f"{path}: {what}")
-    reader = next((read for end, read in _READERS.items() if path.name.lower().endswith(end)), None)
-    if reader is None:
+    suffix = next((end for end in _READERS if path.name.lower().endswith(end)), None)
+    if suffix is None:
         advice = _INSTEAD.get(path.suffix.lower(), "")
         raise TableError(
             f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}{advice}"
         )
     try:
-        contents = reader(path)
+        contents = _READERS[suffix](path)
     except TableError:
         raise
     except ImportError as error:
@@ -321,13 +335,13 @@ def read_contents(path: Path, key: str | None = None) -> Contents:
             ) from None
         # numpy takes what is no array for a pickled one.
         reason = "it holds no array" if "allow_pickle" in str(error) else error
-        raise TableError(f"{path}: cannot be read as {path.suffix}: {reason}") from error
+        raise TableError(f"{path}: cannot be read as {suffix}: {reason}") from error
     arrays = contents.arrays
     if key is not None:
         if key not in arrays:
             raise TableError(
-                f"{path}: has no array {key!r} of several values per row; it has "
-                f"{', '.join(arrays) or 'none, only columns'}"
+                f"{path}: has no array {key!r}{meant(key, arrays)} of several values per row; "
+                f"it has {', '.join(arrays) or 'none, only columns'}"
             )
         arrays = {name: array for name, array in arrays.items() if name in (key, "logvar")}
     frame = None if contents.frame is None else tidy(_masked(contents.frame), str(path))
@@ -349,34 +363,56 @@ def _read_csv(path: Path) -> Contents:
     if not head.names:
         raise TableError(f"{path}: cannot be read: it is empty")
     _check_names(path, head.names)
-    if not _check_widths(path, head):
+    count, comments = _check_rows(path, head)
+    if not count:
         return Contents(frame=pd.DataFrame(columns=head.names))
     text = {
-        name: str
+        name
         for name in head.names
         if (is_id_column(name) and not is_index_column(name)) or name.lower() in STAR_COLUMNS
     }
-    # Without these two, pandas takes the first column of rows that end in a comma for an index.
-    with _opened(path, "rt", head.encoding) as file:
-        # pandas would count a name of two lines as one.
-        for _ in islice(file, head.lines):
-            pass
-        frame = pd.read_csv(
-            file,
-            sep=head.separator,
-            header=None,
-            names=head.names,
-            dtype=text,
-            low_memory=False,
-            skipinitialspace=True,
-            index_col=False,
-            usecols=range(len(head.names)),
-            na_values=["--", "---", "NaT"],
-        )
+    frame = _rows_of_csv(path, head, comments, text)
+    # A gap makes floats of whole numbers, which then lack the last digits of an id of Gaia.
+    large = {
+        name
+        for name in frame.select_dtypes("float")
+        if name not in text and beyond_floats(frame[name]).any()
+    }
+    again = _rows_of_csv(path, head, comments, large) if large else frame
+    for name in large:
+        column = again[name]
+        filled = column.dropna().astype(str)
+        if filled.str.fullmatch(r"\s*[+-]?\d+\s*").all() and filled.map(int).abs().max() < 2**63:
+            whole = [int(value) if isinstance(value, str) else None for value in column]
+            frame[name] = pd.array(whole, dtype="Int64")
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].map(_without_apostrophe)
     return Contents(frame=frame)
+
+
+def _rows_of_csv(path: Path, head: _Head, skipped: list[int], text: set[str]) -> pd.DataFrame:
+    """Read the rows below the names, the columns `text` as text."""
+    with _opened(path, "rt", head.encoding) as file:
+        # pandas would count a name of two lines as one.
+        for _ in islice(file, head.lines):
+            pass
+        # Without index_col and usecols, pandas takes the first column of rows that end in a comma
+        # for an index.
+        frame: pd.DataFrame = pd.read_csv(
+            file,
+            sep=head.separator,
+            header=None,
+            names=head.names,
+            dtype=dict.fromkeys(text, str),
+            low_memory=False,
+            skipinitialspace=True,
+            skiprows=skipped,
+            index_col=False,
+            usecols=range(len(head.names)),
+            na_values=["--", "---", "NaT"],
+        )
+    return frame
 
 
 @dataclass(frozen=True)
@@ -522,20 +558,34 @@ def _fields(lines: list[str], separator: str) -> int:
     return min(map(len, rows), default=0)
 
 
-def _check_widths(path: Path, head: _Head) -> int:
-    """Return how many rows there are, none of them wider than the names."""
-    count, width = 0, len(head.names)
+def _check_rows(path: Path, head: _Head) -> tuple[int, list[int]]:
+    """Return how many rows there are, none of them wider than the names, and which are comments."""
+    count, width, comments, short = 0, len(head.names), [], 0
     with _opened(path, "rt", head.encoding) as file:
         lines = islice(file, head.lines, None)
-        for row in csv.reader(lines, delimiter=head.separator, skipinitialspace=True):
-            count += row not in ([], [""])
+        reader = csv.reader(lines, delimiter=head.separator, skipinitialspace=True)
+        for number, row in enumerate(reader):
+            if row and row[0].startswith("#") and not says_empty(row[0].strip()):
+                comments.append(number)
+                continue
+            filled = row not in ([], [""])
+            count += filled
+            short += filled and len(row) < width
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
                     f"{path}: row {head.lines + count} has {len(row)} fields, the header {width}; "
                     "expected a name for each column, and quotes around text that holds "
                     f"{head.separator!r}"
                 )
-    return count
+    if not count:  # names
+        return len(comments), []
+    words = [f"left out, since they begin with #: {len(comments)} rows"] * bool(comments)
+    words += [f"{short} rows have fewer fields than there are names; what lacks is missing"] * (
+        short > 0
+    )
+    for each in words:
+        warnings.warn(f"{path}: {each}", LatentscopeWarning, stacklevel=6)
+    return count, comments
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -575,6 +625,9 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
     """Put arrays of one value per row together in a table, and leave the others as they are."""
     matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
     columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
+    rows = {len(array) for array in matrices.values()}
+    if rows:  # beside vectors, what has one value for each
+        columns = {name: column for name, column in columns.items() if len(column) in rows}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
@@ -624,11 +677,7 @@ def _read_hdf5(path: Path) -> Contents:
         file.visititems(take)
     if not found:
         raise TableError(f"{path}: has no array of one or two dimensions")
-    rows = {len(array) for array in found.values() if array.ndim == 2}
-    # Beside vectors, what has one value for each; else all, which are to be of one length.
-    return _from_arrays(
-        {name: array for name, array in found.items() if not rows or len(array) in rows}
-    )
+    return _from_arrays(found)
 
 
 def _read_parquet(path: Path) -> Contents:

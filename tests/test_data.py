@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -832,3 +833,46 @@ def test_a_spectrum_is_found_below_the_latents_and_nowhere_else(tmp_path, monkey
         # One above the latents need not be the one that was encoded.
         for name in ("spectra/b.fits", "spectra/c.fits", ""):
             assert spectrum_path(name, latents) is None
+
+
+BIG = [5853498713190525696 + 4096 * step for step in range(6)]
+
+
+@pytest.mark.parametrize("name", ["gaia_id", "source_id"])
+@pytest.mark.parametrize("made", [float, lambda number: f"{float(number):.16g}"])
+def test_ids_that_lost_their_digits_are_refused(name, made):
+    latents = Latents(np.eye(6), pd.DataFrame({"gaia_id": list(map(str, BIG))}))
+    labels = pd.DataFrame({"v": range(6), name: list(map(made, BIG[::-1]))})
+    if name == "gaia_id":
+        with pytest.raises(TableError, match="whose last digits are lost"):
+            join_labels(latents, labels)
+    else:
+        with pytest.warns(LatentscopeWarning, match="source_id names each row"):
+            join_labels(latents, labels)
+        with pytest.raises(TableError, match="whose last digits are lost"):
+            join_labels(latents, labels, join=name)
+    with pytest.raises(TableError, match="whose last digits are lost"):
+        join_labels(replace(latents, table=latents.table.astype(float)), labels, join=name)
+
+
+def test_ids_in_exponent_notation_are_whole_numbers():
+    latents = Latents(np.eye(3), pd.DataFrame({"id": ["7", "100000", "1200000"]}))
+    labels = pd.DataFrame({"id": ["1.2e6", "1e+05", "7"], "v": [2, 1, 0]})
+    assert join_labels(latents, labels)["v"].tolist() == [0, 1, 2]
+
+
+def test_two_releases_of_gaia_number_stars_anew():
+    names = [f"Gaia DR3 {number}" for number in BIG]
+    latents = Latents(np.eye(6), pd.DataFrame({"object": names}))
+    early = [name.replace("DR3", "EDR3") for name in names[::-1]]
+    labels = pd.DataFrame({"object": early, "v": range(6)})
+    assert join_labels(latents, labels, "object")["v"].tolist() == [5, 4, 3, 2, 1, 0]
+    labels["object"] = [name.replace("EDR3", "DR2") for name in early]
+    with pytest.raises(TableError, match="no id in common"):
+        join_labels(latents, labels, "object")
+
+
+def test_a_join_on_another_name_takes_any_id_of_the_latents():
+    latents = Latents(np.eye(6), pd.DataFrame({"gaia_id": list(map(str, BIG))}))
+    labels = pd.DataFrame({"Source": BIG[::-1], "v": range(6)})
+    assert join_labels(latents, labels, "Source")["v"].tolist() == [5, 4, 3, 2, 1, 0]

@@ -296,3 +296,38 @@ def test_a_name_of_two_lines_loses_no_row(tmp_path):
 )
 def test_names_of_two_stars_stay_two(one, other):
     assert star_name(one) != star_name(other)
+
+
+def test_rows_that_were_commented_out_are_left_out_and_told(tmp_path):
+    (tmp_path / "l.csv").write_text("id,teff\na,5777\n#b,4000\n# bad night\nc,5000\n#D,'#1'\n")
+    with pytest.warns(LatentscopeWarning, match="begin with #: 3 rows"):
+        labels = read_labels(tmp_path / "l.csv")
+    assert labels["teff"].tolist() == [5777, 5000]
+    (tmp_path / "names.csv").write_text("name,teff\n#1,5777\n#2,4000\n")
+    assert read_labels(tmp_path / "names.csv")["name"].tolist() == ["#1", "#2"]
+
+
+def test_a_row_that_was_cut_is_told(tmp_path):
+    (tmp_path / "l.csv").write_text("id,teff,logg\na,5777,4.4\nb,40")
+    with pytest.warns(LatentscopeWarning, match="1 rows have fewer fields"):
+        read_labels(tmp_path / "l.csv")
+
+
+def test_whole_numbers_keep_their_digits_beside_a_gap(tmp_path):
+    numbers = [5853498713190525696 + step for step in range(3)]
+    rows = "".join(f"{it},1\n" for it in numbers)
+    (tmp_path / "l.csv").write_text(f"Source,teff\n{rows},2\n")
+    assert read_labels(tmp_path / "l.csv")["Source"].dropna().tolist() == numbers
+    masked = np.ma.masked_equal(numbers, numbers[0])
+    assert read_labels({"Source": masked})["Source"].tolist()[1:] == numbers[1:]
+
+
+def test_a_curve_of_losses_beside_latents_is_no_column_of_them(tmp_path):
+    np.savez(
+        tmp_path / "l.npz", mean=np.eye(3), losses=np.arange(7.0), id=np.array(["a", "b", "c"])
+    )
+    assert list(read_latents(tmp_path / "l.npz").ids) == ["a", "b", "c"]
+
+
+def test_k2_is_a_catalog_of_its_own():
+    assert star_name("K2-18") == star_name("K2 18") != star_name("K 218")

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.mi.kernels import order_of_some
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
-from latentscope.tables import STAR_COLUMNS, is_id_column
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
+from latentscope.tables import STAR_COLUMNS, beyond_floats, is_id_column
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -358,8 +358,6 @@ _TIMES = {
     **dict.fromkeys(("timedelta64", "timedelta"), "holds durations"),
 }
 _MANY_TEXTS = "has a different text in most rows"
-_EXACT = 2**53
-"""Whole numbers above which floats are too few."""
 
 
 def choose_labels(
@@ -412,7 +410,8 @@ def check_columns(frame: pd.DataFrame, columns: Names) -> None:
     if unknown:
         source = frame.attrs.get("source", "labels")
         raise ChoiceError(
-            f"{source}: no label {', '.join(unknown)}; the table has {', '.join(frame.columns)}"
+            f"{source}: no label {', '.join(unknown)}{meant(unknown[0], frame)}; the table has "
+            f"{', '.join(frame.columns)}"
         )
 
 
@@ -452,7 +451,7 @@ def _no_label(column: pd.Series, groups: str | None) -> str:
     kind = pd.api.types.infer_dtype(column)
     if kind in _TIMES:
         return _TIMES[kind]
-    if pd.api.types.is_integer_dtype(column) and (column.abs() > _EXACT).any():
+    if pd.api.types.is_integer_dtype(column) and beyond_floats(column.dropna()).any():
         return "has whole numbers of 16 digits or more, as ids are"
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return ""
