@@ -7,7 +7,6 @@ errors, numbers are finite and within their bounds, and nothing changes afterwar
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -15,7 +14,7 @@ from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 import pydantic
 import pydantic.dataclasses
 
-from latentscope.errors import LatentscopeError
+from latentscope.errors import LatentscopeError, meant
 
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 _SHOWN = 80  # characters of a value that an error shows
@@ -86,9 +85,8 @@ def _fault(fault: Any, kind: type[Any]) -> str:
         return f"{place} is missing"
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         names = _names(kind, fault["loc"][:-1])
-        close = difflib.get_close_matches(str(fault["loc"][-1]), names, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        return f"unknown {place}{meant}; known are {', '.join(names)}"
+        near = meant(fault["loc"][-1], names)
+        return f"unknown {place}{near}; known are {', '.join(names)}"
     if fault["type"] == "value_error":
         return ": ".join(filter(None, (place, str(fault["ctx"]["error"]))))
     try:

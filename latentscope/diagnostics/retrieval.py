@@ -37,7 +37,7 @@ from latentscope.diagnostics.study import (
     star_names,
     unnamed,
 )
-from latentscope.errors import ChoiceError, EstimatorError, shortened
+from latentscope.errors import ChoiceError, EstimatorError, meant, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, is_id_column
 from latentscope.workers import Progress
@@ -429,8 +429,10 @@ class Retriever:
         if not found:
             columns = ", ".join(column for column, _ in self._rows_by_name)
             where = f"column {columns}" if columns else "a table of ids, which it does not have"
+            near = meant(name, [one for _, rows in self._rows_by_name for one in rows])
             raise ChoiceError(
-                f"{source}: no row is named {name!r}; expected one of {where}, or a row's number"
+                f"{source}: no row is named {name!r}{near}; expected one of {where}, or a "
+                "row's number"
             )
         if len(found[0]) > 1:
             shown = ", ".join(map(str, found[0][:5]))

@@ -43,6 +43,7 @@ from latentscope.errors import (
     ChoiceError,
     EstimatorError,
     LatentscopeWarning,
+    meant,
     shortened,
 )
 from latentscope.files import expanded
@@ -315,9 +316,11 @@ def find_groups(
     names = star_names(groups, latents, labels)
     if names is None:
         sidecar = () if latents.table is None else tuple(latents.table.columns)
-        columns = "" if labels is None else f", the labels have {', '.join(labels.columns)}"
+        others = () if labels is None else tuple(labels.columns)
+        columns = f", the labels have {', '.join(others)}" if others else ""
+        near = meant(groups, [*sidecar, *others])
         raise ChoiceError(
-            f"groups: no column {groups!r}; the latents' table has "
+            f"groups: no column {groups!r}{near}; the latents' table has "
             f"{', '.join(map(str, sidecar)) or 'none'}{columns}"
         )
     _check_names(unnamed(names)[latents.ok], f"column {groups!r}")
@@ -573,10 +576,11 @@ class Study:
         for table in self._tables:
             if name in table:
                 return table[name]
-        known = ", ".join(str(one) for table in self._tables for one in table.columns) or "none"
+        names = [str(one) for table in self._tables for one in table.columns]
         advice = "" if self.labels is not None else "; --labels-file names a table of labels"
         raise ChoiceError(
-            f"no column {name!r} among labels and the latents' table; there are {known}{advice}"
+            f"no column {name!r}{meant(name, names)} among labels and the latents' table; there "
+            f"are {', '.join(names) or 'none'}{advice}"
         )
 
     def meets(self, where: str) -> NDArray[np.bool_]:
@@ -849,7 +853,8 @@ class Result:
                 return table[same]
         known = [*table.columns, *(one for column in texts for one in column.unique())]
         raise ChoiceError(
-            f"no column or name {name!r}; there are {', '.join(map(str, known[:60]))}"
+            f"no column or name {name!r}{meant(name, known)}; there are "
+            f"{', '.join(map(str, known[:60]))}"
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

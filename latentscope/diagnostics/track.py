@@ -29,7 +29,7 @@ from latentscope.diagnostics.study import (
     read_study,
     unnamed,
 )
-from latentscope.errors import ChoiceError, EstimatorError, shortened
+from latentscope.errors import ChoiceError, EstimatorError, meant, shortened
 from latentscope.labels import Missing
 from latentscope.tables import STAR_COLUMNS, star_name
 
@@ -272,7 +272,7 @@ def _rows_of(latents: Latents, star: str | None) -> tuple[str, NDArray[np.int64]
         if hit.any():
             return star, np.flatnonzero(hit)
     most = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))
-    said = "no star is named" if star is None else f"no row shows {star!r}"
+    said = "no star is named" if star is None else f"no row shows {star!r}{meant(star, counts)}"
     raise ChoiceError(f"{latents.source}: {said}; expected one such as {most}")
 
 
@@ -382,7 +382,8 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str] | None, usual: set[str]
         absent = [name for name in columns if name not in frame]
         if absent:
             there = shortened(map(str, frame.columns))
-            raise ChoiceError(f"no column {absent[0]!r}; expected one of {there}")
+            near = meant(absent[0], frame)
+            raise ChoiceError(f"no column {absent[0]!r}{near}; expected one of {there}")
         days = frame[list(columns)].apply(in_days)
         return pd.DataFrame(days.apply(pd.to_numeric, errors="coerce"))
     times = [name for name in frame.columns if str(name).casefold() in TIMES]

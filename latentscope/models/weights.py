@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import pickle
@@ -23,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from latentscope.data import Latents
-from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.errors import LatentscopeWarning, ModelError, meant
 from latentscope.files import atomic_path, expanded, file_sha256
 from latentscope.models.config import (
     CONFIG_FILE,
@@ -384,11 +383,9 @@ def _model_path(
     if hub is not None and not is_file and not Path(text).parent.is_dir():
         return _hub_folder(hub[1], hub[2], files, optional, cache_dir)
     names = [*bundled_models(), *PUBLISHED]
-    close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
-    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ModelError(
-        f"{text!r} is not a model: no such name{hint} and no such file. Known names: "
-        f"{', '.join(names)}. Else give a folder, a .pth.tar file, an https:// address or a "
+        f"{text!r} is not a model: no such name{meant(text, names, 0.5)} and no such file. Known "
+        f"names: {', '.join(names)}. Else give a folder, a .pth.tar file, an https:// address or a "
         "Hugging Face id (org/name)"
     )
 

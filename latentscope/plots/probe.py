@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latentscope.diagnostics.probe import ProbeResult
-from latentscope.errors import ChoiceError
+from latentscope.errors import ChoiceError, meant
 from latentscope.plots.style import (
     INK,
     OVERLAY,
@@ -70,7 +70,8 @@ def plot_probe(
     for name in (label, color):
         if name is not None and name not in names:
             raise ChoiceError(
-                f"label {name!r} was not read as a number; expected one of {', '.join(names)}"
+                f"label {name!r} was not read as a number{meant(name, names)}; expected one of "
+                f"{', '.join(names)}"
             )
     if not names:
         raise ChoiceError("no label holds numbers, so there is nothing to draw")

@@ -33,7 +33,7 @@ from latentscope.diagnostics.mi.points import (
     scores_of,
     values_of,
 )
-from latentscope.errors import ChoiceError, EstimatorError
+from latentscope.errors import ChoiceError, EstimatorError, meant
 from latentscope.workers import may_spread, spread
 
 Floats = NDArray[np.float64]
@@ -720,7 +720,9 @@ _ROWS_PER_CELL = 10  # of a table of two columns of classes, on average, at leas
 def check_estimator(name: str) -> None:
     """Raise ChoiceError unless the name is one of `NAMES`."""
     if name not in NAMES:
-        raise ChoiceError(f"estimator is {name!r}; expected one of {', '.join(NAMES)}")
+        raise ChoiceError(
+            f"estimator is {name!r}{meant(name, NAMES)}; expected one of {', '.join(NAMES)}"
+        )
 
 
 def kinds_of(name: str) -> tuple[Discrete, Discrete]:
