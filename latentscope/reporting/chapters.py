@@ -807,58 +807,37 @@ def _has_other(study: ReportStudy) -> bool:
 
 
 PLANS = (
-    Plan(
-        "encoded",
-        "What was encoded, and can it be trusted?",
-        (Step("rows", "Rows, failures, quality", rows), Step("trust", "Trust", trust)),
-    ),
-    Plan(
-        "dimensions",
-        "How many dimensions matter?",
-        (
-            Step("spread", "Spread of each dimension", spread),
-            Step("information", "Information of each dimension", information),
-        ),
-    ),
-    Plan(
-        "separate",
-        "Are they separate?",
-        (
-            Step("shared", "What dimensions share", shared),
-            Step("scatter", "Dimensions against one another", scatter),
-            Step("disentanglement", "Measures of disentanglement", disentanglement),
-        ),
-    ),
-    Plan(
-        "meaning",
-        "What does each mean?",
-        (
-            Step("meanings", "In words", meanings),
-            Step("labels", "Dimensions and labels", labels),
-            Step("drawn", "Labels and the dimensions that know them", against_labels),
-            Step("readable", "How well each label can be read", readable),
-            Step("left", "What is left after the label of each dimension", left_after_labels),
-        ),
-    ),
-    Plan(
-        "effect",
-        "What does each do?",
-        (
-            Step("lines", "Lines that each dimension moves", line_map),
-            Step("traversals", "One dimension moved at a time", traversals),
-        ),
-    ),
-    Plan(
-        "sample",
-        "Is it the sample?",
-        (
-            Step("observation", "Instrument, epoch, air", observation),
-            Step("time", "One star over time", over_time, _most_exposed),
-            Step("samples", "Other samples of the same rows", other_samples),
-            Step("other", "Other latents of the same spectra", other_latents, _has_other),
-        ),
-    ),
-)
+    Plan("encoded", "What was encoded, and can it be trusted?", (
+        Step("rows", "Rows, failures, quality", rows),
+        Step("trust", "Trust", trust),
+    )),
+    Plan("dimensions", "How many dimensions matter?", (
+        Step("spread", "Spread of each dimension", spread),
+        Step("information", "Information of each dimension", information),
+    )),
+    Plan("separate", "Are they separate?", (
+        Step("shared", "What dimensions share", shared),
+        Step("scatter", "Dimensions against one another", scatter),
+        Step("disentanglement", "Measures of disentanglement", disentanglement),
+    )),
+    Plan("meaning", "What does each mean?", (
+        Step("meanings", "In words", meanings),
+        Step("labels", "Dimensions and labels", labels),
+        Step("drawn", "Labels and the dimensions that know them", against_labels),
+        Step("readable", "How well each label can be read", readable),
+        Step("left", "What is left after the label of each dimension", left_after_labels),
+    )),
+    Plan("effect", "What does each do?", (
+        Step("lines", "Lines that each dimension moves", line_map),
+        Step("traversals", "One dimension moved at a time", traversals),
+    )),
+    Plan("sample", "Is it the sample?", (
+        Step("observation", "Instrument, epoch, air", observation),
+        Step("time", "One star over time", over_time, _most_exposed),
+        Step("samples", "Other samples of the same rows", other_samples),
+        Step("other", "Other latents of the same spectra", other_latents, _has_other),
+    )),
+)  # fmt: skip
 """The order of a report."""
 
 

@@ -207,10 +207,12 @@ def _guarded(
             found = read()
             if isinstance(found, Draft):
                 return _finished(found, file, frame, ivar)
+            if len(found) == 1:
+                return finish(found[0], file, frame, ivar=ivar)
             pieces = [
                 Piece(
                     f"HDU {draft.name} {draft.title}".rstrip(),
-                    finish(draft, file, frame, ivar=ivar or len(found) > 1),  # weights of overlaps
+                    finish(draft, file, frame),  # with the weights of overlaps
                     draft.target,
                 )
                 for draft in found
