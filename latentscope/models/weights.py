@@ -1,4 +1,7 @@
-"""Weights on disk: model folders, their hashes, and load_model for whatever names a model."""
+"""Weights on disk: model folders, published checkpoints, and load_model for whatever names a model.
+
+Then, whether a model computes here what it did where it was trained; last, the checkpoints.
+"""
 
 from __future__ import annotations
 
