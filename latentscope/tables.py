@@ -374,7 +374,7 @@ def _read_csv(path: Path) -> Contents:
     frame = _rows_of_csv(path, head, comments, text)
     # A gap makes floats of whole numbers, which then lack the last digits of an id of Gaia.
     large = {
-        name
+        str(name)
         for name in frame.select_dtypes("float")
         if name not in text and beyond_floats(frame[name]).any()
     }
