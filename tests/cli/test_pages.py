@@ -76,10 +76,13 @@ def test_readings_of_real_stars_are_those_of_readme_and_card(command, shared_dat
 
 
 def python_of_the_pages():
-    """Each block of Python, by page."""
+    """Each block of Python, and each call of a public name in backquotes, by page."""
+    public = "|".join(sorted(latentscope.__all__))
+    call = re.compile(rf"`((?:latentscope\.)?(?:{public})\([^`]*)`")
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
-            yield page.name, ast.parse(block)
+        text = page.read_text("utf-8")
+        for code in (*re.findall(r"^```python\n(.*?)^```", text, re.M | re.S), *call.findall(text)):
+            yield page.name, ast.parse(code)
 
 
 def test_python_of_the_pages_names_what_exists():
@@ -87,6 +90,8 @@ def test_python_of_the_pages_names_what_exists():
     wrong, calls = [], 0
     for page, tree in python_of_the_pages():
         names = {"latentscope": latentscope, "ls": latentscope}
+        if len(tree.body) == 1:  # in backquotes, without an import
+            names |= {name: getattr(latentscope, name) for name in latentscope.__all__}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in (
                 "latentscope",
