@@ -12,6 +12,7 @@ PHRASES = (
     r"seen the like\b",
     r"\b(?:a|one) (?:row|column|line|class) each\b",
     r"\bthreads? a core\b",
+    "[Oo]f all that is random", "not learned from", "whatever the file says",
     # "one row a file" for "one row per file", and such.
     r"\b(?:one|rows?|name|bytes|number|points|ratio|spectra) an?"
     r" (?:line|pixel|star|file|class|bin|measure|second|minute|step)\b",
