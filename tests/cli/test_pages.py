@@ -113,7 +113,7 @@ def test_python_of_the_pages_names_what_exists():
                     wrong.append((page, ast.unparse(node)))
             else:
                 called = None
-            if called is None:
+            if called is None or any(ast.unparse(word) == "..." for word in node.args):
                 continue
             calls += 1
             try:
