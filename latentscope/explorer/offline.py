@@ -17,6 +17,7 @@ from latentscope.explorer.arrays import Floats, Singles
 from latentscope.explorer.page import FACTS, foot
 from latentscope.explorer.panels import (
     COLUMNS,
+    NAMES,
     Head,
     MapPanel,
     NearPanel,
@@ -162,8 +163,14 @@ def _spectrum_scope(
             moved = shown.values
             moved[dim] = value
             steps[f"{place}:{number}"] = drawn(archive.decoded(moved))[1]
-    flux = reconstruction[np.isfinite(reconstruction)]
-    panel.flux.y_range.update(start=float(min(flux.min(), 0)), end=float(1.1 * flux.max()))
+    flux = np.concatenate([reconstruction, given])
+    low, high = np.nanquantile(flux, [0.0, 0.999])
+    panel.flux.y_range.update(start=float(min(low, 0)), end=float(1.15 * high))
+    # There are no buttons that say what the colors mean.
+    panel.flux.legend[0].update(
+        visible=True, location="top_left", background_fill_alpha=0, border_line_color=None,
+        label_text_color=NAMES, label_text_font_size="11px",
+    )  # fmt: skip
     wide = float(np.nanmax(np.abs(left))) if np.isfinite(left).any() else 0.2
     panel.left.y_range.update(start=-wide, end=wide)
     panel.goto.options = ["", *(name for name, _ in archive.lines)]

@@ -45,6 +45,9 @@ LINES = ("input", "reconstruction", "moved", "residual", "lines", "masks")
 SOFT, FAINT = "#56616b", "#dcd7cb"
 """--soft and --line of page.css."""
 
+NAMES = "#7b8794"
+"""Of the names of lines, small letters that are read on light and on dark."""
+
 _STEPS = 400
 # Adding 0 takes the sign off -0.
 _FORMAT = """const sigmas = Math.round(10 * (tick - mean) / sigma) / 10 + 0;
@@ -142,7 +145,7 @@ class SpectrumPanel:
         spans = self.flux.vspan("x", source=self.lines, line_color=QUIET, line_alpha=0.6)
         names = self.flux.text(
             "x", "y", text="name", source=self.lines, angle=np.pi / 2, x_offset=-3,
-            text_align="right", text_baseline="bottom", text_font_size="10px", text_color=QUIET,
+            text_align="right", text_baseline="bottom", text_font_size="10px", text_color=NAMES,
         )  # fmt: skip
         self.marks = [spans, names]
         draw = self.flux.line
@@ -348,7 +351,8 @@ def legend(colors: LabelColors, label: str) -> str:
     shades = [_hex(rgba) for rgba in colors.rgba(np.linspace(low, high, 9))]
     strip = f"linear-gradient(to right,{','.join(shades)})"
     bar = f'<span class="bar" style="background:{strip}"></span>'
-    return f"{name} {least}{minus(f'{low:.4g}')} {bar} {most}{minus(f'{high:.4g}')}"
+    scale = f"{least}{minus(f'{low:.4g}')} {bar} {most}{minus(f'{high:.4g}')}"
+    return f'{name} <span class="ends">{scale}</span>'
 
 
 def _hex(rgba: Sequence[float]) -> str:
