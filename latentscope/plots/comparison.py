@@ -97,8 +97,9 @@ def _draw_matching(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> Non
     ax.set_xticks(range(len(kept[1])), [str(dim) for dim in kept[1]])
     ax.set_yticks(range(len(kept[0])), [str(dim) for dim in kept[0]])
     ax.tick_params(length=0)
-    ax.set_xlabel(f"dimension of {names[1]}")
-    ax.set_ylabel(f"dimension of {names[0]}")
+    of_a, of_b = short_names(names)
+    ax.set_xlabel(f"dimension of {of_b}")
+    ax.set_ylabel(f"dimension of {of_a}")
     ax.set_title(f"Shared by dimensions (framed: matched)\n{counted(table)}")
     nats_bar(ax)
 
@@ -108,7 +109,7 @@ def _draw_labels(ax: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
     every = table[table["by"] == ALL].set_index("label")
     order = best[["nats_a", "nats_b"]].max(axis=1).sort_values(kind="stable").index
     places = np.arange(len(order), dtype=np.float64)
-    for side, (name, color) in enumerate(zip(names, _COLORS, strict=True)):
+    for side, (name, color) in enumerate(zip(short_names(names), _COLORS, strict=True)):
         column, at = f"nats_{'ab'[side]}", places + (0.2, -0.2)[side]
         ax.barh(at, best.loc[order, column], height=0.36, color=color, label=name)
         ax.barh(at, every.loc[order, column], height=0.36, fill=False, edgecolor=color)

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from latentscope.data import spectrum_path
 from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
-from latentscope.plots.style import OVERLAY, QUIET, STRONG, WIDE, new_axes, styled
+from latentscope.plots.style import (
+    OVERLAY,
+    QUIET,
+    STRONG,
+    WIDE,
+    new_axes,
+    short_title,
+    styled,
+)
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert
@@ -65,7 +73,7 @@ def plot_retrieval(result: RetrievalResult, ax: Axes | None = None, *, query: in
     ax.set_xlabel("latent dimension")
     ax.set_ylabel("offset from the median (spreads)")
     far = matches["distance"]
-    ax.set_title(f"{name}: distance {far.iloc[0]:.3g} to {far.iloc[-1]:.3g}")
+    ax.set_title(f"{short_title(name)}: distance {far.iloc[0]:.3g} to {far.iloc[-1]:.3g}")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
@@ -222,7 +230,7 @@ def plot_matched_spectra(
     ax.margins(y=0.02)
     ax.set_xlabel(f"wavelength in {asked.medium} (\u00c5)")
     ax.set_ylabel("flux / median")
-    ax.set_title(f"{name} and its nearest, each with its distance")
+    ax.set_title(f"{short_title(name)} and its nearest, each with its distance")
     return ax
 
 

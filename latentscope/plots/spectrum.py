@@ -22,6 +22,7 @@ from latentscope.plots.style import (
     WIDE,
     new_axes,
     short_names,
+    short_title,
     styled,
 )
 from latentscope.plots.traversal import Floats, Window, local_mean, zooms_of
@@ -212,7 +213,7 @@ class _Picture:
         if not self.alone:
             return f"{len(self.shown)} spectra{by}"
         target, name = str(self.first.provenance["object"]), self.first.name
-        name = f"{target}, {name}" if target and target not in name else name
+        name = short_title(f"{target}, {name}" if target and target not in name else name)
         if not by:
             return name
         rms, chi = self.first.summary["rms"], self.first.summary["chi"]

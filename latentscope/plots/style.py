@@ -30,7 +30,7 @@ P = ParamSpec("P")
 
 # Above so many points a cloud of them hides its own density.
 HEXBIN_ABOVE = 5000
-_LONGEST_NAME = 30
+_LONGEST_NAME, _LONGEST_TITLE = 30, 48
 # For names on ticks, which axes that were given may have made before.
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 INK, QUIET, STRONG, OVERLAY = "#222222", "#9aa5b1", "#0072b2", "#d55e00"
@@ -254,11 +254,16 @@ def companion(label: str, labels: Iterable[str]) -> str | None:
     return next((others[name] for name in expected if name in others), None)
 
 
-def short_names(names: Iterable[str]) -> list[str]:
+def short_title(name: str) -> str:
+    """Cut a name that would leave no room for the rest of a title."""
+    return short_names([name], _LONGEST_TITLE)[0]
+
+
+def short_names(names: Iterable[str], longest: int = _LONGEST_NAME) -> list[str]:
     """Cut long names in the middle, but not those that would then look the same."""
-    names, head = list(names), _LONGEST_NAME // 2
+    names, head = list(names), longest // 2
     tail = head - 1
-    short = [n if len(n) <= _LONGEST_NAME else f"{n[:head]}\u2026{n[-tail:]}" for n in names]
+    short = [n if len(n) <= longest else f"{n[:head]}\u2026{n[-tail:]}" for n in names]
     times = Counter(short)
     return [cut if times[cut] == 1 else name for name, cut in zip(names, short, strict=True)]
 

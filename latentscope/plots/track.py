@@ -16,6 +16,7 @@ from latentscope.plots.style import (
     WIDE,
     label_name,
     new_axes,
+    short_title,
     styled,
 )
 
@@ -34,7 +35,7 @@ def plot_track(result: TrackResult, ax: Axes | None = None, *, dim: int | None =
     dims = [dim] if dim is not None else sorted(table["dim"].head(_MOST if ax is None else 1))
     if ax is not None:
         _against_time(new_axes(ax, (0, 0)), result, dims[0])
-        ax.set_title(result.star)
+        ax.set_title(short_title(result.star))
         return ax
     wide = not result.periodograms.empty
     _, grid = plt.subplots(
@@ -48,9 +49,8 @@ def plot_track(result: TrackResult, ax: Axes | None = None, *, dim: int | None =
     for ax_ in grid[:-1].ravel():
         ax_.set_xlabel("")
     nights = int(result.series["night"].nunique())
-    grid[0, 0].set_title(
-        f"{result.star}: {len(result.series)} exposures in {nights} night{'s' * (nights != 1)}"
-    )
+    told = f"{len(result.series)} exposures in {nights} night{'s' * (nights != 1)}"
+    grid[0, 0].set_title(f"{short_title(result.star)}: {told}")
     axes: Axes = grid[0, 0]
     return axes
 

@@ -28,6 +28,7 @@ from latentscope.plots.style import (
     add_bar,
     minus,
     new_axes,
+    short_title,
     styled,
 )
 
@@ -95,7 +96,8 @@ def plot_traversal(
     level = float(np.nanmean(base))
     colors = _colors(result)
     model = result.provenance.get("model")
-    title = f"dim {result.dim}{f' of {model}' if model else ''}: {_VERDICTS[result.verdict]}"
+    of_model = f" of {short_title(str(model))}" if model else ""
+    title = f"dim {result.dim}{of_model}: {_VERDICTS[result.verdict]}"
     if ax is not None:
         ax = new_axes(ax, (0, 0))
         _curves(ax, place, base / level, spectra / level, colors)
@@ -265,6 +267,7 @@ _CLIPPED = 99.0  # percentile of the changes that gets the full color
 _LEAST_DEPTH, _LEAST_FLUX = 5.0, 2.0  # per cent that get the full color in any case
 _LEAST_SCALES = (1.0, 1.0, 0.1)  # km/s per sigma and per unit, and mag, that do
 _NUMBERED = 14
+_LEAST_DIMS = 4  # that bars of colors have room for their names beside
 _BESIDE = {"pad": 0.01, "fraction": 0.03, "extend": "both"}
 
 
@@ -279,7 +282,7 @@ def plot_line_map(result: LineMapResult, ax: Axes | None = None) -> Axes:
         ax.set_title("Change of depth per sigma (% of the continuum)")
         return ax
     dims = len(result.dims)
-    height = 0.30 * dims + 1.15
+    height = 0.30 * max(dims, _LEAST_DIMS) + 1.15
     figure = plt.figure(figsize=(WIDE, 2 * height))
     grid = figure.add_gridspec(2, 2, width_ratios=(0.27, 1))
     first = figure.add_subplot(grid[0, 0])
@@ -305,10 +308,14 @@ def _velocity_and_color(ax: Axes, result: LineMapResult) -> None:
         text = f"{value:+.2f}" if column == 2 else f"{value:+.1f}"
         text = "0" if float(text) == 0 else text
         _write(ax, row, column, text, abs(value) > 0.75 * scale[column])
-    ax.set_xticks(range(3), ["per \u03c3", "per unit", "per \u03c3"], fontsize=7)
+    ax.set_xticks(range(3), ["per \u03c3", "per unit", "mag/\u03c3"], fontsize=7)
     _frame(ax, result)
     ax.set_ylabel("latent dimension")
-    ax.set_title("RV (km/s)   B \u2212 V", fontsize=9)
+    for place, name in ((0.5, "RV (km/s)"), (2, "B \u2212 V")):
+        ax.annotate(
+            name, (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 6),
+            textcoords="offset points", ha="center", fontsize=9,
+        )  # fmt: skip
 
 
 def _element_map(ax: Axes, result: LineMapResult) -> None:

@@ -142,3 +142,13 @@ def test_runs_give_the_mask_back(mask):
         assert not found[first : last + 1].any()
         found[first : last + 1] = True
     np.testing.assert_array_equal(found, mask)
+
+
+def test_a_long_name_leaves_room_for_the_panels(seen):
+    long = dataclasses.replace(
+        seen, provenance=seen.provenance | {"object": "a name that no picture holds " * 5}
+    )
+    axes = plot_spectrum(long, windows=[(5160.0, 5190.0)])
+    axes.figure.canvas.draw()
+    assert "\u2026" in axes.get_title(loc="left")
+    assert axes.get_window_extent().width > 0.7 * axes.figure.bbox.width
