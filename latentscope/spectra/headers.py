@@ -12,6 +12,7 @@ outside of which it is one of those that pipelines write for "unknown" (-99999, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -245,7 +246,8 @@ class Keywords:
         """
         for key in keys:
             for header in self._headers:
-                number = _number(header.get(key))
+                value = header.get(key)
+                number = None if value is None else _number(value)
                 # 0 is what forms hold before anybody fills them in, nines stand for unknown.
                 unset = number == 0 and key not in BERV
                 if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):
@@ -606,7 +608,7 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if np.isfinite(number) else None
+    return number if math.isfinite(number) else None
 
 
 def _parse(text: str) -> Value:

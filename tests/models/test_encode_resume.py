@@ -19,8 +19,8 @@ from latentscope.models.encode import Part, PartStore, encode
 from latentscope.spectra.read import read_spectrum
 from tests.models.encoding import tiny_model, write_adp, write_archive
 
-KILLED = """
-import os, signal, sys
+HELD = """
+import sys
 import latentscope.models.encode as encoding
 from tests.models.encoding import tiny_model
 
@@ -28,7 +28,8 @@ encoding.BLOCK = 4
 
 def progress(done, total):
     if done > 12:
-        os.kill(os.getpid(), signal.SIGKILL)
+        print("ready", flush=True)
+        sys.stdin.read()
 
 encoding.encode(sys.argv[1], tiny_model(), output=sys.argv[2], progress=progress)
 """
@@ -110,11 +111,23 @@ def interrupt(files, model, output, after=9, **options):
         encode(files, model, output=output, progress=progress, **options)
 
 
-def test_a_killed_run_resumes(archive, tmp_path, repository, opened):
-    output = tmp_path / "latents.npy"
-    command = [sys.executable, "-c", KILLED, str(archive[0].parent), str(output)]
-    killed = subprocess.run(command, cwd=repository, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert killed.returncode == -signal.SIGKILL
+def test_a_second_process_is_refused_and_a_killed_run_resumes(
+    archive, tmp_path, repository, opened
+):
+    output, folder = tmp_path / "latents.npy", archive[0].parent
+    command = [sys.executable, "-c", HELD, str(folder), str(output)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=repository, env=environment, **pipes, text=True) as first:
+        assert first.stdout.readline() == "ready\n"
+        name = f"process {first.pid} on {platform.node()} is writing it now"
+        for model in (tiny_model(), tiny_model(seed=1)):
+            with pytest.raises(TableError, match=re.escape(name)):
+                encode(archive, model, output=output)
+        encode(archive[:4], tiny_model(), output=tmp_path / "others.npy")
+        first.kill()
+    assert first.returncode == -signal.SIGKILL
+    opened.clear()
     parts = tmp_path / "latents.npy.parts"
     assert len([p for p in parts.iterdir() if p.suffix == ".npz"]) == 3
     assert not output.exists()
@@ -124,6 +137,8 @@ def test_a_killed_run_resumes(archive, tmp_path, repository, opened):
     whole = encode(archive, tiny_model())
     np.testing.assert_allclose(latents.values, whole.values, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.load(output), latents.values)
+    expected = [f"{name}.{end}" for name in ("latents", "others") for end in ("csv", "json", "npy")]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == expected
     rounded = ["recon_error", "recon_segments"]
     resumed = latents.table.drop(columns=rounded)
     assert resumed.equals(whole.table.drop(columns=rounded))
@@ -254,20 +269,6 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(archive, tmp_path, o
     opened.clear()
     encode(archive, tiny_model(), output=output)
     assert sorted(opened) == [*archive[:4], *archive[8:]]
-
-
-def test_a_second_process_is_refused_by_the_name_of_the_first(archive, tmp_path):
-    output = tmp_path / "latents.npy"
-
-    def progress(done, total):
-        name = f"process {os.getpid()} on {platform.node()} is writing it now"
-        with pytest.raises(TableError, match=re.escape(name)):
-            encode(archive, tiny_model(seed=1), output=output)
-        encode(archive[:4], tiny_model(), output=tmp_path / "others.npy")
-
-    encode(archive, tiny_model(), output=output, progress=progress)
-    expected = [f"{name}.{end}" for name in ("latents", "others") for end in ("csv", "json", "npy")]
-    assert sorted(path.name for path in tmp_path.glob("*.*")) == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks of itself")
