@@ -8,8 +8,9 @@ a cluster is paid for, and of wall time are to the faster of the two loops. Run:
 
     python -m benchmarks.encode_speed --repeats 3
 
-With --parsers it measures instead what `read_spectrum` takes, and astropy.io.fits for the same
-columns and a few keywords. With --profile, where the time of one worker goes.
+With --precision bf16 `encode` computes in bfloat16. With --parsers it measures instead what
+`read_spectrum` takes, and astropy.io.fits for the same columns and a few keywords. With --profile,
+where the time of one worker goes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from benchmarks.timing import in_turns, markdown_table, rounds, wall_and_process
 from latentscope.models import encode as encode_module
 from latentscope.models import rows
 from latentscope.models.config import PUBLISHED_ARCHITECTURE, VAEConfig, published_prepare
-from latentscope.models.encode import encode
+from latentscope.models.encode import Precision, encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.spectra import prepare as prepare_module
@@ -126,19 +127,28 @@ def loop(files: list[Path], row_of: Callable, network: PlainVAE, threads: int) -
 
 
 def measure(
-    files: list[Path], config: VAEConfig, prepare: PrepareConfig, row_of: Callable, repeats: int
+    files: list[Path],
+    config: VAEConfig,
+    prepare: PrepareConfig,
+    row_of: Callable,
+    repeats: int,
+    precision: Precision,
 ) -> dict:
     torch.manual_seed(0)
     model = SpectrumVAE(config, prepare).eval()
     network = PlainVAE(model).eval()
     threads = torch.get_num_threads()
+
+    def encoded(**options: Any) -> np.ndarray:
+        return encode(files, model, precision=precision, **options).values
+
     ways = {
         LOOPS[0]: lambda: loop(files, row_of, network, threads),
         LOOPS[1]: lambda: loop(files, row_of, network, 1),
-        "encode": lambda: encode(files, model, recon_error=False).values,
-        "encode with recon_error": lambda: encode(files, model).values,
-        "1 worker": lambda: encode(files, model, recon_error=False, workers=1).values,
-        "1 worker, with recon_error": lambda: encode(files, model, workers=1).values,
+        "encode": lambda: encoded(recon_error=False),
+        "encode with recon_error": lambda: encoded(),
+        "1 worker": lambda: encoded(recon_error=False, workers=1),
+        "1 worker, with recon_error": lambda: encoded(workers=1),
     }
     first, *others = (way() for way in ways.values())  # compiles, fills the file cache
     worst = max(float(np.abs(other - first).max() / np.abs(first).max()) for other in others)
@@ -252,6 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=192)  # in fewer, the start counts
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--parsers", action="store_true", help="compare parsers of FITS files")
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     options = parser.parse_args()
@@ -269,7 +280,12 @@ def main() -> None:
             models = {name: SpectrumVAE(*case[:2]).eval() for name, case in cases.items()}
             profile(files, models | {"harps-sim": load_model("harps-sim")}, options.repeats)
             return
-        report({name: measure(files, *case, options.repeats) for name, case in cases.items()})
+        report(
+            {
+                name: measure(files, *case, options.repeats, options.precision)
+                for name, case in cases.items()
+            }
+        )
 
 
 if __name__ == "__main__":
