@@ -54,13 +54,14 @@ import resource, sys
 from latentscope.models.encode import encode
 from tests.models.encoding import tiny_model
 
-limit, size, files, output = sys.argv[1:]
+limit, size, files, *outputs = sys.argv[1:]
 model = tiny_model()
 resource.setrlimit(getattr(resource, limit), (int(size), int(size)))
-try:
-    print(encode(files, model, output=output, workers=8).provenance["ok"])
-except OSError as error:
-    print(error.strerror, error.filename)
+for output in outputs:
+    try:
+        print(encode(files, model, output=output, workers=8).provenance["ok"])
+    except OSError as error:
+        print(error.strerror, error.filename)
 """
 
 
@@ -313,19 +314,18 @@ def test_a_full_disk_is_said_and_the_earlier_output_stays(archive, tmp_path, mon
     assert {path: path.read_bytes() for path in tmp_path.glob("latents.*")} == before
 
 
-@pytest.mark.parametrize("name", ["latents.npy", "latents.parquet"])
-def test_where_files_may_not_grow_the_earlier_output_stays(archive, tmp_path, repository, name):
+def test_where_files_may_not_grow_the_earlier_output_stays(archive, tmp_path, repository):
     pytest.importorskip("pyarrow")
-    output = tmp_path / name
-    encode(archive[:4], tiny_model(), output=output)
-    before = {path: path.read_bytes() for path in tmp_path.glob("latents.*")}
-    said = limited(repository, "RLIMIT_FSIZE", 2000, archive[0].parent, output)
-    assert str(output) in said
+    outputs = [tmp_path / "a" / "latents.npy", tmp_path / "b" / "latents.parquet"]
+    for output in outputs:
+        encode(archive[:4], tiny_model(), output=output)
+    before = {path: path.read_bytes() for path in tmp_path.glob("?/latents.*")}
+    said = limited(repository, "RLIMIT_FSIZE", 2000, archive[0].parent, *outputs)
+    for output, line in zip(outputs, said.splitlines(), strict=True):
+        assert str(output) in line
+        kept = {path.name for path in before if path.parent == output.parent}
+        assert {path.name for path in output.parent.iterdir()} <= {f"{output.name}.parts", *kept}
     assert {path: path.read_bytes() for path in before} == before
-    assert {path.name for path in tmp_path.iterdir()} <= {
-        *("archive", f"{name}.parts"),
-        *(path.name for path in before),
-    }
 
 
 def test_few_open_files_are_enough(archive, tmp_path, repository):

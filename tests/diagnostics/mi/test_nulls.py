@@ -48,9 +48,7 @@ def test_the_table_is_the_null_of_ranks(n, neighbors):
     check_uniform(p_values_of_shuffles(COPULA, ranks, ranks, neighbors, (n, n), repeats))
 
 
-@pytest.mark.parametrize(
-    "sizes", [(500, 500), (10, 990), (10,) * 100, (2, 98), (200, 300, 500), (5, 5, 40)]
-)
+@pytest.mark.parametrize("sizes", [(500, 500), (10,) * 100, (2, 98), (5, 5, 40)])
 def test_simulated_nulls_of_classes(sizes):
     classes = np.repeat(np.arange(len(sizes)), sizes)
     n = len(classes)

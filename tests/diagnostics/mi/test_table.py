@@ -154,7 +154,7 @@ def star_data(rng, stars, rows):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [1, 3, 10, 30])
+@pytest.mark.parametrize("rows", [1, 10])
 def test_stars_that_repeat_do_not_invent_information(rows):
     rng = np.random.default_rng(rows)
     values, p_values = [], []
