@@ -13,11 +13,12 @@ from tests.explorer.conftest import running
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"wide": (1400, 900), "laptop": (1024, 768), "tablet": (820, 1180)}
 
-
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [((1400, 900), "light"), ((1024, 768), "dark"), ((820, 1180), "light")],
+    ids=["wide", "laptop", "tablet"],
+)
 def test_it_opens_without_an_error_and_asks_nobody_else(tab, size, scheme):
     page = tab(size=size, scheme=scheme)
     page.wait("data('spectrum-data').x.length > 100")
