@@ -436,7 +436,7 @@ def ross_shuffled(x: Floats, codes: Codes, neighbors: int) -> Floats:
 
     def fill(first: int, end: int) -> None:
         part = codes[first:end], classes, neighbors, table, means[first:end]
-        kernels.fill_ross_means(x, *part)
+        kernels.fill_ross_means(_read_only(x), *part)
 
     spread(fill, 0, len(codes), int(get_num_threads()) if may_spread() else 1)
     return means

@@ -32,6 +32,10 @@ _EVEN_WINDOW = 4  # values around a guess among evenly spaced ones, where it is 
 _EVEN_WITHIN = 2.5  # ranks that evenly spaced values may be off their place
 _FAR = 1e9  # a guess at most: a larger float has no int64
 _TINY = 1e-300  # in place of 0 in a divisor
+# For bare integers numba would compile a function once more for each value.
+_ONE: Any = np.int64(1)
+_UP: Any = np.int64(1)
+_DOWN: Any = np.int64(-1)
 
 
 @lru_cache(maxsize=8)
@@ -113,7 +117,7 @@ def _above(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
             inside += values[U(start + t)] - base < eps
         if inside < window and (inside > 0 or low == 0):
             return low + inside
-    return reach(values, r, eps, guess, 1)
+    return reach(values, int(np.int64(r)), eps, guess, _UP)
 
 
 @njit(inline="always")
@@ -127,7 +131,7 @@ def _below(values: Floats, r: int, eps: float, guess: int, window: int) -> int:
             inside += base - values[U(start + t)] < eps
         if inside < window and (inside > 0 or low == 0):
             return low + inside
-    return reach(values, r, eps, guess, -1)
+    return reach(values, int(np.int64(r)), eps, guess, _DOWN)
 
 
 @njit(inline="always")
@@ -151,7 +155,8 @@ def count_closer(ascending: Floats, distance: Floats) -> NDArray[np.int64]:
     """Count for each of n sorted values the others strictly closer than its own distance."""
     n, seen, steps = len(ascending), 0, 0
     for r in range(0, n, max(1, n >> 6)):
-        steps += reach(ascending, r, distance[r], 1, 1) + reach(ascending, r, distance[r], 1, -1)
+        steps += reach(ascending, r, distance[r], _ONE, _UP)
+        steps += reach(ascending, r, distance[r], _ONE, _DOWN)
         seen += 2
     margin = margin_of(ascending, max(1, steps // max(seen, 1)))
     density, typical, window = margin.density, margin.typical, margin.window
@@ -281,8 +286,8 @@ def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Flo
     length = 2 * (strips.width + strips.pad)
     point = (x[strips.rank[p]], strips.y[p])
     if skip > 0:
-        _walk(x, strips, p - skip, -1, point, nearest)
-        _walk(x, strips, p + skip, 1, point, nearest)
+        _walk(x, strips, p - skip, _DOWN, point, nearest)
+        _walk(x, strips, p + skip, _UP, point, nearest)
     for step in (-2, 2):
         other = j + step
         while 0 <= other <= strips.halves:
@@ -294,8 +299,8 @@ def search_on(x: Floats, strips: Strips, j: int, p: int, skip: int, nearest: Flo
                 break
             begin = other * length + strips.pad
             q = _first_at(strips, begin, begin + end - first, point[1])
-            _walk(x, strips, q, 1, point, nearest)
-            _walk(x, strips, q - 1, -1, point, nearest)
+            _walk(x, strips, q, _UP, point, nearest)
+            _walk(x, strips, q - 1, _DOWN, point, nearest)
             other += step
 
 
@@ -519,12 +524,16 @@ def _strip_sums(pair: _Pair, j: int, ks: Codes, table: Floats, sums: Floats) -> 
             p, kth = owned[U(i)], near[U(len(nearest) - 1), U(i)]
             skip = _places_seen(y, p, pad, k, kth)
             if skip > 0 or min(x[U(p)] - left, right - x[U(p)]) < kth:
-                nearest[:] = near[: len(nearest), i]
+                for row in range(len(nearest)):
+                    nearest[row] = near[row, i]
                 search_on(values, strips, j, start + p, skip, nearest)
-                near[: len(nearest), i] = nearest
+                for row in range(len(nearest)):
+                    near[row, i] = nearest[row]
         block_sums = sums[done : done + mine]
         for i in range(len(ks)):
-            block_sums[:, len(ks) + i] = near[len(nearest) - k + ks[i] - 1, :mine]
+            distances = near[len(nearest) - k + ks[i] - 1]
+            for point in range(mine):
+                block_sums[U(point), U(len(ks) + i)] = distances[U(point)]
         _count_x(pair.x, ranks, owned, mine, table, block_sums)
         done += mine
 
@@ -557,8 +566,9 @@ def pair_terms(x: Floats, y: Floats, pairing: Ranks, ks: Codes, table: Floats) -
     """
     pair = pair_of(x, y, pairing, ks[-1])
     sums, out = np.empty((len(x), 2 * len(ks))), np.empty((len(ks), len(x)))
-    # For a bare 1 or 0 numba would compile both once more.
-    strips_sums(pair, int(np.int64(1)), max(2, pair.strips.halves), ks, table, sums)
+    # Strip by strip: to compile `strips_sums` as well would take another two seconds.
+    for j in range(1, max(2, pair.strips.halves)):
+        _strip_sums(pair, j, ks, table, sums)
     add_y(pair, int(np.int64(0)), len(x), sums, table, out)
     return out
 
@@ -574,8 +584,11 @@ def fill_sums(x: Floats, y: Floats, pairings: Ranks, ks: Codes, table: Floats, o
 def _class_distances(x: Floats, codes: Codes, classes: int, k: int) -> tuple[Floats, Codes]:
     """Distance of each ascending value to its k-th neighbor of its class, and sizes of classes."""
     n = len(x)
-    size = np.bincount(codes, minlength=classes)
-    start = np.cumsum(size) - size
+    size, start = np.zeros(classes, dtype=np.int64), np.zeros(classes, dtype=np.int64)
+    for i in range(n):
+        size[codes[i]] += 1
+    for c in range(1, classes):
+        start[c] = start[c - 1] + size[c - 1]
     free = start.copy()
     place = np.empty(n, dtype=np.int64)
     for i in range(n):

@@ -37,10 +37,9 @@ def closer(values: Floats, distance: Floats, order: Codes | None = None) -> Code
     """
     order = np.argsort(values) if order is None else order
     counts = np.empty(len(values), dtype=np.int64)
-    ascending, limits = values[order], distance[order]
-    for array in (ascending, limits):  # one type of arguments is one kernel to load
-        array.setflags(write=False)
-    counts[order] = kernels.count_closer(ascending, limits)
+    ascending = values[order]
+    ascending.setflags(write=False)  # as in `ross_terms`: each type of arguments is compiled anew
+    counts[order] = kernels.count_closer(ascending, distance[order])
     return counts
 
 
