@@ -109,11 +109,9 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tiny, tmp_path, data_folder
 
 
 def test_the_command_line_trains_a_model_that_loads(tiny, tmp_path, data_folder):
-    done = run(
-        "-m", "train", "fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder),
-        "--set", "trainer.precision=bf16-mixed",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    words = ["fit", str(tiny), "-o", str(tmp_path / "run"), "--data", str(data_folder)]
+    done = CliRunner().invoke(app, [*words, "--set", "trainer.precision=bf16-mixed"])
+    assert done.exit_code == 0, done.stderr
     model = load_model(tmp_path / "run" / "model")
     assert model.info["name"] == "tiny"
     assert model.info["training"]["labels_used"] is False

@@ -1,15 +1,20 @@
 """A tiny network as training leaves it, its data, and a hub on this machine."""
 
+import shutil
+
 import huggingface_hub.constants
 import pytest
 import torch
+import yaml
 
 from latentscope.models.network import SpectrumVAE
 from tests.models.conftest import serving
+from tests.train.conftest import TINY
 from tests.train.publishing.hub import Hub
 from train.data.sources import data_of
 from train.learning.module import SpectrumModule
 from train.publishing import export
+from train.settings import read_config
 
 
 @pytest.fixture
@@ -19,8 +24,7 @@ def data(config, data_folder):
     return data
 
 
-@pytest.fixture
-def module(config):
+def untrained(config):
     """An untrained network: its last two latents spread widely, its first, a shift, is dead."""
     torch.manual_seed(3)
     model = SpectrumVAE(config.architecture, config.prepare)
@@ -33,9 +37,25 @@ def module(config):
 
 
 @pytest.fixture
-def folder(module, config, data, tmp_path):
-    """A model folder."""
-    return export(module, config, data, tmp_path / "model")
+def module(config):
+    return untrained(config)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, data_folder):
+    """The model folder of that network."""
+    path = tmp_path_factory.mktemp("exported") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    config = read_config(path)
+    data = data_of(config, data_folder)
+    data.setup()
+    return export(untrained(config), config, data, path.parent / "model")
+
+
+@pytest.fixture
+def folder(exported, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(exported, tmp_path / "model")
 
 
 @pytest.fixture

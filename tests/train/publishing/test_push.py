@@ -1,8 +1,4 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +12,6 @@ from train.publishing import push
 
 # Uploads by LFS, the way around Xet that this hub knows, warn of their own use of the HTTP library.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -159,21 +153,9 @@ def test_an_unwritten_card_is_pushed_with_a_warning(hub, folder):
     assert len(hub.commits) == 1
 
 
-def command(*arguments, **environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-    return subprocess.run(
-        [sys.executable, "-m", "train", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env=kept | {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_XET": "1"} | environment,
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_the_command_line_pushes(hub, written, tmp_path):
-    home = str(tmp_path / "home")
-    done = command("push", written, "me/tiny", "--json",
-                   HF_HOME=home, HF_ENDPOINT=hub.url, HF_TOKEN="writes")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_the_command_line_pushes(hub, written):
+    done = CliRunner().invoke(app, ["push", str(written), "me/tiny", "--json"])
+    assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["repository"] == "me/tiny"
     assert told["url"].startswith(hub.url)
