@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -71,12 +71,13 @@ class Mixture:
 
     def log_density(self, points: Floats) -> Floats:
         """Return log p of each point, shape (m, d) -> (m,)."""
-        each = [
-            np.log(weight) + multivariate_normal(mean, covariance).logpdf(points)
-            for weight, mean, covariance in zip(
-                self.weights, self.means, self.covariances, strict=True
-            )
-        ]
+        each = []
+        # scipy's normal takes a covariance of one far outlier for singular.
+        roots = np.linalg.cholesky(self.covariances)
+        for weight, mean, root in zip(self.weights, self.means, roots, strict=True):
+            scaled = solve_triangular(root, (points - mean).T, lower=True)
+            squares = len(mean) * np.log(2 * np.pi) + (scaled**2).sum(axis=0)
+            each.append(np.log(weight) - np.log(np.diag(root)).sum() - squares / 2)
         values: Floats = logsumexp(each, axis=0)
         return values
 

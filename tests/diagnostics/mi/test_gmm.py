@@ -147,3 +147,10 @@ def test_published_values_of_a_real_network(shared_data):
     for row in published.itertuples():
         found = gmm(latents[:, row.dim], labels[row.label].to_numpy())
         assert found.mi_nats == pytest.approx(row.mi_nats, abs=0.02)
+
+
+def test_a_cloud_as_long_as_a_far_outlier_makes_it_has_a_density():
+    mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.diag([1e5, 1e-6])[None])
+    points = np.array([[300.0, 1e-3], [-10.0, 0.0]])
+    apart = norm(0, 1e5**0.5).logpdf(points[:, 0]) + norm(0, 1e-3).logpdf(points[:, 1])
+    np.testing.assert_allclose(mixture.log_density(points), apart, rtol=1e-12)
