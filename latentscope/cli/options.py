@@ -260,6 +260,7 @@ class Results(Voice):
         """Refuse, before the work, to write where nothing can be, or over others' files."""
         check_plot(self.plot)
         if self.output is not None:
+            check_writable(self.output)  # a folder, or an empty name, has no suffix
             for path in (self.output, *map(self._beside, beside)):
                 _check_table(path, [it for it in inputs if it is not None])
 

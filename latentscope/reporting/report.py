@@ -185,6 +185,7 @@ def report(
     """
     seed = whole_seed(seed)
     page = expanded(output)
+    check_writable(page)
     numbers = page.with_suffix(".json") if json is None else expanded(json)
     _check(page, numbers, max_rows, latents, labels)
     data = read_study(
@@ -249,7 +250,6 @@ def _check(page: Path, numbers: Path, max_rows: int, latents: Any, labels: Any) 
         raise ChoiceError(f"output is {page}; expected a name that ends in .html")
     if max_rows < _FEWEST_ROWS:
         raise ChoiceError(f"max_rows is {max_rows}; expected {_FEWEST_ROWS} or more")
-    check_writable(page)
     check_writable(numbers)
     if numbers.exists() and provenance_beside(numbers) is None:
         raise ChoiceError(
