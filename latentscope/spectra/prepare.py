@@ -211,14 +211,16 @@ def _step_of_grid(grid: Grid, low: float, high: float) -> float:
     return _typical_step(grid.wavelength, low, high)
 
 
-@njit(nogil=True)
 def _typical_step(wavelength: NDArray[np.float64], low: float, high: float) -> float:
     """Median of up to 1,001 steps spread evenly over the steps that touch [low, high]."""
-    # All 300,000 of them would take longer than the rebinning.
+    # All 300,000 of them would take longer than the rebinning. Not compiled, which takes 4 seconds
+    # and saves 16 microseconds.
     first = max(int(np.searchsorted(wavelength, low, side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(wavelength, high)), first + 1), len(wavelength) - 1)
     at = np.linspace(min(first, last - 1), last - 1, 1001).astype(np.intp)
-    return float(np.median(wavelength[at + 1] - wavelength[at]))
+    steps = wavelength[at + 1] - wavelength[at]
+    middle = len(steps) // 2
+    return float(np.partition(steps, middle)[middle])
 
 
 @njit(nogil=True)
