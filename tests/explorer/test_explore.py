@@ -194,7 +194,7 @@ def test_a_closed_tab_frees_all_that_it_held(archive):
     with running(archive) as served:
         # A page whose browser never calls back is closed after some seconds.
         before, others = threading.active_count(), len(pages())
-        for _ in range(12):
+        for _ in range(4):
             with urlopen(served.url, timeout=60) as answer:
                 answer.read()
         assert len(pages()) > others

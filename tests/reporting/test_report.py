@@ -12,6 +12,7 @@ import pytest
 import latentscope
 from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
 from latentscope.reporting import chapters as module
+from latentscope.reporting import document
 from latentscope.reporting.chapters import PLANS, Plan, Step
 from latentscope.reporting.document import Part
 from latentscope.reporting.report import report
@@ -271,15 +272,18 @@ def test_slow_statistics_take_a_sample_that_the_page_states(no_more_than_shared,
     assert {row["n"] for row in parts["spread"]["tables"]["mad"]} == {400}
 
 
-def test_many_dimensions_are_measured_in_part_and_folded(no_more_than_shared, tmp_path, page_of):
-    values = np.random.default_rng(0).normal(size=(120, 40))
-    values[:, 36:] *= 1e-4
+def test_many_dimensions_are_measured_in_part_and_folded(
+    no_more_than_shared, tmp_path, page_of, monkeypatch
+):
+    monkeypatch.setattr(document, "MOST_DIMS", 8)
+    values = np.random.default_rng(0).normal(size=(120, 20))
+    values[:, 16:] *= 1e-4
     result = report(values, output=tmp_path / "r.html")
     text = page_of(tmp_path / "r.html").text
-    assert "the 32 widest of 36 informative dimensions" in text
-    assert "26 more rows" in text
+    assert "the 8 widest of 16 informative dimensions" in text
+    assert "6 more rows" in text
     parts = {p["key"]: p for c in result.record["chapters"] for p in c["parts"]}
-    assert len(parts["shared"]["tables"]["pairwise"]) == 32 * 31 // 2
+    assert len(parts["shared"]["tables"]["pairwise"]) == 8 * 7 // 2
 
 
 def test_a_sidecar_that_names_few_stars_is_not_taken_for_groups(

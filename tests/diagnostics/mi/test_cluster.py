@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import latentscope.diagnostics.mi.api as api
 import latentscope.reporting.report as reporting
 from latentscope import mi_matrix, pairwise_mi
+from latentscope.cli import main
 from latentscope.errors import EstimatorError
 from latentscope.workers import on_cluster
 
@@ -70,19 +70,15 @@ def test_a_report_measures_there(client, tmp_path, monkeypatch):
     assert sent
 
 
-def test_the_command_starts_a_cluster_of_its_own(tmp_path, repository):
-    np.save(tmp_path / "latents.npy", LATENTS)
-    LABELS.to_csv(tmp_path / "labels.csv", index=False)
-    there = subprocess.run(
-        [
-            *(sys.executable, "-m", "latentscope", "mi", "latents.npy", "labels.csv"),
-            *("-o", "mi.csv", "--dask", "local"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(repository)},
-    )
-    assert there.returncode == 0, there.stderr
-    local = mi_matrix(tmp_path / "latents.npy", tmp_path / "labels.csv").table
+def test_the_command_starts_a_cluster_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("latents.npy", LATENTS)
+    LABELS.to_csv("labels.csv", index=False)
+    words = ["mi", "latents.npy", "labels.csv", "-o", "mi.csv", "--dask", "local"]
+    # One in a process of its own is that of `encode`.
+    monkeypatch.setattr(sys, "argv", ["latentscope", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    local = mi_matrix("latents.npy", "labels.csv").table
     assert (tmp_path / "mi.csv").read_text() == local.to_csv(index=False)
