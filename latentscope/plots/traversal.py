@@ -26,6 +26,7 @@ from latentscope.plots.style import (
     STRONG,
     WIDE,
     add_bar,
+    beyond,
     minus,
     new_axes,
     short_title,
@@ -268,7 +269,6 @@ _LEAST_DEPTH, _LEAST_FLUX = 5.0, 2.0  # per cent that get the full color in any 
 _LEAST_SCALES = (1.0, 1.0, 0.1)  # km/s per sigma and per unit, and mag, that do
 _NUMBERED = 14
 _LEAST_DIMS = 4  # that bars of colors have room for their names beside
-_BESIDE = {"pad": 0.01, "fraction": 0.03, "extend": "both"}
 
 
 @styled
@@ -330,7 +330,7 @@ def _element_map(ax: Axes, result: LineMapResult) -> None:
     ax.set_xticks(range(shown.shape[1]), list(shown.columns), rotation=60, ha="right",
                   rotation_mode="anchor", fontsize=8)  # fmt: skip
     _frame(ax, result)
-    add_bar(image, ax, "deeper +, weaker \u2212", **_BESIDE)
+    _bar_beside(image, ax, "deeper +, weaker \u2212")
 
 
 def _spectrum(ax: Axes, result: LineMapResult) -> None:
@@ -346,7 +346,7 @@ def _spectrum(ax: Axes, result: LineMapResult) -> None:
     ax.set_ylabel("latent dimension")
     ax.set_xlabel(_WAVELENGTH)
     ax.set_title("Change of the flux per sigma (%)")
-    add_bar(image, ax, "brighter +, fainter \u2212", **_BESIDE)
+    _bar_beside(image, ax, "brighter +, fainter \u2212")
 
 
 def stretches(result: LineMapResult) -> tuple[Floats, Floats]:
@@ -365,6 +365,11 @@ def _centered(values: Floats, least: float) -> Normalize:
     sizes = np.abs(values[np.isfinite(values)])
     reach = float(np.percentile(sizes, _CLIPPED)) if sizes.size else 0.0
     return Normalize(-max(reach, least), max(reach, least))
+
+
+def _bar_beside(image: Any, ax: Axes, label: str) -> None:
+    extend = beyond(np.ma.filled(image.get_array(), np.nan), *image.get_clim())
+    add_bar(image, ax, label, pad=0.01, fraction=0.03, extend=extend)
 
 
 def _write(ax: Axes, row: int, column: int, text: str, dark: bool) -> None:
