@@ -810,7 +810,15 @@ def match_rows(
     left = [] if table is None else [str(name) for name in table.columns]
     right = [str(name) for name in labels.columns]
     pairs = _pairs_of_ids(left, right) if join is None else _pairs_with(join, left, right, sources)
-    matches = [_matched(table, labels, *pair, sources) for pair in pairs if table is not None]
+    matches: list[_Match] = []
+    if table is not None:
+        lost = {
+            (a, b): bool(_without_digits(table[a]) or _without_digits(labels[b])) for a, b in pairs
+        }
+        for pair in sorted(pairs, key=lost.__getitem__):
+            # Ids without their last digits do no harm beside others that match.
+            if not (lost[pair] and any(match.count for match in matches)):
+                matches.append(_matched(table, labels, *pair, sources))
     best = max(matches, key=lambda match: (match.count, not match.repeated), default=None)
     if join is None and (best is None or not best.count):
         if not matches and indexes is not None and indexes[0].equals(indexes[1]):

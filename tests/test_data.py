@@ -855,6 +855,18 @@ def test_ids_that_lost_their_digits_are_refused(name, made):
         join_labels(replace(latents, table=latents.table.astype(float)), labels, join=name)
 
 
+def test_ids_that_lost_their_digits_do_no_harm_beside_names_of_files():
+    files = [f"{row}.fits" for row in range(6)]
+    latents = Latents(np.eye(6), pd.DataFrame({"gaia_id": list(map(float, BIG)), "file": files}))
+    labels = pd.DataFrame({"gaia_id": BIG[::-1], "file": files[::-1], "v": range(6)})
+    assert join_labels(latents, labels)["v"].tolist() == [5, 4, 3, 2, 1, 0]
+    with pytest.raises(TableError, match="whose last digits are lost"):
+        join_labels(latents, labels, join="gaia_id")
+    labels["file"] = [f"{row}.fits" for row in range(6, 12)]
+    with pytest.raises(TableError, match="whose last digits are lost"):
+        join_labels(latents, labels)
+
+
 def test_ids_in_exponent_notation_are_whole_numbers():
     latents = Latents(np.eye(3), pd.DataFrame({"id": ["7", "100000", "1200000"]}))
     labels = pd.DataFrame({"id": ["1.2e6", "1e+05", "7"], "v": [2, 1, 0]})
