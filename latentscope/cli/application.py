@@ -214,6 +214,8 @@ def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
         leave(NOTHING_DONE, f"error: {_of_the_system(error)}")
     except (LatentscopeError, ImportError) as error:
         leave(NOTHING_DONE, f"error: {_one_line(error)}")
+    except MemoryError as error:
+        leave(NOTHING_DONE, f"error: out of memory{': ' * bool(str(error))}{_one_line(error)}")
     except Exception as error:
         leave(
             NOTHING_DONE,

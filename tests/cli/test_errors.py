@@ -132,6 +132,12 @@ def test_an_unexpected_error_asks_for_a_report(command, here, monkeypatch):
     assert "LATENTSCOPE_DEBUG=1" in ended.err
 
 
+def test_a_shortage_of_memory_is_no_fault(command, here, monkeypatch):
+    monkeypatch.setattr("latentscope.diagnostics.activity.mad", raising(MemoryError()))
+    ended = command("mad", "latents.npy")
+    assert (ended.code, ended.err) == (1, "error: out of memory\n")
+
+
 def test_debug_shows_the_traceback(capsys, here, monkeypatch):
     import sys
 
