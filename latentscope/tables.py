@@ -573,16 +573,14 @@ def _check_rows(path: Path, head: _Head) -> tuple[int, list[int]]:
             short += filled and len(row) < width
             if len(row) > width and (len(row) > width + 1 or row[-1].strip()):
                 raise TableError(
-                    f"{path}: row {head.lines + count} has {len(row)} fields, the header {width}; "
-                    "expected a name for each column, and quotes around text that holds "
+                    f"{path}: row {head.lines + reader.line_num} has {len(row)} fields, the header "
+                    f"{width}; expected a name for each column, and quotes around text that holds "
                     f"{head.separator!r}"
                 )
     if not count:  # names
         return len(comments), []
     words = [f"left out, since they begin with #: {len(comments)} rows"] * bool(comments)
-    words += [f"{short} rows have fewer fields than there are names; what lacks is missing"] * (
-        short > 0
-    )
+    words += [f"filled up, since they have fewer fields than names: {short} rows"] * bool(short)
     for each in words:
         warnings.warn(f"{path}: {each}", LatentscopeWarning, stacklevel=6)
     return count, comments

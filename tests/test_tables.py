@@ -80,6 +80,7 @@ def test_a_comma_at_the_end_of_rows_shifts_nothing(tmp_path, rows):
         ("1,2,3,4\n", "row 2 has 4 fields, the header 3"),
         ("1,2,3,\n4,5,6,7\n", "row 3 has 4 fields, the header 3"),
         ("1,2,3\n4,5,6,,\n", "row 3 has 5 fields, the header 3"),
+        ("1,2,3\n\n#4,5,6\n7,8,9,10\n", "row 5 has 4 fields, the header 3"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -309,7 +310,7 @@ def test_rows_that_were_commented_out_are_left_out_and_told(tmp_path):
 
 def test_a_row_that_was_cut_is_told(tmp_path):
     (tmp_path / "l.csv").write_text("id,teff,logg\na,5777,4.4\nb,40")
-    with pytest.warns(LatentscopeWarning, match="1 rows have fewer fields"):
+    with pytest.warns(LatentscopeWarning, match="fewer fields than names: 1 rows"):
         read_labels(tmp_path / "l.csv")
 
 
