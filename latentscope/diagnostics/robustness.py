@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult, mad
-from latentscope.diagnostics.mi.api import SIGNIFICANT, mi_matrix, q_values
+from latentscope.diagnostics.mi.api import SIGNIFICANT, decimals_of, mi_matrix, q_values
 from latentscope.diagnostics.mi.columns import (
     Names,
     Seed,
@@ -177,12 +177,14 @@ class RobustnessResult(Result):
         if not len(changed):
             return f"{when}: none of {len(rows)} pairs change (q < {SIGNIFICANT:g})."
         row = changed.iloc[int(np.argmax(changed["difference"].abs()))]
+        decimals = decimals_of(row["std_difference"])
         others = self._other_best(sample) if sample == REPEATS else {}
         misled = f"; another dimension then seems to know most of {', '.join(others)}"
         return (
             f"{when}: {len(changed)} of {len(rows)} pairs change (q < {SIGNIFICANT:g}), most of "
-            f"all {row['label']} with dim {row['dim']}, from {row['whole']:.2f} to "
-            f"{row['mi_nats']:.2f} nats ({row['difference']:+.2f} ± {row['std_difference']:.2f})"
+            f"all {row['label']} with dim {row['dim']}, from {row['whole']:.{decimals}f} to "
+            f"{row['mi_nats']:.{decimals}f} nats "
+            f"({row['difference']:+.{decimals}f} ± {row['std_difference']:.{decimals}f})"
             f"{misled if others else ''}."
         )
 

@@ -1,6 +1,7 @@
 """Whether it is the sample: what other samples of known stars show."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,11 @@ def test_equal_classes_show_what_the_rare_ones_hold(repeated):
 def test_halves_scatter_as_the_errors_say(repeated):
     assert 0.4 < repeated.error_ratio < 2.0
     assert not repeated.of(HALF)["significant"].any()
+
+
+def test_a_small_error_is_not_said_to_be_none(repeated):
+    mi = repeated.mi.assign(difference=-0.012, std_difference=0.004, significant=True)
+    assert any("(-0.012 ± 0.004)" in line for line in replace(repeated, mi=mi).sentences())
 
 
 def test_the_table_joins_both(repeated):

@@ -266,12 +266,16 @@ def _strongest(table: pd.DataFrame) -> pd.DataFrame:
 
 def _value_text(row: dict[Any, Any]) -> str:
     groups = f", {row['n_groups']:,} groups" if row["n_groups"] < row["n"] else ""
-    std = max(float(row["std_nats"]), 1e-9)
-    decimals = int(np.clip(np.ceil(-np.log10(std)), *_DECIMALS))
+    decimals = decimals_of(row["std_nats"])
     return (
         f"{row['mi_nats']:.{decimals}f} ± {row['std_nats']:.{decimals}f} nats, "
         f"{p_text(row['p_value'])}, n = {row['n']:,}{groups}"
     )
+
+
+def decimals_of(std_nats: float) -> int:
+    """How many decimals of a value in nats show one digit of its error, 2 to 4."""
+    return int(np.clip(np.ceil(-np.log10(max(std_nats, 1e-9))), *_DECIMALS))
 
 
 def p_text(p_value: float) -> str:
