@@ -705,7 +705,7 @@ def _made(results: Results) -> str:
         f"of the stars have several exposures, at most {archive['max_exposures']}.",
         f"- Training: {len(entries)} runs of {training.get('steps', 0):,} steps of "
         f"{training.get('batch_size', 0)} spectra each, {minutes:.0f} minutes of one thread in all."
-        " Labels balance archives alone.",
+        " Labels serve only to balance archives.",
         f"- Test: {config.test.stars:,} new stars (seed {config.test.seed}), one spectrum each.",
         f"- latentscope {results.latentscope}; SHA-256 of the simulator "
         f"`{archive['simulator_sha256'][:12]}`, the archive's table "
