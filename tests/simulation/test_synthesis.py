@@ -57,10 +57,11 @@ def depths(lines, *stars):
     return Lines(lines, CPU).strengths(stars).depth[:, 0].numpy()
 
 
-def assert_equal_spectra(lines):
-    ours = Synthesizer(lines).spectra(STARS, NIGHTS).numpy()
+def assert_equal_spectra(lines, names=tuple(oracle.STARS)):
+    stars, nights = zip(*(oracle.STARS[name] for name in names), strict=True)
+    ours = Synthesizer(lines).spectra(stars, nights).numpy()
     assert ours.dtype == np.float32
-    for name, row, star, night in zip(oracle.STARS, ours, STARS, NIGHTS, strict=True):
+    for name, row, star, night in zip(names, ours, stars, nights, strict=True):
         difference = (row - oracle.spectrum(lines, star, night)) / oracle.continuum(star)
         assert np.abs(difference).max() < TOLERANCE, name
 
@@ -71,7 +72,8 @@ def test_spectra_are_the_oracles():
 
 @pytest.mark.slow
 def test_spectra_are_the_oracles_with_all_lines():
-    assert_equal_spectra(atomic_lines() + molecular_lines())
+    # Eight seconds per star; the others differ in what few lines show.
+    assert_equal_spectra(atomic_lines() + molecular_lines(), ("cool dwarf", "sun"))
 
 
 def test_observations_are_spectra_through_the_response(synthesizer):
