@@ -6,7 +6,7 @@ Parts, of which --part chooses; all values in nats:
   often the truth lies within an error bar (docs/mutual-information.md);
 - exposures, rounding, strong, many_columns, selection: where it fools people, means over --seeds
   (docs/pitfalls.md);
-- joint: what one column shares with several (docs/mad.md), nearest neighbors against a prediction
+- joint: what one column shares with several, nearest neighbors against a prediction
   from them. Gaussian columns of which a known mixture makes the target: joint KSG takes neighbors
   that are near in all columns, few of which matter, and loses close relations; what a cross-fitted
   prediction shares with the target keeps them.
