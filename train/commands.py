@@ -172,7 +172,7 @@ def pack(
         typer.Option("--grid", help="YAML or JSON file with `prepare`, as in train/configs/."),
     ] = None,
     dtype: Annotated[
-        Literal["float16", "float32"], typer.Option("--dtype", help="Of the rows.")
+        Literal["float16", "float32"], typer.Option("--dtype", help="Type of the stored rows.")
     ] = "float16",
     compression: Annotated[
         Literal["zstd", "lz4"],
@@ -256,7 +256,7 @@ def sample(
     n_spectra: Annotated[
         int, typer.Option(min=100, help="Spectra to simulate and encode, without --latents.")
     ] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 7000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated archive.")] = 7000,
     linelist: Linelist = None,
 ) -> None:
     """Write the reference sample of a model, by which `latentscope score` judges spectra.
@@ -298,7 +298,7 @@ def probe(
     n_spectra: Annotated[
         int, typer.Option(min=400, help="Stars to simulate and encode, without --latents.")
     ] = 3072,
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulated archive.")] = 9000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated archive.")] = 9000,
     population: Annotated[str, typer.Option(help="Stars and instruments of it.")] = "imperfect",
     data: Annotated[
         Path | None, typer.Option(help="Folder for the simulated rows. Default: thrown away.")

@@ -46,7 +46,7 @@ SOFT, FAINT = "#56616b", "#dcd7cb"
 """--soft and --line of page.css."""
 
 NAMES = "#7b8794"
-"""Of the names of lines, small letters that are read on light and on dark."""
+"""Color of the names of lines: small letters, to be read on light and on dark."""
 
 _STEPS = 400
 # Adding 0 takes the sign off -0.

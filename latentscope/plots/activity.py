@@ -28,7 +28,7 @@ _MOST_NAMES = 24
 _CARRIED = "#d9e6ef"
 _CLOSE = 0.06
 _WHOSE = {"asked": "", "model": "", "varying": ",\n1 % of the widest"}
-_LEGEND = 1.35  # of the bars below it
+_LEGEND = 1.35  # height of the axes, in that of the bars below the legend
 _BELOW = 0.05  # of the threshold: where the axis ends, if nothing is smaller
 
 

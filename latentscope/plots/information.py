@@ -252,9 +252,7 @@ def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise EstimatorError(
-            f"{name}: not all of it are numbers; plot_pairs colors by classes"
-        ) from None
+        raise EstimatorError(f"{name}: expected numbers; plot_pairs colors by classes") from None
 
 
 def _cloud(
