@@ -1018,9 +1018,10 @@ def _without_digits(column: pd.Series) -> list[float]:
         return []
     if not pd.api.types.is_float_dtype(filled):
         text = filled.astype(str).str.strip()
-        if not text.str.fullmatch(_AS_FLOATS).all():
+        written = text.str.fullmatch(_AS_FLOATS)
+        if not (written | text.str.fullmatch(r"\d+")).all():
             return []
-        filled = text.astype(float)
+        filled = text[written].astype(float)
     return filled[beyond_floats(filled)].tolist()
 
 
@@ -1049,7 +1050,12 @@ def row_keys(
         text = column.dropna().astype(str).str.strip()
         written = text.str.fullmatch(_AS_FLOATS)
         if written.any() and (written | text.str.fullmatch(r"\d+")).all():
-            column = text.map(float).reindex(column.index)
+            # No float for whole numbers, of which long ones would lose digits.
+            numbers = [
+                float(value) if point else int(value)
+                for value, point in zip(text, written, strict=True)
+            ]
+            column = pd.Series(numbers, text.index, dtype=object).reindex(column.index)
 
     def key(value: object) -> str:
         # A column of whole numbers with a gap is one of floats.

@@ -873,6 +873,16 @@ def test_ids_in_exponent_notation_are_whole_numbers():
     assert join_labels(latents, labels)["v"].tolist() == [0, 1, 2]
 
 
+def test_ids_of_many_digits_keep_them_beside_one_with_a_point():
+    long = [BIG[0], BIG[0] + 1]
+    latents = Latents(np.eye(3), pd.DataFrame({"gaia_id": ["7.0", *map(str, long)]}))
+    labels = pd.DataFrame({"gaia_id": [long[1], long[0], 7], "v": range(3)})
+    assert join_labels(latents, labels)["v"].tolist() == [2, 1, 0]
+    mixed = latents.table.replace("7.0", f"{BIG[1]}.0")
+    with pytest.raises(TableError, match="whose last digits are lost"):
+        join_labels(replace(latents, table=mixed), labels)
+
+
 def test_two_releases_of_gaia_number_stars_anew():
     names = [f"Gaia DR3 {number}" for number in BIG]
     latents = Latents(np.eye(6), pd.DataFrame({"object": names}))
