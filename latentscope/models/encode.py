@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 import latentscope
@@ -206,6 +207,8 @@ def encode(
         _threads(make(), count)
         if dask is None
         else _cluster(make, dask, count, folder_matters) as engine,
+        # The products of matrices are small: a BLAS with threads spends twice the processor time.
+        threadpool_limits(limits=1, user_api="blas"),
     ):
         if store is not None and not resume:
             store.clear()

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from astropy.table import Table
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from latentscope.data import read_latents
 from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError, TableError
+from latentscope.models import encode as encode_module
 from latentscope.models.encode import _measured, encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.rows import COLUMNS
@@ -331,6 +333,23 @@ def test_other_errors_of_the_network_are_not_taken_for_memory(archive, monkeypat
     monkeypatch.setattr(SpectrumVAE, "encoding", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         encode(archive, tiny_model())
+
+
+def test_the_blas_has_one_thread_while_workers_encode(archive, monkeypatch):
+    def blas_threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen = []
+    read = encode_module.read_chunk
+    monkeypatch.setattr(
+        encode_module, "read_chunk", lambda *a, **k: seen.append(blas_threads()) or read(*a, **k)
+    )
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        encode(archive[:2], tiny_model("continuum"), workers=1)
+        assert blas_threads() == before
+    assert seen
+    assert {1} == {threads for pools in seen for threads in pools}
 
 
 def test_torch_keeps_its_threads_and_the_model_its_state(archive):
