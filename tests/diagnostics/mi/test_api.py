@@ -181,7 +181,7 @@ def test_columns_that_are_no_labels_are_left_out_with_a_note(known):
         "left out, too few rows: empty (0)",
         "treated as classes: kind (2)",
     )
-    with pytest.raises(ChoiceError, match="no label mass; the table has radvel"):
+    with pytest.raises(ChoiceError, match=r"no label mass \(did you mean airmass"):
         mi_matrix(latents, labels, columns=["mass"])
     with pytest.raises(EstimatorError, match="0 rows have both"):
         mi_matrix(latents, more, columns=["empty", "radvel"], dims=[0])
