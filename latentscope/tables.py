@@ -276,7 +276,7 @@ def is_structured(source: Any) -> bool:
 def table_contents(source: Any, name: str) -> Contents:
     """Read an astropy table or a structured array, column by column."""
     plain = is_structured(source) and not is_astropy_table(source)
-    contents = _from_arrays(_columns_of(source)) if plain else _from_astropy(source)
+    contents = _from_arrays(_columns_of(source), name) if plain else _from_astropy(source)
     frame = None if contents.frame is None else tidy(contents.frame, name)
     return Contents(contents.arrays, frame)
 
@@ -619,17 +619,26 @@ def provenance_beside(path: Path) -> dict[str, Any] | None:
     return value if ours else None
 
 
-def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Contents:
+def _from_arrays(arrays: Mapping[str, NDArray[Any]], source: str) -> Contents:
     """Put arrays of one value per row together in a table, and leave the others as they are."""
     matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
     columns = {name: native(array) for name, array in arrays.items() if array.ndim == 1}
     rows = {len(array) for array in matrices.values()}
     if rows:  # beside vectors, what has one value for each
-        columns = {name: column for name, column in columns.items() if len(column) in rows}
+        other = [name for name, column in columns.items() if len(column) not in rows]
+        if other:
+            warnings.warn(
+                f"{source}: left out, since they have not one value per row: {shortened(other)}",
+                LatentscopeWarning,
+                stacklevel=6,
+            )
+        columns = {name: column for name, column in columns.items() if name not in other}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
-        raise TableError(f"its columns differ in length ({sizes}); expected one value per row")
+        raise TableError(
+            f"{source}: its columns differ in length ({sizes}); expected one value per row"
+        )
     return Contents(matrices, pd.DataFrame(columns) if columns else None)
 
 
@@ -641,7 +650,7 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
 def _read_npy(path: Path) -> Contents:
     array = native(np.load(path, allow_pickle=False))
     if array.dtype.names:
-        return _from_arrays(_columns_of(array))
+        return _from_arrays(_columns_of(array), str(path))
     return Contents({path.stem: array})
 
 
@@ -650,7 +659,7 @@ def _read_npz(path: Path) -> Contents:
         size = sum(member.file_size for member in archive.zip.infolist())
         if size > MAX_BYTES and size > _SWOLLEN * path.stat().st_size:
             raise TableError(f"{path}: unpacks to {size / 1e9:.3g} GB of almost nothing but zeros")
-        return _from_arrays({name: archive[name] for name in archive.files})
+        return _from_arrays({name: archive[name] for name in archive.files}, str(path))
 
 
 def _read_hdf5(path: Path) -> Contents:
@@ -675,7 +684,7 @@ def _read_hdf5(path: Path) -> Contents:
         file.visititems(take)
     if not found:
         raise TableError(f"{path}: has no array of one or two dimensions")
-    return _from_arrays(found)
+    return _from_arrays(found, str(path))
 
 
 def _read_parquet(path: Path) -> Contents:
