@@ -6,10 +6,14 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from hypothesis import settings
 
 from latentscope.workers import NO_PAGE
 
 matplotlib.use("Agg")
+# A busy machine, or a first call that compiles, is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 

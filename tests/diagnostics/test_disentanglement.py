@@ -338,7 +338,7 @@ def slow_modularity(row):
     return 1 - deviation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MATRICES)
 def test_formulas_are_those_of_the_papers(matrix):
     rows, columns = matrix.tolist(), matrix.T.tolist()

@@ -151,7 +151,7 @@ def apart(points, query, absolute):
     return np.linalg.norm(points - query, axis=1, ord=1 if absolute else 2)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 9), st.integers(1, 70), st.booleans())
 def test_no_distance_is_below_its_bound(data, e, n, absolute):
     points = data.draw(arrays(np.float64, (n, e), elements=FINITE))
@@ -215,7 +215,7 @@ def test_rows_and_distances_are_those_of_a_full_sort(metric, n, d, dtype):
         assert near.distances == pytest.approx(true[near.rows], rel=1e-9, abs=1e-7)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.data(), st.integers(1, 90), st.integers(1, 5), st.integers(1, 100), st.booleans())
 def test_ties_and_copies_come_in_the_order_of_rows(data, n, d, k, absolute):
     # Whole numbers have exact distances, so that ties are ties in the oracle too.

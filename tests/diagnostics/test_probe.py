@@ -169,7 +169,7 @@ def test_wrong_requests_say_what_was_expected():
 
 
 @given(st.integers(1, 4), st.integers(1, 4))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_terms_are_those_of_scikit_learn(d, degree):
     x = np.random.default_rng(0).normal(size=(40, d))
     theirs = PolynomialFeatures(degree)

@@ -22,7 +22,7 @@ def read(values):
     return read_settings(VAEConfig, values, where="a file", error=ModelError)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     layers=st.lists(
         st.tuples(

@@ -96,7 +96,7 @@ def test_names_of_lines_do_not_cover_each_other():
         assert (np.diff(named) >= 0.0149 * (window[1] - window[0])).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(50, 20_000),
     bins=st.integers(5, 300),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latentscope.simulation.atmosphere import SUN, continuous_opacity, layer, saha
@@ -11,7 +11,6 @@ metals = st.floats(-2.7, 0.5)
 
 
 @given(teffs, gravities, metals)
-@settings(deadline=None)
 def test_charge_and_pressure_are_balanced(teff, logg, metallicity):
     state = layer(teff, logg, metallicity)
     assert 0 < state.electron_pressure < state.gas_pressure

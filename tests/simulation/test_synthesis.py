@@ -120,7 +120,7 @@ def drawn(wavelength, depth, width, damping, shift):
     st.floats(1e-3, 0.5),
     st.floats(-180, 180),
 )  # fmt: skip
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_profiles_are_the_oracles(lines, damping, shift):
     wavelength, log_depth, width = zip(*lines, strict=True)
     ours, theirs = drawn(wavelength, [10**value for value in log_depth], width, damping, shift)
@@ -149,7 +149,6 @@ def test_bands_are_the_oracles_with_each_stars_own_pattern():
 
 
 @given(st.lists(st.floats(-299, 299), min_size=1, max_size=4))
-@settings(deadline=None)
 def test_shifts_are_the_oracles(shifts):
     template = np.random.default_rng(1).uniform(0.5, 2.0, 300).astype("f4")
     rows = torch.from_numpy(template).expand(len(shifts), -1)
@@ -166,7 +165,7 @@ def test_curves_through_nodes_are_the_oracles(nodes, pixels):
 
 
 @given(st.lists(st.floats(0.0, 250.0), min_size=1, max_size=4), st.integers(0, 2**31))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_convolution_is_the_oracles(rotations, seed):
     """Slow and fast rotators together: the direct sum and the Fourier transform."""
     values = np.random.default_rng(seed).uniform(0.1, 1.0, (len(rotations), 3000)).astype("f4")

@@ -533,7 +533,7 @@ def test_things_that_are_no_spectrum(tmp_path, content, words):
     assert words in text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_truncation_anywhere_is_said(data):
     whole = data.draw(st.sampled_from([layouts.adp(), layouts.s1d_image(), layouts.s1d_table()]))
@@ -542,7 +542,7 @@ def test_truncation_anywhere_is_said(data):
     assert "truncated" in text or "is empty" in text or "no spectrum found" in text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 8639), st.binary(min_size=1, max_size=12))
 def test_damaged_headers_never_leak_foreign_errors(place, garbage):
     whole = layouts.adp()

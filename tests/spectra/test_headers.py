@@ -157,7 +157,7 @@ def test_how_it_was_observed():
     assert not {"exptime", "mode", "program"} & set(unknown)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["SNR     ", "AIRMASS ", "OBJECT  ", "SPECSYS "]),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=70),

@@ -222,7 +222,7 @@ def oracle_continuum(flux, valid, window, nodes, clip):
     return np.concatenate([g, np.interp(at, np.arange(n), np.log(c))])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     window=st.sampled_from([1, 3, 9, 65]),
@@ -341,7 +341,7 @@ def test_repeated_exposures_scatter_as_the_row_says(normalization, step):
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("how", ["rebin", "linear"])
-@settings(max_examples=20, deadline=None)  # the first example may compile
+@settings(max_examples=20)  # the first example may compile
 @given(unit=st.floats(1e-12, 1e12))
 def test_the_unit_of_the_flux_does_not_matter(normalization, how, unit):
     spectrum, config = spectrum_of(0.3), config_of(normalization, how)

@@ -69,7 +69,7 @@ def test_auto_treats_both_signs_of_a_velocity_alike():
         np.testing.assert_array_equal(*rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(2, 60),
@@ -93,7 +93,7 @@ def test_rebinning_conserves_flux(seed, n, m):
     np.testing.assert_allclose(new, np.nansum(flux * (high - low)), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), dtype=st.sampled_from([np.float32, np.float64, ">f4"]))
 def test_rebinning_equals_an_integral_of_steps(seed, dtype):
     """Oracle: differences of the interpolated cumulative integral."""

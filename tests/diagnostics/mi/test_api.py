@@ -320,7 +320,7 @@ def test_an_estimate_of_nothing_may_be_negative():
     assert min(values) < 0 < max(values)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), power=st.sampled_from([1, 3, 5]), flip=st.booleans())
 def test_monotone_maps_change_nothing_under_ranks(seed, power, flip):
     x, y = gaussians(0.7, 400, seed)
@@ -332,7 +332,7 @@ def test_monotone_maps_change_nothing_under_ranks(seed, power, flip):
         assert mutual_information(-x, y) == pytest.approx(value, abs=0.1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_a_missing_value_drops_its_row(seed):
     x, y = gaussians(0.7, 300, seed)

@@ -65,7 +65,7 @@ def slow_ksg(x, y, k):
 finite = st.floats(-1e3, 1e3, allow_nan=False, width=32)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), n=st.integers(5, 120), k=st.integers(1, 32))
 def test_equals_all_distances_ties_and_outliers_included(data, n, k):
     k = min(k, n - 1)
@@ -378,7 +378,7 @@ def slow_ross(x, codes, k):
     return float(np.mean(terms))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(10, 90), classes=st.integers(2, 5))
 def test_ross_equals_all_distances(seed, n, classes):
     rng = np.random.default_rng(seed)
@@ -479,7 +479,7 @@ def mixed(kind, n, rng):
 CLASSES_AND_NUMBERS = st.sampled_from(["classes", "numbers", "both"])
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(7, 90),
@@ -589,7 +589,7 @@ def numpy_value(x, y, bins):
     return mutual_info_score(None, None, contingency=np.histogram2d(x, y, bins)[0])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(2, 200),

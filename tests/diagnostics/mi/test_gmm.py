@@ -90,7 +90,7 @@ def test_symmetric_and_the_same_in_other_units():
     assert gmm(y, x).mi_nats == pytest.approx(first.mi_nats, abs=0.015)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 4), d=st.integers(1, 3))
 def test_density_and_its_margins(seed, count, d):
     rng = np.random.default_rng(seed)

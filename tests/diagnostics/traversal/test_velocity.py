@@ -40,7 +40,7 @@ def shifted(grid, rv, base_rv=0.0, **star_is):
 
 
 @pytest.mark.parametrize("grid", ["log", "linear"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rv=st.floats(-250, 250), base_rv=st.floats(-80, 80))
 def test_a_known_shift_comes_back_with_its_sign(grid, rv, base_rv):
     found = shifted(grid, rv, base_rv)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
@@ -123,7 +123,6 @@ def test_medians_are_numpys(values):
 
 
 @given(st.integers(1, 40), st.integers(0, 60))
-@settings(deadline=None)
 def test_window_sums_are_sums(window, more):
     values = np.random.default_rng(window).integers(0, 9, (2, window + more)).astype("f4")
     expected = np.lib.stride_tricks.sliding_window_view(values, window, axis=1).sum(-1)
