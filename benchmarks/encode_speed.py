@@ -150,7 +150,7 @@ def measure(
         LOOPS[0]: lambda: loop(files, row_of, network, threads),
         LOOPS[1]: lambda: loop(files, row_of, network, 1),
         "encode": lambda: encoded(recon_error=False),
-        "encode with recon_error": lambda: encoded(),
+        "encode with recon_error": encoded,
         "1 worker": lambda: encoded(recon_error=False, workers=1),
         "1 worker, with recon_error": lambda: encoded(workers=1),
     }

@@ -33,8 +33,8 @@ Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]
 """Called with what begins and how many steps it has; gives what is told of each step."""
 
 _ABOUT = (
-    "They were simulated with real atomic and molecular lines, which come with latentscope; bands "
-    "of TiO beyond the listed ones are invented."
+    "The spectra were simulated with real atomic and molecular lines, which come with latentscope; "
+    "bands of TiO beyond the listed ones are invented."
 )
 _MARK = "demo.json"
 _SHUFFLES = 999
