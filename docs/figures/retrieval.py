@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/retrieval.md, print its table: `python docs/figures/retrieval.py`."""
+"""Draw the picture of docs/retrieval.md, print its table: `python docs/figures/retrieval.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from archive import archive, save
 
 from latentscope import Retriever
-from latentscope.plots import plot_matched_spectra, plot_retrieval
+from latentscope.plots import plot_matched_spectra
 
 QUERY, MATCHES = 12, 6
 LABELS = ["radvel", "Teff", "logg", "[M/H]", "vsini"]
@@ -19,7 +19,6 @@ def main() -> None:
     retriever = Retriever(latents)
     result = retriever.query(QUERY, MATCHES)
     save(plot_matched_spectra(result), "retrieval-spectra.png")
-    save(plot_retrieval(result), "retrieval-latents.png")
     print(alike(retriever, labels[LABELS]).round(2).to_string())
 
 
