@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from latentscope.cli import main
-from train.commands import app
+from latentscope.__main__ import leave_at_ctrl_c
 
-__all__ = ["app"]
+
+def main() -> None:
+    """Run the command line of training."""
+    leave_at_ctrl_c()
+    from latentscope.cli import main as run
+    from train.commands import app
+
+    run(app)
+
 
 if __name__ == "__main__":
-    main(app)
+    main()

@@ -196,6 +196,9 @@ def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
         raise typer.Exit(code) from None
 
     Voice.answered = False
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        # Until here there was nothing to clean up (`latentscope.__main__`).
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with _warnings_as_lines():
             yield
@@ -397,7 +400,17 @@ def main(of: typer.Typer = app) -> None:
             stream.reconfigure(errors="backslashreplace")
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # as batch systems end what they run
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    of(prog_name=of.info.name)
+    try:
+        sys.exit(of(prog_name=of.info.name, standalone_mode=False))
+    except _Refused as error:
+        error.show()
+        if "--json" in sys.argv:
+            Output(as_json=True).result({"error": _one_line(error.format_message())})
+        sys.exit(WRONG_USAGE)
+
+
+# What the parser of the command line raises; newer versions of typer do not name it in public.
+_Refused: Any = typer.BadParameter.__base__
 
 
 def _find_a_place_for_caches() -> None:

@@ -1,6 +1,8 @@
 """Whatever comes in, what comes out is one line and an exit code, never a traceback."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -116,6 +118,22 @@ def test_a_bad_input_in_a_process_of_its_own(process, here):
     assert ended.err == f"error: {why}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("mi", "latents.npy", "--neighbors", "three"), "Invalid value for '--neighbors'"),
+        (("mad", "latents.npy", "--treshold", "1"), "No such option: --treshold"),
+        (("mad",), "Missing argument 'LATENTS'"),
+        (("mda",), "No such command 'mda'"),
+    ],
+)
+def test_what_the_parser_refuses_is_json_too(command, here, arguments, says):
+    ended = command(*arguments, "--json")
+    assert (ended.code, list(ended.json)) == (2, ["error"])
+    assert ended.json["error"].startswith(says)
+    assert f"Error: {says}" in ended.err
+
+
 def raising(error):
     def read(*_, **__):
         raise error
@@ -139,8 +157,6 @@ def test_a_shortage_of_memory_is_no_fault(command, here, monkeypatch):
 
 
 def test_debug_shows_the_traceback(capsys, here, monkeypatch):
-    import sys
-
     from latentscope.cli import main
 
     monkeypatch.setenv("LATENTSCOPE_DEBUG", "0")  # so that what --debug sets is undone
@@ -158,6 +174,27 @@ def test_ctrl_c_ends_with_130_and_a_word_on_going_on(command, here, tiny_model, 
     ended = command("encode", "garbage.txt", "-m", tiny_model)
     assert ended.code == 130
     assert "the same command goes on" in ended.err
+
+
+CTRL_C_WHILE_IMPORTING = """
+import os, signal, sys
+from latentscope.__main__ import main
+
+class Finder:
+    def find_spec(name, *_):
+        if name == "latentscope.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of a Unix")
+def test_ctrl_c_while_modules_are_imported_is_one_line():
+    code = [sys.executable, "-c", CTRL_C_WHILE_IMPORTING]
+    done = subprocess.run(code, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_other_libraries_warnings_are_left_out_unless_debugging(command, here, monkeypatch):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import check_model, save_model, write_check_rows
-from train.__main__ import app
+from train.commands import app
 from train.data.archive import PackedArchive
 from train.settings import read_config
 

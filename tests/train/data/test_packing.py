@@ -22,7 +22,7 @@ from latentscope.spectra.prepare import PrepareConfig, prepare
 from latentscope.spectra.read import read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from tests.train.conftest import TINY
-from train.__main__ import app
+from train.commands import app
 from train.data.archive import ArchiveStore, Layout, PackedArchive, unpacked
 from train.data.packed import Draw, PackedBatches
 from train.data.packing import pack

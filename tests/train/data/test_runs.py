@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from latentscope.errors import ModelError
 from latentscope.models.config import PUBLISHED
 from latentscope.models.weights import load_model
-from train.__main__ import app
+from train.commands import app
 from train.data.archive import Layout
 from train.data.packing import pack
 from train.fit import fit

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from latentscope.errors import ModelError
 from tests.train.conftest import TINY
-from train.__main__ import app
+from train.commands import app
 from train.data.batches import Batch
 from train.learning import callbacks
 from train.learning.callbacks import CollapseStop, Loss, ProgressLines, settled, stop_if_not_finite

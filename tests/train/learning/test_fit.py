@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import check_model, load_model
-from train.__main__ import app
+from train.commands import app
 from train.fit import export_checkpoint, fit
 from train.learning.callbacks import WholeCheckpoints
 from train.learning.module import SpectrumModule
@@ -34,7 +34,7 @@ KILLED = """
 import os, signal, sys
 import torch
 import train.fit
-from train.__main__ import app
+from train.commands import app
 from train.learning.module import SpectrumModule
 
 number = int(sys.argv[1])
@@ -246,7 +246,7 @@ def training_step(self, batch, batch_idx):
     return step(self, batch, batch_idx)
 
 SpectrumModule.training_step = training_step
-from train.__main__ import app
+from train.commands import app
 
 app(sys.argv[1:])
 """

@@ -9,7 +9,7 @@ from latentscope.data import Latents, write_latents
 from latentscope.models.probes import read_probe
 from latentscope.models.weights import load_folder, weights_sha256
 from latentscope.simulation.population import POPULATIONS, observe
-from train.__main__ import app
+from train.commands import app
 from train.card import read_card
 from train.publishing import half, simulated_labels
 

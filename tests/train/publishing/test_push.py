@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.models.weights import check_model, load_model
-from train.__main__ import app
+from train.commands import app
 from train.card import UNWRITTEN
 from train.publishing import push
 

@@ -112,7 +112,7 @@ def test_simulated_spectra_have_noise_and_resolution(sampled):
 def test_the_command_takes_latents(sampled, tmp_path):
     from typer.testing import CliRunner
 
-    from train.__main__ import app
+    from train.commands import app
 
     model = load_folder(sampled)
     rows = encode([one for one, _ in simulate(2, seed=9)], model)

@@ -19,7 +19,7 @@ from latentscope.errors import LatentscopeError
 from latentscope.models.weights import load_model
 from tests.train.sweep.conftest import SMALL
 from tests.train.sweep.page import reproduction
-from train.__main__ import app
+from train.commands import app
 from train.data.archive import PackedArchive
 from train.data.stars import stars_of
 from train.sweep.results import read_results
