@@ -352,9 +352,9 @@ def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
         values = read(filled) if len(filled) else None
         if values is not None:
             missing = len(column) - count + int(column.isin(empty).sum())
-            note = f"{words}{f', {missing:,} of {len(column):,} rows are empty' * (missing > 0)}"
+            gaps = f", {missing:,} of {len(column):,} rows are empty" * (missing > 0)
             numbers = pd.Series(values.to_numpy(), index=filled.to_numpy())
-            return column.map(numbers), note
+            return column.map(numbers), words and words + gaps
     return column, ""
 
 
@@ -436,7 +436,7 @@ _Reader = tuple[Callable[[pd.Series], pd.Series | None], str]
 _DECIMAL_COMMAS: _Reader = (_decimal_commas, "numbers with decimal commas")
 _READERS: tuple[_Reader, ...] = (
     (_plain, "numbers written as text"),
-    (_dates, "dates written as text"),
+    (_dates, ""),  # no numbers; who leaves them out tells it
     (_thousands, "numbers with commas between thousands"),
     _DECIMAL_COMMAS,
     (_with_unit, "numbers with their unit"),

@@ -224,8 +224,9 @@ def test_few_decimal_commas_are_numbers_too():
 
 def test_dates_as_text_become_dates():
     days = [f"2012-03-{i % 28 + 1:02}T12:{i % 60:02}:00.5" for i in range(100)]
-    frame = clean_labels(pd.DataFrame({"v": days})).frame
-    assert pd.api.types.is_datetime64_any_dtype(frame["v"])
+    clean = clean_labels(pd.DataFrame({"v": days}))
+    assert pd.api.types.is_datetime64_any_dtype(clean.frame["v"])
+    assert not clean.notes  # who leaves dates out tells it
 
 
 def test_codes_and_empty_cells_as_text():
