@@ -153,9 +153,11 @@ def _expand(source: Any) -> list[Any]:
         return _lines(_standard_input())
     if is_address(source):
         return _remote(source)
+    if not source:
+        raise SpectrumError("a name is empty, as an unset variable of the shell is; expected files")
     path = expanded(source)
     # Before lists and patterns: a file is itself, whatever characters are in its name.
-    if source and os.path.lexists(path):
+    if os.path.lexists(path):
         return _expand(path)
     if source.startswith("@"):
         return _listed(source[1:])

@@ -89,6 +89,7 @@ def test_two_sources_are_not_taken_for_wavelength_and_flux():
     ("source", "message"),
     [
         ([], "no spectra given"),
+        (["a.fits", ""], "a name is empty"),
         ("*.nothing", r"\*\.nothing: matches no file"),
         ("@absent.txt", "@absent.txt: the list cannot be read"),
         ("@empty.txt", "@empty.txt: names no file"),
