@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice, pairwise
@@ -123,6 +123,7 @@ _CATALOGS = "hd hip hr gj gl gliese toi tic koi epic lhs ltt nltt sao wasp corot
 _STAR_NAME = re.compile(rf"({'|'.join(_CATALOGS.split())})[-_.]*0*(\d.*)")
 _ZONE = re.compile(r"^((?:bd|cd|cpd) ?[+-] ?)(\d{1,2}) (?=\d)")
 _SAME_CATALOG = {"gl": "gj", "gliese": "gj"}
+_PLANET = re.compile(r"(?<=[\d\s])\s*([b-j])$")  # alf Cen B is a star
 _STAR_MARKS = re.compile(r"^((v\*|\*|name\s)\s*)+")  # SIMBAD's, for a variable, a double, a name
 
 
@@ -130,15 +131,20 @@ def star_name(name: object) -> str:
     """Return a star's name in one spelling for all: GJ 581, Gl581 and GL-0581 are "gj581".
 
     Lower case, without blanks and underscores, but for a hyphen between two numbers; numbers of
-    common catalogs follow the catalog's name at once. What two catalogs call the same star stays
-    two names.
+    common catalogs follow the catalog's name at once. A planet is no star: its letter, lower case
+    behind other capitals, follows a dot. What two catalogs call the same star stays two names.
 
     >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
     ('hd10700', 'taucet', 'bd-124523')
+    >>> star_name("HD 189733 B"), star_name("HD 189733 b")
+    ('hd189733b', 'hd189733.b')
     >>> star_name("TYC 12 345 1"), star_name("BD+1 2345"), star_name("BD+12 345")
     ('tyc12-345-1', 'bd+012345', 'bd+12345')
     """
-    text = " ".join(_STAR_MARKS.sub("", str(name).strip().lower()).replace("_", " ").split())
+    text = " ".join(str(name).replace("_", " ").split())
+    if not text.islower():
+        text = _PLANET.sub(r".\1", text)
+    text = _STAR_MARKS.sub("", text.lower())
     # The zone of a survey has two digits, and is written without a blank behind it too.
     text = _ZONE.sub(lambda found: f"{found[1]}{found[2]:0>2}", text)
     text = re.sub(r"(?<=\d) (?=\d)", "-", text).replace(" ", "")
@@ -448,11 +454,19 @@ def _head(path: Path) -> _Head:
     comment = lines[above - 1].lstrip(" #") if above and lines[above - 1].startswith("#") else ""
     comments = _words(next(csv.reader([comment], delimiter=separator, skipinitialspace=True), []))
     named = any(map(_is_number, names)) or any(map(_names_row, comments[:1]))
+    named = named or _is_like(names, islice(csv.reader(body, delimiter=separator), 1, _COMPARED))
     named = named and names != [str(dim) for dim in range(len(names))]
-    if len(comments) == len(names) > 1 and named and not any(map(_is_number, comments)):
-        names, count = comments, 0
-    else:
-        count = reader.line_num
+    count = reader.line_num
+    if len(comments) == len(names) > 1 and not any(map(_is_number, comments)):
+        if named:
+            names, count = comments, 0
+        elif all(map(str.isidentifier, comments)):
+            warnings.warn(
+                f"{path}: {shortened(names)} are taken for the names of its columns, and "
+                f"{shortened(comments)} for a comment; if these are the names, take off the #",
+                LatentscopeWarning,
+                stacklevel=6,
+            )
     rows = [(reader.line_num, _words(row)) for row in islice(filter(None, reader), _HEAD_ROWS)]
     units: list[str] = []
     for (line, row), (_, below) in pairwise(rows):
@@ -473,11 +487,21 @@ def _head(path: Path) -> _Head:
 
 _HEAD_LINES = 10_000
 _HEAD_ROWS = 4  # of which units and rules are some
+_COMPARED = 1000
 _ABOVE = re.compile(r"\s*(#|sep=.\s*$|$)")
 
 
 def _words(row: list[str]) -> list[str]:
     return [field.strip() for field in row]
+
+
+def _is_like(row: list[str], below: Iterable[list[str]]) -> bool:
+    """Whether a text of a row comes again in its column, perhaps with other digits."""
+    return any(
+        text and re.sub(r"\d+", "0", text) == re.sub(r"\d+", "0", other.strip())
+        for each in below
+        for text, other in zip(row, each, strict=False)
+    )
 
 
 def _names_row(name: str) -> bool:

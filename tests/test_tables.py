@@ -293,10 +293,34 @@ def test_a_name_of_two_lines_loses_no_row(tmp_path):
         ("BD+1 2345", "BD+12 345"),
         ("BD-12 345", "BD+12 345"),
         ("NGC 104 1", "NGC 1041"),
+        ("alf Cen A", "alf Cen B"),
+        ("alf Cen B", "alf Cen b"),
+        ("HD_189733_B", "HD189733b"),
+        ("GJ 581 b", "GJ 581 c"),
+        ("GJ 581", "GJ 581 b"),
     ],
 )
 def test_names_of_two_stars_stay_two(one, other):
     assert star_name(one) != star_name(other)
+
+
+ALL_TEXT = [
+    # A value comes again below, or does but for its digits: the first row is no row of names.
+    ("# kind,field\nG2V,north\nK1V,north\n", ["kind", "field"], 2, None),
+    ("# stars of the run\n# name,kind\nHD 1,G2V\nHD 22,K1V\n", ["name", "kind"], 2, None),
+    ("# a, b\nname,kind\nSirius,A\nVega,B\n", ["name", "kind"], 2, "for a comment"),
+    ("# of 2020, by hand\nname,kind\nSirius,A\nVega,B\n", ["name", "kind"], 2, None),
+]
+
+
+@pytest.mark.parametrize(("text", "names", "rows", "told"), ALL_TEXT)
+def test_names_in_a_comment_above_text(tmp_path, text, names, rows, told):
+    (tmp_path / "l.csv").write_text(text)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frame = read_labels(tmp_path / "l.csv")
+    assert (list(frame), len(frame)) == (names, rows)
+    assert [told in str(warning.message) for warning in caught] == [True] * (told is not None)
 
 
 def test_rows_that_were_commented_out_are_left_out_and_told(tmp_path):

@@ -9,8 +9,8 @@ from latentscope.data import Latents, write_latents
 from latentscope.models.probes import read_probe
 from latentscope.models.weights import load_folder, weights_sha256
 from latentscope.simulation.population import POPULATIONS, observe
-from train.commands import app
 from train.card import read_card
+from train.commands import app
 from train.publishing import half, simulated_labels
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

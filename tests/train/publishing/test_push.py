@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
 from latentscope.models.weights import check_model, load_model
-from train.commands import app
 from train.card import UNWRITTEN
+from train.commands import app
 from train.publishing import push
 
 # Uploads by LFS, the way around Xet that this hub knows, warn of their own use of the HTTP library.
