@@ -38,10 +38,11 @@ SEGMENTS = "recon_segments"
 
 _LEVEL = 0.05  # at which combined p-values are exact
 _N_NEIGHBORS = 10  # a single neighbor may be as odd as the row
-_COLUMNS = (
+COLUMNS = (
     *("recon_error", "coverage", "snr", "resolution", "contrast", "roughness"),
     *("emission", "elsewhere", "vacuum", "oxygen_rv"),
 )
+"""Columns of the sidecar by which rows are judged, each a number."""
 
 SIGNS = ("emission", "elsewhere", "vacuum")
 """Columns of the sidecar by which a spectrum shows that it is no star's or of another medium."""
@@ -54,25 +55,10 @@ _NO_STAR = 0.8  # of `elsewhere`: above it, shifts of lines say nothing about th
 
 @dataclass(frozen=True, eq=False)
 class TrustSample:
-    """Rows of latents with their trust columns, as arrays.
+    """Rows of latents with their trust columns, as arrays."""
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n, d)
-        Latent means; a row of NaN where there are none.
-    recon_error, coverage, snr, ..., oxygen_rv : ndarray of float64, shape (n,)
-        As `encode` writes them; NaN where unknown.
-    segments : ndarray of float64, shape (n, s)
-        Root mean square of the reconstruction's error in s parts of the spectrum; s is 0 where
-        unknown.
-    edges : ndarray of float64, shape (s + 1,)
-        Wavelengths between these parts, Angstrom; empty where unknown.
-    info : dict of str
-        `model`, `weights_sha256`, `mad_threshold` if the model has one, and `origin` of the
-        spectra, in words.
-    """
-
-    values: Floats
+    values: Floats  # latent means (n, d); a row of NaN where there are none
+    # As `encode` writes them, shape (n,); NaN where unknown.
     recon_error: Floats
     coverage: Floats
     snr: Floats
@@ -83,8 +69,11 @@ class TrustSample:
     elsewhere: Floats
     vacuum: Floats
     oxygen_rv: Floats
+    # Root mean square of the reconstruction's error in s parts of the spectrum, (n, s), and the
+    # wavelengths between these, (s + 1,), Angstrom; s is 0, and no edges are, where unknown.
     segments: Floats
     edges: Floats
+    # `model`, `weights_sha256`, `mad_threshold` if the model has one, `origin` of the spectra.
     info: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -92,7 +81,7 @@ class TrustSample:
 
     def rows(self, which: NDArray[Any]) -> TrustSample:
         """Return some of the rows, by index or mask."""
-        names = ("values", *_COLUMNS, "segments")
+        names = ("values", *COLUMNS, "segments")
         return replace(self, **{name: getattr(self, name)[which] for name in names})
 
     @property
@@ -103,7 +92,7 @@ class TrustSample:
 
 def trust_rows(latents: Latents, segments: Floats | None = None) -> TrustSample:
     """All rows of latents with the trust columns of their table, or with the given `segments`."""
-    columns = {name: _numbers(latents, name) for name in _COLUMNS}
+    columns = {name: _numbers(latents, name) for name in COLUMNS}
     parts = _parsed_segments(latents) if segments is None else segments
     edges = np.asarray(latents.provenance.get(SEGMENTS, []), dtype=np.float64)
     if parts.shape[1] == 0 or len(edges) != parts.shape[1] + 1:

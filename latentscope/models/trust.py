@@ -25,7 +25,13 @@ from latentscope.data import Latents, LatentsLike, read_latents
 from latentscope.diagnostics.mi.columns import Seed
 from latentscope.diagnostics.study import GroupsLike, Study, StudyLike
 from latentscope.diagnostics.trust import ScoreResult, judged_table, score_against
-from latentscope.diagnostics.trust_reference import MIN_ROWS, Reference, TrustSample, trust_rows
+from latentscope.diagnostics.trust_reference import (
+    COLUMNS,
+    MIN_ROWS,
+    Reference,
+    TrustSample,
+    trust_rows,
+)
 from latentscope.errors import ChoiceError, ModelError
 from latentscope.files import atomic_path
 from latentscope.models.config import CONFIG_FILE, SAMPLE_FILE, bundled_models, read_config
@@ -42,8 +48,6 @@ TRUST_COLUMNS = (
 """Columns of the sidecar that compare a row with the model's reference sample."""
 
 _WIDE = ("values", "segments")
-_LATER = ("contrast", "roughness", "emission", "elsewhere", "vacuum", "oxygen_rv")
-_COLUMNS = ("recon_error", "coverage", "snr", "resolution", *_LATER, "edges")
 _ADVICE = "give --reference LATENTS, latents of ordinary spectra that this model encoded"
 
 
@@ -165,7 +169,9 @@ def write_trust_sample(sample: TrustSample, folder: str | os.PathLike[str]) -> P
             f"{path}: {len(sample)} spectra are too few for a reference; expected at least "
             f"{MIN_ROWS}, better 2,500"
         )
-    arrays = {name: getattr(sample, name).astype(np.float32) for name in (*_WIDE, *_COLUMNS)}
+    arrays = {
+        name: getattr(sample, name).astype(np.float32) for name in (*_WIDE, *COLUMNS, "edges")
+    }
     for name in _WIDE:
         if np.nanmax(np.abs(arrays[name]), initial=0.0) < np.finfo(np.float16).max:
             # Three digits, as tables have them; the file is half the size.
@@ -184,8 +190,6 @@ def read_trust_sample(folder: str | os.PathLike[str]) -> TrustSample:
         with safe_open(path, framework="np") as stored:
             info = dict(stored.metadata() or {})
             arrays = {name: stored.get_tensor(name).astype(np.float64) for name in stored.keys()}  # noqa: SIM118
-        for name in _LATER:  # samples of before they were measured
-            arrays.setdefault(name, np.full(len(arrays["values"]), np.nan))
         sample = TrustSample(**arrays, info=info)
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise ModelError(
