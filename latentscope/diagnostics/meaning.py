@@ -169,26 +169,13 @@ _MONOTONE = 0.3
 
 @dataclass(frozen=True)
 class Meaning:
-    """The label that a dimension knows most about.
-
-    Attributes
-    ----------
-    dim : int
-    mad : float
-        Its median absolute deviation.
-    label : str or None
-        The label with the largest significant mutual information, if there is one.
-    mi_nats : float
-        That mutual information in nats; NaN without a label.
-    correlation : float
-        Spearman's rank correlation with the label; NaN without one, or if it holds classes.
-    """
+    """The label that a dimension knows most about."""
 
     dim: int
-    mad: float
-    label: str | None = None
-    mi_nats: float = float("nan")
-    correlation: float = float("nan")
+    mad: float  # median absolute deviation
+    label: str | None = None  # of the largest significant mutual information, if there is one
+    mi_nats: float = float("nan")  # that mutual information in nats; NaN without a label
+    correlation: float = float("nan")  # Spearman's with the label; NaN without one, or of classes
 
     @property
     def sentence(self) -> str:

@@ -289,18 +289,9 @@ def find_groups(
     `star`, else `object`, if it names 20 stars or more, some of them in several rows, else rows of
     identical latents; None or "none": rows are independent.
 
-    Raises
-    ------
-    ChoiceError
-        If there is no such column.
-    EstimatorError
-        If no row with latents has a name.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If rows with latents have no name; and with "auto", if rows are copies of others, or repeat
-        a star or an id though no column can be taken.
+    A ChoiceError if there is no such column, an EstimatorError if no row with latents has a name.
+    Warns if some have none; and with "auto", if rows are copies of others, or repeat a star or an
+    id though no column can be taken.
     """
     if groups is None or (isinstance(groups, str) and groups == "none"):
         return None, ""
@@ -586,12 +577,7 @@ class Study:
     def meets(self, where: str) -> NDArray[np.bool_]:
         """Which rows meet a condition on labels and columns of the sidecar, shape (n,).
 
-        Raises
-        ------
-        ChoiceError
-            If `rows_where` refuses it.
-        EstimatorError
-            If no row meets it.
+        A ChoiceError if `rows_where` refuses it, an EstimatorError if no row meets it.
         """
         tables = self._tables[::-1]
         columns = {name: table[name].array for table in tables for name in table.columns}

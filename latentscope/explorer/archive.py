@@ -97,23 +97,12 @@ class Shown:
 class Archive:
     """What all who look at the page share; none of it changes but `known`, which is learned.
 
-    Parameters
-    ----------
-    study : Study
-        Latents, labels and stars.
-    model : SpectrumVAE, optional
-        What made the latents; without it there are a map and neighbors, but no spectra.
-    spectra : path, optional
-        Folder that holds the files; by default they are where the latents' table says.
+    Without the model that made the latents there are a map and neighbors, but no spectra. `spectra`
+    is the folder of the files, which are by default where the latents' table says.
 
-    Attributes
-    ----------
-    dims : list of int
-        Dimensions that have a slider, the most informative first.
-    mean, sigma, low, high : ndarray, shape (d,)
-        Mean of the data, half the distance of the 16 % and 84 % quantiles, span of a slider.
-    known : dict of int to Known
-        What is known of each of `dims` so far.
+    `dims` have a slider, the most informative first, and `known` is what is known of each so far;
+    `mean`, `sigma`, `low` and `high` (d,) are the mean of the data, half the distance of the 16 %
+    and 84 % quantiles, and the span of a slider.
     """
 
     def __init__(
@@ -295,10 +284,7 @@ class Archive:
     def uploaded(self, name: str, data: bytes) -> Shown:
         """Read and encode a file that somebody sent; it is data, whatever its name says.
 
-        Raises
-        ------
-        SpectrumError
-            If it holds no spectrum, or none that the model can take; with the reader's words.
+        A SpectrumError, with the reader's words, if it holds none that the model can take.
         """
         from latentscope.models.queries import encode_queries
 
@@ -534,14 +520,9 @@ def read_archive(
 ) -> Archive:
     """Read what is explored; without latents, the demo archive, made where it is not there.
 
-    The model is by default the one that the latents say made them, where it is known.
-
-    Raises
-    ------
-    TableError, ModelError
-        If latents or labels cannot be read, or another model made the latents.
-    LatentscopeError
-        If the folder of spectra is none.
+    The model is by default the one that the latents say made them, where it is known. A TableError
+    or ModelError if latents or labels cannot be read, or another model made the latents; a
+    LatentscopeError if the folder of spectra is none.
     """
     if latents is None:
         latents, labels, spectra = _demo(model, progress)

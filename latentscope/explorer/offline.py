@@ -43,13 +43,7 @@ _MOST_COLUMNS = 24
 
 
 def write_page(archive: Archive, path: Path) -> Path:
-    """Write the page of an archive as one file, which asks for nothing outside it.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written there.
-    """
+    """Write the page of an archive as one file, which asks for nothing outside it."""
     archive.learn(wait=True)
     document, variables = _document(archive)
     page = file_html(

@@ -138,15 +138,9 @@ def _on(act: Apply, *properties: tuple[Any, str]) -> None:
 
 
 class Page:
-    """The page of one browser tab.
+    """The page of one browser tab, in an empty document of Bokeh.
 
-    Parameters
-    ----------
-    archive : Archive
-    document : Document
-        Of Bokeh, empty.
-    arguments : dict
-        Of the request, as `read_view` takes them.
+    `arguments` are those of the request, as `read_view` takes them.
     """
 
     def __init__(
@@ -652,10 +646,6 @@ class Page:
 
         self.worker.ask("near", work, after)
 
-    def _chosen(self) -> list[int]:
-        rows = self.near.source.data["row"]
-        return [int(rows[place]) for place in self.near.source.selected.indices]
-
     def _open_near(self, asked: list[int]) -> None:
         row = asked[0] if asked else -1
         if isinstance(row, int) and 0 <= row < len(self.archive.latents):
@@ -663,7 +653,8 @@ class Page:
 
     def _overlay(self) -> None:
         """Lay the chosen ones over the shown spectrum, as they are or else decoded."""
-        chosen = self._chosen()[: len(OVERLAYS)]
+        rows = self.near.source.data["row"]
+        chosen = [int(rows[place]) for place in self.near.source.selected.indices[: len(OVERLAYS)]]
 
         def work() -> Apply:
             found = {}

@@ -142,11 +142,7 @@ def serve(archive: Archive, *, host: str | None = None, port: int = 0) -> Served
     """Start a server for an archive, on an address (`host`) or for this machine alone.
 
     "0.0.0.0" listens on all addresses; whoever asks then needs a token. Port 0 is any that is free.
-
-    Raises
-    ------
-    LatentscopeError
-        If it cannot listen there.
+    A LatentscopeError if it cannot listen there.
     """
     from latentscope.explorer.page import Page
 

@@ -82,19 +82,10 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None) -> Path:
     """Return the path of `url`'s file in `folder`, downloaded if it is not there.
 
     A file that cannot be what its name says, such as an error message, is not kept. The file is
-    verified each time: against `sha256`, or where none is known against the hash that
-    was recorded beside it (FILE.sha256, in the layout of sha256sum) when it was first seen. A file
-    that has changed since is downloaded again.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be downloaded, or is not the one that was expected.
-
-    Warns
-    -----
-    LatentscopeWarning
-        When a hash is recorded because none was published.
+    verified each time: against `sha256`, or where none is known against the hash that was recorded
+    beside it (FILE.sha256, in the layout of sha256sum), with a warning, when it was first seen. A
+    file that has changed since is downloaded again. A ModelError if it cannot be downloaded, or is
+    not the one that was expected.
     """
     # A quarter of a second to import both, and most models are here already.
     import pooch

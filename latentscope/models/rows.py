@@ -49,33 +49,21 @@ _PACKED = (".gz", ".fz")
 
 
 def expand_sources(sources: Any) -> list[Any]:
-    """List the spectra that `sources` names, one entry each, in order.
+    """List the spectra that one source or a list of them names, one entry per spectrum, in order.
 
-    Parameters
-    ----------
-    sources : one source or a list of them
-        Text: a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``, a
-        file with one file name per line (empty lines and lines that begin with # are skipped); or
-        ``-``, such a list on standard input; an address (``https://...``, ``s3://bucket/file``, of
-        such stores also a pattern, or a folder that ends in ``/``), as fsspec knows them. A leading
-        ``~`` is the home folder. A file that exists is taken as itself, whatever characters are in
-        its name. `Path` objects are files or folders, never patterns. A folder stands for the FITS
-        files in it at any depth, in order of name, hidden ones left out; a folder in it that cannot
-        be listed stands for itself. Anything else (`Spectrum`, HDUList, open file, tuple
-        (wavelength, flux), array, ...) is one spectrum and handed on to `read_spectrum`.
+    Text is a file; a folder; a glob (``"night*/*.fits"``, ``**`` for any depth); ``@list.txt``, a
+    file with one file name per line (empty lines and lines that begin with # are skipped); ``-``,
+    such a list on standard input; or an address (``https://...``, ``s3://bucket/file``, of such
+    stores also a pattern, or a folder that ends in ``/``), as fsspec knows them. A leading ``~`` is
+    the home folder. A file that exists is taken as itself, whatever characters are in its name.
+    `Path` objects are files or folders, never patterns. A folder stands for the FITS files in it at
+    any depth, in order of name, without hidden ones; a folder in it that cannot be listed stands
+    for itself. Anything else (`Spectrum`, HDUList, open file, array, ...) is one spectrum.
 
-    Returns
-    -------
-    list
-        `Path` for everything named by text, text for addresses, the object itself otherwise. Files
-        that do not exist, and folders without FITS files among other sources, stay in the list:
-        they become failed rows.
-
-    Raises
-    ------
-    SpectrumError
-        If there is no source, a glob matches nothing, the only source is a folder without FITS
-        files, or a list cannot be read or is empty.
+    Names become `Path`, addresses stay text. Files that do not exist, and folders without FITS
+    files among other sources, stay in the list: they become failed rows. A SpectrumError if there
+    is no source, a glob matches nothing, the only source is a folder without FITS files, or a list
+    cannot be read or is empty.
     """
     found: list[Any] = []
     given = [sources] if _is_one(sources) else list(sources)

@@ -124,12 +124,8 @@ def spectra_found(result: RetrievalResult, query: int = 0) -> list[tuple[str, Sp
 
     Files are looked for where the sidecar says, from the current folder and from that of the
     latents. Each comes with its name, the query first, all in the medium and frame of the query;
-    none where the file of the query, or of all matches, is not found.
-
-    Warns
-    -----
-    LatentscopeWarning
-        If files of some matches are not found, or cannot be read or brought to the query's frame.
+    none where the file of the query, or of all matches, is not found. Warns of matches whose file
+    is not found, or cannot be read or brought to the query's frame.
     """
     first = _read(str(result.queries.iloc[query].get("file", "")), result)
     matches = result.matches(query).head(_MAX_MATCHES)

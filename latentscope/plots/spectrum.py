@@ -337,18 +337,8 @@ def marked_lines(
 ) -> list[tuple[str, float]]:
     """Return known lines of a star in a window, ascending; bands are left out.
 
-    Far out only the strong ones; a line without a name where there is no room for it.
-
-    Parameters
-    ----------
-    medium : {"air", "vacuum"}
-        Medium of the window's wavelengths.
-    window : (float, float)
-        Angstrom.
-    factor : float
-        Doppler factor of the star.
-    apart : float
-        Part of the window that a name needs.
+    Far out only the strong ones; a line without a name where there is no room for it: a name needs
+    the part `apart` of the window, in Angstrom of a medium. `factor` is the star's Doppler factor.
     """
     first, last = window
     found = [
@@ -378,24 +368,9 @@ def envelope(
 ) -> tuple[Floats, Singles]:
     """Thin out spectra between two wavelengths, so that no line core or peak is lost.
 
-    Where bins hold more than two pixels, each bin gives its least and its largest value; else the
-    pixels are given as they are.
-
-    Parameters
-    ----------
-    wavelength : ndarray, shape (n,)
-        Ascending.
-    rows : ndarray of float32, shape (k, n)
-        NaN where there is no flux; a bin without any gives NaN.
-    first, last : float
-        What is seen. A margin on either side is given too.
-    bins : int
-        Of what is seen.
-
-    Returns
-    -------
-    x : ndarray, shape (m,)
-    y : ndarray of float32, shape (k, m)
+    Of rows (k, n) on ascending wavelengths (n,), with a margin on either side of what is seen.
+    Where bins hold more than two pixels, each bin gives its least and its largest value, NaN
+    without flux; else the pixels stay. Returns x (m,) and y (k, m).
     """
     margin = _MARGIN * (last - first)
     first, last = first - margin, last + margin

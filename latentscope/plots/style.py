@@ -280,20 +280,8 @@ def picture_bytes(
 ) -> tuple[Literal["svg", "webp"], bytes, tuple[int, int]]:
     """Return the figure that holds `ax` as SVG, or as lossless WebP where that would be larger.
 
-    The same drawing gives the same bytes. The figure is closed.
-
-    Parameters
-    ----------
-    ax : Axes
-    largest_svg : int
-        Bytes of SVG at most; 0 always gives WebP.
-
-    Returns
-    -------
-    format : {"svg", "webp"}
-    data : bytes
-    size : (int, int)
-        Width and height in CSS pixels, 96 to the inch.
+    The same drawing gives the same bytes; with `largest_svg` of 0 always WebP. The figure is
+    closed. Returns the format, the bytes, and width and height in CSS pixels, 96 to the inch.
     """
     figure = _figure(ax)
     dense = min(_DENSE, _WIDEST / figure.get_figwidth())

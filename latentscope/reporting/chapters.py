@@ -802,10 +802,6 @@ def other_latents(study: ReportStudy) -> Part:
     )
 
 
-def _has_other(study: ReportStudy) -> bool:
-    return study.other is not None
-
-
 PLANS = (
     Plan("encoded", "What was encoded, and can it be trusted?", (
         Step("rows", "Rows, failures, quality", rows),
@@ -835,7 +831,10 @@ PLANS = (
         Step("observation", "Instrument, epoch, air", observation),
         Step("time", "One star over time", over_time, _most_exposed),
         Step("samples", "Other samples of the same rows", other_samples),
-        Step("other", "Other latents of the same spectra", other_latents, _has_other),
+        Step(
+            "other", "Other latents of the same spectra", other_latents,
+            lambda study: study.other is not None,
+        ),
     )),
 )  # fmt: skip
 """The order of a report."""

@@ -47,11 +47,6 @@ def part_html(part: document.Part) -> str:
     return str(_template().module.part(part))  # type: ignore[attr-defined]
 
 
-def table_html(table: document.Table) -> str:
-    """Return a table as a `figure`: caption and rows, of which a script shows the first."""
-    return str(_template().module.table(table))  # type: ignore[attr-defined]
-
-
 @cache
 def _template() -> Template:
     # Imported here, since everything but a report does without it.
@@ -181,14 +176,9 @@ def decimals_for_column(values: Sequence[Any]) -> int:
 
 
 def number_text(value: Any, decimals: int = 3) -> str:
-    """Return a number, text or truth value as text.
+    """Return a number, text or truth value as text, a dash for NaN and None.
 
-    Parameters
-    ----------
-    value : number, bool, str or None
-        NaN and None give a dash.
-    decimals : int
-        Digits behind the point; whole numbers have none.
+    Whole numbers have no decimals.
     """
     if is_missing(value):
         return MISSING

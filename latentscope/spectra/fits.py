@@ -221,10 +221,8 @@ def is_multispec(header: Header) -> bool:
 def row_axes(header: Header) -> list[Axis]:
     """IRAF's multispec: the axes of rows 1, 2, ...
 
-    Raises
-    ------
-    SpectrumError
-        If a row has none, or one of another kind than linear, logarithmic, polynomial and spline.
+    A SpectrumError if a row has none, or one of another kind than linear, logarithmic, polynomial
+    and spline.
     """
     text = _attribute_text(header, 2)
     found = {int(row): words for row, words in re.findall(r'spec(\d+)\s*=\s*"([^"]*)"', text)}
@@ -806,12 +804,8 @@ def find_spectra(
     """Read the spectrum, in pieces if it lies in arms or orders; empty if there is none.
 
     Several pieces are for `latentscope.spectra.join.join` to join or refuse; `hdu` chooses one.
-    `key` names columns of tables.
-
-    Raises
-    ------
-    SpectrumError
-        If the file is a product of a pipeline that is no merged spectrum, or lacks that HDU.
+    `key` names columns of tables. A SpectrumError if the file is a product of a pipeline that is no
+    merged spectrum, or lacks that HDU.
     """
     chosen: Sequence[HDU] | None = None
     row = None

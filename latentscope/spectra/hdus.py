@@ -36,10 +36,7 @@ _MOST_HDUS = 1000
 def read_hdus(data: bytes) -> list[HDU]:
     """Split a FITS file into its HDUs, tile-compressed images unpacked, tables of text as binary.
 
-    Raises
-    ------
-    SpectrumError
-        If the file is truncated or broken.
+    A SpectrumError if it is truncated or broken.
     """
     hdus = split_hdus(data)
     tiled = [hdu for hdu in hdus if hdu.header.get("ZIMAGE") is True]
@@ -207,10 +204,8 @@ class HDU:
 def split_hdus(buffer: bytes) -> list[HDU]:
     """Split a FITS file into its HDUs.
 
-    Raises
-    ------
-    SpectrumError
-        If the file ends before its headers say so, or goes on with data that no header describes.
+    A SpectrumError if it ends before its headers say so, or goes on with data that no header
+    describes.
     """
     view = memoryview(buffer)
     hdus: list[HDU] = []

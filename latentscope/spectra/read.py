@@ -278,11 +278,8 @@ def _read_bytes(data: bytes, file: str | None, reading: Reading) -> Draft | list
 def read_source(source: Any) -> tuple[bytes, str | None]:
     """Return the content of `source`, gunzipped, and the file's name where it has one.
 
-    Raises
-    ------
-    SpectrumError
-        If it is missing, a folder, a device or a pipe, empty, unreadable, larger than `MAX_BYTES`
-        (unpacked, too), packed in another way, or no file at all.
+    A SpectrumError if it is missing, a folder, a device or a pipe, empty, unreadable, larger than
+    `MAX_BYTES` (unpacked, too), packed in another way, or no file at all.
     """
     data, file = _content(source)
     name = file or "the bytes given"

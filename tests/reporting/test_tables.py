@@ -4,8 +4,8 @@ import re
 
 import pandas as pd
 
-from latentscope.reporting.document import Column, Table
-from latentscope.reporting.page import table_html
+from latentscope.reporting.document import Column, Part, Table
+from latentscope.reporting.page import part_html
 from tests.reporting.conftest import Page
 
 COLUMNS = {"dim": Column("dim"), "value": Column("value", error="error"), "odd": Column("odd")}
@@ -21,6 +21,10 @@ def table(rows, **settings):
         }
     )
     return Table("t", "A caption. And more.", frame, COLUMNS, **settings)
+
+
+def table_html(table):
+    return part_html(Part(tables=[table]))
 
 
 def test_rows_beyond_the_first_come_at_a_click_and_those_beyond_the_most_are_counted():
