@@ -468,6 +468,29 @@ def test_the_information_is_what_lines_say_of_their_place_in_noise():
         assert found.pixels.mean().item() == pytest.approx(5.2, abs=0.05)
 
 
+def test_a_part_of_the_spectrum_that_is_all_noise_does_not_decide():
+    generator = torch.Generator().manual_seed(9)
+    pixels = torch.arange(2048, dtype=torch.float64)
+    lines = comb(pixels, 0.0)[None].expand(400, -1)
+    size = torch.where(pixels < 512, 0.5, 0.02)
+    noise = size * torch.randn(400, 2048, generator=generator, dtype=torch.float64)
+    slopes = torch.gradient(lines[0])[0] ** 2
+    best = float((slopes / size**2).sum() ** -0.5)
+    alike = float((slopes * size**2).sum() ** 0.5 / slopes.sum())
+    found = fit_shift(lines, comb(pixels, 5.2) + noise)
+    assert found.pixels.std().item() < min(2 * best, alike / 5)
+    assert found.information.mean().item() ** -0.5 == pytest.approx(
+        found.pixels.std().item(), rel=0.1
+    )
+
+
+def test_lines_that_are_weaker_in_one_part_leave_the_shift_where_it_is():
+    pixels = torch.arange(2048, dtype=torch.float64)
+    target = comb(pixels, 5.2) * torch.where(pixels < 1024, 0.5, 1.0)
+    found = fit_shift(comb(pixels, 0.0)[None], target[None])
+    assert found.pixels.item() == pytest.approx(5.2, abs=1e-3)
+
+
 @pytest.mark.parametrize("apart", [25.0, -34.0, 60.5])
 def test_two_maxima_that_compete_are_said(apart):
     pixels = torch.arange(2048, dtype=torch.float64)
