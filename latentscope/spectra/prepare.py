@@ -66,10 +66,20 @@ def resample(
     wavelengths: a step over 2.5 times those beside it, or over 800 km/s and three pixels of the
     grid.
 
-    Returns flux density in the file's unit (0 where invalid), which pixels are valid (in gaps of
-    the grid too), and, if `ivar` asks for it and the spectrum has one, the inverse variance (0
-    where it is not known), each of shape (grid.length,). A SpectrumError if a velocity that the
-    conversion of the frame needs is unknown.
+    Returns
+    -------
+    flux : ndarray of float32 or float64, shape (grid.length,)
+        Flux density in the file's unit; 0 where invalid.
+    valid : ndarray of bool, shape (grid.length,)
+        In gaps of the grid too.
+    ivar : ndarray of float64, shape (grid.length,), or None
+        Inverse variance of the flux, 0 where it is not known. None if it was not asked for by
+        `ivar`, or the spectrum has none.
+
+    Raises
+    ------
+    SpectrumError
+        If a velocity that the conversion of the frame needs is unknown.
     """
     near = _near(spectrum, grid)
     if near is None:
@@ -527,17 +537,33 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum as a model expects it."""
+    """A spectrum as a model expects it.
 
-    row: NDArray[np.float32] = field(repr=False)  # (row_size,), finite everywhere
-    coverage: float  # share of the grid's science pixels outside gaps that the spectrum fills
-    valid: NDArray[np.bool_] = field(repr=False)  # (row_size,); not gaps, padding, unfilled pixels
-    scale: float  # what the flux was divided by, in the file's unit; NaN if degenerate
-    degenerate: bool  # a row of zeros, since the spectrum has no usable level
-    # Inverse variance of the row's first values, (ivar_size,), in the row's units, where it was
-    # asked for; 0 where a pixel is not valid or its variance not known.
+    Parameters
+    ----------
+    row : ndarray of float32, shape (row_size,)
+        What goes into the network; finite everywhere.
+    coverage : float
+        Fraction of the grid's science pixels outside gaps that the spectrum fills.
+    valid : ndarray of bool, shape (row_size,)
+        False in gaps, padding and unfilled pixels.
+    scale : float
+        What the flux was divided by, in the file's unit; NaN for a degenerate spectrum.
+    degenerate : bool
+        True if the row was set to zeros because the spectrum has no usable level.
+    ivar : ndarray of float32, shape (ivar_size,), optional
+        Inverse variance of the row's first values, in the row's units, where it was asked for; 0
+        where a pixel is not valid or its variance not known.
+    notes : tuple of str
+        What was done or is odd: another frame, pixels of the file far wider than the model's.
+    """
+
+    row: NDArray[np.float32] = field(repr=False)
+    coverage: float
+    valid: NDArray[np.bool_] = field(repr=False)
+    scale: float
+    degenerate: bool
     ivar: NDArray[np.float32] | None = field(default=None, repr=False)
-    # What was done or is odd: another frame, pixels of the file far wider than the model's.
     notes: tuple[str, ...] = ()
 
 

@@ -30,7 +30,12 @@ def vacuum_to_air(wavelength: ArrayLike) -> NDArray[np.float64]:
     """Air wavelengths, in Angstrom, of vacuum wavelengths in Angstrom, of any shape.
 
     The vacuum wavelength divided by the refractive index of Morton (2000), equation 8. NaN stays
-    NaN. A SpectrumError below 2000 Angstrom, where air wavelengths are not in use.
+    NaN.
+
+    Raises
+    ------
+    SpectrumError
+        If a wavelength lies below 2000 Angstrom, where air wavelengths are not in use.
     """
     vacuum = _checked(wavelength, SHORTEST_AIR)
     return np.asarray(vacuum / _refractive_index(vacuum))
@@ -40,8 +45,13 @@ def air_to_vacuum(wavelength: ArrayLike) -> NDArray[np.float64]:
     """Vacuum wavelengths, in Angstrom, of air wavelengths in Angstrom, of any shape.
 
     The refractive index belongs to the vacuum wavelength, so that ``vacuum = air * n(vacuum)`` is
-    iterated; it contracts by 1e-4 or better per step, and three steps invert `vacuum_to_air` to the
-    rounding of float64. A SpectrumError below the range of `vacuum_to_air`.
+    iterated; it contracts by 1e-4 or better a step, and three steps invert `vacuum_to_air` to the
+    rounding of float64.
+
+    Raises
+    ------
+    SpectrumError
+        If a wavelength lies below the range of `vacuum_to_air`.
     """
     air = _checked(wavelength, SHORTEST_AIR - 1.0)
     vacuum = air
@@ -54,8 +64,12 @@ def doppler_shift(wavelength: ArrayLike, rv: float) -> NDArray[np.float64]:
     """Wavelengths of light whose source recedes at `rv` km/s (to the red), relativistic.
 
     ``wavelength * sqrt((1 + b) / (1 - b))`` with ``b = rv / c``: purely radial motion. Shifts by
-    `rv` and by ``-rv`` undo each other exactly. Wavelengths may have any unit and shape. A
-    SpectrumError if `rv` is not a number below the speed of light.
+    `rv` and by ``-rv`` undo each other exactly. Wavelengths may have any unit and shape.
+
+    Raises
+    ------
+    SpectrumError
+        If `rv` is not a number below the speed of light.
     """
     beta = rv / SPEED_OF_LIGHT
     if not abs(beta) < 1.0:
@@ -71,8 +85,12 @@ def convert(spectrum: Spectrum, medium: Medium, frame: Frame) -> Spectrum:
     changes too, the shift is done in vacuum; where it does not, wavelengths are multiplied as they
     are, as the ESO pipelines do with air wavelengths (the difference is below 1e-8 relative).
 
-    A spectrum whose medium and frame are these already comes back itself. A SpectrumError if a
-    velocity is needed and unknown, or wavelengths lie outside the air formula.
+    A spectrum whose medium and frame are these already comes back itself.
+
+    Raises
+    ------
+    SpectrumError
+        If a velocity is needed and unknown, or wavelengths lie outside the air formula.
     """
     if (spectrum.medium, spectrum.frame) == (medium, frame):
         return spectrum
