@@ -795,7 +795,7 @@ def _step(transform: Tensor, target: Tensor, pixels: Tensor) -> tuple[Tensor, Te
 
     `transform` is that of the lines at rest. Derivatives are by the shift.
     """
-    n, length = target.shape
+    length = target.shape[1]
     size, empty = length + SHIFT_MARGIN, -length % _BLOCK
     rate = 2 * torch.pi * torch.fft.rfftfreq(size, device=target.device, dtype=target.dtype)
     angle = pixels[:, None] * rate
@@ -804,7 +804,7 @@ def _step(transform: Tensor, target: Tensor, pixels: Tensor) -> tuple[Tensor, Te
     shifted = torch.fft.irfft(moved, n=size)[:, :, :length]
     known = (target != 0).to(target.dtype)
     rows = torch.cat([target[:, None], shifted * known[:, None]], dim=1)
-    blocks = functional.pad(rows, (0, empty)).unflatten(2, (-1, _BLOCK))
+    blocks = functional.pad(rows, (0, empty)).view(len(rows), 4, -1, _BLOCK)
     blocks = blocks.transpose(1, 2).contiguous()  # or the product takes ten times as long
     products = blocks @ blocks.transpose(2, 3)  # (n, blocks, 4, 4)
     squares, of_lines, of_slope, of_bend = products[:, :, 0].unbind(2)
@@ -814,7 +814,7 @@ def _step(transform: Tensor, target: Tensor, pixels: Tensor) -> tuple[Tensor, Te
     # Never less than rounding leaves.
     left = squares - strength * (2 * of_lines - strength * lined)
     left = torch.maximum(left, _ROUNDING * squares)
-    counts = functional.pad(known, (0, empty)).unflatten(1, (-1, _BLOCK)).sum(2)
+    counts = functional.pad(known, (0, empty)).view(len(rows), -1, _BLOCK).sum(2)
     noise = left.sum(1) / counts.sum(1)
     own = left / counts.clamp(min=1)
     weight = strength / (own + _SHARED_NOISE * noise[:, None])
