@@ -642,10 +642,7 @@ def _label_table(
     study, records, left = models[0].study, [], []
     for name in names:
         label = read_label(
-            name,
-            study.label_table[name],
-            discrete=study.kinds.get(name, "auto"),
-            seed=sample.seed,
+            name, study.label_table[name], discrete=study.kinds.get(name, "auto"), seed=sample.seed
         )
         try:
             target = target_of(label, sample.stars)

@@ -277,11 +277,7 @@ class Neighbors:
         return int((self._place[rows] >= 0).sum())
 
     def nearest(
-        self,
-        queries: Floats,
-        left_out: Sequence[Rows],
-        k: int,
-        progress: Progress | None = None,
+        self, queries: Floats, left_out: Sequence[Rows], k: int, progress: Progress | None = None
     ) -> list[Near]:
         """Find the k nearest rows, or groups, of each query (m, d); of equally near ones the first.
 

@@ -14,13 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents, row_keys
 from latentscope.diagnostics.mi.columns import Seed, check_columns, whole_seed
-from latentscope.diagnostics.nearest import (
-    Metric,
-    Near,
-    Neighbors,
-    Spread,
-    measure_space,
-)
+from latentscope.diagnostics.nearest import Metric, Near, Neighbors, Spread, measure_space
 from latentscope.diagnostics.study import (
     Dims,
     Groups,

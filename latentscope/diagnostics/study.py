@@ -39,13 +39,7 @@ from latentscope.diagnostics.threshold import (
     choose_threshold,
     deviation,
 )
-from latentscope.errors import (
-    ChoiceError,
-    EstimatorError,
-    LatentscopeWarning,
-    meant,
-    shortened,
-)
+from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
 from latentscope.files import expanded
 from latentscope.labels import CleanLabels, Missing, clean_labels
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, star_name, without_mask, write_table

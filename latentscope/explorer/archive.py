@@ -25,10 +25,7 @@ from latentscope.diagnostics.probe import unit_of
 from latentscope.diagnostics.retrieval import Retriever
 from latentscope.diagnostics.study import Study, read_study
 from latentscope.diagnostics.threshold import with_threshold
-from latentscope.diagnostics.traversal.lines import (
-    COLOR_NOTICED,
-    noticed_elements,
-)
+from latentscope.diagnostics.traversal.lines import COLOR_NOTICED, noticed_elements
 from latentscope.diagnostics.trust import score_against
 from latentscope.diagnostics.trust_reference import Reference
 from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError, printable

@@ -41,12 +41,7 @@ from latentscope.compiled import njit
 from latentscope.data import Latents, check_latents_path, write_latents, write_parquet
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import (
-    LatentscopeWarning,
-    ModelError,
-    TableError,
-    printable,
-)
+from latentscope.errors import LatentscopeWarning, ModelError, TableError, printable
 from latentscope.files import atomic_path, cores, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe

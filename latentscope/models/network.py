@@ -477,11 +477,7 @@ def _convolution(
 
 
 def _backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    place: _Place,
-    needed: tuple[bool, bool, bool],
+    grad: Tensor, x: Tensor, weight: Tensor, place: _Place, needed: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of a convolution's input, weight and bias."""
     sizes = [weight.shape[0]]

@@ -44,13 +44,7 @@ from latentscope.models.config import (
     published_prepare,
     read_config,
 )
-from latentscope.models.download import (
-    CHECKPOINT_SUFFIXES,
-    answers,
-    check_url,
-    fetch,
-    url_filename,
-)
+from latentscope.models.download import CHECKPOINT_SUFFIXES, answers, check_url, fetch, url_filename
 from latentscope.models.network import (
     SpectrumVAE,
     check_shapes,

@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 from latentscope.data import spectrum_path
 from latentscope.diagnostics.retrieval import RetrievalResult
 from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
-from latentscope.plots.style import (
-    OVERLAY,
-    QUIET,
-    STRONG,
-    WIDE,
-    new_axes,
-    short_title,
-    styled,
-)
+from latentscope.plots.style import OVERLAY, QUIET, STRONG, WIDE, new_axes, short_title, styled
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import convert

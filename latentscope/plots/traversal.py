@@ -72,10 +72,7 @@ def local_mean(wavelength: Floats, values: NDArray[np.floating]) -> Floats:
 
 @styled
 def plot_traversal(
-    result: TraversalResult,
-    ax: Axes | None = None,
-    *,
-    windows: Sequence[Window] | None = None,
+    result: TraversalResult, ax: Axes | None = None, *, windows: Sequence[Window] | None = None
 ) -> Axes:
     """Draw the decoded spectra, colored by the value of the dimension, and what they measure.
 

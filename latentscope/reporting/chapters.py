@@ -17,12 +17,7 @@ from latentscope.diagnostics import comparison
 from latentscope.diagnostics.disentanglement import metrics
 from latentscope.diagnostics.exclusive import compare, exclusive_information
 from latentscope.diagnostics.meaning import Meaning, dimension_meanings, meaning_lines
-from latentscope.diagnostics.mi.api import (
-    SIGNIFICANT,
-    MIResult,
-    mi_matrix,
-    q_values,
-)
+from latentscope.diagnostics.mi.api import SIGNIFICANT, MIResult, mi_matrix, q_values
 from latentscope.diagnostics.probe import ReaderName, probe
 from latentscope.diagnostics.robustness import HALF, REPEATS, WHOLE, RobustnessResult, robustness
 from latentscope.diagnostics.study import observed

@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 
 from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
-from latentscope.spectra.headers import (
-    Header,
-    Inferred,
-    Keywords,
-    describe,
-    medium_of,
-    motion_of,
-)
+from latentscope.spectra.headers import Header, Inferred, Keywords, describe, medium_of, motion_of
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum, ascends
 from latentscope.spectra.wavelength import UNITS, angstrom_per, logarithm_of
 

@@ -25,12 +25,7 @@ from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
 from latentscope.errors import SpectrumError
-from latentscope.spectra.columns import (
-    AmbiguousError,
-    Numbers,
-    choose_by_key,
-    columns_draft,
-)
+from latentscope.spectra.columns import AmbiguousError, Numbers, choose_by_key, columns_draft
 from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled, is_line_list
 from latentscope.spectra.hdus import HDU
 from latentscope.spectra.headers import PIPELINES, Header, Inferred, Keywords, drs_pipeline
@@ -838,9 +833,7 @@ def _by_content(hdus: Sequence[HDU]) -> list[Draft]:
     return []
 
 
-def _nameless(
-    hdus: Sequence[HDU],
-) -> Iterator[tuple[HDU, Sequence[Label], Sequence[NDArray[Any]]]]:
+def _nameless(hdus: Sequence[HDU]) -> Iterator[tuple[HDU, Sequence[Label], Sequence[NDArray[Any]]]]:
     """Arrays side by side: columns of a table, few rows of an image, images of one length."""
     for hdu in hdus:
         if hdu.kind == "table" and len(hdu.shape) == 2 and hdu.shape[0]:

@@ -358,10 +358,7 @@ def _writer(keywords: Keywords) -> str:
 
 
 def medium_of(
-    keywords: Keywords,
-    wavelength: np.ndarray,
-    assumed: list[str],
-    inferred: Inferred | None = None,
+    keywords: Keywords, wavelength: np.ndarray, assumed: list[str], inferred: Inferred | None = None
 ) -> Medium:
     """Tell the medium where the column's name did not; add a note if it is a guess.
 
@@ -427,10 +424,7 @@ _OFFER = "; --frame (frame=) overrules it"
 
 
 def motion_of(
-    keywords: Keywords,
-    assumed: list[str],
-    asked: Frame | None = None,
-    named: Frame | None = None,
+    keywords: Keywords, assumed: list[str], asked: Frame | None = None, named: Frame | None = None
 ) -> Motion:
     """Tell the frame of the wavelengths and the velocities; add a note of what is assumed.
 
@@ -466,9 +460,7 @@ def motion_of(
     return Motion("rest", rv, berv, rv_keyword) if measured else Motion("rest", None, berv, None)
 
 
-def _velocities(
-    keywords: Keywords,
-) -> tuple[float | None, float | None, str | None, str | None]:
+def _velocities(keywords: Keywords) -> tuple[float | None, float | None, str | None, str | None]:
     """Velocities of the star and of the observer, and their keywords."""
     if _apogee(keywords):  # where VHELIO is that of the star
         rv, rv_keyword = keywords.velocity(("VHELIO",), _STARS)

@@ -41,10 +41,7 @@ class _Band(NamedTuple):
 
 # B (1-0) and gamma (2-0). Levels after Babcock & Herzberg 1948, ApJ 108, 167, and strengths after
 # HITRAN, rounded; both held against HARPS spectra (docs/simulation.md).
-_BANDS = (
-    _Band(14525.66, 1.37296, 5.38e-6, 51.0),
-    _Band(15902.42, 1.35451, 5.4e-6, 2.4),
-)
+_BANDS = (_Band(14525.66, 1.37296, 5.38e-6, 51.0), _Band(15902.42, 1.35451, 5.4e-6, 2.4))
 # X v = 0: rotation, stretching, spin-spin and spin-rotation constants in 1/cm.
 _GROUND_STATE = (1.437676, 4.842e-6, 1.984751, -0.008425)
 _HIGHEST_N = 41

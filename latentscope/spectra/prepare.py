@@ -751,10 +751,7 @@ def _median(values: NDArray[np.floating[Any]]) -> float:
 
 
 def _degenerate(
-    scale: float,
-    flux: NDArray[np.floating[Any]],
-    inside: NDArray[np.bool_],
-    config: PrepareConfig,
+    scale: float, flux: NDArray[np.floating[Any]], inside: NDArray[np.bool_], config: PrepareConfig
 ) -> bool:
     if config.min_median is None:
         return not scale > 0

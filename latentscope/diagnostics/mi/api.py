@@ -851,9 +851,7 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
     _warn_of_ties([column.name for column in (x, y) if _biased_by_ties(column, name)], name)
     if pair.constant:
         warnings.warn(
-            f"{pair.constant} constant: mutual information 0",
-            LatentscopeWarning,
-            stacklevel=3,
+            f"{pair.constant} constant: mutual information 0", LatentscopeWarning, stacklevel=3
         )
         return 0.0
     _warn_of_scales([pair.x, pair.y], settings, frames=4)

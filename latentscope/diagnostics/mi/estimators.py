@@ -264,10 +264,7 @@ def _threads(points: int) -> int:
 
 
 def _terms_of_several(
-    x: list[Column],
-    y: list[Column],
-    numbers: Callable[[Column], Floats],
-    neighbors: Sequence[int],
+    x: list[Column], y: list[Column], numbers: Callable[[Column], Floats], neighbors: Sequence[int]
 ) -> Floats:
     """Local terms of several columns of n rows, in nats, (len(neighbors), n)."""
     first, second, nothing = (part_of(side, len(y[0]), numbers) for side in (x, y, []))

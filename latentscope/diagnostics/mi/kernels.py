@@ -469,12 +469,7 @@ def _places_seen(y: Floats, p: int, pad: int, k: int, kth: float) -> int:
 
 @njit()
 def _count_x(
-    margin: Margin,
-    ranks: Ranks,
-    owned: Codes,
-    mine: int,
-    table: Floats,
-    sums: Floats,
+    margin: Margin, ranks: Ranks, owned: Codes, mine: int, table: Floats, sums: Floats
 ) -> None:
     """Put the digammas of x of the owned points in front of their distances."""
     values, density, typical, window = margin

@@ -22,13 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from latentscope.diagnostics.mi.columns import Column
-from latentscope.diagnostics.mi.estimators import (
-    Copula,
-    Plugin,
-    RankTest,
-    Ross,
-    plugin_of_counts,
-)
+from latentscope.diagnostics.mi.estimators import Copula, Plugin, RankTest, Ross, plugin_of_counts
 from latentscope.diagnostics.study import Draws
 from latentscope.files import atomic_path
 from latentscope.workers import together
