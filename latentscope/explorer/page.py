@@ -160,7 +160,7 @@ class Page:
         self.picked = np.empty(0, dtype=np.int64)
         self.shown = archive.average()
         self.values: Floats = self.shown.values.copy()
-        roots = [*self.head.roots, *self.map.roots, *self.near.roots]
+        roots = [*self.head.roots, *self.map.roots, self.near.heading]
         self.spectra = archive.model is not None
         if not self.spectra:
             roots.remove(self.head.upload)

@@ -1,4 +1,7 @@
-"""The panels: figures, sliders, tables; made here alike for the server and for the single file."""
+"""The panels: figures, sliders, tables; made here alike for the server and for the single file.
+
+`roots` of a panel are what the page holds of it.
+"""
 
 from __future__ import annotations
 
@@ -180,16 +183,13 @@ class SpectrumPanel:
         self.goto = _widget(Select, "goto", title="go to a line", width=150)
         kinds = [(kind, kind) for kind in ("FITS", "CSV", "PNG", "SVG")]
         self.save = _widget(Dropdown, "save", label="save", width=90, menu=kinds)
+        widgets = [self.show, self.smooth, self.rv, self.goto, self.save]
+        self.roots = [self.flux, self.left, *widgets]
 
     def read_out(self, readout: Div) -> None:
         """Say in the browser what is under the mouse."""
         code = CustomJS(args={"source": self.source, "readout": readout}, code=asset("read.js"))
         self.flux.js_on_event(MouseMove, code)
-
-    @property
-    def roots(self) -> list[Any]:
-        """What the page holds."""
-        return [self.flux, self.left, self.show, self.smooth, self.rv, self.goto, self.save]
 
 
 class MapPanel:
@@ -240,12 +240,8 @@ class MapPanel:
         )
         kinds = [("names as .csv", "csv"), ("@list.txt for encode", "list")]
         self.save = _widget(Dropdown, "save-picked", label="save picked", width=130, menu=kinds)
-
-    @property
-    def roots(self) -> list[Any]:
-        """What the page holds."""
         widgets = [self.x, self.y, self.color, self.legend, self.count, self.find, self.save]
-        return [self.figure, *widgets]
+        self.roots = [self.figure, *widgets]
 
 
 class SliderPanel:
@@ -262,6 +258,7 @@ class SliderPanel:
         self.mean = _widget(Button, "mean", label="start from the mean")
         self.reset = _widget(Button, "reset", label="reset sliders")
         self.change = text("change", css_classes=["change"])
+        self.roots = [*self.sliders, *self.does, self.mean, self.reset, self.change]
 
     def _slider(self, dim: int, place: int) -> Slider:
         archive = self.archive
@@ -293,11 +290,6 @@ class SliderPanel:
             )  # fmt: skip
             self.does[place].text = self._does(dim)
 
-    @property
-    def roots(self) -> list[Any]:
-        """What the page holds."""
-        return [*self.sliders, *self.does, self.mean, self.reset, self.change]
-
 
 class NearPanel:
     """The nearest spectra: a table that page.js writes, and rings on the map, of one source."""
@@ -313,11 +305,6 @@ class NearPanel:
         rings.nonselection_glyph = rings.selection_glyph = None
         self.heading = text("near-heading")
 
-    @property
-    def roots(self) -> list[Any]:
-        """What the page holds."""
-        return [self.heading]
-
 
 class Head:
     """What spectrum is shown, and what there is to say."""
@@ -328,11 +315,7 @@ class Head:
         self.readout = text("readout", css_classes=["readout"])
         self.message = text("message")
         self.upload = _widget(FileInput, "upload", title="open a file", multiple=False, width=240)
-
-    @property
-    def roots(self) -> list[Any]:
-        """What the page holds."""
-        return [self.title, self.trust, self.readout, self.message, self.upload]
+        self.roots = [self.title, self.trust, self.readout, self.message, self.upload]
 
 
 def legend(colors: LabelColors, label: str) -> str:
