@@ -214,7 +214,7 @@ def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
     except (UsageError, ChoiceError) as error:
         leave(WRONG_USAGE, f"error: {_one_line(error)}\nTry '{name} --help'.")
     except OSError as error:
-        leave(NOTHING_DONE, f"error: {_of_the_system(error)}")
+        leave(NOTHING_DONE, f"error: {of_the_system(error)}")
     except (LatentscopeError, ImportError) as error:
         leave(NOTHING_DONE, f"error: {_one_line(error)}")
     except MemoryError as error:
@@ -232,7 +232,7 @@ def _one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-def _of_the_system(error: OSError) -> str:
+def of_the_system(error: OSError) -> str:
     """Return the system's message without its number, and the file it is about."""
     if error.strerror is None:
         return str(error)

@@ -303,6 +303,18 @@ class Results(Voice):
 
 
 _PICTURES = (".png", ".pdf", ".svg")
+_NO_CSV = (
+    *_PICTURES,
+    ".json",
+    ".html",
+    ".npy",
+    ".npz",
+    ".parquet",
+    ".h5",
+    ".hdf5",
+    ".fits",
+    ".xml",
+)
 
 
 def check_plot(path: Path | None, flag: str = "--plot") -> None:
@@ -323,10 +335,10 @@ def save_plot(path: Path, draw: Callable[[], Any]) -> None:
 
 def _check_table(output: Path, inputs: list[Path]) -> None:
     """Refuse to write a table or its provenance over inputs, what belongs to them, or latents."""
-    if output.suffix.lower() == ".json":
+    if output.suffix.lower() in _NO_CSV:
         raise UsageError(
-            f"-o is {output}, where the provenance goes; expected a name such as "
-            f"{output.with_suffix('.csv')} for the table"
+            f"-o is {output}, and the table is written as CSV; expected a name such as "
+            f"{output.with_suffix('.csv')}"
         )
     provenance = output.with_suffix(".json")
     check_writable(output)

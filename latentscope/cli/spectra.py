@@ -19,6 +19,7 @@ from latentscope.cli.application import (
     Voice,
     command,
     echo,
+    of_the_system,
     progress,
     watched,
 )
@@ -196,7 +197,7 @@ def _failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     "latentscope inspect spectra/*.fits -m astro-machines --json",
 )
 def inspect(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Spectrum files.")],
+    files: Files,
     reading: Reading,
     out: Output,
     model: Model = None,
@@ -206,19 +207,21 @@ def inspect(
     Format, medium, frame, range, step, coverage of a model's grid, SNR, and what the file does
     not say and was assumed.
     """
+    from latentscope.models.rows import expand_sources
     from latentscope.spectra.read import read_spectrum
     from latentscope.spectra.summary import summarize
 
     config = _preparation(model)
+    sources = expand_sources(files)
 
-    def read(file: Path) -> dict[str, Any]:
+    def read(file: Any) -> dict[str, Any]:
         spectrum = read_spectrum(file, **vars(reading))
         summary = {"file": str(file), **summarize(spectrum, config)}
         _describe(out, summary)
         return summary
 
-    summaries, failed = _each(files, read)
-    _end(out, {"spectra": summaries}, failed, len(files))
+    summaries, failed = _each(sources, read)
+    _end(out, {"spectra": summaries}, failed, len(sources))
 
 
 def _each(
@@ -230,8 +233,10 @@ def _each(
     for number, file in enumerate(files):
         try:
             found.append(work(file))
-        except (LatentscopeError, OSError) as error:
+        except LatentscopeError as error:
             failed.append((str(file), str(error)))
+        except OSError as error:
+            failed.append((str(file), of_the_system(error)))
         except Exception as error:  # one file of many may break a reader in any way
             failed.append((str(file), f"{type(error).__name__}: {error}"))
         if advance is not None:

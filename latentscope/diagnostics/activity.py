@@ -116,7 +116,7 @@ class MADResult(Result):
             f"{len(dims)} of {len(self.values)} dimensions are informative "
             f"(MAD > {self.threshold:.3g}): {_named(dims)}",
             self._gap_text(),
-            f"active units (variance > {ACTIVE_VARIANCE:g}): {len(active)}, {which}",
+            f"{len(active)} active units (variance > {ACTIVE_VARIANCE:g}): {which}",
         ]
         if self.kl is not None:
             inside = float(self.kl[dims].sum())

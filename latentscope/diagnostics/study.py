@@ -539,7 +539,7 @@ class Study:
             raise EstimatorError(
                 f"{self.latents.source}: no dimension is informative (largest deviation "
                 f"{self.deviations.max():.2g}, threshold {self.threshold[0]:.3g}); ask for "
-                "dims='all'"
+                "dims='all' (--dims all)"
             )
         if self.threshold[1] != "model":
             for note in self.left_out_of("informative", OF_WIDEST):

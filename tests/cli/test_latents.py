@@ -129,7 +129,7 @@ def test_inputs_are_never_written_over(command, here, name):
     before = {path.name: path.read_bytes() for path in here.iterdir()}
     ended = command("mi", LATENTS, LABELS, "-o", name)
     assert ended.code == 2
-    assert "would replace" in ended.err or "where the provenance goes" in ended.err
+    assert "would replace" in ended.err or "the table is written as CSV" in ended.err
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 

@@ -104,6 +104,8 @@ def test_inspect_some_of_which_fail(command, archive, tiny_model, tmp_path):
     assert ended.out.count("coverage        1") == 2
     assert ended.out.count("3781.19 Angstrom") == 2
     assert "failed: " in ended.err
+    whole = command("inspect", archive, "-m", tiny_model, "--json").json["spectra"]
+    assert [row["file"] for row in whole] == list(map(str, files))
 
 
 def test_inspect_and_encode_take_the_hdu_and_the_frame_asked_for(command, tiny_model, tmp_path):

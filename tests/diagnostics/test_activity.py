@@ -173,7 +173,7 @@ def test_no_gap_no_threshold_but_a_reason():
     assert result.table["above_gap"].isna().all()
     assert result.sentences()[1].startswith("no threshold can be estimated: ")
     assert result.provenance["estimated_from"] == result.gap.reason
-    assert result.sentences()[2] == "active units (variance > 0.01): 16, the same"
+    assert result.sentences()[2] == "16 active units (variance > 0.01): the same"
 
 
 def floor(number, rng, level=0.001):
