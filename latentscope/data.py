@@ -270,6 +270,14 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
         return latents
     path = expanded(source)
     latents = _from_contents(read_contents(path, key), str(path))
+    if len({name[:1].lower() for name in latents.names}) > 1:
+        taken = (f"dim {dim} is {name}" for dim, name in enumerate(latents.names))
+        warnings.warn(
+            f"{path}: no column is named as a dimension (z0, z1, ...), so all columns of numbers "
+            f"are taken for dimensions: {shortened(taken)}",
+            LatentscopeWarning,
+            stacklevel=2,
+        )
     return _with_siblings(latents, path) if path.suffix.lower() == ".npy" else latents
 
 

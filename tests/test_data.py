@@ -898,3 +898,12 @@ def test_a_join_on_another_name_takes_any_id_of_the_latents():
     latents = Latents(np.eye(6), pd.DataFrame({"gaia_id": list(map(str, BIG))}))
     labels = pd.DataFrame({"Source": BIG[::-1], "v": range(6)})
     assert join_labels(latents, labels, "Source")["v"].tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_columns_of_numbers_of_many_names_are_told_when_taken_for_dimensions(tmp_path):
+    frame = pd.DataFrame({"id": ["a", "b"], "Teff": [5000, 6000], "emb_0": [0.1, 0.2]})
+    frame.to_csv(tmp_path / "z.csv", index=False)
+    with pytest.warns(LatentscopeWarning, match="dim 0 is Teff, dim 1 is emb_0"):
+        assert read_latents(tmp_path / "z.csv").dims == 2
+    frame.rename(columns={"Teff": "emb_1"}).to_csv(tmp_path / "z.csv", index=False)
+    assert read_latents(tmp_path / "z.csv").names == ("emb_1", "emb_0")

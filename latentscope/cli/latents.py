@@ -403,7 +403,13 @@ def probe(
         ),
     ] = None,
     covered: Annotated[
-        float, option("SHARE", "Share of stars whose true label a saved interval should contain.")
+        float,
+        option(
+            "SHARE",
+            "Share of stars whose true label a saved interval should contain.",
+            min=0.0,
+            max=1.0,
+        ),
     ] = 0.9,
     color: Annotated[str | None, option("NAME", "Label that colors the points of --plot.")] = None,
     dims: Annotated[
@@ -428,6 +434,7 @@ def probe(
     """
     from latentscope.diagnostics.probe import fit_probe
     from latentscope.diagnostics.probe import probe as measure
+    from latentscope.models.config import CONFIG_FILE
 
     if apply is not None:
         if save is not None or out.plot is not None:
@@ -440,13 +447,17 @@ def probe(
     if labels is None:
         raise UsageError("no LABELS; expected a table of them, or --apply PROBE")
     out.check(latents, labels)
-    if save is not None and not save.is_dir():
+    if color is not None and out.plot is None:
+        raise UsageError("--color colors a picture; give --plot PICTURE too")
+    if save is not None and not (save / CONFIG_FILE).is_file():
         if save.suffix != ".safetensors":
             raise UsageError(
                 f"--save is {save}; expected a name that ends in .safetensors, or a model's folder"
             )
         check_writable(save)
     study = rows.study(latents, labels, groups=groups)
+    if color is not None:
+        study.column(color)  # refused before the work
     result = watched(
         "probe", measure, study, dims=dims, columns=columns, readers=readers, seed=seed
     )

@@ -481,8 +481,6 @@ def _check(model: str, out: Voice) -> None:
     from latentscope.models.config import bundled_models
     from latentscope.models.weights import TOLERANCE, check_model
 
-    names = list(bundled_models()) if model == "all" else [model]
-
     def examine(name: str) -> dict[str, Any]:
         difference = check_model(name)
         out.say(
@@ -491,9 +489,13 @@ def _check(model: str, out: Voice) -> None:
         )
         return {"model": name, "difference": difference, "tolerance": TOLERANCE}
 
+    if model != "all":
+        out.result(examine(model))
+        return
+    names = list(bundled_models())
     results, failed = _each(names, examine)
     out.failures(failed)
-    out.result(results if model == "all" else results[0] if results else None)
+    out.result([*results, *({"model": name, "error": why} for name, why in failed)])
     if failed:
         raise typer.Exit(SOME_FAILED if results else NOTHING_DONE)
 

@@ -56,7 +56,7 @@ from latentscope.models.rows import (
     source_id,
 )
 from latentscope.models.trust import Reader, sample_beside, segment_edges, with_trust
-from latentscope.models.weights import ModelLike, as_model, weights_sha256
+from latentscope.models.weights import ModelLike, as_model, check_weights, weights_sha256
 from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import Reading
@@ -243,8 +243,17 @@ def encode(
 
 def _chosen_probe(probe: Probe | str | os.PathLike[str] | None, model: SpectrumVAE) -> Probe | None:
     if probe is None or isinstance(probe, Probe) or os.fspath(probe) == "none":
-        return probe if isinstance(probe, Probe) else None
-    return probe_beside(model) if os.fspath(probe) == "auto" else read_probe(probe)
+        found = probe if isinstance(probe, Probe) else None
+    else:
+        found = probe_beside(model) if os.fspath(probe) == "auto" else read_probe(probe)
+    if found is not None:  # refused before the work
+        if found.n_dims != model.config.latents:
+            raise ModelError(
+                f"the probe reads {found.n_dims} dimensions, the model has {model.config.latents}; "
+                "give one made with this model, or none"
+            )
+        check_weights(found.info, weights_sha256(model), "the probe")
+    return found
 
 
 def _with_probe(latents: Latents, probe: Probe) -> Latents:
@@ -767,9 +776,17 @@ def _device(name: str) -> torch.device:
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError:
-        raise ModelError(f"device is {name!r}; expected auto, cpu, cuda, cuda:1 or mps") from None
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"device is {name!r}, which cannot be used ({reason[:_SHOWN]}); expected auto, cpu, "
+            "cuda, cuda:1 or mps"
+        ) from None
+    return torch.device(name)
+
+
+_SHOWN = 80  # characters of torch's reason
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

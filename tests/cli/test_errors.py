@@ -83,6 +83,7 @@ FAILURES = [
     (("encode", "garbage.txt", "-m", "MODEL", "-o", "labels.npy"), 1, "would replace labels.csv"),
     (("encode", "garbage.txt", "-m", "MODEL", "--batch-size", "big"), 2, "--batch-size"),
     (("encode", "garbage.txt", "-m", "MODEL", "--device", "tpu"), 1, "tpu"),
+    (("encode", "garbage.txt", "-m", "MODEL", "--device", "cuda:99"), 1, "cannot be used"),
     (("inspect", "nosuch.fits", "-m", "MODEL"), 1, "nosuch.fits: no such file"),
     (("inspect", "empty", "-m", "MODEL"), 1, "folder"),
     (("inspect", "*.nothing", "-m", "MODEL"), 1, "matches no file"),

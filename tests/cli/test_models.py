@@ -80,9 +80,9 @@ def test_check_compares_a_model_with_its_reference(command, folder):
     assert ended.json["difference"] < 1e-6
     assert "give the latents they should" in ended.err
     (folder / "reference.safetensors").unlink()
-    ended = command("models", "--check", folder)
+    ended = command("models", "--check", folder, "--json")
     assert ended.code == 1
-    assert "nothing to compare with" in ended.err
+    assert "nothing to compare with" in ended.json["error"]
 
 
 def test_all_models_of_the_package_are_checked(command):

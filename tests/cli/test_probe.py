@@ -57,6 +57,9 @@ def test_json_is_alone_on_stdout(command, here):
         ((LATENTS, "--apply", LABELS), 1, "expected a probe"),
         ((LATENTS, LABELS, "--columns", "mass"), 2, "mass"),
         ((LATENTS, LABELS, "--color", "mass", "--plot", "x.png"), 2, "'mass'"),
+        ((LATENTS, LABELS, "--color", "Teff"), 2, "give --plot"),
+        ((LATENTS, LABELS, "--save", "."), 2, "or a model's folder"),
+        ((LATENTS, LABELS, "--covered", "90"), 2, "'--covered': expected less than or equal to 1"),
     ],
 )
 def test_wrong_usage_is_said(command, here, arguments, code, words):

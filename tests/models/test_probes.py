@@ -166,6 +166,8 @@ def test_encode_writes_what_the_probe_reads(folder, tmp_path):
     z, frame = stars()
     own = fit_probe(Latents(z, None, None, {}), frame[["Teff"]])
     assert "[M/H]_probe" not in encode(files[:1], str(folder), probe=own).table
+    with pytest.raises(ModelError, match="reads 2 dimensions, the model has"):
+        encode(files, str(folder), probe=fit_probe(z[:, :2], frame[["Teff"]]))
 
 
 def test_known_labels_say_how_good_it_is():
