@@ -29,6 +29,7 @@ from latentscope.tables import (
     beyond_floats,
     counts_rows,
     file_id,
+    find_column,
     from_other_frames,
     is_astropy_table,
     is_id_column,
@@ -203,10 +204,9 @@ class Latents:
         return float(given)
 
     def column(self, name: str) -> NDArray[np.object_] | None:
-        """Return a column of the sidecar, shape (n,); None where there is none of that name."""
-        if self.table is None or name not in self.table:
-            return None
-        return self.table[name].to_numpy(dtype=object)
+        """Return a column of the sidecar, shape (n,), its name in any case; None where none is."""
+        column = None if self.table is None else find_column(self.table, name)
+        return None if column is None else column.to_numpy(dtype=object)
 
     def take(self, rows: NDArray[np.int64]) -> Latents:
         """Return the latents of some rows."""
@@ -322,7 +322,9 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
     latent = numbered_columns(numeric, source)
     numbered = bool(latent)
     if not numbered:
-        others = {*filter(is_id_column, numeric), *_SIDECAR_COLUMNS}
+        others = {
+            name for name in numeric if is_id_column(name) or name.lower() in _SIDECAR_COLUMNS
+        }
         counters = {
             name for name in numeric if len(frame) >= _FEWEST_COUNTED and counts_rows(frame[name])
         }

@@ -16,14 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.errors import ChoiceError, shortened
-from latentscope.tables import EMPTY_AMONG_NUMBERS, STAR_COLUMNS, is_id_column
+from latentscope.tables import EMPTY_AMONG_NUMBERS, is_no_label
 
 Missing = Literal["auto", "none"] | Sequence[float] | float | None
 """Values of labels that are missing ones: numbers, "auto" to look for them, or "none"."""
 
 Floats = NDArray[np.float64]
-
-_TEXT_COLUMNS = (*STAR_COLUMNS, "status", "error")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _PLAIN = re.compile(_NUMBER)
@@ -126,7 +124,7 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     kept: dict[str, dict[float, int]] = {}
     converted = []
     for name in frame.columns:
-        if is_id_column(name) or name.lower() in _TEXT_COLUMNS:
+        if is_no_label(name):
             continue
         before = frame[name]
         column, words = _from_text(before)

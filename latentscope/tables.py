@@ -71,6 +71,24 @@ def is_index_column(name: str) -> bool:
     return name in _INDEX_COLUMNS or name.startswith("unnamed: ")
 
 
+def names_row(name: str) -> bool:
+    """Whether a column of that name identifies a row or names its star."""
+    return is_id_column(name) or name.lower() in STAR_COLUMNS
+
+
+def is_no_label(name: str) -> bool:
+    """Whether a column of that name names rows or stars, or says whether they could be encoded."""
+    return names_row(name) or name.lower() in ("status", "error")
+
+
+def find_column(table: pd.DataFrame, name: str) -> pd.Series | None:
+    """Return the column of a table of that name, else of that name in another case, else None."""
+    if name in table:
+        return table[name]
+    names = [own for own in table.columns if str(own).lower() == name.lower()]
+    return table[names[0]] if names else None
+
+
 def counts_rows(values: pd.Series | pd.Index) -> bool:
     """Whether whole numbers are 0 ... n-1 or 1 ... n in order, which says nothing of a row."""
     if not pd.api.types.is_integer_dtype(values.dtype) or values.hasnans or not len(values):
@@ -453,7 +471,7 @@ def _head(path: Path) -> _Head:
     names = _words(next(reader, []))
     comment = lines[above - 1].lstrip(" #") if above and lines[above - 1].startswith("#") else ""
     comments = _words(next(csv.reader([comment], delimiter=separator, skipinitialspace=True), []))
-    named = any(map(_is_number, names)) or any(map(_names_row, comments[:1]))
+    named = any(map(_is_number, names)) or any(map(names_row, comments[:1]))
     named = named or _is_like(names, islice(csv.reader(body, delimiter=separator), 1, _COMPARED))
     named = named and names != [str(dim) for dim in range(len(names))]
     count = reader.line_num
@@ -504,10 +522,6 @@ def _is_like(row: list[str], below: Iterable[list[str]]) -> bool:
     )
 
 
-def _names_row(name: str) -> bool:
-    return is_id_column(name) or name.lower() in STAR_COLUMNS
-
-
 def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:
     """Whether a row says units: text only, above numbers or below them a rule, and no name."""
     said = [
@@ -519,7 +533,7 @@ def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:
         not _is_number(field)
         and not says_empty(field)
         and field.lower() not in (*EMPTY_AMONG_NUMBERS, "unknown")
-        and not _names_row(name)
+        and not names_row(name)
         and (_is_number(other) or re.match(r"[+-]?\d+[: ]\d+[: ]\d|-{2,}$", other))
         for name, field, other in said
     )

@@ -42,7 +42,14 @@ from latentscope.diagnostics.threshold import (
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
 from latentscope.files import expanded
 from latentscope.labels import CleanLabels, Missing, clean_labels
-from latentscope.tables import ID_COLUMNS, STAR_COLUMNS, star_name, without_mask, write_table
+from latentscope.tables import (
+    ID_COLUMNS,
+    STAR_COLUMNS,
+    find_column,
+    star_name,
+    without_mask,
+    write_table,
+)
 
 Indices = NDArray[np.int64]
 GroupsLike = ArrayLike | pd.Series | str | None
@@ -56,7 +63,10 @@ _CLOSE = 1e-6
 _LOOKED_AT = 300
 _SORTED = 8
 _ALIKE = 10  # groups that change places: among fewer, shuffles would hardly differ
-_REPEATED_COLUMNS = (*STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS)
+_REPEATED_COLUMNS = (
+    *STAR_COLUMNS, "star_id", "object_id", "source_id", "gaia_id", *ID_COLUMNS,
+    "star_name", "target", "target_name", "name",
+)  # fmt: skip
 """Columns in which a repeated value means rows that are not independent."""
 
 
@@ -164,7 +174,8 @@ def plain_name(name: Any, column: str | None) -> Any:
     """
     if not isinstance(name, str):
         return name
-    return star_name(name) if column in STAR_COLUMNS else "".join(name.split()).casefold()
+    stars = str(column).lower() in STAR_COLUMNS
+    return star_name(name) if stars else "".join(name.split()).casefold()
 
 
 def _spelled(names: NDArray[np.object_], column: str) -> str:
@@ -250,21 +261,26 @@ def _rounded(values: NDArray[np.floating], dims: int) -> bool:
     return bool(ties.mean() > 0.2)
 
 
+def _held(tables: Sequence[pd.DataFrame], name: str) -> list[pd.Series]:
+    """Columns of that name, in any case, of those tables that have one."""
+    return [column for table in tables if (column := find_column(table, name)) is not None]
+
+
 def star_names(
     column: str, latents: Latents, labels: pd.DataFrame | None
 ) -> NDArray[np.object_] | None:
     """Names in a column of the sidecar, row by row filled from the labels' column of that name.
 
-    What `star` then still lacks is filled from `object`. None where neither table has the column.
+    What `star` then still lacks is filled from `object`. Columns may be named in any case, as
+    OBJECT in catalogs. None where neither table has the column.
     """
     tables = [table for table in (latents.table, labels) if table is not None]
-    if not any(column in table for table in tables):
+    if not _held(tables, column):
         return None
     names = pd.Series([None] * len(latents), dtype=object)
-    for name in STAR_COLUMNS if column == "star" else (column,):
-        for table in [table for table in tables if name in table]:
-            filling = table[name].astype(object).reset_index(drop=True)
-            names = names.where(~unnamed(names), filling)
+    for name in STAR_COLUMNS if column.lower() == "star" else (column,):
+        for filling in _held(tables, name):
+            names = names.where(~unnamed(names), filling.astype(object).reset_index(drop=True))
     return names.to_numpy(dtype=object)
 
 
@@ -318,7 +334,7 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
     tables = [table for table in (latents.table, labels) if table is not None]
     for column in STAR_COLUMNS:
         # An archive may write the column and leave it empty.
-        if all(column not in table or unnamed(table[column]).all() for table in tables):
+        if all(unnamed(held).all() for held in _held(tables, column)):
             continue
         names = star_names(column, latents, labels)
         assert names is not None
@@ -375,9 +391,10 @@ def _check_names(missing: NDArray[np.bool_], what: str, frames: int = 5) -> None
 
 
 def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
-    columns = ((table, name) for table in tables for name in _REPEATED_COLUMNS if name in table)
-    for table, name in columns:
-        names = table[name].to_numpy(dtype=object)[latents.ok]
+    pairs = ((table, name) for table in tables for name in _REPEATED_COLUMNS)
+    for column in (column for table, name in pairs for column in _held([table], name)):
+        name = str(column.name)
+        names = column.to_numpy(dtype=object)[latents.ok]
         repeated = read_groups(names, len(names), name).repeated
         if repeated:
             warnings.warn(

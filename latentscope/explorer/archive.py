@@ -38,7 +38,7 @@ from latentscope.plots.style import label_title
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
-from latentscope.tables import STAR_COLUMNS, file_id, is_id_column
+from latentscope.tables import file_id, names_row
 
 if TYPE_CHECKING:
     from latentscope.models.network import SpectrumVAE
@@ -363,7 +363,7 @@ class Archive:
         """Labels that say something, in the order of their table."""
         frame = self.study.labels
         names = [] if frame is None else [str(name) for name in frame.columns]
-        return [name for name in names if not is_id_column(name) and name not in STAR_COLUMNS]
+        return [name for name in names if not names_row(name)]
 
     @cached_property
     def columns(self) -> list[str]:

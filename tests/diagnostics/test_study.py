@@ -118,8 +118,9 @@ def twice():
 
 
 @pytest.mark.parametrize("where", ["sidecar", "labels", "empty star"])
-def test_rows_of_one_star_count_once_without_being_told(twice, where):
-    names = {"object": twice.star}
+@pytest.mark.parametrize("column", ["object", "OBJECT"])
+def test_rows_of_one_star_count_once_without_being_told(twice, where, column):
+    names = {column: twice.star}
     labels = pd.DataFrame({"v": twice.label, **(names if where == "labels" else {})})
     sidecar = {"empty star": pd.DataFrame({"star": [None] * 240, **names})}
     sidecar |= {"sidecar": pd.DataFrame(names), "labels": None}
@@ -214,9 +215,10 @@ def test_few_stars_are_told_and_rows_taken(values):
     assert read_study(latents, groups="object").groups.count(latents.ok) == 10
 
 
-def test_ids_that_repeat_are_told_where_no_column_names_stars(values):
-    sidecar = pd.DataFrame({"gaia_id": stars()})
-    with pytest.warns(LatentscopeWarning, match="200 of 300 rows repeat a value of 'gaia_id'"):
+@pytest.mark.parametrize("name", ["gaia_id", "GAIA_ID", "Target"])
+def test_names_that_repeat_are_told_where_no_column_names_stars(values, name):
+    sidecar = pd.DataFrame({name: stars()})
+    with pytest.warns(LatentscopeWarning, match=f"200 of 300 rows repeat a value of '{name}'"):
         assert read_study(Latents(values, sidecar)).groups is None
 
 

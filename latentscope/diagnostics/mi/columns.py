@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentscope.data import Latents
 from latentscope.diagnostics.mi.kernels import order_of_some
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
-from latentscope.tables import STAR_COLUMNS, beyond_floats, is_id_column
+from latentscope.tables import beyond_floats, is_no_label
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -352,7 +352,6 @@ def _ascending(numbers: Floats, valid: Codes, lot: Floats) -> tuple[Codes, int]:
 
 # Which columns of a table are labels.
 
-_NOT_LABELS = (*STAR_COLUMNS, "status", "error")
 _TIMES = {
     **dict.fromkeys(("datetime64", "datetime", "date", "time", "period"), "holds dates"),
     **dict.fromkeys(("timedelta64", "timedelta"), "holds durations"),
@@ -446,7 +445,7 @@ def _listed(names: Names | None) -> list[str]:
 def _no_label(column: pd.Series, groups: str | None) -> str:
     """Say why a column is no label; empty where it is one."""
     name = str(column.name)
-    if is_id_column(name) or name in _NOT_LABELS or name == groups:
+    if is_no_label(name) or name == groups:
         return "names rows or stars"
     kind = pd.api.types.infer_dtype(column)
     if kind in _TIMES:
