@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice, pairwise
@@ -87,6 +87,12 @@ def find_column(table: pd.DataFrame, name: str) -> pd.Series | None:
         return table[name]
     names = [own for own in table.columns if str(own).lower() == name.lower()]
     return table[names[0]] if names else None
+
+
+def find_columns(tables: Iterable[pd.DataFrame], names: Sequence[str]) -> list[pd.Series]:
+    """Return the columns of those names, in any case, table by table."""
+    found = (find_column(table, name) for table in tables for name in names)
+    return [column for column in found if column is not None]
 
 
 def counts_rows(values: pd.Series | pd.Index) -> bool:

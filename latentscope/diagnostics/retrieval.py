@@ -33,7 +33,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import ChoiceError, EstimatorError, meant, shortened
 from latentscope.labels import Missing
-from latentscope.tables import STAR_COLUMNS, is_id_column
+from latentscope.tables import STAR_COLUMNS, find_column, is_id_column
 from latentscope.workers import Progress
 
 Floats = NDArray[np.float64]
@@ -524,7 +524,8 @@ def _text(column: NDArray[np.object_] | None, row: int) -> str:
 def _exposure_names(latents: Latents) -> list[tuple[str, pd.Series]]:
     """Columns that name exposures, as text that compares equal for the same one."""
     table = pd.DataFrame() if latents.table is None else latents.table
-    return [(name, row_keys(table[name], files=True)) for name in _EXPOSURE_NAMES if name in table]
+    held = ((name, find_column(table, name)) for name in _EXPOSURE_NAMES)
+    return [(name, row_keys(column, files=True)) for name, column in held if column is not None]
 
 
 def _read_stars(

@@ -31,6 +31,7 @@ from latentscope.diagnostics.mi.columns import (
     own_rng,
     read_column,
     read_label,
+    stripped,
     whole_seed,
 )
 from latentscope.diagnostics.study import (
@@ -45,6 +46,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import LatentscopeWarning
 from latentscope.labels import Missing
+from latentscope.tables import find_columns
 from latentscope.workers import Progress, counted
 
 Rows = NDArray[np.int64]
@@ -57,8 +59,8 @@ _MIN_DRAWS = 3
 _WHOLE_DRAWS, _OTHER_DRAWS = 11, 5
 _MIN_EQUAL = 100
 
-_CLASS_COLUMNS = ("spec_type", "sp_type", "spectral_type", "Teff", "teff")
-"""Columns of classes, the first that is there, where none is named."""
+_CLASS_COLUMNS = ("spec_type", "sp_type", "spectral_type", "Teff")
+"""Columns of classes, the first that is there, in any case, where none is named."""
 
 _SPECTRAL_TYPE = re.compile(r"[OBAFGKM]([\d\s.:+/-]|I|V|$)")
 _N_BINS = 5
@@ -425,14 +427,14 @@ def read_classes(
     their 1st and 99th percentile.
     """
     if name is None:
-        name = next((column for column in _CLASS_COLUMNS if column in frame), None)
-        if name is None:
+        held = find_columns([frame], _CLASS_COLUMNS)
+        if not held:
             return None
+        name = str(held[0].name)
     check_columns(frame, [name])
     values = frame[name]
     if is_text(values):
-        text = values.astype(object).where(values.notna(), None)
-        text = text.map(lambda value: str(value).strip() or None, na_action="ignore")
+        text = stripped(values)
         spectral = text.dropna().map(lambda value: bool(_SPECTRAL_TYPE.match(value)))
         # Some may be peculiar.
         if len(spectral) and spectral.mean() >= 0.8:

@@ -45,7 +45,7 @@ from latentscope.labels import CleanLabels, Missing, clean_labels
 from latentscope.tables import (
     ID_COLUMNS,
     STAR_COLUMNS,
-    find_column,
+    find_columns,
     star_name,
     without_mask,
     write_table,
@@ -261,11 +261,6 @@ def _rounded(values: NDArray[np.floating], dims: int) -> bool:
     return bool(ties.mean() > 0.2)
 
 
-def _held(tables: Sequence[pd.DataFrame], name: str) -> list[pd.Series]:
-    """Columns of that name, in any case, of those tables that have one."""
-    return [column for table in tables if (column := find_column(table, name)) is not None]
-
-
 def star_names(
     column: str, latents: Latents, labels: pd.DataFrame | None
 ) -> NDArray[np.object_] | None:
@@ -275,11 +270,11 @@ def star_names(
     OBJECT in catalogs. None where neither table has the column.
     """
     tables = [table for table in (latents.table, labels) if table is not None]
-    if not _held(tables, column):
+    if not find_columns(tables, [column]):
         return None
     names = pd.Series([None] * len(latents), dtype=object)
     for name in STAR_COLUMNS if column.lower() == "star" else (column,):
-        for filling in _held(tables, name):
+        for filling in find_columns(tables, [name]):
             names = names.where(~unnamed(names), filling.astype(object).reset_index(drop=True))
     return names.to_numpy(dtype=object)
 
@@ -334,7 +329,7 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
     tables = [table for table in (latents.table, labels) if table is not None]
     for column in STAR_COLUMNS:
         # An archive may write the column and leave it empty.
-        if all(unnamed(held).all() for held in _held(tables, column)):
+        if all(unnamed(held).all() for held in find_columns(tables, [column])):
             continue
         names = star_names(column, latents, labels)
         assert names is not None
@@ -391,8 +386,7 @@ def _check_names(missing: NDArray[np.bool_], what: str, frames: int = 5) -> None
 
 
 def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
-    pairs = ((table, name) for table in tables for name in _REPEATED_COLUMNS)
-    for column in (column for table, name in pairs for column in _held([table], name)):
+    for column in find_columns(tables, _REPEATED_COLUMNS):
         name = str(column.name)
         names = column.to_numpy(dtype=object)[latents.ok]
         repeated = read_groups(names, len(names), name).repeated

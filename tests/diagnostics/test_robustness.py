@@ -222,7 +222,8 @@ def test_the_usual_columns_come_first():
     frame = pd.DataFrame({"Teff": np.arange(60.0), "spec_type": ["G", "K"] * 30})
     assert read_classes(frame, None).name == "spec_type"
     assert read_classes(frame[["Teff"]], None).name == "Teff"
-    assert read_classes(frame.rename(columns=str.upper), None) is None
+    assert read_classes(frame.rename(columns=str.upper), None).name == "SPEC_TYPE"
+    assert read_classes(frame.add_prefix("of_"), None) is None
     with pytest.raises(ChoiceError, match="no label nosuch"):
         read_classes(frame, "nosuch")
 

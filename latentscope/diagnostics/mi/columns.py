@@ -311,10 +311,14 @@ def _few_values(numbers: Floats) -> bool:
 
 
 def _codes(series: pd.Series) -> Codes:
-    if not pd.api.types.is_numeric_dtype(series):
-        text = series.astype(object).where(series.notna(), None)
-        series = text.map(lambda value: str(value).strip() or None, na_action="ignore")
-    return np.asarray(pd.factorize(series, sort=True)[0], dtype=np.int64)
+    values = series if pd.api.types.is_numeric_dtype(series) else stripped(series)
+    return np.asarray(pd.factorize(values, sort=True)[0], dtype=np.int64)
+
+
+def stripped(series: pd.Series) -> pd.Series:
+    """Return values as text without spaces around it; None where nothing is left."""
+    text = series.astype(object).where(series.notna(), None)
+    return text.map(lambda value: str(value).strip() or None, na_action="ignore")
 
 
 def _continuous(
