@@ -270,6 +270,11 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
         return latents
     path = expanded(source)
     latents = _from_contents(read_contents(path, key), str(path))
+    if latents.names and is_sidecar(path):
+        raise TableError(
+            f"{path}: is the table that encode writes beside latents; expected these, such as "
+            f"{path.with_suffix('.npy')}"
+        )
     if len({name[:1].lower() for name in latents.names}) > 1:
         taken = (f"dim {dim} is {name}" for dim, name in enumerate(latents.names))
         warnings.warn(

@@ -907,3 +907,12 @@ def test_columns_of_numbers_of_many_names_are_told_when_taken_for_dimensions(tmp
         assert read_latents(tmp_path / "z.csv").dims == 2
     frame.rename(columns={"Teff": "emb_1"}).to_csv(tmp_path / "z.csv", index=False)
     assert read_latents(tmp_path / "z.csv").names == ("emb_1", "emb_0")
+
+
+def test_the_table_beside_latents_is_not_taken_for_them(tmp_path):
+    table = pd.DataFrame({"id": ["a", "b"], "status": "ok", "median": [1.0, 2.0]})
+    write_latents(Latents(np.eye(2), table), tmp_path / "z.npy")
+    with pytest.raises(TableError, match=r"beside latents; expected these, such as .*z\.npy"):
+        read_latents(tmp_path / "z.csv")
+    read_latents(tmp_path / "z.npy").to_frame().to_csv(tmp_path / "all.csv", index=False)
+    assert read_latents(tmp_path / "all.csv").shape == (2, 2)

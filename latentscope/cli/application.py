@@ -125,6 +125,11 @@ def command(
         def guarded(**options: object) -> None:
             as_json = bool(options.get("as_json"))
             with _guard(f"{of.info.name} {function.__name__}", after_interrupt, as_json):
+                for name in [name for name, value in options.items() if value == ""]:
+                    raise UsageError(
+                        f"{name} is empty, as an unset variable of the shell is; expected a value, "
+                        "or nothing at all"
+                    )
                 given = {name: _at_home(value) for name, value in options.items()}
                 for name, group in groups.items():
                     given[name] = group(**{it.name: given.pop(it.name) for it in fields(group)})

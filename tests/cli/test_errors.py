@@ -49,6 +49,8 @@ FAILURES = [
     (("mad", "latents.npy", "-o", "mad.parquet"), 2, "as CSV; expected a name such as mad.csv"),
     (("mad", "latents.npy", "-o", "empty"), 1, "empty"),
     (("mad", "latents.npy", "-o", ""), 1, "is a directory"),
+    (("mad", "latents.npy", "--groups", ""), 2, "groups is empty"),
+    (("encode", "garbage.txt", "-m", ""), 2, "model is empty"),
     (("report", "latents.npy", "-o", ""), 1, "is a directory"),
     (("compare", "latents.npy", "latents.npy", "-o", "."), 1, "is a directory"),
     (("mad", "latents.npy", "--plot", "mad.doc"), 2, ".png, .pdf, .svg"),
