@@ -978,13 +978,14 @@ def _pairs_with(
     if same:
         return [(join if join in same else same[0], join)]
     star = join.lower() in STAR_COLUMNS
+    # A column of another name may have names of files or of stars, such as hostname.
     alike = [
         (name, join)
         for name in left
-        if (name.lower() in STAR_COLUMNS if star else is_id_column(name))
+        if name.lower() in STAR_COLUMNS or (is_id_column(name) and not star)
     ]
     if not alike:
-        kind = STAR_COLUMNS if star else (*ID_COLUMNS, "*_id")
+        kind = STAR_COLUMNS if star else (*ID_COLUMNS, "*_id", *STAR_COLUMNS)
         raise TableError(
             f"{sources[0]}: has no column {join!r}, nor any of {', '.join(kind)}, to join "
             f"{sources[1]} on; it has {', '.join(left) or 'no sidecar table'}"

@@ -916,3 +916,12 @@ def test_the_table_beside_latents_is_not_taken_for_them(tmp_path):
         read_latents(tmp_path / "z.csv")
     read_latents(tmp_path / "z.npy").to_frame().to_csv(tmp_path / "all.csv", index=False)
     assert read_latents(tmp_path / "all.csv").shape == (2, 2)
+
+
+def test_a_column_of_hosts_is_joined_on_names_of_stars():
+    hosts = pd.DataFrame({"hostname": ["51 Peg", "HD 10700"], "mass": [0.5, 0.01]})
+    stars = ["HD10700", "alf Cen A", "alf Cen B", "HD 1", "HD 10700"]
+    table = pd.DataFrame({"id": list("abcde"), "object": stars})
+    with pytest.warns(LatentscopeWarning, match="3 of 5 .* their object is not among its hostname"):
+        found = join_labels(Latents(np.eye(5), table), hosts, join="hostname")
+    assert found["mass"].fillna(0).tolist() == [0.01, 0, 0, 0, 0.01]

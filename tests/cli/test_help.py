@@ -93,7 +93,6 @@ def test_a_wrong_command_line_is_exit_code_2(command, arguments):
         ("retrieve", "spread", "latentscope.diagnostics.nearest.Spread"),
         ("encode", "precision", "latentscope.models.encode.Precision"),
         ("encode", "frame", "latentscope.spectra.spectrum.Frame"),
-        ("reconstruct", "format", "latentscope.models.reconstruction.Format"),
         ("simulate", "layout", "latentscope.simulation.simulate.Layout"),
         ("convert", "normalization", "latentscope.models.config.PublishedNormalization"),
     ],
