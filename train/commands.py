@@ -111,7 +111,10 @@ def export(
     checkpoint: Annotated[str, typer.Option(help="File in the run's folder.")] = "last.ckpt",
     change: Changes = None,
 ) -> None:
-    """Write the model of a checkpoint of a run, ended or not."""
+    """Write the model of a checkpoint of a run, ended or not.
+
+    Before the last step no dimension is closed or turned.
+    """
     from train.settings import read_config
 
     settings = read_config(config, change or ())

@@ -89,7 +89,7 @@ def fit(
             raise KeyboardInterrupt from None
         # Of the last step, so that further stages can go on from it.
         trainer.save_checkpoint(last)
-    module.finish()
+    module.finish(data)
     if trainer.is_global_zero:
         export(module, config, data, folder / "model")
     trainer.strategy.barrier()
@@ -237,7 +237,8 @@ def export_checkpoint(
 ) -> int:
     """Write the model folder of a run's checkpoint; return the steps that it was trained.
 
-    Averaged weights, where the run has them; no dimension is closed. The run can go on meanwhile.
+    Of the last step the model that `fit` wrote; of an earlier one averaged weights, where the run
+    has them, and no dimension closed or turned. The run can go on meanwhile.
     `config` is the run's, `run` its folder, `checkpoint` the name of a file in it, such as
     `best.ckpt`; the rest as `fit` takes it. ModelError if there is no such checkpoint, or it is
     another run's.
@@ -254,5 +255,7 @@ def export_checkpoint(
     data = data_of(config, data_folder or run / "data")
     data.setup()
     steps = int(kept["global_step"])
+    if steps >= config.steps:
+        module.finish(data)
     export(module, config, data, folder, steps=steps)
     return steps

@@ -291,10 +291,10 @@ class SpectrumModule(lightning.LightningModule):
 
     def dead_dims(self) -> list[int]:
         """Dimensions that say nothing of the validation rows, by the averaged weights if any."""
-        return dimensions.dead_dims(*self._validation_latents())
+        return dimensions.dead_dims(*self._validation_latents(self.trainer.datamodule))
 
-    def _validation_latents(self) -> tuple[Tensor, Tensor | None]:
-        rows = self.trainer.datamodule.validation_rows
+    def _validation_latents(self, data: Any) -> tuple[Tensor, Tensor | None]:
+        rows = data.validation_rows
         with averaged(self.model, self.average):
             return dimensions.latents_of(self.model, rows, self.config.logvar_range)
 
@@ -311,15 +311,18 @@ class SpectrumModule(lightning.LightningModule):
             self.average.forget()
         self.penalties.forget()
 
-    def finish(self) -> None:
-        """Turn `model` into what is exported: averaged weights, closed and turned dimensions."""
+    def finish(self, data: Any) -> None:
+        """Turn `model` into what an ended run exports: averaged weights, dimensions closed, turned.
+
+        `data` is the run's source of batches, set up.
+        """
         if self.average is not None:
             take_average(self.model, self.average)
         if self.config.close_below > 0:
-            _, kl = self._validation_latents()
+            _, kl = self._validation_latents(data)
             dimensions.close(self.model, dimensions.dims_below(kl, self.config.close_below))
         if self.config.rotate:
-            turn_to_least_dependence(self.model, self.trainer.datamodule)
+            turn_to_least_dependence(self.model, data)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """As the configuration names it; the rate is set every step from the stage's schedule."""

@@ -168,7 +168,7 @@ def assert_same(one, other):
 
 
 def test_checkpoints_are_kept_and_a_run_that_ended_can_be_extended(tiny, tmp_path, data_folder):
-    whole = read_config(tiny)
+    whole = dataclasses.replace(read_config(tiny), close_below=1e-3, rotate=True)
     short = dataclasses.replace(whole, stages=whole.stages[:1], trainer=TrainerConfig(keep_every=4))
     run = tmp_path / "run"
     fit(short, run, data_folder=data_folder, watch_every=2)
@@ -178,6 +178,8 @@ def test_checkpoints_are_kept_and_a_run_that_ended_can_be_extended(tiny, tmp_pat
         short, run, tmp_path / "best", data_folder=data_folder, checkpoint="best.ckpt"
     )
     assert steps == seen.idxmin()
+    export_checkpoint(short, run, tmp_path / "ended", data_folder=data_folder)
+    assert_same(tmp_path / "ended", run / "model")
     with pytest.raises(ModelError, match=r"none\.ckpt: no such file; the run has best\.ckpt, last"):
         export_checkpoint(short, run, tmp_path / "no", checkpoint="none.ckpt")
 

@@ -245,8 +245,8 @@ def test_a_run_that_is_taken_up_loses_nothing(config, train, tmp_path, step):
     for key, value in whole.state_dict().items():
         same = parts.state_dict()[key]
         assert torch.allclose(value, same, atol=1e-6) if torch.is_tensor(value) else value == same
-    whole.finish()
-    parts.finish()
+    whole.finish(whole.trainer.datamodule)
+    parts.finish(parts.trainer.datamodule)
     for key, value in whole.model.state_dict().items():
         assert torch.allclose(value, parts.model.state_dict()[key], atol=1e-6), key
 
@@ -257,7 +257,7 @@ def test_what_is_exported_is_the_average(config, train):
     with averaged(module.model, module.average):
         seen = module.model.encoder[0].weight.clone()
     assert torch.equal(module.model.expand.weight, own)
-    module.finish()
+    module.finish(module.trainer.datamodule)
     assert torch.equal(module.model.encoder[0].weight, seen)
     assert torch.all(module.model.expand.weight == 0)  # and every dimension is closed
 
