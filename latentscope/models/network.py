@@ -798,19 +798,22 @@ def _step(transform: Tensor, target: Tensor, pixels: Tensor) -> tuple[Tensor, Te
     moved = transform * torch.complex(torch.cos(angle), -torch.sin(angle))
     moved = torch.stack([moved, -1j * rate * moved, -(rate**2) * moved], dim=1)
     shifted = torch.fft.irfft(moved, n=size)[:, :, :length]
+    if empty:
+        target, shifted = (functional.pad(rows, (0, empty)) for rows in (target, shifted))
+    target = target.view(len(target), -1, 1, _BLOCK)
     known = (target != 0).to(target.dtype)
-    rows = torch.cat([target[:, None], shifted * known[:, None]], dim=1)
-    blocks = functional.pad(rows, (0, empty)).view(len(rows), 4, -1, _BLOCK)
-    blocks = blocks.transpose(1, 2).contiguous()  # or the product takes ten times as long
-    products = blocks @ blocks.transpose(2, 3)  # (n, blocks, 4, 4)
-    squares, of_lines, of_slope, of_bend = products[:, :, 0].unbind(2)
-    lined, by_slope, by_bend = products[:, :, 1, 1:].unbind(2)
-    slopes = products[:, :, 2, 2]
+    # Contiguous, or the products take ten times as long.
+    shifted = shifted.unfold(2, _BLOCK, _BLOCK).transpose(1, 2).contiguous()
+    shifted *= known
+    of_lines, of_slope, of_bend = (shifted @ target.transpose(2, 3))[..., 0].unbind(2)
+    products = shifted @ shifted.transpose(2, 3)  # (n, blocks, 3, 3)
+    lined, by_slope, by_bend = products[:, :, 0].unbind(2)
+    slopes, squares = products[:, :, 1, 1], target.square().sum((2, 3))
     strength = (of_lines / lined.clamp(min=torch.finfo(target.dtype).tiny)).clamp(min=0)
     # Never less than rounding leaves.
     left = squares - strength * (2 * of_lines - strength * lined)
     left = torch.maximum(left, _ROUNDING * squares)
-    counts = functional.pad(known, (0, empty)).view(len(rows), -1, _BLOCK).sum(2)
+    counts = known.sum((2, 3))
     noise = left.sum(1) / counts.sum(1)
     own = left / counts.clamp(min=1)
     weight = strength / (own + _SHARED_NOISE * noise[:, None])
