@@ -270,7 +270,7 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
         return latents
     path = expanded(source)
     latents = _from_contents(read_contents(path, key), str(path))
-    if latents.names and is_sidecar(path):
+    if latents.names and is_sidecar(path) and path.with_suffix(".npy").is_file():
         raise TableError(
             f"{path}: is the table that encode writes beside latents; expected these, such as "
             f"{path.with_suffix('.npy')}"

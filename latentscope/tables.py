@@ -90,9 +90,13 @@ def find_column(table: pd.DataFrame, name: str) -> pd.Series | None:
 
 
 def find_columns(tables: Iterable[pd.DataFrame], names: Sequence[str]) -> list[pd.Series]:
-    """Return the columns of those names, in any case, table by table."""
-    found = (find_column(table, name) for table in tables for name in names)
-    return [column for column in found if column is not None]
+    """Return all columns of those names, in any case, table by table, exact names first."""
+    found = []
+    for table in tables:
+        for name in names:
+            alike = [own for own in table.columns if str(own).lower() == name.lower()]
+            found += [table[own] for own in sorted(alike, key=lambda own: own != name)]
+    return found
 
 
 def counts_rows(values: pd.Series | pd.Index) -> bool:
@@ -155,8 +159,8 @@ def star_name(name: object) -> str:
     """Return a star's name in one spelling for all: GJ 581, Gl581 and GL-0581 are "gj581".
 
     Lower case, without blanks and underscores, but for a hyphen between two numbers; numbers of
-    common catalogs follow the catalog's name at once. A planet is no star: its letter, lower case
-    behind other capitals, follows a dot. What two catalogs call the same star stays two names.
+    common catalogs follow the catalog's name at once. A planet is no star: its letter, in lower
+    case, follows a dot. What two catalogs call the same star stays two names.
 
     >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
     ('hd10700', 'taucet', 'bd-124523')
@@ -166,8 +170,7 @@ def star_name(name: object) -> str:
     ('tyc12-345-1', 'bd+012345', 'bd+12345')
     """
     text = " ".join(str(name).replace("_", " ").split())
-    if not text.islower():
-        text = _PLANET.sub(r".\1", text)
+    text = _PLANET.sub(r".\1", text)
     text = _STAR_MARKS.sub("", text.lower())
     # The zone of a survey has two digits, and is written without a blank behind it too.
     text = _ZONE.sub(lambda found: f"{found[1]}{found[2]:0>2}", text)
@@ -478,7 +481,6 @@ def _head(path: Path) -> _Head:
     comment = lines[above - 1].lstrip(" #") if above and lines[above - 1].startswith("#") else ""
     comments = _words(next(csv.reader([comment], delimiter=separator, skipinitialspace=True), []))
     named = any(map(_is_number, names)) or any(map(names_row, comments[:1]))
-    named = named or _is_like(names, islice(csv.reader(body, delimiter=separator), 1, _COMPARED))
     named = named and names != [str(dim) for dim in range(len(names))]
     count = reader.line_num
     if len(comments) == len(names) > 1 and not any(map(_is_number, comments)):
@@ -511,21 +513,11 @@ def _head(path: Path) -> _Head:
 
 _HEAD_LINES = 10_000
 _HEAD_ROWS = 4  # of which units and rules are some
-_COMPARED = 1000
 _ABOVE = re.compile(r"\s*(#|sep=.\s*$|$)")
 
 
 def _words(row: list[str]) -> list[str]:
     return [field.strip() for field in row]
-
-
-def _is_like(row: list[str], below: Iterable[list[str]]) -> bool:
-    """Whether a text of a row comes again in its column, perhaps with other digits."""
-    return any(
-        text and re.sub(r"\d+", "0", text) == re.sub(r"\d+", "0", other.strip())
-        for each in below
-        for text, other in zip(row, each, strict=False)
-    )
 
 
 def _are_units(names: list[str], row: list[str], below: list[str]) -> bool:

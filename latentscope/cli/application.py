@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -201,7 +202,8 @@ def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
         raise typer.Exit(code) from None
 
     Voice.answered = False
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    alone = threading.current_thread() is threading.main_thread()
+    if alone and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         # Until here there was nothing to clean up (`latentscope.__main__`).
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -33,7 +33,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import ChoiceError, EstimatorError, meant, shortened
 from latentscope.labels import Missing
-from latentscope.tables import STAR_COLUMNS, find_column, is_id_column
+from latentscope.tables import STAR_COLUMNS, find_column, names_row
 from latentscope.workers import Progress
 
 Floats = NDArray[np.float64]
@@ -565,7 +565,7 @@ def _names_and_labels(
         return names
     if columns is None:
         every = [str(name) for name in labels.columns]
-        columns = [name for name in every if not is_id_column(name) and name not in STAR_COLUMNS]
+        columns = [name for name in every if not names_row(name)]
     check_columns(labels, columns)
     renamed = {name: f"{name} (label)" for name in columns if name in _OF_RESULT}
     beside = labels[list(columns)].rename(columns=renamed).reset_index(drop=True)

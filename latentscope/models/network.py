@@ -719,7 +719,7 @@ REACH = 102
 """Pixels to both sides within which a shift is searched: 900 km/s on the grid of harps-sim."""
 
 _STEPS = 6
-_SMALL_STEP = 1e-2  # pixels: the next is its square or so
+_SMALL_STEP = 1e-2  # pixels: the next is a hundredth of it or so
 _LARGEST_STEP = 0.5  # pixels: the maximum is no farther from the best whole pixel
 _LEAST_CURVATURE = 0.1  # of a perfect match
 _ROUNDING = 1e-6

@@ -256,7 +256,10 @@ def test_stars_that_repeat_count_as_one(known):
     with pytest.raises(EstimatorError, match="no column 'star'"):
         mi_matrix(source, labels, groups="star")
     with_star = labels.assign(star=table["object"])
-    assert mi_matrix(latents, with_star, dims=[0], groups="star").labels == result_labels(labels)
+    for groups in ("star", "STAR"):
+        assert mi_matrix(latents, with_star, dims=[0], groups=groups).labels == result_labels(
+            labels
+        )
 
 
 def result_labels(labels):
