@@ -186,6 +186,8 @@ CTRL_C_WHILE_IMPORTING = """
 import os, signal, sys
 from latentscope.__main__ import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
 class Finder:
     def find_spec(name, *_):
         if name == "latentscope.cli":
