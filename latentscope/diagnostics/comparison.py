@@ -237,11 +237,11 @@ class ComparisonResult(Result):
     ----------
     models : DataFrame
         One row per model: `model, source, dims` (those compared, as text).
-    similarity, table : DataFrame
-        One row per measure and pair, or model: `measure, a, b, value, low, high, chance, n`. CKA
-        and SVCCA are of a pair; UDR, of three models or more, of `a` with all others. `low ...
-        high`: 95 % interval from random halves of the stars; `chance`: mean for shuffled stars; n:
-        number of stars.
+    similarity : DataFrame
+        Also `table`. One row per measure and pair, or model: `measure, a, b, value, low, high,
+        chance, n`. CKA and SVCCA are of a pair; UDR, of three models or more, of `a` with all
+        others. `low ... high`: 95 % interval from random halves of the stars; `chance`: mean for
+        shuffled stars; n: number of stars.
     matching : DataFrame
         One row per pair of dimensions: `a, b, dim_a, dim_b, mi_nats, std_nats, p_value, q_value,
         n, n_groups, estimator, reason, rank_correlation, matched`. `matched`: assigned to each
