@@ -159,8 +159,8 @@ def star_name(name: object) -> str:
     """Return a star's name in one spelling for all: GJ 581, Gl581 and GL-0581 are "gj581".
 
     Lower case, without blanks and underscores, but for a hyphen between two numbers; numbers of
-    common catalogs follow the catalog's name at once. A planet is no star: its letter, in lower
-    case, follows a dot. What two catalogs call the same star stays two names.
+    common catalogs follow the catalog's name at once. A planet is no star: its letter, lower case
+    behind other capitals, follows a dot. What two catalogs call the same star stays two names.
 
     >>> star_name("HD 010700"), star_name("* tau Cet"), star_name("BD-12 4523")
     ('hd10700', 'taucet', 'bd-124523')
@@ -170,7 +170,9 @@ def star_name(name: object) -> str:
     ('tyc12-345-1', 'bd+012345', 'bd+12345')
     """
     text = " ".join(str(name).replace("_", " ").split())
-    text = _PLANET.sub(r".\1", text)
+    # A name all in lower case, as this returns, stays.
+    if not text.islower():
+        text = _PLANET.sub(r".\1", text)
     text = _STAR_MARKS.sub("", text.lower())
     # The zone of a survey has two digits, and is written without a blank behind it too.
     text = _ZONE.sub(lambda found: f"{found[1]}{found[2]:0>2}", text)

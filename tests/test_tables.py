@@ -358,4 +358,3 @@ def test_a_curve_of_losses_beside_latents_is_no_column_of_them(tmp_path):
 
 def test_k2_is_a_catalog_of_its_own():
     assert star_name("K2-18") == star_name("K2 18") != star_name("K 218")
-    assert star_name("HD 189733 b") == star_name("hd189733b") != star_name("HD 189733 B")
