@@ -83,10 +83,7 @@ def is_no_label(name: str) -> bool:
 
 def find_column(table: pd.DataFrame, name: str) -> pd.Series | None:
     """Return the column of a table of that name, else of that name in another case, else None."""
-    if name in table:
-        return table[name]
-    names = [own for own in table.columns if str(own).lower() == name.lower()]
-    return table[names[0]] if names else None
+    return next(iter(find_columns([table], [name])), None)
 
 
 def find_columns(tables: Iterable[pd.DataFrame], names: Sequence[str]) -> list[pd.Series]:

@@ -449,7 +449,7 @@ def _listed(names: Names | None) -> list[str]:
 def _no_label(column: pd.Series, groups: str | None) -> str:
     """Say why a column is no label; empty where it is one."""
     name = str(column.name)
-    if is_no_label(name) or name.lower() == str(groups).lower():
+    if is_no_label(name) or (groups is not None and name.lower() == groups.lower()):
         return "names rows or stars"
     kind = pd.api.types.infer_dtype(column)
     if kind in _TIMES:
