@@ -306,7 +306,8 @@ def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, 
 def exposures(model: SpectrumVAE, path: str) -> dict[str, Any]:
     """Scatter in m/s of a real star's velocity over exposures with noise of its own size besides.
 
-    By its inverse variance, or photon noise of the header's signal to noise.
+    By its inverse variance, or photon noise of the header's signal to noise; and what that noise
+    allows at best.
     """
     assert model.prepare is not None
     spectrum = read_spectrum(path)
@@ -321,9 +322,32 @@ def exposures(model: SpectrumVAE, path: str) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     noisy = (flux + np.sqrt(variance) * rng.standard_normal(len(flux)) for _ in range(NOISES))
     rows = [prepare(replace(spectrum, flux=one.astype("f4")), model.prepare).row for one in noisy]
-    found = fitted(model, np.array(rows))
-    name = spectrum.meta.get("object") or Path(path).name
-    return {"star": name, "snr": snr, "scatter": 1e3 * float(found.velocity.std(ddof=1))}
+    scatter = fitted(model, np.array(rows)).velocity.std(ddof=1)
+    pixels = slice(model.config.length)
+    limit = photon_limit(
+        prepare(spectrum, model.prepare).row[pixels], np.array(rows)[:, pixels].var(axis=0, ddof=1)
+    )
+    return {
+        "star": spectrum.meta.get("object") or Path(path).name,
+        "snr": snr,
+        "scatter": 1e3 * float(scatter),
+        "limit": 1e3 * SPEED_OF_LIGHT * model.prepare.grid.step * limit,
+    }
+
+
+def photon_limit(row: Floats, variance: Floats) -> float:
+    """Least standard deviation in pixels of the shift of a row whose lines are known.
+
+    Of pixels (length,) with noise of a variance (length,), which is smoothed here (Bouchy et al.
+    2001, A&A 374, 733), less what the row's own noise adds to its slopes.
+    """
+    known = (variance > 0).astype(float)
+    window = np.ones(65)
+    smooth = np.convolve(variance, window, "same") / np.convolve(known, window, "same").clip(1)
+    use = (known * np.roll(known, 1) * np.roll(known, -1))[1:-1] > 0
+    slope = (row[2:] - row[:-2])[use] / 2
+    noise = smooth[1:-1][use]
+    return float(np.sum(slope**2 / noise - 0.5) ** -0.5)
 
 
 def cost(model: SpectrumVAE, path: str, n_rounds: int = 40) -> dict[str, float]:
@@ -341,7 +365,10 @@ def again(args: argparse.Namespace) -> None:
     """Print `exposures` and `cost`."""
     model, paths = load_model(args.model), [entry.rpartition(":")[0] for entry in args.real]
     for found in (exposures(model, path) for path in paths):
-        print(f"{found['star']}, SNR {found['snr']:.0f}: {found['scatter']:.2f} m/s")
+        print(
+            f"{found['star']}, SNR {found['snr']:.0f}: {found['scatter']:.2f} m/s, "
+            f"photons allow {found['limit']:.2f}"
+        )
     taken = cost(model, paths[0])
     print(", ".join(f"{name} {ms:.2f} ms" for name, ms in taken.items()), end=": ")
     print(f"{taken['fit'] / taken['plain']:.2f} times as long")
