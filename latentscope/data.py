@@ -53,7 +53,7 @@ LabelsLike = ArrayLike | pd.DataFrame | pd.Series | str | os.PathLike[str]
 _MATRIX_NAMES = ("latents", "values", "mean", "z", "embeddings", "embedding")
 
 _SUBSET = "unique_subset"
-"""Column of the published table (Sedaghat et al. 2021) that is filled where there are latents."""
+"""Column of the published table (Sedaghat et al. 2021), filled in rows with latents."""
 
 _TRUST_COLUMNS = (
     *("coverage", "snr", "recon_error", "resolution", "rv_ambiguous", "rv_second_peak"),
@@ -631,7 +631,7 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
 
 
 def check_order(latents: Latents, labels: pd.DataFrame) -> None:
-    """Refuse labels in the place of latents, and the reverse; warn where it only looks so.
+    """Refuse latents and labels that were swapped; warn where they only look so.
 
     The columns of latents number dimensions, those of labels have names.
     """
@@ -721,7 +721,7 @@ def _warn_of_shuffled(index: pd.Index, source: str) -> None:
 
 
 def _published_subset(latents: Latents, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the published table that its file of latents has, where this is that."""
+    """Return the rows that the published latents have, if this is the published table."""
     if latents.table is not None or _SUBSET not in frame or len(frame) == len(latents):
         return frame
     filled = frame[_SUBSET].notna()
@@ -762,7 +762,7 @@ def rows_where(frame: pd.DataFrame, where: str) -> NDArray[np.bool_]:
 
 
 def _near_names(text: str, names: list[str], few: int = 12) -> str:
-    """List names, those first that words of a text resemble; of many only some."""
+    """List names, first those similar to words of a text; of many only some."""
     lower = {name.lower(): name for name in names}
     words = [word.lower() for word in re.findall(r"\w+", text)]
     near = [lower[one] for word in words for one in get_close_matches(word, lower, 3)]
@@ -927,7 +927,7 @@ def _by_index(
 def _by_values(
     table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]
 ) -> _Match | None:
-    """Match any column of the labels, its values being names of rows, or of stars; None if none.
+    """Match a column of the labels whose values name rows or stars; None without one.
 
     Small whole numbers might be anything.
     """
@@ -1015,7 +1015,7 @@ def _matched(
 
 
 def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
-    """Return those of repeated keys whose rows differ in more than what names them."""
+    """Return the repeated keys of rows that differ in more than their names."""
     names = [name for name in labels.columns if not is_id_column(name)]
     rows = labels[names].reset_index(drop=True).loc[repeated.index].astype(object)
     rows = rows.assign(**{"": repeated}).drop_duplicates()
@@ -1028,7 +1028,7 @@ _AS_FLOATS = r"\d+\.0+|\d(?:\.\d+)?[eE]\+?\d+"
 
 
 def _without_digits(column: pd.Series) -> list[float]:
-    """Values so large that a column of floats, also written as text, lacks their last digits."""
+    """Values too large for floats, also written as text, to keep their last digits."""
     filled = column.dropna()
     if pd.api.types.is_integer_dtype(filled) or pd.api.types.is_bool_dtype(filled):
         return []
@@ -1086,7 +1086,7 @@ def row_keys(
 def _check_row_order(
     tried: str, n_labels: int, n: int, join: str | None, sources: tuple[str, str], *, by_order: bool
 ) -> None:
-    """Refuse or warn of rows that can only be taken in their order; `tried` are pairs of ids."""
+    """Refuse rows that only their order can match, or warn; `tried` are pairs of ids."""
     if join is not None or (tried and not by_order):
         raise TableError(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}); check that they "

@@ -28,11 +28,11 @@ except ImportError:  # Windows
     fcntl = None
 
 MAX_BYTES = 1_000_000_000
-"""What is read of one file of a spectrum, and what it may unpack to."""
+"""Bytes read of one spectrum file, and bytes that it may unpack to."""
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return `path` with the home folder for a leading ``~``, unless a file has that very name."""
+    """Return `path` with the home folder for a leading ``~``, unless a file has that name."""
     text = os.fspath(path)
     literal = not text.startswith("~") or os.path.lexists(text)
     return Path(text if literal else os.path.expanduser(text))
@@ -149,7 +149,7 @@ def _held(folder: str) -> Iterator[None]:
 
 
 def locked(folder: Path) -> int | None:
-    """Make a folder and lock it for this process; None if another one has it.
+    """Make a folder and lock it for this process; None if another process has it.
 
     The lock ends with the process, or when the number that is returned is closed.
     """
@@ -190,7 +190,7 @@ def _sweep(parent: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _scratch_name() -> str:
-    """How names of this machine's temporary folders begin, containers on it included."""
+    """Prefix of this machine's temporary folders, which its containers share."""
     try:
         machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
@@ -238,7 +238,7 @@ def cores() -> int:
 
 @lru_cache(maxsize=1)
 def keep_freed_memory(free: int = 256 << 20, block: int = 32 << 20) -> None:
-    """Let the C library keep `free` bytes in blocks up to `block`, and not hand them back at once.
+    """Let the C library keep `free` bytes of freed blocks (up to `block` each) for reuse.
 
     Arrays as large as spectra and their activations come and go; each time the system would zero
     new pages for them, which takes longer than the work. Only glibc can be told so.
@@ -254,7 +254,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as what JSON knows: no arrays, no NaN, no paths."""
+    """Return `value` as JSON types: no arrays, NaN or paths."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -83,13 +83,13 @@ class CleanLabels:
 
     @property
     def note(self) -> str:
-        """Which values were left out, in words; empty if none were."""
+        """Say which values were left out; empty if none were."""
         found = _listed(self.left_out)
         return f"left out, since they stand for missing values: {found}" if found else ""
 
     @property
     def doubt(self) -> str:
-        """What the values that were named leave open, in words; empty if nothing."""
+        """Say what the named values leave open; empty if nothing."""
         found, absent = _listed(self.kept), ", ".join(f"{code:.10g}" for code in self.absent)
         words = [f"kept, though they look as if they stood for missing values: {found}"] * bool(
             found
@@ -99,7 +99,7 @@ class CleanLabels:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All that was done, in words."""
+        """Say all that was done."""
         taken = [f"treated as numbers: {shortened(self.converted)}"] if self.converted else []
         return (*taken, *(words for words in (self.note, self.doubt, self.coarse) if words))
 
@@ -113,7 +113,7 @@ def _listed(found: dict[str, dict[float, int]]) -> str:
 
 
 def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
-    """Make numbers of text that surely holds some, and leave out what stands for missing values.
+    """Turn text that surely holds numbers into numbers, and leave out codes of missing values.
 
     Ids and names are left as they are. `missing` "auto" takes what `find_codes` finds, numbers are
     left out wherever they stand, "none" keeps all; a ChoiceError if it is something else.
@@ -258,7 +258,7 @@ def _among_text(numbers: Floats) -> dict[float, int]:
 
 
 def _rounded(code: float) -> float:
-    """Return a code as it was meant, with the digits of single precision."""
+    """Return the code that was meant, with the digits of single precision."""
     return code if code.is_integer() and abs(code) < _HUGE else float(f"{code:.7g}")
 
 
@@ -312,7 +312,7 @@ def _stands_for_missing(code: float, count: int, others: Floats) -> bool:
 
 
 def _inside(rest: Floats) -> dict[float, int]:
-    """Find nines that lie among other values, and are far more frequent than any of these."""
+    """Find nines that lie among other values and are far more frequent."""
     single, found = rest.astype(np.float32), {}
     for code in _USUAL[(single.min() < _USUAL) & (single.max() > _USUAL)]:
         same = single == code
@@ -334,7 +334,7 @@ def _continuous(values: Floats) -> bool:
 
 
 def _from_text(column: pd.Series) -> tuple[pd.Series, str]:
-    """Return the numbers that a text column surely holds, and what was done, in words.
+    """Return the numbers that a text column surely holds, and say what was done.
 
     Other columns come back as they are.
     """

@@ -72,7 +72,7 @@ def read_settings(
 
 
 def faults(invalid: pydantic.ValidationError, kind: type[Any]) -> str:
-    """Say what is wrong: each field by its path, what came and what was expected."""
+    """Say for each wrong field, by its path, what came and what was expected."""
     return "; ".join(_fault(one, kind) for one in invalid.errors(include_url=False))
 
 

@@ -583,7 +583,7 @@ def _opened(path: Path, mode: str, encoding: str | None = None) -> Any:
 
 
 def _fields(lines: list[str], separator: str) -> int:
-    """Fields of the names and of the row below them, the fewer: names may hold any mark."""
+    """Fields of the names or of the row below, the fewer: names may contain any mark."""
     rows = list(islice(filter(None, csv.reader(lines, delimiter=separator)), 2))
     if separator == " " and len(rows) == 2:
         rows = [line.split() for line in lines if line.strip()][:2]
@@ -622,7 +622,7 @@ def _check_rows(path: Path, head: _Head) -> tuple[int, list[int]]:
 
 
 def _check_names(path: Path, names: list[str]) -> None:
-    """Refuse what pandas would rename, and numbers where names should be."""
+    """Refuse names that pandas would change, and numbers in the place of names."""
     repeated = [name for name, count in Counter(names).items() if name and count > 1]
     if all(map(_is_number, names)) and not all(map(numbers_dimension, names)):
         raise TableError(
@@ -698,7 +698,7 @@ def _read_npz(path: Path) -> Contents:
 
 
 def _read_hdf5(path: Path) -> Contents:
-    """Read columns at the top level, arrays of vectors anywhere, and tables of a compound type.
+    """Read columns at the top level, arrays of vectors anywhere, and compound tables.
 
     Images and spectra, which files of embeddings hold beside these, stay where they are.
     """
@@ -772,7 +772,7 @@ def _read_ecsv(path: Path) -> Contents:
 
 
 def _longest(path: Path, rows: Mapping[int, int]) -> int:
-    """Number of the first of the longest tables of a file, by their rows; told if there are more.
+    """Number of the first of a file's longest tables; says so if there are several.
 
     What is said of a catalog as a whole stands in a table of its own.
     """

@@ -67,12 +67,12 @@ def connected(dask: Any, workers: int | None = None) -> Iterator[Any]:
 
 
 def threads_of(client: Any) -> int:
-    """Threads of all workers now, or as many as a cluster that grows may get."""
+    """Threads of all workers now, or the most that a growing cluster may get."""
     return max(int(sum(client.nthreads().values())), _FEWEST)
 
 
 def held(client: Any, make: Callable[..., Any], *arguments: Any) -> Any:
-    """Make something on a worker that many tasks share; made again where that worker dies."""
+    """Make something on a worker that many tasks share; remake it if that worker dies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")
         return client.submit(make, *arguments, pure=False)
@@ -116,7 +116,7 @@ _TOGETHER = threading.RLock()
 
 
 def threads_for(tasks: int) -> int:
-    """Threads that so many equal tasks keep busy: 1 where they leave some of numba's idle."""
+    """Threads that so many equal tasks keep busy; 1 if some of numba's would be idle."""
     threads = int(numba.get_num_threads())
     return threads if tasks >= threads else 1
 
@@ -142,7 +142,7 @@ def _as_one_of_many(value: bool) -> Iterator[None]:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Do what other threads wait for: one thread at a time, and that one may start others."""
+    """Do work that other threads wait for, one at a time; it may start threads itself."""
     with _TOGETHER, _as_one_of_many(False):
         yield
 

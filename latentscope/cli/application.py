@@ -55,7 +55,7 @@ class UsageError(LatentscopeError):
 
 
 def echo(text: str = "", *, err: bool = False) -> None:
-    """Print text, on stderr with `err`; what names and headers hold never steers a terminal."""
+    """Print text, on stderr with `err`, without control characters of names and headers."""
     stream = sys.stderr if err else sys.stdout
     # While there is a bar, what is said goes through it, to stand above it.
     above = stream if hasattr(stream, "rich_proxied_file") else None
@@ -144,7 +144,7 @@ def command(
 
 
 class _Parsed(TyperCommand):
-    """A command whose errors of usage are worded as all others."""
+    """A command whose usage errors read like all others."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -157,7 +157,7 @@ class _Parsed(TyperCommand):
 
 
 def _options_of(function: Callable[..., None]) -> tuple[dict[str, Any], Signature]:
-    """Its parameters that are groups of options, and its signature with these spread out."""
+    """Parameters that are groups of options, and the signature with the groups spread out."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: it for name, it in hints.items() if is_dataclass(it)}
     found = [
@@ -191,7 +191,7 @@ def _at_home(value: object) -> object:
 
 @contextmanager
 def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
-    """End a command with a line on stderr, a code, and, with `--json`, JSON in any case."""
+    """End a command with one line on stderr, an exit code and, with `--json`, always JSON."""
 
     def leave(code: int, message: str) -> NoReturn:
         if debugging():
@@ -272,7 +272,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 Advance = Callable[..., None]
-"""Called with the number done and, where the total was not known before, the total."""
+"""Called with the number done and, if the total was not known before, the total."""
 
 _LONGEST_LIST = 10
 
@@ -280,14 +280,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, text o
 
 
 class Voice:
-    """What a command says: with `--json`, stdout carries JSON alone and text is on stderr."""
+    """Output of a command: with `--json`, JSON alone on stdout and text on stderr."""
 
     as_json: bool
     answered: ClassVar[bool] = False
     """Whether the command that runs has printed its JSON."""
 
     def say(self, *items: str | pd.DataFrame) -> None:
-        """Print lines for people, and tables; an empty line without any."""
+        """Print lines and tables for people; an empty line without any."""
         for item in items or ("",):
             if isinstance(item, str):
                 echo(item, err=self.as_json)
@@ -421,7 +421,7 @@ _Refused: Any = typer.BadParameter.__base__
 
 
 def _find_a_place_for_caches() -> None:
-    """Give other libraries a folder where the home folder is missing or takes no files."""
+    """Give other libraries a folder if the home folder is missing or read-only."""
     try:
         if os.path.expanduser("~") == "~":
             # A user by number alone, in a container: astropy asks for a home, and matplotlib.

@@ -1,4 +1,4 @@
-"""The commands that ask what latents hold, from mad to score."""
+"""The commands on latents, from mad to score."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ def whole(least: int, text: str, *flags: str) -> Any:
 
 
 def parsed(parser: Callable[[str], Any], text: str, *flags: str) -> Any:
-    """Declare an option whose value the command gets parsed; it takes what the parser is named."""
+    """Declare an option whose value is parsed; its metavar is the parser's name."""
     return option(parser.__name__.upper(), text, *flags, parser=parser)
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """What a shell offers after `-m`: names of models, and folders and files; loads no torch."""
+    """Completions for `-m`: names of models, folders and files; loads no torch."""
     from latentscope.models.config import PUBLISHED, bundled_models
 
     known = [name for name in (*bundled_models(), *PUBLISHED) if name.startswith(incomplete)]
@@ -231,7 +231,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Rows(Joined):
-    """The same, and which rows show one star and which labels are classes."""
+    """`Joined`, and which rows show one star and which labels are classes."""
 
     groups: Groups = "auto"
     discrete: Annotated[Any, parsed(names, "Labels to treat as classes: a,b.")] = None
@@ -247,7 +247,7 @@ class Rows(Joined):
 
 @dataclass(frozen=True)
 class Results(Voice):
-    """Where a diagnostic writes, draws and says what it found."""
+    """Where a diagnostic writes its table and its plot, and how it prints."""
 
     output: Annotated[
         Path | None,
@@ -257,7 +257,7 @@ class Results(Voice):
     as_json: Json = False
 
     def check(self, *inputs: Path | None, beside: Iterable[str] = ()) -> None:
-        """Refuse, before the work, to write where nothing can be, or over others' files."""
+        """Refuse, before the work, outputs that cannot be written or that replace others' files."""
         check_plot(self.plot)
         if self.output is not None:
             check_writable(self.output)  # a folder, or an empty name, has no suffix
@@ -318,7 +318,7 @@ _NO_CSV = (
 
 
 def check_plot(path: Path | None, flag: str = "--plot") -> None:
-    """Refuse, before the work, a picture of an odd kind or where nothing can be written."""
+    """Refuse, before the work, a picture of another format or one that cannot be written."""
     if path is None:
         return
     if path.suffix.lower() not in _PICTURES:

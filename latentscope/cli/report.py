@@ -103,7 +103,7 @@ def report(
 
 
 def _stage(label: str, total: int | None = None) -> AbstractContextManager[Advance | None]:
-    """Say on stderr what begins, and show a bar."""
+    """Say on stderr which part begins, and show a bar."""
     echo(f"{label} ...", err=True)
     return progress(label, total)
 

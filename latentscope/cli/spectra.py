@@ -227,7 +227,7 @@ def inspect(
 def _each(
     files: Sequence[Any], work: Callable[[Any], _Found], advance: Advance | None = None
 ) -> tuple[list[_Found], list[tuple[str, str]]]:
-    """What the work gives for each file, and the files that it failed for, with the reason."""
+    """Results of the work on each file, and the files that failed, with the reason."""
     found: list[_Found] = []
     failed: list[tuple[str, str]] = []
     for number, file in enumerate(files):
@@ -377,7 +377,7 @@ def reconstruct(
 
 
 def _preparation(model: str | None) -> PrepareConfig | None:
-    """Return how a model wants its spectra, without its weights where it is known without them."""
+    """Return a model's preparation, without loading weights if that is possible."""
     from latentscope.models.config import DEFAULT_MODEL, known_config
 
     settings = known_config(model or DEFAULT_MODEL)
@@ -398,7 +398,7 @@ def _describe(out: Voice, summary: dict[str, Any]) -> None:
 
 
 _BYTES = {"adp": 4.8e6, "s1d": 1.25e6}
-"""Of one file, by layout."""
+"""Bytes of one file, by layout."""
 
 
 @command(

@@ -67,7 +67,7 @@ _LASSO = 0.1  # penalty of the regressions of UDR, on columns of unit variance (
 _SHUFFLES = 10
 _MIN_STARS = 100
 _PLACES = 2000
-"""Stars among which the neighbors of a row are looked for, so that all pairs can be measured."""
+"""Stars among which neighbors are searched, few enough to measure all pairs."""
 
 _FAR = 10  # percent from which a moved row is named
 _BLOCK = 256
@@ -149,7 +149,7 @@ def _directions(values: Floats, share: float = 1.0) -> Floats:
 
 
 def relative_strength(relation: ArrayLike) -> float:
-    """How close a relation of dimensions (p, q), such as correlations, is to one-to-one, 0 to 1.
+    """How close a relation of dimensions (p, q) is to one-to-one, 0 to 1.
 
     The mean over rows and columns of their squared maximum over their sum, of absolute values (Duan
     et al. 2020, section 4): 1 for a permutation, 1 / p where all p x p are 1.
@@ -184,7 +184,7 @@ def _standard(values: Floats) -> Floats:
 
 
 Key = tuple[str, int, int]
-"""A measure, and the two models that it is of; twice the same where it is of one."""
+"""A measure and its two models, the same one twice if it is about one."""
 
 
 def _similarities(values: Sequence[Floats]) -> dict[Key, float]:
@@ -638,7 +638,7 @@ def _label_table(
     strict: bool,
     advance: Callable[[], None],
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of labels, and in words which are left out; these are errors where `strict`."""
+    """Table of the labels, and words on those left out; `strict` makes these errors."""
     study, records, left = models[0].study, [], []
     for name in names:
         label = read_label(

@@ -297,7 +297,7 @@ def metrics(
 def _stars_kept(
     study: Study, max_stars: int | None, seed: int
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which rows have latents, of the stars that are taken; and in words which are not."""
+    """Which rows with latents are used, and words on those that are not."""
     ok, stars = study.latents.ok, study.stars.count(study.latents.ok)
     notes = []
     if max_stars is not None and stars > max_stars:
@@ -315,7 +315,7 @@ def _stars_kept(
 def _some_stars(
     groups: Groups, ok: NDArray[np.bool_], count: int, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Which rows belong to so many stars, drawn from those with latents."""
+    """Rows of so many stars, drawn from those with latents."""
     taken = np.zeros(int(groups.codes.max()) + 1, dtype=bool)
     taken[rng.choice(np.unique(groups.codes[ok]), count, replace=False)] = True
     return taken[groups.codes]
@@ -324,7 +324,7 @@ def _some_stars(
 def ready_labels(
     study: Study, columns: Sequence[str] | None, ok: NDArray[np.bool_], seed: int
 ) -> tuple[list[Label], list[str]]:
-    """Choose labels and prepare their numbers and classes; and say what was left out or binned.
+    """Prepare numbers and classes of labels, and say what was left out or binned.
 
     Numbers stay numbers, however few values they have, unless the study takes them for classes.
     `ok` (n,) are the rows to use. Labels with fewer than 100 stars or one class are an error if
@@ -405,14 +405,14 @@ def _may_wrap(numbers: Floats) -> bool:
 
 
 def _may_be_codes(numbers: Floats) -> bool:
-    """Whether numbers are 0 ... m or 1 ... m of few classes, each there."""
+    """Whether numbers are 0 ... m or 1 ... m, all present, as codes of few classes."""
     values = np.unique(numbers[~np.isnan(numbers)])
     few = 2 <= len(values) <= BINS and values[0] in (0, 1)
     return few and bool((np.diff(values) == 1).all())
 
 
 def _binned(column: Column, keep: NDArray[np.bool_], rows: Rows) -> Codes:
-    """Cut at the quantiles of one row per star; equal values stay in one bin."""
+    """Bin at the quantiles of one row per star; equal values share a bin."""
     assert column.values is not None
     codes = np.full(len(keep), -1, dtype=np.int64)
     if not len(rows):
@@ -482,7 +482,7 @@ class Stars:
         return Drawn(self.values, self.dims, self.labels, axes, every, rows, lots)
 
     def at_most(self, count: int) -> Stars:
-        """Return a random part of the stars, if they are more."""
+        """Return a random part of the stars, if there are more."""
         if self.count <= count:
             return self
         taken = _some_stars(self.groups, self.ok, count, own_rng(self.seed, 13))
@@ -495,7 +495,7 @@ class Stars:
 
 
 def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
-    """Say in which dims of (n, d) a few rows, one per star, make up the variance; or nothing."""
+    """Name the dims of (n, d) in which a few rows make up the variance; empty if none."""
     part = values[rows]
     away = np.abs(part - np.median(part, axis=0))
     squared = np.sort(away**2, axis=0)

@@ -44,7 +44,7 @@ LATENT_BINS = 20
 """Bins of equal width of each latent dimension, as disentanglement_lib has them."""
 
 _NOTHING_LEFT = 0.02
-"""Share of a label's entropy below which another label is taken to say all of it."""
+"""Share of a label's entropy below which another label counts as equivalent."""
 
 _NULL_WIDTH, _NULL_SIGMAS = 0.8, 3.0
 _SVC_COST = 0.01
@@ -145,7 +145,7 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One row per star, seen along some axes: what a measure is evaluated on.
+    """One row per star, along some axes: the input of a measure.
 
     `values` (n, d) are the standardized latents of all rows, `axes` (d, d) has other axes than
     their own in columns, `every` a row of each star, `rows` for each label a row of each star that

@@ -57,7 +57,7 @@ SIGNIFICANT = 0.01
 """p, after the correction for the dimensions left, below which an addition counts."""
 
 SHARED = 0.1
-"""Nats from which what two dimensions share counts: those of a Gaussian pair with |r| = 0.43."""
+"""Nats from which sharing counts: those of a Gaussian pair with |r| = 0.43."""
 
 _MIN_ROWS = 100
 _SPACING = 8
@@ -361,13 +361,13 @@ class Noise:
         )
 
     def limit(self, p_value: float) -> float:
-        """Nats of which noise of the median scatter would show as much with this p-value."""
+        """Nats that noise of the median scatter reaches with this p-value."""
         return float(student.isf(p_value, _NULL_DRAWS - 1) * np.median(_wider(self.scatter)))
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Information in nats, signed, its sampling error, and its p-value if all is noise, (d,)."""
+    """Information in nats, signed, its sampling error, and its p-value under noise, (d,)."""
 
     nats: Floats
     std: Floats
@@ -533,7 +533,7 @@ class _Gains:
         return Gain(dim, float(amount.nats[i]), float(amount.std[i]), float(amount.p_value[i]))
 
     def _less(self, dim: int, pair: PairResult) -> Gain:
-        """What is left of what a dimension carries, when what a pair shares is taken off."""
+        """What a dimension carries beyond what a pair shares."""
         place = self._place[dim]
         nats = float(self._carried.nats[place]) - pair.mi_nats
         scatter = np.hypot(self._noise.scatter[place], pair.std_nats)
@@ -545,7 +545,7 @@ class _Gains:
         return _pair(draws, (self._seed, 4, dim), column, stream, self._seed)
 
     def _strongest_pair(self, dim: int, chosen: list[int]) -> PairResult:
-        """The pair with the one of the chosen that shares most; only the latest is new."""
+        """The pair with the chosen dimension that shares most; only the latest is new."""
         latest = chosen[-1]
         mean = self._means[:, self._place[latest]]
         self._pairs[dim, latest] = self._pair(dim, mean, (self._seed, 0, latest))

@@ -1,4 +1,4 @@
-"""What dimensions mean: which tells most of each label, and which label each knows most, in words.
+"""What dimensions mean: which dimension knows each label best, and which label each knows.
 
 The indicator is that of Sedaghat et al. 2021, section 6.2.
 """
@@ -39,7 +39,7 @@ def paper_indicator(
     missing: Missing = "auto",
     dims: Dims = "all",
 ) -> pd.DataFrame:
-    """Which dimension tells most of each label: the indicator of Sedaghat et al. 2021, section 6.2.
+    """Which dimension knows each label best: the indicator of Sedaghat et al. 2021, section 6.2.
 
     For each label and number of bins, the mutual information of every dimension with it, both in so
     many equal bins, divided by the largest of them. So 1 marks the dimension that tells most,
@@ -159,7 +159,7 @@ LABEL_WORDS = {
     "berv": "barycentric correction",
     "snr": "signal-to-noise ratio",
 }
-"""What common labels are called in a sentence; other labels go by their own names."""
+"""What sentences call common labels; others keep their names."""
 
 # Nats from which a dimension is said to do so to a label.
 _VERBS = ((0.5, "follows"), (0.1, "knows something about"), (0.0, "knows little about"))

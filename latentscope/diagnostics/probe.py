@@ -1,4 +1,4 @@
-"""How well each label can be read from latents, and probes that read labels of other spectra.
+"""How well each label can be read from latents, and probes that read new spectra.
 
 `probe` measures: readers learn a label from the latents of some stars and are judged on others.
 `fit_probe` makes what `latentscope.models.probes` stores beside a model: for each label a
@@ -470,7 +470,7 @@ def _number_scores(read: Floats, y: Floats) -> dict[str, float]:
 
 
 def _class_scores(read: Codes, y: Codes) -> dict[str, float]:
-    """Mean over the classes of the share of their rows that is read right."""
+    """Share of rows that are read right, averaged over classes."""
     classes = np.unique(y)
     right, every = np.bincount(y, read == y), np.bincount(y)
     return {"accuracy": float((right[classes] / every[classes]).mean())}
@@ -528,7 +528,7 @@ COVERED = 0.9
 """Share of stars whose label lies inside the interval."""
 
 FAR = 3.0
-"""Distance from the training stars, over that of their outermost, beyond which nothing is read."""
+"""Distance beyond which nothing is read, relative to the outermost training stars."""
 
 _CALIBRATION = 4  # one star in so many
 _CLOUD = 2000  # stars that are kept
@@ -815,12 +815,12 @@ def _fitted(
 
 
 def _rank(n: int, covered: float) -> int:
-    """Which of n sorted scores the next one stays below with a probability of `covered`."""
+    """Which of n sorted scores the next one does not exceed with probability `covered`."""
     return ceil((n + 1) * covered)
 
 
 def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floats]:
-    """Edges of ranges of a label (n,) with as many stars each, and the score that holds in each.
+    """Edges of ranges of a label (n,) with equally many stars, and the score for each.
 
     The average one is too small where a label is rare: hot stars are read too cool.
     """
@@ -838,7 +838,7 @@ def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floa
 
 
 def _choice(x: Floats, y: Floats, seed: int) -> tuple[list[int], int]:
-    """Columns of x (n, k), the best first, and the degree, from which y is read best.
+    """Columns of x (n, k), best first, and the degree that read y best.
 
     One more of either has to make the error smaller by 5 %.
     """

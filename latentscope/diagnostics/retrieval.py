@@ -116,7 +116,7 @@ class RetrievalResult(Result):
         return self.table.iloc[first : first + int(counts[query])]
 
     def sentences(self, count: int = 3) -> list[str]:
-        """Say for each query its first matches, `count` at most, how near, and how they differ."""
+        """Name the first matches of each query, how near they are and how they differ."""
         lines = []
         for place in range(len(self.queries)):
             lines.append(self.heading(place))
@@ -262,7 +262,7 @@ class Retriever:
         return len(self.latents)
 
     def queries(self, query: Query) -> list[Asked]:
-        """Read queries as `query` does, without answering them: to see early if there are any."""
+        """Read queries as `query` does, without answering: to see early whether there are any."""
         if isinstance(query, Asked):
             return [query]
         if isinstance(query, Latents):
@@ -531,7 +531,7 @@ def _exposure_names(latents: Latents) -> list[tuple[str, pd.Series]]:
 def _read_stars(
     groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None
 ) -> tuple[Groups, str | None, dict[str, int]]:
-    """Which star each row shows, the column that says so elsewhere too, and the code of each name.
+    """The star of each row, the column that names it elsewhere too, and codes of names.
 
     A row without a name is a star of its own.
     """
@@ -558,7 +558,7 @@ def _read_stars(
 def _names_and_labels(
     latents: Latents, labels: pd.DataFrame | None, columns: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Names and labels of each row; " (label)" follows one with the name of a column of results."""
+    """Names and labels of each row; " (label)" marks names that results use already."""
     table = pd.DataFrame(index=range(len(latents))) if latents.table is None else latents.table
     names = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if labels is None:

@@ -192,7 +192,7 @@ def share_above(reference: Floats, distance: Floats) -> Floats:
 
 
 def percent_below(reference: Floats, values: Floats) -> Floats:
-    """Percentage of the reference that is smaller, shape (m,); NaN for NaN."""
+    """Percentage of the reference below each value, shape (m,); NaN for NaN."""
     below = np.searchsorted(np.sort(reference), values, side="left")
     return np.where(np.isnan(values), np.nan, 100.0 * below / len(reference))
 

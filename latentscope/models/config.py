@@ -33,7 +33,7 @@ PROBE_FILE = "probe.safetensors"
 
 Output = Literal["conv", "mean"]
 WeightsDtype = Literal["float32", "float16"]
-"""How weights lie in model.safetensors; the network computes in float32 either way."""
+"""Types of weights in model.safetensors; the network computes in float32 with both."""
 
 
 # Strict: pydantic would take true for 1 and 1e12 for a whole number.
@@ -166,7 +166,7 @@ class VAEConfig:
 
 @settings(ModelError)
 class ModelConfig:
-    """What config.json says; ModelError if a value does not fit."""
+    """Contents of config.json; ModelError if a value does not fit."""
 
     name: str
     architecture: VAEConfig
@@ -271,7 +271,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A published checkpoint: where it is, and what its authors divided the flux by."""
+    """A published checkpoint: its address, and what its authors divided the flux by."""
 
     name: str
     url: str
@@ -343,7 +343,7 @@ def cache_folder(name: str, cache_dir: str | os.PathLike[str] | None = None) -> 
 
 
 WEIGHTS_FOLDER = "LATENTSCOPE_WEIGHTS"
-"""Environment's name of a folder of models that goes before the cache and the network."""
+"""Environment variable with a folder of models, searched before cache and network."""
 
 
 def kept_model(name: str) -> Path | None:
@@ -406,7 +406,7 @@ def available_models(cache_dir: str | os.PathLike[str] | None = None) -> list[di
 
 
 def known_config(source: str | os.PathLike[str]) -> ModelConfig | None:
-    """Return what config.json says of a bundled or published model, or of one in a folder.
+    """Return the config.json of a bundled or published model, or of one in a folder.
 
     Nothing is downloaded, and torch is not loaded. None for a checkpoint, an address or a Hugging
     Face id, which `load_model` knows.

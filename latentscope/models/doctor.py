@@ -1,4 +1,4 @@
-"""What this installation is and can do, on one screen to paste into a report."""
+"""What this installation has and can do, on one screen to paste into a bug report."""
 
 from __future__ import annotations
 

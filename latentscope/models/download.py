@@ -36,7 +36,7 @@ CONNECT = 2.0  # seconds in which an address must take a connection
 
 
 def answers(url: str) -> bool:
-    """Whether anybody takes a connection at an address, or at the proxy before it, within 2 s.
+    """Whether a server (or the proxy before it) takes a connection within 2 s.
 
     Without a network it takes name servers 20 s to say so, at each attempt.
     """
@@ -173,7 +173,7 @@ _DIGITS = 16
 
 
 def _refusal(response: requests.Response, url: str) -> str:
-    """Why an answer is final; empty where there is a file in it, or a later attempt may help."""
+    """Why an answer is final; empty if it has a file or a later attempt may help."""
     if response.is_redirect:
         try:
             target = urllib.parse.urljoin(response.url, response.headers["Location"])

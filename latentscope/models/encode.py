@@ -64,10 +64,10 @@ from latentscope.spectra.spectrum import Frame
 from latentscope.workers import answer, connected, held, threads_of
 
 BLOCK = 256
-"""Files a part file: what an interrupted run may lose at most, a worker's chunk aside."""
+"""Files per part file: what an interrupted run may lose at most, besides a worker's chunk."""
 
 _CPU_VALUES = 8 * 327_680
-"""Of a batch on a CPU: so many spectra that each weight is fetched for several of them."""
+"""Row values of a batch on a CPU: each weight is fetched once for several spectra."""
 _MAX_BATCH = 32
 _MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "vacuum",
              "rv_second_peak")  # fmt: skip
@@ -257,7 +257,7 @@ def _chosen_probe(probe: Probe | str | os.PathLike[str] | None, model: SpectrumV
 
 
 def _with_probe(latents: Latents, probe: Probe) -> Latents:
-    """Put what a probe reads into the table, before the errors of segments, which are long."""
+    """Put probe readings into the table, before the long errors of segments."""
     table = latents.table
     assert table is not None
     found = apply_probe(probe, latents).drop(columns="id", errors="ignore")
@@ -269,7 +269,7 @@ def _with_probe(latents: Latents, probe: Probe) -> Latents:
 
 @dataclass
 class _Run:
-    """What is done with sources, by whoever does it."""
+    """The work on sources, for threads and cluster workers alike."""
 
     arguments: tuple[Any, ...]  # of the network
     prepare: PrepareConfig
@@ -319,7 +319,7 @@ class _Run:
 
 
 class _Engine(NamedTuple):
-    """Who does it: threads of this process, or workers of a Dask cluster."""
+    """Who does the work: threads of this process, or workers of a Dask cluster."""
 
     workers: Callable[[], int]  # their number now
     size: int  # sources that a worker takes at once, at most
@@ -330,7 +330,7 @@ class _Engine(NamedTuple):
     def parts(
         self, items: list[Any], store: PartStore | None, progress: Progress
     ) -> Iterator[Part]:
-        """Yield the part of each block in order; those that an earlier run stored are taken up."""
+        """Yield the part of each block in order, also those that an earlier run stored."""
         blocks = [(at, items[at : at + BLOCK]) for at in range(0, len(items), BLOCK)]
         # By what the files are before they are read, should one change meanwhile.
         keys = [store.key(block) if store else "" for _, block in blocks]
@@ -362,7 +362,7 @@ class _Engine(NamedTuple):
             yield part
 
     def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
-        """Split blocks into what a worker takes at once, so that all of them have some."""
+        """Split blocks into chunks, so that all workers have some."""
         # Four for each worker at least: with one each, all would wait for the slowest file.
         count = sum(len(block) for _, block in blocks)
         size = min(self.size, -(-count // (4 * self.workers())))
@@ -583,7 +583,7 @@ class PartStore:
             np.savez(temporary, **vars(part) | {"records": np.array(json.dumps(part.records))})
 
     def clear(self) -> None:
-        """Remove all parts of this output, of earlier runs too, and what killed ones left."""
+        """Remove all parts of this output, also those of earlier and of killed runs."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -602,7 +602,7 @@ def _stamp(path: Path | str) -> tuple[str | int, ...]:
 
 
 class Encoded(NamedTuple):
-    """What a network makes of n rows, float32 of shape (n,) where nothing else is said.
+    """Output of a network for n rows, float32 of shape (n,) unless stated.
 
     NaN where it was not asked for, or the model has none. Errors are root mean squares of
     reconstruction minus row over the valid pixels (not the continuum nodes); `contrast` is the

@@ -36,7 +36,7 @@ _FAR = 5.0  # standard deviations of the prior: no training showed the encoder s
 
 
 class Encoding(NamedTuple):
-    """What a model makes of n rows: mean and log variance of q(z|x), and how its shift was found.
+    """Encoding of n rows: mean and log variance of q(z|x), and how the shift was found.
 
     `logvar` is None for a deterministic model, `shift` and `lines`, those at rest that were
     shifted, for one without a Doppler layer and where the shift was not fitted.
@@ -272,7 +272,7 @@ class SpectrumVAE(nn.Module):
         return torch.cat(parts)
 
     def _parts(self, hidden: Tensor) -> list[Tensor]:
-        """Rows (n, ...) by as many as pass at once."""
+        """Yield rows (n, ...) in batches that pass at once."""
         size = self._at_once
         return [hidden[at : at + size] for at in range(0, len(hidden), size)]
 
@@ -327,7 +327,7 @@ class SpectrumVAE(nn.Module):
 
 
 def _full_precision(like: Tensor) -> torch.autocast:
-    """No autocast: latents, the shift and the learned mean need more digits than bfloat16 has."""
+    """Turn autocast off: latents, shift and learned mean need more digits than bfloat16."""
     return torch.autocast(like.device.type, enabled=False)
 
 
@@ -358,7 +358,7 @@ def _encoder(config: VAEConfig) -> Any:
 
 
 def _own_encoder(config: VAEConfig, own: EncoderConfig) -> nn.Module:
-    """The encoder that a configuration names, of a module that is imported already.
+    """The encoder that a configuration names; its module is imported already.
 
     Nothing is imported for the sake of a model's file, which may come from anywhere.
     """
@@ -512,7 +512,7 @@ def _unfolded(columns: Tensor, channels: int) -> Tensor:
 
 
 class Packed(nn.Module):
-    """A convolution with its activation as CPUs infer it fastest, of the weights that are now.
+    """A convolution with its activation, in the form that CPUs infer fastest, for fixed weights.
 
     Weights are laid out for oneDNN once instead of at every pass. A transposed convolution is done
     as the plain one that it is. A layer that reads a single channel takes blocks of neighboring
@@ -657,7 +657,7 @@ def _ended(
 
 @cache
 def packs() -> bool:
-    """Whether this torch lays weights out for oneDNN, as it does where it compiles models."""
+    """Whether this torch lays weights out for oneDNN, as it does to compile models."""
     return (
         platform.machine().lower() in ("x86_64", "amd64")
         and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
@@ -734,7 +734,7 @@ _LEAD, _UNSHARP = 5.0, 0.5
 
 
 class Shift(NamedTuple):
-    """Shifts in pixels and what there is to say of them, shape (n,) each.
+    """Shifts in pixels with their quality, shape (n,) each.
 
     `information` is their inverse variance (0: nothing is known), `second_peak` the second highest
     maximum of the correlation over the highest (NaN where none is positive), `ambiguous` whether

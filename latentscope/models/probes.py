@@ -268,7 +268,7 @@ def compare_probe(
     missing: Missing = "auto",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare what a probe reads with known labels, one random row per star.
+    """Compare readings of a probe with known labels, one random row per star.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Retrieval by spectra, which the very model that made the latents encodes."""
+"""Retrieval by spectra, encoded by the model that made the latents."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def encode_queries(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Latents:
-    """Encode spectra as latents were, to search for them there (`Retriever.query`).
+    """Encode spectra as the latents were encoded, to search there (`Retriever.query`).
 
     Parameters
     ----------

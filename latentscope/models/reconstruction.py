@@ -35,7 +35,7 @@ _FEWEST = 100  # pixels from which a velocity is looked for
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
-    """A spectrum as a model sees it, and what the model makes of its latents.
+    """A spectrum as a model sees it, and its reconstruction.
 
     Attributes
     ----------
@@ -303,7 +303,7 @@ def _velocity(
     header: float | None,
     frame: Frame,
 ) -> tuple[float, str]:
-    """Velocity of the lines, and where it is from: what was given, the lines, the header."""
+    """Velocity of the lines, and its source: given, lines or header."""
     if given is not None:
         doppler_shift(1.0, given)  # which refuses what is no velocity
         return given, "given"

@@ -34,7 +34,7 @@ COLUMNS = (
     "oxygen_rv", "median", "rv", "berv", "airmass", "instrument", "mode", "program", "date_obs",
     "mjd", "exptime", "rv_ambiguous", "rv_second_peak", "assumed",
 )  # fmt: skip
-"""Columns of the sidecar table that follow from a spectrum alone, in order."""
+"""Columns of the sidecar table that need a spectrum but no network, in order."""
 
 _NUMBERS = (
     "coverage", "snr", "recon_error", "contrast", "roughness", "resolution", "median", "emission",
@@ -42,7 +42,7 @@ _NUMBERS = (
 )  # fmt: skip
 
 SEGMENTS = 32
-"""Equal parts of a row, each with an error of its own, by which odd spectra are found."""
+"""Equal parts of a row, each with its own error, which reveal odd spectra."""
 
 _FITS = (".fits", ".fit", ".fts")
 _PACKED = (".gz", ".fz")
@@ -162,7 +162,7 @@ def _matched(pattern: str, found: list[Any]) -> list[Any]:
 
 
 def _remote(address: str) -> list[str]:
-    """List what an address stands for: itself, or the files of a store's pattern or folder."""
+    """List the files behind an address: itself, or those of a store's pattern or folder."""
     try:
         import fsspec
 
@@ -324,7 +324,7 @@ def _prepared(
     ivar: bool,
     reading: dict[str, Any],
 ) -> Prepared | None:
-    """The row of a source, with what its file says written into the record; None if it failed."""
+    """The row of a source, None if it failed; the header's values go into the record."""
     name = source_file(source) or "the spectrum"
     try:
         spectrum = read_spectrum(source, **reading, ivar=ivar)

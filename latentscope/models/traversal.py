@@ -47,10 +47,10 @@ Floats = NDArray[np.float64]
 Lines = LineList | str | os.PathLike[str]
 
 QUANTILES = (0.02, 0.16, 0.31, 0.5, 0.69, 0.84, 0.98)
-"""Of the data: where a traversal stops by default."""
+"""Quantiles of the data at which a traversal stops by default."""
 
 MAX_LINES = 500
-"""Lines that are taken of a list, the strongest."""
+"""Lines taken from a list, the strongest."""
 
 _ONE_SIGMA = (0.16, 0.84)
 _AUDIBLE = 0.01  # of the largest change that a dimension makes
@@ -248,7 +248,7 @@ def line_features(linelist: Lines | None = None, *, max_lines: int = MAX_LINES) 
 
 @dataclass(frozen=True)
 class Decoder:
-    """What turns latents into spectra: functions, wavelengths in air, and the model behind them.
+    """Turns latents into spectra: functions, wavelengths in air, and the model behind them.
 
     `rows` are what the network itself gives: flux, or whatever its preparation makes of flux;
     `options` the `wavelength`, `valid` and `contrast` of `measure_traversal`.
@@ -264,7 +264,7 @@ class Decoder:
 def _decoder(
     model: SpectrumVAE | Decode | str | os.PathLike[str], given: dict[str, Any]
 ) -> Decoder:
-    """Make a decoder of a model, its name or path, or a function with what was given beside it."""
+    """Make a decoder of a model, its name or path, or a function with its wavelengths."""
     # A model is callable too, as every torch module is. Where its module was never imported there
     # can be none.
     network = sys.modules.get("latentscope.models.network")

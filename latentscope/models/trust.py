@@ -1,4 +1,4 @@
-"""Trust of rows: by what a model makes of ordinary spectra, and by signs of what is no star.
+"""Trust of rows: comparison with ordinary spectra, and signs of what is no star.
 
 A model folder may hold `sample.safetensors`: latents and trust columns of some thousand ordinary
 spectra, by which `score` judges others. `Reader` measures the signs while rows are encoded: lines
@@ -112,7 +112,7 @@ def score(
 
 
 def _is_model(given: Any) -> TypeGuard[ModelLike]:
-    """Whether a model stands for its sample: itself, a bundled one's name, or a folder."""
+    """Whether a reference is a model (itself, a bundled name or a folder), not a file."""
     if isinstance(given, str | os.PathLike):
         return str(given) in bundled_models() or Path(given).is_dir()
     return isinstance(given, SpectrumVAE)
@@ -121,7 +121,7 @@ def _is_model(given: Any) -> TypeGuard[ModelLike]:
 def trust_sample(
     model: ModelLike, *, cache_dir: str | os.PathLike[str] | None = None
 ) -> TrustSample:
-    """Return the reference sample of a model: what it makes of ordinary spectra.
+    """Return the reference sample of a model: its latents and trust columns of ordinary spectra.
 
     `model` is as for `score`, `cache_dir` the folder for downloads.
 
@@ -313,7 +313,7 @@ class Reader:
         self._moves = model.config.doppler
 
     def read(self, rows: Tensor, drawn: Tensor, inside: Tensor, errors: Tensor) -> Signs:
-        """Signs of rows (n, length) that are drawn so, known where `inside`.
+        """Signs of rows (n, length) with their reconstructions, known where `inside`.
 
         `errors` are those of equal parts of the rows, (n, parts).
         """

@@ -319,7 +319,7 @@ def check_made_by(model: SpectrumVAE, latents: Latents) -> None:
 
 
 def check_weights(info: Mapping[str, Any], expected: str | None, what: str) -> None:
-    """Refuse what other weights than those expected made, as far as `info` says."""
+    """Refuse results of other weights than expected, as far as `info` says."""
     found = info.get("weights_sha256")
     if expected and found and expected != found:
         raise ModelError(
@@ -342,7 +342,7 @@ def beside(model: SpectrumVAE, name: str, read: Callable[[Path], Any]) -> Any:
 def model_folder(
     source: PathLike, what: str, *, files: Sequence[str], cache_dir: PathLike | None = None
 ) -> Path:
-    """Return the folder of a model, for what lies beside its weights.
+    """Return the folder of a model, with the files beside its weights.
 
     `source` and `cache_dir` are those of `load_model`; `what` stands in the error if the model is a
     checkpoint, which came without. Of `files`, downloaded where they have to be, config.json comes
@@ -358,7 +358,7 @@ def model_folder(
 def _model_path(
     text: str, files: Sequence[str], cache_dir: PathLike | None, optional: Sequence[str] = ()
 ) -> Path:
-    """Where a model lies on this machine, downloaded if it has to be: a folder or a checkpoint."""
+    """Path of a model's folder or checkpoint on this machine, downloaded if needed."""
     if text in bundled_models():
         return bundled_models()[text]
     if "://" in text:
@@ -452,7 +452,7 @@ TOLERANCE = 1e-3
 
 
 def write_check_rows(model: SpectrumVAE, rows: ArrayLike, folder: PathLike) -> Path:
-    """Write prepared rows, (n, row_size), and what the model in a folder makes of them.
+    """Write prepared rows, (n, row_size), and the output of the model in a folder.
 
     `reference.safetensors` has `rows` (float16 where they fit into it), `mean` and `logvar` of
     q(z|x), shape (n, latents), and `residual`, shape (n,): the root mean square of what the
@@ -564,7 +564,7 @@ PUBLISHED_KEYS = {
 
 
 class _Unread:
-    """Stands for a numpy scalar and its dtype, such as a best loss, which is not needed."""
+    """Replaces numpy scalars and dtypes, such as a best loss, which are not needed."""
 
     def __init__(self, *_: Any) -> None: ...
 

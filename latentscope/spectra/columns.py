@@ -30,7 +30,7 @@ from latentscope.spectra.headers import Header
 
 
 class AmbiguousError(SpectrumError):
-    """Several columns may be the flux, and `key` is to choose."""
+    """Several columns may be the flux; `key` has to choose."""
 
 
 MIN_PIXELS = 20
@@ -55,7 +55,7 @@ _OF_ARRAYS = ("npz", "hdf5")
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers from an array of any kind, with what came with them."""
+    """Numbers from an array of any kind, with unit, mask and error if any."""
 
     values: NDArray[Any]
     mask: NDArray[np.bool_] | None = None  # True: ignore
@@ -94,7 +94,7 @@ class Numbers:
         return self.values.dtype.kind in "fiu"
 
     def floats(self) -> NDArray[Any]:
-        """Floats, NaN where masked; integers would overflow in squares."""
+        """Return floats, NaN where masked; squares of integers would overflow."""
         values = self.values
         if values.dtype.kind != "f" or values.dtype.itemsize < 4 or not values.dtype.isnative:
             values = values.astype(np.float64)
@@ -169,7 +169,7 @@ def columns_draft(
 
 
 def _flux_unit(label: Label) -> str:
-    """The unit; of a column such as logflux its name, so that it is refused."""
+    """The unit; the name of a column such as logflux, so that it is refused."""
     return label.key if label.key.startswith(("log", "lg")) else label.written_unit
 
 
@@ -365,7 +365,7 @@ def _flux_by_content(form: str, labels: Sequence[Label], wave: int, rest: list[i
 
 
 def _may_be_wave(label: Label, column: Numbers) -> bool:
-    """Whether a name says wavelength, among other words (lambda_obs), and the numbers may be."""
+    """Whether a name has a word for wavelength (lambda_obs), and the numbers may be some."""
     named = re.match(r"(wave|lam|wl)", label.key) is not None and label.foreign is None
     return named and column.numeric and looks_like_wavelengths(column.values)
 

@@ -28,7 +28,7 @@ _QUALIFIERS: dict[str, tuple[Medium | None, Frame | None]] = {
     "topocentric": (None, "topocentric"), "topo": (None, "topocentric"),
     "restframe": (None, "rest"), "rest": (None, "rest"),
 }  # fmt: skip
-"""Words in a wavelength's name and what they say; of several columns the first here counts."""
+"""Words in a wavelength's name and their meaning; of several columns the first here counts."""
 _WORDS = "|".join(filter(None, _QUALIFIERS))
 _QUALIFIER = re.compile(rf"(?<![a-z])(?:{_WORDS})|(?:{_WORDS})(?![a-z])")
 ROLES = {
@@ -112,7 +112,7 @@ class Draft:
 
 
 def filled(drafts: list[Draft]) -> list[Draft]:
-    """Leave out the rows of several that hold no spectrum, and say so."""
+    """Leave out rows without a spectrum, and say so."""
     full = [len(drafts) == 1 or _holds_data(draft) for draft in drafts]
     kept = [draft for draft, use in zip(drafts, full, strict=True) if use]
     empty = [draft.name for draft, use in zip(drafts, full, strict=True) if not use]
@@ -222,7 +222,7 @@ def _angstrom(draft: Draft) -> NDArray[np.float64]:
 
 
 def _raised(draft: Draft, logarithm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wavelengths whose logarithms these are, and the unit that is left."""
+    """Wavelengths from their logarithms, and the remaining unit."""
     stated = logarithm_of(draft.unit)
     draft.unit = stated[1] if stated else draft.unit
     if angstrom_per(draft.unit) is None:
@@ -316,7 +316,7 @@ def _all_positive(values: NDArray[np.float32]) -> bool:
 # Of numpy, whose 1 / 0 is infinite; and no branch within, so that it is compiled to vectors.
 @njit(nogil=True, error_model="numpy")
 def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
-    """Write a power of what is given, 0 where it is not positive and finite; count the others."""
+    """Write a power of the values, 0 where not positive and finite; count the others."""
     usable = 0
     for i in range(len(given)):
         # In float32 the square of an error below 1e-19 is 0, which is a common size in erg units.
@@ -359,7 +359,7 @@ _NO_FLUX = 1e20  # what writers fill with, where it is not 0, -999, ...
 def _without_blanks(
     draft: Draft, flux: NDArray[Any], mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
-    """Mask what a detector or writer left blank: one value in a row, 0 or less, or very large."""
+    """Mask runs of one value, 0 or less or very large, that a detector or writer left blank."""
     blank = np.zeros(len(flux), dtype=np.bool_)
     runs = _find_blanks(np.ascontiguousarray(flux), blank)
     count = np.count_nonzero(blank)
@@ -505,7 +505,7 @@ _LATENT = re.compile(r"(z|dim|latent|mu)_?\d+")
 
 @dataclass(frozen=True)
 class Label:
-    """What a table says of one of its columns; empty where it is silent."""
+    """A table's description of one column; empty where it has none."""
 
     name: str
     unit: str = ""
@@ -539,12 +539,12 @@ class Label:
 
     @property
     def qualifiers(self) -> list[str]:
-        """Words that say of which medium or frame wavelengths are."""
+        """Words that give the medium or frame of wavelengths."""
         return _QUALIFIER.findall(self.name.lower())
 
     @property
     def foreign(self) -> str | None:
-        """What else than a spectrum has a column of that name; None where a spectrum may."""
+        """The kind of table, no spectrum, that has such a column; None if a spectrum may."""
         if _LATENT.fullmatch(self.key):
             return "a table of latents"
         if self.key in _OTHER:

@@ -35,7 +35,7 @@ from latentscope.spectra.wavelength import angstrom_per, logarithm_of
 _WAT_WIDTH = 68  # characters of a quoted string that fit on one card
 _SKY = ("RA-", "DEC-", "GLON", "GLAT")
 _CURVED = re.compile(r".{4}-(?:[FWVA]2[FWVA]|GR[IA]|TAB)")
-"""Axes of paper III that are linear in something else, as of grisms; astropy's WCS knows them."""
+"""Axes of FITS paper III that are not linear, as of grisms; astropy's WCS reads them."""
 
 
 @dataclass
@@ -337,13 +337,13 @@ def words(text: str) -> str:
 
 
 def role_of(text: str) -> str:
-    """What a name says that it names: ``flux`` unless it says something else."""
+    """The role that a name stands for: ``flux`` unless it names another."""
     plain = words(text)
     return next((role for role, pattern in _ROLES if re.search(pattern, plain)), "flux")
 
 
 def target_of(hdu: HDU) -> str:
-    """What an HDU of its own says it is of: an object, a fiber, a visit; empty if nothing."""
+    """The object, fiber or visit that an HDU's header names; empty if none."""
     name = hdu.header.text("EXTNAME")
     numbered = " ".join("".join(found) for found in _ORDINAL.findall(name))
     target = hdu.header.text("OBJECT") if hdu.index else ""
@@ -352,7 +352,7 @@ def target_of(hdu: HDU) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """An image HDU with what its name says."""
+    """An image HDU with the role of its name."""
 
     hdu: HDU
     role: str
@@ -424,7 +424,7 @@ def _refuse_companions(images: Sequence[_Image]) -> None:
 
 
 def _note_unread(draft: Draft, kept: Sequence[_Image], images: Sequence[_Image]) -> None:
-    """Name the images of the same size that are no part of what was read."""
+    """Name images of the same size that were not read."""
     used = {image.hdu.index for image in kept}
     for image in kept:
         companions = (_companion(image, images, role) for role, _ in _ROLES)
@@ -467,7 +467,7 @@ def _same_axis(one: Draft, two: Draft) -> bool:
 
 
 def _siblings(one: _Image, two: _Image) -> bool:
-    """Whether two images of one wavelength axis are two spectra, not one and what goes with it."""
+    """Whether two images of one wavelength axis are two spectra, not one with a companion."""
     names = [image.hdu.header.text("EXTNAME") for image in (one, two)]
     plain = [re.sub(r"\d+", "", name).upper() for name in names]
     targets = [target_of(image.hdu) for image in (one, two)]
@@ -565,7 +565,7 @@ def _unnamed_rows(image: _Image, wave: _Image | None, *, parallel: bool) -> tupl
 
 
 def _planes(image: _Image, primary: Header) -> tuple[dict[str, int], int]:
-    """Planes (or rows) by what the header says of them, from 0, and how many rows each has."""
+    """Planes (or rows) by role, counted from 0, and how many rows each has."""
     hdu = image.hdu
     if not 1 < image.rows <= _MAX_NAMED:
         return {}, 1
@@ -678,7 +678,7 @@ def _draft(
 
 
 def _unit_and_medium(header: Header) -> tuple[str, Medium | None]:
-    """What a wavelength image says of itself."""
+    """Unit and medium that a wavelength image states."""
     texts = header.text("CUNIT1"), header.text("BUNIT")
     # "Wavelength (Ang)" of APOGEE
     units = (re.sub(r".*\((.+)\).*", r"\1", text) for text in texts)
@@ -881,7 +881,7 @@ def _hdus_named(hdus: Sequence[HDU], name: str) -> list[HDU]:
 def _table_pieces(
     primary: Header, hdus: Sequence[HDU], row: int | None, key: str | None
 ) -> list[Draft]:
-    """Read the spectra of tables: of the one that is the sum of others, if one says so."""
+    """Read the spectra of tables; if one is the sum of others, of that one."""
     tables = []
     refusal = f"key {key!r} names columns of a table, and there is none; hdu chooses an image"
     for hdu in hdus:
@@ -976,7 +976,7 @@ def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -
 
 
 def _target(hdu: HDU, row: int) -> str:
-    """What a row of array cells is of, as far as a column says."""
+    """The target of a row of array cells, if a column names it."""
     cells = (hdu.stored(column, row) for column in hdu.columns if column.key in _TARGETS)
     return "".join(cell.hex() for cell in cells)
 

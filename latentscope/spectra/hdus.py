@@ -239,7 +239,7 @@ def split_hdus(buffer: bytes) -> list[HDU]:
 
 
 def _check_padding(view: memoryview, hdu: HDU, start: int, size: int) -> None:
-    """Raise if data go on behind where the header says that they end, or lack a piece."""
+    """Raise if data are longer or shorter than the header announces."""
     end = start + -(-size // BLOCK) * BLOCK
     padding = bytes(view[start + size : end]).rstrip(b"\0 ")
     following = bytes(view[end : end + BLOCK])
@@ -267,7 +267,7 @@ def _check_padding(view: memoryview, hdu: HDU, start: int, size: int) -> None:
 
 
 def _check_integers(pixels: NDArray[Any], hdu: HDU) -> None:
-    """Raise if these are the bits of floating numbers, which as integers are all very large."""
+    """Raise if integers are the bits of floating-point numbers, and so all very large."""
     values = pixels[pixels != 0]
     bits = pixels.dtype.itemsize * 8
     if len(values) and np.abs(values, dtype=np.float64).min() > 2.0 ** (bits - 4):
@@ -296,7 +296,7 @@ def plain_fits(hdulist: Any) -> bytes:
 
 
 def _by_astropy(data: bytes) -> bytes:
-    """Tile-compressed images and tables of text are left to astropy."""
+    """Have astropy unpack tile-compressed images and tables of text."""
     from astropy.io import fits
 
     try:

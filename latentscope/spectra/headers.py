@@ -97,7 +97,7 @@ CATALOG_RV = ("ESO TEL TARG RADVEL", "ESO OCS OBJ RV", "TNG TEL TARG RADVEL",
 _EARTH = 31.0
 """The Earth moves at 30.3 km/s and turns at 0.5."""
 _STARS = 2000.0
-"""No star of the Galaxy is as fast, km/s."""
+"""km/s, faster than any star of the Galaxy."""
 
 # Wavelengths for the center of the Earth or of the Sun are taken for those of their neighbor: that
 # is less than a pixel of HARPS (0.8 km/s), and noted.
@@ -118,7 +118,7 @@ _MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FA
 
 
 class Custom(NamedTuple):
-    """Medium and frame (of `SPECSYS`) of those who write one and do not say it; None if unknown."""
+    """Medium and frame (as `SPECSYS`) that a writer uses without stating it; None if unknown."""
 
     medium: Medium | None = None
     frame: str | None = None
@@ -140,7 +140,7 @@ WRITERS = {
     **dict.fromkeys(("HST", "JWST", "CARMENES", "NEID", "KPF", "EXPRES", "HPF", "SPIROU"),
                     Custom("vacuum")),
 }  # fmt: skip
-"""Who may have written a file, as `_writer` tells it, and what is the custom there."""
+"""Writers of files, as `_writer` names them, and their customs."""
 _OBSERVED = {"UVES", "XSHOOTER"}
 """Instruments whose pipeline leaves wavelengths as observed, in air whatever CTYPE1 says."""
 
@@ -524,7 +524,7 @@ def _frame(
 def _frame_by_custom(
     keywords: Keywords, berv: float | None, berv_keyword: str | None
 ) -> tuple[Frame, str, bool]:
-    """The same where no SPECSYS tells: what words say was done, then who wrote the file."""
+    """Frame without SPECSYS: by the words of HISTORY, then by the custom of the writer."""
     said = _said(keywords, _AT_REST)
     if said:
         return "rest", f"since the header says {said!r}", True
@@ -572,7 +572,7 @@ _OF_TIME = re.compile(r"\b(?:[hb]?jd|julian|times?|dates?)\b")
 
 
 def _said(keywords: Keywords, words: re.Pattern[str], *, negated: bool = False) -> str:
-    """Return the first HISTORY or COMMENT card with such words, negated or not."""
+    """Return the first HISTORY or COMMENT card with these words, negated or not."""
     for line in keywords.commentary():
         lower = line.lower()
         found = words.search(lower) and not _OF_TIME.search(lower)
@@ -582,7 +582,7 @@ def _said(keywords: Keywords, words: re.Pattern[str], *, negated: bool = False) 
 
 
 def _dopcor(keywords: Keywords) -> tuple[float | None, str]:
-    """Velocity in km/s that IRAF took off in all, and the cards; it logs each dopcor run."""
+    """Total velocity in km/s that IRAF's dopcor runs took off, and their cards."""
     cards: list[str] = []
     while (card := keywords.text([f"DOPCOR{len(cards) + 1:02d}"])) is not None:
         cards.append(card)

@@ -30,14 +30,14 @@ _BLAZE = 0.7  # of the flux in the middle of an order, towards both of its ends
 _MIN_PIXELS = 8
 _FEW = 8  # arms or chips; there are more orders
 _DETECTOR = ("image-table", "table-cells", "table")
-"""Formats of a wavelength a pixel."""
+"""Formats with a wavelength for each pixel."""
 
 Floats = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A spectrum with what names it in its file, and what it is of (empty where nothing says)."""
+    """A spectrum with its name in the file, and its target (empty if unknown)."""
 
     name: str
     spectrum: Spectrum
@@ -109,7 +109,7 @@ def _check_units(pieces: Sequence[Piece]) -> None:
 
 
 def _whole(pieces: Sequence[Piece]) -> Piece | None:
-    """The piece that all others are parts of: exposures beside their sum, say."""
+    """The piece that contains all others, such as a sum beside its exposures."""
     for piece in pieces:
         first, last = piece.range
         length = last - first
@@ -194,7 +194,7 @@ def _usable(spectrum: Spectrum) -> NDArray[np.bool_]:
 
 
 def _levels(one: Piece, two: Piece) -> float | None:
-    """How far the levels of neighbors differ, |ln|, in the worse half of what they share."""
+    """How far the levels of neighbors differ, |ln|, in the worse half of their overlap."""
     a, b = one.spectrum, two.spectrum
     shared = np.flatnonzero(_usable(a) & (a.wavelength >= b.wavelength[0]))
     if len(shared) < _MIN_PIXELS:
@@ -270,7 +270,7 @@ def _pair(blue: Spectrum, red: Spectrum, *, weighted: bool) -> Spectrum:
 
 
 def _merged(joined: Spectrum, ordered: Sequence[Piece], note: str) -> Spectrum:
-    """The joined spectrum with what the headers and notes of all pieces say, each once."""
+    """The joined spectrum, with headers and notes of all pieces, each once."""
     alike: dict[str, list[str]] = {}
     for piece in ordered:
         for text in piece.spectrum.meta["assumed"]:
@@ -295,7 +295,7 @@ def _listed(pieces: Sequence[Piece]) -> str:
 
 
 def _choices(pieces: Sequence[Piece]) -> str:
-    """How to name one of them, in Python and on the command line."""
+    """Say how to choose one of them, in Python and on the command line."""
     if not pieces[0].name.startswith("HDU "):
         return _listed(pieces)
     first = pieces[0].name.removeprefix("HDU ").split(" ")[0]

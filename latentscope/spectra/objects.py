@@ -103,7 +103,7 @@ def read_pair(source: Any) -> Draft:
 
 
 def _take_third(draft: Draft, third: Any) -> None:
-    """Put the third part beside wavelength and flux where it belongs."""
+    """Take the third part beside wavelength and flux as error, inverse variance or mask."""
     shape = np.shape(draft.flux)
     if hasattr(third, "uncertainty_type"):
         draft.ivar = _uncertainty_ivar(third, shape)
@@ -194,7 +194,7 @@ def is_npz(data: bytes) -> bool:
 
 @contextmanager
 def _opened(form: str, package: str = "") -> Iterator[None]:
-    """Make a SpectrumError of whatever a reader raises, or of a package that is missing."""
+    """Turn what a reader raises, or a missing package, into a SpectrumError."""
     try:
         yield
     except SpectrumError:
@@ -211,7 +211,7 @@ def _opened(form: str, package: str = "") -> Iterator[None]:
 
 
 def _check_size(form: str, size: int) -> None:
-    """Raise if the unpacked file is too much to hold."""
+    """Raise if the unpacked file is too large."""
     if size > MAX_BYTES:
         raise SpectrumError(
             f"{form}: unpacks to more than {MAX_BYTES / 1e9:g} GB, the most that is read of a "
@@ -380,7 +380,7 @@ def _group(form: str, arrays: Mapping[str, Any], key: str | None, inside: str) -
 
 
 def _members(arrays: Mapping[str, Any], parent: str, around: bool = False) -> dict[str, Any]:
-    """The arrays with numbers in a group (and in those it lies in), by their names there."""
+    """The arrays of numbers in a group and its parents, by their names."""
     groups = [parent]
     while around and groups[0]:
         groups.insert(0, groups[0].rpartition("/")[0])
@@ -409,7 +409,7 @@ def _spread(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalars(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What single values say, as a header would."""
+    """Single values as a header."""
     return {
         name.rpartition("/")[2]: _plain(value)
         for name, value in arrays.items()

@@ -145,12 +145,12 @@ _UNSEEN = Seen(float("nan"), float("nan"))
 
 
 def resolving_power(spectrum: Spectrum) -> float:
-    """Resolving power with which the O2 B band looks as the flux does: that of `oxygen_seen`."""
+    """Resolving power at which the O2 B band looks like the flux: that of `oxygen_seen`."""
     return oxygen_seen(spectrum).power
 
 
 def oxygen_seen(spectrum: Spectrum) -> Seen:
-    """How sharp the O2 B band is, wavelength over FWHM, and where it lies in the spectrum's frame.
+    """Sharpness of the O2 B band (wavelength over FWHM), and its place in the spectrum's frame.
 
     The lines of the band are wide and saturated: their own width says little. So the band itself is
     compared, whose lines, strengths and pressure widths are known (`oxygen_depth`), as instruments
@@ -188,7 +188,7 @@ DOUBT = "frame: the O2 lines of the air"
 
 
 def frame_doubt(spectrum: Spectrum, velocity: float) -> str:
-    """What the air's oxygen, seen at `velocity` km/s, says against the frame; empty if nothing.
+    """What telluric O2 at `velocity` km/s says against the frame; empty if nothing.
 
     The air is at rest with the observer: in barycentric wavelengths its lines lie at `berv`. What
     lies further off than `_FASTEST` is in another medium. Where the file says neither frame nor

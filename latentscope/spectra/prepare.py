@@ -144,7 +144,7 @@ def _take(
 def way_of(
     spectrum: Spectrum, grid: Grid, how: Resample
 ) -> tuple[slice, slice] | Literal["linear", "rebin"]:
-    """Return how a spectrum in the grid's medium and frame gets onto it.
+    """Return the way by which a spectrum in the grid's medium and frame gets onto it.
 
     Slices of the grid and of the spectrum that are the same pixels, or how to resample.
     """
@@ -185,7 +185,7 @@ def _near(spectrum: Spectrum, grid: Grid) -> Spectrum | None:
 
 
 def _widest(grid: Grid) -> float:
-    """Widest step between pixels of a file that can be drawn across, over the wavelength."""
+    """Widest step between pixels that can be bridged, over the wavelength."""
     pixel = float((grid.wavelength[1] - grid.wavelength[0]) / grid.wavelength[0])
     return max(_BLIND / SPEED_OF_LIGHT, _GRID_PIXELS * pixel)
 
@@ -740,7 +740,7 @@ def _continuum_row(
 
 
 def _median(values: NDArray[np.floating[Any]]) -> float:
-    """Median as numpy has it, in the precision of `values`, which are reordered."""
+    """Median like numpy's, in the precision of `values`, which it reorders."""
     # Not np.median, which looks for NaN besides, and selects twice.
     n = len(values)
     values.partition(n // 2)

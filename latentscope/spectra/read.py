@@ -201,7 +201,7 @@ def _guarded(
     frame: Frame | None,
     ivar: bool,
 ) -> Spectrum:
-    """Finish what `read` returns; put the name before errors, and make numpy's SpectrumError."""
+    """Finish what `read` returns; errors, also numpy's, become SpectrumErrors with the name."""
     try:
         with np.errstate(all="ignore"):  # what overflows is not finite, and judged as such
             found = read()
@@ -231,7 +231,7 @@ def _guarded(
 
 
 def _is_absurd(error: MemoryError) -> bool:
-    """Whether an array was asked for that no file of at most `MAX_BYTES` can fill."""
+    """Whether a file asked for an array that `MAX_BYTES` cannot fill."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if shape is None or dtype is None:  # numpy's errors say them
         return False
@@ -239,7 +239,7 @@ def _is_absurd(error: MemoryError) -> bool:
 
 
 def _finished(draft: Draft, file: str | None, frame: Frame | None, ivar: bool) -> Spectrum:
-    """The spectrum of a draft; one order after the other are joined where that can be."""
+    """The spectrum of a draft; its orders are joined if possible."""
     try:
         return finish(draft, file, frame, ivar=ivar)
     except UnorderedError as error:
@@ -395,7 +395,7 @@ def _check_size(size: int, name: str, what: str = "has") -> None:
 
 
 def _drained(stream: Any, name: str) -> bytes:
-    """What is left in an open file, text as UTF-8."""
+    """Return the rest of an open file, text as UTF-8."""
     pieces: list[bytes] = []
     size = 0
     while piece := stream.read(_PIECE):

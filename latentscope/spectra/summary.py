@@ -1,4 +1,4 @@
-"""What a spectrum is, in a few numbers: what ``latentscope inspect`` says."""
+"""A spectrum in a few numbers, as ``latentscope inspect`` shows them."""
 
 from __future__ import annotations
 

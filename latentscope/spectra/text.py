@@ -126,7 +126,7 @@ def _header(above: Sequence[str]) -> Header:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a line of text is to be cut into numbers."""
+    """How to split a line of text into numbers."""
 
     mark: str | None  # between numbers; None: blanks
     decimal_comma: bool = False
@@ -145,7 +145,7 @@ class _Layout:
         return cls(mark, fortran=fortran, joined=mark is None and bool(_JOINED.search(line)))
 
     def plain(self, text: str) -> str:
-        """Write exponents and columns as readers of text expect them."""
+        """Write exponents and columns in the form that readers expect."""
         text = _FORTRAN.sub("e", text) if self.fortran else text
         return _JOINED.sub(" ", text) if self.joined else text
 
@@ -156,7 +156,7 @@ class _Layout:
 
 
 def _first_row(lines: Sequence[str]) -> int | None:
-    """Index of the first line of numbers that the next one is like; else of the first at all."""
+    """Index of the first line of numbers that resembles the next, else of the first."""
     previous: tuple[int, int] | None = None
     earliest = None
     for index, line in enumerate(lines):
@@ -182,13 +182,13 @@ def _refuse_wide(lines: Sequence[str], columns: int) -> None:
 
 
 def _refuse_words(lines: Sequence[str]) -> None:
-    """Say what a table looks like that has text in its first columns."""
+    """Refuse a table with text in its first columns, and say what it looks like."""
     head = next((line for line in lines if line.strip()), "")
     refuse_other_tables("text", _split(re.sub(r"^\s*#\s*", "", head), _separator(head)))
 
 
 def _numbers_above(values: NDArray[Any]) -> int:
-    """How many first rows are those of a header, since their step to the next is out of place."""
+    """How many first rows belong to a header, since their step to the next is odd."""
     if len(values) < MIN_PIXELS or values.dtype.kind not in "fiu":
         return 0
     steps = np.diff(values[: 2 * MIN_PIXELS].astype(np.float64))
@@ -281,7 +281,7 @@ def _column_labels(lines: Sequence[str], layout: _Layout, count: int) -> list[La
 
 
 def _is_title(labels: Sequence[Label], columns: Sequence[Numbers]) -> bool:
-    """Whether the words above the numbers call another column wavelength than the one that is."""
+    """Whether the words above the numbers call the wrong column wavelength."""
     wave = find_wavelength(labels)
     if not wave or wave >= len(columns) or not all(c.numeric for c in (columns[0], columns[wave])):
         return False

@@ -274,7 +274,7 @@ def _value_text(row: dict[Any, Any]) -> str:
 
 
 def decimals_of(std_nats: float) -> int:
-    """How many decimals of a value in nats show one digit of its error, 2 to 4."""
+    """Decimals of a value in nats that show one digit of its error, 2 to 4."""
     return int(np.clip(np.ceil(-np.log10(max(std_nats, 1e-9))), *_DECIMALS))
 
 
@@ -293,15 +293,15 @@ Place = tuple[int, int]
 PairOfColumns = tuple[Place, Column, Column]
 
 _ABOVE = "above the logarithm"
-"""How `reason` begins to speak of a value that no sample of that size shows."""
+"""Begins the `reason` of a value that no sample of that size can show."""
 
 _SCALES = "scales too different"
-"""How `reason` begins to speak of columns whose nearest neighbors are those of one of them."""
+"""Begins the `reason` of columns whose nearest neighbors follow one column alone."""
 
 _FEWEST_GIVEN = 16  # rows from which something can be said beyond conditions
 
 _TESTED_DRAWS = 3
-"""Draws of one row per group that a shuffle is made of: more cost in proportion."""
+"""Draws of one row per group in each shuffle; the cost grows with them."""
 
 
 def mutual_information(
@@ -429,7 +429,7 @@ def mutual_information(
 
 
 def _order_key(array: NDArray[np.generic], rows: int) -> bytes:
-    """Return what orders two arrays, and is the same after monotonic maps of their columns."""
+    """Return a sort key for arrays that monotonic maps of their columns do not change."""
     found = b""
     for column in array[:rows].reshape(len(array[:rows]), -1).T:
         codes = pd.factorize(column.astype(str) if column.dtype == object else column, sort=True)[0]
@@ -654,7 +654,7 @@ def mi_matrix(
 def _of_numbers(
     frame: pd.DataFrame, names: list[str], notes: list[str], estimator: str
 ) -> tuple[list[str], list[str]]:
-    """Leave out labels of text, which an estimator asked for does not take."""
+    """Leave out text labels, which the estimator asked for cannot take."""
     text = [name for name in names if is_text(frame[name])]
     numbers = [name for name in names if name not in text]
     if not numbers:
@@ -902,7 +902,7 @@ def _biased_by_ties(column: Column, estimator: str) -> bool:
 
 
 def _warn_of_ties(tied: Sequence[str], estimator: str) -> None:
-    """Warn where values are taken as they are, and columns have more than a few ties."""
+    """Warn of ties that bias an estimator of the values themselves."""
     if tied:
         warnings.warn(
             f"many values of {shortened(tied)} are tied, which biases {estimator}; copula breaks "
@@ -972,7 +972,7 @@ def _check_conditional(estimator: str) -> None:
 
 
 def _problem(pair: _Pair, count: int, unit: str, settings: Settings) -> str:
-    """Say what makes a pair of so many rows, or groups, impossible to measure."""
+    """Say why a pair cannot be measured on so many rows or groups; empty if it can."""
     names = f"{pair.x.name} and {pair.y.name}"
     if pair.given and count <= max(settings.neighbors, _FEWEST_GIVEN):
         known = ", ".join(column.name for column in pair.given)
@@ -1050,7 +1050,7 @@ def _of_given(pair: _Pair, draws: Draws | None, settings: Settings) -> _Found:
 
 
 def _masks(pair: _Pair, draws: Draws) -> list[NDArray[np.bool_]]:
-    """Which of the rows of a pair each draw takes."""
+    """Rows of the pair that each draw takes."""
     masks = np.zeros((len(draws.lots), len(pair.keep)), dtype=bool)
     np.put_along_axis(masks, draws.rows, True, axis=1)
     return list(masks[:, pair.keep])
@@ -1089,7 +1089,7 @@ def _of_neighbors(found: Sequence[int]) -> list[str]:
 
 
 def columns_kept(rows: int) -> int:
-    """Columns of so many rows that are kept ready at a time: 250 MB, at 64 bytes per row."""
+    """Columns of so many rows to keep at a time: 250 MB, at 64 bytes per row."""
     return max(4, int(250e6 / (64 * max(rows, 1))))
 
 
@@ -1145,7 +1145,7 @@ def measured_table(
 
 @dataclass
 class _Measuring:
-    """What is done with each batch of pairs, here or on another machine, until it has `ended`."""
+    """Measures each batch of pairs, here or on another machine, until it has `ended`."""
 
     groups: Groups | None
     settings: Settings
@@ -1163,7 +1163,7 @@ class _Measuring:
 
 
 def _batches(pairs: Iterable[PairOfColumns]) -> Iterator[list[PairOfColumns]]:
-    """Put pairs of few rows together, so that handing them to a thread costs less than they do."""
+    """Batch pairs of few rows, so that handing them to a thread costs less than they do."""
     rest = iter(pairs)
     for pair in rest:
         more = int(np.clip(30_000 // max(len(pair[1]), 1), 1, 64)) - 1

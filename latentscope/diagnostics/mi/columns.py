@@ -46,7 +46,7 @@ _OWN = 0x1A7E27
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column of n rows, some of which may be missing, made ready once for all its pairs."""
+    """A column of n rows, some perhaps missing, made ready once for all its pairs."""
 
     name: str
     values: Floats | None  # NaN where missing; None of text, and of numbers asked for as classes
@@ -84,7 +84,7 @@ class Column:
 
     @property
     def rounded(self) -> bool:
-        """Whether values repeat, and are multiples of a step too many to be classes."""
+        """Whether values repeat and are multiples of a step, but too many to be classes."""
         if self.values is None or self.n_tied <= TIED_SHARE * len(self.order):
             return False
         steps = np.diff(np.unique(self.values[self.order]))
@@ -255,7 +255,7 @@ def whole_seed(seed: Seed) -> Any:
 
 
 def own_rng(*stream: int) -> np.random.Generator:
-    """Return a generator that no seed of a user gives, and that differs for every stream.
+    """Return a generator for one stream, which no user's seed gives.
 
     NumPy pads seeds with zeros: (0, 0) is the stream of 0, and ties of a column drawn from seed 0
     would be ordered by the very numbers that made it.
@@ -366,7 +366,7 @@ _MANY_TEXTS = "has a different text in most rows"
 def choose_labels(
     frame: pd.DataFrame, columns: Names | None, groups: str | None
 ) -> tuple[list[str], list[str]]:
-    """Choose the columns of a table that are labels, and say in words which were left out.
+    """Choose the label columns of a table, and say which columns were left out.
 
     Those asked for, else all but ids, names of stars, the column of groups, dates, durations, and
     text with more classes than half its rows. Warns if most cells of a text column are numbers.
@@ -395,7 +395,7 @@ def choose_labels(
 
 
 def _check_text(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse labels asked for whose text is neither classes nor numbers."""
+    """Refuse text labels that are neither classes nor numbers."""
     for name in names:
         filled = frame[name].dropna()
         if _no_label(frame[name], None) == _MANY_TEXTS and filled.nunique() > 0.9 * len(filled):
@@ -421,7 +421,7 @@ def check_columns(frame: pd.DataFrame, columns: Names) -> None:
 def asked_kinds(
     frame: pd.DataFrame, discrete: bool | Names | None, numeric: Names | None
 ) -> dict[str, bool]:
-    """Which labels are asked to hold classes (True) or numbers (False), whatever they look like.
+    """Labels that the user calls classes (True) or numbers (False).
 
     `discrete` and `numeric` name them; True says so of all labels, False that all but text hold
     numbers.
@@ -504,7 +504,7 @@ def _numbers_in_text(name: str, column: pd.Series) -> str:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """What is remembered of a label once its column is dropped."""
+    """What remains of a label once its column is dropped."""
 
     name: str
     rows: int  # with the label and finite latents
@@ -515,7 +515,7 @@ class LabelSummary:
 
     @property
     def many_tied(self) -> bool:
-        """Whether ties are worth a word."""
+        """Whether there are enough ties to report."""
         return not self.n_classes and self.n_tied > TIED_SHARE * self.rows
 
 

@@ -101,7 +101,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a part of the rows is measured: one of `CONDITIONAL`, and at least so many neighbors."""
+    """An estimator of `CONDITIONAL`, and its least number of neighbors."""
 
     estimator: str
     neighbors: int
@@ -200,7 +200,7 @@ def _moved(near: Codes | None, z: Part, rng: np.random.Generator) -> Codes:
 
 
 def without_condition(part: Part, z: Part, rng: np.random.Generator) -> Part:
-    """Take off what a prediction from the conditions says of numbers, and rank what is left."""
+    """Subtract a prediction from the conditions, and rank the residual."""
     left = part.numbers.copy()
     for rows in each_class(z.codes):
         columns = z.numbers[rows][:, np.ptp(z.numbers[rows], axis=0) > 0]

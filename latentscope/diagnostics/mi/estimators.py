@@ -78,7 +78,7 @@ class Estimator(ABC):
 
 
 class LocalTerms(Estimator):
-    """An estimator whose value is the mean of one term a row; their scatter gives the error."""
+    """An estimator whose value is the mean of one term per row; their scatter gives the error."""
 
     @abstractmethod
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
@@ -109,7 +109,7 @@ def _mean_and_variance(terms: Floats) -> tuple[float, float]:
 
 
 class Ksg(LocalTerms):
-    """Nearest neighbors of the values as they are: Kraskov et al. 2004.
+    """Nearest neighbors of the values themselves: Kraskov et al. 2004.
 
     A. Kraskov, H. Stoegbauer, P. Grassberger, "Estimating mutual information", Phys. Rev. E 69,
     066138 (2004), algorithm 1, equation (8): with eps_i the Chebyshev distance from point i to its
@@ -146,7 +146,7 @@ class Copula(RankTest):
     takes = (0,)
 
     def neighbors_for(self, x: Column, y: Column, neighbors: int) -> int:
-        """More where rows are few, if adaptive."""
+        """Return more neighbors for few rows, if adaptive."""
         return neighbors_of_few_rows(len(x), neighbors) if self.adaptive else neighbors
 
     def terms(self, x: Column, y: Column, neighbors: int) -> Floats:
@@ -187,7 +187,7 @@ class Copula(RankTest):
 
 
 def neighbors_of_few_rows(n: int, neighbors: int) -> int:
-    """As many as bring the noise below 0.009 nats, 8 and one for 16 rows at most."""
+    """Neighbors that bring the noise below 0.009 nats, at most 8 plus one per 16 rows."""
     # The standard deviation at independence is 1.3 / sqrt(k n): 0.009 nats for k n = 21,000.
     return max(neighbors, min(8, ceil(21_000 / n), n // 16))
 
@@ -252,14 +252,14 @@ def margin(n: int, side: int) -> Floats:
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that cannot be written: one type of arguments is one kernel to load."""
+    """Return a read-only view: arguments of one type need one compiled kernel."""
     view = np.ascontiguousarray(array).view()
     view.setflags(write=False)
     return view
 
 
 def _threads(points: int) -> int:
-    """Threads for so many points: up to 20,000, starting more costs more than they save."""
+    """Threads for so many points; up to 20,000 more would cost more than they save."""
     return int(get_num_threads()) if points > 20_000 and may_spread() else 1
 
 
@@ -741,7 +741,7 @@ def check_takes_several(name: str) -> None:
 
 
 def choose(x: Column, y: Column, name: str) -> tuple[Estimator, Column, Column, str]:
-    """Choose the estimator of a pair, and how it takes the columns; say why, in words.
+    """Choose the estimator of a pair and how it takes the columns, and say why.
 
     Under "auto", two columns of classes that make more cells than a tenth of their rows are too
     many for a table of counts: the one with more values is treated as numbers, if it has them, and
@@ -775,14 +775,14 @@ def _thinned(x: Column, y: Column) -> tuple[Column, Column]:
 
 
 def rank_test(x: Column, y: Column) -> RankTest:
-    """Return what judges a pair, whatever measures it: ranks and classes, whose null is known."""
+    """Return the test of a pair, by ranks and classes, for which the null is known."""
     by_classes = Ross(by_ranks=True, classes_first=x.discrete)
     tests: tuple[RankTest, ...] = (Copula(), by_classes, Plugin())
     return tests[int(x.discrete) + int(y.discrete)]
 
 
 def of_other_scale(columns: Sequence[Column], neighbors: int) -> str:
-    """Say that one of the columns varies too much for another; empty if none does.
+    """Say which column varies too much for another; empty if none does.
 
     Nearest neighbors of values as they are would be those of the wide one alone, and what it shares
     with the narrow one is missed: half of 0.35 nats where their spreads differ by n / (3 k).

@@ -1,4 +1,4 @@
-"""What mutual information says of independent columns: their null distributions, and p-values.
+"""Null distributions: the mutual information that independent columns show, and p-values.
 
 Under ranks the null of a nearest-neighbor estimate depends on n and k alone, so one table, shipped
 with the package, serves every pair of continuous columns (ties are broken at random first). Its
@@ -131,7 +131,7 @@ def _class_shape(test: Ross, sizes: tuple[int, ...], neighbors: int) -> Shape:
 
 
 def shrunk(sizes: tuple[int, ...], neighbors: int) -> tuple[tuple[int, ...], float]:
-    """Return fewer rows in classes that have the same null, and what scales theirs to it.
+    """Return fewer rows in classes with the same null, and the factor between the scales.
 
     The standard deviation of Ross's estimate for independent columns is 0.70 to 0.82 times
     sqrt(rows outside the largest class) / n, whether the classes are two or a thousand (k = 3). So

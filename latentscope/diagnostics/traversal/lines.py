@@ -60,7 +60,7 @@ COLOR_NOTICED = 0.005
 """Magnitudes per sigma below which the color is said to stay."""
 
 SLOPE_NOTICED = 0.02
-"""Change of d ln flux / d ln wavelength that is about as large."""
+"""The equivalent change of d ln flux / d ln wavelength."""
 
 _LINES_NAMED, _ELEMENTS_NAMED = 5, 6
 # Twice NOTICED, since windows of telluric bands hold lines of the star too.
@@ -220,7 +220,7 @@ def _strength(
 
 
 def _upper(flux: Floats) -> float:
-    """Quantile of the flux that stands for the continuum: numpy's, without its cost per call."""
+    """Quantile of the flux that stands for the continuum; faster than numpy's."""
     ordered = np.sort(flux)
     place = _CONTINUUM * (len(flux) - 1)
     below = int(place)
@@ -306,7 +306,7 @@ def noticed_elements(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def line_words(lines: pd.DataFrame, max_lines: int = _LINES_NAMED) -> list[str]:
-    """Name the lines of the star whose depth changes most, and by how much."""
+    """Name the stellar lines that change most in depth, and say by how much."""
     moved = noticed(lines[lines["kind"] != "telluric"]).head(max_lines)
     return [
         f"{row['line']} {measured(row['depth_per_sigma'], row['depth_error'])}"
@@ -315,7 +315,7 @@ def line_words(lines: pd.DataFrame, max_lines: int = _LINES_NAMED) -> list[str]:
 
 
 def element_words(lines: pd.DataFrame, max_elements: int = _ELEMENTS_NAMED) -> list[str]:
-    """Say for each element whether its lines deepen or weaken; the most changed first."""
+    """Say for each element whether its lines deepen or weaken, largest change first."""
     changed = noticed_elements(lines[lines["kind"] != "telluric"])
     words = [
         f"{row['element']} depth {'+' if row['depth_per_sigma'] > 0 else '-'}"

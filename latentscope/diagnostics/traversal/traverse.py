@@ -57,7 +57,7 @@ UNLIKE = 0.5
 """Height of the cross-correlation below which two spectra have no relative velocity."""
 
 SHIFTS = 0.5
-"""Share of the change explained by shifts from which a dimension is called a Doppler shift."""
+"""Share of the change that shifts must explain in a Doppler shift."""
 
 CONTRAST_WINDOW = 600.0
 """Width in km/s of the running mean that flattens the flux of a model without contrast."""
@@ -542,7 +542,7 @@ def slope(flux: Flux, base: Flux, wavelength: Floats, valid: NDArray[np.bool_]) 
 
 
 def _comparable(rv: Floats, correlation: Floats) -> NDArray[np.bool_]:
-    """Which spectra are similar enough to the base to have a velocity against it."""
+    """Which spectra resemble the base enough to have a velocity against it."""
     return np.isfinite(rv) & (correlation >= UNLIKE)
 
 
