@@ -5,10 +5,11 @@ import signal
 from typing import Any
 
 
-def leave_at_ctrl_c() -> None:
-    """Let Ctrl-C end the process with a line, until a command begins and has to clean up."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+def leave_when_asked() -> None:
+    """Let Ctrl-C and SIGTERM end the process with a line, until a command has to clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # batch systems send the second
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, _leave)
 
 
 def _leave(*_: Any) -> None:
@@ -18,7 +19,7 @@ def _leave(*_: Any) -> None:
 
 def main() -> None:
     """Run the command line."""
-    leave_at_ctrl_c()
+    leave_when_asked()
     from latentscope.cli import main as run  # takes a while
 
     run()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from latentscope.__main__ import leave_at_ctrl_c
+from latentscope.__main__ import leave_when_asked
 
 
 def main() -> None:
     """Run the command line of training."""
-    leave_at_ctrl_c()
+    leave_when_asked()
     from latentscope.cli import main as run
     from train.commands import app
 

@@ -126,11 +126,6 @@ def command(
         def guarded(**options: object) -> None:
             as_json = bool(options.get("as_json"))
             with _guard(f"{of.info.name} {function.__name__}", after_interrupt, as_json):
-                for name in [name for name, value in options.items() if value == ""]:
-                    raise UsageError(
-                        f"{name} is empty, as an unset variable of the shell is; expected a value, "
-                        "or nothing at all"
-                    )
                 given = {name: _at_home(value) for name, value in options.items()}
                 for name, group in groups.items():
                     given[name] = group(**{it.name: given.pop(it.name) for it in fields(group)})
@@ -144,9 +139,21 @@ def command(
 
 
 class _Parsed(TyperCommand):
-    """A command whose usage errors read like all others."""
+    """A command whose usage errors read like all others, and that takes nothing empty."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given, *_ = self.make_parser(ctx).parse_args(list(args))
+        parameter: Any
+        for parameter in self.get_params(ctx):
+            value = given.get(parameter.name)
+            empty = value == "" or (isinstance(value, list | tuple) and "" in value)
+            if empty and not ctx.resilient_parsing:
+                raise typer.BadParameter(
+                    "empty, as an unset variable of the shell is; expected a value, or nothing at "
+                    "all",
+                    ctx,
+                    parameter,
+                )
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -203,9 +210,10 @@ def _guard(name: str, after_interrupt: str, as_json: bool) -> Iterator[None]:
 
     Voice.answered = False
     alone = threading.current_thread() is threading.main_thread()
-    if alone and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    for number in (signal.SIGINT, signal.SIGTERM) if alone else ():
         # Until here there was nothing to clean up (`latentscope.__main__`).
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         with _warnings_as_lines():
             yield
@@ -405,8 +413,6 @@ def main(of: typer.Typer = app) -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # as batch systems end what they run
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(of(prog_name=of.info.name, standalone_mode=False))
     except _Refused as error:

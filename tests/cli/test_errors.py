@@ -1,6 +1,7 @@
 """Whatever comes in, what comes out is one line and an exit code, never a traceback."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -48,10 +49,11 @@ FAILURES = [
     (("mad", "latents.npy", "-o", "mad.png"), 2, "as CSV; expected a name such as mad.csv"),
     (("mad", "latents.npy", "-o", "mad.parquet"), 2, "as CSV; expected a name such as mad.csv"),
     (("mad", "latents.npy", "-o", "empty"), 1, "empty"),
-    (("mad", "latents.npy", "-o", ""), 1, "is a directory"),
-    (("mad", "latents.npy", "--groups", ""), 2, "groups is empty"),
-    (("encode", "garbage.txt", "-m", ""), 2, "model is empty"),
-    (("report", "latents.npy", "-o", ""), 1, "is a directory"),
+    (("mad", "latents.npy", "-o", ""), 2, "'-o' / '--output': empty"),
+    (("mad", "latents.npy", "--groups="), 2, "'--groups': empty"),
+    (("encode", "garbage.txt", ""), 2, "'FILES': empty"),
+    (("encode", "garbage.txt", "-m", ""), 2, "'-m' / '--model': empty"),
+    (("simulate", "-o", ""), 2, "'-o' / '--output': empty"),
     (("compare", "latents.npy", "latents.npy", "-o", "."), 1, "is a directory"),
     (("mad", "latents.npy", "--plot", "mad.doc"), 2, ".png, .pdf, .svg"),
     ((*MI, "nosuch.csv"), 1, "nosuch.csv: no such file"),
@@ -182,7 +184,7 @@ def test_ctrl_c_ends_with_130_and_a_word_on_going_on(command, here, tiny_model, 
     assert "the same command goes on" in ended.err
 
 
-CTRL_C_WHILE_IMPORTING = """
+SIGNAL_WHILE_IMPORTING = """
 import os, signal, sys
 from latentscope.__main__ import main
 
@@ -191,7 +193,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ign
 class Finder:
     def find_spec(name, *_):
         if name == "latentscope.cli":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), int(sys.argv[1]))
 
 sys.meta_path.insert(0, Finder)
 main()
@@ -199,8 +201,9 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of a Unix")
-def test_ctrl_c_while_modules_are_imported_is_one_line():
-    code = [sys.executable, "-c", CTRL_C_WHILE_IMPORTING]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_modules_are_imported_is_one_line(number):
+    code = [sys.executable, "-c", SIGNAL_WHILE_IMPORTING, str(int(number))]
     done = subprocess.run(code, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
