@@ -15,6 +15,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
@@ -101,6 +102,7 @@ def linelist_digest(linelist: str | None) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
+@cache
 def simulator_digest() -> str:
     """SHA-256 of the simulation's code and lists, so that rows of an older simulator are not taken.
 
