@@ -285,6 +285,14 @@ def known_stars(latents: Latents) -> NDArray[np.object_] | None:
     return None if column is None else star_names(column, latents, None)
 
 
+def row_values(latents: Latents, values: Any, name: str) -> Any:
+    """Bring values to the rows of latents by the indexes of both, where they have any."""
+    if latents.index is None or not isinstance(values, pd.Series):
+        return values
+    places = pd.Series(np.arange(len(latents)), index=latents.index)
+    return aligned(places, values, (latents.source, name))[1]
+
+
 def find_groups(
     groups: GroupsLike, latents: Latents, labels: pd.DataFrame | None = None
 ) -> tuple[Groups | None, str]:
@@ -301,9 +309,7 @@ def find_groups(
     if groups is None or (isinstance(groups, str) and groups == "none"):
         return None, ""
     if not isinstance(groups, str):
-        if latents.index is not None and isinstance(groups, pd.Series):
-            index = pd.Series(np.arange(len(latents)), index=latents.index)
-            _, groups = aligned(index, groups, (latents.source, "groups"))
+        groups = row_values(latents, groups, "groups")
         found = read_groups(groups, len(latents))
         _check_names(unnamed(groups)[latents.ok], "array")
         return found, ""

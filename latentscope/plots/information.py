@@ -37,6 +37,7 @@ from latentscope.plots.style import (
     short_names,
     styled,
 )
+from latentscope.tables import without_mask
 
 _MOST_DIMS = 16
 _FEW_DIMS = 8
@@ -250,7 +251,7 @@ def plot_dim_against_label(
 
 def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
-        return np.asarray(values, dtype=np.float64)
+        return without_mask(values).astype(np.float64)
     except (TypeError, ValueError):
         raise EstimatorError(f"{name}: expected numbers; plot_pairs colors by classes") from None
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.diagnostics.mi.api import SIGNIFICANT, PairwiseResult, pairwise_mi
 from latentscope.diagnostics.mi.columns import Discrete
-from latentscope.diagnostics.study import Dims, StudyLike, read_study
+from latentscope.diagnostics.study import Dims, StudyLike, read_study, row_values
 from latentscope.errors import EstimatorError
 from latentscope.plots.style import (
     CLASSES,
@@ -40,6 +40,7 @@ from latentscope.plots.style import (
     short_names,
     styled,
 )
+from latentscope.tables import without_mask
 
 Floats = NDArray[np.float64]
 
@@ -127,7 +128,7 @@ def plot_pairs(
     values = read.values[read.ok][:, shown].astype(np.float64)
     colors = None
     if color is not None:
-        label = np.asarray(color, dtype=object)
+        label = without_mask(row_values(read, color, "color")).astype(object)
         if label.shape != (len(read),):
             raise EstimatorError(
                 f"color has shape {label.shape} for {len(read)} rows; expected one value per row"
@@ -364,7 +365,7 @@ def label_colors(
     Spectral types ("K V", "G2", "M3.5") become the classes O ... M by their first letter. Of more
     than nine classes the eight with most rows have a color of their own.
     """
-    series = pd.Series(np.asarray(values, dtype=object)).reset_index(drop=True)
+    series = pd.Series(without_mask(values), dtype=object)
     numbers = pd.to_numeric(series, errors="coerce")
     text = series.where(series.notna(), "").map(lambda value: str(value).strip())
     labeled = text[text != ""]

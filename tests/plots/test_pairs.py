@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from latentscope.diagnostics.mi.api import pairwise_mi
-from latentscope.errors import EstimatorError
-from latentscope.plots.pairs import plot_pairs
+from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.plots.pairs import label_colors, plot_pairs
 from latentscope.plots.style import save_figure
 
 
@@ -146,3 +147,16 @@ def test_rows_of_nan_are_left_out_of_colors_too(values, measured):
     assert "899 rows" in ax.get_figure().get_suptitle()
     with pytest.raises(EstimatorError, match=r"color has shape \(5,\) for 900 rows"):
         plot_pairs(values, color=np.arange(5), pairs=measured)
+
+
+def test_colors_are_matched_by_their_index_and_masked_ones_are_missing():
+    values = np.random.default_rng(0).normal(size=(60, 2))
+    frame = pd.DataFrame(values, columns=["z0", "z1"], index=[f"s{i}" for i in range(60)])
+    label = pd.Series(values[:, 0], index=frame.index).sample(frac=1, random_state=0)
+    with pytest.warns(LatentscopeWarning, match="latents and color are matched"):
+        ax = plot_pairs(frame, dims="all", color=label)
+    expected = plot_pairs(values, dims="all", color=values[:, 0])
+    drawn, same = (panels(each)[1, 0].collections[0] for each in (ax, expected))
+    assert np.array_equal(drawn.get_array(), same.get_array())
+    masked = label_colors(np.ma.masked_less(values[:, 0], 0))
+    assert np.isnan(masked.values).sum() == (values[:, 0] < 0).sum()

@@ -319,7 +319,7 @@ def mutual_information(
     Parameters
     ----------
     x, y : array, shape (n,) or (n, d)
-        Samples, row by row, or matched by the indexes of two Series or DataFrames. NaN and masked
+        Samples, row by row, or matched by the indexes of Series or DataFrames. NaN and masked
         values (and None or empty text among classes) drop the row.
     discrete : bool or "auto"
         True: y are classes; False: both are numbers.
@@ -374,7 +374,7 @@ def mutual_information(
     seed = whole_seed(seed)
     check_estimator(estimator)
     settings = Settings(estimator=estimator, neighbors=neighbors, seed=seed)
-    x, y = aligned(x, y, ("x", "y"))
+    x, y, given = _together(x, y, given)
     first, second = _samples("x", x), _samples("y", y)
     if len(first) != len(second):
         raise EstimatorError(
@@ -426,6 +426,25 @@ def mutual_information(
     value = joint_value(*several, estimator, neighbors)
     _warn_of_copies([*several[0], *several[1]], value)
     return value
+
+
+def _together(x: Any, y: Any, given: Any) -> tuple[Any, Any, Any]:
+    """Bring rows of x, y and conditions together by their indexes, where these differ."""
+    x, y = aligned(x, y, ("x", "y"))
+    if given is None or np.shape(x)[:1] != np.shape(y)[:1]:
+        return x, y, given
+    for name in ("x", "y"):
+        side = x if name == "x" else y
+        if not isinstance(side, pd.Series | pd.DataFrame):
+            continue
+        places = pd.Series(np.arange(len(side)), index=side.index)
+        rows, given = aligned(places, given, (name, "given"))
+        if len(rows) < len(side):
+            x, y = (
+                each.iloc[rows] if hasattr(each, "iloc") else without_mask(each)[rows]
+                for each in (x, y)
+            )
+    return x, y, given
 
 
 def _order_key(array: NDArray[np.generic], rows: int) -> bytes:

@@ -575,6 +575,26 @@ def test_two_series_are_matched_by_their_indexes():
     assert abs(mutual_information(x, shuffled)) < 0.1
 
 
+def test_conditions_are_matched_by_their_index():
+    x, noise = np.random.default_rng(2).normal(size=(2, 1000))
+    frame = pd.DataFrame({"x": x, "y": x + noise, "known": x + noise})
+    expected = mutual_information(frame["x"], frame["y"], given=frame["known"])
+    for rows in (frame["known"].sample(frac=1, random_state=0), frame["known"][::-1][:900]):
+        with pytest.warns(LatentscopeWarning, match="x and given are matched by their indexes"):
+            found = mutual_information(frame["x"], frame["y"], given=rows)
+        assert found == pytest.approx(expected, abs=0.05 * (len(rows) < 1000))
+    with pytest.warns(LatentscopeWarning, match="y and given are matched"):
+        found = mutual_information(x, frame["y"], given=frame["known"].sample(frac=1))
+    assert found == expected
+
+
+@pytest.mark.parametrize("form", [">f8", ">i4", ">f4"])
+def test_values_of_the_other_byte_order_are_the_same(form):
+    x, y = (1000 * np.random.default_rng(2).normal(size=(2, 500))).astype(form)
+    own = x.astype(form[1:])
+    assert mutual_information(x, x + y) == mutual_information(own, x + y)
+
+
 @pytest.mark.parametrize("of", ["numpy", "astropy", "column", "pandas"])
 def test_masked_values_are_missing(of):
     from astropy.table import MaskedColumn
