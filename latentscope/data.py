@@ -30,6 +30,7 @@ from latentscope.tables import (
     counts_rows,
     file_id,
     find_column,
+    find_columns,
     from_other_frames,
     is_astropy_table,
     is_id_column,
@@ -275,14 +276,6 @@ def read_latents(source: LatentsLike, key: str | None = None) -> Latents:
             f"{path}: is the table that encode writes beside latents; expected these, such as "
             f"{path.with_suffix('.npy')}"
         )
-    if len({name[:1].lower() for name in latents.names}) > 1:
-        taken = (f"dim {dim} is {name}" for dim, name in enumerate(latents.names))
-        warnings.warn(
-            f"{path}: no column is named as a dimension (z0, z1, ...), so all columns of numbers "
-            f"are taken for dimensions: {shortened(taken)}",
-            LatentscopeWarning,
-            stacklevel=2,
-        )
     return _with_siblings(latents, path) if path.suffix.lower() == ".npy" else latents
 
 
@@ -335,6 +328,16 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
         }
         latent = [name for name in numeric if name not in others | counters]
         left_out = [name for name in numeric if is_index_column(name) or name in counters - others]
+        stem = latent[0].rstrip("0123456789") if latent else ""
+        numbers = [name.removeprefix(stem).lstrip("0") for name in latent]
+        if len(latent) > 1 and numbers != ["", *map(str, range(1, len(latent)))]:
+            taken = (f"dim {dim} is {name}" for dim, name in enumerate(latent))
+            warnings.warn(
+                f"{source}: no column is named as a dimension (z0, z1, ...), so all columns of "
+                f"numbers are taken for dimensions: {shortened(taken)}",
+                LatentscopeWarning,
+                stacklevel=4,
+            )
         if left_out:
             warnings.warn(
                 f"{source}: no dimension, since it counts or names rows as a saved index does: "
@@ -698,8 +701,8 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     frame = _published_subset(latents, frame)
     indexes = None if latents.index is None else (latents.index, frame.index)
     rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)
-    if rows is None and latents.index is None:
-        _warn_of_shuffled(frame.index, sources[1])
+    if rows is None:
+        _warn_of_shuffled(frame, frame.index if latents.index is None else None, sources[1])
     joined = frame.reset_index(drop=True)
     if rows is not None:
         joined = joined.reindex(rows.where(rows >= 0)).reset_index(drop=True).infer_objects()
@@ -707,17 +710,27 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     return joined
 
 
-def _warn_of_shuffled(index: pd.Index, source: str) -> None:
-    """Warn of a table taken row by row whose index counts rows, but not in their order."""
-    whole = pd.api.types.is_integer_dtype(index.dtype) and not index.is_monotonic_increasing
-    if whole and np.array_equal(np.sort(index), np.arange(len(index))):
-        warnings.warn(
-            f"{source}: taken row by row, though its index is 0 ... {len(index) - 1} in another "
-            "order, as after a sort or a shuffle; if the other side has the order of the index, "
-            "give .sort_index() of it, else .reset_index(drop=True)",
-            LatentscopeWarning,
-            stacklevel=_CALLER,
-        )
+def _warn_of_shuffled(table: pd.DataFrame | None, index: pd.Index | None, source: str) -> None:
+    """Warn of rows taken in their order whose index or ids count them in another."""
+    columns = []
+    if index is not None and index.nlevels == 1:
+        columns.append(pd.Series(index, name="index"))
+    if table is not None:
+        columns += [table[name] for name in table.columns if is_id_column(name)]
+    for column in columns:
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        ordered = np.sort(numbers)
+        counts = ordered[0] in (0, 1) and bool((np.diff(ordered) == 1).all())
+        if counts and not np.array_equal(numbers, ordered):
+            warnings.warn(
+                f"{source}: taken row by row, though its {column.name} counts the rows in another "
+                "order, as after a sort or a shuffle; if the other side has the order of the "
+                f"{column.name}, sort by it (.sort_index() of a DataFrame), else leave it out "
+                "(.reset_index(drop=True))",
+                LatentscopeWarning,
+                stacklevel=_CALLER,
+            )
+            return
 
 
 def _published_subset(latents: Latents, frame: pd.DataFrame) -> pd.DataFrame:
@@ -785,8 +798,7 @@ def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]
     rows = match_rows(latents.table, table, len(latents), None, sources, indexes, by_order=False)
     if rows is None:
         for one in (latents, other):
-            if indexes is None and one.index is not None:
-                _warn_of_shuffled(one.index, one.source)
+            _warn_of_shuffled(one.table, one.index if indexes is None else None, one.source)
         return other.values
     found = rows.to_numpy()
     return np.where(found[:, None] < 0, np.nan, other.values[found])
@@ -849,6 +861,8 @@ def match_rows(
     if best is None or not best.count:
         tried = ", ".join(f"{match.left} with {match.right}" for match in matches)
         _check_row_order(tried, len(labels), n, join, sources, by_order=by_order)
+        if table is not None:
+            _check_stars(table, labels, sources)
         if not matches:
             _warn_of_unused_ids(left, labels, sources)
         return None
@@ -1004,6 +1018,8 @@ def _matched(
     # A catalog may leave out what all its ids begin with; two releases number stars anew.
     bare = not all(column.astype(str).str.match(_GAIA).any() for column, _ in sides)
     ids = [row_keys(column, files=files, stars=stars, bare=bare) for column, _ in sides]
+    if not ids[0].isin(ids[1].dropna()).any():
+        ids = _without_zeros(ids)
     keys = ids[1].dropna()
     repeated = keys[keys.duplicated(keep=False)]
     if len(repeated):
@@ -1012,6 +1028,16 @@ def _matched(
     place = pd.Series(lookup.index, index=lookup.to_numpy())
     rows = ids[0].map(place).fillna(-1).astype(np.int64)
     return _Match(left, right, rows, sorted(set(repeated)))
+
+
+def _without_zeros(ids: list[pd.Series]) -> list[pd.Series]:
+    """Take off zeros before numbers, which one side may have lost, unless ids differ by them."""
+    for keys in ids:
+        if not keys.dropna().str.fullmatch(r"\d+").all():
+            return ids
+        if keys.str.lstrip("0").nunique() < keys.nunique():
+            return ids
+    return [keys.str.lstrip("0") for keys in ids]
 
 
 def _with_other_values(labels: pd.DataFrame, repeated: pd.Series) -> pd.Series:
@@ -1105,6 +1131,28 @@ def _check_row_order(
             LatentscopeWarning,
             stacklevel=_CALLER + 1,
         )
+
+
+def _check_stars(table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]) -> None:
+    """Refuse rows in their order whose stars are the same in another; warn if they have no name."""
+    for left in find_columns([table], STAR_COLUMNS):
+        for right in find_columns([labels], STAR_COLUMNS):
+            a, b = (row_keys(names, files=False, stars=True) for names in (left, right))
+            named = a.notna() & b.notna()
+            if not named.any() or (a == b)[named].mean() >= _ENOUGH:
+                return
+            row = int(np.flatnonzero(named & (a != b))[0])
+            differ = (
+                f"{sources[0]} and {sources[1]} name other stars, such as {left.iloc[row]} (their "
+                f"{left.name}) and {right.iloc[row]} ({right.name}) in row {row + 1}"
+            )
+            if a[named].isin(b).mean() >= _ENOUGH:
+                raise TableError(
+                    f"{differ}: their order is not the same; expected the same, or an id column on "
+                    "both sides"
+                )
+            _warn(f"{differ}: taken row by row, {len(table)} rows each")
+            return
 
 
 def _warn_of_unused_ids(left: list[str], labels: pd.DataFrame, sources: tuple[str, str]) -> None:

@@ -247,8 +247,8 @@ def _plain_text(value: Any) -> Any:
 def without_mask(values: Any) -> NDArray[Any]:
     """Return an array in which masked cells are missing: NaN among numbers, else None.
 
-    Takes `numpy.ma`, astropy's `Masked`, whose unit is dropped, and tensors of torch, which may
-    have gradients, lie on a GPU, or be bfloat16.
+    In this machine's byte order. Takes `numpy.ma`, astropy's `Masked`, whose unit is dropped, and
+    tensors of torch, which may have gradients, lie on a GPU, or be bfloat16.
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -257,9 +257,9 @@ def without_mask(values: Any) -> NDArray[Any]:
     if hasattr(values, "unmasked"):
         values = np.ma.MaskedArray(values.unmasked, values.mask)
     if not np.ma.isMaskedArray(values):
-        return np.asarray(values)
+        return native(np.asarray(values))
     # Without the unit that a subclass of ndarray may have.
-    array, mask = np.asarray(np.ma.getdata(values)), np.ma.getmaskarray(values)
+    array, mask = native(np.asarray(np.ma.getdata(values))), np.ma.getmaskarray(values)
     if array.dtype.names or not mask.any():
         return array
     if array.dtype.kind in "iu" and not beyond_floats(array).any():
@@ -737,6 +737,8 @@ def _read_parquet(path: Path) -> Contents:
         if pa.types.is_fixed_size_list(kind) and len(table) and not table[name].null_count
     }
     frame = table.drop_columns(list(fixed)).to_pandas()
+    if not frame.index.is_monotonic_increasing:  # the order of a table that was shuffled
+        frame = frame.reset_index()
     vectors = {name: _stacked(frame[name]) for name in frame.columns}
     arrays = {str(name): array for name, array in vectors.items() if array is not None}
     rest = frame.drop(columns=[name for name, array in vectors.items() if array is not None])

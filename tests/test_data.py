@@ -131,7 +131,8 @@ def test_fits_image_and_vector_column(tmp_path, values):
 
 def test_dataframe_without_named_dims_takes_the_numeric_columns():
     frame = pd.DataFrame({"a": [1.0, 2.0], "snr": [3.0, 4.0], "object": ["x", "y"], "b": [0, 1]})
-    latents = read_latents(frame)
+    with pytest.warns(LatentscopeWarning, match="dim 0 is a, dim 1 is b"):
+        latents = read_latents(frame)
     np.testing.assert_array_equal(latents.values, [[1, 0], [2, 1]])
     assert list(latents.table.columns) == ["snr", "object"]
 
@@ -618,7 +619,7 @@ def test_text_that_says_empty_is_missing(tmp_path, cell):
 @pytest.mark.parametrize("name", ["index", "level_0", "Unnamed: 0", "row"])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
 def test_a_saved_index_is_no_dimension(tmp_path, name, kind):
-    frame = pd.DataFrame(np.arange(24.0).reshape(12, 2) / 7, columns=["e_a", "e_b"])
+    frame = pd.DataFrame(np.arange(24.0).reshape(12, 2) / 7, columns=["e_0", "e_1"])
     expected = frame.to_numpy()
     frame.insert(0, name, np.arange(12))
     source = frame
@@ -647,7 +648,7 @@ def test_an_index_of_chosen_rows_is_no_dimension_either(tmp_path):
 
 
 def test_dimensions_that_only_resemble_an_index_stay(recwarn):
-    whole = pd.DataFrame({"e_a": np.arange(12.0), "e_b": np.arange(12)[::-1], "n": [0, 1] * 6})
+    whole = pd.DataFrame({"e0": np.arange(12.0), "e1": np.arange(12)[::-1], "e2": [0, 1] * 6})
     assert read_latents(whole).dims == 3
     assert read_latents(pd.DataFrame({"0": np.arange(12), "1": np.arange(12)})).dims == 2
     assert read_latents(np.arange(24.0).reshape(12, 2)).dims == 2
@@ -900,13 +901,21 @@ def test_a_join_on_another_name_takes_any_id_of_the_latents():
     assert join_labels(latents, labels, "Source")["v"].tolist() == [5, 4, 3, 2, 1, 0]
 
 
-def test_columns_of_numbers_of_many_names_are_told_when_taken_for_dimensions(tmp_path):
-    frame = pd.DataFrame({"id": ["a", "b"], "Teff": [5000, 6000], "emb_0": [0.1, 0.2]})
+@pytest.mark.parametrize("names", [("Teff", "emb_0"), ("Teff", "tau"), ("emb_1", "emb_0")])
+@pytest.mark.parametrize("kind", ["file", "frame"])
+def test_columns_that_do_not_say_their_dimension_are_told(tmp_path, names, kind):
+    frame = pd.DataFrame({"id": ["a", "b"], names[0]: [5000, 6000], names[1]: [0.1, 0.2]})
     frame.to_csv(tmp_path / "z.csv", index=False)
-    with pytest.warns(LatentscopeWarning, match="dim 0 is Teff, dim 1 is emb_0"):
-        assert read_latents(tmp_path / "z.csv").dims == 2
-    frame.rename(columns={"Teff": "emb_1"}).to_csv(tmp_path / "z.csv", index=False)
-    assert read_latents(tmp_path / "z.csv").names == ("emb_1", "emb_0")
+    source = frame if kind == "frame" else tmp_path / "z.csv"
+    with pytest.warns(LatentscopeWarning, match=f"dim 0 is {names[0]}, dim 1 is {names[1]}"):
+        assert read_latents(source).names == names
+
+
+def test_columns_that_say_their_dimension_under_another_name_are_taken(recwarn):
+    frame = pd.DataFrame({"id": ["a", "b"], "emb_00": [1, 2], "emb_01": [0.1, 0.2]})
+    assert read_latents(frame).names == ("emb_00", "emb_01")
+    assert read_latents(frame[["id", "emb_00"]].rename(columns={"emb_00": "x"})).names == ("x",)
+    assert not recwarn
 
 
 def test_the_table_beside_latents_is_not_taken_for_them(tmp_path):
@@ -925,3 +934,41 @@ def test_a_column_of_hosts_is_joined_on_names_of_stars():
     with pytest.warns(LatentscopeWarning, match="3 of 5 .* their object is not among its hostname"):
         found = join_labels(Latents(np.eye(5), table), hosts, join="hostname")
     assert found["mass"].fillna(0).tolist() == [0.01, 0, 0, 0, 0.01]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "id"])
+def test_rows_that_a_file_counts_in_another_order_are_told(tmp_path, kind):
+    np.save(tmp_path / "z.npy", np.eye(12))
+    order = np.random.default_rng(0).permutation(12)
+    labels = pd.DataFrame({"v": np.arange(12.0)}).iloc[order]
+    path = tmp_path / ("labels.parquet" if kind == "parquet" else "labels.csv")
+    if kind == "parquet":
+        labels.to_parquet(path)
+    else:
+        labels.rename_axis("id" if kind == "id" else None).to_csv(path)
+    latents = read_latents(tmp_path / "z.npy")
+    with pytest.warns(LatentscopeWarning, match="counts the rows in another order"):
+        assert join_labels(latents, path)["v"].tolist() == order.tolist()
+
+
+@pytest.mark.parametrize("kind", ["other order", "other names", "same"])
+def test_stars_of_both_sides_speak_for_an_order_or_against_it(kind, recwarn):
+    stars = np.array([f"HD {number // 3}" for number in range(60)])
+    latents = Latents(np.eye(60), pd.DataFrame({"star": stars}))
+    others = {"other order": np.roll(stars, 30), "other names": np.arange(60), "same": stars}
+    labels = pd.DataFrame({"object": others[kind], "v": np.arange(60)})
+    if kind == "other order":
+        with pytest.raises(TableError, match="order is not the same"):
+            join_labels(latents, labels)
+        return
+    assert join_labels(latents, labels)["v"].tolist() == list(range(60))
+    assert [str(each.message)[-12:] for each in recwarn] == ["60 rows each"] * (kind != "same")
+
+
+def test_zeros_before_a_number_may_be_lost_on_one_side():
+    latents = Latents(np.eye(12), pd.DataFrame({"id": [f"{number:05}" for number in range(12)]}))
+    labels = pd.DataFrame({"id": np.arange(12)[::-1], "v": np.arange(12)[::-1]})
+    assert join_labels(latents, labels)["v"].tolist() == list(range(12))
+    both = Latents(np.eye(2), pd.DataFrame({"id": ["7", "007"]}))
+    labels = pd.DataFrame({"id": ["007", "7"], "v": [1, 2]})
+    assert join_labels(both, labels)["v"].tolist() == [2, 1]

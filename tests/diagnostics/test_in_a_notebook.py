@@ -40,8 +40,8 @@ def test_rows_and_frames_of_latents(stars):
     assert list(frame) == ["snr", "z0", "z1", "z2", "z3"]
     again = read_latents(frame)
     np.testing.assert_array_equal(again.values, latents.values)
-    named = read_latents(pd.DataFrame({"age": [1.0, 3.0], "mass": [2.0, 1.0]}, index=["a", "b"]))
-    assert list(named.to_frame()) == ["index", "age", "mass"]
+    named = read_latents(pd.DataFrame({"e_0": [1.0, 3.0], "e_1": [2.0, 1.0]}, index=["a", "b"]))
+    assert list(named.to_frame()) == ["index", "e_0", "e_1"]
     assert list(named.to_frame().index) == ["a", "b"]
     assert repr(latents) == "Latents of latents: 600 rows, 4 dimensions, columns snr"
 

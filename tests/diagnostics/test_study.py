@@ -310,7 +310,7 @@ def test_labels_in_the_place_of_latents_are_refused(tmp_path, kind):
 def test_what_only_looks_like_labels_in_the_place_of_latents_is_told(recwarn):
     values, labels = labeled()
     labels["magnitude"] = labels["other"] ** 2
-    read_study(pd.DataFrame(values, columns=["first", "second"]), labels)
+    read_study(pd.DataFrame(values, columns=["emb_0", "emb_1"]), labels)
     read_study(values, values)
     assert not recwarn
     with pytest.warns(LatentscopeWarning, match="other way round"):
