@@ -442,7 +442,7 @@ def write_parquet(blocks: Iterable[Latents], path: str | os.PathLike[str]) -> No
                 writer.write_table(pa.concat_tables(waiting))
                 waiting.clear()
         if writer is None:
-            raise TableError(f"{path}: no latents to write; expected a row at least")
+            raise TableError(f"{path}: no latents to write; expected at least one row")
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
         writer.add_key_value_metadata({PROVENANCE: _json(block.provenance)})
@@ -482,9 +482,7 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
     """
     path = expanded(path)
     if path.suffix.lower() not in (".npy", ".parquet"):
-        raise TableError(
-            f"{path}: expected a path that ends in .npy or .parquet, as which latents are written"
-        )
+        raise TableError(f"{path}: latents are written as .npy or .parquet; expected such a path")
     table, provenance, variances = _siblings(path)
     files = [path, table, provenance, *([variances] if logvar else [])]
     parquet = path.suffix.lower() == ".parquet"

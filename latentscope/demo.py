@@ -138,7 +138,7 @@ def run_demo(
         meanings = dimension_meanings(values, study.label_table, activity, information)
     with stage("drawing", None):
         _write(folder, study, activity, information)
-    with stage("putting all of it on one page", None):
+    with stage("putting everything on one page", None):
         name = study.latents.provenance.get("model", "the model")
         page = report(
             study,

@@ -152,8 +152,8 @@ def clean_labels(frame: pd.DataFrame, missing: Missing = "auto") -> CleanLabels:
     absent = [code for code in named or () if not np.isclose(code, [*present], rtol=_CLOSE).any()]
     coarse = shortened(filter(None, map(_coarse, (clean[name] for name in clean))))
     words = (
-        f"single precision holds few values here, and what was finer is lost ({coarse}): read "
-        "these in double precision, or take off an offset before"
+        f"single precision is too coarse here, and finer digits are lost ({coarse}): read these "
+        "in double precision, or subtract an offset first"
     )
     return CleanLabels(
         clean, left_out, tuple(converted), kept, tuple(absent), words if coarse else ""

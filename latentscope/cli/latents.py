@@ -438,7 +438,7 @@ def probe(
 
     if apply is not None:
         if save is not None or out.plot is not None:
-            raise UsageError("--apply goes without --save and --plot, which are of labels")
+            raise UsageError("--apply does not go with --save or --plot, which need labels")
         out.check(latents, labels, Path(apply))
         _apply_probe(
             out, apply, rows.study(latents, labels, groups="none" if labels is None else groups)

@@ -356,6 +356,5 @@ def _check_table(output: Path, inputs: list[Path]) -> None:
         theirs.append(provenance)
     if theirs:
         raise UsageError(
-            f"-o {output} would replace {theirs[0]}, which is not of an earlier run; give another "
-            "name"
+            f"-o {output} would replace {theirs[0]}, which no earlier run wrote; give another name"
         )

@@ -167,8 +167,8 @@ def encode(
     out.say(f"encoded {done} of {n} spectra into {latents.dims} dimensions with {name}{where}")
     if unsaid:
         out.say(
-            f"of {unsaid} the file does not say in which medium or frame the wavelengths are; the "
-            "column assumed has what they are taken for"
+            f"{unsaid} do not state medium or frame of their wavelengths; the column assumed says "
+            "what was taken"
         )
     if outside:
         out.say(
@@ -484,7 +484,7 @@ def _check(model: str, out: Voice) -> None:
     def examine(name: str) -> dict[str, Any]:
         difference = check_model(name)
         out.say(
-            f"{name}: its reference spectra give the latents they should, to {difference:.1g} "
+            f"{name}: its reference spectra give the expected latents, to {difference:.1g} "
             f"(allowed: {TOLERANCE:g})"
         )
         return {"model": name, "difference": difference, "tolerance": TOLERANCE}

@@ -511,9 +511,9 @@ def _far_rows(values: Floats, rows: Rows, dims: Sequence[int]) -> str:
         for dim, row in zip(led.tolist(), numbers, strict=True)
     ]
     return (
-        f"few rows far out make up {share[led].min():.0%} of the variance or more, by which SAP, "
-        "binned MIG, gaussian total correlation, forests and PCA go; the measures by neighbors do "
-        f"not; set such rows to NaN to leave them out: {shortened(found)}"
+        f"a few outlying rows make up {share[led].min():.0%} of the variance or more, and decide "
+        "SAP, binned MIG, gaussian total correlation, forests and PCA, but not the measures by "
+        f"neighbors; set these rows to NaN to leave them out: {shortened(found)}"
     )
 
 

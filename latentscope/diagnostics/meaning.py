@@ -100,7 +100,7 @@ def paper_indicator(
     empty = table.loc[table["indicator"].isna(), "label"].unique()
     if len(empty):
         warnings.warn(
-            f"{', '.join(empty)}: no dimension tells anything of it; its indicator is NaN",
+            f"{', '.join(empty)}: no dimension knows anything about it; its indicator is NaN",
             LatentscopeWarning,
             stacklevel=2,
         )

@@ -345,9 +345,9 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             break
         if stars < FEWEST_STARS:
             note = (
-                f"the {rows:,} rows show {stars} star{'s' * (stars > 1)} only, by column {column}, "
-                "too few to be taken for independent, so rows are, and significance is overstated; "
-                f"groups={column!r} (--groups {column}) takes stars all the same"
+                f"the {rows:,} rows show only {stars} star{'s' * (stars > 1)}, by column {column}, "
+                "so rows count as independent, and significance is overstated; "
+                f"groups={column!r} (--groups {column}) counts stars all the same"
             )
             warnings.warn(note, LatentscopeWarning, stacklevel=5)
             return None, note
@@ -399,9 +399,9 @@ def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
         if repeated:
             warnings.warn(
                 f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "
-                "independent: a label that is constant for a star then seems to share 0.3 nats and "
-                "more at 3 exposures per star, 1 and more at 10, with dimensions that tell stars "
-                f"apart, and p-values call it significant; pass groups={name!r} (--groups {name})",
+                "independent: any label that is constant for a star seems to share 0.3 nats and "
+                "more with the dimensions at 3 exposures per star, 1 and more at 10, and p-values "
+                f"call it significant; pass groups={name!r} (--groups {name})",
                 LatentscopeWarning,
                 stacklevel=6,
             )

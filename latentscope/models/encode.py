@@ -224,8 +224,8 @@ def encode(
         if doubtful := latents.provenance["frame_doubtful"]:
             warnings.warn(
                 f"the O2 lines of the air contradict the frame of the wavelengths in {doubtful} of "
-                f"{len(items)} spectra, so that velocities are off by up to that of the Earth; the "
-                "column assumed says how",
+                f"{len(items)} spectra, so velocities are off by up to 30 km/s, that of the Earth; "
+                "the column assumed says how",
                 LatentscopeWarning,
                 stacklevel=2,
             )
@@ -308,7 +308,7 @@ class _Run:
             record = chunk.records[index]
             # Finite rows can overflow in a network: an outlier of the detector, say.
             if not np.isfinite(found.mean[row]).all():
-                fail(record, "the network's latents of it are not finite")
+                fail(record, "the network gives no finite latents")
                 continue
             values[index], logvar[index] = found.mean[row], found.logvar[row]
             segments[index] = found.segments[row]
@@ -349,7 +349,7 @@ class _Engine(NamedTuple):
             if store is not None and at in stored:
                 part = store.load(key, len(block))
                 if part is None:
-                    raise TableError(f"{store.folder / key}: gone since a moment; run it again")
+                    raise TableError(f"{store.folder / key}: disappeared just now; run it again")
             else:
                 pieces: list[Part] = []
                 while sum(len(piece.records) for piece in pieces) < len(block):

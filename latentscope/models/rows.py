@@ -142,7 +142,7 @@ def _expand(source: Any) -> list[Any]:
     if is_address(source):
         return _remote(source)
     if not source:
-        raise SpectrumError("a name is empty, as an unset variable of the shell is; expected files")
+        raise SpectrumError("a name is empty (an unset variable of the shell?); expected files")
     path = expanded(source)
     # Before lists and patterns: a file is itself, whatever characters are in its name.
     if os.path.lexists(path):

@@ -78,7 +78,7 @@ def test_check_compares_a_model_with_its_reference(command, folder):
     ended = command("models", "--check", folder, "--json")
     assert ended.code == 0
     assert ended.json["difference"] < 1e-6
-    assert "give the latents they should" in ended.err
+    assert "give the expected latents" in ended.err
     (folder / "reference.safetensors").unlink()
     ended = command("models", "--check", folder, "--json")
     assert ended.code == 1

@@ -239,7 +239,7 @@ def test_what_files_do_not_say_is_said_once(command, tiny_model, tmp_path):
         pd.DataFrame({"wave": wavelength, "flux": flux}).to_csv(tmp_path / name, index=False)
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
     ended = command("encode", *files, "-m", tiny_model, "-o", tmp_path / "latents.npy")
-    assert ended.out.count("of 2 the file does not say in which medium or frame") == 1
+    assert ended.out.count("2 do not state medium or frame of their wavelengths") == 1
 
 
 def test_coverage_limit(command, archive, tiny_model, tmp_path):

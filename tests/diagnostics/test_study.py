@@ -208,7 +208,7 @@ def test_a_star_of_which_all_rows_but_one_failed_does_not_repeat(values):
 
 def test_few_stars_are_told_and_rows_taken(values):
     latents = Latents(values, pd.DataFrame({"object": stars(30)}))
-    with pytest.warns(LatentscopeWarning, match="10 stars only, by column object"):
+    with pytest.warns(LatentscopeWarning, match="only 10 stars, by column object"):
         study = read_study(latents)
     assert study.groups is None
     assert "10 stars only" in study.notes[0]

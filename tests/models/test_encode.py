@@ -198,7 +198,7 @@ def test_latents_that_are_not_finite_fail_alone(archive):
     flat.flux[-1] = 6.0  # where nothing looks
     latents = encode([*spectra[:3], flat, *spectra[3:]], model, batch_size=13, workers=1)
     assert list(np.flatnonzero(~latents.ok)) == [3]
-    assert latents.table["error"][3] == "the network's latents of it are not finite"
+    assert latents.table["error"][3] == "the network gives no finite latents"
     np.testing.assert_allclose(np.delete(latents.values, 3, axis=0), whole.values, rtol=1e-5)
 
 

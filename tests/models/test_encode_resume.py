@@ -344,5 +344,5 @@ def test_a_part_that_goes_while_it_is_wanted_is_not_replaced_by_another(archive,
         for part in (tmp_path / "latents.npy.parts").glob("*.npz"):
             part.unlink()
 
-    with pytest.raises(TableError, match="gone since a moment"):
+    with pytest.raises(TableError, match="disappeared just now"):
         encode(archive, tiny_model(), output=output, progress=vanish)

@@ -1087,8 +1087,8 @@ def _above(table: pd.DataFrame) -> list[str]:
     pairs = [f"{row['label']} and dim {row['dim']} ({row['mi_nats']:.2f})" for row in rows]
     limit = np.log(max(row["n_groups"] for row in rows))
     return [
-        f"above ln n = {limit:.2f}, more than n rows can show, as of copied rows, or of a column "
-        f"made of the other: {shortened(pairs)}"
+        f"above ln n = {limit:.2f}, more than n rows can show (are rows copied, or is one column "
+        f"made of the other?): {shortened(pairs)}"
     ]
 
 
