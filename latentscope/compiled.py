@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import numba
 
-from latentscope.errors import LatentscopeWarning
+from latentscope.errors import warn
 from latentscope.files import own_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -49,9 +48,5 @@ def _kept_elsewhere() -> bool:
         told = f"kept in {folder}"
         setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010, numba sets them as it starts
         os.environ["NUMBA_CACHE_DIR"] = str(folder)  # of processes that this one starts
-    warnings.warn(
-        f"{reason}, so compiled functions are {told}; NUMBA_CACHE_DIR can name a folder for them",
-        LatentscopeWarning,
-        stacklevel=4,
-    )
+    warn(f"{reason}, so compiled functions are {told}; NUMBA_CACHE_DIR can name a folder for them")
     return folder is not None

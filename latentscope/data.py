@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, meant, shortened
+from latentscope.errors import ChoiceError, TableError, meant, shortened, warn
 from latentscope.files import atomic_path, check_writable, expanded
 from latentscope.tables import (
     ID_COLUMNS,
@@ -61,8 +60,6 @@ _TRUST_COLUMNS = (
     *("recon_percentile", "density_percentile", "trust", "verdict"),
 )
 _INTERNAL = re.compile(r"\.\s*_")
-_CALLER = 5
-"""Frames from `match_rows` to who called the diagnostic that read its study."""
 
 _ENOUGH = 0.5
 """Share of rows whose names must be among a column's values to take these for the same names."""
@@ -288,11 +285,9 @@ def _warn_of_counters(latents: Latents) -> None:
     steps = values[1] - values[0]
     for dim in np.flatnonzero((steps == 1) & ((values[0] == 0) | (values[0] == 1))):
         if np.array_equal(np.diff(values[:, dim]), np.ones(len(values) - 1)):
-            warnings.warn(
+            warn(
                 f"{latents.source}: dim {dim} counts the rows, as an index saved with the values "
-                "does; leave it out, or choose dims without it",
-                LatentscopeWarning,
-                stacklevel=4,
+                "does; leave it out, or choose dims without it"
             )
 
 
@@ -332,18 +327,14 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
         numbers = [name.removeprefix(stem).lstrip("0") for name in latent]
         if len(latent) > 1 and numbers != ["", *map(str, range(1, len(latent)))]:
             taken = (f"dim {dim} is {name}" for dim, name in enumerate(latent))
-            warnings.warn(
+            warn(
                 f"{source}: no column is named as a dimension (z0, z1, ...), so all columns of "
-                f"numbers are taken for dimensions: {shortened(taken)}",
-                LatentscopeWarning,
-                stacklevel=4,
+                f"numbers are taken for dimensions: {shortened(taken)}"
             )
         if left_out:
-            warnings.warn(
+            warn(
                 f"{source}: no dimension, since it counts or names rows as a saved index does: "
-                f"{shortened(left_out)}",
-                LatentscopeWarning,
-                stacklevel=4,
+                f"{shortened(left_out)}"
             )
     if not latent:
         text = [name for name in map(str, frame) if numbers_dimension(name) and len(frame)]
@@ -482,7 +473,7 @@ def check_latents_path(path: str | os.PathLike[str], *, logvar: bool = False) ->
     """
     path = expanded(path)
     if path.suffix.lower() not in (".npy", ".parquet"):
-        raise TableError(f"{path}: latents are written as .npy or .parquet; expected such a path")
+        raise TableError(f"{path}: expected a path that ends in .npy or .parquet")
     table, provenance, variances = _siblings(path)
     files = [path, table, provenance, *([variances] if logvar else [])]
     parquet = path.suffix.lower() == ".parquet"
@@ -616,11 +607,7 @@ def _label_frame(contents: Contents, source: str) -> pd.DataFrame:
         return contents.frame
     names = shortened(f"{name} {array.shape}" for name, array in contents.arrays.items())
     if contents.frame is not None:
-        warnings.warn(
-            f"{source}: not read, since they have several values per row: {names}",
-            LatentscopeWarning,
-            stacklevel=_CALLER,
-        )
+        warn(f"{source}: not read, since they have several values per row: {names}")
         return contents.frame
     if len(contents.arrays) > 1:
         raise TableError(f"{source}: expected one value per row and column; it holds {names}")
@@ -648,12 +635,10 @@ def check_order(latents: Latents, labels: pd.DataFrame) -> None:
             "these are in order, call the columns of the latents z0, z1, ..."
         )
     if nameless:
-        warnings.warn(
+        warn(
             f"{latents.source} is taken for latents, and its columns {shortened(latents.names)} "
             f"for dimensions; {source}, without names, for labels; if it is the other way round, "
-            f"give latents first: {source} {latents.source}",
-            LatentscopeWarning,
-            stacklevel=4,
+            f"give latents first: {source} {latents.source}"
         )
 
 
@@ -720,13 +705,11 @@ def _warn_of_shuffled(table: pd.DataFrame | None, index: pd.Index | None, source
         ordered = np.sort(numbers)
         counts = ordered[0] in (0, 1) and bool((np.diff(ordered) == 1).all())
         if counts and not np.array_equal(numbers, ordered):
-            warnings.warn(
+            warn(
                 f"{source}: taken row by row, though its {column.name} counts the rows in another "
                 "order, as after a sort or a shuffle; if the other side has the order of the "
                 f"{column.name}, sort by it (.sort_index() of a DataFrame), else leave it out "
-                "(.reset_index(drop=True))",
-                LatentscopeWarning,
-                stacklevel=_CALLER,
+                "(.reset_index(drop=True))"
             )
             return
 
@@ -738,11 +721,9 @@ def _published_subset(latents: Latents, frame: pd.DataFrame) -> pd.DataFrame:
     filled = frame[_SUBSET].notna()
     if int(filled.sum()) != len(latents):
         return frame
-    warnings.warn(
+    warn(
         f"{latents.source}: taken for the {len(latents):,} of {len(frame):,} rows of "
-        f"{frame.attrs['source']} whose {_SUBSET} is not empty, in their order",
-        LatentscopeWarning,
-        stacklevel=_CALLER - 1,
+        f"{frame.attrs['source']} whose {_SUBSET} is not empty, in their order"
     )
     attrs, frame = frame.attrs, frame[filled.to_numpy()]
     frame.attrs = attrs
@@ -852,7 +833,7 @@ def match_rows(
         if best is None and table is not None:
             best = _by_values(table, labels, sources)
         if best is not None and not best.repeated:
-            _warn(
+            warn(
                 f"{sources[1]} is joined to {sources[0]} on its {best.right}, whose values are "
                 f"those of their {best.left}"
             )
@@ -870,16 +851,11 @@ def match_rows(
             f"values; expected one row for each {best.right}"
         )
     if best.count < n:
-        _warn(
+        warn(
             f"{n - best.count} of {n} rows of {sources[0]} have no row in {sources[1]}: their "
             f"{best.left} is not among its {best.right}"
         )
     return best.rows
-
-
-def _warn(message: str) -> None:
-    """Warn from the line that called the diagnostic, which read its study by `match_rows`."""
-    warnings.warn(message, LatentscopeWarning, stacklevel=_CALLER + 1)
 
 
 def aligned(x: Any, y: Any, names: tuple[str, str]) -> tuple[Any, Any]:
@@ -902,11 +878,7 @@ def aligned(x: Any, y: Any, names: tuple[str, str]) -> tuple[Any, Any]:
         )
     found = match.rows.to_numpy()
     both = np.flatnonzero(found >= 0)
-    warnings.warn(
-        f"{names[0]} and {names[1]} are matched by their indexes, {len(both):,} rows",
-        LatentscopeWarning,
-        stacklevel=3,
-    )
+    warn(f"{names[0]} and {names[1]} are matched by their indexes, {len(both):,} rows")
     return x.iloc[both], y.iloc[found[both]]
 
 
@@ -1123,11 +1095,9 @@ def _check_row_order(
             "equal lengths, or an id column on both sides, or a column to join on"
         )
     if tried:
-        warnings.warn(
+        warn(
             f"{sources[0]} and {sources[1]} have no id in common (tried {tried}), but {n} rows "
-            "each: taken row by row",
-            LatentscopeWarning,
-            stacklevel=_CALLER + 1,
+            "each: taken row by row"
         )
 
 
@@ -1149,7 +1119,7 @@ def _check_stars(table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, 
                     f"{differ}: their order is not the same; expected the same, or an id column on "
                     "both sides"
                 )
-            _warn(f"{differ}: taken row by row, {len(table)} rows each")
+            warn(f"{differ}: taken row by row, {len(table)} rows each")
             return
 
 
@@ -1157,12 +1127,10 @@ def _warn_of_unused_ids(left: list[str], labels: pd.DataFrame, sources: tuple[st
     ids = [name for name in left if is_id_column(name)]
     similar = [str(name) for name in labels.columns if _looks_like_ids(labels[name])]
     if ids and similar:
-        warnings.warn(
+        warn(
             f"{sources[1]} has no id column and is taken row by row, though {sources[0]} has ids "
             f"({', '.join(ids)}) and {', '.join(similar)} names each row; to match them pass "
-            f"join={similar[0]!r} (--join {similar[0]}), or call that column id",
-            LatentscopeWarning,
-            stacklevel=_CALLER + 1,
+            f"join={similar[0]!r} (--join {similar[0]}), or call that column id"
         )
 
 

@@ -2,8 +2,11 @@
 
 import difflib
 import re
+import sys
+import warnings
 from collections.abc import Iterable
 from itertools import islice
+from types import FrameType
 
 _N_NAMES = 8
 _N_COMPARED = 10_000  # names of an archive's rows are compared for seconds
@@ -42,6 +45,15 @@ class ClusterError(LatentscopeError):
 
 class LatentscopeWarning(UserWarning):
     """A result is usable but doubtful; said once, never quietly mended."""
+
+
+def warn(text: str) -> None:
+    """Warn from the line that called latentscope, however far up it is."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("latentscope."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, LatentscopeWarning, stacklevel=level)
 
 
 def shortened(names: Iterable[str]) -> str:

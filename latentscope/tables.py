@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from latentscope.errors import LatentscopeWarning, TableError, meant, printable, shortened
+from latentscope.errors import TableError, meant, printable, shortened, warn
 from latentscope.files import MAX_BYTES, atomic_path, write_json
 
 ID_COLUMNS = ("id", "archive_id", "dp_id", "file")
@@ -118,12 +118,10 @@ def numbered_columns(names: list[str], source: str) -> list[str]:
     latent = sorted(numbers, key=lambda name: numbers[name])
     if [numbers[name] for name in latent] != list(range(len(latent))):
         places = [f"dim {dim} is column {name}" for dim, name in enumerate(latent[:_SHOWN])]
-        warnings.warn(
+        warn(
             f"{source}: its columns of latents are not numbered 0 ... {len(latent) - 1}; dims are "
             f"their places in order of number: {', '.join(places)}"
-            + (", ..." if len(latent) > _SHOWN else ""),
-            LatentscopeWarning,
-            stacklevel=5,
+            + (", ..." if len(latent) > _SHOWN else "")
         )
     return latent
 
@@ -486,11 +484,9 @@ def _head(path: Path) -> _Head:
         if named:
             names, count = comments, 0
         elif all(map(str.isidentifier, comments)):
-            warnings.warn(
+            warn(
                 f"{path}: {shortened(names)} are taken for the names of its columns, and "
-                f"{shortened(comments)} for a comment; if these are the names, take off the #",
-                LatentscopeWarning,
-                stacklevel=6,
+                f"{shortened(comments)} for a comment; if these are the names, take off the #"
             )
     rows = [(reader.line_num, _words(row)) for row in islice(filter(None, reader), _HEAD_ROWS)]
     units: list[str] = []
@@ -500,11 +496,9 @@ def _head(path: Path) -> _Head:
             break
         units, count = units if rule else row, line
     if units:
-        warnings.warn(
+        warn(
             f"{path}: the row below the names is taken for units and not read: "
-            f"{shortened(unit for unit in units if unit.strip('-'))}",
-            LatentscopeWarning,
-            stacklevel=6,
+            f"{shortened(unit for unit in units if unit.strip('-'))}"
         )
     names = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
     return _Head(encoding, separator, names, above + count)
@@ -617,7 +611,7 @@ def _check_rows(path: Path, head: _Head) -> tuple[int, list[int]]:
     words = [f"left out, since they begin with #: {len(comments)} rows"] * bool(comments)
     words += [f"filled up, since they have fewer fields than names: {short} rows"] * bool(short)
     for each in words:
-        warnings.warn(f"{path}: {each}", LatentscopeWarning, stacklevel=6)
+        warn(f"{path}: {each}")
     return count, comments
 
 
@@ -662,11 +656,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], source: str) -> Contents:
     if rows:  # beside vectors, what has one value for each
         other = [name for name, column in columns.items() if len(column) not in rows]
         if other:
-            warnings.warn(
-                f"{source}: left out, since they have not one value per row: {shortened(other)}",
-                LatentscopeWarning,
-                stacklevel=6,
-            )
+            warn(f"{source}: left out, since they have not one value per row: {shortened(other)}")
         columns = {name: column for name, column in columns.items() if name not in other}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
@@ -780,11 +770,9 @@ def _longest(path: Path, rows: Mapping[int, int]) -> int:
     """
     number = max(rows, key=lambda number: rows[number])
     if len(rows) > 1:
-        warnings.warn(
+        warn(
             f"{path}: of its {len(rows)} tables number {number} is read, the first of the longest "
-            f"({rows[number]:,} rows)",
-            LatentscopeWarning,
-            stacklevel=6,
+            f"({rows[number]:,} rows)"
         )
     return number
 

@@ -8,7 +8,6 @@ deviations.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -33,7 +32,7 @@ from latentscope.diagnostics.threshold import (
     deviation,
     find_gap,
 )
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, warn
 
 Kind = Literal["median", "mean"]
 Floats = NDArray[np.float64]
@@ -208,11 +207,9 @@ def _kl(read: Latents) -> Floats | None:
     rows = read.ok & np.isfinite(read.logvar).all(axis=1)
     missing = int(read.ok.sum() - rows.sum())
     if missing:
-        warnings.warn(
+        warn(
             f"{read.source}: the log variance of {missing:,} rows is not finite; the KL divergence "
-            "leaves them out",
-            LatentscopeWarning,
-            stacklevel=3,
+            "leaves them out"
         )
     if not rows.any():
         return None

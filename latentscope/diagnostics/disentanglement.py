@@ -8,7 +8,6 @@ whole itself (the delete-d jackknife; J. Shao & C. F. J. Wu, Ann. Statist. 17, 1
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -59,7 +58,7 @@ from latentscope.diagnostics.study import (
     check_least,
     read_study,
 )
-from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.errors import EstimatorError, shortened, warn
 from latentscope.labels import Missing
 from latentscope.workers import Progress, counted, in_order, threads_for
 
@@ -265,14 +264,14 @@ def metrics(
             f"into {_bins(count)} bins instead of {BINS}, and are higher than with more stars; "
             "compare at equal numbers (max_stars=, --max-stars)"
         )
-        warnings.warn(f"{read.source}: {few}", LatentscopeWarning, stacklevel=2)
+        warn(f"{read.source}: {few}")
         sampled.append(few)
     values = np.array(read.values[:, chosen], dtype=np.float64)
     every = study.stars.draws(ok, 1, own_rng(seed, 7)).rows[0]
     stars = Stars(standardized(values, every), ok, study.stars, usable, chosen, seed)
     far = _far_rows(values, every, chosen)
     if far:
-        warnings.warn(f"{read.source}: {far}", LatentscopeWarning, stacklevel=2)
+        warn(f"{read.source}: {far}")
     rotations = [random_rotation(len(chosen), own_rng(seed, 9, i)) for i in range(n_rotations)]
     pca = principal_axes(stars.values[every])
     samples = {False: stars, True: stars.at_most(_MOST_IF_SLOW)}
@@ -362,7 +361,7 @@ def ready_labels(
         )
         if not labels or columns is not None:
             raise EstimatorError(f"{text}; leave them out" if labels else text)
-        warnings.warn(f"left out, since {text}", LatentscopeWarning, stacklevel=3)
+        warn(f"left out, since {text}")
     for doubtful, doubt in ((_may_wrap, _WRAPS), (_may_be_codes, _CODES)):
         unsaid = shortened(
             label.name
@@ -372,7 +371,7 @@ def ready_labels(
             and doubtful(label.numbers[ok])
         )
         if unsaid:
-            warnings.warn(f"{unsaid}: {doubt}", LatentscopeWarning, stacklevel=3)
+            warn(f"{unsaid}: {doubt}")
             notes.append(f"{unsaid}: {doubt}")
     if clipped:
         notes.append(f"values beyond {CLIP_SIGMA:g} sigma left out: {', '.join(clipped)}")

@@ -5,7 +5,6 @@ The indicator is that of Sedaghat et al. 2021, section 6.2.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from latentscope.diagnostics.mi.api import MIResult
 from latentscope.diagnostics.mi.columns import CLIP_SIGMA, beyond_sigma, choose_labels
 from latentscope.diagnostics.mi.estimators import Codes, bin_codes, counts_of
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, warn
 from latentscope.labels import Missing
 
 Floats = NDArray[np.float64]
@@ -99,11 +98,7 @@ def paper_indicator(
     table = pd.concat(parts, ignore_index=True)
     empty = table.loc[table["indicator"].isna(), "label"].unique()
     if len(empty):
-        warnings.warn(
-            f"{', '.join(empty)}: no dimension knows anything about it; its indicator is NaN",
-            LatentscopeWarning,
-            stacklevel=2,
-        )
+        warn(f"{', '.join(empty)}: no dimension knows anything about it; its indicator is NaN")
     return table
 
 

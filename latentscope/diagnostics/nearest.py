@@ -10,7 +10,6 @@ measured in float64 from the original values.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.compiled import njit
-from latentscope.errors import EstimatorError, LatentscopeWarning, shortened
+from latentscope.errors import EstimatorError, shortened, warn
 from latentscope.workers import Progress, in_order, may_spread, spread
 
 Floats = NDArray[np.float64]
@@ -143,7 +142,7 @@ def measure_space(
         reason = f"{source}: dims {shortened(still)} have no {spread} spread over the sample"
         if not moves.any():
             raise EstimatorError(f"{reason}{advice}; nothing to compare")
-        warnings.warn(f"{reason}{advice}; left out", LatentscopeWarning, stacklevel=4)
+        warn(f"{reason}{advice}; left out")
         dims, center, width = np.array(dims)[moves].tolist(), center[moves], width[moves]
     space = Space(dims, metric, center, width)
     if metric == "mahalanobis":

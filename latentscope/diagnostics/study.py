@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,7 +38,7 @@ from latentscope.diagnostics.threshold import (
     choose_threshold,
     deviation,
 )
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
+from latentscope.errors import ChoiceError, EstimatorError, meant, shortened, warn
 from latentscope.files import expanded
 from latentscope.labels import CleanLabels, Missing, clean_labels
 from latentscope.tables import (
@@ -349,9 +348,9 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
                 "so rows count as independent, and significance is overstated; "
                 f"groups={column!r} (--groups {column}) counts stars all the same"
             )
-            warnings.warn(note, LatentscopeWarning, stacklevel=5)
+            warn(note)
             return None, note
-        _check_names(unnamed(names)[latents.ok], f"column {column!r}", frames=6)
+        _check_names(unnamed(names)[latents.ok], f"column {column!r}")
         note = (
             f"rows of one star, by column {column}, count as one: {stars:,} stars in {rows:,} rows"
         )
@@ -364,30 +363,24 @@ def _automatic(latents: Latents, labels: pd.DataFrame | None) -> tuple[Groups | 
             f"{rows - different:,} of {rows:,} rows of latents are copies of another: rows of the "
             f"same values count as one ({different:,} groups)"
         )
-        warnings.warn(
-            f"{latents.source}: {note}; groups='none' (--groups none) takes them for independent",
-            LatentscopeWarning,
-            stacklevel=5,
-        )
+        warn(f"{latents.source}: {note}; groups='none' (--groups none) takes them for independent")
         return copies, note
     _warn_of_repeats(latents, tables)
     return None, ""
 
 
-def _check_names(missing: NDArray[np.bool_], what: str, frames: int = 5) -> None:
-    """Warn the caller, so many frames up, of rows without a name; refuse where all lack one."""
+def _check_names(missing: NDArray[np.bool_], what: str) -> None:
+    """Warn of rows without a name; refuse if all lack one."""
     count, n = int(missing.sum()), len(missing)
     if n and count == n:
         raise EstimatorError(
             f"groups: the {what} names none of {n:,} rows with latents; expected the star of each"
         )
     if count:
-        warnings.warn(
+        warn(
             f"groups: {count:,} of {n:,} rows with latents have no name in the {what}, and each "
             "is taken for a star of its own; if they repeat stars, values and significance are "
-            "too high",
-            LatentscopeWarning,
-            stacklevel=frames,
+            "too high"
         )
 
 
@@ -397,13 +390,11 @@ def _warn_of_repeats(latents: Latents, tables: Sequence[pd.DataFrame]) -> None:
         names = column.to_numpy(dtype=object)[latents.ok]
         repeated = read_groups(names, len(names), name).repeated
         if repeated:
-            warnings.warn(
+            warn(
                 f"{repeated:,} of {len(names):,} rows repeat a value of {name!r}, so rows are not "
                 "independent: any label that is constant for a star seems to share 0.3 nats and "
                 "more with the dimensions at 3 exposures per star, 1 and more at 10, and p-values "
-                f"call it significant; pass groups={name!r} (--groups {name})",
-                LatentscopeWarning,
-                stacklevel=6,
+                f"call it significant; pass groups={name!r} (--groups {name})"
             )
             return
 
@@ -560,7 +551,7 @@ class Study:
             )
         if self.threshold[1] != "model":
             for note in self.left_out_of("informative", OF_WIDEST):
-                warnings.warn(f"{self.latents.source}: {note}", LatentscopeWarning, stacklevel=4)
+                warn(f"{self.latents.source}: {note}")
         return self.informative
 
     def take(self, rows: NDArray[np.int64]) -> Study:
@@ -779,7 +770,7 @@ def _warn_of_missing(clean: CleanLabels, missing: Missing) -> None:
     words = words if automatic else clean.doubt
     for each in filter(None, (words, clean.coarse)):
         source = clean.frame.attrs["source"]
-        warnings.warn(f"{source}: {each}", LatentscopeWarning, stacklevel=4)
+        warn(f"{source}: {each}")
 
 
 def check_none_infinite(latents: Latents) -> None:

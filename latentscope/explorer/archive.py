@@ -28,7 +28,7 @@ from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.lines import COLOR_NOTICED, noticed_elements
 from latentscope.diagnostics.trust import score_against
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError, printable
+from latentscope.errors import LatentscopeError, LatentscopeWarning, SpectrumError, printable, warn
 from latentscope.explorer.arrays import Floats, Singles
 from latentscope.files import expanded
 from latentscope.models.reconstruction import on_grid
@@ -542,11 +542,9 @@ def _model(latents: Latents, given: ModelLike | None) -> SpectrumVAE | None:
 
         return as_model(given)
     said = f"the model {name}" if "model" in latents.provenance else "a model they do not name"
-    warnings.warn(
+    warn(
         f"{latents.source}: made by {said}; give it (-m MODEL) for sliders and spectra. Shown are "
-        "the map and the nearest spectra",
-        LatentscopeWarning,
-        stacklevel=3,
+        "the map and the nearest spectra"
     )
     return None
 

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import stat
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
@@ -21,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from latentscope.errors import LatentscopeWarning, ModelError
+from latentscope.errors import ModelError, warn
 from latentscope.files import expanded, plain
 from latentscope.settings import read_settings, settings
 from latentscope.spectra.prepare import PrepareConfig
@@ -357,7 +356,7 @@ def kept_model(name: str) -> Path | None:
         return None
     if not os.path.isdir(expanded(root)):
         what = f"{WEIGHTS_FOLDER} names {root}, which is no folder; it is not used"
-        warnings.warn(what, LatentscopeWarning, stacklevel=3)
+        warn(what)
     folder = expanded(root) / name
     if os.path.exists(folder / CONFIG_FILE):
         return folder

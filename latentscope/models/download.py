@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import urllib.parse
-import warnings
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from latentscope.errors import LatentscopeWarning, ModelError, printable
+from latentscope.errors import ModelError, printable, warn
 from latentscope.files import atomic_path, file_sha256
 from latentscope.models.config import CONFIG_FILE, read_config
 
@@ -249,9 +248,7 @@ def _record_pin(pin: Path, path: Path) -> None:
     digest = file_sha256(path)
     with atomic_path(pin) as temporary:
         temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
-    warnings.warn(
+    warn(
         f"{path.name}: no SHA-256 is published for this file, so it is trusted as it came; its "
-        f"hash {digest} is recorded in {pin} and must be the same from now on",
-        LatentscopeWarning,
-        stacklevel=3,
+        f"hash {digest} is recorded in {pin} and must be the same from now on"
     )

@@ -16,7 +16,6 @@ import shlex
 import shutil
 import sys
 import threading
-import warnings
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -41,7 +40,7 @@ from latentscope.compiled import njit
 from latentscope.data import Latents, check_latents_path, write_latents, write_parquet
 from latentscope.diagnostics.probe import Probe
 from latentscope.diagnostics.trust_reference import Reference
-from latentscope.errors import LatentscopeWarning, ModelError, TableError, printable
+from latentscope.errors import ModelError, TableError, printable, warn
 from latentscope.files import atomic_path, cores, keep_freed_memory, locked
 from latentscope.models.network import SpectrumVAE, moved, packed, single
 from latentscope.models.probes import apply_probe, probe_beside, read_probe
@@ -222,20 +221,14 @@ def encode(
                 write_latents(latents, path)
         _warn_of_repeats(items)
         if doubtful := latents.provenance["frame_doubtful"]:
-            warnings.warn(
+            warn(
                 f"the O2 lines of the air contradict the frame of the wavelengths in {doubtful} of "
                 f"{len(items)} spectra, so velocities are off by up to 30 km/s, that of the Earth; "
-                "the column assumed says how",
-                LatentscopeWarning,
-                stacklevel=2,
+                "the column assumed says how"
             )
         if earlier and not written:
             # Rows that are all NaN never go over those of an earlier run.
-            warnings.warn(
-                f"none of {len(items)} spectra could be encoded; {path} of an earlier run stays",
-                LatentscopeWarning,
-                stacklevel=2,
-            )
+            warn(f"none of {len(items)} spectra could be encoded; {path} of an earlier run stays")
         if store is not None:
             store.clear()
     return latents
@@ -837,9 +830,7 @@ def _warn_of_repeats(items: list[Any]) -> None:
     repeated = [name for name, number in times.items() if number > 1]
     if repeated:
         count = "1 id stands" if len(repeated) == 1 else f"{len(repeated)} ids stand"
-        warnings.warn(
+        warn(
             f"{count} for more than one row ({repeated[0]!r} first): files of "
-            "one name in several folders, or named twice; labels joined by id go to each of them",
-            LatentscopeWarning,
-            stacklevel=3,
+            "one name in several folders, or named twice; labels joined by id go to each of them"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.diagnostics.traversal.traverse import star_velocity
-from latentscope.errors import LatentscopeWarning, ModelError, SpectrumError
+from latentscope.errors import ModelError, SpectrumError, warn
 from latentscope.files import atomic_path
 from latentscope.models.rows import read_chunk, source_id
 from latentscope.spectra.prepare import PrepareConfig, restore
@@ -239,7 +238,7 @@ def view_spectrum(source: Any, model: ModelLike | None, **options: Any) -> Recon
         return reconstruct(source, model, **options)
     except SpectrumError as reason:
         found = reconstruct(source, None, **options)  # raises again for what is no spectrum
-        warnings.warn(f"drawn without a reconstruction: {reason}", LatentscopeWarning, stacklevel=3)
+        warn(f"drawn without a reconstruction: {reason}")
         return found
 
 

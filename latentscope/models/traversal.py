@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,13 +25,7 @@ from latentscope.diagnostics.traversal.traverse import (
     measure_line_map,
     measure_traversal,
 )
-from latentscope.errors import (
-    ChoiceError,
-    EstimatorError,
-    LatentscopeWarning,
-    ModelError,
-    SpectrumError,
-)
+from latentscope.errors import ChoiceError, EstimatorError, ModelError, SpectrumError, warn
 from latentscope.simulation.lines import ELEMENTS, LineList, read_linelist
 from latentscope.spectra.wavelength import doppler_shift
 from latentscope.workers import Progress
@@ -468,10 +461,8 @@ class _Spread:
         """One sigma of a dimension; that of the prior, 1, for one that does not vary."""
         if self.sigma[dim] > 0:
             return float(self.sigma[dim])
-        warnings.warn(
-            f"{self.source}: dim {dim} does not vary; mean 0 and sigma 1 of the prior stand for it",
-            LatentscopeWarning,
-            stacklevel=3,
+        warn(
+            f"{self.source}: dim {dim} does not vary; mean 0 and sigma 1 of the prior stand for it"
         )
         return 1.0
 

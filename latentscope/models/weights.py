@@ -9,7 +9,6 @@ import hashlib
 import os
 import pickle
 import re
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from latentscope.data import Latents
-from latentscope.errors import LatentscopeWarning, ModelError, meant
+from latentscope.errors import ModelError, meant, warn
 from latentscope.files import atomic_path, expanded, file_sha256
 from latentscope.models.config import (
     CONFIG_FILE,
@@ -683,11 +682,9 @@ def _assumed_normalization(path: Path) -> PublishedNormalization:
     for entry in PUBLISHED.values():
         if entry.filename == path.name:
             return entry.normalization
-    warnings.warn(
+    warn(
         f"{path.name} does not say how its spectra were normalized; assumed 'median-padded', as "
-        "in astro-machines. `latentscope convert --normalization` writes a model folder that says",
-        LatentscopeWarning,
-        stacklevel=4,
+        "in astro-machines. `latentscope convert --normalization` writes a model folder that says"
     )
     return "median-padded"
 

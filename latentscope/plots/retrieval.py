@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 
 from latentscope.data import spectrum_path
 from latentscope.diagnostics.retrieval import RetrievalResult
-from latentscope.errors import EstimatorError, LatentscopeError, LatentscopeWarning, SpectrumError
+from latentscope.errors import EstimatorError, LatentscopeError, SpectrumError, warn
 from latentscope.plots.style import OVERLAY, QUIET, STRONG, WIDE, new_axes, short_title, styled
 from latentscope.spectra.read import Reading, read_spectrum
 from latentscope.spectra.spectrum import Spectrum
@@ -89,11 +87,7 @@ def plot_answers(result: RetrievalResult, *, window: Window | None = None) -> Ax
     """
     answered = np.flatnonzero(result.queries["matches"].to_numpy() > 0)
     if len(answered) > _MAX_QUERIES:
-        warnings.warn(
-            f"the picture shows the first {_MAX_QUERIES} of {len(answered)} queries",
-            LatentscopeWarning,
-            stacklevel=3,
-        )
+        warn(f"the picture shows the first {_MAX_QUERIES} of {len(answered)} queries")
     shown = [int(place) for place in answered[:_MAX_QUERIES]]
     found = {place: spectra_found(result, place) for place in shown}
     heights = [
@@ -133,11 +127,7 @@ def spectra_found(result: RetrievalResult, query: int = 0) -> list[tuple[str, Sp
         else:
             missing.append(found)
     if missing and len(shown) > 1:
-        warnings.warn(
-            f"the picture lacks {len(missing)} of {len(matches)} matches: {missing[0]}",
-            LatentscopeWarning,
-            stacklevel=3,
-        )
+        warn(f"the picture lacks {len(missing)} of {len(matches)} matches: {missing[0]}")
     return shown if len(shown) > 1 else []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from scipy.ndimage import uniform_filter1d
 
 from latentscope.diagnostics.traversal.lines import measured, noticed, noticed_elements, percent
 from latentscope.diagnostics.traversal.traverse import LineMapResult, TraversalResult
-from latentscope.errors import LatentscopeWarning
+from latentscope.errors import warn
 from latentscope.plots.style import (
     ALONG,
     INK,
@@ -246,7 +245,7 @@ def zooms_of(
         named = {f"{a:g}-{b:g} \u00c5": (a, b) for a, b in windows}
     found = {name: window for name, window in named.items() if reached(window)}
     for name in named.keys() - found.keys() if windows is not None else ():
-        warnings.warn(f"{name} is left out: no flux there", LatentscopeWarning, stacklevel=5)
+        warn(f"{name} is left out: no flux there")
     return found
 
 

@@ -211,7 +211,7 @@ def test_few_stars_are_told_and_rows_taken(values):
     with pytest.warns(LatentscopeWarning, match="only 10 stars, by column object"):
         study = read_study(latents)
     assert study.groups is None
-    assert "10 stars only" in study.notes[0]
+    assert "only 10 stars" in study.notes[0]
     assert read_study(latents, groups="object").groups.count(latents.ok) == 10
 
 

@@ -7,7 +7,6 @@ few columns at a time in memory.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -75,7 +74,7 @@ from latentscope.diagnostics.study import (
     observed,
     read_study,
 )
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
+from latentscope.errors import ChoiceError, EstimatorError, shortened, warn
 from latentscope.labels import Missing
 from latentscope.tables import without_mask
 from latentscope.workers import Progress, counted, on_cluster, pairs_in_order, threads_for
@@ -693,11 +692,9 @@ def _with_rows(
     if sparse:
         names = shortened(f"{label.name} ({label.rows})" for label in sparse)
         notes = [f"left out, too few rows: {names}"]
-        warnings.warn(
+        warn(
             f"left out, since {neighbors + 1} rows with the label and a latent are needed "
-            f"(neighbors={neighbors}): {names}",
-            LatentscopeWarning,
-            stacklevel=3,
+            f"(neighbors={neighbors}): {names}"
         )
     kept = [label for label in labels if label not in sparse]
     if not kept:
@@ -869,24 +866,20 @@ def value_of(x: Column, y: Column, settings: Settings) -> float:
     name = settings.estimator
     _warn_of_ties([column.name for column in (x, y) if _biased_by_ties(column, name)], name)
     if pair.constant:
-        warnings.warn(
-            f"{pair.constant} constant: mutual information 0", LatentscopeWarning, stacklevel=3
-        )
+        warn(f"{pair.constant} constant: mutual information 0")
         return 0.0
-    _warn_of_scales([pair.x, pair.y], settings, frames=4)
+    _warn_of_scales([pair.x, pair.y], settings)
     return pair.estimator.estimate(pair.x, pair.y, settings.neighbors, settings.seed).value
 
 
-def _warn_of_scales(columns: list[Column], settings: Settings, frames: int = 3) -> None:
+def _warn_of_scales(columns: list[Column], settings: Settings) -> None:
     name = settings.estimator
     unlike = name != "auto" and ESTIMATORS[name].one_scale
     found = of_other_scale(columns, settings.neighbors) if unlike else ""
     if found:
-        warnings.warn(
+        warn(
             f"{found}, and {name} takes values as they are, so that it may miss what they share; "
-            "scale them, or choose copula",
-            LatentscopeWarning,
-            stacklevel=frames,
+            "scale them, or choose copula"
         )
 
 
@@ -898,18 +891,14 @@ def _warn_of_copies(columns: Sequence[Column], value: float) -> None:
         copies = identical_rows(np.stack(numbers, axis=1), valid)
     n = int(np.count_nonzero(valid))
     if copies is not None:
-        warnings.warn(
+        warn(
             f"{n - copies.count(valid):,} of {n:,} rows are copies of another, which mutual "
-            "information takes for a relation; leave them out",
-            LatentscopeWarning,
-            stacklevel=3,
+            "information takes for a relation; leave them out"
         )
     elif value > np.log(n):
-        warnings.warn(
+        warn(
             f"{value:.2f} nats are more than {n:,} rows can show (ln n = {np.log(n):.2f}): rows "
-            "are copies of others, or one variable is made of the other",
-            LatentscopeWarning,
-            stacklevel=3,
+            "are copies of others, or one variable is made of the other"
         )
 
 
@@ -923,11 +912,9 @@ def _biased_by_ties(column: Column, estimator: str) -> bool:
 def _warn_of_ties(tied: Sequence[str], estimator: str) -> None:
     """Warn of ties that bias an estimator of the values themselves."""
     if tied:
-        warnings.warn(
+        warn(
             f"many values of {shortened(tied)} are tied, which biases {estimator}; copula breaks "
-            "ties at random",
-            LatentscopeWarning,
-            stacklevel=4,
+            "ties at random"
         )
 
 
@@ -1240,8 +1227,4 @@ def _check_measured(table: pd.DataFrame, named_by: str) -> None:
     ):
         if len(found):
             names = shortened(map(str, found))
-            warnings.warn(
-                words.format(names=names, count=len(found), all=len(table)),
-                LatentscopeWarning,
-                stacklevel=4,
-            )
+            warn(words.format(names=names, count=len(found), all=len(table)))

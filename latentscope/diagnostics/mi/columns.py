@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import Latents
 from latentscope.diagnostics.mi.kernels import order_of_some
-from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, meant, shortened
+from latentscope.errors import ChoiceError, EstimatorError, meant, shortened, warn
 from latentscope.tables import beyond_floats, is_no_label
 
 Floats = NDArray[np.float64]
@@ -477,11 +476,9 @@ def _check_complex(frame: pd.DataFrame, names: Sequence[str]) -> None:
 def _warn_of_numbers(frame: pd.DataFrame, names: Sequence[str]) -> None:
     findings = [finding for name in names if (finding := _numbers_in_text(name, frame[name]))]
     if findings:
-        warnings.warn(
+        warn(
             f"numbers in text: {shortened(findings)}; such labels are treated as classes, or left "
-            "out: write decimal points, and leave cells without a number empty",
-            LatentscopeWarning,
-            stacklevel=4,
+            "out: write decimal points, and leave cells without a number empty"
         )
 
 

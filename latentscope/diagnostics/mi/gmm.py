@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from latentscope.diagnostics.mi.columns import own_rng
-from latentscope.errors import EstimatorError, LatentscopeWarning
+from latentscope.errors import EstimatorError, warn
 
 Floats = NDArray[np.float64]
 
@@ -119,11 +119,9 @@ def gmm(x: Floats, y: NDArray[np.generic], *, discrete: bool = False, seed: int 
     fits = [_fit(rows, count, rng) for rows, count in zip(samples, counts, strict=True)]
     diverging = [converged for _, converged in fits].count(False)
     if diverging:
-        warnings.warn(
+        warn(
             f"{diverging} of {len(fits)} Gaussian mixtures have not converged in {_ITERATIONS} "
-            "iterations; fewer components may",
-            LatentscopeWarning,
-            stacklevel=2,
+            "iterations; fewer components may"
         )
     mixtures = [mixture for mixture, _ in fits]
     sizes = np.array([len(rows) for rows in samples])
