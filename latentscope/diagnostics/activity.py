@@ -67,8 +67,6 @@ class MADResult(Result):
         half_equal, active, kl_nats, above_gap`. Where half of the values or more are equal
         (`half_equal`), the median deviation is 0, and `mad` is the mean one times 0.845 (for a
         Gaussian, the median one). `kl_nats` is NaN where unknown, `above_gap` None without a gap.
-    provenance : dict
-        Settings and origin of the latents.
     threshold_from : {"asked", "model", "published", "estimated", "varying"}
         Source of the threshold: the caller; the model of the latents; the paper, for latents with a
         log variance but no model; the gap; or, without one, a hundredth of the widest.

@@ -255,10 +255,6 @@ class ComparisonResult(Result):
         One row per spectrum and model after the first: `a, b, row, id, star, moved`, the most
         first. `moved`, percent: where the neighbors of a row by one model are among all by the
         other: about 0 if they are the same, 50 if nothing is in common.
-    provenance : dict
-        Settings, versions, and origin of latents and labels.
-    notes : tuple of str
-        What was done to rows and labels, in words.
     """
 
     drawn_by = "plot_comparison"

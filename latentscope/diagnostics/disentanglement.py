@@ -108,10 +108,6 @@ class MetricsResult(Result):
         their range; `pca`: for their principal components; `verdict`: the baselines that the whole
         interval beats, empty where axes do not matter or there is no interval; `draws`: halves for
         the interval; `n`: rows; `n_groups`: stars, each of which counts once.
-    provenance : dict
-        Settings, versions, and origin of latents and labels.
-    notes : tuple of str
-        What was done to the labels, in words.
     importance : DataFrame, dims x labels
         Share of each label's variance that a forest explains through each dimension, on stars it
         has not seen; 0 where it does not predict the label.

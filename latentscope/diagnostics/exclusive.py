@@ -91,10 +91,6 @@ class ExclusiveResult(Result):
         Nats below which nothing can be told from noise with n rows, about.
     left_out : int
         Dimensions that carry something but were not ordered, since too many do.
-    provenance : dict
-        Settings, versions, and origin of the latents.
-    notes : tuple of str
-        What was done to the rows, in words.
     """
 
     drawn_by = "plot_exclusive"

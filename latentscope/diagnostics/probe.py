@@ -226,10 +226,6 @@ class ProbeResult(Result):
         `..._read`, that of the best reader.
     confusion : dict of str to DataFrame
         For labels of classes, numbers of stars by true class (rows) and class read (columns).
-    provenance : dict
-        Settings, versions, and origin of latents and labels.
-    notes : tuple of str
-        What was done to the labels, in words.
     """
 
     drawn_by = "plot_probe"

@@ -81,10 +81,6 @@ class RetrievalResult(Result):
         `low` and `high` of each dimension: where 90 % of stars (or rows) lie, in spreads.
     usual : ndarray of float64
         Ascending distances from rows of the sample, one per star, to their own nearest.
-    provenance : dict
-        Settings and origin of the latents.
-    notes : tuple of str
-        What was left out or is not known, in words.
     """
 
     drawn_by = "plot_retrieval"

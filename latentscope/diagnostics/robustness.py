@@ -86,8 +86,6 @@ class RobustnessResult(Result):
         samples of fewer stars that of one draw, which is part of the whole, else that of the whole;
         `significant`: q below 0.05 over the table. Halves have no p-value, since they differ from
         the whole by their number of stars.
-    provenance : dict
-        Settings, versions, and origin of latents and labels.
     notes : tuple of str
         Labels that lost values or were left out, missing samples, and stars in each class.
     """

@@ -799,7 +799,11 @@ def check_least(least: int, **options: int | None) -> None:
 
 
 class Result:
-    """What all results have in common: words, a table, a picture and a file."""
+    """What all results have in common: words, a table, a picture and a file.
+
+    `provenance` has settings, versions, and the origin of latents and labels; `notes`, where there
+    are some, say what was done to rows and labels.
+    """
 
     drawn_by = ""
     """The function of `latentscope.plots` that draws it."""

@@ -75,8 +75,6 @@ class TrackResult(Result):
         `frequency` in cycles per day, and the power of `dim_3`, ... Empty if exposures are too few.
     by : {"exposures", "nights"}
         What was shuffled, for periods and correlations.
-    notes : tuple of str
-    provenance : dict
     """
 
     drawn_by = "plot_track"

@@ -52,8 +52,6 @@ class ReportResult:
         The page, and its numbers.
     document : Document
         All that the page shows.
-    provenance : dict
-        Settings, versions, and where the latents come from.
     """
 
     output: Path

@@ -131,8 +131,6 @@ class MIResult(_Sentences):
         rate over the table; both are NaN for a constant column, whose value is 0. Of a pair with
         too few rows or groups all are NaN. `n_groups` is the number of independent rows: groups
         where they were given, else n.
-    provenance : dict
-        Settings, versions, and where latents and labels come from.
     notes : tuple of str
         What was done to the labels, in words: left out, short of values, treated as classes.
     entropies : dict
@@ -222,8 +220,6 @@ class PairwiseResult(_Sentences):
     ----------
     table : DataFrame
         One row per pair, dim_x below dim_y: `dim_x, dim_y`, and the rest as in `MIResult`.
-    provenance : dict
-        Settings, versions, and where the latents come from.
     notes : tuple of str
         Which rows show one star, and which dimensions were left out, in words.
     """

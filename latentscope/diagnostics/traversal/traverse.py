@@ -108,7 +108,6 @@ class TraversalResult(Result):
         Velocity of the base's lines, km/s; 0 where it could not be measured.
     shift_explained : float
         Share of the squared change of the line contrast, over all values, that shifts explain.
-    provenance : dict
     """
 
     drawn_by = "plot_traversal"
@@ -594,7 +593,6 @@ class LineMapResult(Result):
     derivative : ndarray of float32, shape (dims, pixels)
         Derivative of the flux with respect to each dimension, per sigma, over the base's flux;
         NaN in gaps and without flux.
-    provenance : dict
     """
 
     drawn_by = "plot_line_map"
