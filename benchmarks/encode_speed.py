@@ -178,7 +178,7 @@ def read_by_astropy(file: Path) -> list[Any]:
 
 
 def parsers(n_files: int, repeats: int) -> None:
-    """Print the processor time that reading takes by our parser and by astropy, in ms a file."""
+    """Print the processor time that reading takes by our parser and by astropy, in ms per file."""
     kinds = {
         f"S1D, {DRS_CARDS} cards": ("s1d", DRS_CARDS),
         f"phase 3, {DRS_CARDS} cards": ("phase 3", DRS_CARDS),
@@ -214,7 +214,7 @@ STAGES = {
 
 
 def profile(files: list[Path], models: dict[str, SpectrumVAE], repeats: int) -> None:
-    """Print the processor time of the stages, in ms a spectrum: each the median of its calls."""
+    """Print the processor time of the stages, in ms per spectrum: each the median of its calls."""
     taken: dict[str, list[float]] = {}
 
     def timed(name: str, function: Callable) -> Callable:
@@ -246,11 +246,11 @@ def profile(files: list[Path], models: dict[str, SpectrumVAE], repeats: int) -> 
         for name, (owner, attribute) in STAGES.items():
             setattr(owner, attribute, originals[name])
     table = [[name, *(f"{c.get(name, 0):.2f}" for c in columns.values())] for name in STAGES]
-    print(markdown_table(["CPU ms a spectrum", *columns], table))
+    print(markdown_table(["CPU ms per spectrum", *columns], table))
 
 
 def report(results: dict[str, dict]) -> None:
-    """Print milliseconds a spectrum, and how many times the faster loop's they are."""
+    """Print milliseconds per spectrum, and their ratio to the faster loop's."""
     for clock in ("cpu_ms_per_spectrum", "ms_per_spectrum"):
         table = []
         for name, result in results.items():

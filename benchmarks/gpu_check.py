@@ -200,7 +200,7 @@ def source_of(at: Setting, config: TrainConfig, source: str) -> TrainConfig:
 
 
 def steps(at: Setting, source: str, precision: str, compile: str) -> dict[str, Any]:
-    """Fifty steps: spectra a second, the share that the device waits, the last loss."""
+    """Fifty steps: spectra per second, the share that the device waits, the last loss."""
     config = source_of(at, at.config, source)
     running = at.running(precision=precision, compile=compile)
     with warnings.catch_warnings():

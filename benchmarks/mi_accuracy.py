@@ -81,7 +81,7 @@ def all_measured(
 
 
 def by_case(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean |error| of each case, a column for each estimator."""
+    """Mean |error| of each case, one column per estimator."""
     wide = table.pivot_table(
         index=["group", "case", "truth"], columns="estimator", values="error", sort=False
     )
@@ -89,7 +89,7 @@ def by_case(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean |error| over the cases of each kind, worst case and failures, a row an estimator."""
+    """Mean |error| over the cases of each kind, worst case and failures, one row per estimator."""
     rows: list[dict[str, Any]] = []
     for name, part in table.groupby("estimator", sort=False):
         each = part.groupby(["group", "case"], sort=False)["error"].mean()

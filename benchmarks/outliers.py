@@ -1,4 +1,4 @@
-"""How well the trust of `score` tells spectra that a model has no business with.
+"""How well `score` tells spectra unlike those that a model learned from.
 
 Run:
 

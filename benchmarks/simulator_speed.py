@@ -1,4 +1,4 @@
-"""How fast the simulator is: full spectra, files, and training rows a second.
+"""How fast the simulator is: full spectra, files, and training rows per second.
 
     python -m benchmarks.simulator_speed --linelist harps_lines.csv.gz
     python -m benchmarks.simulator_speed --device cuda --n 64
@@ -81,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     clock = time.process_time if args.device == "cpu" else gpu_clock
     best = in_turns(tasks_of(args), args.rounds, clock, warm=True)
-    print(f"torch {torch.__version__}, stream rows on {args.device}; a second, one thread")
+    print(f"torch {torch.__version__}, stream rows on {args.device}; per second, one thread")
     for name, taken in best.items():
         print(f"{name:<24} {args.n / taken:>10.1f}")
 

@@ -58,7 +58,7 @@ def configuration(name: str, steps: int) -> TrainConfig:
 
 
 class Combs(lightning.LightningDataModule):
-    """Rows of one comb of absorption lines, shifted and scaled at random; a batch a step."""
+    """Rows of one comb of absorption lines, shifted and scaled at random; one batch per step."""
 
     def __init__(self, size: int, batch: int, steps: int) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Turns(Callback):
 
 
 def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> dict[str, float]:
-    """Train one network both ways, print a line, and return ms a step and how losses differ."""
+    """Train one network both ways, print a line, and return ms per step and how losses differ."""
     config = configuration(name, steps)
     torch.manual_seed(0)
     module = SpectrumModule(SpectrumVAE(config.architecture, config.prepare), config)
@@ -225,7 +225,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory((1 << 31) - 1, 1 << 30)
-    print(f"torch {torch.__version__}, {chosen.device}; ms a step, {chosen.steps} steps")
+    print(f"torch {torch.__version__}, {chosen.device}; ms per step, {chosen.steps} steps")
     print(
         f"{'network':<16} {'batch':>5} {'precision':<11} {'plain':>9} {'ours':>9} {'ratio':>6} "
         f"{'difference':>11} {'at the end':>11} {'loss from':>9} {'to':>8}"
