@@ -60,7 +60,7 @@ from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Frame
-from latentscope.workers import answer, connected, held, threads_of
+from latentscope.workers import Progress, answer, connected, held, threads_of
 
 BLOCK = 256
 """Files per part file: what an interrupted run may lose at most, besides a worker's chunk."""
@@ -73,7 +73,6 @@ _MEASURED = ("recon_error", "contrast", "roughness", "emission", "elsewhere", "v
 
 _LONGEST_NAME = 255  # bytes of a file's name
 
-Progress = Callable[[int, int], None]
 Precision = Literal["float32", "bf16"]
 
 

@@ -21,7 +21,7 @@ from latentscope.tables import beyond_floats, is_no_label
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Rows = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 Discrete = bool | Literal["auto"]
 Names = Sequence[str] | str
 Seed = Any
@@ -69,7 +69,7 @@ class Column:
         return self.codes is not None
 
     @cached_property
-    def valid(self) -> Rows:
+    def valid(self) -> Mask:
         """Which rows have a value, shape (n,)."""
         if self.codes is not None:
             return self.codes >= 0
@@ -98,10 +98,10 @@ class Column:
         return replace(self, codes=None, n_classes=0, note=f"{self.name} treated as numbers")
 
     @cached_property
-    def _latest(self) -> list[tuple[Rows, Column]]:
+    def _latest(self) -> list[tuple[Mask, Column]]:
         return []
 
-    def part(self, keep: Rows) -> Column:
+    def part(self, keep: Mask) -> Column:
         """Return what `take` does, and keep it: the next pair mostly has the same rows."""
         if keep.all():
             return self  # and not a part that is kept: it would hold its own memory
@@ -113,7 +113,7 @@ class Column:
         self._latest[:] = [(keep, part)]
         return part
 
-    def take(self, keep: Rows) -> Column:
+    def take(self, keep: Mask) -> Column:
         """Return the column of the rows where `keep`, shape (n,); all of them have a value."""
         if keep.all():
             return self
@@ -225,7 +225,7 @@ def read_label(
     return read_column(name, values, discrete=discrete, clip_sigma=clip_sigma, stream=stream)
 
 
-def beyond_sigma(values: Floats, sigma: float) -> Rows:
+def beyond_sigma(values: Floats, sigma: float) -> Mask:
     """Tell which of n values astropy's `sigma_clip` masks, shape (n,); never NaN.
 
     Those further than `sigma` standard deviations from the median, again of the rest until none
@@ -516,7 +516,7 @@ class LabelSummary:
         return not self.n_classes and self.n_tied > TIED_SHARE * self.rows
 
 
-def summary_of(column: Column, ok: Rows) -> LabelSummary:
+def summary_of(column: Column, ok: Mask) -> LabelSummary:
     """Look at a label on the rows that have latents, `ok`, shape (n,)."""
     keep = column.valid & ok
     rows, entropy = int(np.count_nonzero(keep)), np.nan
@@ -528,7 +528,7 @@ def summary_of(column: Column, ok: Rows) -> LabelSummary:
     return LabelSummary(column.name, rows, n_tied, column.n_clipped, column.n_classes, entropy)
 
 
-def _ties_among(column: Column, keep: Rows) -> int:
+def _ties_among(column: Column, keep: Mask) -> int:
     assert column.values is not None
     ascending = column.values[column.order[keep[column.order]]]
     same = np.concatenate(([False], ascending[1:] == ascending[:-1], [False]))
