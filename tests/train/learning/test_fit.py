@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from latentscope.errors import ModelError
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import check_model, load_model
+from tests.train.conftest import TINY
+from tests.train.learning.whole_batch import loss_and_gradient
 from train.commands import app
 from train.fit import export_checkpoint, fit
 from train.learning.callbacks import WholeCheckpoints
@@ -138,13 +140,6 @@ def test_a_wrong_usage_is_one_line(tiny, tmp_path, monkeypatch, words, said):
     assert len(done.output.splitlines()) == 1
 
 
-def test_a_changed_configuration_does_not_resume(tiny, tmp_path, data_folder):
-    fit(read_config(tiny), tmp_path / "run", data_folder=data_folder, watch_every=5)
-    tiny.write_text(tiny.read_text().replace("beta: 0.5", "beta: 0.6"))
-    with pytest.raises(ModelError, match="another configuration"):
-        fit(read_config(tiny), tmp_path / "run", data_folder=data_folder, watch_every=5)
-
-
 def test_a_checkpoint_replaces_the_older_one_only_when_it_is_whole(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     WholeCheckpoints().save_checkpoint({"a": torch.ones(3)}, path)
@@ -233,12 +228,21 @@ def test_an_encoder_of_ones_own_is_trained_exported_and_loaded(
             SpectrumVAE(read_config(tiny).architecture)
 
 
-# `python -m train ARGUMENTS`, in which the second process fails at the third step.
-FAILING = """
+# `python -m train fit CONFIG -o FOLDER` for two folders, between them the loss of a whole batch.
+# Into the second folder, with the rows of the first, the second process fails at the third step.
+TWO_PROCESSES = """
+import contextlib
 import sys
-import time
+import torch
+from tests.train.learning.whole_batch import loss_and_gradient
+from train.commands import app
 from train.learning.module import SpectrumModule
 from train.learning.devices import rank_and_world
+
+config, first, second = sys.argv[1:]
+with contextlib.suppress(SystemExit):
+    app(["fit", config, "-o", first, "--watch-every", "4"])
+torch.save(loss_and_gradient(), f"{first}/{rank_and_world()[0]}.pt")
 
 step = SpectrumModule.training_step
 
@@ -248,48 +252,59 @@ def training_step(self, batch, batch_idx):
     return step(self, batch, batch_idx)
 
 SpectrumModule.training_step = training_step
-from train.commands import app
-
-app(sys.argv[1:])
+app(["fit", config, "-o", second, "--data", first + "/data"])
 """
 
 
-def torchrun(*command):
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*start, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """How that ended under torchrun, where most of the time goes into imports, and the folder."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (folder / "two.py").write_text(TWO_PROCESSES)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    names = (str(folder / name) for name in ("two.py", "tiny.yaml", "two", "failed"))
+    return run(*torchrun, *names), folder
 
 
-def test_two_processes_train_as_one_with_the_doubled_batch(tiny, tmp_path, data_folder):
+def test_two_processes_train_as_one_with_the_doubled_batch(
+    two_processes, tiny, tmp_path, data_folder
+):
     """Two spectra in each of two processes, and four in one: the same losses to 1e-5."""
-    fit(read_config(tiny), tmp_path / "one", data_folder=data_folder, watch_every=4)
+    one, (done, folder) = tmp_path / "one", two_processes
+    fit(read_config(tiny), one, data_folder=data_folder, watch_every=4)
     # The rows lie in a folder of their own here, which both processes want to fill.
-    done = torchrun("-m", "train", "fit", tiny, "-o", tmp_path / "two", "--watch-every", 4)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("model written") == 1
+    two = folder / "two"
+    assert done.stdout.count("model written") == 1, done.stderr
     assert "2 processes" in done.stderr
 
-    one, two = (pd.read_csv(tmp_path / name / "log" / "metrics.csv") for name in ("one", "two"))
-    assert two["step"].tolist() == one["step"].tolist() == list(range(10))
+    folders = (one, two)
+    ours, theirs = (pd.read_csv(path / "log" / "metrics.csv") for path in folders)
+    assert theirs["step"].tolist() == ours["step"].tolist() == list(range(10))
     for name in ("loss", "lines", "continuum", "kl"):
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    watched = [pd.read_csv(tmp_path / name / "watch.csv") for name in ("one", "two")]
+        np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    watched = [pd.read_csv(path / "watch.csv") for path in folders]
     assert watched[1]["step"].tolist() == watched[0]["step"].tolist()
     np.testing.assert_allclose(watched[1]["lines"], watched[0]["lines"], rtol=1e-4)
-    models = [load_model(tmp_path / name / "model").state_dict() for name in ("one", "two")]
+    models = [load_model(path / "model").state_dict() for path in folders]
     for name, values in models[0].items():
         torch.testing.assert_close(models[1][name], values, rtol=1e-3, atol=1e-4, msg=name)
-    assert len(list((tmp_path / "two" / "data").glob("rows-*"))) == 2  # training, validation
+    assert len(list((two / "data").glob("rows-*"))) == 2  # training, validation
 
 
-def test_an_error_in_one_process_ends_the_other(tiny, tmp_path, data_folder):
-    script = tmp_path / "failing.py"
-    script.write_text(FAILING)
-    done = torchrun(script, "fit", tiny, "-o", tmp_path / "run", "--data", data_folder)
+def test_two_processes_have_the_loss_and_gradient_of_one(two_processes):
+    loss, gradient = loss_and_gradient()
+    for rank in range(2):
+        found = torch.load(two_processes[1] / "two" / f"{rank}.pt")
+        assert found[0].item() == pytest.approx(loss.item(), rel=1e-6)
+        assert torch.allclose(found[1], gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_an_error_in_one_process_ends_the_other(two_processes):
+    done, folder = two_processes
     assert done.returncode != 0
     assert "this process lost its disk" in done.stderr
-    assert not (tmp_path / "run" / "model").exists()
+    assert not (folder / "failed" / "model").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
