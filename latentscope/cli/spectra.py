@@ -235,6 +235,8 @@ def _each(
             found.append(work(file))
         except LatentscopeError as error:
             failed.append((str(file), str(error)))
+        except BrokenPipeError:  # of what the work prints
+            raise
         except OSError as error:
             failed.append((str(file), of_the_system(error)))
         except Exception as error:  # one file of many may break a reader in any way

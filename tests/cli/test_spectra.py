@@ -171,6 +171,14 @@ def test_inspect_goes_on_after_any_error(command, archive, tiny_model, monkeypat
     assert f"failed: {files[1]}: RecursionError: too deep" in ended.err
 
 
+def test_a_reader_that_leaves_early_is_no_failure(archive):
+    words = [sys.executable, "-m", "latentscope", "inspect", str(archive)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
+
+
 def test_earlier_latents_outlive_a_run_in_which_all_failed(command, archive, tiny_model, tmp_path):
     output = tmp_path / "latents.npy"
     assert command("encode", min(archive.glob("*.fits")), "-m", tiny_model, "-o", output).code == 0
