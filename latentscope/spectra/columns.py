@@ -321,7 +321,9 @@ def _wavelength_by_content(
         if wave is None and flux in like:
             wave, flux = flux, None  # the names are words of a title
     words = [place for place, column in enumerate(columns) if column.values.dtype.kind in "OUSV"]
-    unnamed = wave is not None and not any(names) and words and words[0] < wave
+    # Of columns without names the flux is the first beside the wavelength, unless that is text.
+    last = max((wave or 0), min((p for p in rest if p != wave), default=0))
+    unnamed = wave is not None and not any(names) and words and words[0] < last
     if words and (wave is None or unnamed or (flux is None and len(rest) < 2)):
         raise SpectrumError(
             f"{form}, column {names[words[0]] or f'number {words[0] + 1}'}: not all values are "

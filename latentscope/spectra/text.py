@@ -33,6 +33,10 @@ _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent's letter in 
 # Fixed columns of Fortran leave no blank before a sign: 1.5D+03-2.5D-01.
 _JOINED = re.compile(r"(?<=\d)(?=[+-]\d*\.\d)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eEdD][+-]?\d+)?")
+_MISSING = ["INDEF", "--", "---", "...", "nan(ind)", "-nan(ind)"]
+_MISSING += ["*" * width for width in range(1, 31)]  # Fortran's for what is too wide
+"""Words for no number, beside those of pandas."""
+_MISSING_WORDS = {"", "nan", "-nan", "na", "n/a", "null", "none", *map(str.lower, _MISSING)}
 _HEADER_ROWS = 3
 _HEAD = 4_000_000  # characters, and lines of them, in which the numbers must begin
 _HEAD_LINES = 20_000
@@ -83,7 +87,7 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
             decimal="," if layout.decimal_comma else ".",
             header=None,
             comment="#",
-            na_values=["INDEF", "--", "---", "..."],
+            na_values=_MISSING,
             skip_blank_lines=True,
             low_memory=False,  # else columns change their type from one piece to the next
         )
@@ -244,9 +248,11 @@ def _width(line: str) -> int:
     if line.lstrip().startswith(_COMMENT):
         return 0
     words = _Layout.of(line).split(line)
-    # Between commas one may be left out.
-    numbers = len(words) >= 2 and any(words[:2]) and all(_is_number(word) for word in words[:2])
-    return len(words) if numbers else 0
+    # One of them may be missing, between commas even without a word for that.
+    numbers = [word for word in words[:2] if word and _is_number(word)]
+    others = [word for word in words[:2] if word not in numbers]
+    missing = all(word.lower() in _MISSING_WORDS for word in others)
+    return len(words) if len(words) >= 2 and numbers and missing else 0
 
 
 def _is_number(word: str) -> bool:

@@ -221,10 +221,19 @@ def test_text_of_windows_in_utf_16():
     np.testing.assert_array_equal(spectrum.flux, spectrum.wavelength)
 
 
-@pytest.mark.parametrize("word", ["INDEF", "--", "nan"])
-def test_words_for_no_flux(word):
-    text = rows(WAVELENGTH, WAVELENGTH).splitlines()
-    text[7] = f"{text[7].split()[0]} {word}"
-    spectrum = read_spectrum("\n".join(text).encode())
-    assert len(spectrum) == N
-    assert np.flatnonzero(np.isnan(spectrum.flux)).tolist() == [7]
+@pytest.mark.parametrize("word", ["INDEF", "--", "nan", "NULL", "********", "-nan(ind)"])
+@pytest.mark.parametrize("at", [0, 7])
+def test_words_for_no_flux(word, at):
+    text = rows(WAVELENGTH, WAVELENGTH, np.full(N, 10.0)).splitlines()
+    text[at] = f"{text[at].split()[0]} {word} 10.0"
+    for head in ([], ["wave flux err"]):
+        spectrum = read_spectrum("\n".join([*head, *text]).encode())
+        assert len(spectrum) == N
+        assert np.flatnonzero(np.isnan(spectrum.flux)).tolist() == [at]
+
+
+def test_the_error_is_not_taken_for_a_flux_that_is_no_number():
+    text = rows(WAVELENGTH, WAVELENGTH, np.full(N, 10.0)).splitlines()
+    text[7] = text[7].replace(" ", " ?", 1)
+    with pytest.raises(SpectrumError, match="number 2: not all values are numbers"):
+        read_spectrum("\n".join(text).encode())
