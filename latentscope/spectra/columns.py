@@ -145,6 +145,9 @@ def columns_draft(
         None if place is None else columns[place]
         for place in (choice.error, choice.ivar, choice.quality)
     )
+    flags = None if quality is None else quality.flags()
+    if quality is not None and flags is None:
+        notes.append("mask: none; the column of flags holds no numbers")
     draft = Draft(
         format=form,
         where=where,
@@ -155,7 +158,7 @@ def columns_draft(
         error=error.floats() if error is not None and error.numeric else None,
         error_kind=choice.error_kind,
         ivar=ivar.floats() if ivar is not None and ivar.numeric else None,
-        quality=quality.flags() if quality is not None else None,
+        quality=flags,
         quality_name="" if choice.quality is None else labels[choice.quality].name,
         mask=flux.mask,
         medium=choice.medium,

@@ -39,8 +39,8 @@ ROLES = {
             normflux normalisedflux fluxdensity flam stokesi""",
         "error": """err error fluxerr fluxerror eflux errflux sigma uncertainty noise std errors
             staterror staterr sig fluxsigma sigmaflux errorflux unc fluxunc uncert fluxuncertainty
-            stddev dflux errorbar fluxstd stdflux""",
-        "variance": "var variance fluxvar varflux fluxvariance varianceflux",
+            stddev dflux errorbar fluxstd stdflux stdev rms errs""",
+        "variance": "var variance fluxvar varflux fluxvariance varianceflux err2 error2 sigma2",
         "relative": """relativeerror relativeerr relerror relerr relativeuncertainty
             fractionalerror fracerr""",
         "ivar": "ivar fluxivar ivarflux errivar inversevariance invvar",
@@ -48,12 +48,14 @@ ROLES = {
         "quality": """qual quality dq dataqual dataquality andmask mask optmask boxmask flag flags
             pixelflags bpm badpix badpixels badmask crmask pixmask pixelmask dqwgt good goodpix
             goodpixels goodmask valid qualityflag qualflag dqflag fluxflag fluxmask badpixel isgood
-            goodpixel ormask""",
+            goodpixel ormask bad isbad maskbad reject rejected outlier outliers ok use usable
+            isvalid validpixel validpixels maskgood""",
     }.items()
 }
 """Names of columns by their role, in lower case and without underscores; the first counts."""
 NAMED = {name: role for role, names in ROLES.items() for name in names}
-_GOOD = ["dqwgt", "good", "goodpix", "goodpixels", "goodmask", "valid", "isgood", "goodpixel"]
+_GOOD = ["dqwgt", "good", "goodpix", "goodpixels", "goodmask", "valid", "isgood", "goodpixel",
+         "ok", "use", "usable", "isvalid", "validpixel", "validpixels", "maskgood"]  # fmt: skip
 """Columns that are 1 where a pixel is good; DQ_WGT is that of COS."""
 _EITHER = [
     *("mask", "optmask", "boxmask", "fluxmask", "pixmask", "pixelmask"),
@@ -69,6 +71,7 @@ ErrorKind = Literal["error", "variance", "relative"]
 _LOG_FLUX = re.compile(r"\s*(?:log|dex|ln\b|lg\b|mag\b|(?:log|lg|ln)(?:10)?_?f)", re.IGNORECASE)
 _LOG_NAME = re.compile(r"\s*(log10|log|ln)\s*[(\[]\s*(\w+)\s*[)\]]", re.IGNORECASE)
 _LOG_WAVELENGTH = re.compile(r"(?:log10|log|ln)_?(?:lam|lambda|wave|wavelength|wl)s?")
+_FLAG_LIKE = re.compile(r"mask|flag|bad|reject|cosmic|good")
 
 
 @dataclass
@@ -285,6 +288,8 @@ def _inverse_variance(
 
     Where it is not `needed`, it is not computed if all pixels have some.
     """
+_NO_FLUX = 1e20
+"""What writers fill with, where it is not 0, -999, ..."""
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
         return None, None
@@ -306,10 +311,10 @@ def _inverse_variance(
 
 @njit(nogil=True)
 def _all_positive(values: NDArray[np.float32]) -> bool:
-    """Whether all values (n,) are positive and finite, as are then their squares in float64."""
+    """Whether all values (n,) are positive and meant, so that their squares are in float64 too."""
     found = True
     for i in range(len(values)):
-        found &= (values[i] > 0) & (values[i] < np.inf)
+        found &= (values[i] > 0) & (values[i] < _NO_FLUX)
     return found
 
 
@@ -324,7 +329,8 @@ def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
         weight = value
         if power < 0:
             weight = 1.0 / (value if power == -1 else value * value)
-        good = (value > 0) & (weight > 0) & (weight < np.inf)
+        # Errors as large stand for none.
+        good = (value > 0) & (weight > 0) & (weight < np.inf) & ((power > 0) | (value < _NO_FLUX))
         ivar[i] = weight if good else 0.0
         usable += int(good)
     return usable
@@ -353,7 +359,6 @@ def _mask(
 
 
 _LEAST_BLANK = 20  # pixels in a row
-_NO_FLUX = 1e20  # what writers fill with, where it is not 0, -999, ...
 
 
 def _without_blanks(
@@ -434,13 +439,16 @@ def _flagged(
 
 def _ascending(
     draft: Draft, wavelength: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], slice | None]:
-    """Strictly ascending wavelengths and the slice that made them so (None: untouched)."""
+) -> tuple[NDArray[np.float64], slice | NDArray[np.intp] | None]:
+    """Strictly ascending wavelengths and the pixels that they are of (None: all, untouched)."""
     if len(wavelength) > 1 and wavelength[0] > 0 and ascends(wavelength):
         return wavelength, None
     first, last = _filled_range(wavelength)
     if last - first < 2:
         raise SpectrumError(
+_FEW_LOST = 0.01
+
+
             f"{draft.where}: {max(last - first, 0)} of {len(wavelength)} wavelengths are usable; "
             "expected at least 2 positive ones"
         )
@@ -450,20 +458,29 @@ def _ascending(
         keep = slice(last - 1, first - 1 if first else None, -1)
     ordered = wavelength[keep]
     if not ascends(ordered):
-        at = int(np.argmin(ordered[1:] > ordered[:-1]))
-        raise UnorderedError(
-            f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
-            "Angstrom where they should ascend; merge overlapping orders or drop repeats first",
-            wavelength,
+        own = np.arange(len(wavelength))[keep][np.isfinite(ordered) & (ordered > 0)]
+        own = own[np.diff(wavelength[own], prepend=0.0) != 0]
+        lost = len(ordered) - len(own)
+        if lost > _FEW_LOST * len(ordered) or not ascends(wavelength[own]):
+            at = int(np.argmin(ordered[1:] > ordered[:-1]))
+            raise UnorderedError(
+                f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
+                "Angstrom where they should ascend; merge overlapping orders or drop repeats first",
+                wavelength,
+            )
+        chosen = own
+        draft.assumed.append(
+            f"pixels: {lost} without a wavelength, or with that of the pixel before, were dropped"
         )
     if descends:
         draft.assumed.append("order: the wavelengths descend in the file and were reversed")
+    chosen: slice | NDArray[np.intp] = keep
     dropped = len(wavelength) - (last - first)
     if dropped:
         draft.assumed.append(
             f"pixels: {dropped} at the ends have no wavelength of their own and were dropped"
         )
-    return ordered, keep
+    return wavelength[chosen], chosen
 
 
 def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:
@@ -629,9 +646,12 @@ def choose(
     name = labels[flux].joined
     ivar = _by_name(labels, (f"{name}ivar", f"ivar{name}", *ROLES["ivar"]))
     unread = [label.name for label in labels if _ERROR_LIKE.search(label.key)]
-    notes = [
-        f"errors: none; column {name} is not read, its meaning is not known" for name in unread
-    ]
+    quality = _find(labels, ROLES["quality"], "fluxaxis.accuracy.qualitystatus", "meta.code.qual")
+    flags = [label.name for label in labels if _FLAG_LIKE.search(label.key)]
+    notes = [f"errors: none; column {name} is not read, its meaning is not known"
+             for name in unread[:1] if error is None and ivar is None]  # fmt: skip
+    notes += [f"mask: none; column {name} is not read, its meaning is not known"
+              for name in flags[:1] if quality is None]  # fmt: skip
     said = [_QUALIFIERS[word] for word in labels[wavelength].qualifiers]
     return Choice(
         wavelength=wavelength,
@@ -639,13 +659,11 @@ def choose(
         error=error,
         error_kind=error_kind,
         ivar=ivar,
-        quality=_find(
-            labels, ROLES["quality"], "fluxaxis.accuracy.qualitystatus", "meta.code.qual"
-        ),
+        quality=quality,
         medium=next((medium for medium, _ in said if medium), _medium(labels, labels[wavelength])),
         frame=next((frame for _, frame in said if frame), None),
         inferred=Inferred("vacuum", "since the UCD is em.wl without obs.atmos") if vacuum else None,
-        notes=notes[:1] if error is None and ivar is None else [],
+        notes=notes,
         logarithmic=labels[wavelength].logarithmic,
     )
 

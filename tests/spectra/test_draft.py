@@ -115,8 +115,20 @@ def test_columns_of_good_pixels_hold_1_for_good():
     assert any("GOOD" in note for note in notes)
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-@pytest.mark.parametrize("name", ["ivar", "ERR", "VAR"])
+def test_a_mask_that_is_not_read_is_said():
+    found, notes = masked(table(["telluric_mask"], a=flags(3)))
+    assert found == []
+    assert any("telluric_mask" in note for note in notes)
+    rows = "\n".join(f"{5000 + 0.1 * i:.1f},1,BAD" for i in range(40))
+    spectrum = read_spectrum(f"wave,flux,flag\n{rows}\n".encode())
+    assert any("flags holds no numbers" in note for note in spectrum.meta["assumed"])
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [(name, bad) for name in ("ivar", "ERR", "VAR") for bad in (0.0, -1.0, np.nan, np.inf)]
+    + [("ERR", 1e30)],
+)
 def test_pixels_without_an_error_are_left_out_and_said(name, bad):
     values = np.full(N, 0.25)
     values[5:36] = bad
@@ -148,6 +160,8 @@ def test_no_errors_at_all_leave_every_pixel(name, bad):
         ("STATERROR", 2.0, 0.25),
         ("SIG", 2.0, 0.25),
         ("VAR", 4.0, 0.25),
+        ("RMS", 2.0, 0.25),
+        ("ERR2", 4.0, 0.25),
         ("VARIANCE", 4.0, 0.25),
         ("IVAR", 0.25, 0.25),
         ("relative_error", 2.0, None),
@@ -183,6 +197,22 @@ def test_one_bad_wavelength_is_no_second_order(value, at):
     wavelength[at] = value
     with pytest.raises(SpectrumError, match="ascend"):
         read_spectrum((wavelength, np.ones(1000)))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 4999.9 + 0.1 * 200])
+def test_pixels_without_a_wavelength_of_their_own_are_dropped_and_said(value):
+    wavelength = 5000.0 + 0.1 * np.arange(1000)
+    flux = wavelength.copy()
+    wavelength[200] = wavelength[199] if value > 0 else value
+    for order in (1, -1):
+        spectrum = read_spectrum((wavelength[::order], flux[::order]))
+        assert len(spectrum) == 999
+        assert sum("1 without a wavelength" in note for note in spectrum.meta["assumed"]) == 1
+        off = np.abs(spectrum.wavelength - spectrum.flux)
+        assert off.max() < 0.11
+        assert np.count_nonzero(off) <= 1
+    with pytest.raises(SpectrumError, match="ascend"):
+        read_spectrum((np.repeat(wavelength, 2), np.repeat(flux, 2)))
 
 
 @pytest.mark.parametrize("value", [0.0, -999.0, 1e30])
