@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from latentscope.compiled import njit
 from latentscope.errors import SpectrumError
-from latentscope.spectra.headers import Header, Inferred, Keywords, describe, medium_of, motion_of
+from latentscope.spectra.headers import (
+    Header,
+    Inferred,
+    Keywords,
+    describe,
+    medium_in,
+    medium_of,
+    motion_of,
+)
 from latentscope.spectra.spectrum import Frame, Medium, Spectrum, ascends
 from latentscope.spectra.wavelength import UNITS, angstrom_per, logarithm_of
 
@@ -63,6 +71,7 @@ _EITHER = [
 ]
 """Columns that are 1 where a pixel is good in some files (PypeIt, CALSPEC), bad in others."""
 _ERROR_LIKE = re.compile(r"(?:^|_)(?:\w*err(?:or)?s?|sigma?|unc\w*|\w*ivar|var|std|noise)(?:_|$)")
+_FLAG_LIKE = re.compile(r"mask|flag|bad|reject|cosmic|good")
 
 
 ErrorKind = Literal["error", "variance", "relative"]
@@ -71,7 +80,6 @@ ErrorKind = Literal["error", "variance", "relative"]
 _LOG_FLUX = re.compile(r"\s*(?:log|dex|ln\b|lg\b|mag\b|(?:log|lg|ln)(?:10)?_?f)", re.IGNORECASE)
 _LOG_NAME = re.compile(r"\s*(log10|log|ln)\s*[(\[]\s*(\w+)\s*[)\]]", re.IGNORECASE)
 _LOG_WAVELENGTH = re.compile(r"(?:log10|log|ln)_?(?:lam|lambda|wave|wavelength|wl)s?")
-_FLAG_LIKE = re.compile(r"mask|flag|bad|reject|cosmic|good")
 
 
 @dataclass
@@ -142,6 +150,7 @@ def finish(
     which pixels are to be masked. A SpectrumError that starts with the place in the file, if a unit
     is unknown, the arrays do not fit, or no flux is finite.
     """
+    said = medium_in(draft.unit)
     wavelength = _angstrom(draft)
     flux = _checked_flux(draft, len(wavelength))
     weights, blank = _inverse_variance(draft, flux, ivar)
@@ -156,7 +165,7 @@ def finish(
         raise SpectrumError(f"{draft.where}: no flux value is finite; there is no spectrum in it")
     keywords = Keywords(draft.headers)
     assumed = list(draft.assumed)
-    medium = draft.medium or medium_of(keywords, wavelength, assumed, draft.inferred)
+    medium = draft.medium or said or medium_of(keywords, wavelength, assumed, draft.inferred)
     motion = motion_of(keywords, assumed, frame, draft.frame)
     meta = {"format": draft.format, **describe(keywords, file), "assumed": assumed}
     meta |= {"file": file} if file else {}
@@ -279,6 +288,8 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
 
 
 _NEARLY_ALL = 0.9
+_NO_FLUX = 1e20
+"""What writers fill with, where it is not 0, -999, ..."""
 
 
 def _inverse_variance(
@@ -288,8 +299,6 @@ def _inverse_variance(
 
     Where it is not `needed`, it is not computed if all pixels have some.
     """
-_NO_FLUX = 1e20
-"""What writers fill with, where it is not 0, -999, ..."""
     given = draft.error if draft.ivar is None else draft.ivar
     if given is None:
         return None, None
@@ -437,6 +446,9 @@ def _flagged(
     return left if np.count_nonzero(alive & left) <= _NEARLY_ALL * count else None
 
 
+_FEW_LOST = 0.01
+
+
 def _ascending(
     draft: Draft, wavelength: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], slice | NDArray[np.intp] | None]:
@@ -446,9 +458,6 @@ def _ascending(
     first, last = _filled_range(wavelength)
     if last - first < 2:
         raise SpectrumError(
-_FEW_LOST = 0.01
-
-
             f"{draft.where}: {max(last - first, 0)} of {len(wavelength)} wavelengths are usable; "
             "expected at least 2 positive ones"
         )
@@ -457,6 +466,7 @@ _FEW_LOST = 0.01
     if descends:  # a slice that runs backwards to the very first pixel has no end
         keep = slice(last - 1, first - 1 if first else None, -1)
     ordered = wavelength[keep]
+    chosen: slice | NDArray[np.intp] = keep
     if not ascends(ordered):
         own = np.arange(len(wavelength))[keep][np.isfinite(ordered) & (ordered > 0)]
         own = own[np.diff(wavelength[own], prepend=0.0) != 0]
@@ -474,7 +484,6 @@ _FEW_LOST = 0.01
         )
     if descends:
         draft.assumed.append("order: the wavelengths descend in the file and were reversed")
-    chosen: slice | NDArray[np.intp] = keep
     dropped = len(wavelength) - (last - first)
     if dropped:
         draft.assumed.append(

@@ -28,13 +28,22 @@ from latentscope.errors import SpectrumError
 from latentscope.spectra.columns import AmbiguousError, Numbers, choose_by_key, columns_draft
 from latentscope.spectra.draft import Choice, Draft, ErrorKind, Label, choose, filled, is_line_list
 from latentscope.spectra.hdus import HDU
-from latentscope.spectra.headers import PIPELINES, Header, Inferred, Keywords, drs_pipeline
+from latentscope.spectra.headers import (
+    PIPELINES,
+    Header,
+    Inferred,
+    Keywords,
+    drs_pipeline,
+    medium_in,
+)
 from latentscope.spectra.spectrum import Medium
 from latentscope.spectra.wavelength import angstrom_per, logarithm_of
 
 _WAT_WIDTH = 68  # characters of a quoted string that fit on one card
 _SKY = ("RA-", "DEC-", "GLON", "GLAT")
-_CURVED = re.compile(r".{4}-(?:[FWVA]2[FWVA]|GR[IA]|TAB)")
+_CURVED = re.compile(
+    r".{4}-(?:[FWVA]2[FWVA]|GR[IA]|TAB)|(?:FREQ|WAVN|ENER|VELO|VRAD|VOPT|ZOPT|BETA)\b.*"
+)
 """Axes of FITS paper III that are not linear, as of grisms; astropy's WCS reads them."""
 
 
@@ -960,7 +969,7 @@ def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -
             ivar=ivar[k],
             quality=quality[k],
             quality_name="" if choice.quality is None else columns[choice.quality].name,
-            medium=choice.medium,
+            medium=choice.medium or medium_in(_comments(hdu, wave.index)),
             frame=choice.frame,
             inferred=choice.inferred,
             assumed=list(notes),
@@ -973,6 +982,13 @@ def _table_spectra(hdu: HDU, choice: Choice, primary: Header, row: int | None) -
         for k in rows
     ]
     return filled(pieces)
+
+
+def _comments(hdu: HDU, number: int) -> str:
+    """What the header says in words of a column."""
+    header = hdu.header
+    texts = [header.text(f"{key}{number}") for key in ("TCOMM", "TDESC")]
+    return " ".join(texts + [header.comment(f"{key}{number}") for key in ("TTYPE", "TUNIT")])
 
 
 def _target(hdu: HDU, row: int) -> str:

@@ -79,14 +79,20 @@ _ORDER_SNR = _of_drs("SPE EXT SN{}", "ORDER{} SNR")
 BERV = _of_drs("BERV")
 # Pipelines and IRAF (bcvcorr: BCV, HCV; rvcorrect: VHELIO) that write the correction and leave the
 # wavelengths as observed; BARYCOR: UVES, X-shooter. X-shooter's manual and serval read them so.
-_EARTH_ALONE = ("BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY", "BARYVEL")
+_EARTH_ALONE = ("BARYCORR", "BARYCOR", "BCV", "BERV", "V_BARY", "VBARY", "BARYVEL", "BARY_VEL",
+                "BARY_CORR", "BVC", "BVCORR", "BARYCENTRIC VELOCITY", "BARYCENTRIC CORRECTION",
+                "BARYCENTRIC_CORRECTION")  # fmt: skip
 NOT_APPLIED = ("ESO QC VRAD BARYCOR", *_EARTH_ALONE, "ESO QC VRAD HELICOR", "HCV", "VHELIO",
-               "V_HELIO", "HELICORR", "HELIOCOR", "HELIO_RV")  # fmt: skip
-# GALAH (its README takes the correction off by BARYEFF), HERMES of Mercator, MAKEE for HIRES.
-APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL")
+               "V_HELIO", "HELICORR", "HELIOCOR", "HELIO_RV", "HELVEL", "VHELCOR",
+               "HELIOCENTRIC CORRECTION")  # fmt: skip
+# GALAH (its README takes the correction off by BARYEFF), HERMES of Mercator, MAKEE for HIRES, and
+# CERES.
+APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL", "BARYCENTRIC CORRECTION (KM/S)")
 # Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT).
 _DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
          "BARYDONE")  # fmt: skip
+# Logicals of others; HELIUM is a lamp.
+_SWITCH = re.compile(r"(?:BARY|BERV|BCV|BCOR|HELI(?!UM)|VHEL)\w*")
 # Velocities of the star. RVC is that of the cross-correlation after the correction for the drift of
 # the night, which plain RV lacks.
 RV = (*_of_drs("CCF RVC", "CCF RV"), "RADVEL")
@@ -103,6 +109,7 @@ _STARS = 2000.0
 # is less than a pixel of HARPS (0.8 km/s), and noted.
 SPECSYS: dict[str, tuple[Frame | None, str]] = {
     "TOPOCENT": ("topocentric", ""),
+    "SOLARSYS": ("barycentric", ""),
     "GEOCENTR": ("topocentric", "taken from geocentric, up to 0.5 km/s away"),
     "BARYCENT": ("barycentric", ""),
     "HELIOCEN": ("barycentric", "taken from heliocentric, up to 0.02 km/s away"),
@@ -111,8 +118,15 @@ SPECSYS: dict[str, tuple[Frame | None, str]] = {
     **dict.fromkeys(("LSRK", "LSRD", "GALACTOC", "LOCALGRP", "CMBDIPOL"), (None, "")),
 }
 """Frames by the eight letters that FITS has for each, and a note; None for those refused."""
+_FRAMES: dict[str, tuple[Frame | None, str]] = {
+    **{name: found for name, found in SPECSYS.items() if found[0] and name != "SOURCE"},
+    **dict.fromkeys(("OBSERVER", "OBSERVED", "OBSERVAT"), ("topocentric", "")),
+    "RESTFRAM": ("rest", ""),
+}
+"""What the word FRAME, which is no standard's, may say of wavelengths."""
 
-# First letters of the values of AIRORVAC, VACUUM (a logical: TRUE, FALSE, 1, 0) and WAVEMED.
+_MEDIUM = ("AIRORVAC", "VACUUM", "WAVEMED", "AIRVAC", "VACAIR", "WAVETYPE", "MEDIUM")
+# First letters of their values; VACUUM is a logical: TRUE, FALSE, 1, 0.
 _MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air",
                              "1": "vacuum", "0": "air"}  # fmt: skip
 
@@ -202,9 +216,17 @@ class Header:
         for key in ("HISTORY", "COMMENT"):
             yield from self.text(key).splitlines()
 
+    def names(self) -> tuple[str, ...]:
+        """All keywords, those that were parsed twice."""
+        return (*self._cards, *self._values)
+
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword starts with `prefix`."""
-        return any(key.startswith(prefix) for key in (*self._cards, *self._values))
+        return any(key.startswith(prefix) for key in self.names())
+
+
+# m/s, km s-1, km.s-1, m s**-1, meters per second.
+_SPEED = re.compile(r"\b(k|kilo)?m(?:et(?:er|re)s?)?(?: ?(?:/|per|\.) ?| )s(?:ec(?:ond)?s?)?\b")
 
 
 class Keywords:
@@ -252,18 +274,31 @@ class Keywords:
                 unset = number == 0 and key not in BERV
                 if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):
                     continue
-                unit = re.search(r"k?m(?:/s| ?s-1| ?s\^-1)", header.comment(key).lower())
+                unit = _SPEED.search(header.comment(key).lower())
                 large = limit < abs(number) <= 1000 * limit and key in _EARTH_ALONE
-                if (unit is None and large) or (unit is not None and unit[0][0] == "m"):
+                if large if unit is None else not unit[1]:
                     number /= 1000.0
                 if abs(number) <= limit:
                     return number, key
         return None, None
 
+    def axis(self) -> Iterator[str]:
+        """Texts and comments about the first axis of an image."""
+        for header in self._headers:
+            yield from map(header.text, ("CTYPE1", "CNAME1", "WAT1_001"))
+            yield from map(header.comment, ("CTYPE1", "CUNIT1", "CRVAL1", "CDELT1", "CD1_1"))
+
     def commentary(self) -> Iterable[str]:
         """Text of the HISTORY and COMMENT cards of all headers."""
         for header in self._headers:
             yield from header.commentary()
+
+    def switches(self, keys: re.Pattern[str]) -> Iterator[tuple[str, bool]]:
+        """Pairs (keyword, value) of logicals whose keyword is one of these."""
+        for header in self._headers:
+            for key in header.names():
+                if keys.fullmatch(key) and isinstance(value := header.get(key), bool):
+                    yield key, value
 
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword of any header starts with `prefix`."""
@@ -362,17 +397,24 @@ def medium_of(
 ) -> Medium:
     """Tell the medium where the column's name did not; add a note if it is a guess.
 
-    A keyword made for it counts first, then what was `inferred` from the axis, then customs.
+    A keyword made for it counts first, then what words say of the axis, then what was `inferred`
+    from it, then customs.
     """
-    for _, value in keywords.values(("AIRORVAC", "VACUUM", "WAVEMED")):
+    for _, value in keywords.values(_MEDIUM):
         word = str(value).strip().upper()[:3]
         if word in _MEDIA:
             return _MEDIA[word]
     writer = _writer(keywords)
     custom, words = WRITERS.get(writer, Custom()).medium, f"the custom of {writer}"
     said, line = _medium_said(keywords)
+    axis = next((found for text in keywords.axis() if (found := medium_in(text))), None)
+    if inferred is not None and inferred.medium == axis:
+        axis = None  # astropy repeats in a comment what CTYPE1 means by the standard
+    medium: Medium
     if custom and writer in _OBSERVED:
         medium, note = custom, words
+    elif axis is not None and "DRS" not in writer:
+        medium, note = axis, ""
     elif inferred is not None:
         medium, note = inferred.medium, inferred.reason
     elif said is not None:
@@ -392,7 +434,17 @@ def medium_of(
 
 
 _WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")
-_IN_AIR, _IN_VACUUM = re.compile(r"\bair\b(?! ?mass)"), re.compile(r"\bvac(?:uum)?\b")
+_IN_AIR = re.compile(r"(?<![a-z])air(?![a-z]| ?mass)")
+_IN_VACUUM = re.compile(r"(?<![a-z])vac(?:uum)?(?![a-z])")
+
+
+def medium_in(text: str) -> Medium | None:
+    """Medium that words name, as in "Angstrom (vac)"; None if they name none, or both."""
+    lower = text.lower()
+    air, vacuum = _IN_AIR.search(lower), _IN_VACUUM.search(lower)
+    if bool(air) == bool(vacuum) or _NEGATED.search(lower):
+        return None
+    return "air" if air else "vacuum"
 
 
 def _medium_said(keywords: Keywords) -> tuple[Medium | None, str]:
@@ -502,12 +554,13 @@ def _frame(
     # Spectra combined of several visits are at rest, whatever else they say.
     if _apogee(keywords) and keywords.text(("SFILE1", "NVISITS")):
         return "rest", "by APOGEE, which combines visits at rest", True
-    for _, value in keywords.values(("SPECSYS", "SPECSYS1")):
-        word = str(value).strip().upper()[:8]
+    for key, value in keywords.values(("SPECSYS", "SPECSYS1", "FRAME")):
+        word = re.sub("[^A-Z]", "", str(value).upper())[:8]
         # TOPO, HELIO
-        name = next((name for name in SPECSYS if name.startswith(word) and len(word) > 3), "")
+        known = _FRAMES if key == "FRAME" else SPECSYS
+        name = next((name for name in known if name.startswith(word) and len(word) > 3), "")
         if name:
-            frame, note = SPECSYS[name]
+            frame, note = known[name]
             if frame is None:
                 raise SpectrumError(
                     f"SPECSYS = {word}: the wavelengths are in a frame that moves against the "
@@ -515,7 +568,7 @@ def _frame(
                     "--frame barycentric (frame='barycentric')"
                 )
             return frame, note, True
-        if word:
+        if word and key != "FRAME":
             frame, note, _ = _frame_by_custom(keywords, berv, berv_keyword)
             return frame, f"SPECSYS {word!r} is not one that is handled; {note}", False
     return _frame_by_custom(keywords, berv, berv_keyword)
@@ -539,8 +592,12 @@ def _frame_by_custom(
         return custom, f"{note}, the custom of {writer}".removeprefix(", "), True
     for key, value in keywords.values(_DONE):
         word = str(value).strip().upper()
-        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or value is True:
+        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or word == "T":
             return "barycentric", f"as {key} = {value} says", True
+    for key, value in keywords.switches(_SWITCH):
+        if value:
+            return "barycentric", f"as {key} = {value} says", True
+        return "topocentric", f"as {key} = {value} says{_OFFER}", False
     if berv_keyword in APPLIED:
         return "barycentric", f"corrected by {berv_keyword} already, as its pipeline does", True
     if said := _said(keywords, _CORRECTED):
@@ -553,10 +610,12 @@ def _frame_by_custom(
     return "barycentric", f"the file does not say{_OFFER}", False
 
 
+_SUN = r"(?:(?:helio|bary)cent|\bberv\b|\bearth(?:'?s)? (?:motion|velocity))"
 _CORRECTED = re.compile(
-    r"(?:helio|bary)cent\w*.*\b(?:corrected|applied|shifted|transformed)"
-    r"|(?:corrected|shifted|transformed|applied|reduced)\b[^,;]*(?:helio|bary)cent"
+    rf"{_SUN}\w*.*\b(?:corrected|applied|shifted|transformed)"
+    rf"|(?:corrected|shifted|transformed|applied|reduced)\b[^,;]*{_SUN}"
     r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
+    r"|(?:helio|bary)centric (?:wave|lambda)|wavelengths?\W+(?:are )?(?:helio|bary)centric"
     r"|(?:helio|bary)cent\w* correction\b.*\b(?:removed|undone)\b"
 )
 _AT_REST = re.compile(

@@ -55,7 +55,9 @@ def read_specutils(source: Any) -> Draft:
         mask=flux.mask
         if mask is None
         else np.array(np.broadcast_to(mask, flux.values.shape), dtype=bool),
-        inferred=Inferred("air") if any(kind.startswith("AWAV") for kind in axes) else None,
+        inferred=Inferred("air")
+        if any(kind.startswith("AWAV") for kind in axes)
+        else _medium_of_unit(source.spectral_axis),
         headers=(header,),
         assumed=["errors: none; the uncertainty is of an unknown kind"] if unread else [],
     )
@@ -96,7 +98,8 @@ def read_pair(source: Any) -> Draft:
     """
     wavelength, flux = _wavelengths(source[0], "wavelength"), Numbers.of(source[1])
     draft = Draft("arrays", "(wavelength, flux)", wavelength.values, flux.values,
-                  wavelength.unit, flux.unit, mask=flux.mask)  # fmt: skip
+                  wavelength.unit, flux.unit, mask=flux.mask,
+                  inferred=_medium_of_unit(source[0]))  # fmt: skip
     if len(source) == 3:
         _take_third(draft, source[2])
     return without_wavelength(draft, wavelength.mask)
@@ -178,6 +181,14 @@ def _wavelengths(values: Any, what: str) -> Numbers:
             f"{what} is in {values.unit}; expected a length, frequency or energy"
         ) from None
     return Numbers(np.asarray(converted.value), numbers.mask, "Angstrom")
+
+
+def _medium_of_unit(values: Any) -> Inferred | None:
+    """Frequencies and energies become the wavelengths of light in vacuum."""
+    unit = getattr(values, "unit", None)
+    if unit is None or unit.is_equivalent("m"):
+        return None
+    return Inferred("vacuum", f"since the axis is in {unit}")
 
 
 _PICKLED = (

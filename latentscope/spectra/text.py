@@ -116,16 +116,27 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
     return draft
 
 
-_CARD = re.compile(r"(?:HIERARCH )?([A-Za-z][\w -]*?)\s*[=:]\s*'?([^']*?)'?(?:\s+/.*)?\s*")
-_VELOCITY = re.compile(r"([+-]?\d[\d.]*)\s*km\s?/\s?s")
+_CARD = re.compile(
+    r"(?:HIERARCH )?([A-Za-z][\w -]*?)\s*(?:[(\[]([^)\]]*)[)\]]\s*)?[=:]"
+    r"\s*'?([^']*?)'?(?:\s+/.*)?\s*"
+)
+_VELOCITY = re.compile(r"([+-]?\d[\d.]*)\s*(k?)m ?(?:/ ?s|s-1)")
 
 
 def _header(above: Sequence[str]) -> Header:
     """Keywords of comments above the numbers, ``# BERV = 12.3 km/s``, and all of their words."""
     lines = [line.strip().lstrip("#%!/; ") for line in above if not line.strip()[:1].isalnum()]
     cards = [found for line in lines if (found := _CARD.fullmatch(line))]
-    values = {card[1].upper(): _VELOCITY.sub(r"\1", card[2]) for card in cards}
+    values = {card[1].upper(): _in_km(card[3], card[2] or "") for card in cards}
     return Header({}, {**values, "COMMENT": "\n".join(lines)})
+
+
+def _in_km(text: str, unit: str) -> str:
+    """A value as text; if it is a velocity, its number in km/s."""
+    found = _VELOCITY.fullmatch(f"{text} {unit}".strip())
+    if found is None:
+        return text
+    return found[1] if found[2] else str(float(found[1]) / 1000)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ index of Birch & Downs (1994, Metrologia 31, 315), as written by Morton (2000, A
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, Self
@@ -151,20 +152,33 @@ def _velocity(spectrum: Spectrum, name: str, goal: Frame) -> float:
 
 
 UNITS = {
-    "angstrom": 1.0, "angstroem": 1.0, "ang": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0,
-    "10-10m": 1.0, "1e-10m": 1.0, "nm": 10.0, "nanometer": 10.0, "nanometre": 10.0,
-    "um": 1e4, "µm": 1e4, "μm": 1e4, "mum": 1e4, "micron": 1e4, "micrometer": 1e4,
-    "micrometre": 1e4, "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10, "metre": 1e10,
+    "angstrom": 1.0, "a": 1.0, "aa": 1.0, "å": 1.0, "0.1nm": 1.0, "10-10m": 1.0, "1e-10m": 1.0,
+    "nm": 10.0, "nanometer": 10.0, "nanometre": 10.0, "10-9m": 10.0, "1e-9m": 10.0,
+    "um": 1e4, "μm": 1e4, "mum": 1e4, "micron": 1e4, "micrometer": 1e4, "micrometre": 1e4,
+    "10-6m": 1e4, "1e-6m": 1e4, "pm": 0.01, "mm": 1e7, "cm": 1e8, "m": 1e10, "meter": 1e10,
+    "metre": 1e10,
 }  # fmt: skip
 """Angstrom per unit, by the unit's name as `angstrom_per` spells it."""
 
-_UNIT_ORNAMENT = re.compile(r"[\s()\[\]{}\"'*^$\\\\]|\.$")
+# Angstrom, Ångström, Ang., and misspelled.
+_ANGSTROM = re.compile(r"[aå]n(?:gs?|s)t+r?[oöø]?e?[mn]+s?|[aå]ngs?t?r?")
+_UNIT_WORDS = re.compile(
+    r"(?<![a-z])(?:vac(?:uum)?|air|in|wave(?:length)?s?|lambda)(?![a-z])|(?:/|\bper\b) ?pix\w*"
+)
+_UNIT_ORNAMENT = re.compile(r"[\s()\[\]{}\"'*^$\\,;:_]|\.$")
 _LOGARITHM = re.compile(r"(log10|log|lg|ln|dex)\s*([(\[\s]?)\s*(.*?)\s*[)\]]?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def angstrom_per(unit: str) -> float | None:
-    """Angstrom in one `unit`, None if it is not a length that is known."""
-    word = _UNIT_ORNAMENT.sub("", unit.strip().lower())
+    """Angstrom in one `unit`, None if it is not a length that is known.
+
+    The medium may stand beside it, as in "nm (vac)".
+    """
+    text = unicodedata.normalize("NFKC", unit).strip().lower()
+    word = _UNIT_ORNAMENT.sub("", _UNIT_WORDS.sub("", text))
+    if _ANGSTROM.fullmatch(word):
+        word = "angstrom"
     return UNITS.get(word, UNITS.get(word.removesuffix("s")) if len(word) > 3 else None)
 
 

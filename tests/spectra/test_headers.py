@@ -1,5 +1,7 @@
 """Keywords: object, velocities, airmass, SNR, medium, frame; fallbacks, sentinels, broken cards."""
 
+import io
+
 import numpy as np
 import pytest
 from astropy import units
@@ -32,6 +34,7 @@ def test_medium_of_the_ucd(ucd, medium, notes):
         ("AIRORVAC", "AIR", "air"),
         ("VACUUM", False, "air"),
         ("WAVEMED", "vacuum", "vacuum"),
+        ("MEDIUM", "Vacuum", "vacuum"),
     ],
 )
 def test_a_stated_medium_counts_before_an_inferred_one(key, value, medium):
@@ -46,6 +49,34 @@ def test_a_stated_medium_counts_before_an_inferred_one(key, value, medium):
         spectrum = read_spectrum(data)
         assert spectrum.medium == medium
         assert not any("medium" in note for note in spectrum.meta["assumed"])
+
+
+def test_a_comment_of_the_column_says_the_medium():
+    hdus = fits.open(io.BytesIO(layouts.adp(ucd="em.wl")))
+    hdus[1].header["TCOMM1"] = "wavelength in air"
+    spectrum = read_spectrum(layouts.as_bytes(*hdus))
+    assert (spectrum.medium, spectrum.meta["assumed"]) == ("air", [])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "medium"),
+    [
+        ({"CUNIT1": "Angstrom (vacuum)"}, "vacuum"),
+        ({"CUNIT1": "nm, air", "CRVAL1": 500.0, "CDELT1": 0.01}, "air"),
+        ({"CTYPE1": "WAVE-VAC"}, "vacuum"),
+        ({"CTYPE1": ("WAVE", "air wavelength")}, "air"),
+        ({"CRVAL1": (5000.0, "vac. wavelength of the first pixel")}, "vacuum"),
+        ({"WAT1_001": 'wtype=linear label="Vacuum wavelength" units=angstroms'}, "vacuum"),
+        ({"CRVAL1": (5000.0, "no air mass, not in vacuum")}, None),
+        ({"CTYPE1": ("LINEAR", "vacuum or air"), "MEDIUM": "high"}, None),
+    ],
+)
+def test_words_about_the_axis_say_the_medium(keywords, medium):
+    axis = {"CRVAL1": 5000.0, "CDELT1": 0.1, "CUNIT1": "Angstrom"}
+    spectrum = read_spectrum(layouts.image(range(400), **(axis | keywords)))
+    assert spectrum.medium == (medium or "air")
+    assert spectrum.wavelength[-1] == pytest.approx(5039.9)
+    assert any("medium" in note for note in spectrum.meta["assumed"]) == (medium is None)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +243,10 @@ def motion(data):
         ({"BARYCORR": (11500.0, "[m/s] barycentric correction")}, 11.5),
         ({"BARYCORR": (11.5, "[m/s] barycentric correction")}, 0.0115),
         ({"BARYCORR": -11500.0}, -11.5),
+        ({"VHELIO": (11500.0, "meters per second")}, 11.5),
+        ({"VHELIO": (11.5, "km.s-1, from s")}, 11.5),
+        ({"BARY_VEL": 11.5}, 11.5),
+        ({"BERV": 11.5, "HELIUM": True, "BERVDONE": False}, 11.5),
         ({"VHELIO": (20.0, "km/s")}, 20.0),
         ({"VHELIO": 20.0, "VOBS": 0.0}, 20.0),
         ({"HCV": 20.0}, 20.0),
@@ -242,6 +277,11 @@ def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
         {"HELIO_RV": 11.5, "TELESCOP": "LAMOST"},
         {"HELIO_RV": 11.5, "HELIO": True},
         {"BARYEFF": 11.5},
+        {"BERV": 11.5, "BERVDONE": True},
+        {"BERV": 11.5, "HISTORY": "BERV correction applied"},
+        {"BERV": 11.5, "HISTORY": "corrected for the Earth's motion"},
+        {"BERV": 11.5, "HISTORY": "wavelengths are barycentric"},
+        {"BERV": 11.5, "FRAME": "barycentric"},
         {"BCV": 11.5, "SPECSYS": "BARYCENT"},
         {"BCV": 0.0},
         {"BCV": -9999.0},
@@ -266,6 +306,12 @@ def test_the_history_of_a_specutils_object_counts_too():
         assert spectrum.frame == frame
         np.testing.assert_allclose(spectrum.ivar, 1e44, rtol=1e-6)
         header["HISTORY"] = "corrected to heliocentric"
+
+
+def test_a_frame_that_is_said_in_a_plain_word_counts():
+    assert motion(plain(BERV=11.5, FRAME="observed"))[0] == "topocentric"
+    assert motion(plain(BERV=11.5, FRAME="rest frame"))[0] == "rest"
+    assert "BERV gives" in motion(plain(BERV=11.5, FRAME="FK5"))[3]
 
 
 def test_what_the_pipelines_of_the_vlt_leave_is_topocentric_even_without_a_velocity():

@@ -206,6 +206,8 @@ def test_words_that_may_be_units_change_nothing(head):
         ("# not corrected for barycentric motion", {"frame": "topocentric"}),
         ("# no correction of times to heliocentric was applied", {"frame": "barycentric"}),
         ("# SPECSYS = 'TOPO' / frame\n# BERV: 12.5 km/s", {"frame": "topocentric", "berv": 12.5}),
+        ("# BERV [m/s] = 12500.0\n# frame: observed", {"frame": "topocentric", "berv": 12.5}),
+        ("# BERV = 12500 m/s\n# medium: vacuum", {"medium": "vacuum", "berv": 12.5}),
         ("; HIERARCH ESO DRS BERV = -3.5 / km/s", {"frame": "barycentric", "berv": -3.5}),
     ],
 )  # fmt: skip

@@ -122,7 +122,10 @@ def test_convert_without_the_velocity_says_which(frame, missing):
         ("Angstroms", 1), ("ANGSTROM ", 1), ("[Angstrom]", 1), ("(A)", 1), ("Ang.", 1),
         (r"\AA", 1), ("10^-10 m", 1), ("10**(-10) m", 1), ("0.1 nm", 1), ("Nanometres", 10),
         ("nm.", 10), ("um", 1e4), ("Micrometer", 1e4), ("microns", 1e4), ("km/s", None),
-        ("ms", None), ("", None), ("inch", None),
+        ("ms", None), ("", None), ("inch", None), ("atm", None), ("Ångström", 1), ("A\u030a", 1),
+        ("angtroms", 1), ("Angstron", 1), ("10**-9 m", 10), ("nm (vac)", 10), ("air", None),
+        ("vacuum_Ang", 1), ("wavelength [nm]", 10), ("Angstrom/pixel", 1), ("in vacuum", None),
+        ("10 nm", None),
     ],
 )  # fmt: skip
 def test_units_as_they_are_written(unit, angstrom):
