@@ -426,11 +426,14 @@ def choose_by_key(form: str, labels: Sequence[Label], key: str) -> Choice:
         )
     choice = choose(labels, wave, flux)
     assert choice is not None
+    said = {"errors:"} if places.keys() & {"error", "ivar"} else set()
+    said |= {"mask:"} if "quality" in places else set()
     return replace(
         choice,
         error=places.get("error", choice.error),
         ivar=places.get("ivar", choice.ivar),
         quality=places.get("quality", choice.quality),
+        notes=[note for note in choice.notes if note.split(" ")[0] not in said],
     )
 
 

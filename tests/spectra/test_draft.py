@@ -119,6 +119,9 @@ def test_a_mask_that_is_not_read_is_said():
     found, notes = masked(table(["telluric_mask"], a=flags(3)))
     assert found == []
     assert any("telluric_mask" in note for note in notes)
+    chosen = read_spectrum(table(["telluric_mask"], a=flags(3)), key="mask=telluric_mask")
+    assert np.flatnonzero(chosen.mask).tolist() == [3]
+    assert not any("telluric_mask" in note for note in chosen.meta["assumed"])
     rows = "\n".join(f"{5000 + 0.1 * i:.1f},1,BAD" for i in range(40))
     spectrum = read_spectrum(f"wave,flux,flag\n{rows}\n".encode())
     assert any("flags holds no numbers" in note for note in spectrum.meta["assumed"])
