@@ -588,14 +588,14 @@ def load_checkpoint(
     architecture, or the normalization is another one.
     """
     path = expanded(path)
-    normalization = normalization or _assumed_normalization(path)
-    if normalization not in get_args(PublishedNormalization):
+    if normalization not in (None, *get_args(PublishedNormalization)):
         raise ModelError(
             f"normalization is {normalization!r}; expected one of "
             f"{', '.join(get_args(PublishedNormalization))}"
         )
     theirs = read_checkpoint(path)
     state = published_state(theirs, str(path))
+    normalization = normalization or _assumed_normalization(path)
     architecture = _architecture(theirs)
     info = _info(path, normalization, architecture)
     model = SpectrumVAE(architecture, published_prepare(normalization), info)
