@@ -70,12 +70,12 @@ def test_a_report_measures_there(client, tmp_path, monkeypatch):
     assert sent
 
 
-def test_the_command_starts_a_cluster_of_its_own(tmp_path, monkeypatch):
+def test_the_command_takes_a_scheduler(client, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("latents.npy", LATENTS)
     LABELS.to_csv("labels.csv", index=False)
-    words = ["mi", "latents.npy", "labels.csv", "-o", "mi.csv", "--dask", "local"]
-    # One in a process of its own is that of `encode`.
+    words = ["mi", "latents.npy", "labels.csv", "-o", "mi.csv", "--dask", client.scheduler.address]
+    # A cluster that a command starts for itself is that of `encode`.
     monkeypatch.setattr(sys, "argv", ["latentscope", *words])
     with pytest.raises(SystemExit) as ended:
         main()

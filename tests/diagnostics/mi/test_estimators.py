@@ -143,7 +143,7 @@ def test_equals_all_distances_on_unscaled_columns(scale):
     assert ksg(y, x, 3) == pytest.approx(slow_ksg(y, x, 3), abs=1e-12)
 
 
-@pytest.mark.parametrize("shapes", [(1, 2), (2, 1), (3, 2)])
+@pytest.mark.parametrize("shapes", [(1, 2), (2, 1), (1, 3)])
 def test_equals_all_distances_in_several_dimensions(shapes):
     rng = np.random.default_rng(3)
     x, y = (rng.normal(size=(400, d)) for d in shapes)
