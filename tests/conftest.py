@@ -33,6 +33,19 @@ def repository() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def linelist(tmp_path_factory):
+    """Path of a short line list, with which spectra are simulated several times as fast."""
+    from tests.simulation.oracle import few_lines
+
+    lines = few_lines()
+    path = tmp_path_factory.mktemp("lines") / "few.csv"
+    rows = zip(lines.wavelength, lines.z, lines.ion, lines.excitation, lines.loggf, strict=True)
+    text = "\n".join(",".join(str(value) for value in row) for row in rows)
+    path.write_text(f"wavelength_air_A,Z,ion,ep_eV,loggf\n{text}\n")
+    return str(path)
+
+
 @pytest.fixture(scope="module")
 def client():
     """Client of a Dask cluster of two processes."""

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+import latentscope.simulation.simulate as simulation
 from latentscope.errors import LatentscopeError, LatentscopeWarning
 from latentscope.simulation.population import POPULATIONS, observe, spectral_type, star_of_each
 from latentscope.simulation.simulate import simulate, write_archive
@@ -23,11 +24,13 @@ def digest(folder):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-def test_the_same_seed_gives_the_same_files_whatever_the_workers(tmp_path):
+def test_the_same_seed_gives_the_same_files_whatever_the_workers(tmp_path, linelist, monkeypatch):
+    monkeypatch.setattr(simulation, "_BLOCK", 2)
+    options = {"layout": "s1d", "linelist": linelist}
     for name, workers in (("one", 1), ("two", 2)):
-        write_archive(tmp_path / name, 18, seed=3, layout="s1d", workers=workers)
+        write_archive(tmp_path / name, 4, seed=3, workers=workers, **options)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
-    write_archive(tmp_path / "other", 1, seed=4, layout="s1d", workers=1)
+    write_archive(tmp_path / "other", 1, seed=4, workers=1, **options)
     first = "HARPS.2025-01-01T00:00:00.000_s1d_A.fits"
     assert digest(tmp_path / "other")[first] != digest(tmp_path / "one")[first]
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +67,13 @@ def data_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("rows")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prepare():
     """The preparation of the tiny configuration."""
     return PrepareConfig.from_dict(TINY["prepare"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def expose():
     """Function (folder, star, first, n): `n` small exposures of a star, as S1D files."""
 
@@ -94,11 +95,10 @@ def expose():
     return write
 
 
-@pytest.fixture
-def night(tmp_path, expose):
+@pytest.fixture(scope="session")
+def one_night(tmp_path_factory, expose):
     """Folder of 21 exposures of the stars s0 (1), s1 (2) ... s5 (6)."""
-    folder = tmp_path / "night"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("night")
     first = 0
     for star in range(6):
         expose(folder, f"s{star}", first, star + 1)
@@ -107,10 +107,15 @@ def night(tmp_path, expose):
 
 
 @pytest.fixture
-def exposures(tmp_path):
+def night(one_night, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(one_night, tmp_path / "night")
+
+
+@pytest.fixture(scope="session")
+def exposures(tmp_path_factory):
     """Seven spectra with errors, in the layout that has a column for them."""
-    folder = tmp_path / "exposures"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("exposures")
     wavelength = 3780.0 + np.arange(3150.0)
     for number in range(7):
         meta = {"object": f"s{number}", "snr": 50.0, "linelist": "none", "airmass": 1.2}

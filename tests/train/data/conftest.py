@@ -3,7 +3,6 @@ import pytest
 import torch
 import yaml
 
-from tests.simulation.oracle import few_lines
 from tests.train.conftest import TINY
 from train.data.archive import Layout
 from train.data.packing import pack
@@ -27,16 +26,17 @@ def trainer():
     return Trainer
 
 
-@pytest.fixture
-def labelled(night, tmp_path, prepare):
+@pytest.fixture(scope="session")
+def labelled(one_night, tmp_path_factory, prepare):
     """A packed archive of six stars with labels Teff and type."""
     labels = pd.DataFrame(
         {"star": [f"s{s}" for s in range(6)], "Teff": [5000.0 + s for s in range(6)]}
     )
     labels["type"] = ["F", "F", "G", "G", "K", "K"]
     layout = Layout(520, "float16", chunk=2, shard=4)
-    pack(night, tmp_path / "a.zarr", prepare, layout=layout, labels=labels, join="star", workers=1)
-    return tmp_path / "a.zarr"
+    archive = tmp_path_factory.mktemp("labelled") / "a.zarr"
+    pack(one_night, archive, prepare, layout=layout, labels=labels, join="star", workers=1)
+    return archive
 
 
 @pytest.fixture
@@ -74,14 +74,3 @@ def configured(tmp_path):
         return read_config(path)
 
     return read
-
-
-@pytest.fixture(scope="session")
-def linelist(tmp_path_factory):
-    """Path of a short line list."""
-    lines = few_lines()
-    path = tmp_path_factory.mktemp("lines") / "few.csv"
-    rows = zip(lines.wavelength, lines.z, lines.ion, lines.excitation, lines.loggf, strict=True)
-    text = "\n".join(",".join(str(value) for value in row) for row in rows)
-    path.write_text(f"wavelength_air_A,Z,ion,ep_eV,loggf\n{text}\n")
-    return str(path)

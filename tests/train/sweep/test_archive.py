@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ from train.sweep import archive
 from train.sweep.archive import Recipe, make_archive
 
 
+@pytest.fixture(scope="module")
+def recipe(prepare, linelist):
+    return Recipe(prepare, 20, seed=5, repeats=True, linelist=linelist)
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory):
+    """Folder of the archive as one process makes it in one block."""
+    return make_archive(tmp_path_factory.mktemp("made") / "made.zarr", recipe, workers=1)
+
+
 @pytest.fixture
-def recipe(prepare):
-    return Recipe(prepare, 20, seed=5, repeats=True)
+def whole(made):
+    return PackedArchive(made)
 
 
 @pytest.fixture
@@ -28,20 +40,20 @@ def small_blocks(monkeypatch):
     )  # fmt: skip
 
 
-def test_rows_and_labels_are_the_simulators(recipe, tmp_path):
-    made = PackedArchive(make_archive(tmp_path / "a.zarr", recipe, workers=1))
-    rows, labels = simulated_rows(recipe.prepare, 0, 20, n=20, seed=5, repeats=True)
-    assert np.array_equal(made.read(np.arange(20))[0], rows)
+def test_rows_and_labels_are_the_simulators(whole, recipe):
+    rows, labels = simulated_rows(
+        recipe.prepare, 0, 20, n=20, seed=5, linelist=recipe.linelist, repeats=True
+    )
+    assert np.array_equal(whole.read(np.arange(20))[0], rows)
     for name in ("radvel", "Teff", "[M/H]", "logg", "vsini", "berv", "airmass", "snr"):
-        assert made.table[name].tolist() == [label[name] for label in labels]
-    assert made.table["spec_type"].tolist() == [label["spec_type"] for label in labels]
+        assert whole.table[name].tolist() == [label[name] for label in labels]
+    assert whole.table["spec_type"].tolist() == [label["spec_type"] for label in labels]
     stars = [label["object"].lower() for label in labels]
-    assert stars_of(made.table).tolist() == stars
+    assert stars_of(whole.table).tolist() == stars
     assert len(set(stars)) < 20
 
 
-def test_an_interrupted_archive_goes_on(recipe, tmp_path, monkeypatch, small_blocks):
-    whole = PackedArchive(make_archive(tmp_path / "whole.zarr", recipe, workers=1))
+def test_an_interrupted_archive_goes_on(whole, recipe, tmp_path, monkeypatch, small_blocks):
     block = archive._block
     begun = []
 
@@ -70,21 +82,17 @@ def test_an_interrupted_archive_goes_on(recipe, tmp_path, monkeypatch, small_blo
 
 
 @pytest.mark.slow
-def test_processes_make_the_same_archive(recipe, tmp_path, small_blocks):
-    one = PackedArchive(make_archive(tmp_path / "one.zarr", recipe, workers=1))
+def test_processes_make_the_same_archive(whole, recipe, tmp_path, small_blocks):
     two = PackedArchive(make_archive(tmp_path / "two.zarr", recipe, workers=2))
-    assert np.array_equal(one.read(np.arange(20))[0], two.read(np.arange(20))[0])
+    assert np.array_equal(whole.read(np.arange(20))[0], two.read(np.arange(20))[0])
 
 
-def test_another_archive_is_refused_and_another_simulator_is_told(
-    recipe, prepare, tmp_path, monkeypatch
-):
-    path = make_archive(tmp_path / "a.zarr", recipe, workers=1)
-    with pytest.raises(TableError, match=r"a\.zarr: was made with other settings"):
-        make_archive(path, Recipe(prepare, 20, seed=6, repeats=True), workers=1)
+def test_another_archive_is_refused_and_another_simulator_is_told(made, recipe, monkeypatch):
+    with pytest.raises(TableError, match=r"made\.zarr: was made with other settings"):
+        make_archive(made, replace(recipe, seed=6), workers=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make_archive(path, recipe, workers=1)
+        make_archive(made, recipe, workers=1)
     monkeypatch.setattr(archive, "simulator_digest", lambda: "newer")
     with pytest.warns(LatentscopeWarning, match="another version of the simulator"):
-        make_archive(path, recipe, workers=1)
+        make_archive(made, recipe, workers=1)

@@ -62,7 +62,7 @@ class InThisProcess:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(tmp_path_factory, linelist):
     """Folder of a sweep that was interrupted while its second run began, and its second report."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "small.yaml").write_text(yaml.safe_dump(VALUES))
@@ -70,7 +70,8 @@ def swept(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(train.sweep.run, "ProcessPoolExecutor", InThisProcess)
         InThisProcess.ends_at = 2
-        options = {"config": folder / "small.yaml", "workers": 1, "say": said.append}
+        options = {"config": folder / "small.yaml", "linelist": linelist}
+        options |= {"workers": 1, "say": said.append}
         with pytest.raises(KeyboardInterrupt):
             sweep(folder / "sweep", **options)
         InThisProcess.ends_at = 0
@@ -193,12 +194,15 @@ def test_the_table_of_runs_has_the_pages_numbers(swept):
     assert np.isnan(table.loc["d003-ae", "kl_dims"])
 
 
-def test_measuring_alone_trains_nothing_and_gives_the_same_page(swept, tmp_path, monkeypatch):
+def test_measuring_alone_trains_nothing_and_gives_the_same_page(
+    swept, linelist, tmp_path, monkeypatch
+):
     folder, _, _, page = swept
     before = page.read_text()
     logs = {path: path.stat().st_size for path in (folder / "sweep").glob("runs/*/log.txt")}
     words = ["sweep", "-o", str(folder / "sweep"), "--config", str(folder / "small.yaml")]
-    done = CliRunner().invoke(app, [*words, "--workers", "1", "--measure"])
+    words += ["--linelist", linelist, "--workers", "1", "--measure"]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 3
     assert "3 of 4 runs finished" in done.output
     again = tmp_path / "docs" / "reproduction.md"
