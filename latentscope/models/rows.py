@@ -104,7 +104,8 @@ def _is_one(sources: Any) -> bool:
     return (
         isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike)
         or not isinstance(sources, Iterable)
-        or any(hasattr(sources, name) for name in ("writeto", "read", "spectral_axis"))
+        or any(hasattr(sources, name) for name in ("writeto", "spectral_axis"))
+        or (hasattr(sources, "read") and not isinstance(sources, list))  # a SpectrumList is many
         or (isinstance(sources, np.ndarray) and sources.dtype.kind in "fiuV")
         or is_table(sources)
         or (isinstance(sources, tuple) and is_pair(sources) and all(map(_is_column, sources)))

@@ -35,6 +35,7 @@ from latentscope.spectra.headers import (
     Keywords,
     drs_pipeline,
     medium_in,
+    medium_of_axis,
 )
 from latentscope.spectra.spectrum import Medium
 from latentscope.spectra.wavelength import angstrom_per, logarithm_of
@@ -163,11 +164,7 @@ def image_axis(header: Header) -> Axis | None:
     if step == 1.0 and axis.start + 1.0 - axis.reference in (0.0, 1.0):
         return None
     _set_scale(axis, header, kind)
-    if kind.startswith("AWAV"):
-        axis.inferred = Inferred("air")
-    # An S1D of the DRS is in air, whatever its CTYPE1 says.
-    elif kind in ("WAVE", "WAVE-LOG") and drs_pipeline(Keywords((header,))) is None:
-        axis.inferred = Inferred("vacuum", f"which CTYPE1 = {kind} means in the FITS standard")
+    axis.inferred = medium_of_axis(kind, Keywords((header,)))
     return axis
 
 

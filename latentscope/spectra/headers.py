@@ -313,6 +313,16 @@ class Inferred:
     reason: str = ""
 
 
+def medium_of_axis(kind: str, keywords: Keywords) -> Inferred | None:
+    """Medium that CTYPE1 means in the FITS standard; None if it means none."""
+    if kind.startswith("AWAV"):
+        return Inferred("air")
+    # An S1D of the DRS is in air, whatever its CTYPE1 says.
+    if kind in ("WAVE", "WAVE-LOG") and drs_pipeline(keywords) is None:
+        return Inferred("vacuum", f"which CTYPE1 = {kind} means in the FITS standard")
+    return None
+
+
 def describe(keywords: Keywords, file: str | None) -> dict[str, Any]:
     """Fill the `meta` entries that keywords (for the archive id, the file name too) can fill."""
     facts: dict[str, Any] = {name: keywords.text(keys) for name, keys in TEXTS.items()}

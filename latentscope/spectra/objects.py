@@ -25,7 +25,7 @@ from latentscope.spectra.columns import (
     without_wavelength,
 )
 from latentscope.spectra.draft import Draft, Label, choose
-from latentscope.spectra.headers import Header, Inferred
+from latentscope.spectra.headers import Header, Inferred, Keywords, medium_of_axis
 
 
 def read_specutils(source: Any) -> Draft:
@@ -41,6 +41,7 @@ def read_specutils(source: Any) -> Draft:
     header = _meta_header(getattr(source, "meta", None))
     wcs = getattr(getattr(source, "wcs", None), "wcs", None)
     axes = [header.text("CTYPE1"), *(str(kind) for kind in getattr(wcs, "ctype", []))]
+    media = [medium_of_axis(kind.upper(), Keywords((header,))) for kind in axes]
     uncertainty = getattr(source, "uncertainty", None)
     ivar = _uncertainty_ivar(uncertainty, flux.values.shape)
     unread = uncertainty is not None and ivar is None
@@ -55,9 +56,7 @@ def read_specutils(source: Any) -> Draft:
         mask=flux.mask
         if mask is None
         else np.array(np.broadcast_to(mask, flux.values.shape), dtype=bool),
-        inferred=Inferred("air")
-        if any(kind.startswith("AWAV") for kind in axes)
-        else _medium_of_unit(source.spectral_axis),
+        inferred=next(filter(None, media), _medium_of_unit(source.spectral_axis)),
         headers=(header,),
         assumed=["errors: none; the uncertainty is of an unknown kind"] if unread else [],
     )

@@ -340,7 +340,7 @@ def _content(source: Any) -> tuple[bytes, str | None]:
             raise SpectrumError(
                 f"{file or 'the HDUList'}: cannot be read ({error}); pass it open, or give the path"
             ) from None
-    if hasattr(source, "read"):
+    if hasattr(source, "read") and not isinstance(source, list):  # a SpectrumList reads others
         name = getattr(source, "name", None)
         file = name if isinstance(name, str) else None
         try:

@@ -29,6 +29,14 @@ def tree(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_list_that_can_read_is_many_spectra():
+    class SpectrumList(list):  # of specutils
+        def read(self):
+            raise AssertionError
+
+    assert expand_sources(SpectrumList([b"one", b"two"])) == [b"one", b"two"]
+
+
 def test_a_folder_stands_for_its_fits_files_at_any_depth(tree):
     found = [path.relative_to(tree).as_posix() for path in expand_sources(str(tree))]
     assert found == ["a.fits.gz", "b.fits", "night/c.FIT", "night/deep/d.fts", "odd[1].fits"]

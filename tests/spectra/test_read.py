@@ -10,6 +10,7 @@ from astropy import units
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.table import Table
+from astropy.wcs import WCS
 
 from latentscope.errors import SpectrumError
 from latentscope.spectra.read import read_spectrum
@@ -194,8 +195,22 @@ def test_specutils_objects():
         np.testing.assert_array_equal(np.flatnonzero(spectrum.mask), [5])
         assert spectrum.meta["object"] == "HD 3"
     two = specutils.Spectrum(spectral_axis=WAVELENGTH * units.AA, flux=np.ones((2, 40)) * units.Jy)
-    with pytest.raises(SpectrumError):
-        read_spectrum(two)
+    for source in (two, specutils.SpectrumList([two])):
+        with pytest.raises(SpectrumError):
+            read_spectrum(source)
+
+
+@pytest.mark.parametrize(
+    ("kind", "drs", "medium"),
+    [("WAVE", {}, "vacuum"), ("AWAV", {}, "air"), ("WAVE", {"ESO DRS BERV": 1.0}, "air")],
+)
+def test_specutils_objects_are_of_the_medium_of_their_axis(kind, drs, medium):
+    specutils = pytest.importorskip("specutils")
+    axis = {"CTYPE1": kind, "CUNIT1": "Angstrom", "CRVAL1": 5000.0, "CDELT1": 0.25, "CRPIX1": 1.0}
+    source = specutils.Spectrum(
+        flux=WAVELENGTH * units.Jy, wcs=WCS(fits.Header(axis)), meta={"header": axis | drs}
+    )
+    check(read_spectrum(source), medium=medium, rtol=1e-12)
 
 
 def test_reading_leaves_the_filters_of_warnings_alone(monkeypatch):
