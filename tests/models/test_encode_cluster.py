@@ -136,7 +136,7 @@ def test_without_the_package_the_error_says_what_to_install(archive, monkeypatch
 
 def test_the_command_starts_a_cluster_of_its_own(tmp_path, repository):
     write_adp(tmp_path / "a.fits")
-    command = "-m latentscope encode a.fits --dask local --workers 2 --json"
+    command = "-m latentscope encode a.fits --dask local --workers 1 --json"
     done = subprocess.run(
         [sys.executable, *command.split()],
         cwd=tmp_path,
