@@ -126,6 +126,11 @@ def may_spread() -> bool:
     return not getattr(_OF_THIS_THREAD, "one_of_many", False)
 
 
+def threads_to_spread(worth: bool = True) -> int:
+    """Threads for parts of one kernel: 1 if more are not worth it or not allowed."""
+    return int(numba.get_num_threads()) if worth and may_spread() else 1
+
+
 def _set_one_of_many(value: bool = True) -> None:
     _OF_THIS_THREAD.one_of_many = value
 

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from latentscope.compiled import njit
 from latentscope.errors import EstimatorError, shortened, warn
-from latentscope.workers import Progress, in_order, may_spread, spread
+from latentscope.workers import Progress, in_order, spread, threads_to_spread
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -322,8 +321,7 @@ class Neighbors:
             order = order[np.sort(first)[:k]]
             return Near(self.rows[places[order]], distances[order])
 
-        busy = may_spread() and self._points.size * m >= _WORTH_THREADS
-        threads = int(numba.get_num_threads()) if busy else 1
+        threads = threads_to_spread(self._points.size * m >= _WORTH_THREADS)
         spread(bound, 0, n, threads)
         return list(in_order(chosen, range(m), min(threads, m)))
 

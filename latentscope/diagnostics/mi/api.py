@@ -59,9 +59,9 @@ from latentscope.diagnostics.mi.nulls import (
     Items,
     Null,
     group_p_value,
-    margin_of,
     null_of,
     ranks_of,
+    sizes_of,
 )
 from latentscope.diagnostics.study import (
     Dims,
@@ -1005,7 +1005,7 @@ def _of_rows(pair: _Pair, settings: Settings) -> _Found:
     by_ranks = found.by_ranks
     if by_ranks is None:
         by_ranks = pair.test.estimate(x, y, k).value
-    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    null = null_of(pair.test, sizes_of(x), sizes_of(y), k, settings.pairs)
     std = float(np.sqrt(_variance(found, null, n)))
     return found.value, std, null.p_value(by_ranks, n), _what_auto_did([found])
 
@@ -1015,7 +1015,7 @@ def _of_groups(pair: _Pair, draws: Draws, settings: Settings, rng: np.random.Gen
     drawn = [(pair.x.take(keep), pair.y.take(keep)) for keep in _masks(pair, draws)]
     x, y = drawn[0]
     k = pair.estimator.neighbors_for(x, y, settings.neighbors)
-    null = null_of(pair.test, margin_of(x), margin_of(y), k, settings.pairs)
+    null = null_of(pair.test, sizes_of(x), sizes_of(y), k, settings.pairs)
     found = [pair.estimator.estimate(*each, settings.neighbors, settings.seed) for each in drawn]
 
     def show(column: Column, rows: Items) -> Items:

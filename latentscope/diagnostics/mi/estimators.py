@@ -18,7 +18,6 @@ from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import get_num_threads
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -34,11 +33,12 @@ from latentscope.diagnostics.mi.points import (
     values_of,
 )
 from latentscope.errors import ChoiceError, EstimatorError, meant
-from latentscope.workers import may_spread, spread
+from latentscope.workers import spread, threads_to_spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
+_WORTH_THREADS = 20_000  # points; for fewer, starting threads costs more than they save
 _STRONG = 0.1  # nats, from which "auto" refines a value: below, its bias is lost in the noise
 
 
@@ -203,7 +203,7 @@ def ksg_terms(
     are worked on.
     """
     ks, table = np.array(neighbors, dtype=np.int64), kernels.digamma_table(len(x))
-    threads = threads or _threads(len(x))
+    threads = threads or threads_to_spread(len(x) > _WORTH_THREADS)
     pair = (_read_only(x), _read_only(y), pairing, ks, table)
     sums = kernels.pair_terms(*pair) if threads == 1 else _spread_terms(*pair, threads)
     terms: Floats = table[ks, None] + table[len(x)] - sums
@@ -238,7 +238,7 @@ def ksg_shuffled(
     def fill(first: int, end: int) -> None:
         kernels.fill_sums(x, y, pairings[first:end], ks, table, sums[first:end])
 
-    spread(fill, 0, len(pairings), threads or _threads(pairings.size))
+    spread(fill, 0, len(pairings), threads or threads_to_spread(pairings.size > _WORTH_THREADS))
     values: Floats = table[neighbors] + table[n] - sums / n
     return values
 
@@ -256,11 +256,6 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(array).view()
     view.setflags(write=False)
     return view
-
-
-def _threads(points: int) -> int:
-    """Threads for so many points; up to 20,000 more would cost more than they save."""
-    return int(get_num_threads()) if points > 20_000 and may_spread() else 1
 
 
 def _terms_of_several(
@@ -435,7 +430,7 @@ def ross_shuffled(x: Floats, codes: Codes, neighbors: int) -> Floats:
         part = codes[first:end], classes, neighbors, table, means[first:end]
         kernels.fill_ross_means(_read_only(x), *part)
 
-    spread(fill, 0, len(codes), int(get_num_threads()) if may_spread() else 1)
+    spread(fill, 0, len(codes), threads_to_spread())
     return means
 
 

@@ -30,7 +30,7 @@ from latentscope.workers import together
 Floats = NDArray[np.float64]
 Items = NDArray[np.int64]
 Show = Callable[[Items], Items]
-Margin = int | tuple[int, ...]
+Sizes = int | tuple[int, ...]
 """Number of rows of a continuous column, or the rows of each class of a discrete one, ascending."""
 
 TABLE = Path(__file__).with_name("rank_nulls.npz")
@@ -62,7 +62,7 @@ class Null:
         return float((1 + above) / (1 + len(self.scaled)))
 
 
-def null_of(test: RankTest, x: Margin, y: Margin, neighbors: int, pairs: int = 1) -> Null:
+def null_of(test: RankTest, x: Sizes, y: Sizes, neighbors: int, pairs: int = 1) -> Null:
     """Return the null of a test for two columns of which these margins are known.
 
     Of two columns of classes more tables are drawn the more `pairs` there are in the table of
@@ -80,7 +80,7 @@ def null_of(test: RankTest, x: Margin, y: Margin, neighbors: int, pairs: int = 1
         return _rank_null(x, neighbors)
 
 
-def margin_of(column: Column) -> Margin:
+def sizes_of(column: Column) -> Sizes:
     """Return what the null of a column depends on."""
     if column.codes is None:
         return len(column)

@@ -16,13 +16,12 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from latentscope.diagnostics.mi import kernels
 from latentscope.diagnostics.mi.columns import Column
-from latentscope.workers import in_order, may_spread, spread
+from latentscope.workers import in_order, spread, threads_to_spread
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -96,7 +95,9 @@ def local_terms(x: Part, y: Part, z: Part, neighbors: Sequence[int]) -> Floats:
     table = np.append(kernels.digamma_table(n), 0.0)
     xyz = x.and_(y, z)
     size = np.bincount(xyz.codes)[xyz.codes]
-    together, *apart = in_order(_classes, (xyz, x.and_(z), y.and_(z), z), _threads(n))
+    together, *apart = in_order(
+        _classes, (xyz, x.and_(z), y.and_(z), z), threads_to_spread(n >= _SPREAD_FROM)
+    )
     far = _distances(together, neighbors, n)
     out = np.empty((len(neighbors), n))
     for i, k in enumerate(neighbors):
@@ -111,10 +112,6 @@ def each_class(codes: Codes) -> list[Codes]:
     """Return the rows of each class."""
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-
-
-def _threads(rows: int) -> int:
-    return int(get_num_threads()) if rows >= _SPREAD_FROM and may_spread() else 1
 
 
 class _Class(NamedTuple):
@@ -145,7 +142,7 @@ def _distances(classes: Sequence[_Class], neighbors: Sequence[int], n: int) -> F
             if tree is None:
                 tree = kernels.tree_of(np.ascontiguousarray(numbers.T))
             fill = partial(kernels.tree_distances, tree, ks, found)
-            spread(fill, 0, 1 << tree.levels, _threads(len(rows)))
+            spread(fill, 0, 1 << tree.levels, threads_to_spread(len(rows) >= _SPREAD_FROM))
             out[:, rows] = found
     return out
 
@@ -158,7 +155,7 @@ def _closer(classes: Sequence[_Class], distance: Floats) -> Codes:
         if tree is not None:
             found = np.empty(len(rows), dtype=np.int64)
             fill = partial(kernels.tree_counts, tree, limit, found)
-            spread(fill, 0, 1 << tree.levels, _threads(len(rows)))
+            spread(fill, 0, 1 << tree.levels, threads_to_spread(len(rows) >= _SPREAD_FROM))
             counts[rows] = found
         elif numbers.shape[1]:
             counts[rows] = closer(numbers[:, 0], limit)

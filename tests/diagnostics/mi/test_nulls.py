@@ -12,11 +12,11 @@ from latentscope.diagnostics.mi.nulls import (
     Null,
     Shape,
     entry_of,
-    margin_of,
     null_of,
     read_table,
     shipped_shape,
     shrunk,
+    sizes_of,
     write_table,
 )
 
@@ -162,9 +162,9 @@ def test_columns_that_differ_by_a_few_rows_share_a_simulation():
 
 def test_what_a_null_depends_on():
     column = read_column("x", ["a", "b", "a", None, "a", "b"])
-    assert margin_of(column.part(column.valid)) == (2, 3)
+    assert sizes_of(column.part(column.valid)) == (2, 3)
     number = read_column("x", [1.0, 2.0, np.nan], discrete=False)
-    assert margin_of(number.part(number.valid)) == 2
+    assert sizes_of(number.part(number.valid)) == 2
 
 
 def test_p_values_of_classes_of_many_rows_have_no_coarse_floor():
