@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents, row_keys
-from latentscope.diagnostics.mi.columns import Seed, check_columns, whole_seed
+from latentscope.diagnostics.mi.columns import Seed, check_columns, listed, whole_seed
 from latentscope.diagnostics.nearest import Metric, Near, Neighbors, Spread, measure_space
 from latentscope.diagnostics.study import (
     Dims,
@@ -559,12 +559,11 @@ def _names_and_labels(
     names = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if labels is None:
         return names
-    if columns is None:
-        every = [str(name) for name in labels.columns]
-        columns = [name for name in every if not names_row(name)]
+    every = [str(name) for name in labels.columns if not names_row(str(name))]
+    columns = every if columns is None else listed(columns)
     check_columns(labels, columns)
     renamed = {name: f"{name} (label)" for name in columns if name in _OF_RESULT}
-    beside = labels[list(columns)].rename(columns=renamed).reset_index(drop=True)
+    beside = labels[columns].rename(columns=renamed).reset_index(drop=True)
     return pd.concat([names, beside], axis=1)
 
 

@@ -18,7 +18,7 @@ from scipy.stats import chi2, rankdata
 
 from latentscope.data import LabelsLike, Latents
 from latentscope.diagnostics.mi.api import q_values
-from latentscope.diagnostics.mi.columns import Seed, in_days, whole_seed
+from latentscope.diagnostics.mi.columns import Seed, in_days, listed, whole_seed
 from latentscope.diagnostics.study import (
     Dims,
     Result,
@@ -238,7 +238,7 @@ def track(
 
 def _chosen(study: Study, dims: Dims) -> tuple[list[int], list[str]]:
     """Dimensions to follow, and a note where they are not those asked for."""
-    if dims != "informative" or study.informative:
+    if not isinstance(dims, str) or dims != "informative" or study.informative:
         return study.choose(dims), []
     # Rows of one star need not vary as those of many do.
     logvar, ok = study.latents.logvar, study.latents.ok
@@ -377,12 +377,13 @@ def _periods(
 def _numbers(frame: pd.DataFrame, columns: Sequence[str] | None, usual: set[str]) -> pd.DataFrame:
     """Columns asked for; by default the usual ones that are numbers and vary among these rows."""
     if columns is not None:
+        columns = listed(columns)
         absent = [name for name in columns if name not in frame]
         if absent:
             there = shortened(map(str, frame.columns))
             near = meant(absent[0], frame)
             raise ChoiceError(f"no column {absent[0]!r}{near}; expected one of {there}")
-        days = frame[list(columns)].apply(in_days)
+        days = frame[columns].apply(in_days)
         return pd.DataFrame(days.apply(pd.to_numeric, errors="coerce"))
     times = [name for name in frame.columns if str(name).casefold() in TIMES]
     numbers = frame.drop(columns=times).select_dtypes("number")

@@ -15,7 +15,7 @@ import pandas as pd
 
 import latentscope
 from latentscope.data import LabelsLike, Latents, LatentsLike, read_latents
-from latentscope.diagnostics.mi.columns import Names, Seed, check_columns, whole_seed
+from latentscope.diagnostics.mi.columns import Names, Seed, check_columns, listed, whole_seed
 from latentscope.diagnostics.study import GroupsLike, Study, StudyLike, origin, read_study
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.errors import ChoiceError
@@ -196,6 +196,8 @@ def report(
         numeric=numeric,
     )
     rows = draw_rows(data.latents, max_rows, seed)
+    if columns is not None:
+        columns = listed(columns)
     if data.labels is not None:
         check_columns(data.labels, columns or ())
     network = None

@@ -31,6 +31,7 @@ from latentscope.diagnostics.mi.columns import (
     check_columns,
     choose_labels,
     is_text,
+    listed,
     notes_of,
     own_rng,
     read_column,
@@ -595,7 +596,7 @@ def mi_matrix(
     kind_of_latents, kind_of_labels = kinds_of(estimator)
     kind_of_latents = False if discrete is False else kind_of_latents
     names, notes = choose_labels(frame, columns, study.group_column)
-    known = [given] if isinstance(given, str) else list(given or ())
+    known = listed(given)
     if known:
         _check_conditional(estimator)
         check_columns(frame, known)

@@ -371,7 +371,7 @@ def choose_labels(
     text with more classes than half its rows. Warns if most cells of a text column are numbers.
     """
     if columns is not None:
-        columns = _listed(columns)
+        columns = listed(columns)
         check_columns(frame, columns)
         if not columns:
             raise EstimatorError(f"columns is empty; expected some of {', '.join(frame.columns)}")
@@ -408,7 +408,7 @@ def _check_text(frame: pd.DataFrame, names: Sequence[str]) -> None:
 
 def check_columns(frame: pd.DataFrame, columns: Names) -> None:
     """Raise ChoiceError unless the table has all these columns."""
-    unknown = [name for name in _listed(columns) if name not in frame]
+    unknown = [name for name in listed(columns) if name not in frame]
     if unknown:
         source = frame.attrs.get("source", "labels")
         raise ChoiceError(
@@ -429,8 +429,8 @@ def asked_kinds(
         kinds = {str(name): discrete for name in frame if discrete or not is_text(frame[name])}
         classes = []
     else:
-        kinds, classes = {}, _listed(discrete)
-    numbers = _listed(numeric)
+        kinds, classes = {}, listed(discrete)
+    numbers = listed(numeric)
     check_columns(frame, [*classes, *numbers])
     both = [name for name in classes if name in numbers]
     if both:
@@ -441,8 +441,9 @@ def asked_kinds(
     return kinds | dict.fromkeys(classes, True) | dict.fromkeys(numbers, False)
 
 
-def _listed(names: Names | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or ())
+def listed(names: Names | None) -> list[str]:
+    """Return the names asked for as a list: of one, of any sequence or index, or of none."""
+    return [names] if isinstance(names, str) else [] if names is None else [*map(str, names)]
 
 
 def _no_label(column: pd.Series, groups: str | None) -> str:

@@ -176,3 +176,9 @@ def test_text_without_classes_is_refused_by_name():
 def test_complex_numbers_do_not_lose_their_imaginary_part():
     with pytest.raises(EstimatorError, match="complex"):
         read_column("x", np.arange(4) * 1j)
+
+
+@pytest.mark.parametrize("names", ["b", ["b"], pd.Index(["b"]), np.array(["b"])])
+def test_names_of_labels_may_be_an_index_or_one_text(names):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    assert choose_labels(frame, names, None)[0] == ["b"]
