@@ -396,7 +396,7 @@ def far_off(data, rng):
     return rewritten(data, change, 0)
 
 
-@numbers("one wavelength NaN in the middle", "refused", PLAIN)
+@numbers("one wavelength NaN in the middle", "not wrong", PLAIN)
 def hole(data, rng):
     def change(wavelength):
         wavelength[500] = np.nan
@@ -472,7 +472,7 @@ def page(data, rng):
     return PAGES[int(rng.integers(0, len(PAGES)))]
 
 
-@others("garbage in a text", "refused", TEXTS)
+@others("garbage in a text", "not wrong", TEXTS)
 def text_garbage(data, rng):
     lines = data.split(b"\n")
     at = int(rng.integers(10, len(lines) - 10))
