@@ -117,6 +117,7 @@ _SAMPLE_BLOCK, _SAMPLE_BLOCKS = 50, 160  # training spectra that decide
 _DEGREE = 5
 _CENTERS = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles, from one of which a dimension widens
 _NARROWEST = 1e-3  # standard deviations
+_CLEAR_GAIN = 0.01  # nats: chance leaves less, and what training has found must not yield to it
 
 
 def turn_to_least_dependence(model: SpectrumVAE, data: Any) -> None:
@@ -193,7 +194,7 @@ def least_dependence(mean: Tensor) -> Tensor:
 
 
 def _best_angle(pair: NDArray[np.float64]) -> float:
-    """Degrees by which values (n, 2) are to turn; 0 where that gains nothing."""
+    """Degrees by which values (n, 2) are to turn; 0 where that does not clearly gain."""
     basis = _polynomials(len(pair))
 
     def cost(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -202,15 +203,15 @@ def _best_angle(pair: NDArray[np.float64]) -> float:
             spacing_entropy(y) + _given_spread(basis, y, x),
         )
 
-    def best(angles: NDArray[np.float64]) -> float:
+    def best(angles: NDArray[np.float64]) -> tuple[float, float]:
         costs = [cost(*(pair @ _turn(float(angle)).T).T) for angle in angles]
-        return float(angles[int(np.argmin(costs))])
+        return min(zip(costs, angles.tolist(), strict=True))
 
-    # 0 comes first, so that it wins where all are alike.
     coarse = np.arange(_COARSE, 45.0 + _COARSE / 2, _COARSE)
-    rough = best(np.concatenate([[0.0], coarse, -coarse]))
+    _, rough = best(np.concatenate([[0.0], coarse, -coarse]))
     fine = np.arange(_FINE, _COARSE, _FINE)
-    return best(rough + np.concatenate([[0.0], fine, -fine]))
+    least, angle = best(rough + np.concatenate([[0.0], fine, -fine]))
+    return angle if least < cost(*pair.T) - _CLEAR_GAIN else 0.0
 
 
 def spacing_entropy(values: NDArray[np.float64]) -> float:

@@ -129,6 +129,12 @@ def test_independent_causes_are_found_again(degrees):
     assert np.degrees(np.arctan2(*rotation[0].flip(0).tolist())) == pytest.approx(-degrees, abs=2)
 
 
+def test_axes_stay_where_all_are_alike_but_for_chance():
+    """Any rotation of Gaussians is independent, and one of them has the least entropy by chance."""
+    values = np.random.default_rng(4).normal(size=(8000, 3)) * [1.0, 0.8, 1.3]
+    assert torch.equal(least_dependence(torch.from_numpy(values)), torch.eye(3).double())
+
+
 def test_many_dimensions_depend_on_each_other_less_after_the_turn():
     rng = np.random.default_rng(1)
     causes = torch.from_numpy(rng.exponential(1.0, (3000, 4)) * [1.0, 1.3, 0.8, 1.1])
