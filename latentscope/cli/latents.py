@@ -704,8 +704,8 @@ class Start:
 
 @command(
     "latentscope traverse --dim 0 --plot dim0.png",
-    "latentscope traverse spectrum.fits --dim 7 --latents latents.npy --sigmas -3:3",
-    "latentscope traverse --dim 7 --window 5160:5190 --window 6550:6576 -o dim7.csv",
+    "latentscope traverse spectrum.fits --dim 14 --latents latents.npy --sigmas -3:3",
+    "latentscope traverse --dim 14 --window 5160:5190 --window 6550:6576 -o dim14.csv",
 )
 def traverse(
     dim: Annotated[int, option("DIM", "Dimension to move.", min=0)],
@@ -768,7 +768,7 @@ def traverse(
 
 @command(
     "latentscope linemap -m harps-sim -o linemap.csv --plot linemap.png",
-    "latentscope linemap --latents latents.npy --dims 7,12 --linelist lines.csv",
+    "latentscope linemap --latents latents.npy --dims 13,14 --linelist lines.csv",
 )
 def linemap(
     start: Start,
