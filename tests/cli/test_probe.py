@@ -52,7 +52,7 @@ def test_json_is_alone_on_stdout(command, here):
         ((LATENTS,), 2, "no LABELS"),
         ((LATENTS, LABELS, "--save", "probe.pkl"), 2, "ends in .safetensors"),
         ((LATENTS, LABELS, "--readers", "forest"), 2, "linear, curved, knn, boosted"),
-        ((LATENTS, "--apply", "x.safetensors", "--plot", "x.png"), 2, "without --save"),
+        ((LATENTS, "--apply", "x.safetensors", "--plot", "x.png"), 2, "--save or --plot"),
         ((LATENTS, "--apply", "none.safetensors"), 1, "none.safetensors: no such file"),
         ((LATENTS, "--apply", LABELS), 1, "expected a probe"),
         ((LATENTS, LABELS, "--columns", "mass"), 2, "mass"),

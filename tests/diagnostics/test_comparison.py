@@ -259,7 +259,10 @@ def test_wrong_use_is_said(models):
         latentscope.compare(z[:50], z[:50])
     with pytest.raises(EstimatorError, match="n_halves is 1"):
         latentscope.compare(z, z, n_halves=1)
-    with pytest.raises(ChoiceError, match=r"do not number dimensions \(Teff, logg\)"):
+    with (
+        pytest.warns(LatentscopeWarning, match="no column is named as a dimension"),
+        pytest.raises(ChoiceError, match=r"do not number dimensions \(Teff, logg\)"),
+    ):
         latentscope.compare(z, pd.DataFrame(z[:, :2], columns=["Teff", "logg"]))
     with pytest.raises(EstimatorError, match="infinite"):
         latentscope.compare(z, np.where(z == z[0, 0], np.inf, z))

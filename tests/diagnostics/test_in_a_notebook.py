@@ -179,7 +179,7 @@ def test_the_tutorial_runs(repository, tmp_path, monkeypatch):
         for cell in cells:
             exec(compile(cell, "tutorial.ipynb", "exec"), scope)
     plt.close("all")
-    assert scope["temperature"] == 7
+    assert scope["temperature"] == 14
     assert scope["latents"].shape == (40, 16)
 
 

@@ -75,7 +75,7 @@ def test_indicator_of_text_and_of_a_constant(table):
     with pytest.raises(EstimatorError, match="type: no numbers"):
         paper_indicator(latents, labels, columns=["type"])
     labels["mode"] = 1.0
-    with pytest.warns(LatentscopeWarning, match="mode: no dimension tells"):
+    with pytest.warns(LatentscopeWarning, match="mode: no dimension knows"):
         found = paper_indicator(latents, labels, bins=[5])
     assert found.loc[found["label"] == "mode", "indicator"].isna().all()
     labels["empty"] = np.nan
