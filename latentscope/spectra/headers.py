@@ -91,8 +91,9 @@ APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL", "BARYCENTRIC CORRECTION (KM/S)")
 # Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT).
 _DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
          "BARYDONE")  # fmt: skip
-# Logicals of others; HELIUM is a lamp.
-_SWITCH = re.compile(r"(?:BARY|BERV|BCV|BCOR|HELI(?!UM)|VHEL)\w*")
+_TRUE = ("T", "TRUE")
+# Logicals of others; HELIUM is a lamp, BCORRECT of the bias as well.
+_SWITCH = re.compile(r"(?:BARY|BERV|BCV|BCOR(?!RECT)|HELI(?!UM)|VHEL)\w*")
 # Velocities of the star. RVC is that of the cross-correlation after the correction for the drift of
 # the night, which plain RV lacks.
 RV = (*_of_drs("CCF RVC", "CCF RV"), "RADVEL")
@@ -126,7 +127,8 @@ _FRAMES: dict[str, tuple[Frame | None, str]] = {
 """What the word FRAME, which is no standard's, may say of wavelengths."""
 
 _MEDIUM = ("AIRORVAC", "VACUUM", "WAVEMED", "AIRVAC", "VACAIR", "WAVETYPE", "MEDIUM")
-# First letters of their values; VACUUM is a logical: TRUE, FALSE, 1, 0.
+_BY_LETTERS = ("AIRORVAC", "VACUUM", "WAVEMED")
+# First letters of the values of these; VACUUM is a logical: TRUE, FALSE, 1, 0.
 _MEDIA: dict[str, Medium] = {"AIR": "air", "VAC": "vacuum", "TRU": "vacuum", "FAL": "air",
                              "1": "vacuum", "0": "air"}  # fmt: skip
 
@@ -225,8 +227,11 @@ class Header:
         return any(key.startswith(prefix) for key in self.names())
 
 
-# m/s, km s-1, km.s-1, m s**-1, meters per second.
-_SPEED = re.compile(r"\b(k|kilo)?m(?:et(?:er|re)s?)?(?: ?(?:/|per|\.) ?| )s(?:ec(?:ond)?s?)?\b")
+# m/s, km s-1, km.s-1, m s**-1, ms-1, meters per second; ms alone are milliseconds.
+_SPEED = re.compile(
+    r"(?<![a-z])(k|kilo)?m(?:et(?:er|re)s?)?"
+    r"(?:(?: ?(?:/|per|\.) ?| )s(?:ec(?:ond)?s?)?\b|\*?s(?:\^|\*\*)?-1)"
+)
 
 
 class Keywords:
@@ -410,10 +415,11 @@ def medium_of(
     A keyword made for it counts first, then what words say of the axis, then what was `inferred`
     from it, then customs.
     """
-    for _, value in keywords.values(_MEDIUM):
+    for key, value in keywords.values(_MEDIUM):
         word = str(value).strip().upper()[:3]
-        if word in _MEDIA:
-            return _MEDIA[word]
+        stated = _MEDIA.get(word) if key in _BY_LETTERS else medium_in(str(value))
+        if stated is not None:
+            return stated
     writer = _writer(keywords)
     custom, words = WRITERS.get(writer, Custom()).medium, f"the custom of {writer}"
     said, line = _medium_said(keywords)
@@ -444,7 +450,7 @@ def medium_of(
 
 
 _WAVELENGTHS = re.compile(r"wave|lambda|angstrom|\bin (?:vacuum|air)\b")
-_IN_AIR = re.compile(r"(?<![a-z])air(?![a-z]| ?mass)")
+_IN_AIR = re.compile(r"(?<![a-z])air(?![a-z]|[ _-]?mass)")
 _IN_VACUUM = re.compile(r"(?<![a-z])vac(?:uum)?(?![a-z])")
 
 
@@ -565,10 +571,12 @@ def _frame(
     if _apogee(keywords) and keywords.text(("SFILE1", "NVISITS")):
         return "rest", "by APOGEE, which combines visits at rest", True
     for key, value in keywords.values(("SPECSYS", "SPECSYS1", "FRAME")):
-        word = re.sub("[^A-Z]", "", str(value).upper())[:8]
+        letters = re.sub("[^A-Z]", "", str(value).upper())
+        word = letters[:8]
         # TOPO, HELIO
         known = _FRAMES if key == "FRAME" else SPECSYS
-        name = next((name for name in known if name.startswith(word) and len(word) > 3), "")
+        clear = len(word) > 3 and not letters.startswith("OBSERVATI") and letters != "SOLAR"
+        name = next((name for name in known if name.startswith(word) and clear), "")
         if name:
             frame, note = known[name]
             if frame is None:
@@ -602,11 +610,13 @@ def _frame_by_custom(
         return custom, f"{note}, the custom of {writer}".removeprefix(", "), True
     for key, value in keywords.values(_DONE):
         word = str(value).strip().upper()
-        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or word == "T":
+        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or word in _TRUE:
             return "barycentric", f"as {key} = {value} says", True
-    for key, value in keywords.switches(_SWITCH):
+    switches = list(keywords.switches(_SWITCH))
+    for key, value in switches:
         if value:
             return "barycentric", f"as {key} = {value} says", True
+    for key, value in switches:
         return "topocentric", f"as {key} = {value} says{_OFFER}", False
     if berv_keyword in APPLIED:
         return "barycentric", f"corrected by {berv_keyword} already, as its pipeline does", True
@@ -620,13 +630,18 @@ def _frame_by_custom(
     return "barycentric", f"the file does not say{_OFFER}", False
 
 
-_SUN = r"(?:(?:helio|bary)cent|\bberv\b|\bearth(?:'?s)? (?:motion|velocity))"
+_SUN = "(?:helio|bary)cent"
+_BERV = r"(?:\bberv\b|\bearth(?:'?s)? (?:motion|velocity))"
+# What else than the spectrum is brought to the Sun, or from it.
+_ELSE = r"\b(?:rvs?|radial velocit\w+|templates?|ccfs?|masks?|models?|tellur\w+|sky|atlas)\b"
 _CORRECTED = re.compile(
     rf"{_SUN}\w*.*\b(?:corrected|applied|shifted|transformed)"
     rf"|(?:corrected|shifted|transformed|applied|reduced)\b[^,;]*{_SUN}"
     r"|\bin (?:the )?(?:solar system )?(?:helio|bary)cent"
     r"|(?:helio|bary)centric (?:wave|lambda)|wavelengths?\W+(?:are )?(?:helio|bary)centric"
     r"|(?:helio|bary)cent\w* correction\b.*\b(?:removed|undone)\b"
+    rf"|^(?!.*{_ELSE}).*(?:{_BERV}[^,;]*\b(?:corrected|applied|shifted|transformed)"
+    rf"|\b(?:corrected|applied|shifted|transformed)\b[^,;]*{_BERV})"
 )
 _AT_REST = re.compile(
     r"(?:corrected|shifted|transformed|moved|brought)\b.*\b(?:rest[ -]?frame|to rest)\b"

@@ -69,6 +69,8 @@ def test_a_comment_of_the_column_says_the_medium():
         ({"WAT1_001": 'wtype=linear label="Vacuum wavelength" units=angstroms'}, "vacuum"),
         ({"CRVAL1": (5000.0, "no air mass, not in vacuum")}, None),
         ({"CTYPE1": ("LINEAR", "vacuum or air"), "MEDIUM": "high"}, None),
+        ({"CRVAL1": (5000.0, "at air_mass 1.2")}, None),
+        ({"AIRVAC": 1, "WAVETYPE": True, "VACAIR": "vac2air"}, None),
     ],
 )
 def test_words_about_the_axis_say_the_medium(keywords, medium):
@@ -245,6 +247,13 @@ def motion(data):
         ({"BARYCORR": -11500.0}, -11.5),
         ({"VHELIO": (11500.0, "meters per second")}, 11.5),
         ({"VHELIO": (11.5, "km.s-1, from s")}, 11.5),
+        ({"VHELIO": (11500.0, "[ms-1]")}, 11.5),
+        ({"VHELIO": (11500.0, "in ms^-1")}, 11.5),
+        ({"VHELIO": (11.5, "kms-1, every 3 ms")}, 11.5),
+        ({"BERV": 11.5, "HISTORY": "RV corrected for BERV"}, 11.5),
+        ({"BERV": 11.5, "HISTORY": "template shifted by BERV"}, 11.5),
+        ({"BERV": 11.5, "FRAME": "Observation"}, 11.5),
+        ({"BERV": 11.5, "FRAME": "Solar"}, 11.5),
         ({"BARY_VEL": 11.5}, 11.5),
         ({"BERV": 11.5, "HELIUM": True, "BERVDONE": False}, 11.5),
         ({"VHELIO": (20.0, "km/s")}, 20.0),
@@ -276,6 +285,12 @@ def test_a_correction_that_no_word_says_was_applied_was_not(keywords, berv):
         {"HELIO_RV": 11.5, "TELESCOP": "SDSS 2.5-M"},
         {"HELIO_RV": 11.5, "TELESCOP": "LAMOST"},
         {"HELIO_RV": 11.5, "HELIO": True},
+        {"VHELIO": 12.3, "HELCORR": True},
+        {"BERV": 11.5, "BARYCORR": True, "HELIO": False},
+        {"BERV": 11.5, "HELIO": False, "BARYCORR": True},
+        {"BERV": 11.5, "BERVDONE": True, "HELIODON": False},
+        {"BERV": 11.5, "HELIODON": False, "BERVDONE": True},
+        {"BCORRECT": False},
         {"BARYEFF": 11.5},
         {"BERV": 11.5, "BERVDONE": True},
         {"BERV": 11.5, "HISTORY": "BERV correction applied"},
@@ -311,7 +326,8 @@ def test_the_history_of_a_specutils_object_counts_too():
 def test_a_frame_that_is_said_in_a_plain_word_counts():
     assert motion(plain(BERV=11.5, FRAME="observed"))[0] == "topocentric"
     assert motion(plain(BERV=11.5, FRAME="rest frame"))[0] == "rest"
-    assert "BERV gives" in motion(plain(BERV=11.5, FRAME="FK5"))[3]
+    for word in ("FK5", "Observation", "Solar"):
+        assert "BERV gives" in motion(plain(BERV=11.5, FRAME=word))[3]
 
 
 def test_what_the_pipelines_of_the_vlt_leave_is_topocentric_even_without_a_velocity():
