@@ -120,7 +120,7 @@ _CARD = re.compile(
     r"(?:HIERARCH )?([A-Za-z][\w -]*?)\s*(?:[(\[]([^)\]]*)[)\]]\s*)?[=:]"
     r"\s*'?([^']*?)'?(?:\s+/.*)?\s*"
 )
-_VELOCITY = re.compile(r"([+-]?\d[\d.]*)\s*(k?)m ?(?:/ ?s|s-1)")
+_VELOCITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(k?)m ?(?:/ ?s|s-1)")
 
 
 def _header(above: Sequence[str]) -> Header:
@@ -259,11 +259,11 @@ def _width(line: str) -> int:
     if line.lstrip().startswith(_COMMENT):
         return 0
     words = _Layout.of(line).split(line)
-    # One of them may be missing, between commas even without a word for that.
-    numbers = [word for word in words[:2] if word and _is_number(word)]
-    others = [word for word in words[:2] if word not in numbers]
-    missing = all(word.lower() in _MISSING_WORDS for word in others)
-    return len(words) if len(words) >= 2 and numbers and missing else 0
+    # Between commas one may be left out; the second may have a word for that.
+    if len(words) < 2 or not _is_number(words[0]):
+        return 0
+    missing = words[1].lower() in _MISSING_WORDS
+    return len(words) if (words[0] if missing else _is_number(words[1])) else 0
 
 
 def _is_number(word: str) -> bool:

@@ -208,6 +208,8 @@ def test_words_that_may_be_units_change_nothing(head):
         ("# SPECSYS = 'TOPO' / frame\n# BERV: 12.5 km/s", {"frame": "topocentric", "berv": 12.5}),
         ("# BERV [m/s] = 12500.0\n# frame: observed", {"frame": "topocentric", "berv": 12.5}),
         ("# BERV = 12500 m/s\n# medium: vacuum", {"medium": "vacuum", "berv": 12.5}),
+        ("# BERV = 1.234e+01 km/s", {"berv": 12.34}),
+        ("# BERV = -.5 km/s", {"berv": -0.5}),
         ("; HIERARCH ESO DRS BERV = -3.5 / km/s", {"frame": "barycentric", "berv": -3.5}),
     ],
 )  # fmt: skip
@@ -232,6 +234,11 @@ def test_words_for_no_flux(word, at):
         spectrum = read_spectrum("\n".join([*head, *text]).encode())
         assert len(spectrum) == N
         assert np.flatnonzero(np.isnan(spectrum.flux)).tolist() == [at]
+
+
+@pytest.mark.parametrize("line", ["None 5", "* 400", "-- --"])
+def test_a_word_before_a_number_is_no_pixel(line):
+    check(read_spectrum(f"{line}\n{rows(WAVELENGTH, WAVELENGTH)}".encode()))
 
 
 def test_the_error_is_not_taken_for_a_flux_that_is_no_number():
