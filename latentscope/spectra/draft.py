@@ -65,6 +65,7 @@ NAMED = {name: role for role, names in ROLES.items() for name in names}
 _GOOD = ["dqwgt", "good", "goodpix", "goodpixels", "goodmask", "valid", "isgood", "goodpixel",
          "ok", "use", "usable", "isvalid", "validpixel", "validpixels", "maskgood"]  # fmt: skip
 """Columns that are 1 where a pixel is good; DQ_WGT is that of COS."""
+_GOOD_IMAGE = re.compile(r"(?<!not)good(?:pi?x|pm|data|mask|flag|qual)")
 _EITHER = [
     *("mask", "optmask", "boxmask", "fluxmask", "pixmask", "pixelmask"),
     *("quality", "dataqual", "dataquality"),
@@ -290,6 +291,8 @@ def _checked_flux(draft: Draft, count: int) -> NDArray[np.floating[Any]]:
 _NEARLY_ALL = 0.9
 _NO_FLUX = 1e20
 """What writers fill with, where it is not 0, -999, ..."""
+_NO_ERROR = 1e10
+"""Times the flux; no error is as large."""
 
 
 def _inverse_variance(
@@ -310,12 +313,21 @@ def _inverse_variance(
     if single and not needed and _all_positive(given):
         return None, None
     ivar = np.empty(len(given))
-    usable = _weigh(given, power, ivar)
+    usable = _weigh(given, power, _largest(given, flux, power), ivar)
     # Many HARPS products have a column ERR that is NaN from end to end.
     if not usable:
         draft.assumed.append("errors: none, since the file's error column holds no usable value")
         return None, None
     return ivar if needed else None, None if usable == len(ivar) else ivar == 0
+
+
+def _largest(given: NDArray[Any], flux: NDArray[Any], power: int) -> float:
+    """From where on a number stands for no error: what is out of all proportion to the flux."""
+    if power > 0 or not (given >= _NO_FLUX).any():
+        return np.inf
+    size = np.abs(flux[np.isfinite(flux) & (flux != 0)], dtype=np.float64)
+    largest = _NO_ERROR * float(np.median(size)) if len(size) else 0.0
+    return max(_NO_FLUX, largest if power == -2 else largest * largest)
 
 
 @njit(nogil=True)
@@ -329,7 +341,7 @@ def _all_positive(values: NDArray[np.float32]) -> bool:
 
 # Of numpy, whose 1 / 0 is infinite; and no branch within, so that it is compiled to vectors.
 @njit(nogil=True, error_model="numpy")
-def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
+def _weigh(given: NDArray[Any], power: int, largest: float, ivar: NDArray[np.float64]) -> int:
     """Write a power of the values, 0 where not positive and finite; count the others."""
     usable = 0
     for i in range(len(given)):
@@ -338,8 +350,7 @@ def _weigh(given: NDArray[Any], power: int, ivar: NDArray[np.float64]) -> int:
         weight = value
         if power < 0:
             weight = 1.0 / (value if power == -1 else value * value)
-        # Errors as large stand for none.
-        good = (value > 0) & (weight > 0) & (weight < np.inf) & ((power > 0) | (value < _NO_FLUX))
+        good = (value > 0) & (weight > 0) & (weight < np.inf) & (value < largest)
         ivar[i] = weight if good else 0.0
         usable += int(good)
     return usable
@@ -357,10 +368,9 @@ def _mask(
         if dropped:
             draft.assumed.append(
                 f"pixels: {dropped} with flux but without an error or inverse variance (0, "
-                "negative or not finite) are left out"
+                "negative, not finite or far beyond the flux) are left out"
             )
-    named_good = Label(draft.quality_name).joined in _GOOD
-    if draft.quality is not None and (named_good or draft.quality.any()):
+    if draft.quality is not None and (_is_good(draft.quality_name) or draft.quality.any()):
         flagged = _flagged(draft, draft.quality, flux, mask)
         if flagged is not None and flagged.any():
             mask = flagged if mask is None else mask | flagged
@@ -408,6 +418,12 @@ def _find_blanks(flux: NDArray[Any], blank: NDArray[np.bool_]) -> NDArray[np.int
     return starts[:found]
 
 
+def _is_good(name: str) -> bool:
+    """Whether a mask of this name is 1 where a pixel is good."""
+    joined = re.sub("[^a-z]", "", name.lower())
+    return joined in _GOOD or _GOOD_IMAGE.search(joined) is not None
+
+
 def _flagged(
     draft: Draft, quality: NDArray[Any], flux: NDArray[Any], mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
@@ -419,7 +435,7 @@ def _flagged(
     bits: NDArray[np.int64] = quality.astype(np.int64)
     # HST: the bits that its calibration takes for serious; the others are remarks.
     serious = Keywords(draft.headers).number(["SDQFLAGS"], 1, 2**31)
-    if name in _GOOD:
+    if _is_good(draft.quality_name):
         bits = (bits == 0).astype(np.int64)
     elif serious is not None:
         bits &= int(serious)
@@ -447,6 +463,8 @@ def _flagged(
 
 
 _FEW_LOST = 0.01
+_BESIDE = 20  # pixels
+_LEVEL_STEP = 1.25
 
 
 def _ascending(
@@ -468,10 +486,11 @@ def _ascending(
     ordered = wavelength[keep]
     chosen: slice | NDArray[np.intp] = keep
     if not ascends(ordered):
-        own = np.arange(len(wavelength))[keep][np.isfinite(ordered) & (ordered > 0)]
-        own = own[np.diff(wavelength[own], prepend=0.0) != 0]
+        usable = np.arange(len(wavelength))[keep][np.isfinite(ordered) & (ordered > 0)]
+        own = usable[np.diff(wavelength[usable], prepend=0.0) != 0]
         lost = len(ordered) - len(own)
-        if lost > _FEW_LOST * len(ordered) or not ascends(wavelength[own]):
+        meet = orders_of(draft, wavelength) and _steps_at_repeats(draft, wavelength, usable)
+        if meet or lost > _FEW_LOST * len(ordered) or not ascends(wavelength[own]):
             at = int(np.argmin(ordered[1:] > ordered[:-1]))
             raise UnorderedError(
                 f"{draft.where}: wavelengths go from {ordered[at]:.8g} to {ordered[at + 1]:.8g} "
@@ -490,6 +509,20 @@ def _ascending(
             f"pixels: {dropped} at the ends have no wavelength of their own and were dropped"
         )
     return wavelength[chosen], chosen
+
+
+def _steps_at_repeats(
+    draft: Draft, wavelength: NDArray[np.float64], usable: NDArray[np.intp]
+) -> bool:
+    """Whether the flux has another level from a repeated wavelength on, as where orders meet."""
+    flux = np.asarray(draft.flux)[usable]
+    for at in np.flatnonzero(np.diff(wavelength[usable]) == 0) + 1:
+        sides = flux[max(at - _BESIDE, 0) : at], flux[at : at + _BESIDE]
+        levels = [float(np.median(side[np.isfinite(side)])) for side in sides
+                  if np.isfinite(side).any()]  # fmt: skip
+        if len(levels) == 2 and min(levels) > 0 and max(levels) > _LEVEL_STEP * min(levels):
+            return True
+    return False
 
 
 def _filled_range(wavelength: NDArray[np.float64]) -> tuple[int, int]:

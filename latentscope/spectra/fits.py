@@ -319,7 +319,8 @@ _ROLES = (
     ("other", r"SKY(?! ?SUB)|BACKG|\bBKG|\bCONT\b|CONTIN|BLAZE|MODEL|TEMPL|TELLUR|RESOL|\bLSF"
               r"|DISP\b|DISPERSION|\bCCF|\bOR ?MASK|\bSNR|\bS N\b|RESP|\bFLAT|\bLAMP"
               r"|\bCAL(FLUX|WAVE|VAR)?\b|\bFIT\b"),
-    ("mask", r"MASK|QUAL|\bDQ|\bBPM|BAD ?PIX|FLAG|\bGOOD"),
+    ("mask", r"MASK|QUAL|\bDQ|\bBPM|BAD ?PIX|FLAG|^(?:IS ?)?GOOD$"
+             r"|\bGOOD[ _]?(?:PI?X(?:ELS?)?|PM\b|DATA)"),
     ("ivar", r"IVAR|INV ?VAR|\bINVERSE|INVMSE"),
     ("variance", r"VARIANCE|VAR\b|\bSTAT\b|\bMSE"),
     ("relative", r"REL(ATIVE)? ?ERR(OR)?"),

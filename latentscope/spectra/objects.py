@@ -185,7 +185,14 @@ def _wavelengths(values: Any, what: str) -> Numbers:
 def _medium_of_unit(values: Any) -> Inferred | None:
     """Frequencies and energies become the wavelengths of light in vacuum."""
     unit = getattr(values, "unit", None)
-    if unit is None or unit.is_equivalent("m"):
+    if unit is None:
+        return None
+    from astropy import units
+
+    try:
+        if units.Unit(unit).is_equivalent("m"):  # some have it as text
+            return None
+    except (TypeError, ValueError):
         return None
     return Inferred("vacuum", f"since the axis is in {unit}")
 

@@ -375,6 +375,26 @@ def test_orders_that_make_no_spectrum_are_refused():
             read_spectrum(source)
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_orders_of_two_levels_that_meet_in_one_wavelength_are_joined(backward):
+    wavelength = np.r_[5000.0:5050.0:0.25, 5049.75:5100.0:0.25]
+    flux = np.where(np.arange(len(wavelength)) < 200, 1.0, 0.3)
+    step = -1 if backward else 1
+    notes = read_spectrum((wavelength[::step], flux[::step])).meta["assumed"]
+    assert any("joined from 2 pieces" in note for note in notes)
+    assert not any("dropped" in note for note in notes)
+
+
+class Labelled(np.ndarray):
+    """Numbers with a unit in words."""
+
+    unit = "Angstrom"
+
+
+def test_a_unit_in_words_is_one():
+    check(read_spectrum((WAVELENGTH.view(Labelled), WAVELENGTH)))
+
+
 def test_the_unit_of_orders_is_that_of_the_whole():
     # 1400 Angstrom alone would be taken for nm.
     wavelength = np.r_[1400.0:1450.0:0.25, 1440.0:1900.0:0.25]

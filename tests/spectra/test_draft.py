@@ -193,6 +193,20 @@ def test_small_and_large_errors_in_single_precision_keep_their_inverse_variance(
     assert spectrum.mask is None
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("name", "flux", "error"),
+    [("var", 1e15, 1e26), ("var", 1e12, 1e20), ("err", 1e33, 1e31), ("err", 1.0, None)],
+)
+def test_errors_are_none_only_out_of_all_proportion_to_the_flux(name, flux, error, kind):
+    values = np.full(N, error or 0.1, kind)
+    values[5] = error or 1e30
+    source = {"wave": layouts.linear_grid(n=N), "flux": np.full(N, flux), name: values}
+    spectrum = read_spectrum(source)
+    assert np.count_nonzero(spectrum.ivar) == N - (error is None)
+    assert (spectrum.mask is None) == (error is not None)
+
+
 @pytest.mark.parametrize("value", [9999.0, 50000.0, 100.0, 4999.0])
 @pytest.mark.parametrize("at", [200, 500, 800])
 def test_one_bad_wavelength_is_no_second_order(value, at):

@@ -72,6 +72,18 @@ def test_flags_in_another_image(name):
     np.testing.assert_array_equal(spectrum.mask, flags == 1)
 
 
+@pytest.mark.parametrize("name", ["GOOD", "GOOD_PX", "GOOD_DATA", "GOODPM", "GOOD_PIXEL_MASK"])
+def test_masks_of_good_pixels(name):
+    good = (np.arange(1000) % 3 == 0).astype("i2")
+    spectrum = read(layouts.primary(WAVE, **AXIS), image(good, name))
+    np.testing.assert_array_equal(spectrum.mask, good == 0)
+
+
+@pytest.mark.parametrize("name", ["GOODMAN", "GOODSPEC", "GOOD_FLUX"])
+def test_names_that_begin_with_good_may_be_those_of_fluxes(name):
+    assert_flux_is_wavelength(read(layouts.primary(WAVE, EXTNAME=name, **AXIS)))
+
+
 def test_the_error_of_another_flux_is_not_taken():
     spectrum = read(
         layouts.primary(WAVE, EXTNAME="FLUX", **AXIS),
