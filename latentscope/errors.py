@@ -10,6 +10,7 @@ from types import FrameType
 
 _N_NAMES = 8
 _N_COMPARED = 10_000  # names of an archive's rows are compared for seconds
+_BETWEEN = ("latentscope", "importlib", "functools", "contextlib")  # no caller of ours
 # Control characters, ends of lines and paragraphs, turns of the reading direction, and what stands
 # for bytes that are no UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -51,8 +52,10 @@ def warn(text: str) -> None:
     """Warn from the line that called latentscope, however far up it is."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("latentscope."):
-        frame, level = frame.f_back, level + 1
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        # Frames of an import are not counted by `warnings` either.
+        level += "_bootstrap" not in frame.f_code.co_filename
+        frame = frame.f_back
     warnings.warn(text, LatentscopeWarning, stacklevel=level)
 
 
