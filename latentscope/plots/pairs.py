@@ -119,7 +119,9 @@ def plot_pairs(
     read, chosen = study.latents, study.choose(dims)
     if isinstance(color, str):
         name, discrete = color, study.kinds.get(color, discrete)
-        color = study.column(name)
+        color = study.column(name)  # in the rows' order, whatever their index
+    else:
+        color = row_values(read, color, "color")
     pairs = pairwise_mi(study, dims=chosen, seed=seed) if pairs is None else pairs
     shown = chosen
     if isinstance(dims, str) and len(chosen) > max_dims:
@@ -128,7 +130,7 @@ def plot_pairs(
     values = read.values[read.ok][:, shown].astype(np.float64)
     colors = None
     if color is not None:
-        label = without_mask(row_values(read, color, "color")).astype(object)
+        label = without_mask(color).astype(object)
         if label.shape != (len(read),):
             raise EstimatorError(
                 f"color has shape {label.shape} for {len(read)} rows; expected one value per row"

@@ -338,7 +338,7 @@ def scatter(study: ReportStudy) -> Part:
     axes = plot_pairs(
         study.latents,
         dims,
-        None if label is None else study.data.label_table[label],
+        None if label is None else study.data.label_table[label].to_numpy(),
         name=label or "label",
         discrete=study.data.kinds.get(label or "", "auto"),
         pairs=pairs,

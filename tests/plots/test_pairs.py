@@ -160,3 +160,18 @@ def test_colors_are_matched_by_their_index_and_masked_ones_are_missing():
     assert np.array_equal(drawn.get_array(), same.get_array())
     masked = label_colors(np.ma.masked_less(values[:, 0], 0))
     assert np.isnan(masked.values).sum() == (values[:, 0] < 0).sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*matched by their indexes")
+@pytest.mark.parametrize("given", ["column", "series", "kept"])
+def test_colors_follow_the_rows_of_a_frame_of_any_index(values, measured, given):
+    order = np.random.default_rng(5).permutation(len(values))
+    kinds = np.where(values[:, 0] > 0, "late", "early")
+    frame = pd.DataFrame(values, columns=[f"z{dim}" for dim in range(4)]).assign(v=kinds)
+    frame = frame.iloc[order[:500] if given == "kept" else order]
+    color = frame["v"].sort_index() if given == "series" else "v"
+    points = panels(plot_pairs(frame, color=color, pairs=measured))[2, 0].collections[0]
+    late = points.get_offsets()[:, 0] > 0
+    colors = points.get_facecolor()
+    assert [len(np.unique(colors[of], axis=0)) for of in (late, ~late)] == [1, 1]
+    assert len(np.unique(colors, axis=0)) == 2

@@ -332,3 +332,16 @@ def test_few_rows_are_judged_by_the_sample_of_their_model(monkeypatch, tmp_path)
     trust = result.table.set_index("part").loc["trust"]
     assert trust["status"] == "done"
     assert "60 outside" in trust["headline"]
+
+
+def test_colors_of_some_rows_of_a_frame_are_drawn(monkeypatch, tmp_path):
+    steps = tuple(step for plan in PLANS for step in plan.steps if step.key == "scatter")
+    monkeypatch.setattr(module, "PLANS", (Plan("only", "What?", steps),))
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(400, 3))
+    values[:, 1] += values[:, 0]
+    frame = pd.DataFrame(values, columns=["z0", "z1", "z2"])
+    labels = pd.DataFrame({"teff": values[:, 0]})
+    keep = rng.permutation(400)[:300]
+    result = report(frame.iloc[keep], labels.iloc[keep], output=tmp_path / "page.html")
+    assert statuses(result) == {"scatter": "done"}
