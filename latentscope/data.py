@@ -685,7 +685,8 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     indexes = None if latents.index is None else (latents.index, frame.index)
     rows = match_rows(latents.table, frame, len(latents), join, sources, indexes)
     if rows is None:
-        _warn_of_shuffled(frame, frame.index if latents.index is None else None, sources[1])
+        ordered = _orders(latents.table, latents.index), _orders(frame, frame.index)
+        _warn_of_shuffled(ordered, sources)
     joined = frame.reset_index(drop=True)
     if rows is not None:
         joined = joined.reindex(rows.where(rows >= 0)).reset_index(drop=True).infer_objects()
@@ -693,22 +694,36 @@ def bring_to_rows(latents: Latents, frame: pd.DataFrame, join: str | None = None
     return joined
 
 
-def _warn_of_shuffled(table: pd.DataFrame | None, index: pd.Index | None, source: str) -> None:
-    """Warn of rows taken in their order whose index or ids count them in another."""
+def _orders(table: pd.DataFrame | None, index: pd.Index | None) -> dict[str, NDArray[np.float64]]:
+    """Places that an index or ids count, by the name of each that has another order than rows."""
     columns = []
     if index is not None and index.nlevels == 1:
         columns.append(pd.Series(index, name="index"))
     if table is not None:
         columns += [table[name] for name in table.columns if is_id_column(name)]
+    found: dict[str, NDArray[np.float64]] = {}
     for column in columns:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         ordered = np.sort(numbers)
         counts = ordered[0] in (0, 1) and bool((np.diff(ordered) == 1).all())
         if counts and not np.array_equal(numbers, ordered):
+            found.setdefault(str(column.name), numbers - ordered[0])
+    return found
+
+
+def _warn_of_shuffled(
+    orders: tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]],
+    sources: tuple[str, str],
+) -> None:
+    """Warn of rows taken in their order that one side counts in another, and the other does not."""
+    if any(np.array_equal(a, b) for a in orders[0].values() for b in orders[1].values()):
+        return
+    for source, found in zip(reversed(sources), reversed(orders), strict=True):
+        for name in found:
             warn(
-                f"{source}: taken row by row, though its {column.name} counts the rows in another "
+                f"{source}: taken row by row, though its {name} counts the rows in another "
                 "order, as after a sort or a shuffle; if the other side has the order of the "
-                f"{column.name}, sort by it (.sort_index() of a DataFrame), else leave it out "
+                f"{name}, sort by it (.sort_index() of a DataFrame), else leave it out "
                 "(.reset_index(drop=True))"
             )
             return
@@ -776,8 +791,8 @@ def bring_latents(latents: Latents, other: Latents) -> NDArray[np.floating[Any]]
     sources = (latents.source, other.source)
     rows = match_rows(latents.table, table, len(latents), None, sources, indexes, by_order=False)
     if rows is None:
-        for one in (latents, other):
-            _warn_of_shuffled(one.table, one.index if indexes is None else None, one.source)
+        ordered = _orders(latents.table, latents.index), _orders(other.table, other.index)
+        _warn_of_shuffled(ordered, sources)
         return other.values
     found = rows.to_numpy()
     return np.where(found[:, None] < 0, np.nan, other.values[found])
@@ -828,6 +843,8 @@ def match_rows(
     best = max(matches, key=lambda match: (match.count, not match.repeated), default=None)
     if join is None and (best is None or not best.count):
         if not matches and indexes is not None and indexes[0].equals(indexes[1]):
+            if table is not None:
+                _check_stars(table, labels, sources)
             return None
         best = _by_index(*indexes, labels, sources) if indexes is not None else None
         if best is None and table is not None:
@@ -1102,7 +1119,10 @@ def _check_row_order(
 
 
 def _check_stars(table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, str]) -> None:
-    """Refuse rows in their order whose stars are the same in another; warn if they have no name."""
+    """Refuse rows in their order whose stars are the same in another; warn if they have no name.
+
+    Small numbers may be codes, which each side counts in its own way.
+    """
     for left in find_columns([table], STAR_COLUMNS):
         for right in find_columns([labels], STAR_COLUMNS):
             a, b = (row_keys(names, files=False, stars=True) for names in (left, right))
@@ -1114,7 +1134,11 @@ def _check_stars(table: pd.DataFrame, labels: pd.DataFrame, sources: tuple[str, 
                 f"{sources[0]} and {sources[1]} name other stars, such as {left.iloc[row]} (their "
                 f"{left.name}) and {right.iloc[row]} ({right.name}) in row {row + 1}"
             )
-            if a[named].isin(b).mean() >= _ENOUGH:
+            codes = not (_may_name(left) or _may_name(right))
+            renumbered = codes and np.array_equal(
+                pd.factorize(a[named])[0], pd.factorize(b[named])[0]
+            )
+            if a[named].isin(b).mean() >= _ENOUGH and not renumbered:
                 raise TableError(
                     f"{differ}: their order is not the same; expected the same, or an id column on "
                     "both sides"

@@ -972,3 +972,37 @@ def test_zeros_before_a_number_may_be_lost_on_one_side():
     both = Latents(np.eye(2), pd.DataFrame({"id": ["7", "007"]}))
     labels = pd.DataFrame({"id": ["007", "7"], "v": [1, 2]})
     assert join_labels(both, labels)["v"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(("shuffled", "told"), [("latents", True), ("both", False)])
+def test_orders_that_both_sides_count_are_compared(tmp_path, recwarn, shuffled, told):
+    order = np.random.default_rng(0).permutation(12)
+    frame = pd.DataFrame(np.eye(12), columns=[f"z{dim}" for dim in range(12)])
+    labels = pd.DataFrame({"v": np.arange(12.0)})
+    frame.iloc[order].reset_index().to_parquet(tmp_path / "z.parquet")
+    (labels.iloc[order] if shuffled == "both" else labels).to_csv(tmp_path / "l.csv")
+    join_labels(read_latents(tmp_path / "z.parquet"), tmp_path / "l.csv")
+    told_of = [str(one.message) for one in recwarn if "in another order" in str(one.message)]
+    assert [text.startswith(str(tmp_path / "z.parquet")) for text in told_of] == [True] * told
+
+
+def test_stars_in_another_order_are_refused_in_frames_as_in_files():
+    stars = np.array([f"HD {number // 3}" for number in range(60)])
+    latents = read_latents(pd.DataFrame(np.eye(60, 2), columns=["z0", "z1"]).assign(star=stars))
+    labels = pd.DataFrame({"star": np.roll(stars, 30), "v": np.arange(60)})
+    with pytest.raises(TableError, match="order is not the same"):
+        join_labels(latents, labels)
+
+
+@pytest.mark.parametrize("renumbered", [True, False])
+def test_codes_of_stars_may_be_numbered_anew(renumbered):
+    codes = np.random.default_rng(0).integers(0, 20, 60)
+    latents = Latents(np.eye(60), pd.DataFrame({"star": codes}))
+    other = 19 - codes if renumbered else np.roll(codes, 7)
+    labels = pd.DataFrame({"star": other, "v": np.arange(60)})
+    if renumbered:
+        with pytest.warns(LatentscopeWarning, match="taken row by row"):
+            assert join_labels(latents, labels)["v"].tolist() == list(range(60))
+    else:
+        with pytest.raises(TableError, match="order is not the same"):
+            join_labels(latents, labels)
