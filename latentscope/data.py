@@ -325,7 +325,8 @@ def _from_frame(frame: pd.DataFrame, source: str) -> Latents:
         left_out = [name for name in numeric if is_index_column(name) or name in counters - others]
         stem = latent[0].rstrip("0123456789") if latent else ""
         numbers = [name.removeprefix(stem).lstrip("0") for name in latent]
-        if len(latent) > 1 and numbers != ["", *map(str, range(1, len(latent)))]:
+        from_0 = ["", *map(str, range(1, len(latent)))]
+        if len(latent) > 1 and numbers not in (from_0, [*from_0[1:], str(len(latent))]):
             taken = (f"dim {dim} is {name}" for dim, name in enumerate(latent))
             warn(
                 f"{source}: no column is named as a dimension (z0, z1, ...), so all columns of "

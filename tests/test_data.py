@@ -1006,3 +1006,10 @@ def test_codes_of_stars_may_be_numbered_anew(renumbered):
     else:
         with pytest.raises(TableError, match="order is not the same"):
             join_labels(latents, labels)
+
+
+@pytest.mark.parametrize("names", ["PC1 PC2 PC3", "PC0 PC1", "u01 u02", "PC2 PC3", "PC1 PC3"])
+def test_columns_numbered_from_0_or_1_are_dimensions(recwarn, names):
+    frame = pd.DataFrame(np.eye(3)[:, : len(names.split())], columns=names.split())
+    assert read_latents(frame).names == tuple(names.split())
+    assert len(recwarn) == (names in ("PC2 PC3", "PC1 PC3"))
