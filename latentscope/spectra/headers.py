@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -612,11 +613,11 @@ def _frame_by_custom(
         word = str(value).strip().upper()
         if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or word in _TRUE:
             return "barycentric", f"as {key} = {value} says", True
-    switches = list(keywords.switches(_SWITCH))
-    for key, value in switches:
-        if value:
-            return "barycentric", f"as {key} = {value} says", True
-    for key, value in switches:
+    # One that is on decides, whatever others say.
+    key, value = max(keywords.switches(_SWITCH), key=itemgetter(1), default=("", False))
+    if value:
+        return "barycentric", f"as {key} = {value} says", True
+    if key:
         return "topocentric", f"as {key} = {value} says{_OFFER}", False
     if berv_keyword in APPLIED:
         return "barycentric", f"corrected by {berv_keyword} already, as its pipeline does", True
