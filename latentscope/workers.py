@@ -163,6 +163,22 @@ def spread(work: Callable[[int, int], object], first: int, end: int, threads: in
         list(pool.map(work, edges[:-1], edges[1:]))
 
 
+def awaited(
+    submit: Callable[[T], Any],
+    items: Iterable[T],
+    result: Callable[[Any], R],
+    most: Callable[[], int],
+) -> Generator[R, None, None]:
+    """Yield the result of each item, in their order, with `most()` of them begun ahead."""
+    waiting: deque[Any] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > most():
+            yield result(waiting.popleft())
+    while waiting:
+        yield result(waiting.popleft())
+
+
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
     """Yield `work(item)` of each item, in their order, worked on by so many threads.
 
@@ -174,14 +190,10 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Genera
         yield from map(work, items)
         return
     pool = ThreadPoolExecutor(threads, initializer=_set_one_of_many)
-    running: deque[Future[R]] = deque()
     try:
-        for item in items:
-            running.append(pool.submit(work, item))
-            if len(running) > _AHEAD * threads:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        yield from awaited(
+            lambda item: pool.submit(work, item), items, Future.result, lambda: _AHEAD * threads
+        )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -222,14 +234,12 @@ def pairs_in_order(
         return sent[item]
 
     shared = held(client, _itself, work)
-    running: deque[Any] = deque()
-    for batch in batches:
+
+    def submit(batch: list[tuple[Any, T, T]]) -> Any:
         far = [(place, there(x), there(y)) for place, x, y in batch]
-        running.append(client.submit(_on_worker, shared, far, pure=False))
-        if len(running) > _AHEAD * threads_of(client):
-            yield answer(running.popleft())
-    while running:
-        yield answer(running.popleft())
+        return client.submit(_on_worker, shared, far, pure=False)
+
+    yield from awaited(submit, batches, answer, lambda: _AHEAD * threads_of(client))
 
 
 def _itself(item: T) -> T:

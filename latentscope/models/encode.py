@@ -17,7 +17,7 @@ import shutil
 import sys
 import threading
 import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -60,7 +60,7 @@ from latentscope.spectra.oxygen import DOUBT
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.spectra.read import Reading
 from latentscope.spectra.spectrum import Frame
-from latentscope.workers import Progress, answer, connected, held, threads_of
+from latentscope.workers import Progress, answer, awaited, connected, held, threads_of
 
 BLOCK = 256
 """Files per part file: what an interrupted run may lose at most, besides a worker's chunk."""
@@ -336,7 +336,13 @@ class _Engine(NamedTuple):
         done = len(items) - sum(len(block) for _, block in missing)
         if stored:
             progress(done, len(items))
-        results = self._results(self._chunks(missing))
+        # No more under way than keeps all busy: rows of an archive would fill the memory.
+        results = awaited(
+            lambda chunk: self.submit(*chunk),
+            self._chunks(missing),
+            self.result,
+            lambda: 2 * self.workers(),
+        )
         for (at, block), key in zip(blocks, keys, strict=True):
             if store is not None and at in stored:
                 part = store.load(key, len(block))
@@ -353,27 +359,16 @@ class _Engine(NamedTuple):
                     store.save(key, part)
             yield part
 
-    def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
-        """Split blocks into chunks, so that all workers have some."""
+    def _chunks(self, blocks: list[tuple[int, list[Any]]]) -> list[tuple[list[Any], int]]:
+        """Split blocks into chunks, so that all workers have some: sources, number of the first."""
         # Four for each worker at least: with one each, all would wait for the slowest file.
         count = sum(len(block) for _, block in blocks)
         size = min(self.size, -(-count // (4 * self.workers())))
         return [
-            (first + at, block[at : at + size])
+            (block[at : at + size], first + at)
             for first, block in blocks
             for at in range(0, len(block), size)
         ]
-
-    def _results(self, chunks: list[tuple[int, list[Any]]]) -> Iterator[Part]:
-        """Yield the part of each chunk in order, with a bounded number of them under way."""
-        waiting: deque[Any] = deque()
-        for first, sources in chunks:
-            waiting.append(self.submit(sources, first))
-            # No more under way than keeps all busy: rows of an archive would fill the memory.
-            if len(waiting) > 2 * self.workers():
-                yield self.result(waiting.popleft())
-        while waiting:
-            yield self.result(waiting.popleft())
 
 
 @contextmanager

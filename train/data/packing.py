@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ from latentscope.models.rows import expand_sources, fail, read_chunk
 from latentscope.settings import read_settings
 from latentscope.spectra.prepare import PrepareConfig
 from latentscope.tables import ID_COLUMNS, STAR_COLUMNS
+from latentscope.workers import awaited
 from train.data.archive import (
     COLUMNS,
     ROOT_IVAR,
@@ -121,33 +122,43 @@ def read_chunks(
     """Yield what came of some files at a time, in order of the files.
 
     Rows get the preparation, dtype and inverse variances (if any) of `store`; spectra that fill
-    less than `min_coverage` of the grid fail. One worker reads in this process; at most two tasks a
-    worker wait for the caller. TableError if a worker was killed.
+    less than `min_coverage` of the grid fail. TableError if a worker was killed.
     """
     size = max(1, min(_TASK_FILES, int(_TASK_BYTES / (4 * store.layout.row_size))))
     size = min(size, -(-len(files) // workers) or 1)
     tasks = [files[at : at + size] for at in range(0, len(files), size)]
-    how = store.prepare, min_coverage, store.layout.dtype, store.layout.ivar_size > 0
-    if workers == 1:
-        for task in tasks:
-            yield read_files(task, *how)
-        return
-    # Spawned, since a fork would copy the threads of numba and torch in the middle of their work;
-    # and few tasks at a time, so that memory stays bounded however slow the writing is.
-    waiting: deque[Future[Read]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=leave_with_parent)
+    how = {
+        "prepare": store.prepare, "min_coverage": min_coverage, "dtype": store.layout.dtype,
+        "ivar": store.layout.ivar_size > 0,
+    }  # fmt: skip
     try:
-        for task in tasks:
-            waiting.append(pool.submit(read_files, task, *how))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_processes(partial(read_files, **how), tasks, workers)
     except BrokenProcessPool as error:
         raise TableError(
             f"{store.source}: a process that reads spectra was killed (out of memory?); what was "
             "packed is kept: go on with the same command and fewer --workers"
         ) from error
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_processes(
+    work: Callable[[T], R], items: Sequence[T], workers: int
+) -> Generator[R, None, None]:
+    """Yield `work(item)` in order, by so many processes that end with this one, or by this one."""
+    if workers == 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
+    # Spawned, since a fork would copy the threads of numba and torch in the middle of their work;
+    # and few items at a time, so that memory stays bounded however slow the writing is.
+    workers = min(workers, len(items))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=leave_with_parent)
+    try:
+        yield from awaited(
+            lambda item: pool.submit(work, item), items, Future.result, lambda: 2 * workers
+        )
     finally:
         pool.shutdown(cancel_futures=True)
 

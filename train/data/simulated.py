@@ -13,10 +13,8 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import closing
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -34,7 +32,7 @@ from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data import rows as rows_of_training
 from train.data.batches import START, Batch, Data, Place, Sampled, ahead_of, made_ahead, sent
-from train.data.packing import alone
+from train.data.packing import alone, in_processes
 from train.data.rows import Maker, simulated_rows
 from train.settings import DataConfig, StreamConfig
 
@@ -78,11 +76,7 @@ def _written(jobs: list[tuple[Any, ...]], workers: int) -> list[tuple[Path, Path
     n = jobs[-1][2]
     _say(f"simulating {n:,} spectra by {workers} process{'es' * (workers > 1)}, once for all runs")
     parts, said = [], time.monotonic()
-    with ExitStack() as stack:
-        written = map(_write_block, jobs)
-        if workers > 1:
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-            written = stack.enter_context(pool).map(_write_block, jobs)
+    with closing(in_processes(_write_block, jobs, workers)) as written:
         for part in written:
             parts.append(part)
             if time.monotonic() - said > _SAY_EVERY:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from latentscope.simulation.population import observe, star_of_each
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import COLUMNS, ArchiveStore, Layout, MissingArchiveError, PackedArchive
-from train.data.packing import leave_with_parent
+from train.data.packing import in_processes
 from train.data.rows import simulated_rows
 from train.data.simulated import linelist_digest, simulator_digest
 from train.data.stars import stars_of
@@ -148,18 +146,12 @@ def _records(labels: pd.DataFrame) -> list[dict[str, Any]]:
 def _simulated(
     recipe: Recipe, first: int, block: int, workers: int
 ) -> Iterator[NDArray[np.float16]]:
-    """Yield rows from number `first` on, a block after the other."""
+    """Rows from number `first` on, a block after the other."""
     jobs = [
         (recipe, start, min(start + block, recipe.spectra))
         for start in range(first, recipe.spectra, block)
     ]
-    if workers == 1 or len(jobs) <= 1:
-        yield from map(_block, jobs)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=leave_with_parent
-    ) as pool:
-        yield from pool.map(_block, jobs)
+    return in_processes(_block, jobs, workers)
 
 
 def _block(job: tuple[Recipe, int, int]) -> NDArray[np.float16]:
