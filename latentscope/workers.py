@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -107,6 +108,17 @@ def counted(items: Iterable[T], total: int, progress: Progress | None) -> Iterat
         yield item
         if progress is not None:
             progress(done, total)
+
+
+def stepper(total: int, progress: Progress | None) -> Callable[[], None]:
+    """Return what tells `progress` of one more step each time that it is called."""
+    done = count(1)
+
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
+    return step
 
 
 # Items begun ahead, a thread: a slow one at the front must not leave the others idle.

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, count
+from itertools import combinations
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.errors import ChoiceError, EstimatorError, LatentscopeWarning, shortened
 from latentscope.labels import Missing
-from latentscope.workers import Progress
+from latentscope.workers import Progress, stepper
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -134,17 +134,17 @@ def svcca(x: ArrayLike, y: ArrayLike) -> float:
     >>> round(svcca(x, x[:, ::-1] * [2, -1]), 6)
     1.0
     """
-    first, second = (_directions(np.asarray(part, dtype=np.float64), _KEPT) for part in (x, y))
+    first, second = (_leading(np.asarray(part, dtype=np.float64)) for part in (x, y))
     found = np.linalg.svd(first.T @ second, compute_uv=False)
     return float(np.minimum(found, 1.0).mean())
 
 
-def _directions(values: Floats, share: float = 1.0) -> Floats:
-    """Principal components (n, k), each of length 1, that hold this share of the variance."""
+def _leading(values: Floats) -> Floats:
+    """Principal components (n, k), each of length 1, that hold 99 % of the variance."""
     centered = values - values.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centered, full_matrices=False)
     held = np.cumsum(sizes**2) / np.sum(sizes**2)
-    kept = int(np.searchsorted(held, share * (1 - _NOTHING))) + 1
+    kept = int(np.searchsorted(held, _KEPT * (1 - _NOTHING))) + 1
     return np.asarray(left[:, :kept])
 
 
@@ -461,12 +461,8 @@ def compare(
     halves = [own_rng(seed, 33, i).choice(n, n // 2, replace=False) for i in range(n_halves)]
     sample = _Sample(stars, halves, seed)
     n_pairs = len(models) * len(others) // 2
-    steps, done = 1 + n_halves + _SHUFFLES + n_pairs + len(taken) + len(others), count(1)
-
-    def advance() -> None:
-        if progress is not None:
-            progress(next(done), steps)
-
+    steps = 1 + n_halves + _SHUFFLES + n_pairs + len(taken) + len(others)
+    advance = stepper(steps, progress)
     similarity = _similarity_table(models, sample, advance)
     matching = _matching_table(models, sample, advance)
     known, left = _label_table(models, sample, taken, strict=columns is not None, advance=advance)

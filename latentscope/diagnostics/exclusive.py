@@ -43,7 +43,7 @@ from latentscope.diagnostics.study import (
 )
 from latentscope.diagnostics.threshold import MAD_OF_NORMAL
 from latentscope.errors import EstimatorError
-from latentscope.workers import Progress
+from latentscope.workers import Progress, stepper
 
 Floats = NDArray[np.float64]
 
@@ -248,15 +248,7 @@ def exclusive_information(
     ranked = np.argsort(-np.where(carries, amount.nats, -np.inf), kind="stable")
     places = sorted(int(i) for i in ranked[: min(int(carries.sum()), max_dims)])
 
-    n_steps = len(places) * (2 if len(places) > 1 else 1)
-    steps_done = 0
-
-    def step() -> None:
-        nonlocal steps_done
-        steps_done += 1
-        if progress is not None:
-            progress(steps_done, n_steps)
-
+    step = stepper(len(places) * (2 if len(places) > 1 else 1), progress)
     shared = _shared(readings, places, seed, step)
     gains = _Gains(readings, amount, seed)
     order = _greedy(gains, [readings.dims[i] for i in places], step)

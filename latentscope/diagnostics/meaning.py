@@ -16,9 +16,10 @@ from scipy.stats import spearmanr
 
 from latentscope.data import LabelsLike
 from latentscope.diagnostics.activity import MADResult
+from latentscope.diagnostics.disentanglement_measures import plain_information
 from latentscope.diagnostics.mi.api import MIResult
 from latentscope.diagnostics.mi.columns import CLIP_SIGMA, beyond_sigma, choose_labels
-from latentscope.diagnostics.mi.estimators import Codes, bin_codes, counts_of
+from latentscope.diagnostics.mi.estimators import bin_codes
 from latentscope.diagnostics.study import Dims, StudyLike, read_study
 from latentscope.errors import EstimatorError, warn
 from latentscope.labels import Missing
@@ -121,7 +122,7 @@ def _indicator(
     for dim in range(dims):
         values = np.ascontiguousarray(latents[:, dim], dtype=np.float64)
         for i, number in enumerate(bins):
-            nats[i, dim] = _information(counts_of(of_label[i], bin_codes(values, number), number))
+            nats[i, dim] = plain_information(of_label[i], bin_codes(values, number))
     largest = nats.max(axis=1, keepdims=True)
     indicator = np.full_like(nats, np.nan)
     np.divide(nats, largest, out=indicator, where=largest > 0)
@@ -134,15 +135,6 @@ def _indicator(
         "indicator": indicator.ravel(),
     }
     return pd.DataFrame(cells)
-
-
-def _information(together: Codes) -> float:
-    """Mutual information of a table of counts, in nats, uncorrected."""
-    n = together.sum()
-    expected = np.outer(together.sum(axis=1), together.sum(axis=0))
-    filled = together > 0
-    counts = together[filled]
-    return float((counts * np.log(counts * n / expected[filled])).sum() / n)
 
 
 LABEL_WORDS = {

@@ -377,15 +377,20 @@ class Archive:
         named, others = ([f"dim {dim}" for dim in dims] for dims in (self.dims, rest))
         return [*named, *self.labels, *beside, *others]
 
+    def dim_of(self, name: str) -> int | None:
+        """Dimension that a column of the map is, such as "dim 3", unless a label has that name."""
+        return int(name[4:]) if name.startswith("dim ") and name not in self.labels else None
+
     def values(self, name: str) -> Floats:
         """A column of the map as numbers, shape (n,); NaN where there is none."""
-        if name.startswith("dim ") and name not in self.labels:
-            return np.asarray(self.latents.values[:, int(name[4:])], dtype=np.float64)
+        dim = self.dim_of(name)
+        if dim is not None:
+            return np.asarray(self.latents.values[:, dim], dtype=np.float64)
         return self.colors(name).values
 
     def colors(self, name: str) -> LabelColors:
         """Colors of a column of the map."""
-        if name.startswith("dim ") and name not in self.labels:
+        if self.dim_of(name) is not None:
             return LabelColors(name, self.values(name), (), ())
         frame = self.study.labels if name in self.labels else self.latents.table
         assert frame is not None
@@ -393,7 +398,7 @@ class Archive:
 
     def map_name(self, name: str) -> str:
         """How an axis of the map is called, with what is known of a dimension."""
-        dim = int(name[4:]) if name.startswith("dim ") and name not in self.labels else -1
+        dim = self.dim_of(name)
         return self.known[dim].name if dim in self.known else label_title(name)
 
     @cached_property

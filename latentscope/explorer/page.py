@@ -575,8 +575,9 @@ class Page:
         """Mark the shown spectrum, where its latents were moved to."""
         found = []
         for name, values in zip((self.map.x.value, self.map.y.value), self.xy, strict=True):
-            if name.startswith("dim ") and name not in self.archive.labels:
-                found.append(float(self.values[int(name[4:])]))
+            dim = self.archive.dim_of(name)
+            if dim is not None:
+                found.append(float(self.values[dim]))
             else:
                 found.append(float(values[self.shown.row]) if self.shown.row >= 0 else np.nan)
         self.map.here.data = {"x": [found[0]], "y": [found[1]]}

@@ -72,8 +72,7 @@ def _draw(ax: Axes, measures: Sequence[Measure], rows: dict[Any, dict[Any, Any]]
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=RULE, linewidth=0.7)
     ax.set_axisbelow(True)
-    for name in ("left", "top", "right"):
-        ax.spines[name].set_visible(False)
+    ax.spines[["left", "top", "right"]].set_visible(False)
 
 
 def _draw_row(ax: Axes, place: int, row: dict[Any, Any]) -> None:

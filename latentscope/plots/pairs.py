@@ -277,8 +277,7 @@ def _information(ax: Axes, pairs: PairwiseResult, x: int, y: int) -> None:
     place = f"#{int(rank[here].iloc[0])}"
     ax.text(0.06, 0.93, place, fontsize=7, **look | {"ha": "left", "va": "top", "alpha": 0.7})
     ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
 
 
 def _key_width(colors: LabelColors | None) -> float:

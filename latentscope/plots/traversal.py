@@ -377,5 +377,4 @@ def _frame(ax: Axes, result: LineMapResult) -> None:
     dims = [str(dim) for dim in result.dims["dim"]]
     ax.set_yticks(range(len(dims)), dims)
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)

@@ -594,9 +594,9 @@ class Histogram(LocalTerms):
 def histogram_terms(x: Floats, y: Floats, bins: int = 40) -> Floats:
     """Return log(p_xy / (p_x p_y)) of each row's cell, in nats; bins are those of `bin_codes`."""
     of_x, of_y = bin_codes(x, bins), bin_codes(y, bins)
-    together = counts_of(of_x, of_y, bins)
-    expected = together.sum(axis=1)[of_x] * together.sum(axis=0)[of_y]
-    terms: Floats = np.log(together[of_x, of_y] * len(x) / expected)
+    cell = of_x * bins + of_y
+    expected = np.bincount(of_x)[of_x] * np.bincount(of_y)[of_y]
+    terms: Floats = np.log(np.bincount(cell)[cell] * len(x) / expected)
     return terms
 
 
@@ -610,12 +610,6 @@ def bin_codes(numbers: Floats, bins: int) -> Codes:
         return np.zeros(len(numbers), dtype=np.int64)
     inner = np.linspace(low, high, bins + 1)[1:-1]
     return np.searchsorted(inner, numbers, side="right")
-
-
-def counts_of(x: Codes, y: Codes, bins: int) -> Codes:
-    """Count the rows in each cell of two columns of bins, shape (bins, bins)."""
-    counts: Codes = np.bincount(x * bins + y, minlength=bins * bins).reshape(bins, bins)
-    return counts
 
 
 class Gmm(Estimator):
