@@ -28,12 +28,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from benchmarks.train_speed import CONFIGS, Combs, measure
+from benchmarks.train_speed import CONFIGS, Combs, measure, take_steps
 from latentscope.files import atomic_path
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import check_model, load_model
@@ -44,7 +43,7 @@ from train.data.doppler import DopplerShift
 from train.data.rows import Rows
 from train.data.sources import data_of
 from train.fit import fit, start_from_means
-from train.learning.devices import compiled, on_this_machine, trainer_arguments
+from train.learning.devices import on_this_machine
 from train.learning.module import SpectrumModule
 from train.settings import (
     ArchiveConfig,
@@ -174,16 +173,8 @@ def trained(at: Setting, config: TrainConfig, running: TrainerConfig, callback: 
     module, running = at.module(config), on_this_machine(running)
     if batches is not None:
         data.train_dataloader = lambda: batches
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = lightning.Trainer(
-            **trainer_arguments(running), max_steps=config.steps, logger=False,
-            callbacks=[callback], enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False,
-            use_distributed_sampler=False, default_root_dir=at.folder,
-        )  # fmt: skip
-        with compiled(module.model, running):
-            trainer.fit(module, datamodule=data)
+    alone = {"logger": False, "use_distributed_sampler": False}
+    take_steps(module, data, running, config.steps, callback, at.folder, **alone)
 
 
 def source_of(at: Setting, config: TrainConfig, source: str) -> TrainConfig:

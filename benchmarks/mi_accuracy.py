@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmarks.mi_cases import CASES, KINDS, LABEL, Case
 from benchmarks.mi_peers import NAMES, Estimate, peers
-from benchmarks.timing import markdown_table
+from benchmarks.timing import table as markdown_table
 from latentscope.diagnostics.mi.api import mutual_information
 from latentscope.errors import EstimatorError
 
@@ -112,16 +112,9 @@ def _worst(errors: pd.Series) -> str:
     return f"{errors[at]:.3f} {at[1]}"
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table as markdown, errors with four digits, a dash where there is none."""
-
-    def text(cell: object) -> str:
-        if isinstance(cell, float):
-            return "-" if np.isnan(cell) else f"{cell:.4f}"
-        return str(cell)
-
-    rows = [[text(cell) for cell in line] for line in table.to_numpy(dtype=object).tolist()]
-    return markdown_table(list(map(text, table.columns)), rows)
+def markdown(errors: pd.DataFrame) -> str:
+    """The table as markdown, errors with four digits."""
+    return markdown_table(errors.to_dict("records"), ".4f")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from latentscope.models.encode import encode
 from latentscope.models.network import SpectrumVAE
 from latentscope.models.weights import load_model
 from latentscope.spectra.prepare import PrepareConfig
+from latentscope.workers import NO_PAGE
 
 LINKS = 30_000  # to one file, fewer than file systems allow
 
@@ -49,8 +50,7 @@ def throughput(files: list[Path], counts: list[int], repeats: int) -> None:
     with ExitStack() as stack:
         clients = {}
         for count in counts:
-            quiet = {"dashboard": False, "dashboard_address": ":0"}
-            cluster = LocalCluster(n_workers=count, threads_per_worker=1, scheduler_kwargs=quiet)
+            cluster = LocalCluster(n_workers=count, threads_per_worker=1, scheduler_kwargs=NO_PAGE)
             stack.enter_context(cluster)
             clients[count] = stack.enter_context(Client(cluster, set_as_default=False))
         for name, (model, recon_error) in networks.items():

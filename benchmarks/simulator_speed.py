@@ -20,23 +20,18 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.encode_speed import COMPACT_GRID
 from benchmarks.timing import Work, in_turns
+from latentscope.models.config import published_prepare
 from latentscope.simulation.population import observe
 from latentscope.simulation.simulate import file_name, simulate, write_spectrum
 from latentscope.simulation.synthesis import synthesizer_of
 from latentscope.spectra.prepare import PrepareConfig
-from latentscope.spectra.wavelength import Grid
 from train.data.rows import Maker, simulated_rows
 
-_GAPS = ((5303.64, 5338.04),)
 GRIDS = {
-    "compact": PrepareConfig(
-        Grid("log", 3785.0, 2.9391358e-05, 20480, gaps=_GAPS), normalization="continuum"
-    ),
-    "published": PrepareConfig(
-        Grid("linear", 3785.0, 0.01, 312501, pad_left=7589, pad_right=7590, gaps=_GAPS),
-        normalization="median-padded",
-    ),
+    "compact": PrepareConfig(COMPACT_GRID, normalization="continuum"),
+    "published": published_prepare("median-padded"),
 }
 
 

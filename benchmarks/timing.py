@@ -55,12 +55,15 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def table(lines: Iterable[Mapping[str, Any]], form: str = ".4g") -> str:
-    """Return a markdown table of lines that have the same keys, its header."""
+    """Return a markdown table of lines that have the same keys, its header; "-" for NaN."""
+
+    def text(cell: Any) -> str:
+        if isinstance(cell, float):
+            return "-" if np.isnan(cell) else format(cell, form)
+        return str(cell)
+
     lines = list(lines)
-    cells = [
-        [format(cell, form) if isinstance(cell, float) else str(cell) for cell in line.values()]
-        for line in lines
-    ]
+    cells = [[text(cell) for cell in line.values()] for line in lines]
     return markdown_table(list(lines[0]) if lines else [], cells)
 
 

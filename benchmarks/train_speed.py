@@ -174,6 +174,22 @@ class Turns(Callback):
         self._mark = self._now()
 
 
+def take_steps(
+    module: SpectrumModule, data: Any, running: TrainerConfig, steps: int, callback: Callback,
+    folder: Path, **options: Any,
+) -> None:  # fmt: skip
+    """Train for so many steps, without looks and checkpoints."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            **trainer_arguments(running), max_steps=steps, callbacks=[callback],
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            default_root_dir=folder, **options,
+        )  # fmt: skip
+        with compiled(module.model, running):
+            trainer.fit(module, datamodule=data)
+
+
 def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> dict[str, float]:
     """Train one network both ways, print a line, and return ms per step and how losses differ."""
     config = configuration(name, steps)
@@ -182,30 +198,17 @@ def measure(name: str, running: TrainerConfig, batch: int, steps: int) -> dict[s
     data = Combs(config.prepare.row_size, batch, steps)
     start_from_means(module.model, data)
     running = on_this_machine(running)
-    settings = trainer_arguments(running)
     device = "cuda" if running.accelerator == "gpu" else "cpu"
     turns = Turns(PlainLoop(module.model, module.valid, config, torch.device(device)))
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = lightning.Trainer(
-            **settings,
-            max_steps=steps,
-            callbacks=[turns],
-            logger=CSVLogger(folder),
-            log_every_n_steps=100,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            default_root_dir=folder,
-        )
-        with compiled(module.model, running):
-            trainer.fit(module, datamodule=data)
+    with TemporaryDirectory() as folder:
+        logged = {"logger": CSVLogger(folder), "log_every_n_steps": 100}
+        take_steps(module, data, running, steps, turns, Path(folder), **logged)
     best = {key: 1e3 * min(seconds[WARM:]) for key, seconds in turns.seconds.items()}
     ours, plain = (torch.stack(turns.losses[key]).cpu() for key in ("ours", "plain"))
     worst = float(((ours - plain) / plain).abs().max())
     last = float((ours[-WARM:].mean() / plain[-WARM:].mean() - 1).abs())
     print(
-        f"{name:<16} {batch:>5} {settings['precision']:<11} {best['plain']:>9.1f} "
+        f"{name:<16} {batch:>5} {running.precision:<11} {best['plain']:>9.1f} "
         f"{best['ours']:>9.1f} {best['plain'] / best['ours']:>6.2f} {worst:>11.0e} {last:>11.0e} "
         f"{float(plain[0]):>9.4g} {float(plain[-WARM:].mean()):>8.4g}",
         flush=True,

@@ -103,35 +103,17 @@ def changed(observation: Observation, **star: Any) -> Observation:
 Kind = Callable[[Maker, Observation, np.random.Generator], Floats]
 
 
-def population(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """The stars of the simulator."""
-    return maker.stars(one)
+def like(**star: float | tuple[float, float]) -> Kind:
+    """Stars of the simulator with other properties, each a number or drawn from a range."""
 
+    def of_kind(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
+        drawn = {
+            name: rng.uniform(*value) if isinstance(value, tuple) else value
+            for name, value in star.items()
+        }
+        return maker.stars(changed(one, **drawn))
 
-def fast_and_hot(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """Rotation of 200 km/s, 6000 to 9500 K."""
-    return maker.stars(changed(one, vsini=200.0, teff=rng.uniform(6000, 9500), logg=4.1))
-
-
-def fast_and_cool(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """Rotation of 200 km/s, 4500 to 6000 K: no such star is in the training."""
-    return maker.stars(changed(one, vsini=200.0, teff=rng.uniform(4500, 6000), logg=4.4))
-
-
-def hot(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """8000 to 9500 K."""
-    return maker.stars(changed(one, teff=rng.uniform(8000, 9500), logg=4.1))
-
-
-def m_dwarf(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """3000 to 3900 K."""
-    return maker.stars(changed(one, teff=rng.uniform(3000, 3900), logg=4.9, vsini=2.0))
-
-
-def metal_poor(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
-    """[M/H] of -3 to -2."""
-    poor = changed(one, teff=rng.uniform(4500, 6500), metallicity=rng.uniform(-3, -2))
-    return maker.stars(poor)
+    return of_kind
 
 
 def active(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
@@ -168,13 +150,14 @@ def noise(maker: Maker, one: Observation, rng: np.random.Generator) -> Floats:
 
 
 KINDS: dict[str, Kind] = {
-    "as trained": population,
-    "metal-poor, [M/H] -3 to -2": metal_poor,
-    "M dwarfs": m_dwarf,
-    "8000-9500 K": hot,
+    "as trained": like(),
+    "metal-poor, [M/H] -3 to -2": like(teff=(4500, 6500), metallicity=(-3, -2)),
+    "M dwarfs": like(teff=(3000, 3900), logg=4.9, vsini=2.0),
+    "8000-9500 K": like(teff=(8000, 9500), logg=4.1),
     "emission lines": active,
-    "vsini 200, 6000-9500 K": fast_and_hot,
-    "vsini 200, 4500-6000 K": fast_and_cool,
+    "vsini 200, 6000-9500 K": like(vsini=200.0, teff=(6000, 9500), logg=4.1),
+    # No such star is in the training.
+    "vsini 200, 4500-6000 K": like(vsini=200.0, teff=(4500, 6000), logg=4.4),
     "binary 1:0.2": binary(0.2),
     "binary 1:0.5": binary(0.5),
     "binary 1:0.8": binary(0.8),

@@ -17,6 +17,9 @@ from scipy.special import ndtr, xlogy
 Floats = NDArray[np.float64]
 Sample = tuple[NDArray[Any], NDArray[Any]]
 Draw = Callable[[np.random.Generator, int], Sample]
+Map = Callable[[Any], Any]
+"""Of a column, invertible."""
+
 Kind = Literal["continuous", "discrete label", "ties and mixtures"]
 
 CONTINUOUS: Kind = "continuous"
@@ -59,8 +62,8 @@ def case(
     draw: Draw,
     formula: Callable[[], float] | float,
     log_ratio: Callable[[Any, Any], Floats] | None = None,
-    of_x: Callable[[Any], Any] = unchanged,
-    of_y: Callable[[Any], Any] = unchanged,
+    of_x: Map = unchanged,
+    of_y: Map = unchanged,
 ) -> Case:
     """Build a case from variables whose density ratio is known and invertible maps of each.
 
@@ -77,6 +80,11 @@ def case(
 
     exact = formula if callable(formula) else (lambda value=formula: value)
     return Case(name, kind, mapped, exact, pointwise if log_ratio else None)
+
+
+def of_law(name: str, kind: Kind, law: Any, *maps: Map) -> Case:
+    """Build a case of a law that has `draw`, `truth` and `log_ratio`, as `case` takes them."""
+    return case(name, kind, law.draw, law.truth, law.log_ratio, *maps)
 
 
 # Beyond this many standard deviations a normal density adds less than 1e-17.

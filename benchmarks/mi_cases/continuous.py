@@ -18,10 +18,12 @@ from benchmarks.mi_cases.case import (
     Case,
     Draw,
     Floats,
+    Map,
     Sample,
     case,
     information_of_table,
     normal_panels,
+    of_law,
     panels,
     unchanged,
 )
@@ -54,14 +56,9 @@ def log_ratio(rho: float) -> Callable[[Floats, Floats], Floats]:
     return at
 
 
-def gaussian(
-    name: str,
-    rho: float,
-    of_x: Callable[[Any], Any] = unchanged,
-    of_y: Callable[[Any], Any] = unchanged,
-) -> Case:
+def gaussian(name: str, rho: float, *maps: Map) -> Case:
     """Gaussian pair with maps of its columns."""
-    return case(name, CONTINUOUS, pair(rho), information(rho), log_ratio(rho), of_x, of_y)
+    return case(name, CONTINUOUS, pair(rho), information(rho), log_ratio(rho), *maps)
 
 
 GAUSSIAN_CASES = (
@@ -156,28 +153,18 @@ def elliptical(covariance: Floats, columns: int, dof: float = np.inf) -> tuple[D
 
 
 def student(
-    name: str,
-    dof: float,
-    columns: int,
-    others: int,
-    correlation: float = 0.0,
-    of_both: Callable[[Any], Any] = unchanged,
-) -> Case:
+    name: str, dof: float, columns: int, others: int, correlation: float = 0.0,
+    of_both: Map = unchanged,
+) -> Case:  # fmt: skip
     """Student-t case: x of `columns`, y of `others`, one correlation between any two."""
     draw, ratio, truth = elliptical(dense(columns + others, correlation), columns, dof)
     return case(name, CONTINUOUS, draw, truth, ratio, of_both, of_both)
 
 
-def normal(
-    name: str,
-    covariance: Floats,
-    columns: int,
-    of_x: Callable[[Any], Any] = unchanged,
-    of_y: Callable[[Any], Any] = unchanged,
-) -> Case:
+def normal(name: str, covariance: Floats, columns: int, *maps: Map) -> Case:
     """Case of a multivariate normal law, the first `columns` of which are x."""
     draw, ratio, truth = elliptical(covariance, columns)
-    return case(name, CONTINUOUS, draw, truth, ratio, of_x, of_y)
+    return case(name, CONTINUOUS, draw, truth, ratio, *maps)
 
 
 # One-dimensional tasks of Czyz et al. 2023 (Beyond Normal, NeurIPS) and their later mixtures.
@@ -297,11 +284,6 @@ RINGED = _parts([(0, i, i * i, 1e-4, 0) for i in (1, 2, 3)], (0.1, 0.004))
 SCATTERED = _parts([(0, 0, 1, 1, 0.95), (0, 0, 1, 1, 0), (0, 0, 1, 1, 0.95)], (0.03, 0.03))
 
 
-def mixture(name: str, parts: NormalMixture) -> Case:
-    """Case of two single columns whose joint law is a mixture of normal laws."""
-    return case(name, CONTINUOUS, parts.draw, parts.truth, parts.log_ratio)
-
-
 BMI_CASES = (
     gaussian("bmi normal 0.75", 0.75),
     gaussian("bmi uniform margins 0.75", 0.75, ndtr, ndtr),
@@ -314,29 +296,26 @@ BMI_CASES = (
     *(student(f"Student 1 x 1, dof {dof}", dof, 1, 1) for dof in (1, 2, 3, 5)),
     student("asinh of Student 1 x 1, dof 1", 1, 1, 1, of_both=np.arcsinh),
     student("Student 1 x 1, dof 2, correlated 0.75", 2, 1, 1, correlation=0.75),
-    mixture("X", CROSS),
-    mixture("AI", LETTERS),
-    mixture("concentric 1 x 1", RINGED),
-    mixture("normal 0.95 with a third unrelated", SCATTERED),
+    of_law("X", CONTINUOUS, CROSS),
+    of_law("AI", CONTINUOUS, LETTERS),
+    of_law("concentric 1 x 1", CONTINUOUS, RINGED),
+    of_law("normal 0.95 with a third unrelated", CONTINUOUS, SCATTERED),
 )
 
 
 # Continuous relations that are no Gaussian pair in disguise: folds, rings, changing scatter.
 
 
+@dataclass(frozen=True)
 class Scatter:
     """Standard normal x, y = curve(x) + width(x) times standard normal noise.
 
     Beyond `reach` the density of y is negligible.
     """
 
-    def __init__(
-        self,
-        curve: Callable[[Floats], Floats],
-        width: Callable[[Floats], Floats],
-        reach: tuple[float, float],
-    ) -> None:
-        self.curve, self.width, self.reach = curve, width, reach
+    curve: Callable[[Floats], Floats]
+    width: Callable[[Floats], Floats]
+    reach: tuple[float, float]
 
     def draw(self, rng: np.random.Generator, n: int) -> Sample:
         """Samples of x and y."""
@@ -371,17 +350,6 @@ class Scatter:
         width = self.width(x)
         given = norm.logpdf((y - self.curve(x)) / width) - np.log(width)
         return given - self.log_margin(np.clip(y, *self.reach))
-
-
-def scatter(
-    name: str,
-    curve: Callable[[Floats], Floats],
-    width: Callable[[Floats], Floats],
-    reach: tuple[float, float],
-) -> Case:
-    """Case of `Scatter`."""
-    relation = Scatter(curve, width, reach)
-    return case(name, CONTINUOUS, relation.draw, relation.truth, relation.log_ratio)
 
 
 def ring(width: float) -> Case:
@@ -463,14 +431,18 @@ def _two_peaks(rng: np.random.Generator, n: int) -> Floats:
     return rng.normal(size=n) + 6 * (rng.uniform(size=n) < 0.3)
 
 
-RELATIONS_CASES = (
-    scatter("fold, y = x^2 + 0.2 noise", np.square, lambda x: 0.2 + 0 * x, (-2, 75)),
-    scatter("fold, y = x^2 + noise", np.square, np.ones_like, (-9, 80)),
-    scatter(
-        "sine, y = sin 4x + 0.3 noise", lambda x: np.sin(4 * x), lambda x: 0.3 + 0 * x, (-4, 4)
+SCATTERS = {
+    "fold, y = x^2 + 0.2 noise": Scatter(np.square, lambda x: 0.2 + 0 * x, (-2, 75)),
+    "fold, y = x^2 + noise": Scatter(np.square, np.ones_like, (-9, 80)),
+    "sine, y = sin 4x + 0.3 noise": Scatter(
+        lambda x: np.sin(4 * x), lambda x: 0.3 + 0 * x, (-4, 4)
     ),
-    scatter("scatter grows with |x|", lambda x: 0 * x, lambda x: 0.2 + np.abs(x), (-60, 60)),
-    scatter("scatter grows as exp x", lambda x: x, lambda x: 0.3 * np.exp(0.7 * x), (-300, 300)),
+    "scatter grows with |x|": Scatter(lambda x: 0 * x, lambda x: 0.2 + np.abs(x), (-60, 60)),
+    "scatter grows as exp x": Scatter(unchanged, lambda x: 0.3 * np.exp(0.7 * x), (-300, 300)),
+}
+
+RELATIONS_CASES = (
+    *(of_law(name, CONTINUOUS, law) for name, law in SCATTERS.items()),
     ring(0.1),
     ring(0.3),
     case("uniform on a disc", CONTINUOUS, _disc, np.log(np.pi) - 1, _disc_ratio),

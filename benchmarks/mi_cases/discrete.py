@@ -19,10 +19,12 @@ from benchmarks.mi_cases.case import (
     Case,
     Floats,
     Kind,
+    Map,
     Sample,
     case,
     information_of_channel,
     information_of_table,
+    of_law,
     panels,
     quantile_panels,
     unchanged,
@@ -65,15 +67,9 @@ class Classes:
         return total
 
 
-def classes(
-    name: str,
-    shares: ArrayLike,
-    laws: Sequence[Any],
-    of_x: Callable[[Any], Any] = unchanged,
-) -> Case:
+def classes(name: str, shares: ArrayLike, laws: Sequence[Any], *of_x: Map) -> Case:
     """Case of `Classes`."""
-    of = Classes(shares, laws)
-    return case(name, LABEL, of.draw, of.truth, of.log_ratio, of_x)
+    return of_law(name, LABEL, Classes(shares, laws), *of_x)
 
 
 def shifted_uniform(count: int) -> Case:
@@ -266,11 +262,17 @@ def classed(edges: list[float]) -> Cut:
     return Cut(np.concatenate([[-np.inf], inner, [np.inf]]), np.arange(len(inner) + 1.0))
 
 
+@dataclass(frozen=True)
 class CutPair:
     """A Gaussian pair with a cut of either column; `rho` is its correlation before the cuts."""
 
-    def __init__(self, rho: float, x: Cut, y: Cut) -> None:
-        self.rho, self.x, self.y = rho, x, y
+    rho: float
+    x: Cut
+    y: Cut
+
+    def draw(self, rng: np.random.Generator, n: int) -> Sample:
+        """Samples of x and y before the cuts."""
+        return pair(self.rho)(rng, n)
 
     @cached_property
     def table(self) -> Floats:
@@ -327,19 +329,14 @@ def cut_pair(
     x: Cut = WHOLE,
     y: Cut = WHOLE,
     kind: Kind = TIES,
-    of_x: Callable[[Any], Any] = unchanged,
-    of_y: Callable[[Any], Any] = unchanged,
+    of_y: Map = unchanged,
 ) -> Case:
-    """Case of a Gaussian pair, cut and then mapped; a "discrete label" has integer codes as y."""
-    of = CutPair(rho, x, y)
-
-    def draw(rng: np.random.Generator, n: int) -> Sample:
-        return pair(rho)(rng, n)
+    """Case of a Gaussian pair, cut and y then mapped; a "discrete label" has integer codes as y."""
 
     def column_y(z: Floats) -> Any:
         return y(z).astype(np.int64) if kind == LABEL else of_y(y(z))
 
-    return case(name, kind, draw, of.truth, of.log_ratio, lambda z: of_x(x(z)), column_y)
+    return of_law(name, kind, CutPair(rho, x, y), x, column_y)
 
 
 _PART_ROUNDED = Cut(
