@@ -379,7 +379,7 @@ class Page:
                 )
                 self._base = shown, made
             base = self._base[1]
-            change = next(base.changes(values[None], 1))
+            change = next(base.changes(values[None]))
             words = "" if np.array_equal(values, shown.values) else _words(change, base)
             return lambda: self._say_change(words, base.rv, rv, shown)
 

@@ -18,6 +18,7 @@ from latentscope.diagnostics.study import Study, check_none_infinite, whole_dims
 from latentscope.diagnostics.threshold import with_threshold
 from latentscope.diagnostics.traversal.lines import Feature, line, stellar_features
 from latentscope.diagnostics.traversal.traverse import (
+    Base,
     Decode,
     LineMapResult,
     TraversalResult,
@@ -141,10 +142,9 @@ def traverse(
         values = data.quantiles(dim, QUANTILES if quantiles is None else quantiles)
     if rv is not None:
         doppler_shift(1.0, rv)  # which refuses what is no velocity
-    options = decoder.options | {"features": line_features(linelist), "rv": rv}
-    result = measure_traversal(
-        decoder.flux, start, dim, values, unit=unit, progress=progress, **options
-    )
+    features = line_features(linelist)
+    decoded = Base(decoder.flux, start, **decoder.options, features=features, rv=rv)
+    result = measure_traversal(decoded, dim, values, unit=unit, progress=progress)
     origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
     return replace(result, provenance=result.provenance | origin)
 
@@ -209,10 +209,9 @@ def line_map(
     units[chosen] = [data.unit(dim) for dim in chosen]
     if rv is not None:
         doppler_shift(1.0, rv)  # which refuses what is no velocity
-    options = decoder.options | {"features": line_features(linelist), "rv": rv}
-    result = measure_line_map(
-        decoder.flux, start, chosen, units, step=step, progress=progress, **options
-    )
+    features = line_features(linelist)
+    decoded = Base(decoder.flux, start, **decoder.options, features=features, rv=rv)
+    result = measure_line_map(decoded, chosen, units, step=step, progress=progress)
     origin = {**decoder.provenance, "data": data.source, "base_from": base_from}
     return replace(result, provenance=result.provenance | origin)
 
@@ -244,7 +243,7 @@ class Decoder:
     """Turns latents into spectra: functions, wavelengths in air, and the model behind them.
 
     `rows` are what the network itself gives: flux, or whatever its preparation makes of flux;
-    `options` the `wavelength`, `valid` and `contrast` of `measure_traversal`.
+    `options` the `wavelength`, `valid` and `contrast` of a `Base`.
     """
 
     rows: Decode

@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.traverse import measure_line_map, measure_traversal
+from latentscope.diagnostics.traversal.traverse import Base, measure_line_map, measure_traversal
 from latentscope.errors import LatentscopeWarning
 from latentscope.plots.style import save_figure
 from latentscope.plots.traversal import (
@@ -20,21 +20,18 @@ VALID = np.abs(WAVELENGTH - 5320) > 17
 
 
 @pytest.fixture(scope="module")
-def walks():
-    return {
-        dim: measure_traversal(
-            Decoder(WAVELENGTH), np.zeros(4), dim, [-1.0, 0.3, 1.0],
-            wavelength=WAVELENGTH, valid=VALID,
-        )
-        for dim in (0, 1)
-    }  # fmt: skip
+def base():
+    return Base(Decoder(WAVELENGTH), np.zeros(4), WAVELENGTH, VALID)
 
 
 @pytest.fixture(scope="module")
-def mapped():
-    return measure_line_map(
-        Decoder(WAVELENGTH), np.zeros(4), [0, 1, 2], np.ones(4), wavelength=WAVELENGTH, valid=VALID
-    )
+def walks(base):
+    return {dim: measure_traversal(base, dim, [-1.0, 0.3, 1.0]) for dim in (0, 1)}
+
+
+@pytest.fixture(scope="module")
+def mapped(base):
+    return measure_line_map(base, [0, 1, 2], np.ones(4))
 
 
 def words(figure):

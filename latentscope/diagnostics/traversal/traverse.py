@@ -72,6 +72,7 @@ _MIN_CORRELATION = 0.1
 _LINE_SIGMA = 6.0  # km/s
 _UNSHIFTED = 0.01  # km/s
 _MIN_PIXELS = 64
+_AT_ONCE = 4  # spectra decoded together
 _BLOCKS = 100
 _COVERED = 0.9  # share of a box that light must cover: a hole would tilt the color
 
@@ -236,34 +237,20 @@ class TraversalResult(Result):
 
 
 def measure_traversal(
-    decode: Decode,
-    base: ArrayLike,
+    base: Base,
     dim: int,
     values: ArrayLike,
     *,
-    wavelength: ArrayLike,
     unit: float = 1.0,
-    valid: ArrayLike | None = None,
-    contrast: Decode | None = None,
-    features: Sequence[Feature] | None = None,
-    rv: float | None = None,
-    batch: int = 4,
     progress: Progress | None = None,
 ) -> TraversalResult:
     """Move one latent dimension, decode, and measure what changes: the core of `traverse`.
 
-    `decode` makes flux (k, pixels) of latents (k, d), `batch` rows at a time; `contrast` makes line
-    contrast, continuum at 0, for velocities (by default the flux over its running mean over 600
-    km/s). `unit` is the spread of the data in the dimension, `wavelength` in Angstrom in air,
-    `valid` False in gaps; `rv` the velocity of the base's lines in km/s, by default measured. A
-    ChoiceError if there is no such dimension. An EstimatorError if shapes do not fit, values are
-    not finite or all the same, or the decoder gives another number of pixels.
+    `unit` is the spread of the data in the dimension. A ChoiceError if there is no such dimension,
+    an EstimatorError if values are not finite or all the same, or the decoder gives another number
+    of pixels.
     """
-    start = np.asarray(base, dtype=np.float64)
-    if start.ndim != 1 or not np.isfinite(start).all():
-        raise EstimatorError(
-            f"base has shape {start.shape}; expected the finite latents of one spectrum, (d,)"
-        )
+    start = base.latents
     check_dims([dim], len(start))
     steps = np.unique(np.asarray(values, dtype=np.float64))
     if not np.isfinite(steps).all() or len(steps) < 2:
@@ -273,18 +260,17 @@ def measure_traversal(
         )
     if not (np.isfinite(unit) and unit > 0):
         raise EstimatorError(f"unit is {unit} for dim {dim}; expected a positive spread")
-    reference = Base(decode, start, wavelength, valid, contrast, features, rv)
     moved = np.repeat(start[None], len(steps), axis=0)
     moved[:, dim] = steps
-    changes = list(counted(reference.changes(moved, batch), len(steps), progress))
+    changes = list(counted(base.changes(moved), len(steps), progress))
     return TraversalResult(
         dim=dim,
         base=start,
         unit=unit,
-        wavelength=reference.wavelength,
-        valid=reference.valid,
+        wavelength=base.wavelength,
+        valid=base.valid,
         flux=np.array([change.flux for change in changes], dtype=np.float32),
-        base_flux=reference.flux,
+        base_flux=base.flux,
         table=pd.DataFrame(
             [
                 {
@@ -303,21 +289,21 @@ def measure_traversal(
             ]
         ),
         lines=line_table(
-            reference.features,
-            reference.strengths,
+            base.features,
+            base.strengths,
             [change.strengths for change in changes],
             [change.sampling for change in changes],
             steps - start[dim],
             unit,
         ),
-        base_rv=reference.rv,
+        base_rv=base.rv,
         shift_explained=explained_by_shift(changes),
         provenance={
             **origin("traversal"),
             "dim": dim,
             "values": steps.tolist(),
             "unit": unit,
-            **reference.provenance,
+            **base.provenance,
         },
     )
 
@@ -354,13 +340,16 @@ class Change:
 class Base:
     """The decoded spectrum of latents (d,), against which others are measured.
 
-    Arguments and errors are those of `measure_traversal`.
+    `decode` makes flux (k, pixels) of latents (k, d); `contrast` makes line contrast, continuum at
+    0, for velocities (by default the flux over its running mean over 600 km/s). `wavelength` is in
+    Angstrom in air, `valid` False in gaps; `rv` the velocity of its lines in km/s, by default
+    measured. An EstimatorError if shapes do not fit or values are not finite.
     """
 
     def __init__(
         self,
         decode: Decode,
-        latents: Floats,
+        latents: ArrayLike,
         wavelength: ArrayLike,
         valid: ArrayLike | None = None,
         contrast: Decode | None = None,
@@ -369,11 +358,16 @@ class Base:
     ) -> None:
         if rv is not None and not np.isfinite(rv):
             raise EstimatorError(f"rv is {rv}; expected a velocity in km/s")
+        start = self.latents = np.asarray(latents, dtype=np.float64)
+        if start.ndim != 1 or not np.isfinite(start).all():
+            raise EstimatorError(
+                f"base has shape {start.shape}; expected the finite latents of one spectrum, (d,)"
+            )
         self.wavelength, self.valid = _pixels(wavelength, valid)
         self.features = list(stellar_features() if features is None else features)
         self._decode, self._decode_contrast = decode, contrast
         self._axis, self._window = _velocity_axis(self.wavelength, self.valid)
-        self.flux, self.contrast = next(self._spectra(latents[None], 1))
+        self.flux, self.contrast = next(self._spectra(start[None]))
         self._gauge = Gauge(self.features, self.wavelength, self.valid)
         own = line_velocity(self.contrast, self._axis, self.features) if rv is None else rv
         self.rv = own if np.isfinite(own) else 0.0
@@ -381,15 +375,15 @@ class Base:
         self._color = color(self.flux, self.wavelength, self.valid)
         measured_rv = "its lines" if np.isfinite(own) else "assumed: its lines do not correlate"
         self.provenance = {
-            "base": latents.tolist(),
+            "base": start.tolist(),
             "base_rv": self.rv,
             "base_rv_from": "given" if rv is not None else measured_rv,
             "lines": len(self.features),
         }
 
-    def changes(self, latents: Floats, batch: int) -> Iterator[Change]:
+    def changes(self, latents: Floats) -> Iterator[Change]:
         """Yield the change against the base for each row of latents (k, d)."""
-        for flux, contrast in self._spectra(latents, batch):
+        for flux, contrast in self._spectra(latents):
             yield self._change(flux, contrast)
 
     def _change(self, flux: Flux, contrast: Floats) -> Change:
@@ -419,10 +413,10 @@ class Base:
         shifted = base(self.wavelength / (1 + shift / SPEED_OF_LIGHT))
         return self._gauge.measure(shifted, self.rv + shift) - self.strengths
 
-    def _spectra(self, latents: Floats, batch: int) -> Iterator[tuple[Flux, Floats]]:
+    def _spectra(self, latents: Floats) -> Iterator[tuple[Flux, Floats]]:
         """Yield flux (pixels,) and line contrast on the velocity axis of each row of latents."""
-        for first in range(0, len(latents), batch):
-            rows = latents[first : first + batch]
+        for first in range(0, len(latents), _AT_ONCE):
+            rows = latents[first : first + _AT_ONCE]
             flux = self._checked("decode", self._decode(rows), len(rows))
             if self._decode_contrast is not None:
                 lines = self._checked("contrast", self._decode_contrast(rows), len(rows))
@@ -627,47 +621,50 @@ class LineMapResult(Result):
 
 
 def measure_line_map(
-    decode: Decode,
-    base: ArrayLike,
+    base: Base,
     dims: Sequence[int],
     units: ArrayLike,
     *,
-    wavelength: ArrayLike,
     step: float = 0.5,
-    valid: ArrayLike | None = None,
-    contrast: Decode | None = None,
-    features: Sequence[Feature] | None = None,
-    rv: float | None = None,
     progress: Progress | None = None,
 ) -> LineMapResult:
     """Derivative of the decoded spectrum with respect to each latent: the core of `line_map`.
 
-    Central differences, `step` sigma above and below the base. Arguments and errors are those of
-    `measure_traversal`; `units` (d,) are the spread of the data in each dimension: one sigma.
+    Central differences, `step` sigma above and below the base. `units` (d,) are the spread of the
+    data in each dimension: one sigma. Errors are those of `measure_traversal`.
     """
-    start, spread = _checked(base, dims, units, step)
-    reference = Base(decode, start, wavelength, valid, contrast, features, rv)
-    light = np.where(reference.valid & (reference.flux > 0), reference.flux, np.nan)
+    start, spread = base.latents, np.asarray(units, dtype=np.float64)
+    if start.shape != spread.shape:
+        raise EstimatorError(
+            f"units has shape {spread.shape}; expected a spread of each of {len(start)} dimensions"
+        )
+    check_dims(dims, len(start))
+    if not step > 0 or not (spread[list(dims)] > 0).all():
+        raise EstimatorError(
+            f"step is {step} and the spreads are {spread[list(dims)].tolist()}; expected positive "
+            "numbers: leave out dimensions that do not vary"
+        )
+    light = np.where(base.valid & (base.flux > 0), base.flux, np.nan)
     tables, rows = [], []
     derivative = np.empty((len(dims), len(light)), np.float32)
     for number, dim in counted(enumerate(dims), len(dims), progress):
         moved = np.repeat(start[None], 2, axis=0)
         moved[:, dim] += np.array([-step, step]) * spread[dim]
-        below, above = reference.changes(moved, batch=2)
+        below, above = base.changes(moved)
         derivative[number] = (above.flux - below.flux) / (2 * step * light)
-        tables.append(_lines(reference, below, above, dim, step))
+        tables.append(_lines(base, below, above, dim, step))
         rows.append(_row(below, above, dim, float(spread[dim]), step))
     return LineMapResult(
         table=pd.concat(tables, ignore_index=True),
         dims=pd.DataFrame(rows),
-        wavelength=reference.wavelength,
+        wavelength=base.wavelength,
         derivative=derivative,
         provenance={
             **origin("line map"),
             "dims": [int(dim) for dim in dims],
             "units": spread.tolist(),
             "step": step,
-            **reference.provenance,
+            **base.provenance,
         },
     )
 
@@ -708,24 +705,6 @@ def _row(below: Change, above: Change, dim: int, sigma: float, step: float) -> d
         "slope_error": math.hypot(below.slope.error, above.slope.error) / (2 * step),
         "rms_per_sigma": float(np.mean([below.rms, above.rms]) / step),
     }
-
-
-def _checked(
-    base: ArrayLike, dims: Sequence[int], units: ArrayLike, step: float
-) -> tuple[Floats, Floats]:
-    start, spread = np.asarray(base, dtype=np.float64), np.asarray(units, dtype=np.float64)
-    if start.ndim != 1 or start.shape != spread.shape or not np.isfinite(start).all():
-        raise EstimatorError(
-            f"base has shape {start.shape}, units {spread.shape}; expected finite latents (d,) and "
-            "the spread of each, (d,)"
-        )
-    check_dims(dims, len(start))
-    if not step > 0 or not (spread[list(dims)] > 0).all():
-        raise EstimatorError(
-            f"step is {step} and the spreads are {spread[list(dims)].tolist()}; expected positive "
-            "numbers: leave out dimensions that do not vary"
-        )
-    return start, spread
 
 
 def _sentence(row: dict[Any, Any], lines: pd.DataFrame) -> str:

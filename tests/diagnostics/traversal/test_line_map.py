@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from latentscope.diagnostics.traversal.traverse import measure_line_map, measure_traversal
+from latentscope.diagnostics.traversal.traverse import Base, measure_line_map, measure_traversal
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import RATE, Decoder, log_grid, star
 
@@ -13,11 +13,13 @@ WAVELENGTH = log_grid()
 UNITS = np.array([0.5, 2.0, 1.0, 1.0])
 
 
+def base():
+    return Base(Decoder(WAVELENGTH), np.zeros(4), WAVELENGTH)
+
+
 @pytest.fixture(scope="module")
 def mapped():
-    return measure_line_map(
-        Decoder(WAVELENGTH), np.zeros(4), [0, 1, 2, 3], UNITS, wavelength=WAVELENGTH
-    )
+    return measure_line_map(base(), [0, 1, 2, 3], UNITS)
 
 
 def test_each_dimension_is_told_apart(mapped):
@@ -56,9 +58,7 @@ def test_the_derivative_is_that_of_the_decoder(mapped):
 
 
 def test_it_agrees_with_a_traversal_by_the_same_steps(mapped):
-    walked = measure_traversal(
-        Decoder(WAVELENGTH), np.zeros(4), 1, [-1.0, 0.0, 1.0], wavelength=WAVELENGTH, unit=2.0
-    )
+    walked = measure_traversal(base(), 1, [-1.0, 0.0, 1.0], unit=2.0)
     one = mapped.lines_of(1).set_index("line")["depth_per_sigma"]
     two = walked.lines.set_index("line")["depth_per_sigma"]
     np.testing.assert_allclose(one[two.index], two, atol=1e-9)
@@ -78,10 +78,7 @@ def test_sentences_put_the_largest_change_first(mapped):
 
 def test_dims_can_be_chosen_and_progress_is_told():
     messages = []
-    result = measure_line_map(
-        Decoder(WAVELENGTH), np.zeros(4), [3, 1], UNITS, wavelength=WAVELENGTH,
-        progress=lambda *done: messages.append(done),
-    )  # fmt: skip
+    result = measure_line_map(base(), [3, 1], UNITS, progress=lambda *done: messages.append(done))
     assert list(result.dims["dim"]) == [3, 1]
     assert messages == [(1, 2), (2, 2)]
     with pytest.raises(ChoiceError, match="dim 0 is not in this line map; it holds 3, 1"):
@@ -99,6 +96,6 @@ def test_dims_can_be_chosen_and_progress_is_told():
     ],
 )
 def test_what_cannot_be_used_is_said(change, kind, message):
-    given = {"base": np.zeros(4), "dims": [0], "units": UNITS, "wavelength": WAVELENGTH} | change
+    given = {"dims": [0], "units": UNITS} | change
     with pytest.raises(kind, match=message):
-        measure_line_map(Decoder(WAVELENGTH), **given)
+        measure_line_map(base(), **given)

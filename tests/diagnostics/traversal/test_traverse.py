@@ -13,7 +13,7 @@ from latentscope.diagnostics.traversal.lines import (
     noticed_elements,
     percent,
 )
-from latentscope.diagnostics.traversal.traverse import measure_traversal
+from latentscope.diagnostics.traversal.traverse import Base, measure_traversal
 from latentscope.errors import ChoiceError, EstimatorError
 from tests.diagnostics.traversal.stars import LINES, RATE, Decoder, log_grid, star
 
@@ -22,9 +22,14 @@ VALUES = [-2.0, -0.7, 0.0, 0.9, 1.5]
 RV, IRON, SLOPE, DEAD = range(4)
 
 
+def walked(decode, base, dim, values, *, unit=1.0, progress=None, **options):
+    decoded = Base(decode, base, **options)
+    return measure_traversal(decoded, dim, values, unit=unit, progress=progress)
+
+
 def moved(dim, values=VALUES, base=(0.0, 0.0, 0.0, 0.0), sign=1.0, **options):
     decode = Decoder(WAVELENGTH, sign)
-    return measure_traversal(decode, base, dim, values, wavelength=WAVELENGTH, **options)
+    return walked(decode, base, dim, values, wavelength=WAVELENGTH, **options)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +114,7 @@ def test_a_color_that_changes_is_said_with_its_direction():
     def decode(latents):
         return np.array([star(wavelength, slope=-z[0]) for z in latents])
 
-    result = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength)
+    result = walked(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength)
     # Means of boxes, so only near the power law's value between their centers.
     expected = -2.5 * np.log10(5450 / 4365)
     assert result.color_per_unit.value == pytest.approx(expected, rel=0.03)
@@ -129,7 +134,7 @@ def test_shift_and_depth_together_are_both_told(iron, verdict):
     def decode(latents):
         return np.array([star(WAVELENGTH, rv=2 * z[0], iron=iron * z[0]) for z in latents])
 
-    result = measure_traversal(decode, [0.0], 0, [-1, -0.5, 0.5, 1], wavelength=WAVELENGTH)
+    result = walked(decode, [0.0], 0, [-1, -0.5, 0.5, 1], wavelength=WAVELENGTH)
     assert result.verdict == verdict
     assert result.rv_per_unit.value == pytest.approx(2.0, abs=0.05)
     assert ("explains only" in result.sentences()[0]) == (verdict == "partly")
@@ -142,7 +147,7 @@ def test_spectra_unlike_the_base_have_no_velocity():
     def decode(latents):
         return np.array([noise.get(float(z[0]), star(WAVELENGTH)) for z in latents])
 
-    result = measure_traversal(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH)
+    result = walked(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH)
     assert result.verdict == "unlike"
     assert "no velocity can be given" in result.sentences()[0]
 
@@ -151,7 +156,7 @@ def test_lines_that_widen_keep_their_equivalent_width():
     def decode(latents):
         return np.array([star(WAVELENGTH, widening=0.1 * z[0]) for z in latents])
 
-    lines = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=WAVELENGTH).lines
+    lines = walked(decode, [0.0], 0, [-1, 0, 1], wavelength=WAVELENGTH).lines
     alone = lines[lines["depth"].between(0.22, 0.3)]
     assert (alone["depth_per_sigma"] < -0.01).mean() > 0.9
     assert (alone["width_per_sigma"] > 0.01).mean() > 0.9
@@ -166,14 +171,10 @@ def test_a_decoder_of_contrast_is_used_for_velocities():
     assert result.rv_per_unit.value == pytest.approx(5.0, rel=0.01)
 
 
-def test_the_batch_changes_memory_alone():
-    wide, narrow = Decoder(WAVELENGTH), Decoder(WAVELENGTH)
-    options = {"wavelength": WAVELENGTH}
-    one = measure_traversal(wide, np.zeros(4), RV, VALUES, batch=9, **options)
-    two = measure_traversal(narrow, np.zeros(4), RV, VALUES, batch=2, **options)
-    np.testing.assert_array_equal(one.table, two.table)
-    assert max(wide.sizes) == 5
-    assert max(narrow.sizes) == 2
+def test_few_spectra_are_decoded_at_once():
+    decode = Decoder(WAVELENGTH)
+    walked(decode, np.zeros(4), RV, VALUES, wavelength=WAVELENGTH)
+    assert decode.sizes == [1, 4, 1]
 
 
 def test_pixels_in_gaps_do_not_count():
@@ -183,7 +184,7 @@ def test_pixels_in_gaps_do_not_count():
     def decode(latents):
         return np.array([star(WAVELENGTH, rv=RATE * z[0]) + z[0] * spoiled for z in latents])
 
-    result = measure_traversal(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH, valid=valid)
+    result = walked(decode, [0.0], 0, [-1, 1], wavelength=WAVELENGTH, valid=valid)
     assert result.rv_per_unit.value == pytest.approx(RATE, rel=0.002)
     assert result.table["slope"].abs().max() < 0.01
     lines = result.lines
@@ -228,12 +229,12 @@ def test_few_lines_give_no_velocity_of_the_base():
 def test_what_cannot_be_used_is_said(change, kind, message):
     given = {"base": np.zeros(4), "dim": 0, "values": [-1, 1], "wavelength": WAVELENGTH} | change
     with pytest.raises(kind, match=message):
-        measure_traversal(Decoder(WAVELENGTH), **given)
+        walked(Decoder(WAVELENGTH), **given)
 
 
 def test_a_decoder_that_breaks_down_is_told():
     with pytest.raises(EstimatorError, match="not finite"):
-        measure_traversal(
+        walked(
             lambda latents: np.full((len(latents), len(WAVELENGTH)), np.nan),
             [0.0], 0, [-1, 1], wavelength=WAVELENGTH,
         )  # fmt: skip
@@ -304,7 +305,7 @@ def test_a_dimension_of_airmass_is_told_from_the_star():
     def decode(latents):
         return np.array([star * (1 - (0.4 + 0.2 * z[0]) * comb) for z in latents])
 
-    result = measure_traversal(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength, rv=0.0)
+    result = walked(decode, [0.0], 0, [-1, 0, 1], wavelength=wavelength, rv=0.0)
     words = result.sentences()
     assert result.verdict == "none"
     assert words[-1].startswith("Bands of the Earth's air change, in depth per sigma O2 6867 +0.0")
