@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from latentscope.diagnostics.mi.columns import Column
 from latentscope.diagnostics.mi.estimators import without_single
@@ -31,8 +32,8 @@ _PENALTIES = 10.0 ** np.arange(-6.0, 5.0, 2.0)
 
 def normal_scores(values: Floats) -> Floats:
     """Normal quantiles of the ranks in each column, shape (n, d) -> (n, d)."""
-    ranks = np.argsort(np.argsort(values, axis=0, kind="stable"), axis=0, kind="stable")
-    scores: Floats = ndtri((ranks + 0.5) / len(values))
+    ranks = rankdata(values, method="ordinal", axis=0)
+    scores: Floats = ndtri((ranks - 0.5) / len(values))
     return scores
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError, TableError
+from latentscope.errors import ChoiceError, ModelError, TableError, warn
 from latentscope.spectra.prepare import PrepareConfig
 from train.data.archive import ROOT_IVAR, PackedArchive, unpacked
 from train.data.batches import START, Batch, Data, Place, Sampled, ahead_of, made_ahead, sent
@@ -334,11 +333,9 @@ class PackedData(Data):
         self.validation_labels = _numeric(labels)
         unwatched = [str(name) for name in labels if name not in self.validation_labels]
         if unwatched:
-            warnings.warn(
+            warn(
                 f"{c.path}: not watched: {', '.join(unwatched)} (text, one number throughout, or "
-                f"known of fewer than {_FEWEST_LABELS} validation stars)",
-                LatentscopeWarning,
-                stacklevel=2,
+                f"known of fewer than {_FEWEST_LABELS} validation stars)"
             )
 
     @property

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 import latentscope
 from latentscope.cli.application import UsageError
 from latentscope.data import match_rows, read_labels, row_keys
-from latentscope.errors import LatentscopeError, LatentscopeWarning, ModelError, TableError
+from latentscope.errors import LatentscopeError, ModelError, TableError, warn
 from latentscope.files import cores, locked
 from latentscope.models.config import DEFAULT_MODEL
 from latentscope.models.rows import expand_sources, fail, read_chunk
@@ -385,11 +384,9 @@ class _Blocks:
     def warn(self) -> None:
         """Say how many spectra have no inverse variance where it was asked for."""
         if self._without:
-            warnings.warn(
+            warn(
                 f"{self._store.source}: {self._without} of {self._packed} spectra have no errors; "
-                "their inverse variance is 0, so an inverse-variance loss would not see them",
-                LatentscopeWarning,
-                stacklevel=3,
+                "their inverse variance is 0, so an inverse-variance loss would not see them"
             )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from latentscope.data import match_rows, read_labels
-from latentscope.errors import ChoiceError, LatentscopeWarning, TableError
+from latentscope.errors import ChoiceError, LatentscopeWarning, TableError, warn
 from latentscope.tables import STAR_COLUMNS, star_name
 
 SPLITS = ("train", "validation", "test")
@@ -65,11 +65,9 @@ def stars_of(
             values = values.map(lambda value: f"{value:.15g}", na_action="ignore")
         missing = stars == ""
         if column == group and values.isna().any():
-            warnings.warn(
+            warn(
                 f"{values.isna().sum()} of {len(table)} spectra have no {group}; they are told "
-                "apart by star or object, and may share a star with others",
-                LatentscopeWarning,
-                stacklevel=2,
+                "apart by star or object, and may share a star with others"
             )
         stars[missing] = resolved(values[missing], aliases or {})
     return np.where(stars == "", table["file"], stars)
@@ -137,5 +135,5 @@ def listed_splits(
         (torn, "stars stand in more than one split: what is learned of them is not new there"),
     ):
         if number:
-            warnings.warn(f"{path}: {number} {what}", LatentscopeWarning, stacklevel=2)
+            warn(f"{path}: {number} {what}")
     return splits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import latentscope
-from latentscope.errors import LatentscopeWarning, TableError
+from latentscope.errors import TableError, warn
 from latentscope.simulation.population import observe, star_of_each
 from latentscope.simulation.simulate import labels_of
 from latentscope.spectra.prepare import PrepareConfig
@@ -121,11 +120,9 @@ def _store(path: Path, recipe: Recipe) -> ArchiveStore:
             "the same again, or sweep into another folder"
         )
     if store.settings.get("simulator_sha256") != digest:
-        warnings.warn(
+        warn(
             f"{path}: made by another version of the simulator, and used unchanged; sweep into a "
-            "new folder for new spectra",
-            LatentscopeWarning,
-            stacklevel=3,
+            "new folder for new spectra"
         )
     return store
 
