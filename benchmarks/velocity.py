@@ -34,6 +34,7 @@ from latentscope.simulation.population import RESPONSE_NODES, Observation, obser
 from latentscope.simulation.synthesis import PIXELS, one_thread, synthesizer_of
 from latentscope.spectra.prepare import prepare
 from latentscope.spectra.read import read_spectrum
+from latentscope.spectra.spectrum import Spectrum
 from latentscope.spectra.wavelength import SPEED_OF_LIGHT, doppler_shift
 from train.data.rows import Rows
 
@@ -70,6 +71,12 @@ def fitted(model: SpectrumVAE, rows: np.ndarray) -> Fitted:
             sigma = abs(unit) * torch.exp(0.5 * logvar[:, 0])
             parts.append((unit * mean[:, 0], sigma, shift.second_peak, shift.ambiguous))
     return Fitted(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+
+
+def row_of(model: SpectrumVAE, spectrum: Spectrum) -> NDArray[np.float32]:
+    """A spectrum prepared as the model takes it, (row_size,)."""
+    assert model.prepare is not None
+    return prepare(spectrum, model.prepare).row
 
 
 class Maker:
@@ -265,13 +272,9 @@ def drifts(model: SpectrumVAE, maker: Maker, n: int, seed: int) -> list[dict[str
 def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, Any]:
     """How a real star follows shifts, and the velocity read without any."""
     spectrum = read_spectrum(path)
-    assert model.prepare is not None
-    wavelength = spectrum.wavelength
-    rows = [
-        prepare(replace(spectrum, wavelength=doppler_shift(wavelength, v)), model.prepare).row
-        for v in SHIFTS
-    ]
-    found = fitted(model, np.array(rows))
+    shifted = (doppler_shift(spectrum.wavelength, v) for v in SHIFTS)
+    rows = np.array([row_of(model, replace(spectrum, wavelength=one)) for one in shifted])
+    found = fitted(model, rows)
     velocity = found.velocity - zero
     error = velocity - SHIFTS - known
     return {
@@ -283,7 +286,7 @@ def real(model: SpectrumVAE, path: str, known: float, zero: float) -> dict[str, 
         "slope": float(np.polyfit(SHIFTS, velocity, 1)[0]),
         "flagged": int(found.ambiguous.sum()),
         "second peak": float(found.second_peak.max()),
-    } | drift(model, np.array(rows), np.array(rows)[len(SHIFTS) // 2][None])
+    } | drift(model, rows, rows[len(SHIFTS) // 2][None])
 
 
 def exposures(model: SpectrumVAE, path: str) -> dict[str, Any]:
@@ -304,12 +307,10 @@ def exposures(model: SpectrumVAE, path: str) -> dict[str, Any]:
         raise SystemExit(f"{path}: knows no errors; expected an SNR in the header, or errors")
     rng = np.random.default_rng(0)
     noisy = (flux + np.sqrt(variance) * rng.standard_normal(len(flux)) for _ in range(NOISES))
-    rows = [prepare(replace(spectrum, flux=one.astype("f4")), model.prepare).row for one in noisy]
-    scatter = fitted(model, np.array(rows)).velocity.std(ddof=1)
+    rows = np.array([row_of(model, replace(spectrum, flux=one.astype("f4"))) for one in noisy])
+    scatter = fitted(model, rows).velocity.std(ddof=1)
     pixels = slice(model.config.length)
-    limit = photon_limit(
-        prepare(spectrum, model.prepare).row[pixels], np.array(rows)[:, pixels].var(axis=0, ddof=1)
-    )
+    limit = photon_limit(row_of(model, spectrum)[pixels], rows[:, pixels].var(axis=0, ddof=1))
     return {
         "star": spectrum.meta.get("object") or Path(path).name,
         "snr": snr,
@@ -335,8 +336,7 @@ def photon_limit(row: Floats, variance: Floats) -> float:
 
 def cost(model: SpectrumVAE, path: str, n_rounds: int = 40) -> dict[str, float]:
     """Milliseconds a spectrum of `model.encode`, with and without the fit, in turns; least."""
-    assert model.prepare is not None
-    rows = torch.from_numpy(prepare(read_spectrum(path), model.prepare).row).float().repeat(16, 1)
+    rows = torch.from_numpy(row_of(model, read_spectrum(path))).float().repeat(16, 1)
     torch.set_num_threads(1)
     with torch.inference_mode():
         ways = {name: partial(model.encode, rows, fit=name == "fit") for name in ("plain", "fit")}

@@ -571,7 +571,7 @@ def gaussian_total_correlation(values: Floats) -> float:
     return float(-0.5 * np.log(eigenvalues).sum())
 
 
-def knn_total_correlation(values: Floats, neighbors: int = _NEIGHBORS) -> float:
+def knn_total_correlation(values: Floats) -> float:
     """Total correlation of columns in nats, signed (Kraskov et al. 2004, eq. 23).
 
     psi(k) + (d - 1) psi(n) - sum over the columns of < psi(n_j + 1) >, with n_j the points strictly
@@ -579,10 +579,10 @@ def knn_total_correlation(values: Floats, neighbors: int = _NEIGHBORS) -> float:
     neither scaled nor jittered.
     """
     n, d = values.shape
-    near = cKDTree(values).query(values, k=neighbors + 1, p=np.inf)[0]
+    near = cKDTree(values).query(values, k=_NEIGHBORS + 1, p=np.inf)[0]
     distance, table = np.asarray(near)[:, -1], digamma_table(n)
     margins = sum(float(table[closer(column, distance) + 1].mean()) for column in values.T)
-    return float(digamma(neighbors) + (d - 1) * table[n] - margins)
+    return float(digamma(_NEIGHBORS) + (d - 1) * table[n] - margins)
 
 
 def gaussian_total_correlation_scores(drawn: Drawn, rng: np.random.Generator) -> Scores:

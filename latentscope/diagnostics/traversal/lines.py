@@ -314,15 +314,15 @@ def line_words(lines: pd.DataFrame, max_lines: int = _LINES_NAMED) -> list[str]:
     ]
 
 
-def element_words(lines: pd.DataFrame, max_elements: int = _ELEMENTS_NAMED) -> list[str]:
+def element_words(lines: pd.DataFrame) -> list[str]:
     """Say for each element whether its lines deepen or weaken, largest change first."""
     changed = noticed_elements(lines[lines["kind"] != "telluric"])
     words = [
         f"{row['element']} depth {'+' if row['depth_per_sigma'] > 0 else '-'}"
         for row in changed.to_dict("records")
     ]
-    more = len(words) - max_elements
-    return words[:max_elements] + ([f"and {more} more elements"] if more > 0 else [])
+    more = len(words) - _ELEMENTS_NAMED
+    return words[:_ELEMENTS_NAMED] + ([f"and {more} more elements"] if more > 0 else [])
 
 
 def air_words(lines: pd.DataFrame) -> tuple[str, bool] | None:
