@@ -126,12 +126,12 @@ def read_chunks(
     size = max(1, min(_TASK_FILES, int(_TASK_BYTES / (4 * store.layout.row_size))))
     size = min(size, -(-len(files) // workers) or 1)
     tasks = [files[at : at + size] for at in range(0, len(files), size)]
-    how = {
-        "prepare": store.prepare, "min_coverage": min_coverage, "dtype": store.layout.dtype,
-        "ivar": store.layout.ivar_size > 0,
-    }  # fmt: skip
+    work = partial(
+        read_files, prepare=store.prepare, min_coverage=min_coverage, dtype=store.layout.dtype,
+        ivar=store.layout.ivar_size > 0,
+    )  # fmt: skip
     try:
-        yield from in_processes(partial(read_files, **how), tasks, workers)
+        yield from in_processes(work, tasks, workers)
     except BrokenProcessPool as error:
         raise TableError(
             f"{store.source}: a process that reads spectra was killed (out of memory?); what was "
