@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -277,18 +277,15 @@ def robustness(
     kinds = {name: _is_discrete(study, name, seed) for name in names}
     every = replace(study, labels=frame[names], groups=grouping, dims=chosen, kinds=kinds)
     values = replace(study.latents, table=None, logvar=None)
-    spreads: list[list[MADResult]] = [[] for _ in samples]
-    tables: list[list[pd.DataFrame]] = [[] for _ in samples]
-    alike: list[list[pd.DataFrame]] = [[] for _ in samples]
     label_notes: tuple[str, ...] = ()
     draws = [
-        (i, rows, into)
-        for i, sample in enumerate(samples)
-        for part, into in ((sample.draws, tables), (sample.like, alike))
+        (sample, rows, into)
+        for sample in samples
+        for part, into in ((sample.draws, sample.tables), (sample.like, sample.alike))
         for rows in part
     ]
-    for i, rows, into in counted(draws, len(draws), progress):
-        name, part = samples[i].name, every.take(np.sort(rows))
+    for sample, rows, into in counted(draws, len(draws), progress):
+        name, part = sample.name, every.take(np.sort(rows))
         with warnings.catch_warnings():
             # Given once, for the whole.
             warnings.simplefilter("default" if name == WHOLE else "ignore", LatentscopeWarning)
@@ -299,9 +296,9 @@ def robustness(
                 n_permutations=1,
                 seed=seed,
             )
-        into[i].append(found.table)
-        if into is tables:
-            spreads[i].append(mad(values.take(rows), threshold=study.threshold[0]))
+        into.append(found.table)
+        if into is sample.tables:
+            sample.spreads.append(mad(values.take(rows), threshold=study.threshold[0]))
         if name == WHOLE:
             label_notes = found.notes
     by = None if class_of_row is None else class_of_row.name
@@ -310,8 +307,8 @@ def robustness(
     # The whole repeats the notes of the study.
     said = (*study.notes, *study.left_out_of(dims), *notes, *label_notes, *sample_notes)
     return RobustnessResult(
-        _compared_spread(samples, spreads, grouping),
-        _compared_information(samples, tables, alike),
+        _compared_spread(samples, grouping),
+        _compared_information(samples),
         provenance,
         tuple(dict.fromkeys(said)),
     )
@@ -329,8 +326,9 @@ def _is_discrete(study: Study, name: str, seed: int) -> bool:
     ).discrete
 
 
-class _Sample(NamedTuple):
-    """A sample of rows, drawn once or several times, by name.
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A sample of rows, drawn once or several times, by name, and what was measured on each draw.
 
     All rows, each star counting once (WHOLE) or each row as a star (REPEATS); one row per star
     (SINGLE), or of those, equal numbers of each class; all rows of half of the stars (HALF).
@@ -339,6 +337,9 @@ class _Sample(NamedTuple):
     name: str
     draws: Sequence[Rows]
     like: Sequence[Rows] = ()  # random samples of as many stars, to compare with
+    spreads: list[MADResult] = field(default_factory=list)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    alike: list[pd.DataFrame] = field(default_factory=list)  # of `like`
 
 
 def _draw_samples(
@@ -451,19 +452,18 @@ def read_classes(
     return Classes(name, codes, tuple(f"{a:.4g}-{b:.4g}" for a, b in pairwise(edges)))
 
 
-def _compared_spread(
-    samples: Sequence[_Sample], spreads: Sequence[Sequence[MADResult]], groups: Groups
-) -> pd.DataFrame:
+def _compared_spread(samples: Sequence[_Sample], groups: Groups) -> pd.DataFrame:
     """How many dimensions are informative on each sample, and which come and go."""
     records = []
-    whole = np.array(spreads[0][0].values > spreads[0][0].threshold)
-    for sample, found in zip(samples, spreads, strict=True):
-        informative = np.array([result.values > result.threshold for result in found])
+    first = samples[0].spreads[0]
+    whole = np.array(first.values > first.threshold)
+    for sample in samples:
+        informative = np.array([result.values > result.threshold for result in sample.spreads])
         counts, mostly = informative.sum(axis=1), informative.mean(axis=0) > 0.5
         n_stars = [len(np.unique(groups.codes[rows])) for rows in sample.draws]
         records.append(
             {
-                "sample": sample.name, "draws": len(found),
+                "sample": sample.name, "draws": len(sample.draws),
                 # Classes are drawn anew each time, so sizes may differ between draws.
                 "n": int(np.median([len(rows) for rows in sample.draws])),
                 "n_stars": int(np.median(n_stars)), "informative": int(np.median(counts)),
@@ -475,17 +475,14 @@ def _compared_spread(
     return pd.DataFrame(records)
 
 
-def _compared_information(
-    samples: Sequence[_Sample],
-    tables: Sequence[Sequence[pd.DataFrame]],
-    alike: Sequence[Sequence[pd.DataFrame]],
-) -> pd.DataFrame:
+def _compared_information(samples: Sequence[_Sample]) -> pd.DataFrame:
     """Information of each pair on each sample, and its difference to the whole at equal numbers."""
-    whole = _pairs(tables[0])
+    whole = _pairs(samples[0].tables)
     parts = []
-    for sample, found, like in zip(samples, tables, alike, strict=True):
-        pairs = _pairs(found).reindex(whole.index)
-        beside = (_pairs(like).reindex(whole.index) if like else whole)["mi_nats"]
+    for sample in samples:
+        pairs = _pairs(sample.tables).reindex(whole.index)
+        alike = _pairs(sample.alike).reindex(whole.index) if sample.alike else whole
+        beside = alike["mi_nats"]
         difference = pairs["mi_nats"] - beside
         error = _error(sample.name, pairs, whole)
         p_value = 2 * norm.sf(np.abs(difference / error.where(error > 0)))
