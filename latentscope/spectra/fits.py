@@ -152,6 +152,8 @@ def image_axis(header: Header) -> Axis | None:
     kind = header.text("CTYPE1").upper()
     if is_multispec(header) or kind.startswith(_SKY) or _CURVED.fullmatch(kind):
         return None
+    if _counts_pixels(header):
+        return None
     # IRAF goes by CD1_1, and may leave an older CDELT1 beside it.
     step = _float(header, "CD1_1")
     if not np.isfinite(step) or step == 0:
@@ -166,6 +168,12 @@ def image_axis(header: Header) -> Axis | None:
     _set_scale(axis, header, kind)
     axis.inferred = medium_of_axis(kind, Keywords((header,)))
     return axis
+
+
+def _counts_pixels(header: Header) -> bool:
+    """Whether the first axis is one of pixels by its name, IRAF's too."""
+    label = "label=pixel" in _attribute_text(header, 1).lower().replace('"', "")
+    return label or header.text("CTYPE1").upper().startswith("PIXEL")
 
 
 def _set_scale(axis: Axis, header: Header, kind: str) -> None:
@@ -741,6 +749,12 @@ def refuse_frames(hdus: Sequence[HDU], file: str | None) -> None:
     """Raise if the images of a file without a spectrum are orders or frames of a detector."""
     images = _images(hdus)
     wide = _wide(images)
+    for hdu in images:
+        if len(hdu.shape) == 1 and _counts_pixels(hdu.header):
+            raise SpectrumError(
+                f"HDU {hdu.index}: its axis counts pixels, as CTYPE1 or WAT1_001 says; expected a "
+                "spectrum with wavelengths"
+            )
     for hdu in wide:
         if image_axis(hdu.header) is not None and hdu.shape[-1] > 1:
             rows = prod(hdu.shape[:-1])

@@ -89,12 +89,11 @@ NOT_APPLIED = ("ESO QC VRAD BARYCOR", *_EARTH_ALONE, "ESO QC VRAD HELICOR", "HCV
 # GALAH (its README takes the correction off by BARYEFF), HERMES of Mercator, MAKEE for HIRES, and
 # CERES.
 APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL", "BARYCENTRIC CORRECTION (KM/S)")
-# Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT).
-_DONE = ("HELCORR", "HELIO", "VEL_TYPE", "BARYCORR", "BARYCOR", "HELIOCOR", "HELIOCNT", "BERVCORR",
-         "BARYDONE")  # fmt: skip
-_TRUE = ("T", "TRUE")
-# Logicals of others; HELIUM is a lamp, BCORRECT of the bias as well.
-_SWITCH = re.compile(r"(?:BARY|BERV|BCV|BCOR(?!RECT)|HELI(?!UM)|VHEL)\w*")
+# Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT)
+# and others; HELIUM is a lamp, BCORRECT of the bias as well.
+_SWITCH = re.compile(r"HELCORR|VEL_TYPE|(?:BARY|BERV|BCV|BCOR(?!RECT)|HELI(?!UM)|VHEL)\w*")
+_ON = re.compile(r"T|TRUE|Y|YES|(?:COMPLETE|APPLIED|HELIOC|BARYC|DONE).*")
+_OFF = re.compile(r"F|FALSE|N|NO")
 # Velocities of the star. RVC is that of the cross-correlation after the correction for the drift of
 # the night, which plain RV lacks.
 RV = (*_of_drs("CCF RVC", "CCF RV"), "RADVEL")
@@ -275,7 +274,7 @@ class Keywords:
         for key in keys:
             for header in self._headers:
                 value = header.get(key)
-                number = None if value is None else _number(value)
+                number = None if value is None else _number(in_km(str(value)))
                 # 0 is what forms hold before anybody fills them in, nines stand for unknown.
                 unset = number == 0 and key not in BERV
                 if number is None or unset or re.fullmatch("9{3,}", str(int(abs(number)))):
@@ -300,11 +299,12 @@ class Keywords:
             yield from header.commentary()
 
     def switches(self, keys: re.Pattern[str]) -> Iterator[tuple[str, bool]]:
-        """Pairs (keyword, value) of logicals whose keyword is one of these."""
+        """Pairs (keyword, on or off) of logicals, or words for them, of these keywords."""
         for header in self._headers:
             for key in header.names():
-                if keys.fullmatch(key) and isinstance(value := header.get(key), bool):
-                    yield key, value
+                word = str(header.get(key)).strip().upper() if keys.fullmatch(key) else ""
+                if _ON.fullmatch(word) or _OFF.fullmatch(word):
+                    yield key, _ON.fullmatch(word) is not None
 
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword of any header starts with `prefix`."""
@@ -609,16 +609,13 @@ def _frame_by_custom(
     custom, note = SPECSYS.get(WRITERS.get(writer, Custom()).frame or "", (None, ""))
     if custom == "barycentric":
         return custom, f"{note}, the custom of {writer}".removeprefix(", "), True
-    for key, value in keywords.values(_DONE):
-        word = str(value).strip().upper()
-        if word.startswith(("COMPLETE", "APPLIED", "HELIOC", "BARYC", "DONE")) or word in _TRUE:
-            return "barycentric", f"as {key} = {value} says", True
     # One that is on decides, whatever others say.
-    key, value = max(keywords.switches(_SWITCH), key=itemgetter(1), default=("", False))
-    if value:
-        return "barycentric", f"as {key} = {value} says", True
+    key, on = max(keywords.switches(_SWITCH), key=itemgetter(1), default=("", False))
+    said = f"as {key} = {keywords.text([key])} says"
+    if on:
+        return "barycentric", said, True
     if key:
-        return "topocentric", f"as {key} = {value} says{_OFFER}", False
+        return "topocentric", said + _OFFER, False
     if berv_keyword in APPLIED:
         return "barycentric", f"corrected by {berv_keyword} already, as its pipeline does", True
     if said := _said(keywords, _CORRECTED):
@@ -675,6 +672,17 @@ def _dopcor(keywords: Keywords) -> tuple[float | None, str]:
     # A redshift unless its isvelocity was set, and nobody corrects for 20 m/s.
     total = sum(shift * SPEED_OF_LIGHT if abs(shift) < 0.02 else shift for shift in shifts)
     return total or None, ", ".join(cards)
+
+
+_VELOCITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(k?)m ?(?:/ ?s|s-1)")
+
+
+def in_km(text: str) -> str:
+    """The text; if it is a velocity, its number in km/s."""
+    found = _VELOCITY.fullmatch(text.strip())
+    if found is None:
+        return text
+    return found[1] if found[2] else str(float(found[1]) / 1000)
 
 
 def _number(value: Any) -> float | None:

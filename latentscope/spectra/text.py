@@ -25,7 +25,7 @@ from latentscope.spectra.columns import (
     table_draft,
 )
 from latentscope.spectra.draft import Draft, Label, find_wavelength
-from latentscope.spectra.headers import Header
+from latentscope.spectra.headers import Header, in_km
 from latentscope.spectra.wavelength import angstrom_per
 
 _COMMENT = ("#", "%", "!", "//")
@@ -120,23 +120,17 @@ _CARD = re.compile(
     r"(?:HIERARCH )?([A-Za-z][\w -]*?)\s*(?:[(\[]([^)\]]*)[)\]]\s*)?[=:]"
     r"\s*'?([^']*?)'?(?:\s+/.*)?\s*"
 )
-_VELOCITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(k?)m ?(?:/ ?s|s-1)")
 
 
 def _header(above: Sequence[str]) -> Header:
     """Keywords of comments above the numbers, ``# BERV = 12.3 km/s``, and all of their words."""
     lines = [line.strip().lstrip("#%!/; ") for line in above if not line.strip()[:1].isalnum()]
     cards = [found for line in lines if (found := _CARD.fullmatch(line))]
-    values = {card[1].upper(): _in_km(card[3], card[2] or "") for card in cards}
+    values = {}
+    for card in cards:
+        velocity = f"{card[3]} {card[2] or ''}"
+        values[card[1].upper()] = card[3] if in_km(velocity) == velocity else in_km(velocity)
     return Header({}, {**values, "COMMENT": "\n".join(lines)})
-
-
-def _in_km(text: str, unit: str) -> str:
-    """A value as text; if it is a velocity, its number in km/s."""
-    found = _VELOCITY.fullmatch(f"{text} {unit}".strip())
-    if found is None:
-        return text
-    return found[1] if found[2] else str(float(found[1]) / 1000)
 
 
 @dataclass(frozen=True)

@@ -497,3 +497,32 @@ def test_a_number_for_a_logical():
 def test_what_was_done_to_a_drs_spectrum_afterwards(history, frame):
     spectrum = read_spectrum(layouts.s1d_image(ESO_DRS_BERV=12.0, HISTORY=history))
     assert (spectrum.frame, spectrum.berv) == (frame, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "frame"),
+    [
+        ({"BERVDONE": "YES"}, "barycentric"),
+        ({"BERV_APP": "applied"}, "barycentric"),
+        ({"HELCORR": "OMIT"}, "topocentric"),
+        ({"HELIOCOR": "NO", "BCVCORR": "DONE"}, "barycentric"),
+        ({"BARYCORR": "no"}, "topocentric"),
+    ],
+)
+def test_words_switch_a_correction_as_logicals_do(keywords, frame):
+    assert motion(plain(BERV=11.5, **keywords))[:2] == (frame, 11.5)
+
+
+def test_a_velocity_with_its_unit_in_the_value():
+    assert motion(plain(BERV="11.5 km/s"))[:2] == ("topocentric", 11.5)
+    assert motion(plain(BERV="11500 m/s"))[:2] == ("topocentric", 11.5)
+
+
+def test_an_axis_of_pixels_is_none_of_wavelengths():
+    cut = {"CRVAL1": 1.0, "CDELT1": 1.0, "CRPIX1": -3000.0}
+    for words in (
+        {"CTYPE1": "PIXEL"},
+        {"CTYPE1": "LINEAR", "WAT1_001": "wtype=linear label=Pixel"},
+    ):
+        with pytest.raises(SpectrumError, match="counts pixels"):
+            read_spectrum(layouts.image(np.ones(400), **cut, **words))
