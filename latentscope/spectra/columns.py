@@ -319,7 +319,9 @@ def _wavelength_by_content(
         if not (place == 0 and label.name == "" and counts_rows(column.values))
     ]
     if wave is None:
-        like = [p for p in rest if looks_like_wavelengths(columns[p].values)]
+        # A continuum or model may fall as smoothly as wavelengths do.
+        like = [p for p in rest if looks_like_wavelengths(columns[p].values)
+                and not (labels[p].name and _COMPANION.fullmatch(labels[p].key))]  # fmt: skip
         wave = next((p for p in like if p != flux), None)
         if wave is None and flux in like:
             wave, flux = flux, None  # the names are words of a title

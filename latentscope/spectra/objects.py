@@ -85,6 +85,8 @@ def _meta_header(meta: Any) -> Header:
             # astropy has all HISTORY cards as one value of its own kind.
             if str(key).upper() in ("HISTORY", "COMMENT"):
                 value = str(value)
+            if hasattr(value, "unit"):  # a Quantity
+                value = str(value)
             if isinstance(value, str | int | float | bool):
                 values[str(key).upper()] = value
     return Header({}, values)
@@ -161,7 +163,7 @@ def read_frame(frame: Any, form: str, key: str | None, row: int | None) -> Draft
     counted = np.array_equal(frame.index, np.arange(len(frame)))
     if not counted and frame.index.nlevels == 1:
         columns = {str(frame.index.name or ""): frame.index.to_series(), **columns}
-    return table_draft(form, columns, {}, {}, key, row)
+    return table_draft(form, columns, {}, dict(frame.attrs), key, row)
 
 
 def _wavelengths(values: Any, what: str) -> Numbers:
@@ -264,10 +266,10 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
         import h5py
     arrays: dict[str, Any] = {}
     units: dict[str, str] = {}
-    meta: dict[str, Any] = {}
+    attributes: dict[str, dict[str, Any]] = {}
 
     def keep(name: str, item: Any) -> None:
-        meta.update((attribute, _plain(item.attrs[attribute])) for attribute in item.attrs)
+        attributes[name] = {key: _plain(item.attrs[key]) for key in item.attrs}
         if isinstance(item, h5py.Dataset) and item.shape is not None:
             _check_size("HDF5", item.nbytes + sum(array.nbytes for array in arrays.values()))
             arrays[name] = item[()] if item.shape else np.asarray(item[()])
@@ -275,14 +277,14 @@ def read_hdf5(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
             units[name] = str(_plain(unit))
 
     with _opened("HDF5"), h5py.File(io.BytesIO(data), "r") as file:
+        keep("", file)
         file.visititems(keep)
-        meta.update((attribute, _plain(file.attrs[attribute])) for attribute in file.attrs)
     if any(name.rpartition("/")[2] == "block0_values" for name in arrays):
         raise SpectrumError(
             "HDF5: written by pandas in a layout of its own; read it with pandas.read_hdf, and "
             "give the table"
         )
-    return _container_draft("hdf5", arrays, units, meta, key, row_of(hdu))
+    return _container_draft("hdf5", arrays, units, attributes, key, row_of(hdu))
 
 
 def is_votable(data: bytes) -> bool:
@@ -336,11 +338,11 @@ def _container_draft(
     form: str,
     arrays: Mapping[str, Any],
     units: Mapping[str, str],
-    meta: Mapping[str, Any],
+    attributes: Mapping[str, Mapping[str, Any]],
     key: str | None,
     row: int | None,
 ) -> Draft:
-    """Choose the arrays of one spectrum: by key, else by name."""
+    """Choose the arrays of one spectrum: by key, else by name; `attributes` are by path."""
     inside = f"it holds {shortened(f'{name} {_shape(array)}' for name, array in arrays.items())}"
     roles = roles_of(key) if key is not None else {}
     if roles:
@@ -364,7 +366,11 @@ def _container_draft(
     group_units = {
         name: units.get(path, "") for path in arrays for name in (path, path.rpartition("/")[2])
     }
-    meta = {**meta, **_scalars(arrays)}
+    others = _others(arrays, group)
+    meta: dict[str, Any] = {}
+    for path, values in attributes.items():
+        meta |= {} if f"{path}/".startswith(others) else values
+    meta |= _scalars({path: it for path, it in arrays.items() if not path.startswith(others)})
     try:
         return table_draft(form, _spread(group), group_units, meta, key, row)
     except SpectrumError as error:
@@ -408,6 +414,19 @@ def _members(arrays: Mapping[str, Any], parent: str, around: bool = False) -> di
         for name, array in arrays.items()
         if name.rpartition("/")[0] == group and np.ndim(array) and array.dtype.kind in "fiub"
     }
+
+
+def _others(arrays: Mapping[str, Any], group: Mapping[str, Any]) -> tuple[str, ...]:
+    """Groups of other spectra, that hold arrays of the same names: paths with a slash behind."""
+    own = [path for path, it in arrays.items() if any(it is chosen for chosen in group.values())]
+    names = {path.rpartition("/")[2] for path in own}
+    found = []
+    for parts in (path.split("/") for path in arrays if path not in own):
+        if parts[-1] in names and len(parts) > 1:
+            # Up to where it leaves the chosen one.
+            above = ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts) + 1)]
+            found.append(next(it for it in above if not any(f"{o}/".startswith(it) for o in own)))
+    return tuple(found)
 
 
 def _spread(group: Mapping[str, Any]) -> dict[str, Any]:

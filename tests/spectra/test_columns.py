@@ -517,3 +517,20 @@ def test_tables_over_wavelength_that_are_no_spectra(columns, words):
     data = layouts.as_bytes(fits.PrimaryHDU(), fits.BinTableHDU(Table(columns)))
     with pytest.raises(SpectrumError, match=words):
         read_spectrum(data)
+
+
+def test_a_smooth_continuum_is_no_wavelength():
+    table = Table(
+        {
+            "flux": RNG.normal(9.0, 1.0, N),
+            "ivar": np.ones(N),
+            "continuum": 900.0 - 0.1 * np.arange(N),
+        }
+    )
+    with pytest.raises(SpectrumError, match="looks like wavelengths"):
+        read_spectrum(table)
+
+
+def test_a_velocity_of_the_header_may_be_a_quantity():
+    meta = {"SPECSYS": "TOPOCENT", "BERV": 12500.0 * units.m / units.s}
+    assert read_spectrum(Table({"wave": WAVELENGTH, "flux": WAVELENGTH}, meta=meta)).berv == 12.5

@@ -193,3 +193,31 @@ def test_broken_files_are_one_error(write):
     for cut in range(60, len(data), 37):
         with pytest.raises(SpectrumError):
             read_spectrum(bytes(data[:cut]))
+
+
+@pytest.mark.parametrize("key", ["star1", "star1/flux", "wave=star1/wave,flux=star1/flux"])
+def test_attributes_and_values_are_those_of_the_group_chosen(key):
+    h5py = pytest.importorskip("h5py")
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.attrs["OBJECT"] = "a survey"
+        file.create_group("header").attrs["SPECSYS"] = "TOPOCENT"
+        for name, berv in (("star1", 12.5), ("star2", -20.0)):
+            for array in ("wave", "flux"):
+                file[f"{name}/{array}"] = WAVELENGTH
+            file[f"{name}/berv"] = berv
+            file[name].attrs["object"] = name
+    spectrum = read_spectrum(stream.getvalue(), key=key)
+    assert (spectrum.meta["object"], spectrum.frame, spectrum.berv) == (
+        "star1",
+        "topocentric",
+        12.5,
+    )
+
+
+def test_attributes_of_a_frame_are_its_header():
+    frame = pd.DataFrame({"wave": WAVELENGTH, "flux": WAVELENGTH})
+    frame.attrs.update(SPECSYS="TOPOCENT", BERV=12.5)
+    for source in (frame, parquet(frame)):
+        spectrum = read_spectrum(source)
+        assert (spectrum.frame, spectrum.berv) == ("topocentric", 12.5)
