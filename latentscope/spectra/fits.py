@@ -148,7 +148,12 @@ def image_axis(header: Header) -> Axis | None:
     # SDSS: log10 of Angstrom in vacuum.
     if header.get("COEFF0") is not None and header.get("COEFF1") is not None:
         start, step = _float(header, "COEFF0"), _float(header, "COEFF1")
-        return Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
+        axis = Axis(start, step, base=10.0, unit="Angstrom", inferred=Inferred("vacuum"))
+        # IRAF cuts a spectrum by CRVAL1 alone.
+        other = _float(header, "CRVAL1", start) + step * (1.0 - _float(header, "CRPIX1", 1.0))
+        if abs(other - start) > abs(step) / 2:
+            axis.notes.append(f"wavelength scale: by COEFF0 = {start}; CRVAL1 says {other:g}")
+        return axis
     kind = header.text("CTYPE1").upper()
     if is_multispec(header) or kind.startswith(_SKY) or _CURVED.fullmatch(kind):
         return None

@@ -92,6 +92,8 @@ APPLIED = ("BARYEFF", "BVCOR", "HELIOVEL", "BARYCENTRIC CORRECTION (KM/S)")
 # Words for "done": HST (HELCORR), LAMOST (HELIO = T), PypeIt (VEL_TYPE), MAKEE, REDSPEC (HELIOCNT)
 # and others; HELIUM is a lamp, BCORRECT of the bias as well.
 _SWITCH = re.compile(r"HELCORR|VEL_TYPE|(?:BARY|BERV|BCV|BCOR(?!RECT)|HELI(?!UM)|VHEL)\w*")
+# Names of velocities in pipelines that are not known; not the largest of the year, errors, dates.
+_LIKE_BERV = re.compile(r"(?!.*(?:MX|MAX|ERR|JD|HELIUM)).*(?:BERV|BARY|HELC|HELIO|BCV|VHEL).*")
 _ON = re.compile(r"T|TRUE|Y|YES|(?:COMPLETE|APPLIED|HELIOC|BARYC|DONE).*")
 _OFF = re.compile(r"F|FALSE|N|NO")
 # Velocities of the star. RVC is that of the cross-correlation after the correction for the drift of
@@ -305,6 +307,15 @@ class Keywords:
                 word = str(header.get(key)).strip().upper() if keys.fullmatch(key) else ""
                 if _ON.fullmatch(word) or _OFF.fullmatch(word):
                     yield key, _ON.fullmatch(word) is not None
+
+    def like_berv(self) -> str:
+        """A keyword and its value that may be the Earth's velocity by name and size."""
+        for header in self._headers:
+            for key in filter(_LIKE_BERV.fullmatch, header.names()):
+                number = _number(in_km(str(header.get(key))))
+                if number and abs(number) <= _EARTH:
+                    return f"{key} = {header.get(key)}"
+        return ""
 
     def has_prefix(self, prefix: str) -> bool:
         """Whether any keyword of any header starts with `prefix`."""
@@ -625,7 +636,9 @@ def _frame_by_custom(
         return "topocentric", note + _OFFER, False
     if custom == "topocentric":
         return custom, f"the custom of {writer}{_OFFER}", False
-    return "barycentric", f"the file does not say{_OFFER}", False
+    unread = keywords.like_berv()
+    doubt = f", and what {unread} means is not known" if unread else ""
+    return "barycentric", f"the file does not say{doubt}{_OFFER}", False
 
 
 _SUN = "(?:helio|bary)cent"

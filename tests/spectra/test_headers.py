@@ -526,3 +526,17 @@ def test_an_axis_of_pixels_is_none_of_wavelengths():
     ):
         with pytest.raises(SpectrumError, match="counts pixels"):
             read_spectrum(layouts.image(np.ones(400), **cut, **words))
+
+
+def test_a_velocity_under_an_unknown_keyword_is_named():
+    for keywords, said in (({"BERV_KMS": 11.5}, True), ({"BERVMX": 29.0}, False), ({}, False)):
+        frame, berv, _, note = motion(plain(**keywords))
+        assert (frame, berv) == ("barycentric", None)
+        assert ("BERV_KMS = 11.5 means is not known" in note) is said
+
+
+def test_a_first_wavelength_that_differs_from_that_of_sdss_is_noted():
+    for start, notes in ((3.7, 0), (3.75, 1)):
+        data = layouts.image(np.ones(400), COEFF0=3.7, COEFF1=1e-4, CRVAL1=start, CD1_1=1e-4)
+        found = [note for note in read_spectrum(data).meta["assumed"] if "COEFF0" in note]
+        assert len(found) == notes
