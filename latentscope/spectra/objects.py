@@ -299,9 +299,16 @@ def read_votable(data: bytes, key: str | None, hdu: int | str | None) -> Draft:
     with _opened("VOTable"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how writers keep to the standard
         votable = parse(io.BytesIO(data), verify="ignore")
-        found = next((table for table in votable.iter_tables() if len(table.array)), None)
-        if found is None:
+        filled = [table for table in votable.iter_tables() if len(table.array)]
+        if not filled:
             raise SpectrumError("VOTable: holds no table with rows")
+        found = filled[0]
+        names = [[field.name for field in table.fields] for table in filled]
+        if names[0] in names[1:]:
+            raise SpectrumError(
+                f"VOTable: holds {names.count(names[0])} tables of {shortened(names[0])}; "
+                "expected one spectrum: give one of them as a table"
+            )
         params = {
             item.name: _plain(item.value)
             for item in votable.iter_fields_and_params()

@@ -534,3 +534,14 @@ def test_a_smooth_continuum_is_no_wavelength():
 def test_a_velocity_of_the_header_may_be_a_quantity():
     meta = {"SPECSYS": "TOPOCENT", "BERV": 12500.0 * units.m / units.s}
     assert read_spectrum(Table({"wave": WAVELENGTH, "flux": WAVELENGTH}, meta=meta)).berv == 12.5
+
+
+def test_several_spectra_in_a_votable_are_refused():
+    from astropy.io.votable import from_table
+
+    first, second = (from_table(Table({"wavelength": WAVELENGTH, "flux": SPIKED})) for _ in "ab")
+    first.resources[0].tables.append(second.resources[0].tables[0])
+    stream = io.BytesIO()
+    first.to_xml(stream)
+    with pytest.raises(SpectrumError, match="2 tables"):
+        read_spectrum(stream.getvalue())
