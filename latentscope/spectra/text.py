@@ -88,6 +88,7 @@ def read_text(data: bytes, key: str | None = None, hdu: int | str | None = None)
             header=None,
             comment="#",
             na_values=_MISSING,
+            skipinitialspace=True,
             skip_blank_lines=True,
             low_memory=False,  # else columns change their type from one piece to the next
         )
@@ -156,6 +157,7 @@ class _Layout:
     def plain(self, text: str) -> str:
         """Write exponents and columns in the form that readers expect."""
         text = _FORTRAN.sub("e", text) if self.fortran else text
+        text = _edges(text) if self.mark == "|" else text
         return _JOINED.sub(" ", text) if self.joined else text
 
     def split(self, line: str) -> list[str]:
@@ -241,11 +243,17 @@ def _esprit_labels(above: Sequence[str], width: int) -> list[Label]:
 
 
 def _separator(line: str) -> str | None:
-    return next((mark for mark in ",;\t" if mark in line), None)
+    return next((mark for mark in ",;\t|" if mark in line), None)
 
 
 def _split(line: str, mark: str | None) -> list[str]:
+    line = _edges(line) if mark == "|" else line
     return [word.strip().strip('"') for word in line.strip().split(mark)]
+
+
+def _edges(text: str) -> str:
+    """Without the bars at both ends of lines that a table in Markdown has."""
+    return re.sub(r"^[ ]*\|[ ]*|[ ]*\|[ ]*$", "", text, flags=re.MULTILINE)
 
 
 def _width(line: str) -> int:

@@ -246,3 +246,14 @@ def test_the_error_is_not_taken_for_a_flux_that_is_no_number():
     text[7] = text[7].replace(" ", " ?", 1)
     with pytest.raises(SpectrumError, match="number 2: not all values are numbers"):
         read_spectrum("\n".join(text).encode())
+
+
+@pytest.mark.parametrize("edge", ["", "| "])
+def test_columns_between_bars(edge):
+    head = f"{edge}wave_nm | flux | err {edge[:1]}\n"
+    numbers = (5000.0 + 0.1 * np.arange(100)).tolist()
+    lines = [f"{edge}{w / 10:.4f} | {'' if w == 5000.0 else w} | 2 {edge[:1]}\n" for w in numbers]
+    spectrum = read_spectrum((head + "".join(lines)).encode())
+    np.testing.assert_allclose(spectrum.wavelength, numbers)
+    np.testing.assert_allclose(spectrum.flux, [np.nan, *numbers[1:]])
+    np.testing.assert_allclose(spectrum.ivar, 0.25)
