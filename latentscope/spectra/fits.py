@@ -913,6 +913,8 @@ def _table_pieces(
     for hdu in hdus:
         if hdu.kind != "table" or len(hdu.shape) != 2 or not hdu.shape[0] or not hdu.columns:
             continue
+        if hdu.header.get("ZTABLE") is True:
+            raise SpectrumError(f"HDU {hdu.index}: a table compressed by fpack; run funpack on it")
         if not key and is_line_list(hdu.columns):
             continue
         try:

@@ -1,5 +1,7 @@
 """Bytes of FITS files that do not add up to what their headers say, and some that do."""
 
+import io
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -110,3 +112,10 @@ def test_bitpix_is_a_number():
     assert "BITPIX is True" in refusal(
         data.replace(b"BITPIX  =                   32", b"BITPIX  =                    T")
     )
+
+
+def test_a_compressed_table_is_refused_by_what_it_is():
+    hdus = fits.open(io.BytesIO(layouts.adp()))
+    hdus[1].header["ZTABLE"] = True
+    with pytest.raises(SpectrumError, match="funpack"):
+        read_spectrum(layouts.as_bytes(*hdus))
