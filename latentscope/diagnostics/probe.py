@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
-from math import ceil, comb
+from math import ceil, comb, sqrt
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -536,7 +536,8 @@ _DEGREES = (1, 2, 3, 4)
 _MOST_DIMS = 16
 _WRONG = 20.0
 _OUTSIDE = 10  # stars outside of their intervals in a range of a label
-_WORTH = 0.05  # by which an error has to fall for one more dimension, or degree
+_WORTH = 0.01  # by which an error has to fall for one more dimension, or degree
+_CLEAR = 2.0  # standard errors of the fall
 
 
 @dataclass(frozen=True, eq=False)
@@ -836,31 +837,36 @@ def _ranges(truth: Floats, scores: Floats, covered: float) -> tuple[Floats, Floa
 def _choice(x: Floats, y: Floats, seed: int) -> tuple[list[int], int]:
     """Columns of x (n, k), best first, and the degree that read y best.
 
-    One more of either has to make the error smaller by 5 %.
+    One more of either has to make the error smaller, by 1 % and by more than chance.
     """
     ranks = np.argsort(np.argsort(x, axis=0), axis=0).astype(np.float64)
     alone = squared_correlations(ranks, np.argsort(np.argsort(y)).astype(np.float64))
     left = np.argsort(-alone, kind="stable")[:_MOST_DIMS].tolist()
 
-    def error(places: list[int], degree: int) -> float:
+    def errors(places: list[int], degree: int) -> Floats:
         off = np.abs(y - held_out(lambda: Curve(degree), x[:, places], y, own_rng(seed, 27)))
         # A wrong velocity counts as twenty usual errors, not as a thousand.
-        return float(np.minimum(off, _WRONG * np.median(off)).mean())
+        return np.asarray(np.minimum(off, _WRONG * np.median(off)))
+
+    def better(found: Floats, least: Floats) -> bool:
+        gain = least - found
+        chance = gain.std() / sqrt(len(gain))
+        return bool(gain.mean() > max(_WORTH * least.mean(), _CLEAR * chance))
 
     picked: list[int] = []
-    least = float("inf")
+    least = np.full(len(y), np.inf)
     while left:
-        errors = {place: error([*picked, place], 2) for place in left}
-        place = min(errors, key=lambda one: errors[one])
-        if errors[place] > (1 - _WORTH) * least:
+        tried = {place: errors([*picked, place], 2) for place in left}
+        place = min(tried, key=lambda one: tried[one].mean())
+        if picked and not better(tried[place], least):
             break
-        least = errors[place]
+        least = tried[place]
         picked.append(place)
         left.remove(place)
     degree = _DEGREES[0]
-    least = error(picked, degree)
+    least = errors(picked, degree)
     for higher in _DEGREES[1:]:
-        found = error(picked, higher)
-        if found <= (1 - _WORTH) * least:
+        found = errors(picked, higher)
+        if better(found, least):
             degree, least = higher, found
     return picked, degree
