@@ -324,7 +324,7 @@ def test_memory_running_out_halves_the_batch(archive, monkeypatch):
 
 
 def whole_blocks(self, blocks):
-    return blocks
+    return [(sources, first) for first, sources in blocks]
 
 
 def test_other_errors_of_the_network_are_not_taken_for_memory(archive, monkeypatch):
