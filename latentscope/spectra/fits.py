@@ -159,10 +159,7 @@ def image_axis(header: Header) -> Axis | None:
         return None
     if _counts_pixels(header):
         return None
-    # IRAF goes by CD1_1, and may leave an older CDELT1 beside it.
-    step = _float(header, "CD1_1")
-    if not np.isfinite(step) or step == 0:
-        step = _float(header, "CDELT1") * (_float(header, "PC1_1", 1.0) or 1.0)
+    step = _step(header)
     steps = header.get("CD1_1"), header.get("CDELT1")
     if header.get("CRVAL1") is None or steps == (None, None):
         return None
@@ -175,10 +172,21 @@ def image_axis(header: Header) -> Axis | None:
     return axis
 
 
+def _step(header: Header) -> float:
+    """Step of the first axis; NaN if there is none."""
+    # IRAF goes by CD1_1, and may leave an older CDELT1 beside it.
+    step = _float(header, "CD1_1")
+    if not np.isfinite(step) or step == 0:
+        step = _float(header, "CDELT1") * (_float(header, "PC1_1", 1.0) or 1.0)
+    return step
+
+
 def _counts_pixels(header: Header) -> bool:
-    """Whether the first axis is one of pixels by its name, IRAF's too."""
+    """Whether the first axis is one of pixels by its name, IRAF's too, and by its steps."""
     label = "label=pixel" in _attribute_text(header, 1).lower().replace('"', "")
-    return label or header.text("CTYPE1").upper().startswith("PIXEL")
+    named = label or header.text("CTYPE1").upper().startswith("PIXEL")
+    # Some pipelines leave that name on axes of wavelengths.
+    return named and angstrom_per(_unit(header)) is None and _step(header).is_integer()
 
 
 def _set_scale(axis: Axis, header: Header, kind: str) -> None:

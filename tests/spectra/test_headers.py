@@ -528,6 +528,13 @@ def test_an_axis_of_pixels_is_none_of_wavelengths():
             read_spectrum(layouts.image(np.ones(400), **cut, **words))
 
 
+@pytest.mark.parametrize("more", [{"CDELT1": 0.5}, {"CDELT1": 1.0, "CUNIT1": "Angstrom"}])
+def test_an_axis_of_wavelengths_may_be_called_one_of_pixels(more):
+    calibrated = {"CTYPE1": "PIXEL", "CRVAL1": 5000.0, "CRPIX1": 1.0, **more}
+    spectrum = read_spectrum(layouts.image(np.ones(400), **calibrated))
+    assert spectrum.wavelength[-1] == pytest.approx(5000.0 + 399 * more["CDELT1"])
+
+
 def test_a_velocity_under_an_unknown_keyword_is_named():
     for keywords, said in (({"BERV_KMS": 11.5}, True), ({"BERVMX": 29.0}, False), ({}, False)):
         frame, berv, _, note = motion(plain(**keywords))
