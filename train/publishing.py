@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from latentscope.diagnostics.trust_reference import (
     TrustSample,
     draw_trust_sample,
 )
-from latentscope.errors import ChoiceError, LatentscopeWarning, ModelError
+from latentscope.errors import ChoiceError, ModelError, warn
 from latentscope.files import atomic_path
 from latentscope.models.config import (
     CONFIG_FILE,
@@ -365,11 +364,9 @@ def _checked(folder: Path) -> tuple[float, dict[str, int]]:
             "for: export the run again, or write one"
         )
     if UNWRITTEN in card:
-        warnings.warn(
+        warn(
             f"{folder / CARD_FILE}: nobody has written what this model cannot do; edit that "
-            "section and push again",
-            LatentscopeWarning,
-            stacklevel=3,
+            "section and push again"
         )
     paths = {path for pattern in (*FILES, *BESIDES) for path in folder.glob(pattern)}
     return difference, {path.name: path.stat().st_size for path in sorted(paths)}
